@@ -1,0 +1,2 @@
+//! One node's data, and how its cores share it.
+pub mod types;

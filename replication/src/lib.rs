@@ -1,0 +1,1 @@
+//! The same data on other nodes.

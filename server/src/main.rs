@@ -1,0 +1,3 @@
+//! The `damselfly` program.
+
+fn main() {}
