@@ -1,0 +1,94 @@
+//! Why a command was refused: every client-visible error text of the engine, in one place.
+//!
+//! The texts are Redis's, to the letter, because clients and operators match on them.
+
+use crate::db::WrongType;
+use std::borrow::Cow;
+
+/// What running a command comes to: the reply was written, or it was refused and nothing changed.
+pub type Outcome = Result<(), Refusal>;
+
+/// A refusal; [`Refusal::text`] is what the client reads (without the leading `-`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The arguments do not form a valid request.
+    Syntax,
+    /// The key holds another type.
+    WrongType,
+    /// A number was expected.
+    NotInteger,
+    /// A floating-point number was expected.
+    NotFloat,
+    /// An integer result does not fit 64 bits.
+    Overflow,
+    /// A database index beyond the last one.
+    DbIndex,
+    /// No such key where one must be.
+    NoSuchKey,
+    /// Bit offsets.
+    BitOffset,
+    /// Bits are 0 or 1.
+    BitValue,
+    /// Above the 512 MB that a string may have.
+    TooLong,
+    /// An offset beyond what is possible.
+    OffsetRange,
+    /// `invalid expire time in 'x' command`.
+    ExpireTime(&'static str),
+    /// `wrong number of arguments for 'x' command`.
+    Arity(String),
+    /// Memory is full and nothing may or can be evicted.
+    OutOfMemory,
+    /// Writes are refused on a replica.
+    ReadOnly,
+    /// Another fixed text, code included (`ERR ...`).
+    Text(Cow<'static, str>),
+}
+
+impl Refusal {
+    /// A fixed text, code included.
+    pub const fn fixed(text: &'static str) -> Refusal {
+        Refusal::Text(Cow::Borrowed(text))
+    }
+
+    /// A text made for the occasion, code included.
+    pub fn made(text: String) -> Refusal {
+        Refusal::Text(Cow::Owned(text))
+    }
+
+    /// What the client reads after the `-`.
+    pub fn text(&self) -> Cow<'_, str> {
+        Cow::Borrowed(match self {
+            Refusal::Syntax => "ERR syntax error",
+            Refusal::WrongType => {
+                "WRONGTYPE Operation against a key holding the wrong kind of value"
+            }
+            Refusal::NotInteger => "ERR value is not an integer or out of range",
+            Refusal::NotFloat => "ERR value is not a valid float",
+            Refusal::Overflow => "ERR increment or decrement would overflow",
+            Refusal::DbIndex => "ERR DB index is out of range",
+            Refusal::NoSuchKey => "ERR no such key",
+            Refusal::BitOffset => "ERR bit offset is not an integer or out of range",
+            Refusal::BitValue => "ERR bit is not an integer or out of range",
+            Refusal::TooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+            Refusal::OffsetRange => "ERR offset is out of range",
+            Refusal::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
+            Refusal::ReadOnly => "READONLY You can't write against a read only replica.",
+            Refusal::ExpireTime(name) => {
+                return Cow::Owned(format!("ERR invalid expire time in '{name}' command"));
+            }
+            Refusal::Arity(name) => {
+                return Cow::Owned(format!(
+                    "ERR wrong number of arguments for '{name}' command"
+                ));
+            }
+            Refusal::Text(text) => return Cow::Borrowed(text),
+        })
+    }
+}
+
+impl From<WrongType> for Refusal {
+    fn from(_: WrongType) -> Refusal {
+        Refusal::WrongType
+    }
+}

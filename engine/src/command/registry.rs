@@ -1,0 +1,268 @@
+//! All commands by name, with what is derived from their declarations.
+
+use super::{Args, Command, Flags, Group, Refusal, Run};
+use crate::limits::COMMAND_NAME_MAX;
+
+/// A command in the registry: the declaration and what follows from it.
+#[derive(Debug)]
+pub struct Entry {
+    /// The declaration.
+    pub command: &'static Command,
+    /// Position in the registry: index of per-command counters.
+    pub id: u16,
+    /// Redis's arity: the exact number of arguments, or the negated minimum.
+    pub arity: i32,
+    /// The subcommands of a container.
+    pub subcommands: Vec<Entry>,
+}
+
+impl Entry {
+    /// The name shown in errors: `config|get` for subcommands.
+    pub fn name(&self) -> &'static str {
+        self.command.name
+    }
+
+    /// Whether `count` arguments (the name included) are acceptable.
+    pub fn accepts(&self, count: usize) -> bool {
+        let needed = self.arity.unsigned_abs() as usize;
+        if self.arity >= 0 { count == needed } else { count >= needed }
+    }
+
+    /// Whether it may change data.
+    pub fn writes(&self) -> bool {
+        self.command.flags.contains(Flags::WRITE)
+    }
+
+    /// ACL categories: derived from group and flags.
+    pub fn categories(&self) -> Vec<&'static str> {
+        let flags = self.command.flags;
+        let mut names = Vec::new();
+        match self.command.group {
+            Group::String => names.push("string"),
+            Group::Bitmap => names.push("bitmap"),
+            Group::Generic => names.push("keyspace"),
+            Group::Connection => names.push("connection"),
+            Group::Transactions => names.push("transaction"),
+            Group::Server => {}
+        }
+        if flags.contains(Flags::KEYSPACE) {
+            names.push("keyspace");
+        }
+        for (flag, name) in [
+            (Flags::WRITE, "write"),
+            (Flags::READONLY, "read"),
+            (Flags::ADMIN, "admin"),
+            (Flags::PUBSUB, "pubsub"),
+            (Flags::BLOCKING, "blocking"),
+        ] {
+            if flags.contains(flag) {
+                names.push(name);
+            }
+        }
+        if flags.intersects(Flags::ADMIN | Flags::DANGEROUS) {
+            names.push("dangerous");
+        }
+        names.push(if flags.contains(Flags::FAST) { "fast" } else { "slow" });
+        names
+    }
+}
+
+/// Every command of this program. Built once at start, then only read.
+#[derive(Debug)]
+pub struct Registry {
+    entries: Vec<Entry>,
+    /// Open addressing over upper-case names; `u16::MAX` is an empty place.
+    places: Vec<u16>,
+    count: usize,
+}
+
+impl Registry {
+    /// Builds the registry out of the families' lists.
+    ///
+    /// Panics when two commands share a name or a subcommand lacks its container: both are our own
+    /// mistakes and are found by the first test that runs.
+    pub fn new<'a>(families: impl IntoIterator<Item = &'a [&'static Command]>) -> Registry {
+        let (mut entries, mut subcommands) = (Vec::new(), Vec::new());
+        let mut id = 0u16;
+        for command in families.into_iter().flatten() {
+            let entry =
+                Entry { command, id, arity: arity_of(command.usage), subcommands: Vec::new() };
+            id += 1;
+            if command.name.contains('|') { subcommands.push(entry) } else { entries.push(entry) }
+        }
+        for entry in subcommands {
+            let container = entry.name().split('|').next().unwrap_or_default();
+            let parent = entries.iter_mut().find(|parent: &&mut Entry| parent.name() == container);
+            parent
+                .unwrap_or_else(|| panic!("{} has no container", entry.name()))
+                .subcommands
+                .push(entry);
+        }
+        let mut places = vec![u16::MAX; (entries.len() * 4).next_power_of_two()];
+        for (index, entry) in entries.iter().enumerate() {
+            let mut place = name_hash(entry.name().as_bytes()) as usize & (places.len() - 1);
+            while places[place] != u16::MAX {
+                let other: &Entry = &entries[usize::from(places[place])];
+                assert_ne!(other.name(), entry.name(), "two commands with one name");
+                place = (place + 1) & (places.len() - 1);
+            }
+            places[place] = index as u16;
+        }
+        Registry { entries, places, count: usize::from(id) }
+    }
+
+    /// How many commands and subcommands there are: ids are below it.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// All commands (not their subcommands), in the order of declaration.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    /// All commands and subcommands.
+    pub fn iter_all(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().flat_map(|e| std::iter::once(e).chain(e.subcommands.iter()))
+    }
+
+    /// The command called `name`, in any case.
+    pub fn find(&self, name: &[u8]) -> Option<&Entry> {
+        if name.len() > COMMAND_NAME_MAX {
+            return None;
+        }
+        let mask = self.places.len() - 1;
+        let mut place = name_hash(name) as usize & mask;
+        loop {
+            let index = self.places[place];
+            if index == u16::MAX {
+                return None;
+            }
+            let entry = &self.entries[usize::from(index)];
+            if entry.name().as_bytes().eq_ignore_ascii_case(name) {
+                return Some(entry);
+            }
+            place = (place + 1) & mask;
+        }
+    }
+
+    /// The command (or subcommand) that `args` asks for, with Redis's refusals for unknown commands,
+    /// unknown subcommands and wrong counts of arguments.
+    pub fn resolve(&self, args: &Args<'_>) -> Result<&Entry, Refusal> {
+        let Some(entry) = self.find(args.get(0)) else { return Err(unknown(args)) };
+        if entry.subcommands.is_empty() {
+            return check_arity(entry, args);
+        }
+        if args.len() < 2 {
+            return check_arity(entry, args);
+        }
+        let word = args.get(1);
+        let sub = entry.subcommands.iter().find(|sub| {
+            let name = sub.name().split('|').nth(1).unwrap_or_default();
+            name.as_bytes().eq_ignore_ascii_case(word)
+        });
+        match sub {
+            Some(sub) => check_arity(sub, args),
+            // A container that runs by itself (COMMAND, or MEMORY's HELP) decides alone.
+            None => Err(Refusal::made(format!(
+                "ERR unknown subcommand '{}'. Try {} HELP.",
+                printable(&word[..word.len().min(128)]),
+                entry.name().to_ascii_uppercase()
+            ))),
+        }
+    }
+}
+
+fn check_arity<'a>(entry: &'a Entry, args: &Args<'_>) -> Result<&'a Entry, Refusal> {
+    if entry.accepts(args.len()) {
+        Ok(entry)
+    } else {
+        Err(Refusal::Arity(entry.name().to_owned()))
+    }
+}
+
+/// Redis's answer to a command that it does not know: the name and the beginning of the arguments,
+/// cut at 128 bytes each.
+fn unknown(args: &Args<'_>) -> Refusal {
+    const SHOWN: usize = 128;
+    let name = args.get(0);
+    let mut text = String::new();
+    for arg in args.from(1) {
+        if text.len() >= SHOWN {
+            break;
+        }
+        let room = SHOWN - text.len();
+        text.push('\'');
+        text.push_str(&printable(&arg[..arg.len().min(room)]));
+        text.push_str("' ");
+    }
+    Refusal::made(format!(
+        "ERR unknown command '{}', with args beginning with: {text}",
+        printable(&name[..name.len().min(SHOWN)])
+    ))
+}
+
+fn printable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace(['\r', '\n'], " ")
+}
+
+/// FNV-1a over the upper-cased name: short, and good enough for a few hundred fixed names.
+fn name_hash(name: &[u8]) -> u32 {
+    name.iter().fold(0x811c_9dc5u32, |hash, byte| {
+        (hash ^ u32::from(byte.to_ascii_uppercase())).wrapping_mul(0x0100_0193)
+    })
+}
+
+/// Redis's arity out of a usage line: words outside brackets are needed, anything in brackets makes
+/// it a minimum. `<A | B>` is one word.
+pub fn arity_of(usage: &str) -> i32 {
+    let (mut needed, mut open, mut angle, mut optional) = (0, 0, 0, false);
+    for word in usage.split_whitespace() {
+        if open == 0 && angle == 0 && !word.starts_with('[') {
+            needed += 1;
+        }
+        for byte in word.bytes() {
+            match byte {
+                b'[' => (open, optional) = (open + 1, true),
+                b']' => open -= 1,
+                b'<' => angle += 1,
+                b'>' => angle -= 1,
+                _ => {}
+            }
+        }
+    }
+    if optional { -needed } else { needed }
+}
+
+impl Command {
+    /// Whether the function lives with the connection.
+    pub fn is_front(&self) -> bool {
+        matches!(self.run, Run::Front)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arity_follows_from_the_usage_line() {
+        for (usage, arity) in [
+            ("GET key", 2),
+            ("DEL key [key ...]", -2),
+            ("MSET key value [key value ...]", -3),
+            ("PING [message]", -1),
+            ("BITOP <AND | OR | XOR | NOT> destkey key [key ...]", -4),
+            ("SET key value [NX | XX] [GET] [EX seconds | PX milliseconds]", -3),
+            ("HELLO [protover [AUTH username password] [SETNAME clientname]]", -1),
+            ("CONFIG GET parameter [parameter ...]", -3),
+        ] {
+            assert_eq!(arity_of(usage), arity, "{usage}");
+        }
+    }
+}

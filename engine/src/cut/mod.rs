@@ -1,0 +1,245 @@
+//! A merged cut of one shard: its items, taken as a walk reaches them, each with the LSN as of which it
+//! was read.
+//!
+//! A cut costs the shard nothing but the reading: no fork, no copy of the table, no pre-images. It is
+//! driven by whoever sends it: each [`Shard::cut_more`] walks about one slice and answers with encoded
+//! items. Since nothing is written within a slice, all its items carry one label: the journal's head.
+//! A receiver that is sent the log up to the label, then the items, then the log from the label on
+//! holds exactly the shard (J4).
+//!
+//! ```text
+//!   shard        |--A--|----B----|--C--|            walk over home positions, table by table
+//!   labels          7       7      12               head of the journal when the slice was read
+//!   flow   log ..7, A, B, log 8..12, C, log 13..    merged by LSN
+//! ```
+//!
+//! The walk goes over table *identities*: SWAPDB in the middle changes the number that items carry, not
+//! what is walked; a table that was flushed away needs no walking. Items of open keys are waited for.
+//!
+//! On a replica the labels are the upstream's: an item belongs to the upstream shard of its slot and
+//! carries that shard's LSN up to which everything was applied here (J7).
+
+use crate::db::TableId;
+use crate::journal::{Deadline, Effect, FrameBuilder, INLINE_PAYLOAD_BYTES_MAX, Payload, Record};
+use crate::shard::Shard;
+use crate::table::Cursor;
+use crate::types::{DbIndex, Lsn, ShardId, shard_of_slot, slot_of};
+use crate::value::{Item, SharedValue, Value};
+
+/// Names a cut; unique on this node.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct CutId(pub u64);
+
+/// A cut under way on one shard.
+pub struct Cut {
+    id: CutId,
+    /// Tables still to be walked; the last one is walked now.
+    tables: Vec<TableId>,
+    cursor: Cursor,
+    /// Whose coordinates the labels are in.
+    labels: Labels,
+    /// Items sent so far.
+    items: u64,
+}
+
+/// Whose LSNs label the items.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Labels {
+    /// This shard's own journal.
+    Own,
+    /// The upstream's, which has so many shards.
+    Upstream(u16),
+}
+
+/// What one slice of a cut found.
+pub struct CutPart {
+    /// Of which cut.
+    pub cut: CutId,
+    /// On which of our shards.
+    pub shard: ShardId,
+    /// Items by the flow that they go to.
+    pub groups: Vec<CutGroup>,
+    /// How far the walk has come, per database; `u64::MAX` where it is complete.
+    pub boundaries: Vec<u64>,
+    /// Whether this was the last part.
+    pub done: bool,
+    /// Items sent so far, and how many keys the shard holds now.
+    pub progress: (u64, u64),
+}
+
+/// Items of one part for one flow.
+pub struct CutGroup {
+    /// The flow: our own shard, or the upstream's.
+    pub flow: u16,
+    /// The LSN as of which they were read.
+    pub label: Lsn,
+    /// The items, as `Put` records.
+    pub items: FrameBuilder,
+}
+
+/// Bytes that one part carries before it ends: enough to fill a few TLS records, small enough that two
+/// parts a flow are cheap to hold.
+const PART_BYTES: u64 = 128 * 1024;
+
+/// Buckets walked in one part at the most: bounds the slice where the table is nearly empty.
+const PART_BUCKETS: usize = 256;
+
+/// One slice's limits, counted down.
+struct Budget {
+    bytes: u64,
+    buckets: usize,
+}
+
+impl Shard {
+    /// Begins a cut of what the shard holds now. To be called inside a transaction that is alone on
+    /// every shard, so that no other transaction straddles it.
+    pub fn cut_begin(&mut self, id: CutId, labels: Labels) -> Lsn {
+        let tables: Vec<TableId> = (0..self.keys.db_count())
+            .rev()
+            .map(|index| self.keys.table_id(DbIndex(index as u16)))
+            .collect();
+        self.cuts.push(Cut { id, tables, cursor: Cursor::START, labels, items: 0 });
+        self.log.lsn()
+    }
+
+    /// Ends a cut early.
+    pub fn cut_drop(&mut self, id: CutId) {
+        self.cuts.retain(|cut| cut.id != id);
+    }
+
+    /// The next part of a cut; `None` when there is no such cut (any more).
+    pub fn cut_more(&mut self, id: CutId) -> Option<CutPart> {
+        let index = self.cuts.iter().position(|cut| cut.id == id)?;
+        let mut cut = self.cuts.swap_remove(index);
+        let mut budget = Budget { bytes: PART_BYTES, buckets: PART_BUCKETS };
+        let mut groups: Vec<CutGroup> = Vec::new();
+        while budget.bytes > 0 && budget.buckets > 0 {
+            let Some(&table) = cut.tables.last() else { break };
+            if !self.walk_bucket(&mut cut, table, &mut groups, &mut budget) {
+                break;
+            }
+        }
+        let part = CutPart {
+            cut: id,
+            shard: self.id,
+            groups,
+            boundaries: self.boundaries(&cut),
+            done: cut.tables.is_empty(),
+            progress: (cut.items, self.keys.total_len() as u64),
+        };
+        if !part.done {
+            self.cuts.push(cut);
+        }
+        Some(part)
+    }
+
+    /// Walks one bucket; `false` when it has to be waited for, because a transaction has one of its
+    /// keys open.
+    fn walk_bucket(
+        &self,
+        cut: &mut Cut,
+        table: TableId,
+        groups: &mut Vec<CutGroup>,
+        budget: &mut Budget,
+    ) -> bool {
+        let Some(db) = self.keys.db_of(table) else {
+            cut.next_table();
+            return true;
+        };
+        budget.buckets -= 1;
+        if !self.locks.is_quiet() && !planted::cut_reads_open_keys() {
+            let mut open = false;
+            self.keys.table(db).walk(cut.cursor, &mut |hash, _| open |= self.locks.is_open(hash));
+            if open {
+                return false;
+            }
+        }
+        let next = self.keys.table(db).walk(cut.cursor, &mut |_, item| {
+            let (flow, label) = self.label(cut.labels, item.key());
+            let group = group_of(groups, flow, label);
+            let before = group.items.wire_bytes();
+            push_item(&mut group.items, db, item);
+            budget.bytes = budget.bytes.saturating_sub(group.items.wire_bytes() - before);
+            cut.items += 1;
+        });
+        match next {
+            Some(next) => cut.cursor = next,
+            None => cut.next_table(),
+        }
+        true
+    }
+
+    fn label(&self, labels: Labels, key: &[u8]) -> (u16, Lsn) {
+        match labels {
+            Labels::Own => (self.id.0, self.log.lsn()),
+            Labels::Upstream(shards) => {
+                let flow = shard_of_slot(slot_of(key), shards).0;
+                let reached = self.reached().get(usize::from(flow));
+                (flow, reached.copied().unwrap_or_default())
+            }
+        }
+    }
+
+    fn boundaries(&self, cut: &Cut) -> Vec<u64> {
+        let boundary = |index: usize| {
+            let table = self.keys.table_id(DbIndex(index as u16));
+            match cut.tables.iter().rposition(|&known| known == table) {
+                // Walked already, or newer than the cut: all that it holds is in the log.
+                None => u64::MAX,
+                Some(place) if place + 1 == cut.tables.len() => cut.cursor.0,
+                Some(_) => 0,
+            }
+        };
+        (0..self.keys.db_count()).map(boundary).collect()
+    }
+}
+
+impl Cut {
+    fn next_table(&mut self) {
+        self.tables.pop();
+        self.cursor = Cursor::START;
+    }
+}
+
+fn group_of(groups: &mut Vec<CutGroup>, flow: u16, label: Lsn) -> &mut CutGroup {
+    let place = groups.iter().position(|group| group.flow == flow).unwrap_or_else(|| {
+        groups.push(CutGroup { flow, label, items: FrameBuilder::new() });
+        groups.len() - 1
+    });
+    &mut groups[place]
+}
+
+/// Encodes an item as the record that puts it in place, whatever stood there.
+fn push_item(frame: &mut FrameBuilder, db: DbIndex, item: &Item) {
+    let value = match item.value() {
+        Value::Int(number) => Payload::Int(number),
+        Value::Bytes(bytes) if bytes.len() > INLINE_PAYLOAD_BYTES_MAX => match item.share() {
+            SharedValue::Large(shared) => Payload::Shared(shared),
+            _ => Payload::Bytes(bytes),
+        },
+        Value::Bytes(bytes) => Payload::Bytes(bytes),
+    };
+    let deadline = item.deadline().map_or(Deadline::None, Deadline::At);
+    frame.push(&Record { db, key: item.key(), effect: Effect::Put { value, deadline } });
+}
+
+/// Test-only switches that plant the bugs of this room's stories.
+#[cfg(feature = "planted-bugs")]
+pub mod planted {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// A cut reads keys that a transaction has open (J2): what the transaction did so far is both in
+    /// the item and in the frame that follows.
+    pub static CUT_READS_OPEN_KEYS: AtomicBool = AtomicBool::new(false);
+
+    pub(super) fn cut_reads_open_keys() -> bool {
+        CUT_READS_OPEN_KEYS.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(not(feature = "planted-bugs"))]
+mod planted {
+    pub(super) fn cut_reads_open_keys() -> bool {
+        false
+    }
+}

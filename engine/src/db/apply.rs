@@ -1,0 +1,117 @@
+//! Applying records: the same changes as the effects', told to nobody.
+//!
+//! Applying consults no clock, no memory limit and no read-only gate (J1). A record that does not fit
+//! what it finds is a broken promise, which the caller tolerates only for keys whose item a running
+//! full sync has not brought yet.
+
+use super::Keyspace;
+use super::effects::instant;
+use crate::journal::{Deadline, Effect, Global, Payload, Record};
+use crate::limits::STRING_MAX;
+use crate::types::DbIndex;
+use crate::value::{Item, NewValue};
+
+/// A record that cannot have been made by a node whose data equals ours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Broken {
+    /// It changes a key that is not there.
+    Missing,
+    /// It names a database that this node does not have.
+    Database,
+    /// It would make a string longer than any may be.
+    TooLong,
+}
+
+impl Keyspace {
+    /// Performs one record.
+    pub fn apply(&mut self, record: &Record<'_>) -> Result<(), Broken> {
+        let Record { db, key, effect } = record;
+        let (db, key) = (*db, *key);
+        if db.index() >= self.dbs.len() {
+            return Err(Broken::Database);
+        }
+        let hash = self.hash(key);
+        match effect {
+            Effect::Put { value, deadline } => {
+                self.apply_put(db, hash, key, new_value(value), *deadline)?;
+            }
+            Effect::Remove => {
+                let database = &mut self.dbs[db.index()];
+                let item = database.table.remove(hash, key).ok_or(Broken::Missing)?;
+                database.expires -= usize::from(item.deadline().is_some());
+            }
+            Effect::SetDeadline(deadline) => {
+                if !self.change_deadline(db, hash, key, *deadline) {
+                    return Err(Broken::Missing);
+                }
+            }
+            Effect::Append(bytes) => {
+                let bytes = bytes.bytes().ok_or(Broken::Missing)?;
+                let item = self.existing_or_empty(db, hash, key);
+                if item.value().len() + bytes.len() > STRING_MAX {
+                    return Err(Broken::TooLong);
+                }
+                item.append(bytes);
+            }
+            Effect::SetRange { offset, bytes } => {
+                let bytes = bytes.bytes().ok_or(Broken::Missing)?;
+                if offset.saturating_add(bytes.len() as u64) > STRING_MAX as u64 {
+                    return Err(Broken::TooLong);
+                }
+                let item = self.existing_or_empty(db, hash, key);
+                item.set_range(*offset as usize, bytes);
+            }
+        }
+        self.changed(db, key);
+        Ok(())
+    }
+
+    fn apply_put(
+        &mut self,
+        db: DbIndex,
+        hash: u64,
+        key: &[u8],
+        value: NewValue<'_>,
+        deadline: Deadline,
+    ) -> Result<(), Broken> {
+        let database = &mut self.dbs[db.index()];
+        match database.table.get_mut(hash, key) {
+            Some(item) => {
+                item.set(value);
+                if deadline != Deadline::Keep {
+                    self.change_deadline(db, hash, key, instant(deadline));
+                }
+            }
+            // "Keep" stands only in records that change an existing key.
+            None if deadline == Deadline::Keep => return Err(Broken::Missing),
+            None => {
+                database.expires += usize::from(instant(deadline).is_some());
+                database.table.insert_unique(hash, Item::new(key, value, instant(deadline)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Performs one global record's part on this shard.
+    pub fn apply_global(&mut self, global: Global) -> Result<(), Broken> {
+        let known = |db: DbIndex| db.index() < self.dbs.len();
+        match global {
+            Global::FlushAll => self.flush_all_untold(),
+            Global::FlushDb(db) if known(db) => self.flush_db_untold(db),
+            Global::SwapDb(one, other) if known(one) && known(other) => {
+                self.swap_db_untold(one, other);
+            }
+            Global::FlushDb(_) | Global::SwapDb(..) => return Err(Broken::Database),
+        }
+        self.stats.mutations += 1;
+        Ok(())
+    }
+}
+
+fn new_value<'a>(payload: &'a Payload<'a>) -> NewValue<'a> {
+    match payload {
+        Payload::Int(number) => NewValue::Int(*number),
+        Payload::Bytes(bytes) => NewValue::Bytes(bytes),
+        Payload::Shared(shared) => NewValue::Shared(crate::value::SharedValue::Large(shared.clone())),
+    }
+}

@@ -1,0 +1,217 @@
+//! Effects: the only ways to change data. Each changes the table and tells the frame.
+
+use super::{Keyspace, Role};
+use crate::journal::{Deadline, Effect, Entry, Global, Payload, Record};
+use crate::types::{DbIndex, Millis};
+use crate::value::{Item, NewValue, SharedValue};
+
+impl Keyspace {
+    /// Creates or replaces `key`.
+    ///
+    /// `Deadline::Keep` keeps the deadline of the item that is replaced. A deadline that has already
+    /// passed deletes instead (and tells the deletion): a replica must never hold what its master
+    /// does not.
+    pub fn put(&mut self, db: DbIndex, key: &[u8], value: NewValue<'_>, deadline: Deadline) {
+        if let Deadline::At(at) = deadline
+            && at <= self.now
+            && self.role == Role::Master
+        {
+            self.remove(db, key);
+            return;
+        }
+        let hash = self.hash(key);
+        let (policy, now) = (self.policy, self.now);
+        let database = &mut self.dbs[db.index()];
+        let item = match database.table.get_mut(hash, key) {
+            Some(item) => {
+                let had = item.deadline().is_some();
+                item.set(value);
+                if deadline != Deadline::Keep {
+                    let at = instant(deadline);
+                    if had || at.is_some() {
+                        item.set_deadline(at);
+                    }
+                    database.expires =
+                        database.expires + usize::from(at.is_some()) - usize::from(had);
+                    if let Some(at) = at {
+                        database.table.note_due(hash, at.0);
+                    }
+                }
+                database.table.get_mut(hash, key).expect("the item that was just replaced")
+            }
+            None => {
+                let item = Item::new(key, value, instant(deadline));
+                database.expires += usize::from(instant(deadline).is_some());
+                database.table.insert_unique(hash, item)
+            }
+        };
+        policy.touch(item, now, &mut self.random);
+        let payload = payload_of(item);
+        self.frame.push(&Record { db, key, effect: Effect::Put { value: payload, deadline } });
+        self.changed(db, key);
+    }
+
+    /// Deletes `key`; `false` when it was not there.
+    pub fn remove(&mut self, db: DbIndex, key: &[u8]) -> bool {
+        let hash = self.hash(key);
+        if self.vanished(db, hash, key) {
+            return false;
+        }
+        self.remove_present(db, hash, key)
+    }
+
+    /// Deletes `key` whatever its deadline says.
+    pub(super) fn remove_present(&mut self, db: DbIndex, hash: u64, key: &[u8]) -> bool {
+        let database = &mut self.dbs[db.index()];
+        let Some(item) = database.table.remove(hash, key) else { return false };
+        database.expires -= usize::from(item.deadline().is_some());
+        self.frame.push(&Record { db, key, effect: Effect::Remove });
+        self.changed(db, key);
+        true
+    }
+
+    /// Sets or drops the deadline of an existing `key`; `false` when it is not there. A deadline that
+    /// has passed deletes the key.
+    pub fn set_deadline(&mut self, db: DbIndex, key: &[u8], deadline: Option<Millis>) -> bool {
+        let hash = self.hash(key);
+        if self.vanished(db, hash, key) {
+            return false;
+        }
+        if deadline.is_some_and(|at| at <= self.now) && self.role == Role::Master {
+            return self.remove_present(db, hash, key);
+        }
+        if !self.change_deadline(db, hash, key, deadline) {
+            return false;
+        }
+        self.frame.push(&Record { db, key, effect: Effect::SetDeadline(deadline) });
+        self.changed(db, key);
+        true
+    }
+
+    pub(super) fn change_deadline(
+        &mut self,
+        db: DbIndex,
+        hash: u64,
+        key: &[u8],
+        deadline: Option<Millis>,
+    ) -> bool {
+        let database = &mut self.dbs[db.index()];
+        let Some(item) = database.table.get_mut(hash, key) else { return false };
+        let had = item.deadline().is_some();
+        item.set_deadline(deadline);
+        database.expires = database.expires + usize::from(deadline.is_some()) - usize::from(had);
+        if let Some(at) = deadline {
+            database.table.note_due(hash, at.0);
+        }
+        true
+    }
+
+    /// Appends to the string at `key`, creating it; answers with the new length. The caller has
+    /// checked the type and that the result is not too long.
+    pub fn append(&mut self, db: DbIndex, key: &[u8], bytes: &[u8]) -> usize {
+        let hash = self.hash(key);
+        self.vanished(db, hash, key);
+        let item = self.existing_or_empty(db, hash, key);
+        let len = item.append(bytes);
+        self.frame.push(&Record { db, key, effect: Effect::Append(Payload::Bytes(bytes)) });
+        self.changed(db, key);
+        len
+    }
+
+    /// Overwrites part of the string at `key` from `offset` on, creating and zero-filling as needed;
+    /// answers with the new length. The caller has checked type and length.
+    pub fn set_range(&mut self, db: DbIndex, key: &[u8], offset: usize, bytes: &[u8]) -> usize {
+        let hash = self.hash(key);
+        self.vanished(db, hash, key);
+        let item = self.existing_or_empty(db, hash, key);
+        let len = item.set_range(offset, bytes);
+        let effect = Effect::SetRange { offset: offset as u64, bytes: Payload::Bytes(bytes) };
+        self.frame.push(&Record { db, key, effect });
+        self.changed(db, key);
+        len
+    }
+
+    pub(super) fn existing_or_empty(&mut self, db: DbIndex, hash: u64, key: &[u8]) -> &mut Item {
+        let table = &mut self.dbs[db.index()].table;
+        if table.get(hash, key).is_none() {
+            table.insert_unique(hash, Item::new(key, NewValue::Bytes(b""), None));
+        }
+        table.get_mut(hash, key).expect("the item that was found or made above")
+    }
+
+    /// Empties all databases.
+    pub fn flush_all(&mut self) {
+        self.flush_all_untold();
+        self.frame.push_entry(&Entry::Global(Global::FlushAll));
+        self.stats.mutations += 1;
+    }
+
+    /// Empties one database.
+    pub fn flush_db(&mut self, db: DbIndex) {
+        self.flush_db_untold(db);
+        self.frame.push_entry(&Entry::Global(Global::FlushDb(db)));
+        self.stats.mutations += 1;
+    }
+
+    /// Exchanges two databases: their contents change numbers, nothing moves.
+    pub fn swap_db(&mut self, one: DbIndex, other: DbIndex) {
+        self.swap_db_untold(one, other);
+        self.frame.push_entry(&Entry::Global(Global::SwapDb(one, other)));
+        self.stats.mutations += 1;
+    }
+
+    pub(super) fn flush_all_untold(&mut self) {
+        for index in 0..self.dbs.len() {
+            self.flush_db_untold(DbIndex(index as u16));
+        }
+    }
+
+    pub(super) fn flush_db_untold(&mut self, db: DbIndex) {
+        self.watchers.database_changed(db, &self.dbs[db.index()].table);
+        if self.dbs[db.index()].table.len() == 0 {
+            // Nothing to free; the identity may stay, since a cut of nothing is complete either way.
+            return;
+        }
+        let fresh = self.empty_database();
+        let old = std::mem::replace(&mut self.dbs[db.index()], fresh);
+        self.graveyard.push(old.table.into_drain());
+    }
+
+    pub(super) fn swap_db_untold(&mut self, one: DbIndex, other: DbIndex) {
+        if one == other {
+            return;
+        }
+        self.watchers.databases_swapped(
+            (one, &self.dbs[one.index()].table),
+            (other, &self.dbs[other.index()].table),
+        );
+        self.dbs.swap(one.index(), other.index());
+    }
+
+    pub(super) fn changed(&mut self, db: DbIndex, key: &[u8]) {
+        self.stats.mutations += 1;
+        self.watchers.key_changed(db, key);
+    }
+}
+
+/// What the journal holds of an item's value: the bytes themselves, or one more reference to a large
+/// one.
+fn payload_of(item: &Item) -> Payload<'_> {
+    use crate::value::Value;
+    match item.value() {
+        Value::Int(number) => Payload::Int(number),
+        Value::Bytes(bytes) if bytes.len() > crate::journal::INLINE_PAYLOAD_BYTES_MAX => match item.share() {
+            SharedValue::Large(shared) => Payload::Shared(shared),
+            _ => Payload::Bytes(bytes),
+        },
+        Value::Bytes(bytes) => Payload::Bytes(bytes),
+    }
+}
+
+/// The instant that a fresh item gets.
+pub(super) fn instant(deadline: Deadline) -> Option<Millis> {
+    match deadline {
+        Deadline::At(at) => Some(at),
+        Deadline::None | Deadline::Keep => None,
+    }
+}

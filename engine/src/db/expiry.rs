@@ -1,0 +1,68 @@
+//! Expiry on a master: what nobody looks for is found by a paced sweep.
+//!
+//! The table keeps, per segment, a lower bound of its items' deadlines, so a sweep passes segments in
+//! which nothing can be due for a few nanoseconds each. No memory is spent per key. A sweep deletes what
+//! it finds and tells, like the lazy deletion of a reader does; open keys are left for the next round.
+
+use super::{Keyspace, Role};
+use crate::table::Cursor;
+use crate::types::DbIndex;
+
+/// Where the sweep is.
+#[derive(Default)]
+pub(crate) struct SweepState {
+    db: usize,
+    cursor: Cursor,
+}
+
+/// Segments searched in one slice: some 10 us each, so about one slice of a shard's time.
+const SEGMENTS_PER_SLICE: usize = 8;
+
+impl Keyspace {
+    /// Deletes an item whose time has come, and tells.
+    pub(super) fn expire(&mut self, db: DbIndex, hash: u64, key: &[u8]) {
+        if self.remove_present(db, hash, key) {
+            self.stats.expired += 1;
+        }
+    }
+
+    /// Deletes expired items found in one slice of the sweep. Answers whether it should be called again
+    /// soon: `false` once it has gone round all databases.
+    pub fn sweep_slice(&mut self, is_open: &mut dyn FnMut(u64) -> bool) -> bool {
+        if self.role == Role::Replica {
+            return false;
+        }
+        while self.dbs[self.sweep.db].expires == 0 {
+            if !self.next_swept_db() {
+                return false;
+            }
+        }
+        let db = DbIndex(self.sweep.db as u16);
+        let (now, cursor) = (self.now.0, self.sweep.cursor);
+        let mut due: Vec<(u64, Box<[u8]>)> = Vec::new();
+        let table = &mut self.dbs[db.index()].table;
+        let sweep = table.sweep_due(cursor, now, SEGMENTS_PER_SLICE, &mut |hash, item| {
+            if is_open(hash) {
+                return false;
+            }
+            due.push((hash, Box::from(crate::table::Entry::key(item))));
+            true
+        });
+        for (hash, key) in due {
+            self.expire(db, hash, &key);
+        }
+        match sweep.next {
+            Some(next) => {
+                self.sweep.cursor = next;
+                true
+            }
+            None => self.next_swept_db(),
+        }
+    }
+
+    fn next_swept_db(&mut self) -> bool {
+        self.sweep.cursor = Cursor::START;
+        self.sweep.db = (self.sweep.db + 1) % self.dbs.len();
+        self.sweep.db != 0
+    }
+}

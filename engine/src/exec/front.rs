@@ -1,0 +1,259 @@
+//! An executor's front: its shard, if it has one, and the tasks that wait for answers.
+
+use super::Node;
+use crate::rt::mailbox::Receiver;
+use crate::shard::{Answer, ExecutorId, Message, ReplyTo, Shard, Ticket};
+use crate::types::{Millis, ShardId};
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+/// Messages taken from the mailbox before other tasks get their turn: long enough to amortize, short
+/// enough for a connection not to wait noticeably.
+const MESSAGES_PER_TURN: usize = 256;
+
+/// What coordinators on one executor work with.
+pub struct Front {
+    /// Which executor this is.
+    pub me: ExecutorId,
+    /// What all executors share.
+    pub node: Arc<Node>,
+    shard: Option<RefCell<Shard>>,
+    waiting: RefCell<Waiting>,
+    clock: fn() -> Millis,
+}
+
+#[derive(Default)]
+struct Waiting {
+    places: Vec<Place>,
+    free: Vec<u32>,
+}
+
+#[derive(Default)]
+struct Place {
+    generation: u32,
+    answers: VecDeque<Answer>,
+    waker: Option<Waker>,
+}
+
+impl Front {
+    /// The front of executor `me`.
+    pub fn new(
+        me: ExecutorId,
+        node: Arc<Node>,
+        shard: Option<Shard>,
+        clock: fn() -> Millis,
+    ) -> Rc<Front> {
+        let shard = shard.map(RefCell::new);
+        Rc::new(Front { me, node, shard, waiting: RefCell::default(), clock })
+    }
+
+    /// This executor's shard id, if it has a shard.
+    pub fn shard_id(&self) -> Option<ShardId> {
+        self.shard.as_ref().map(|_| ShardId(self.me.0))
+    }
+
+    /// The time.
+    pub fn now(&self) -> Millis {
+        (self.clock)()
+    }
+
+    /// Runs a task on this executor's shard: sets the time, runs it, publishes what it wrote and
+    /// sends what it has to say. The task must not await.
+    ///
+    /// Panics on an executor without a shard: callers ask [`shard_id`](Front::shard_id) first.
+    pub fn with_shard<T>(&self, task: impl FnOnce(&mut Shard) -> T) -> T {
+        let shard = self.shard.as_ref().expect("this executor has a shard");
+        let mut shard = shard.borrow_mut();
+        shard.set_now((self.clock)());
+        let result = task(&mut shard);
+        self.end_task(&mut shard);
+        result
+    }
+
+    /// As [`with_shard`](Front::with_shard) without a new reading of the clock nor publication: for
+    /// the commands of one read buffer, between [`with_shard`](Front::with_shard)s.
+    pub(super) fn end_task(&self, shard: &mut Shard) {
+        shard.publish();
+        while shard.has_outbox() {
+            let messages: Vec<_> = shard.take_outbox().collect();
+            for (to, message) in messages {
+                match message {
+                    Message::Answer(ticket, answer) if to == self.me => self.answer(ticket, answer),
+                    message => self.node.send(to, message),
+                }
+            }
+        }
+    }
+
+    /// Handles one message out of this executor's mailbox. Messages for its service are handed back.
+    pub fn handle(&self, message: Message) -> Option<Box<dyn Any + Send>> {
+        match message {
+            Message::Answer(ticket, answer) => self.answer(ticket, answer),
+            Message::Service(service) => return Some(service),
+            message => self.with_shard(|shard| shard.receive(message)),
+        }
+        None
+    }
+
+    /// Serves the mailbox for ever; `service` gets the messages for the executor's own service, and
+    /// `turn` lets other tasks run.
+    pub async fn serve_mailbox(
+        &self,
+        mut mailbox: Receiver<Message>,
+        mut service: impl FnMut(Box<dyn Any + Send>),
+    ) {
+        loop {
+            mailbox.wait().await;
+            let mut left = MESSAGES_PER_TURN;
+            if self.shard.is_some() {
+                self.with_shard(|shard| {
+                    while left > 0
+                        && let Some(message) = mailbox.try_pop()
+                    {
+                        left -= 1;
+                        match message {
+                            Message::Answer(ticket, answer) => self.answer(ticket, answer),
+                            Message::Service(message) => service(message),
+                            message => shard.receive(message),
+                        }
+                    }
+                });
+            } else {
+                while left > 0
+                    && let Some(message) = mailbox.try_pop()
+                {
+                    left -= 1;
+                    if let Some(message) = self.handle(message) {
+                        service(message);
+                    }
+                }
+            }
+            if left == 0 {
+                crate::rt::yield_now().await;
+            }
+        }
+    }
+
+    fn answer(&self, ticket: Ticket, answer: Answer) {
+        let mut waiting = self.waiting.borrow_mut();
+        let Some(place) = waiting.places.get_mut(ticket.index as usize) else { return };
+        if place.generation != ticket.generation {
+            return;
+        }
+        place.answers.push_back(answer);
+        if let Some(waker) = place.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// A place to wait for answers.
+    pub fn waiter(self: &Rc<Front>) -> Waiter {
+        let mut waiting = self.waiting.borrow_mut();
+        let index = waiting.free.pop().unwrap_or_else(|| {
+            waiting.places.push(Place::default());
+            (waiting.places.len() - 1) as u32
+        });
+        let generation = waiting.places[index as usize].generation;
+        Waiter { front: self.clone(), ticket: Ticket { index, generation } }
+    }
+
+    /// Runs `call` on `shard` and waits for its result.
+    pub async fn call<T: Send + 'static>(
+        self: &Rc<Front>,
+        shard: ShardId,
+        call: impl FnOnce(&mut Shard) -> T + Send + 'static,
+    ) -> T {
+        if self.shard_id() == Some(shard) {
+            return self.with_shard(call);
+        }
+        let waiter = self.waiter();
+        self.post_call(&waiter, shard, call);
+        waiter.value().await
+    }
+
+    /// Runs `call` on every shard at about the same time and waits for all results, in their order.
+    pub async fn call_all<T: Send + 'static>(
+        self: &Rc<Front>,
+        call: impl Fn(&mut Shard) -> T + Send + Clone + 'static,
+    ) -> Vec<T> {
+        let shards = self.node.all_shards();
+        let waiter = self.waiter();
+        for shard in shards.clone() {
+            let call = call.clone();
+            self.post_call(&waiter, shard, move |shard| (shard.id, call(shard)));
+        }
+        let mut results = Vec::with_capacity(shards.len());
+        for _ in shards {
+            results.push(waiter.value::<(ShardId, T)>().await);
+        }
+        results.sort_by_key(|(shard, _)| *shard);
+        results.into_iter().map(|(_, value)| value).collect()
+    }
+
+    fn post_call<T: Send + 'static>(
+        &self,
+        waiter: &Waiter,
+        shard: ShardId,
+        call: impl FnOnce(&mut Shard) -> T + Send + 'static,
+    ) {
+        let to = waiter.reply_to();
+        let call = move |shard: &mut Shard| {
+            let value = Box::new(call(shard));
+            shard.answer(to, Answer::Value(value));
+        };
+        self.node.send(ExecutorId::from(shard), Message::Call(Box::new(call)));
+    }
+}
+
+/// A task's place to wait for answers; gives the place back when dropped.
+pub struct Waiter {
+    front: Rc<Front>,
+    ticket: Ticket,
+}
+
+impl Waiter {
+    /// Where answers for this task go.
+    pub fn reply_to(&self) -> ReplyTo {
+        ReplyTo { executor: self.front.me, ticket: self.ticket }
+    }
+
+    /// The next answer.
+    pub async fn next(&self) -> Answer {
+        poll_fn(|cx| {
+            let mut waiting = self.front.waiting.borrow_mut();
+            let place = &mut waiting.places[self.ticket.index as usize];
+            match place.answers.pop_front() {
+                Some(answer) => Poll::Ready(answer),
+                None => {
+                    place.waker = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    /// The next answer, which is the value of a call.
+    pub async fn value<T: 'static>(&self) -> T {
+        let Answer::Value(value) = self.next().await else {
+            unreachable!("a call answers with a value")
+        };
+        *value.downcast().expect("a call answers with its own type")
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let mut waiting = self.front.waiting.borrow_mut();
+        let place = &mut waiting.places[self.ticket.index as usize];
+        place.generation = place.generation.wrapping_add(1);
+        place.answers.clear();
+        place.waker = None;
+        waiting.free.push(self.ticket.index);
+    }
+}

@@ -1,0 +1,23 @@
+//! The coordinator: from a request to the shards that run it, and back to one reply.
+//!
+//! ```text
+//!   request ─► plan ─┬─ one shard, here ─────► run in place
+//!                    ├─ one shard, elsewhere ► batch ─► that shard ─► replies, put back in order
+//!                    └─ several shards ──────► transaction: Begin to all, hops, conclude
+//! ```
+//!
+//! Everything here runs on the executor where the connection lives and knows neither sockets nor
+//! glommio: waiting is done on [`Front`]'s tickets, which answers in the executor's mailbox wake.
+
+mod front;
+mod order;
+mod pipeline;
+mod plan;
+mod tx;
+mod wide;
+
+pub use front::{Front, Waiter};
+pub use order::Node;
+pub use pipeline::{Added, Pipeline};
+pub use plan::{Place, place_of};
+pub use tx::{Tx, TxKeys};

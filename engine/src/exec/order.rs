@@ -1,0 +1,72 @@
+//! The node: mailboxes of all executors, and the one global order of many-shard transactions.
+
+use crate::command::Registry;
+use crate::rt::mailbox::Sender;
+use crate::shard::{Begin, ExecutorId, Message};
+use crate::types::{ShardId, TxId};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What all executors of this node share.
+pub struct Node {
+    /// One mailbox per executor: the shards', then the replication executor's.
+    mailboxes: Vec<Sender<Message>>,
+    /// How many of them are shards.
+    shards: u16,
+    /// How many databases there are.
+    dbs: usize,
+    registry: &'static Registry,
+    next_tx: AtomicU64,
+    /// Held while a transaction's parts are put into the mailboxes: mailboxes are first in, first
+    /// out, so every shard sees the transactions in one order. The section is a few pushes long.
+    order: Mutex<()>,
+}
+
+impl Node {
+    /// A node of `shards` shards; `mailboxes` has one more entry for each further executor.
+    pub fn new(
+        mailboxes: Vec<Sender<Message>>,
+        shards: u16,
+        dbs: usize,
+        registry: &'static Registry,
+    ) -> Node {
+        assert!(mailboxes.len() >= usize::from(shards), "every shard has a mailbox");
+        let (next_tx, order) = (AtomicU64::new(1), Mutex::new(()));
+        Node { mailboxes, shards, dbs, registry, next_tx, order }
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> u16 {
+        self.shards
+    }
+
+    /// How many databases there are.
+    pub fn dbs(&self) -> usize {
+        self.dbs
+    }
+
+    /// The commands.
+    pub fn registry(&self) -> &'static Registry {
+        self.registry
+    }
+
+    /// All shards, in order.
+    pub fn all_shards(&self) -> impl ExactSizeIterator<Item = ShardId> + use<> {
+        (0..self.shards).map(ShardId)
+    }
+
+    /// Puts a message into an executor's mailbox.
+    pub fn send(&self, to: ExecutorId, message: Message) {
+        self.mailboxes[usize::from(to.0)].push(message);
+    }
+
+    /// Gives the transaction its place in the global order: `parts` makes the `Begin`s for that id.
+    pub fn begin(&self, parts: impl FnOnce(TxId) -> Vec<(ShardId, Begin)>) {
+        // A poisoned lock only means that another executor panicked, which aborts the process.
+        let _order = self.order.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let id = TxId(self.next_tx.fetch_add(1, Ordering::Relaxed));
+        for (shard, begin) in parts(id) {
+            self.send(ExecutorId::from(shard), Message::Begin(Box::new(begin)));
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Which shards a request needs.
+
+use crate::command::{Args, Entry, Run};
+use crate::types::{ShardId, shard_of};
+
+/// Where a request runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// Wholly on this shard.
+    One(ShardId),
+    /// On several shards: a transaction.
+    Many,
+    /// Without shards, where the connection lives.
+    Front,
+}
+
+/// Where `args` runs on a node of `shards` shards.
+pub fn place_of(entry: &Entry, args: &Args<'_>, shards: u16) -> Place {
+    match entry.command.run {
+        Run::Front => Place::Front,
+        Run::All(_) | Run::Walk(_) if shards == 1 => Place::One(ShardId(0)),
+        Run::All(_) | Run::Walk(_) => Place::Many,
+        Run::Here(_) | Run::Each(_) | Run::Carry(_) => {
+            if shards == 1 {
+                return Place::One(ShardId(0));
+            }
+            let mut positions = entry.command.keys.positions(args);
+            // A request without the keys it should have is refused by any shard just as well.
+            let Some(first) = positions.next() else { return Place::One(ShardId(0)) };
+            let shard = shard_of(args.get(first), shards);
+            if positions.all(|index| shard_of(args.get(index), shards) == shard) {
+                Place::One(shard)
+            } else {
+                Place::Many
+            }
+        }
+    }
+}

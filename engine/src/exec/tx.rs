@@ -1,0 +1,240 @@
+//! A transaction driven by its coordinator, hop by hop: MULTI over several shards, and whatever else
+//! needs more than one step.
+
+use super::wide::{carry_on, gather_by_shard, join_parts, split_each};
+use super::{Front, Place, Waiter, place_of};
+use crate::command::{Args, Entry, Flags, OwnedArgs, Run};
+use crate::resp::{Protocol, ReplyWriter};
+use crate::shard::{
+    Answer, Batch, Begin, Done, ExecutorId, Hop, Message, Mode, TxShared, Wants, Work,
+};
+use crate::types::{DbIndex, ShardId, TxId, shard_of};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+/// The keys that a transaction will touch, collected command by command.
+#[derive(Default)]
+pub struct TxKeys {
+    keys: BTreeMap<ShardId, Vec<(u64, Mode)>>,
+    everything: bool,
+    writes: bool,
+}
+
+impl TxKeys {
+    /// Adds the keys of one command.
+    pub fn add(&mut self, front: &Front, entry: &Entry, args: &Args<'_>) {
+        let write = entry.command.flags.contains(Flags::WRITE);
+        self.writes |= write;
+        if matches!(entry.command.run, Run::All(_)) {
+            self.everything = true;
+            return;
+        }
+        let mode = if write { Mode::Exclusive } else { Mode::Shared };
+        for index in entry.command.keys.positions(args) {
+            self.add_key(front, args.get(index), mode);
+        }
+    }
+
+    /// Adds one key.
+    pub fn add_key(&mut self, front: &Front, key: &[u8], mode: Mode) {
+        let shard = shard_of(key, front.node.shards());
+        self.keys.entry(shard).or_default().push((front.node.hash(key), mode));
+    }
+
+    /// The one shard that all keys are on, if they are (shard 0 when there are no keys at all).
+    pub fn only_shard(&self, front: &Front) -> Option<ShardId> {
+        if front.node.shards() == 1 {
+            return Some(ShardId(0));
+        }
+        match self.keys.len() {
+            _ if self.everything => None,
+            0 => Some(ShardId(0)),
+            1 => self.keys.keys().next().copied(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn wants(self, front: &Front) -> (Vec<(ShardId, Wants)>, bool) {
+        let wants = if self.everything {
+            front.node.all_shards().map(|shard| (shard, Wants::Everything)).collect()
+        } else {
+            self.keys.into_iter().map(|(shard, keys)| (shard, Wants::keys(keys))).collect()
+        };
+        (wants, self.writes)
+    }
+}
+
+/// A transaction under way: all its keys are open on all its shards. It must be concluded.
+pub struct Tx {
+    front: Rc<Front>,
+    waiter: Waiter,
+    id: TxId,
+    shards: Vec<ShardId>,
+    touched: BTreeSet<ShardId>,
+}
+
+impl Front {
+    /// Puts a transaction into the global order and into the mailboxes of its shards. `work` makes
+    /// each shard's first work, if the shards are to start by themselves once armed.
+    pub(super) fn begin(
+        self: &Rc<Front>,
+        waiter: &Waiter,
+        wants: Vec<(ShardId, Wants)>,
+        writes: bool,
+        mut work: impl FnMut(ShardId) -> Option<Work>,
+        concludes: bool,
+    ) -> TxId {
+        let mut given = TxId(0);
+        let shards: Box<[ShardId]> = wants.iter().map(|(shard, _)| *shard).collect();
+        let reply_to = waiter.reply_to();
+        self.node.begin(|id| {
+            given = id;
+            let unarmed = AtomicUsize::new(shards.len());
+            let shared = Arc::new(TxShared { id, shards, unarmed, writes, reply_to });
+            let part = |(shard, wants)| {
+                let work = work(shard);
+                (shard, Begin { shared: shared.clone(), wants, work, concludes })
+            };
+            wants.into_iter().map(part).collect()
+        });
+        given
+    }
+}
+
+impl Tx {
+    /// Begins a transaction over `keys` and waits until all of them are granted on all shards.
+    pub async fn begin(front: &Rc<Front>, keys: TxKeys) -> Tx {
+        let waiter = front.waiter();
+        let (wants, writes) = keys.wants(front);
+        let shards: Vec<ShardId> = wants.iter().map(|(shard, _)| *shard).collect();
+        let id = if shards.is_empty() {
+            TxId(0)
+        } else {
+            let id = front.begin(&waiter, wants, writes, |_| None, false);
+            let Answer::Armed = waiter.next().await else {
+                unreachable!("a driven transaction is told when it is armed")
+            };
+            id
+        };
+        Tx { front: front.clone(), waiter, id, shards, touched: BTreeSet::new() }
+    }
+
+    /// Runs one command inside the transaction; its keys were among those it began with.
+    pub async fn run(
+        &mut self,
+        entry: &'static Entry,
+        db: DbIndex,
+        protocol: Protocol,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let shards = self.front.node.shards();
+        if let Place::One(shard) = place_of(entry, &args, shards) {
+            return self.run_one(shard, entry, db, protocol, args, out).await;
+        }
+        let start = out.len();
+        let mut reply = ReplyWriter::new(out, protocol);
+        let outcome = match &entry.command.run {
+            Run::Each(each) => match split_each(entry, each, args, shards) {
+                Ok(split) => {
+                    let work = |args| Work::Each { entry, db, protocol, args };
+                    let parts = split.parts.into_iter().map(|(s, a)| (s, work(a))).collect();
+                    let done = self.hop(parts, entry.writes()).await;
+                    super::wide::join_each(each, &split.owners, done, &mut reply)
+                }
+                Err(refusal) => Err(refusal),
+            },
+            Run::Carry(carry) => match (carry.check)(args) {
+                Ok(()) => {
+                    let parts = gather_by_shard(entry, db, args, shards);
+                    let done = self.hop(parts, false).await;
+                    let decided = carry_on(&self.front, carry, db, args, done, &mut reply);
+                    match decided {
+                        Ok(writes) => {
+                            let parts = writes.into_iter().map(|(s, w)| (s, Work::Writes(w)));
+                            self.hop(parts.collect(), true).await;
+                            Ok(())
+                        }
+                        Err(refusal) => Err(refusal),
+                    }
+                }
+                Err(refusal) => Err(refusal),
+            },
+            Run::All(all) => {
+                let args_all = Arc::new(OwnedArgs::copy(args));
+                let part = |s| {
+                    (s, Work::All { entry, db, protocol, args: args_all.clone() })
+                };
+                let parts = self.front.node.all_shards().map(part).collect();
+                let done = self.hop(parts, entry.writes()).await;
+                join_parts(all, args, done, &mut reply)
+            }
+            Run::Walk(walk) => {
+                let front = self.front.clone();
+                return super::wide::run_walk(&front, walk, entry, db, protocol, args, out).await;
+            }
+            Run::Here(_) | Run::Front => unreachable!("placed on one shard, or run by the front"),
+        };
+        if let Err(refusal) = outcome {
+            out.truncate(start);
+            ReplyWriter::new(out, protocol).error(&refusal.text());
+        }
+    }
+
+    async fn run_one(
+        &mut self,
+        shard: ShardId,
+        entry: &'static Entry,
+        db: DbIndex,
+        protocol: Protocol,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let mut batch = Box::new(Batch::new(self.waiter.reply_to(), db, protocol));
+        batch.push(entry, args);
+        let done = self.hop(vec![(shard, Work::Commands(batch))], entry.writes()).await;
+        for (_, done) in done {
+            if let Done::Commands(batch) = done {
+                out.extend_from_slice(batch.reply(0));
+            }
+        }
+    }
+
+    /// Sends one hop to some of the transaction's shards and waits for all of them.
+    pub async fn hop(&mut self, work: Vec<(ShardId, Work)>, writes: bool) -> Vec<(ShardId, Done)> {
+        let count = work.len();
+        for (shard, work) in work {
+            assert!(self.shards.contains(&shard), "a hop stays within the transaction's shards");
+            if writes {
+                self.touched.insert(shard);
+            }
+            let hop = Hop { tx: self.id, work, conclude: None };
+            self.front.node.send(ExecutorId::from(shard), Message::Hop(Box::new(hop)));
+        }
+        self.collect(count).await
+    }
+
+    async fn collect(&self, count: usize) -> Vec<(ShardId, Done)> {
+        let mut done = Vec::with_capacity(count);
+        for _ in 0..count {
+            let Answer::Done(shard, one) = self.waiter.next().await else {
+                unreachable!("a hop answers with what it did")
+            };
+            done.push((shard, one));
+        }
+        done.sort_by_key(|(shard, _)| *shard);
+        done
+    }
+
+    /// Ends the transaction: its frame goes to the logs of the shards that it changed.
+    pub async fn conclude(self) {
+        let touched: Arc<[ShardId]> = self.touched.iter().copied().collect();
+        for &shard in &self.shards {
+            let hop = Hop { tx: self.id, work: Work::Nothing, conclude: Some(touched.clone()) };
+            self.front.node.send(ExecutorId::from(shard), Message::Hop(Box::new(hop)));
+        }
+        self.collect(self.shards.len()).await;
+    }
+}

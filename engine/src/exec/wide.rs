@@ -1,0 +1,333 @@
+//! Commands over several shards, each as one transaction.
+//!
+//! `Each` and `All` commands bring their work along and conclude with it: one message to every shard,
+//! one back. `Carry` commands bring the gathering along and are decided here.
+
+use super::tx::TxKeys;
+use super::{Front, Place, Waiter, place_of};
+use crate::command::{
+    All, Args, Carried, Carry, Decision, Each, Entry, Join, OwnedArgs, Part, Refusal, Run, Walk,
+    Write,
+};
+use crate::resp::{Protocol, ReplyWriter};
+use crate::shard::{Answer, Batch, Done, EachDone, ExecutorId, Hop, Message, Wants, Work};
+use crate::types::{DbIndex, ShardId, TxId, shard_of};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+impl Front {
+    /// Runs one command that needs several shards (or one, behind a fence) and appends its reply.
+    pub async fn run_wide(
+        self: &Rc<Front>,
+        entry: &'static Entry,
+        db: DbIndex,
+        protocol: Protocol,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let start = out.len();
+        let shards = self.node.shards();
+        let mut reply = ReplyWriter::new(out, protocol);
+        let outcome = match (&entry.command.run, place_of(entry, &args, shards)) {
+            (_, Place::One(shard)) => return self.run_one(shard, entry, db, protocol, args, out).await,
+            (Run::Each(each), _) => self.wide_each(each, entry, db, args, &mut reply).await,
+            (Run::Carry(carry), _) => self.wide_carry(carry, entry, db, args, &mut reply).await,
+            (Run::All(all), _) => self.wide_all(all, entry, db, args, &mut reply).await,
+            (Run::Walk(walk), _) => {
+                return run_walk(self, walk, entry, db, protocol, args, out).await;
+            }
+            (Run::Here(_), _) => Err(Refusal::fixed(
+                "CROSSSLOT Keys in request don't hash to the same slot",
+            )),
+            (Run::Front, _) => unreachable!("the front's commands do not come here"),
+        };
+        if let Err(refusal) = outcome {
+            out.truncate(start);
+            ReplyWriter::new(out, protocol).error(&refusal.text());
+        }
+    }
+
+    async fn run_one(
+        self: &Rc<Front>,
+        shard: ShardId,
+        entry: &'static Entry,
+        db: DbIndex,
+        protocol: Protocol,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let waiter = self.waiter();
+        let mut batch = Box::new(Batch::new(waiter.reply_to(), db, protocol));
+        batch.push(entry, args);
+        self.node.send(ExecutorId::from(shard), Message::Batch(batch));
+        let Answer::Batch(batch) = waiter.next().await else {
+            unreachable!("a batch answers with itself")
+        };
+        out.extend_from_slice(batch.reply(0));
+    }
+
+    async fn wide_each(
+        self: &Rc<Front>,
+        each: &Each,
+        entry: &'static Entry,
+        db: DbIndex,
+        args: Args<'_>,
+        reply: &mut ReplyWriter<'_>,
+    ) -> Result<(), Refusal> {
+        let mut split = split_each(entry, each, args, self.node.shards())?;
+        let protocol = reply.protocol();
+        let (wants, writes) = self.wants_of(entry, &args);
+        let waiter = self.waiter();
+        let count = wants.len();
+        let work = |shard| {
+            let args = split.parts.remove(&shard)?;
+            Some(Work::Each { entry, db, protocol, args })
+        };
+        self.begin(&waiter, wants, writes, work, true);
+        let done = collect(&waiter, count).await;
+        join_each(each, &split.owners, done, reply)
+    }
+
+    async fn wide_carry(
+        self: &Rc<Front>,
+        carry: &Carry,
+        entry: &'static Entry,
+        db: DbIndex,
+        args: Args<'_>,
+        reply: &mut ReplyWriter<'_>,
+    ) -> Result<(), Refusal> {
+        (carry.check)(args)?;
+        let mut parts: BTreeMap<ShardId, Work> =
+            gather_by_shard(entry, db, args, self.node.shards()).into_iter().collect();
+        let (wants, writes) = self.wants_of(entry, &args);
+        let shards: Vec<ShardId> = wants.iter().map(|(shard, _)| *shard).collect();
+        let waiter = self.waiter();
+        let tx = self.begin(&waiter, wants, writes, |shard| parts.remove(&shard), false);
+        let done = collect(&waiter, shards.len()).await;
+        let decided = carry_on(self, carry, db, args, done, reply);
+        let (mut writes, outcome) = match decided {
+            Ok(writes) => (writes, Ok(())),
+            Err(refusal) => (BTreeMap::new(), Err(refusal)),
+        };
+        let touched: Arc<[ShardId]> = writes.keys().copied().collect();
+        for &shard in &shards {
+            let work = writes.remove(&shard).map_or(Work::Nothing, Work::Writes);
+            let hop = Hop { tx, work, conclude: Some(touched.clone()) };
+            self.node.send(ExecutorId::from(shard), Message::Hop(Box::new(hop)));
+        }
+        collect(&waiter, shards.len()).await;
+        outcome
+    }
+
+    async fn wide_all(
+        self: &Rc<Front>,
+        all: &All,
+        entry: &'static Entry,
+        db: DbIndex,
+        args: Args<'_>,
+        reply: &mut ReplyWriter<'_>,
+    ) -> Result<(), Refusal> {
+        let protocol = reply.protocol();
+        let shared = Arc::new(OwnedArgs::copy(args));
+        let waiter = self.waiter();
+        let wants: Vec<_> = self.node.all_shards().map(|s| (s, Wants::Everything)).collect();
+        let count = wants.len();
+        let work = |_| Some(Work::All { entry, db, protocol, args: shared.clone() });
+        self.begin(&waiter, wants, entry.writes(), work, true);
+        let done = collect(&waiter, count).await;
+        join_parts(all, args, done, reply)
+    }
+
+    /// Runs a function on all shards as one transaction that is alone on every shard: nothing is
+    /// half done anywhere when it runs. Its changes, if `writes`, are one frame.
+    pub async fn everywhere<T: Send + 'static>(
+        self: &Rc<Front>,
+        writes: bool,
+        call: impl Fn(&mut crate::shard::Shard) -> T + Clone + Send + 'static,
+    ) -> Vec<T> {
+        let waiter = self.waiter();
+        let wants: Vec<_> = self.node.all_shards().map(|s| (s, Wants::Everything)).collect();
+        let count = wants.len();
+        let work = |_| {
+            let call = call.clone();
+            Some(Work::Call(Box::new(move |shard| Box::new(call(shard)))))
+        };
+        self.begin(&waiter, wants, writes, work, true);
+        let done = collect(&waiter, count).await;
+        let value = |(_, done)| match done {
+            Done::Value(value) => *value.downcast().expect("a call answers with its own type"),
+            _ => unreachable!("a call answers with a value"),
+        };
+        done.into_iter().map(value).collect()
+    }
+
+    fn wants_of(&self, entry: &Entry, args: &Args<'_>) -> (Vec<(ShardId, Wants)>, bool) {
+        let mut keys = TxKeys::default();
+        keys.add(self, entry, args);
+        keys.wants(self)
+    }
+}
+
+async fn collect(waiter: &Waiter, count: usize) -> Vec<(ShardId, Done)> {
+    let mut done = Vec::with_capacity(count);
+    for _ in 0..count {
+        let Answer::Done(shard, one) = waiter.next().await else {
+            unreachable!("a hop answers with what it did")
+        };
+        done.push((shard, one));
+    }
+    done.sort_by_key(|(shard, _)| *shard);
+    done
+}
+
+/// An `Each` command cut up by shard.
+pub(super) struct Split {
+    /// Each shard's own request: the name and its keys (and values).
+    pub(super) parts: BTreeMap<ShardId, OwnedArgs>,
+    /// Whose key each of the command's keys is, in their order.
+    pub(super) owners: Vec<ShardId>,
+}
+
+pub(super) fn split_each(
+    entry: &Entry,
+    each: &Each,
+    args: Args<'_>,
+    shards: u16,
+) -> Result<Split, Refusal> {
+    if (args.len() - entry.command.keys.first) % each.stride != 0 {
+        return Err(Refusal::Arity(entry.name().to_owned()));
+    }
+    let mut split = Split { parts: BTreeMap::new(), owners: Vec::new() };
+    for index in entry.command.keys.positions(&args) {
+        let shard = shard_of(args.get(index), shards);
+        let part = split.parts.entry(shard).or_insert_with(|| [args.get(0)].into_iter().collect());
+        for offset in 0..each.stride {
+            part.push(args.get(index + offset));
+        }
+        split.owners.push(shard);
+    }
+    Ok(split)
+}
+
+pub(super) fn join_each(
+    each: &Each,
+    owners: &[ShardId],
+    done: Vec<(ShardId, Done)>,
+    reply: &mut ReplyWriter<'_>,
+) -> Result<(), Refusal> {
+    let mut parts: BTreeMap<ShardId, (EachDone, usize)> = BTreeMap::new();
+    for (shard, one) in done {
+        match one {
+            Done::Each(part) => drop(parts.insert(shard, (part, 0))),
+            Done::Refused(refusal) => return Err(refusal),
+            _ => unreachable!("an Each hop answers with its part"),
+        }
+    }
+    match each.join {
+        Join::Ok => reply.ok(),
+        Join::Sum => reply.integer(parts.values().map(|(part, _)| part.sum).sum()),
+        Join::Array => {
+            reply.array(owners.len());
+            for owner in owners {
+                let (part, next) = parts.get_mut(owner).expect("every owner answered");
+                let start = if *next == 0 { 0 } else { part.ends[*next - 1] as usize };
+                reply.raw(&part.bytes[start..part.ends[*next] as usize]);
+                *next += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn gather_by_shard(
+    entry: &'static Entry,
+    db: DbIndex,
+    args: Args<'_>,
+    shards: u16,
+) -> Vec<(ShardId, Work)> {
+    let mut by_shard: BTreeMap<ShardId, Vec<(usize, Vec<u8>)>> = BTreeMap::new();
+    for (index, position) in entry.command.keys.positions(&args).enumerate() {
+        let key = args.get(position);
+        by_shard.entry(shard_of(key, shards)).or_default().push((index, key.to_vec()));
+    }
+    by_shard.into_iter().map(|(s, keys)| (s, Work::Gather { entry, db, keys })).collect()
+}
+
+/// Decides a `Carry` command on what was gathered; answers with each shard's writes.
+pub(super) fn carry_on(
+    front: &Front,
+    carry: &Carry,
+    db: DbIndex,
+    args: Args<'_>,
+    done: Vec<(ShardId, Done)>,
+    reply: &mut ReplyWriter<'_>,
+) -> Result<BTreeMap<ShardId, Vec<Write>>, Refusal> {
+    let mut gathered: Vec<(usize, Carried)> = Vec::new();
+    for (_, one) in done {
+        match one {
+            Done::Gathered(part) => gathered.extend(part),
+            Done::Refused(refusal) => return Err(refusal),
+            _ => unreachable!("a gathering answers with what it found"),
+        }
+    }
+    gathered.sort_by_key(|(index, _)| *index);
+    let carried: Vec<Carried> = gathered.into_iter().map(|(_, found)| found).collect();
+    let mut decision =
+        Decision { db, dbs: front.node.dbs(), now: front.now(), reply: reply.reborrow() };
+    let mut by_shard: BTreeMap<ShardId, Vec<Write>> = BTreeMap::new();
+    for write in (carry.decide)(&mut decision, args, &carried)? {
+        by_shard.entry(shard_of(write.key(), front.node.shards())).or_default().push(write);
+    }
+    Ok(by_shard)
+}
+
+pub(super) fn join_parts(
+    all: &All,
+    args: Args<'_>,
+    done: Vec<(ShardId, Done)>,
+    reply: &mut ReplyWriter<'_>,
+) -> Result<(), Refusal> {
+    let mut parts: Vec<Part> = Vec::with_capacity(done.len());
+    for (_, one) in done {
+        match one {
+            Done::Part(part) => parts.push(part),
+            Done::Refused(refusal) => return Err(refusal),
+            _ => unreachable!("an All hop answers with its part"),
+        }
+    }
+    (all.join)(args, &parts, reply);
+    Ok(())
+}
+
+/// Asks one shard after the other until one has an answer.
+pub(super) async fn run_walk(
+    front: &Rc<Front>,
+    walk: &'static Walk,
+    entry: &'static Entry,
+    db: DbIndex,
+    protocol: Protocol,
+    args: Args<'_>,
+    out: &mut Vec<u8>,
+) {
+    let shards = front.node.shards();
+    let first = match (walk.start)(args, shards) {
+        Ok(first) => first % shards,
+        Err(refusal) => return ReplyWriter::new(out, protocol).error(&refusal.text()),
+    };
+    let owned = Arc::new(OwnedArgs::copy(args));
+    for offset in 0..shards {
+        let shard = ShardId((first + offset) % shards);
+        let args = owned.clone();
+        let step = move |shard: &mut crate::shard::Shard| {
+            shard.run_walk_step(walk, entry, db, protocol, args.view())
+        };
+        match front.call(shard, step).await {
+            Ok(Some(bytes)) => return out.extend_from_slice(&bytes),
+            Ok(None) => {}
+            Err(refusal) => return ReplyWriter::new(out, protocol).error(&refusal.text()),
+        }
+    }
+    (walk.empty)(&mut ReplyWriter::new(out, protocol));
+}
+

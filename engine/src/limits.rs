@@ -1,0 +1,17 @@
+//! Every bound of the engine, each with its reason.
+
+/// Longest command name looked up: no command of Redis has more than 24 bytes.
+pub const COMMAND_NAME_MAX: usize = 32;
+
+/// Longest string value, as Redis's `proto-max-bulk-len`.
+pub const STRING_MAX: usize = 512 * 1024 * 1024;
+
+/// Most shards a node may have: a frame's set of shards and the handshake are sized for it.
+pub const SHARDS_MAX: u16 = 1024;
+
+/// Work a shard does in one go beside requests (expiry, eviction, cuts, freeing), in microseconds:
+/// long enough to amortize switching, short enough not to be seen in a p99.
+pub const SLICE_MICROS: u64 = 100;
+
+/// Commands in one batch to another shard: bounds how long a batch occupies that shard.
+pub const BATCH_COMMANDS_MAX: usize = 1024;

@@ -1,0 +1,275 @@
+//! What executors send each other. Everything that crosses a core is a [`Message`] in a mailbox.
+
+use super::Shard;
+use super::locks::Wants;
+use crate::command::{Carried, Entry, OwnedArgs, Part, Refusal, Write};
+use crate::journal::FrameBuilder;
+use crate::resp::{Protocol, Span};
+use crate::types::{DbIndex, Lsn, ShardId, TxId};
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+/// One executor of this node: the shards come first, then the replication executor.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct ExecutorId(pub u16);
+
+impl From<ShardId> for ExecutorId {
+    fn from(shard: ShardId) -> ExecutorId {
+        ExecutorId(shard.0)
+    }
+}
+
+/// Names a waiting task of one executor. The generation tells a ticket from an earlier one in the same
+/// place, so that an answer that nobody waits for any more is dropped and never misdelivered.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Ticket {
+    /// The place in the executor's table of waiting tasks.
+    pub index: u32,
+    /// How often that place has been used.
+    pub generation: u32,
+}
+
+/// Where an answer goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReplyTo {
+    /// Which executor.
+    pub executor: ExecutorId,
+    /// Which task there.
+    pub ticket: Ticket,
+}
+
+/// Work or an answer on its way between executors.
+pub enum Message {
+    /// Commands of one connection for one shard.
+    Batch(Box<Batch>),
+    /// A transaction's part for this shard arrives, in the global order.
+    Begin(Box<Begin>),
+    /// All shards of this transaction have granted its keys.
+    Armed(TxId),
+    /// The next step of a transaction that is driven by its coordinator.
+    Hop(Box<Hop>),
+    /// Records of an upstream flow.
+    Apply(Box<super::ApplyBatch>),
+    /// A function to run on the shard between tasks.
+    Call(Box<dyn FnOnce(&mut Shard) + Send>),
+    /// An answer to a waiting task.
+    Answer(Ticket, Answer),
+    /// Something for the executor's own service (the replication executor's sessions and flows).
+    Service(Box<dyn Any + Send>),
+}
+
+/// What a waiting task gets.
+pub enum Answer {
+    /// The batch comes home with its replies.
+    Batch(Box<Batch>),
+    /// The transaction's keys are granted everywhere: hops may be sent.
+    Armed,
+    /// One shard did its hop.
+    Done(ShardId, Done),
+    /// The result of a call.
+    Value(Box<dyn Any + Send>),
+}
+
+/// Commands of one connection that one shard can run alone, in order; it travels there and back.
+pub struct Batch {
+    /// Who waits for it.
+    pub reply_to: ReplyTo,
+    /// The shard that ran it.
+    pub ran_on: ShardId,
+    /// The connection's database.
+    pub db: DbIndex,
+    /// The connection's protocol.
+    pub protocol: Protocol,
+    /// The requests' bytes, one after the other.
+    pub bytes: Vec<u8>,
+    /// Where the arguments stand in `bytes`.
+    pub spans: Vec<Span>,
+    /// The commands.
+    pub commands: Vec<BatchCommand>,
+    /// How many have been run.
+    pub ran: usize,
+    /// The replies, one after the other.
+    pub replies: Vec<u8>,
+    /// Where each reply ends in `replies`.
+    pub ends: Vec<u32>,
+    /// The shard's journal head after the last command that wrote; 0 when none did.
+    pub written: Lsn,
+}
+
+/// One command of a batch: its declaration and its arguments' spans.
+#[derive(Clone, Copy)]
+pub struct BatchCommand {
+    /// What to run.
+    pub entry: &'static Entry,
+    /// Index of its first span.
+    pub first: u32,
+    /// How many spans it has.
+    pub count: u32,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new(reply_to: ReplyTo, db: DbIndex, protocol: Protocol) -> Batch {
+        Batch {
+            reply_to,
+            ran_on: ShardId(0),
+            db,
+            protocol,
+            bytes: Vec::new(),
+            spans: Vec::new(),
+            commands: Vec::new(),
+            ran: 0,
+            replies: Vec::new(),
+            ends: Vec::new(),
+            written: Lsn(0),
+        }
+    }
+
+    /// Makes a used batch empty again, keeping its memory.
+    pub fn reset(&mut self, reply_to: ReplyTo, db: DbIndex, protocol: Protocol) {
+        self.bytes.clear();
+        self.spans.clear();
+        self.commands.clear();
+        self.replies.clear();
+        self.ends.clear();
+        (self.reply_to, self.db, self.protocol) = (reply_to, db, protocol);
+        (self.ran, self.written) = (0, Lsn(0));
+    }
+
+    /// Adds a command, copying its arguments.
+    pub fn push(&mut self, entry: &'static Entry, args: crate::command::Args<'_>) {
+        let first = self.spans.len() as u32;
+        for arg in args.from(0) {
+            let (start, length) = (self.bytes.len() as u32, arg.len() as u32);
+            self.spans.push(Span { start, length });
+            self.bytes.extend_from_slice(arg);
+        }
+        self.commands.push(BatchCommand { entry, first, count: args.len() as u32 });
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// The reply of command `index`.
+    pub fn reply(&self, index: usize) -> &[u8] {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
+        &self.replies[start..self.ends[index] as usize]
+    }
+}
+
+/// What the shards of one transaction share.
+pub struct TxShared {
+    /// Its place in the global order.
+    pub id: TxId,
+    /// The shards that take part, in ascending order.
+    pub shards: Box<[ShardId]>,
+    /// How many of them have not granted all keys yet.
+    pub unarmed: AtomicUsize,
+    /// Whether it may change data: then its frames keep the global order.
+    pub writes: bool,
+    /// Who drives it.
+    pub reply_to: ReplyTo,
+}
+
+/// A transaction arrives at a shard.
+pub struct Begin {
+    /// What all its shards share.
+    pub shared: Arc<TxShared>,
+    /// The keys it needs here.
+    pub wants: Wants,
+    /// What to do as soon as all shards are armed. Without it the coordinator drives the transaction
+    /// by hops from the start.
+    pub work: Option<Work>,
+    /// Whether the transaction concludes with that work.
+    pub concludes: bool,
+    /// Whether it applies records of an upstream: then it keeps its place among them.
+    pub applies: bool,
+}
+
+/// A step of a driven transaction on one shard.
+pub struct Hop {
+    /// Which transaction.
+    pub tx: TxId,
+    /// What to do.
+    pub work: Work,
+    /// With the last hop: the shards whose logs get a part of the frame.
+    pub conclude: Option<Arc<[ShardId]>>,
+}
+
+/// What a transaction does on one shard in one hop.
+pub enum Work {
+    /// Nothing (a hop that only concludes).
+    Nothing,
+    /// This shard's keys of an `Each` command.
+    Each {
+        /// The command.
+        entry: &'static Entry,
+        /// The database.
+        db: DbIndex,
+        /// The protocol of the reply's elements.
+        protocol: Protocol,
+        /// The command's name and this shard's keys (and values).
+        args: OwnedArgs,
+    },
+    /// Read these keys of a `Carry` command.
+    Gather {
+        /// The command.
+        entry: &'static Entry,
+        /// The database.
+        db: DbIndex,
+        /// Which key of the command, and the key.
+        keys: Vec<(usize, Vec<u8>)>,
+    },
+    /// Make these changes.
+    Writes(Vec<Write>),
+    /// This shard's part of an `All` command.
+    All {
+        /// The command.
+        entry: &'static Entry,
+        /// The database.
+        db: DbIndex,
+        /// The protocol of the reply's elements.
+        protocol: Protocol,
+        /// The whole request.
+        args: Arc<OwnedArgs>,
+    },
+    /// Whole commands (of a MULTI) whose keys are all here.
+    Commands(Box<Batch>),
+    /// A function.
+    Call(Box<dyn FnOnce(&mut Shard) -> Box<dyn Any + Send> + Send>),
+}
+
+/// What a hop came to on one shard.
+pub enum Done {
+    /// Nothing to say.
+    Nothing,
+    /// An `Each` part: the sum, and one reply element a key.
+    Each(EachDone),
+    /// What a `Carry` found, by the index of the key.
+    Gathered(Vec<(usize, Carried)>),
+    /// An `All` part.
+    Part(Part),
+    /// The commands come home with their replies.
+    Commands(Box<Batch>),
+    /// The result of a function.
+    Value(Box<dyn Any + Send>),
+    /// The work was refused.
+    Refused(Refusal),
+}
+
+/// The result of one shard's keys of an `Each` command.
+#[derive(Default)]
+pub struct EachDone {
+    /// Sum of the keys' numbers.
+    pub sum: i64,
+    /// What the keys wrote, one after the other.
+    pub bytes: Vec<u8>,
+    /// Where each key's element ends.
+    pub ends: Vec<u32>,
+}
+
+/// A transaction's records on this shard, kept until it concludes.
+pub type TxFrame = FrameBuilder;

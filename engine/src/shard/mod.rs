@@ -1,0 +1,163 @@
+//! One core's world: a shard's keys, its journal, and the order in which tasks touch them.
+//!
+//! A shard is a synchronous state machine. It is given messages and requests, runs each to its end,
+//! and leaves what it has to say to other executors in its outbox. It knows no sockets, no timers and
+//! no glommio, so that a seeded scheduler can drive the very same code ([`tests of the model`]).
+//!
+//! ```text
+//!   request of a connection here ─► run_here ──┐ keys closed: runs in place
+//!   Batch from elsewhere ──────────► receive ──┤
+//!                                              │ keys open: waits in `locks`
+//!   Begin / Armed / Hop ───────────► tx ───────┘
+//!
+//!   task ends ─► its frame goes to the log (transactions: in global order) ─► publish
+//! ```
+//!
+//! Who may run when:
+//! - nothing open ([`Locks::is_quiet`]): everything runs at once, without a look at any table;
+//! - otherwise a command whose keys are open waits behind them, and so does what follows it in its
+//!   batch.
+//!
+//! [`tests of the model`]: ../../tests/model/index.html
+
+mod apply;
+mod locks;
+mod message;
+mod run;
+mod slices;
+mod tx;
+
+pub use apply::{Applied, ApplyBatch, Passed};
+pub use locks::{EntryId, Locks, Mode, Wants};
+pub use message::{
+    Answer, Batch, BatchCommand, Begin, Done, EachDone, ExecutorId, Hop, Message, ReplyTo, Ticket,
+    TxShared, Work,
+};
+pub use run::{CommandStats, Gate};
+pub use slices::Pace;
+
+use crate::cut::Cut;
+use crate::db::Keyspace;
+use crate::journal::{FrameBuilder, LogWriter};
+use crate::types::{Millis, ShardId, TxId};
+use std::collections::{HashMap, VecDeque};
+
+/// One shard.
+pub struct Shard {
+    /// Which one.
+    pub id: ShardId,
+    /// Of how many.
+    pub shards: u16,
+    /// Its keys.
+    pub keys: Keyspace,
+    /// Its journal.
+    pub log: LogWriter,
+    /// Counters per command id.
+    pub stats: Vec<CommandStats>,
+    /// What the shard asks before it runs a command that may need memory.
+    pub gate: Gate,
+    /// Cuts under way, the oldest first.
+    pub cuts: Vec<Cut>,
+    pub(crate) locks: Locks,
+    next_entry: u64,
+    /// What waits or holds in `locks`.
+    entries: HashMap<EntryId, tx::Waiting>,
+    /// Transactions by id.
+    transactions: HashMap<TxId, tx::Transaction>,
+    /// Transactions that may write, in global order, until their frames are in the log.
+    order: VecDeque<tx::Ordered>,
+    /// Entries that were granted and have not been served yet.
+    granted: VecDeque<EntryId>,
+    /// Records of upstream flows that wait for open keys.
+    applying: apply::Applying,
+    /// An empty frame with its memory, for the next task.
+    spare_frame: FrameBuilder,
+    outbox: Vec<(ExecutorId, Message)>,
+}
+
+impl Shard {
+    /// An empty shard.
+    pub fn new(id: ShardId, shards: u16, keys: Keyspace, commands: usize) -> Shard {
+        Shard {
+            id,
+            shards,
+            keys,
+            log: LogWriter::new(),
+            stats: vec![CommandStats::default(); commands],
+            gate: Gate::default(),
+            cuts: Vec::new(),
+            locks: Locks::default(),
+            next_entry: 1,
+            entries: HashMap::new(),
+            transactions: HashMap::new(),
+            order: VecDeque::new(),
+            granted: VecDeque::new(),
+            applying: apply::Applying::default(),
+            spare_frame: FrameBuilder::default(),
+            outbox: Vec::new(),
+        }
+    }
+
+    /// Sets the time for the tasks that follow.
+    pub fn set_now(&mut self, now: Millis) {
+        self.keys.set_now(now);
+    }
+
+    /// Does what a message asks.
+    pub fn receive(&mut self, message: Message) {
+        match message {
+            Message::Batch(batch) => self.run_batch(batch),
+            Message::Begin(begin) => self.begin(*begin),
+            Message::Armed(tx) => self.armed(tx),
+            Message::Hop(hop) => self.hop(*hop),
+            Message::Apply(batch) => self.apply_arrives(batch),
+            Message::Call(call) => call(self),
+            Message::Answer(..) | Message::Service(_) => {
+                unreachable!("answers go to the executor's front, not to its shard")
+            }
+        }
+        self.settle();
+    }
+
+    /// Serves entries that were granted meanwhile, until there are none.
+    pub(crate) fn settle(&mut self) {
+        while let Some(entry) = self.granted.pop_front() {
+            self.serve(entry);
+        }
+    }
+
+    /// Makes what the tasks since the last call wrote visible to readers of the journal.
+    pub fn publish(&mut self) {
+        self.log.publish(self.keys.now());
+    }
+
+    /// Messages for other executors (and for the front of this one), in order.
+    pub fn take_outbox(&mut self) -> std::vec::Drain<'_, (ExecutorId, Message)> {
+        self.outbox.drain(..)
+    }
+
+    /// Whether there is something in the outbox.
+    pub fn has_outbox(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    /// Answers a waiting task.
+    pub fn answer(&mut self, to: ReplyTo, answer: Answer) {
+        self.send(to.executor, Message::Answer(to.ticket, answer));
+    }
+
+    pub(crate) fn send(&mut self, to: ExecutorId, message: Message) {
+        self.outbox.push((to, message));
+    }
+
+    pub(crate) fn new_entry(&mut self) -> EntryId {
+        let id = EntryId(self.next_entry);
+        self.next_entry += 1;
+        id
+    }
+
+    /// Entries that hold or wait for keys: for INFO and for the model's check that nothing is stuck.
+    pub fn open_entries(&self) -> usize {
+        self.locks.len()
+    }
+}

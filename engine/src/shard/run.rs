@@ -1,0 +1,459 @@
+//! Running one command to its end on this shard: gates, function, frame, counters.
+
+use super::{Answer, Batch, Done, EachDone, EntryId, Message, Mode, Shard, Wants, tx::Waiting};
+use crate::command::{
+    Args, Carried, Carry, Cx, Decision, Each, Entry, Flags, Found, Join, Keys, Part, Refusal, Run,
+    Walk, Write,
+};
+use crate::db::Pressure;
+use crate::journal::{Deadline, FrameBuilder, ShardSet, Transaction};
+use crate::resp::{Protocol, ReplyWriter};
+use crate::types::{DbIndex, Lsn, ShardId, TxId};
+use crate::value::{Item, NewValue};
+
+/// Counters of one command on one shard.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct CommandStats {
+    /// How often it ran.
+    pub calls: u64,
+    /// Microseconds it took, measured on one call in [`TIMED_EVERY`] and scaled.
+    pub micros: u64,
+    /// How often it answered with an error.
+    pub failed: u64,
+    /// How often a gate refused it before it ran.
+    pub rejected: u64,
+}
+
+/// One call in so many is timed: two clock readings cost a tenth of a GET.
+pub const TIMED_EVERY: u64 = 32;
+
+/// Keys evicted for one command at most: enough to outpace any one command's growth, and bounded so
+/// that one writer does not wait for a whole clean-up.
+const EVICTIONS_PER_COMMAND: usize = 64;
+
+/// What the shard asks before it runs a command: memory.
+#[derive(Default)]
+pub struct Gate {
+    /// Whether memory is short, and what may be done about it.
+    pub pressure: Option<Box<dyn Fn() -> Pressure>>,
+}
+
+impl Shard {
+    /// Runs a command of a connection that lives on this executor, if none of its keys is open.
+    ///
+    /// All its keys must be on this shard. Answers `false`, having done nothing, when it has to wait:
+    /// then it goes into a batch.
+    pub fn run_here(
+        &mut self,
+        entry: &'static Entry,
+        db: DbIndex,
+        args: Args<'_>,
+        protocol: Protocol,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        if !self.locks.is_quiet() && self.must_wait(entry, &args) {
+            return false;
+        }
+        self.run_whole(entry, db, args, protocol, out);
+        true
+    }
+
+    /// Runs the commands of a batch, or as many as can run before one has to wait.
+    pub(super) fn run_batch(&mut self, mut batch: Box<Batch>) {
+        while batch.ran < batch.commands.len() {
+            let command = batch.commands[batch.ran];
+            let spans =
+                &batch.spans[command.first as usize..(command.first + command.count) as usize];
+            let args = Args::new(&batch.bytes, spans);
+            if !self.locks.is_quiet() && self.must_wait(command.entry, &args) {
+                let wants = self.wants_of(command.entry, &args);
+                self.park(batch, wants);
+                return;
+            }
+            self.run_batch_command(&mut batch);
+        }
+        self.batch_done(batch);
+    }
+
+    /// Runs the batch's next command, whose keys are free or held for it.
+    pub(super) fn run_batch_command(&mut self, batch: &mut Batch) {
+        let command = batch.commands[batch.ran];
+        let spans = &batch.spans[command.first as usize..(command.first + command.count) as usize];
+        let args = Args::new(&batch.bytes, spans);
+        let before = self.log.lsn();
+        self.run_whole(command.entry, batch.db, args, batch.protocol, &mut batch.replies);
+        batch.ends.push(batch.replies.len() as u32);
+        batch.ran += 1;
+        let after = self.log.lsn();
+        if after != before {
+            batch.written = after;
+        }
+    }
+
+    fn batch_done(&mut self, mut batch: Box<Batch>) {
+        batch.ran_on = self.id;
+        let to = batch.reply_to;
+        self.send(to.executor, Message::Answer(to.ticket, Answer::Batch(batch)));
+    }
+
+    /// Lets a batch wait until its next command's keys are free.
+    fn park(&mut self, batch: Box<Batch>, wants: Wants) {
+        let id = self.new_entry();
+        let granted = self.locks.request(id, &wants);
+        debug_assert!(!granted, "a batch parks only behind open keys");
+        self.entries.insert(id, Waiting::Batch { batch, wants });
+        if granted {
+            self.granted.push_back(id);
+        }
+    }
+
+    /// A parked batch's keys are its own now: runs that command, gives the keys back, goes on.
+    pub(super) fn resume_batch(&mut self, id: EntryId, mut batch: Box<Batch>, wants: &Wants) {
+        self.run_batch_command(&mut batch);
+        self.locks.release(id, wants, &mut self.granted);
+        self.run_batch(batch);
+    }
+
+    fn must_wait(&self, entry: &Entry, args: &Args<'_>) -> bool {
+        let mode = mode_of(entry);
+        match entry.command.run {
+            Run::All(_) => !self.locks.is_quiet(),
+            Run::Walk(_) | Run::Front => false,
+            _ => entry
+                .command
+                .keys
+                .positions(args)
+                .any(|index| self.locks.must_wait(self.keys.hash(args.get(index)), mode)),
+        }
+    }
+
+    fn wants_of(&self, entry: &Entry, args: &Args<'_>) -> Wants {
+        if matches!(entry.command.run, Run::All(_)) {
+            return Wants::Everything;
+        }
+        let mode = mode_of(entry);
+        let positions = entry.command.keys.positions(args);
+        Wants::keys(positions.map(|index| (self.keys.hash(args.get(index)), mode)))
+    }
+
+    /// Runs a command all of whose keys are here, and puts its frame into the log.
+    pub(super) fn run_whole(
+        &mut self,
+        entry: &'static Entry,
+        db: DbIndex,
+        args: Args<'_>,
+        protocol: Protocol,
+        out: &mut Vec<u8>,
+    ) {
+        self.run_untold(entry, db, args, protocol, out);
+        self.log_frame();
+    }
+
+    /// As [`run_whole`](Shard::run_whole), leaving the records in the running frame.
+    pub(super) fn run_untold(
+        &mut self,
+        entry: &'static Entry,
+        db: DbIndex,
+        args: Args<'_>,
+        protocol: Protocol,
+        out: &mut Vec<u8>,
+    ) {
+        let id = usize::from(entry.id);
+        if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room() {
+            self.stats[id].rejected += 1;
+            ReplyWriter::new(out, protocol).error(&Refusal::OutOfMemory.text());
+            return;
+        }
+        let timed = self.stats[id].calls % TIMED_EVERY == 0;
+        let started = timed.then(std::time::Instant::now);
+        let start = out.len();
+        let reply = ReplyWriter::new(out, protocol);
+        let mut cx = Cx { keys: &mut self.keys, db, reply };
+        let outcome = run_shape(&mut cx, entry, args, self.shards);
+        let stats = &mut self.stats[id];
+        stats.calls += 1;
+        if let Some(started) = started {
+            stats.micros += started.elapsed().as_micros() as u64 * TIMED_EVERY;
+        }
+        if let Err(refusal) = outcome {
+            stats.failed += 1;
+            out.truncate(start);
+            ReplyWriter::new(out, protocol).error(&refusal.text());
+        }
+    }
+
+    /// Makes room for a command that may need memory; `false` when there is none to be had.
+    pub(super) fn make_room(&mut self) -> bool {
+        let Some(pressure) = &self.gate.pressure else { return true };
+        match pressure() {
+            Pressure::None => true,
+            Pressure::Refuse => false,
+            Pressure::Evict => self.evict_for_a_command(),
+        }
+    }
+
+    /// Puts the records of the running task into the log, as one frame.
+    pub(super) fn log_frame(&mut self) {
+        if self.keys.frame().is_empty() {
+            return;
+        }
+        let mut frame = self.keys.swap_frame(std::mem::take(&mut self.spare_frame));
+        self.append(&frame, None);
+        frame.clear();
+        self.spare_frame = frame;
+    }
+
+    /// Appends a frame. A global record is a transaction also where there is only one shard.
+    pub(super) fn append(&mut self, frame: &FrameBuilder, tx: Option<(TxId, &[ShardId])>) {
+        let alone = [self.id];
+        let tx = match tx {
+            None if frame.has_global() => Some((TxId(self.log.lsn().0 + 1), alone.as_slice())),
+            tx => tx,
+        };
+        match tx {
+            None => drop(self.log.append_frame(frame, None)),
+            Some((id, shards)) => {
+                let set = ShardSet::of(shards.iter().copied());
+                let transaction = Transaction { id, shards: set.shards() };
+                self.log.append_frame(frame, Some(transaction));
+            }
+        }
+    }
+
+    /// Runs this shard's keys of an `Each` command.
+    pub(super) fn run_each(
+        &mut self,
+        entry: &'static Entry,
+        db: DbIndex,
+        protocol: Protocol,
+        args: Args<'_>,
+    ) -> Done {
+        let Run::Each(each) = &entry.command.run else { unreachable!("planned as Each") };
+        self.stats[usize::from(entry.id)].calls += 1;
+        if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room_in_tx() {
+            return Done::Refused(Refusal::OutOfMemory);
+        }
+        let mut done = EachDone::default();
+        let mut index = 1;
+        while index < args.len() {
+            let value = if each.stride > 1 { args.get(index + 1) } else { b"" };
+            let reply = ReplyWriter::new(&mut done.bytes, protocol);
+            let mut cx = Cx { keys: &mut self.keys, db, reply };
+            match (each.one)(&mut cx, args.get(index), value) {
+                Ok(number) => done.sum += number,
+                Err(refusal) => return Done::Refused(refusal),
+            }
+            done.ends.push(done.bytes.len() as u32);
+            index += each.stride;
+        }
+        Done::Each(done)
+    }
+
+    /// Reads this shard's keys of a `Carry` command.
+    pub(super) fn run_gather(
+        &mut self,
+        entry: &'static Entry,
+        db: DbIndex,
+        keys: &[(usize, Vec<u8>)],
+    ) -> Done {
+        let Run::Carry(carry) = &entry.command.run else { unreachable!("planned as Carry") };
+        self.stats[usize::from(entry.id)].calls += u64::from(keys.iter().any(|(i, _)| *i == 0));
+        if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room_in_tx() {
+            return Done::Refused(Refusal::OutOfMemory);
+        }
+        let mut unused = Vec::new();
+        let mut gathered = Vec::with_capacity(keys.len());
+        for (index, key) in keys {
+            let reply = ReplyWriter::new(&mut unused, Protocol::Resp2);
+            let mut cx = Cx { keys: &mut self.keys, db, reply };
+            match (carry.gather)(&mut cx, key, *index) {
+                Ok(found) => gathered.push((*index, found)),
+                Err(refusal) => return Done::Refused(refusal),
+            }
+        }
+        Done::Gathered(gathered)
+    }
+
+    /// Makes the changes that a `Carry`'s decision asked for.
+    pub(super) fn run_writes(&mut self, writes: Vec<Write>) -> Done {
+        perform(&mut self.keys, writes);
+        Done::Nothing
+    }
+
+    /// This shard's part of an `All` command.
+    pub(super) fn run_all_part(
+        &mut self,
+        entry: &'static Entry,
+        db: DbIndex,
+        protocol: Protocol,
+        args: Args<'_>,
+    ) -> Done {
+        let Run::All(all) = &entry.command.run else { unreachable!("planned as All") };
+        self.stats[usize::from(entry.id)].calls += u64::from(self.id.0 == 0);
+        let mut unused = Vec::new();
+        let reply = ReplyWriter::new(&mut unused, protocol);
+        let mut cx = Cx { keys: &mut self.keys, db, reply };
+        match (all.part)(&mut cx, args) {
+            Ok(part) => Done::Part(part),
+            Err(refusal) => Done::Refused(refusal),
+        }
+    }
+
+    /// One step of a `Walk` command: `None` when this shard has nothing.
+    pub fn run_walk_step(
+        &mut self,
+        walk: &Walk,
+        entry: &'static Entry,
+        db: DbIndex,
+        protocol: Protocol,
+        args: Args<'_>,
+    ) -> Result<Option<Vec<u8>>, Refusal> {
+        let mut out = Vec::new();
+        let (shard, shards) = (self.id.0, self.shards);
+        self.stats[usize::from(entry.id)].calls += 1;
+        let reply = ReplyWriter::new(&mut out, protocol);
+        let mut cx = Cx { keys: &mut self.keys, db, reply };
+        let found = (walk.step)(&mut cx, args, shard, shards);
+        self.log_frame();
+        Ok(found?.then_some(out))
+    }
+
+    /// Deletes keys until memory is no longer short, within bounds; `false` when it still is.
+    fn evict_for_a_command(&mut self) -> bool {
+        for _ in 0..EVICTIONS_PER_COMMAND {
+            let locks = &self.locks;
+            if !self.keys.evict_one(&mut |hash| locks.is_open(hash)) {
+                break;
+            }
+            // The victims' deletions are frames of their own, before the command's.
+            self.log_frame();
+            if !matches!(self.gate.pressure.as_ref().map(|p| p()), Some(Pressure::Evict)) {
+                return true;
+            }
+        }
+        matches!(self.gate.pressure.as_ref().map(|p| p()), None | Some(Pressure::None))
+    }
+
+    /// Memory for a transaction's hop: its running frame must not take in evictions.
+    fn make_room_in_tx(&mut self) -> bool {
+        if self.gate.pressure.is_none() {
+            return true;
+        }
+        let frame = self.keys.swap_frame(Default::default());
+        let room = self.make_room();
+        self.keys.swap_frame(frame);
+        room
+    }
+}
+
+/// Whether the command's keys are wanted alone.
+pub(super) fn mode_of(entry: &Entry) -> Mode {
+    if entry.writes() { Mode::Exclusive } else { Mode::Shared }
+}
+
+/// Runs any keyed shape where all keys are on one shard.
+fn run_shape(
+    cx: &mut Cx<'_>,
+    entry: &'static Entry,
+    args: Args<'_>,
+    shards: u16,
+) -> Result<(), Refusal> {
+    let command = entry.command;
+    match &command.run {
+        Run::Here(run) => run(cx, args),
+        Run::Each(each) => run_each_whole(cx, each, &command.keys, args),
+        Run::Carry(carry) => run_carry_whole(cx, carry, &command.keys, args),
+        Run::All(all) => {
+            let part: Part = (all.part)(cx, args)?;
+            (all.join)(args, &[part], &mut cx.reply);
+            Ok(())
+        }
+        Run::Walk(walk) => {
+            let shard = (walk.start)(args, shards)?;
+            if !(walk.step)(cx, args, shard, shards)? {
+                (walk.empty)(&mut cx.reply);
+            }
+            Ok(())
+        }
+        Run::Front => unreachable!("{} runs where the connection lives", command.name),
+    }
+}
+
+fn run_each_whole(
+    cx: &mut Cx<'_>,
+    each: &Each,
+    keys: &Keys,
+    args: Args<'_>,
+) -> Result<(), Refusal> {
+    if (args.len() - keys.first) % each.stride != 0 {
+        return Err(Refusal::Arity(
+            String::from_utf8_lossy(args.get(0)).to_ascii_lowercase(),
+        ));
+    }
+    if each.join == Join::Array {
+        cx.reply.array((args.len() - keys.first) / each.stride);
+    }
+    let mut sum = 0;
+    for index in keys.positions(&args) {
+        let value = if each.stride > 1 { args.get(index + 1) } else { b"" };
+        sum += (each.one)(cx, args.get(index), value)?;
+    }
+    match each.join {
+        Join::Ok => cx.reply.ok(),
+        Join::Sum => cx.reply.integer(sum),
+        Join::Array => {}
+    }
+    Ok(())
+}
+
+fn run_carry_whole(
+    cx: &mut Cx<'_>,
+    carry: &Carry,
+    keys: &Keys,
+    args: Args<'_>,
+) -> Result<(), Refusal> {
+    (carry.check)(args)?;
+    let mut carried: Vec<Carried> = Vec::new();
+    for (index, position) in keys.positions(&args).enumerate() {
+        carried.push((carry.gather)(cx, args.get(position), index)?);
+    }
+    let mut decision = Decision {
+        db: cx.db,
+        dbs: cx.keys.db_count(),
+        now: cx.now(),
+        reply: cx.reply.reborrow(),
+    };
+    let writes = (carry.decide)(&mut decision, args, &carried)?;
+    perform(cx.keys, writes);
+    Ok(())
+}
+
+/// Makes changes that were decided on elsewhere.
+fn perform(keys: &mut crate::db::Keyspace, writes: Vec<Write>) {
+    for write in writes {
+        match write {
+            Write::Put { db, key, value, deadline } => {
+                let deadline = deadline.map_or(Deadline::None, Deadline::At);
+                keys.put(db, &key, NewValue::Shared(value), deadline);
+            }
+            Write::Remove { db, key } => {
+                keys.remove(db, &key);
+            }
+        }
+    }
+}
+
+impl Found {
+    /// The item's value by reference, with its deadline.
+    pub fn of(item: &Item) -> Found {
+        Found { value: item.share(), deadline: item.deadline() }
+    }
+}
+
+/// The shard's journal position, for WAIT.
+impl Shard {
+    /// The head of this shard's journal, records of the running task included.
+    pub fn head(&self) -> Lsn {
+        self.log.lsn()
+    }
+}

@@ -1,0 +1,224 @@
+//! Transactions of several keys or several shards, seen from one shard.
+//!
+//! ```text
+//!   Begin ─► Waiting (keys asked for) ─► granted here ─► armed everywhere ─► hops ─► concluded ─► logged
+//!                                          │ unarmed -= 1      ▲
+//!                                          └── last one says ──┘  Armed to all, or to the coordinator
+//! ```
+//!
+//! Nothing runs before all shards have granted all keys, and keys stay open until the frame is in the
+//! log. Frames of many-shard transactions that may write go to the log in the global order, also when
+//! their keys are disjoint (J2): a concluded transaction waits in `order` for those before it.
+//! The global order is the order of arrival: a coordinator takes the id and puts `Begin` into all
+//! mailboxes under one lock (`exec::order`).
+
+use super::apply::Applying;
+use super::{
+    Answer, Batch, Begin, Done, EntryId, ExecutorId, Hop, Message, Shard, TxShared, Wants, Work,
+};
+use crate::journal::FrameBuilder;
+use crate::types::{ShardId, TxId};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What an entry of the lock table stands for.
+pub(super) enum Waiting {
+    /// A batch whose next command's keys are open.
+    Batch { batch: Box<Batch>, wants: Wants },
+    /// Records of an upstream flow whose keys are open.
+    Apply,
+    /// A transaction.
+    Tx(TxId),
+}
+
+/// A transaction's state on this shard.
+pub(super) struct Transaction {
+    shared: Arc<TxShared>,
+    entry: EntryId,
+    wants: Wants,
+    work: Option<Work>,
+    concludes: bool,
+    applies: bool,
+    frame: FrameBuilder,
+}
+
+/// A transaction's place in the order of frames.
+pub(super) struct Ordered {
+    id: TxId,
+    concluded: Option<Concluded>,
+}
+
+/// A transaction that has run and whose keys are still open.
+struct Concluded {
+    entry: EntryId,
+    wants: Wants,
+    frame: FrameBuilder,
+    /// The shards whose logs hold a part; `None` when this shard's does not.
+    touched: Option<Arc<[ShardId]>>,
+}
+
+impl Shard {
+    /// A transaction arrives.
+    pub(super) fn begin(&mut self, begin: Begin) {
+        let entry = self.new_entry();
+        let id = begin.shared.id;
+        if begin.shared.writes && begin.shared.shards.len() > 1 {
+            self.order.push_back(Ordered { id, concluded: None });
+        }
+        let granted = self.locks.request(entry, &begin.wants);
+        self.entries.insert(entry, Waiting::Tx(id));
+        let Begin { shared, wants, work, concludes, applies } = begin;
+        let frame = FrameBuilder::default();
+        if applies {
+            self.applying.queue.push_back(Applying::tx(id));
+        }
+        self.transactions.insert(id, Transaction { shared, entry, wants, work, concludes, applies, frame });
+        if granted {
+            self.granted.push_back(entry);
+        }
+    }
+
+    /// An entry holds all it asked for.
+    pub(super) fn serve(&mut self, entry: EntryId) {
+        match self.entries.remove(&entry).expect("a granted entry waits for something") {
+            Waiting::Batch { batch, wants } => self.resume_batch(entry, batch, &wants),
+            Waiting::Apply => self.apply_granted(entry),
+            Waiting::Tx(id) => self.granted_here(id),
+        }
+    }
+
+    /// All keys of the transaction are granted on this shard; the last shard tells the others.
+    fn granted_here(&mut self, id: TxId) {
+        let tx = &self.transactions[&id];
+        let shared = tx.shared.clone();
+        if shared.unarmed.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
+        }
+        if tx.work.is_none() {
+            let to = shared.reply_to;
+            self.send(to.executor, Message::Answer(to.ticket, Answer::Armed));
+            return;
+        }
+        for &shard in &shared.shards {
+            if shard != self.id {
+                self.send(ExecutorId::from(shard), Message::Armed(id));
+            }
+        }
+        self.armed(id);
+    }
+
+    /// All shards have granted their keys: the transaction that brought its work does it now.
+    pub(super) fn armed(&mut self, id: TxId) {
+        if self.transactions[&id].applies {
+            return self.apply_armed(id);
+        }
+        self.run_armed(id);
+    }
+
+    /// Does the work that an armed transaction brought along.
+    pub(super) fn run_armed(&mut self, id: TxId) {
+        let tx = self.transactions.get_mut(&id).expect("an armed transaction has begun here");
+        let work = tx.work.take().expect("only a transaction with work is armed by shards");
+        let shared = tx.shared.clone();
+        let touched: &[ShardId] = if shared.writes { &shared.shards } else { &[] };
+        let conclude = tx.concludes.then(|| Arc::from(touched));
+        self.run_hop(id, work, conclude);
+    }
+
+    /// The coordinator's next step.
+    pub(super) fn hop(&mut self, hop: Hop) {
+        self.run_hop(hop.tx, hop.work, hop.conclude);
+    }
+
+    fn run_hop(&mut self, id: TxId, work: Work, conclude: Option<Arc<[ShardId]>>) {
+        let tx = self.transactions.get_mut(&id).expect("a hop's transaction has begun here");
+        let reply_to = tx.shared.reply_to;
+        let own = std::mem::take(&mut tx.frame);
+        let outside = self.keys.swap_frame(own);
+        let done = self.run_work(work);
+        let own = self.keys.swap_frame(outside);
+        match conclude {
+            Some(touched) => self.conclude(id, own, &touched),
+            None => {
+                self.transactions.get_mut(&id).expect("still under way").frame = own;
+            }
+        }
+        let answer = Answer::Done(self.id, done);
+        self.send(reply_to.executor, Message::Answer(reply_to.ticket, answer));
+    }
+
+    fn run_work(&mut self, work: Work) -> Done {
+        match work {
+            Work::Nothing => Done::Nothing,
+            Work::Each { entry, db, protocol, args } => {
+                self.run_each(entry, db, protocol, args.view())
+            }
+            Work::Gather { entry, db, keys } => self.run_gather(entry, db, &keys),
+            Work::Writes(writes) => self.run_writes(writes),
+            Work::All { entry, db, protocol, args } => {
+                self.run_all_part(entry, db, protocol, args.view())
+            }
+            Work::Commands(mut batch) => {
+                while batch.ran < batch.commands.len() {
+                    self.run_in_tx(&mut batch);
+                }
+                Done::Commands(batch)
+            }
+            Work::Call(call) => Done::Value(call(self)),
+        }
+    }
+
+    /// One command of a MULTI: its records stay in the transaction's frame.
+    fn run_in_tx(&mut self, batch: &mut Batch) {
+        let command = batch.commands[batch.ran];
+        let spans = &batch.spans[command.first as usize..(command.first + command.count) as usize];
+        let args = crate::command::Args::new(&batch.bytes, spans);
+        self.run_untold(command.entry, batch.db, args, batch.protocol, &mut batch.replies);
+        batch.ends.push(batch.replies.len() as u32);
+        batch.ran += 1;
+    }
+
+    /// The transaction has run. Its frame goes to the log when those before it have gone.
+    fn conclude(&mut self, id: TxId, frame: FrameBuilder, touched: &Arc<[ShardId]>) {
+        let tx = self.transactions.remove(&id).expect("concluded once");
+        let here = touched.contains(&self.id);
+        let concluded = Concluded {
+            entry: tx.entry,
+            wants: tx.wants,
+            frame,
+            touched: here.then(|| touched.clone()),
+        };
+        if here && touched.len() > 1 && tx.shared.shards.len() > 1 {
+            let place = self.order.iter_mut().find(|ordered| ordered.id == id);
+            place.expect("a writing transaction has its place").concluded = Some(concluded);
+        } else {
+            // Alone in this log (or not in it at all): no other log has a part to agree with.
+            self.order.retain(|ordered| ordered.id != id);
+            self.log_concluded(id, concluded);
+        }
+        self.log_in_order();
+    }
+
+    fn log_in_order(&mut self) {
+        while let Some(Ordered { concluded: Some(_), .. }) = self.order.front() {
+            let Some(Ordered { id, concluded: Some(concluded) }) = self.order.pop_front() else {
+                return;
+            };
+            self.log_concluded(id, concluded);
+        }
+    }
+
+    fn log_concluded(&mut self, id: TxId, concluded: Concluded) {
+        let Concluded { entry, wants, frame, touched } = concluded;
+        match touched {
+            Some(touched) if touched.len() > 1 => {
+                self.append(&frame, Some((id, &touched)));
+            }
+            _ if !frame.is_empty() => {
+                self.append(&frame, None);
+            }
+            _ => {}
+        }
+        self.locks.release(entry, &wants, &mut self.granted);
+    }
+}
