@@ -1,0 +1,96 @@
+//! The arguments of one request, borrowed from the buffer that it was read into.
+
+use std::ops::{Index, Range};
+
+/// Where one argument stands, in bytes from the beginning of its request.
+///
+/// Two `u32` suffice because a request is bounded by `Limits::request_bytes`, which is at most 4 GiB - 1.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Span {
+    /// Offset of the first byte.
+    pub start: u32,
+    /// How many bytes.
+    pub length: u32,
+}
+
+impl Span {
+    /// The span as a range of indexes.
+    #[inline]
+    pub fn range(self) -> Range<usize> {
+        let start = self.start as usize;
+        start..start + self.length as usize
+    }
+}
+
+/// The arguments of one request, the command's name first.
+#[derive(Clone, Copy, Debug)]
+pub struct Args<'a> {
+    bytes: &'a [u8],
+    spans: &'a [Span],
+}
+
+impl<'a> Args<'a> {
+    /// Arguments that stand at `spans` of `bytes`. Every span must lie within `bytes`.
+    #[inline]
+    pub fn new(bytes: &'a [u8], spans: &'a [Span]) -> Args<'a> {
+        Args { bytes, spans }
+    }
+
+    /// How many arguments, with the command's name.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there is no argument at all.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// The argument at `index`. Panics beyond `len()`, as indexing does: whoever calls has checked the arity.
+    #[inline]
+    pub fn get(&self, index: usize) -> &'a [u8] {
+        &self.bytes[self.spans[index].range()]
+    }
+
+    /// The argument at `index`, if there are so many.
+    #[inline]
+    pub fn try_get(&self, index: usize) -> Option<&'a [u8]> {
+        self.spans.get(index).map(|span| &self.bytes[span.range()])
+    }
+
+    /// The arguments from `index` on; none if there are fewer.
+    #[inline]
+    pub fn tail(&self, index: usize) -> Args<'a> {
+        Args { bytes: self.bytes, spans: self.spans.get(index..).unwrap_or(&[]) }
+    }
+
+    /// The arguments in order.
+    #[inline]
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + DoubleEndedIterator + use<'a> {
+        let bytes = self.bytes;
+        self.spans.iter().map(move |span| &bytes[span.range()])
+    }
+
+    /// The bytes that the spans point into.
+    #[inline]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The spans, for whoever keeps the bytes and wants the arguments back later.
+    #[inline]
+    pub fn spans(&self) -> &'a [Span] {
+        self.spans
+    }
+}
+
+impl Index<usize> for Args<'_> {
+    type Output = [u8];
+
+    #[inline]
+    fn index(&self, index: usize) -> &[u8] {
+        self.get(index)
+    }
+}
