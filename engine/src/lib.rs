@@ -1,2 +1,4 @@
 //! One node's data, and how its cores share it.
+pub mod table;
 pub mod types;
+pub mod value;
