@@ -1,0 +1,227 @@
+//! How segments grow, split, shrink and merge, and what that does to the directory.
+//!
+//! ```text
+//!  grow    63 -> 79 -> 95 -> 111 buckets            fill after each step: 70, 73, 75 %
+//!  split   111 buckets, 7/8 full  ->  63 + 63       77 %
+//!  merge   two of 63, together below 40 %  ->  79
+//! ```
+//!
+//! The steps are those of the allocator's size classes (8, 10, 12 and 14 KiB; one bucket is left for what
+//! alignment costs). Growing in quarters instead of doubling keeps segments between 70 and 87 % full: all
+//! of them fill at the same time, so with doubling alone the table would be half empty for much of its
+//! life. It costs each entry some four rebuilds of its segment instead of one.
+//!
+//! All rebuilding goes through `unload`, then `put` into new buckets: the home order is a matter of
+//! `Segment::home` alone and cannot be got wrong here.
+
+use super::bucket::SLOTS;
+use super::hash::KeyHash;
+use super::segment::{Position, Segment};
+use super::{Entry, Table};
+
+/// No directory has more than 2^32 entries (its indices are 32 bits wide).
+pub(super) const DEPTH_MAX: u32 = 31;
+
+/// What an empty table begins with: 128 bytes, as nodes have many empty databases.
+pub(super) const BUCKETS_MIN: usize = BUCKETS[0];
+
+/// The number of buckets of a segment after a split.
+const BUCKETS_SPLIT: usize = 63;
+
+/// The sizes of segments. Beyond the last one they split; only those that may not grow by doubling.
+const BUCKETS: [usize; 10] = [1, 2, 4, 8, 16, 31, BUCKETS_SPLIT, 79, 95, BUCKETS_LAST];
+
+/// The largest size before a split.
+pub(super) const BUCKETS_LAST: usize = 111;
+
+/// A search that passes more buckets than this makes the segment grow before it is full.
+const PASSED_MAX: usize = 12;
+
+/// More than this and the segment grows: 7/8 of its slots, but all 14 of a single bucket.
+fn entries_max(buckets: usize) -> usize {
+    if buckets == 1 { SLOTS } else { buckets * SLOTS * 7 / 8 }
+}
+
+/// The smallest size of at least `least` buckets in which `entries` fill at most `percent` of the slots.
+fn buckets_for(entries: usize, percent: usize, least: usize) -> usize {
+    let fits = |buckets: &usize| *buckets >= least && entries * 100 <= buckets * SLOTS * percent;
+    match BUCKETS.into_iter().find(fits) {
+        Some(buckets) => buckets,
+        None => {
+            let mut buckets = BUCKETS_LAST * 2;
+            while !fits(&buckets) {
+                buckets *= 2;
+            }
+            buckets
+        }
+    }
+}
+
+/// Below this share of used slots a segment shrinks, and two buddies merge.
+const SHRINK_PERCENT: usize = 40;
+
+/// How full a segment is at most after shrinking: far enough from 7/8 not to grow again at once.
+const SHRUNK_PERCENT: usize = 65;
+
+/// How full a segment is at most after it was split or widened.
+const WIDENED_PERCENT: usize = 82;
+
+impl<E: Entry, H: KeyHash> Table<E, H> {
+    /// Where to put one more entry with `hash`, after whatever growth that takes.
+    #[inline]
+    pub(super) fn make_room(&mut self, hash: u64) -> (usize, Position) {
+        loop {
+            let index = self.segment_of(hash);
+            let segment = &self.segments[index];
+            if segment.len() < entries_max(segment.bucket_count())
+                && let Some((at, passed)) = segment.vacancy(hash)
+            {
+                // The second condition keeps hashes that lie close together (no split separates them)
+                // from growing a nearly empty segment for ever.
+                if passed <= PASSED_MAX || segment.len() * 2 < segment.slot_count() {
+                    return (index, at);
+                }
+            }
+            self.grow(index);
+        }
+    }
+
+    /// Makes a segment smaller, or merges it with its buddy, if it is empty enough.
+    #[inline]
+    pub(super) fn give_back_room(&mut self, index: usize) {
+        let segment = &self.segments[index];
+        if segment.len() * 100 < segment.slot_count() * SHRINK_PERCENT {
+            self.shrink(index);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, index: usize) {
+        let segment = &self.segments[index];
+        let buckets = segment.bucket_count();
+        if buckets < BUCKETS_LAST {
+            let wider = BUCKETS.into_iter().find(|size| *size > buckets).unwrap_or(BUCKETS_LAST);
+            self.rebuild(index, wider);
+        } else if u32::from(segment.depth()) < self.depth_allowed() {
+            self.split(index);
+        } else {
+            self.rebuild(index, buckets * 2);
+        }
+    }
+
+    /// How deep a segment may be, given how many entries there are. Well-spread hashes stay three levels
+    /// below; badly spread ones cannot make the directory larger than 1.5 bytes per entry.
+    fn depth_allowed(&self) -> u32 {
+        ((self.len / 256 + 1).ilog2() + 4).min(DEPTH_MAX)
+    }
+
+    #[cold]
+    fn shrink(&mut self, index: usize) {
+        let segment = &self.segments[index];
+        let (buckets, len, depth) = (segment.bucket_count(), segment.len(), segment.depth());
+        let least = if depth == 0 { BUCKETS_MIN } else { BUCKETS_SPLIT };
+        let smaller = buckets_for(len, SHRUNK_PERCENT, least);
+        if smaller < buckets {
+            self.rebuild(index, smaller);
+        } else if depth > 0 {
+            let buddy = self.segment_of(segment.base() ^ (1 << (64 - u32::from(depth))));
+            let together = len + self.segments[buddy].len();
+            let few = together * 100 < 2 * BUCKETS_SPLIT * SLOTS * SHRINK_PERCENT;
+            if few && self.segments[buddy].depth() == depth {
+                self.merge(index, buddy);
+            }
+        }
+    }
+
+    /// Gives a segment another number of buckets.
+    fn rebuild(&mut self, index: usize, buckets: usize) {
+        let segment = &self.segments[index];
+        let new = Segment::new(segment.base(), segment.depth(), buckets);
+        let mut entries = Vec::new();
+        self.unload(index, &mut entries);
+        self.store(index, new, entries);
+    }
+
+    /// Cuts a segment's range in two.
+    fn split(&mut self, index: usize) {
+        let (base, depth) = (self.segments[index].base(), self.segments[index].depth());
+        if u32::from(depth) == self.depth() {
+            self.double_directory();
+        }
+        let mut lower = Vec::new();
+        self.unload(index, &mut lower);
+        let middle = base | (1 << (63 - u32::from(depth)));
+        let upper: Vec<_> = lower.extract_if(.., |(hash, _)| *hash >= middle).collect();
+
+        let buckets = buckets_for(lower.len(), WIDENED_PERCENT, BUCKETS_SPLIT);
+        self.store(index, Segment::new(base, depth + 1, buckets), lower);
+        let buckets = buckets_for(upper.len(), WIDENED_PERCENT, BUCKETS_SPLIT);
+        let added = self.segments.len();
+        let new = Segment::new(middle, depth + 1, buckets);
+        self.segments.push(Segment::new(middle, depth + 1, BUCKETS_MIN));
+        self.bucket_count += BUCKETS_MIN;
+        self.store(added, new, upper);
+        self.point_to(added);
+        self.segments_by_depth[usize::from(depth)] -= 1;
+        self.segments_by_depth[usize::from(depth) + 1] += 2;
+    }
+
+    /// Makes one segment of two buddies.
+    fn merge(&mut self, one: usize, other: usize) {
+        let depth = self.segments[one].depth();
+        let base = self.segments[one].base().min(self.segments[other].base());
+        let mut entries = Vec::new();
+        self.unload(one, &mut entries);
+        self.unload(other, &mut entries);
+        let least = if depth == 1 { BUCKETS_MIN } else { BUCKETS_SPLIT };
+        let buckets = buckets_for(entries.len(), SHRUNK_PERCENT, least);
+        self.store(one, Segment::new(base, depth - 1, buckets), entries);
+        self.point_to(one);
+
+        self.bucket_count -= self.segments[other].bucket_count();
+        self.segments.swap_remove(other);
+        if other < self.segments.len() {
+            self.point_to(other);
+        }
+        self.segments_by_depth[usize::from(depth)] -= 2;
+        self.segments_by_depth[usize::from(depth) - 1] += 1;
+        self.halve_directory();
+    }
+
+    fn unload(&mut self, index: usize, into: &mut Vec<(u64, E)>) {
+        self.segments[index].unload(&self.hasher, into);
+    }
+
+    /// Puts `new`, filled with `entries`, in the place of a segment that was unloaded.
+    fn store(&mut self, index: usize, mut new: Segment<E>, entries: Vec<(u64, E)>) {
+        for (hash, entry) in entries {
+            let (at, _) = new.vacancy(hash).expect("the new size was chosen to hold all entries");
+            new.put(hash, at, entry);
+        }
+        self.bucket_count += new.bucket_count();
+        self.bucket_count -= self.segments[index].bucket_count();
+        self.segments[index] = new;
+    }
+
+    /// Makes all directory entries of a segment's range name it.
+    fn point_to(&mut self, index: usize) {
+        let segment = &self.segments[index];
+        let first = ((segment.base() >> 1) >> self.shift) as usize;
+        let entries = 1 << (self.depth() - u32::from(segment.depth()));
+        self.directory[first..first + entries].fill(index as u32);
+    }
+
+    /// Twice as many entries, each pair naming what the one before named: 4 bytes per entry are copied.
+    fn double_directory(&mut self) {
+        let doubled = self.directory.iter().flat_map(|index| [*index, *index]).collect();
+        self.directory = doubled;
+        self.shift -= 1;
+    }
+
+    fn halve_directory(&mut self) {
+        while self.depth() > 0 && self.segments_by_depth[self.depth() as usize] == 0 {
+            self.directory = self.directory.iter().copied().step_by(2).collect();
+            self.shift += 1;
+        }
+    }
+}

@@ -1,0 +1,581 @@
+//! One key with its value: a thin pointer to one block.
+//!
+//! ```text
+//!  0       1          4         8         12             12 or 20       + key_len
+//!  +-------+----------+---------+---------+--------------+--------------+-------------------------------+
+//!  | flags | clock    | key_len | val_len | deadline, if | key          | integer: 8 bytes              |
+//!  | u8    | u24      | u32     | u32     | there is one |              | inline:  val_len bytes        |
+//!  |       |          |         |         | (8 bytes)    |              | large:   pointer to an Arc    |
+//!  +-------+----------+---------+---------+--------------+--------------+-------------------------------+
+//!  |  ------------------------- rounded up to a multiple of 16 --------------------------------------- |
+//!
+//!  flags:  0..3  how the value is stored (room for 16 kinds)
+//!          6     the value was edited in place: "raw", whatever its length
+//!          7     there is a deadline
+//! ```
+//!
+//! A key of 16 bytes with a value of 32 and no deadline fills one line of 64. Blocks are rounded because
+//! allocators round anyway: a value that changes within the rounding, or a deadline that fits it, is
+//! written in place.
+//!
+//! Large values stand behind an `Arc<Vec<u8>>`: grown in place while nobody else holds them, copied before
+//! a change while somebody does. Nothing else is ever shared, so this is the whole copy-on-write rule.
+//!
+//! This file holds the unsafe code of the room. What makes it sound:
+//! 1. `Item` owns the block; nobody else has the pointer; references into it borrow the item.
+//! 2. The block's length is `Shape::of(header).block()`: every change of shape reallocates to that.
+//! 3. Header, key, deadline (if flagged) and tail are initialized whenever a method returns; a tail of
+//!    kind `Large` holds a pointer from `Arc::into_raw` whose reference the item owns.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::shared::{Digits, NewValue, SharedValue, TypeName, digits_len};
+use crate::table::{Entry, prefetch};
+use crate::types::Millis;
+
+/// The longest value that lies in the item's own block.
+///
+/// At this length the second and third block of a large value (some 90 bytes) cost less than a tenth, and
+/// copying it, which sharing a small value means, costs less than the cache misses of reading it.
+pub const INLINE_MAX: usize = 1024;
+
+/// The longest string that Redis calls "embstr".
+const EMBSTR_MAX: usize = 44;
+
+/// Growth of a large value beyond its need: as much again, but not more than this.
+const SPARE_MAX: usize = 1 << 20;
+
+/// See the module's doc.
+#[repr(transparent)]
+pub struct Item(NonNull<u8>);
+
+// SAFETY: the item owns its block, and a large value behind it is an `Arc<Vec<u8>>`, which is Send. All
+// reading through a shared reference is of plain memory, so that Sync holds too.
+unsafe impl Send for Item {}
+// SAFETY: see above.
+unsafe impl Sync for Item {}
+
+/// A value in place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ItemValue<'a> {
+    /// An integer.
+    Int(i64),
+    /// A string.
+    Bytes(&'a [u8]),
+}
+
+impl<'a> ItemValue<'a> {
+    /// The length of the value as bytes.
+    pub fn len(self) -> usize {
+        match self {
+            Self::Int(number) => digits_len(number),
+            Self::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether the value is the empty string.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value as bytes; the digits of an integer are written to `digits`.
+    pub fn as_bytes(self, digits: &'a mut Digits) -> &'a [u8] {
+        match self {
+            Self::Int(number) => digits.of(number),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+
+    /// Calls `read` with the value as bytes.
+    pub fn with_bytes<R>(self, read: impl FnOnce(&[u8]) -> R) -> R {
+        read(self.as_bytes(&mut Digits::new()))
+    }
+}
+
+impl Item {
+    /// An item with an access clock of 0. Keys are shorter than 4 GiB (requests are bounded far below).
+    pub fn new(key: &[u8], value: NewValue<'_>, deadline: Option<Millis>) -> Self {
+        let tail = Tail::from(value);
+        let deadline_flag = if deadline.is_some() { HAS_DEADLINE } else { 0 };
+        let header = Header {
+            flags_clock: u32::from(tail.kind() | deadline_flag),
+            key_len: u32::try_from(key.len()).expect("a key is shorter than 4 GiB"),
+            val_len: tail.val_len(),
+        };
+        let shape = Shape::of(header);
+        let layout = shape.block();
+        // SAFETY: the layout has at least the header's size, so it is not empty.
+        let block = unsafe { alloc(layout) };
+        let Some(block) = NonNull::new(block) else { handle_alloc_error(layout) };
+        let mut item = Self(block);
+        // SAFETY: the block has the length of the shape, which has room for the header at 0, for a
+        // deadline behind it if flagged, and for the key at `key_at`; `key` is no part of a new block.
+        unsafe {
+            block.cast::<Header>().write(header);
+            if let Some(Millis(deadline)) = deadline {
+                block.add(DEADLINE_AT).cast::<u64>().write_unaligned(deadline);
+            }
+            block.add(shape.key_at).copy_from_nonoverlapping(NonNull::from(key).cast(), key.len());
+        }
+        item.write_tail(tail);
+        item
+    }
+
+    /// The key.
+    #[inline]
+    pub fn key(&self) -> &[u8] {
+        let header = self.header();
+        // SAFETY: `key_len` bytes at `key_at` are the key, initialized and inside the block; the
+        // reference borrows the item, whose key never changes.
+        unsafe {
+            let start = self.0.add(header.key_at());
+            std::slice::from_raw_parts(start.as_ptr(), header.key_len as usize)
+        }
+    }
+
+    /// When the item ends to be, if it does.
+    #[inline]
+    pub fn deadline(&self) -> Option<Millis> {
+        if !self.header().has(HAS_DEADLINE) {
+            return None;
+        }
+        // SAFETY: the flag says that 8 initialized bytes stand there; they need not be aligned.
+        Some(Millis(unsafe { self.0.add(DEADLINE_AT).cast::<u64>().read_unaligned() }))
+    }
+
+    /// Sets or removes the deadline.
+    pub fn set_deadline(&mut self, deadline: Option<Millis>) {
+        let had = self.header().has(HAS_DEADLINE);
+        match (had, deadline) {
+            (false, Some(_)) => self.insert_deadline_room(),
+            (true, None) => self.remove_deadline_room(),
+            _ => {}
+        }
+        if let Some(Millis(deadline)) = deadline {
+            // SAFETY: the flag is set now, so these 8 bytes belong to the deadline.
+            unsafe { self.0.add(DEADLINE_AT).cast::<u64>().write_unaligned(deadline) };
+        }
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> ItemValue<'_> {
+        let header = self.header();
+        let tail = self.tail_start();
+        // SAFETY: the kind says what the tail holds (promise 3). The bytes of a large value belong to a
+        // Vec that is not changed while the item is borrowed: our own changes need `&mut self`, and all
+        // other holders of the Arc only read.
+        unsafe {
+            match header.kind() {
+                KIND_INT => ItemValue::Int(tail.cast::<i64>().read_unaligned()),
+                KIND_INLINE => {
+                    let length = header.val_len as usize;
+                    ItemValue::Bytes(std::slice::from_raw_parts(tail.as_ptr(), length))
+                }
+                _ => {
+                    let large: &Vec<u8> = &*tail.cast::<*const Vec<u8>>().read_unaligned();
+                    ItemValue::Bytes(large)
+                }
+            }
+        }
+    }
+
+    /// What TYPE answers.
+    pub fn type_name(&self) -> TypeName {
+        TypeName::String
+    }
+
+    /// What OBJECT ENCODING answers.
+    pub fn encoding(&self) -> &'static str {
+        let header = self.header();
+        match header.kind() {
+            KIND_INT => "int",
+            KIND_INLINE if !header.has(IS_RAW) && header.val_len as usize <= EMBSTR_MAX => "embstr",
+            _ => "raw",
+        }
+    }
+
+    /// Replaces the value; key, deadline and clock stay.
+    pub fn set(&mut self, value: NewValue<'_>) {
+        self.set_tail(Tail::from(value), 0);
+    }
+
+    /// Appends to the value as bytes and returns its new length.
+    pub fn append(&mut self, more: &[u8]) -> usize {
+        let at = self.value().len();
+        self.edit(at, more)
+    }
+
+    /// Overwrites the value from `offset` on, with zeros before it where the value was shorter, and
+    /// returns its new length. The caller bounds offset and length (512 MiB in Redis).
+    pub fn set_range(&mut self, offset: usize, bytes: &[u8]) -> usize {
+        if bytes.is_empty() {
+            return self.value().len();
+        }
+        self.edit(offset, bytes)
+    }
+
+    /// The value as of now, to be kept by others.
+    pub fn share(&self) -> SharedValue {
+        if self.header().kind() == KIND_LARGE {
+            return SharedValue::Large(Arc::clone(&self.borrow_large()));
+        }
+        match self.value() {
+            ItemValue::Int(number) => SharedValue::Int(number),
+            ItemValue::Bytes(bytes) => SharedValue::Small(bytes.into()),
+        }
+    }
+
+    /// The access clock: 24 bits whose meaning is the evictor's.
+    pub fn clock(&self) -> u32 {
+        self.header().flags_clock >> 8
+    }
+
+    /// Sets the access clock to the low 24 bits of `clock`.
+    pub fn set_clock(&mut self, clock: u32) {
+        let header = self.header_mut();
+        header.flags_clock = (clock << 8) | (header.flags_clock & 0xff);
+    }
+
+    /// The bytes that the item holds on the heap. Those of a large value count in full, whoever else
+    /// holds it.
+    pub fn heap_bytes(&self) -> usize {
+        let block = Shape::of(*self.header()).block().size();
+        if self.header().kind() != KIND_LARGE {
+            return block;
+        }
+        block + LARGE_BYTES + self.borrow_large().capacity()
+    }
+}
+
+/// The block of an `Arc<Vec<u8>>`: two counters and a Vec, rounded as allocators do.
+const LARGE_BYTES: usize =
+    (2 * size_of::<usize>() + size_of::<Vec<u8>>()).next_multiple_of(ROUNDING);
+
+/// The first 12 bytes of a block.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Header {
+    flags_clock: u32,
+    key_len: u32,
+    /// The length of an inline value; 0 for other kinds.
+    val_len: u32,
+}
+
+const KIND_MASK: u8 = 0x0f;
+const KIND_INT: u8 = 0;
+const KIND_INLINE: u8 = 1;
+const KIND_LARGE: u8 = 2;
+const IS_RAW: u8 = 0x40;
+const HAS_DEADLINE: u8 = 0x80;
+
+const DEADLINE_AT: usize = size_of::<Header>();
+const DEADLINE_BYTES: usize = 8;
+const ROUNDING: usize = 16;
+
+impl Header {
+    fn has(&self, flag: u8) -> bool {
+        self.flags_clock as u8 & flag != 0
+    }
+
+    fn kind(&self) -> u8 {
+        self.flags_clock as u8 & KIND_MASK
+    }
+
+    fn key_at(&self) -> usize {
+        DEADLINE_AT + if self.has(HAS_DEADLINE) { DEADLINE_BYTES } else { 0 }
+    }
+}
+
+/// Where things stand in a block.
+struct Shape {
+    key_at: usize,
+    end: usize,
+}
+
+impl Shape {
+    fn of(header: Header) -> Self {
+        let tail_len = match header.kind() {
+            KIND_INLINE => header.val_len as usize,
+            _ => 8,
+        };
+        let key_at = header.key_at();
+        Self { key_at, end: key_at + header.key_len as usize + tail_len }
+    }
+
+    fn block(&self) -> Layout {
+        Layout::from_size_align(self.end.next_multiple_of(ROUNDING), align_of::<u64>())
+            .expect("a key and an inline value are shorter than half the address space")
+    }
+}
+
+/// A value in the form in which an item stores it.
+enum Tail<'a> {
+    Int(i64),
+    Inline(&'a [u8]),
+    InlineOwned(Vec<u8>),
+    Large(Arc<Vec<u8>>),
+}
+
+impl<'a> From<NewValue<'a>> for Tail<'a> {
+    fn from(value: NewValue<'a>) -> Self {
+        match value {
+            NewValue::Int(number) | NewValue::Shared(SharedValue::Int(number)) => Self::Int(number),
+            NewValue::Bytes(bytes) if bytes.len() <= INLINE_MAX => Self::Inline(bytes),
+            NewValue::Bytes(bytes) => Self::Large(Arc::new(bytes.to_vec())),
+            NewValue::Owned(bytes) => Self::from_vec(bytes),
+            NewValue::Shared(SharedValue::Small(bytes)) => Self::from_vec(bytes.into_vec()),
+            NewValue::Shared(SharedValue::Large(bytes)) => Self::Large(bytes),
+        }
+    }
+}
+
+impl Tail<'_> {
+    fn from_vec(mut bytes: Vec<u8>) -> Self {
+        if bytes.len() <= INLINE_MAX {
+            return Self::InlineOwned(bytes);
+        }
+        // Read buffers come with spare room; a value that is only kept should not pay for it.
+        if bytes.capacity() - bytes.len() > bytes.len() / 8 {
+            bytes.shrink_to_fit();
+        }
+        Self::Large(Arc::new(bytes))
+    }
+
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Int(_) => KIND_INT,
+            Self::Inline(_) | Self::InlineOwned(_) => KIND_INLINE,
+            Self::Large(_) => KIND_LARGE,
+        }
+    }
+
+    fn val_len(&self) -> u32 {
+        match self {
+            Self::Inline(bytes) => bytes.len() as u32,
+            Self::InlineOwned(bytes) => bytes.len() as u32,
+            Self::Int(_) | Self::Large(_) => 0,
+        }
+    }
+}
+
+impl Item {
+    #[inline]
+    fn header(&self) -> &Header {
+        // SAFETY: every block begins with an initialized header and is aligned to 8.
+        unsafe { self.0.cast().as_ref() }
+    }
+
+    #[inline]
+    fn header_mut(&mut self) -> &mut Header {
+        // SAFETY: as in `header`; `&mut self` makes the reference unique.
+        unsafe { self.0.cast().as_mut() }
+    }
+
+    #[inline]
+    fn tail_start(&self) -> NonNull<u8> {
+        let header = self.header();
+        // SAFETY: the tail begins inside the block, or at its end if it is empty.
+        unsafe { self.0.add(header.key_at() + header.key_len as usize) }
+    }
+
+    /// Makes the block as long as `header` needs it and stores `header`. What both shapes have in common
+    /// keeps its bytes; the caller then writes what has moved or is new.
+    fn reshape(&mut self, header: Header) {
+        let old = Shape::of(*self.header()).block();
+        let new = Shape::of(header).block();
+        if old.size() != new.size() {
+            // SAFETY: the block was allocated with `old` (promise 2); the new size is not 0, and rounded
+            // up to the alignment it does not overflow because `Layout` accepted it.
+            let block = unsafe { realloc(self.0.as_ptr(), old, new.size()) };
+            let Some(block) = NonNull::new(block) else { handle_alloc_error(new) };
+            self.0 = block;
+        }
+        *self.header_mut() = header;
+    }
+
+    fn insert_deadline_room(&mut self) {
+        let old = Shape::of(*self.header());
+        let mut header = *self.header();
+        header.flags_clock |= u32::from(HAS_DEADLINE);
+        self.reshape(header);
+        // SAFETY: the block is now at least 8 bytes longer than the old `end`; key and tail, which stand
+        // together, move up by 8; `copy` allows the overlap.
+        unsafe {
+            let key = self.0.add(old.key_at);
+            key.copy_to(key.add(DEADLINE_BYTES), old.end - old.key_at);
+        }
+    }
+
+    fn remove_deadline_room(&mut self) {
+        let old = Shape::of(*self.header());
+        // SAFETY: the 8 bytes before the key are the deadline's; key and tail move down over them.
+        // Nothing reads the block by its old shape before `reshape` has stored the new header.
+        unsafe {
+            let key = self.0.add(old.key_at);
+            key.copy_to(key.sub(DEADLINE_BYTES), old.end - old.key_at);
+        }
+        let mut header = *self.header();
+        header.flags_clock &= !u32::from(HAS_DEADLINE);
+        self.reshape(header);
+    }
+
+    /// Replaces the value, whatever it was, and sets the flags `flags` of what may depend on it.
+    fn set_tail(&mut self, tail: Tail<'_>, flags: u8) {
+        self.drop_large();
+        let mut header = *self.header();
+        header.flags_clock &= !u32::from(KIND_MASK | IS_RAW);
+        header.flags_clock |= u32::from(tail.kind() | flags);
+        header.val_len = tail.val_len();
+        self.reshape(header);
+        self.write_tail(tail);
+    }
+
+    /// Writes a tail for which the block has the right shape already.
+    fn write_tail(&mut self, tail: Tail<'_>) {
+        debug_assert_eq!(tail.kind(), self.header().kind());
+        let start = self.tail_start();
+        let write_bytes = |bytes: &[u8]| {
+            // SAFETY: an inline tail has room for `val_len` bytes, which is the length of `bytes`; they
+            // come from outside of this block.
+            unsafe { start.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()) };
+        };
+        match tail {
+            // SAFETY: a tail of this kind has 8 bytes.
+            Tail::Int(number) => unsafe { start.cast::<i64>().write_unaligned(number) },
+            Tail::Inline(bytes) => write_bytes(bytes),
+            Tail::InlineOwned(bytes) => write_bytes(&bytes),
+            // SAFETY: a tail of this kind has 8 bytes, enough for a pointer.
+            Tail::Large(large) => unsafe {
+                start.cast::<*const Vec<u8>>().write_unaligned(Arc::into_raw(large));
+            },
+        }
+    }
+
+    /// Writes `bytes` at `offset` of the value as bytes, filling with zeros where it was shorter.
+    fn edit(&mut self, offset: usize, bytes: &[u8]) -> usize {
+        if let ItemValue::Int(number) = self.value() {
+            self.set_tail(Tail::Inline(Digits::new().of(number)), IS_RAW);
+        }
+        let old_len = self.value().len();
+        let end = offset.checked_add(bytes.len()).expect("the caller bounds the length");
+        let new_len = old_len.max(end);
+        if self.header().kind() == KIND_INLINE {
+            if new_len <= INLINE_MAX {
+                let mut header = *self.header();
+                header.flags_clock |= u32::from(IS_RAW);
+                header.val_len = new_len as u32;
+                self.reshape(header);
+                let start = self.tail_start();
+                // SAFETY: the tail has room for `new_len` bytes, of which the first `old_len` are
+                // initialized; the rest is made so before anybody reads it. `bytes` comes from outside.
+                unsafe {
+                    start.add(old_len).write_bytes(0, new_len - old_len);
+                    let source = NonNull::from(bytes).cast();
+                    start.add(offset).copy_from_nonoverlapping(source, bytes.len());
+                }
+                return new_len;
+            }
+            let mut large = Vec::with_capacity(grown(old_len, new_len));
+            self.value().with_bytes(|old| large.extend_from_slice(old));
+            self.set_tail(Tail::Large(Arc::new(large)), IS_RAW);
+        }
+        self.edit_large(new_len, |large| {
+            if large.len() < offset {
+                large.resize(offset, 0);
+            }
+            let kept = (large.len() - offset).min(bytes.len());
+            large[offset..offset + kept].copy_from_slice(&bytes[..kept]);
+            large.extend_from_slice(&bytes[kept..]);
+        });
+        new_len
+    }
+
+    /// The reference that the item holds to its large value, without taking it away.
+    fn borrow_large(&self) -> ManuallyDrop<Arc<Vec<u8>>> {
+        assert_eq!(self.header().kind(), KIND_LARGE);
+        // SAFETY: the tail holds a pointer from `Arc::into_raw` whose reference the item owns; it stays
+        // owned by the item because the Arc made here is never dropped.
+        ManuallyDrop::new(unsafe {
+            Arc::from_raw(self.tail_start().cast::<*const Vec<u8>>().read_unaligned())
+        })
+    }
+
+    /// Lets `edit` change the large value, which has room for `len` bytes then. If somebody else holds
+    /// the value, they keep it as it is and the item goes on with a copy.
+    fn edit_large(&mut self, len: usize, edit: impl FnOnce(&mut Vec<u8>)) {
+        let mut held = self.borrow_large();
+        if let Some(own) = Arc::get_mut(&mut held) {
+            if own.capacity() < len {
+                own.reserve_exact(grown(own.len(), len) - own.len());
+            }
+            edit(own);
+            return;
+        }
+        let mut copy =
+            Vec::with_capacity(if len > held.len() { grown(held.len(), len) } else { held.len() });
+        copy.extend_from_slice(&held);
+        edit(&mut copy);
+        self.set_tail(Tail::Large(Arc::new(copy)), IS_RAW);
+    }
+
+    /// Gives up the reference to a large value, if there is one. The tail is then to be overwritten.
+    fn drop_large(&mut self) {
+        if self.header().kind() == KIND_LARGE {
+            let held = ManuallyDrop::into_inner(self.borrow_large());
+            // From here on the tail is a plain number, so that nobody drops the reference twice.
+            self.header_mut().flags_clock &= !u32::from(KIND_MASK);
+            drop(held);
+        }
+    }
+}
+
+/// The capacity for a large value that grows from `old` to `new` bytes.
+fn grown(old: usize, new: usize) -> usize {
+    new + old.min(SPARE_MAX)
+}
+
+impl Drop for Item {
+    fn drop(&mut self) {
+        self.drop_large();
+        // SAFETY: the block was allocated with this layout (promise 2; an integer's tail has the length
+        // of a large value's), and nobody uses the item after its drop.
+        unsafe { dealloc(self.0.as_ptr(), Shape::of(*self.header()).block()) };
+    }
+}
+
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Item")
+            .field("key", &self.key().escape_ascii().to_string())
+            .field("deadline", &self.deadline())
+            .field("encoding", &self.encoding())
+            .field("len", &self.value().len())
+            .finish()
+    }
+}
+
+impl Entry for Item {
+    #[inline]
+    fn key(&self) -> &[u8] {
+        self.key()
+    }
+
+    #[inline]
+    fn due(&self) -> u64 {
+        self.deadline().map_or(u64::MAX, |Millis(deadline)| deadline)
+    }
+
+    #[inline]
+    fn prefetch(&self) {
+        prefetch(self.0.as_ptr());
+    }
+}
+
+#[cfg(test)]
+#[path = "item_tests.rs"]
+mod tests;

@@ -1,0 +1,123 @@
+use super::*;
+
+fn bytes_of(item: &Item) -> Vec<u8> {
+    item.value().with_bytes(<[u8]>::to_vec)
+}
+
+#[test]
+fn a_small_item_fills_one_cache_line() {
+    let item = Item::new(&[b'k'; 16], NewValue::from_bytes(&[b'v'; 32]), None);
+    assert_eq!(item.heap_bytes(), 64);
+    assert_eq!(size_of::<Option<Item>>(), 8);
+}
+
+#[test]
+fn encodings_are_those_of_redis() {
+    let value = |bytes: &[u8]| Item::new(b"k", NewValue::from_bytes(bytes), None);
+    for (item, encoding) in [
+        (value(b"12"), "int"),
+        (value(b"012"), "embstr"),
+        (value(&[b'x'; 44]), "embstr"),
+        (value(&[b'x'; 45]), "raw"),
+        (value(&[b'x'; 5000]), "raw"),
+    ] {
+        assert_eq!(item.encoding(), encoding, "{item:?}");
+    }
+    let mut item = value(b"12");
+    assert_eq!(item.append(b"3"), 3);
+    assert_eq!((item.encoding(), bytes_of(&item).as_slice()), ("raw", b"123".as_slice()));
+    item.set(NewValue::from_bytes(b"123"));
+    assert_eq!(item.encoding(), "int");
+    item.set_range(1, b"x");
+    assert_eq!((item.encoding(), bytes_of(&item).as_slice()), ("raw", b"1x3".as_slice()));
+}
+
+#[test]
+fn a_shared_large_value_stays_as_it_was() {
+    let before = vec![b'a'; 3000];
+    let mut item = Item::new(b"key", NewValue::Bytes(&before), Some(Millis(5)));
+    let held = item.share();
+    assert_eq!(item.append(b"tail"), 3004);
+    item.set_range(0, b"head");
+    assert_eq!(held.as_bytes(&mut Digits::new()), before);
+    let copy = Item::new(b"other", held.into(), None);
+    drop(item);
+    assert_eq!(bytes_of(&copy), before);
+}
+
+#[test]
+fn an_unshared_large_value_grows_where_it_is() {
+    let mut item = Item::new(b"key", NewValue::Owned(vec![b'a'; 3000]), None);
+    item.append(b"1");
+    let address = |item: &Item| std::ptr::from_ref(&**item.borrow_large());
+    let (before, capacity) = (address(&item), item.borrow_large().capacity());
+    for length in 3002..4002 {
+        assert_eq!(item.append(b"2"), length);
+    }
+    assert_eq!(address(&item), before);
+    assert_eq!(item.borrow_large().capacity(), capacity);
+}
+
+#[test]
+fn random_changes_agree_with_a_plain_model() {
+    let seed = crate::value::test_seed();
+    let mut random = fastrand::Rng::with_seed(seed);
+    for _ in 0..if cfg!(debug_assertions) { 300 } else { 3000 } {
+        let key = vec![random.u8(..); random.usize(..40)];
+        let mut item = Item::new(&key, NewValue::Int(7), None);
+        let (mut value, mut deadline, mut clock) = (b"7".to_vec(), None, 0);
+        let mut held: Vec<(SharedValue, Vec<u8>)> = Vec::new();
+        for _ in 0..60 {
+            let length = *random.choice(&[0usize, 1, 20, 44, 45, 500, 1024, 1025, 5000]).unwrap();
+            let bytes = vec![random.u8(..); random.usize(..=length)];
+            match random.u8(..9) {
+                0 => {
+                    item.set(NewValue::from_bytes(&bytes));
+                    value = bytes;
+                }
+                1 => {
+                    let number = random.i64(..) >> random.u8(..64);
+                    item.set(number.into());
+                    value = number.to_string().into_bytes();
+                }
+                2 => {
+                    value.extend_from_slice(&bytes);
+                    assert_eq!(item.append(&bytes), value.len(), "SEED={seed}");
+                }
+                3 => {
+                    let offset = random.usize(..2000);
+                    if !bytes.is_empty() {
+                        value.resize(value.len().max(offset + bytes.len()), 0);
+                        value[offset..offset + bytes.len()].copy_from_slice(&bytes);
+                    }
+                    assert_eq!(item.set_range(offset, &bytes), value.len(), "SEED={seed}");
+                }
+                4 => {
+                    deadline = random.bool().then(|| Millis(random.u64(..)));
+                    item.set_deadline(deadline);
+                }
+                5 => {
+                    clock = random.u32(..1 << 24);
+                    item.set_clock(clock);
+                }
+                6 => held.push((item.share(), value.clone())),
+                7 if !held.is_empty() => {
+                    let (shared, was) = held.swap_remove(random.usize(..held.len()));
+                    item.set(shared.into());
+                    value = was;
+                }
+                _ => {
+                    item.set(NewValue::from_vec(bytes.clone()));
+                    value = bytes;
+                }
+            }
+            assert_eq!(item.key(), key, "SEED={seed}");
+            assert_eq!(bytes_of(&item), value, "SEED={seed}");
+            assert_eq!((item.deadline(), item.clock()), (deadline, clock), "SEED={seed}");
+            assert_eq!((item.value().len(), item.share().len()), (value.len(), value.len()));
+        }
+        for (shared, was) in &held {
+            assert_eq!(shared.as_bytes(&mut Digits::new()), was, "SEED={seed}");
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! What stands behind a key: one block that holds key, deadline and value, and the number rules of Redis.
+//!
+//! It promises:
+//! - an [`Item`] is one pointer; a small value lies in the item's own block, an integer is stored as one;
+//! - "this value as of now" ([`Item::share`]) is one reference, however large the value: who writes to a
+//!   large value that somebody else holds copies it first.
+//!
+//! It does not know commands, clocks or journals: deadlines are numbers that it keeps, and nothing here
+//! ever expires. Errors are for callers to word; this room only says "not a number".
+
+mod item;
+pub mod number;
+mod shared;
+
+pub use self::item::{INLINE_MAX, Item, ItemValue as Value};
+pub use self::shared::{Digits, NewValue, SharedValue, TypeName};
+
+/// The seed of a random test: `SEED` from the environment, or a new one; printed in either case.
+#[cfg(test)]
+pub(crate) fn test_seed() -> u64 {
+    let given = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| fastrand::u64(..));
+    println!("SEED={seed}");
+    seed
+}

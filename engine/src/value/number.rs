@@ -1,0 +1,246 @@
+//! Redis's rules for what is a number and how it is written.
+//!
+//! - integers: strictly the canonical decimal form;
+//! - doubles: what `strtod` takes without leading or trailing characters, no NaN, no overflow; written
+//!   with the fewest digits that read back as the same double;
+//! - [`Extended`]: the 80-bit `long double` of x86-64, in which INCRBYFLOAT counts, so that 0.1 + 0.2 is
+//!   0.3. Computed with integers, hence the same on every processor.
+//!
+//! It does not word errors and allocates nothing but what it returns and big integers for long decimals.
+
+mod big;
+mod extended;
+mod text;
+
+pub use self::extended::Extended;
+
+use self::text::{DOUBLE, Magnitude};
+
+/// The integer whose canonical decimal form `text` is: no plus, no leading zeros, no spaces, no `-0`.
+pub fn parse_i64_strict(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    match digits {
+        [b'0'] if !negative => return Some(0),
+        [b'1'..=b'9', ..] if digits.len() <= 19 => {}
+        _ => return None,
+    }
+    // 19 digits are less than 10^19, which is less than 2^64: no overflow on the way.
+    let mut magnitude = 0u64;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        magnitude = magnitude * 10 + u64::from(digit - b'0');
+    }
+    if negative { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
+}
+
+/// The double that `text` spells, as a score or an increment in seconds: decimal, hexadecimal or `inf`;
+/// not NaN, no number too large or (unless it is 0) too small for a double.
+pub fn parse_f64_redis(text: &[u8]) -> Option<f64> {
+    let (negative, magnitude) = text::parse(text, DOUBLE)?;
+    let value = match magnitude {
+        Magnitude::Infinite => f64::INFINITY,
+        // The mantissa has at most 53 bits and the result is in range: two exact factors, one exact product.
+        Magnitude::Finite { mantissa, exponent } => scale(mantissa as f64, exponent),
+    };
+    Some(if negative { -value } else { value })
+}
+
+/// `value * 2^exponent`, where that is exact.
+fn scale(mut value: f64, mut exponent: i32) -> f64 {
+    while exponent < -1022 {
+        // Done in steps, because a factor itself must be a normal double. Only the last step can leave
+        // the normal range, and there the bits that it would lose are 0.
+        let step = exponent.max(-1022 - 52) - -1022;
+        value *= f64::from_bits(((1023 + step) as u64) << 52);
+        exponent -= step;
+    }
+    while exponent > 1023 {
+        value *= f64::from_bits((1023 + 1023) << 52);
+        exponent -= 1023;
+    }
+    value * f64::from_bits(((1023 + exponent) as u64) << 52)
+}
+
+/// Writes `value` as Redis writes doubles (ZSCORE, RESP3): integers without a point, `inf`, `-inf`,
+/// `nan`, everything else with the fewest digits that read back as the same double.
+pub fn format_f64(value: f64, out: &mut Vec<u8>) {
+    if !value.is_finite() {
+        let text: &[u8] = match value {
+            f64::INFINITY => b"inf",
+            f64::NEG_INFINITY => b"-inf",
+            _ => b"nan",
+        };
+        return out.extend_from_slice(text);
+    }
+    if value.is_sign_negative() {
+        out.push(b'-');
+    }
+    let (digits, exponent) = shortest_digits(value.abs());
+    write_digits(&digits, exponent, out);
+}
+
+/// The fewest digits d1 d2 d3 ... that tell the double, and e so that it is d1.d2d3... * 10^e.
+fn shortest_digits(value: f64) -> (Vec<u8>, i32) {
+    let mut buffer = ryu::Buffer::new();
+    let text = buffer.format_finite(value).as_bytes();
+    let (text, mut exponent) = match memchr::memchr(b'e', text) {
+        Some(at) => {
+            let exponent = std::str::from_utf8(&text[at + 1..]).ok().and_then(|e| e.parse().ok());
+            (&text[..at], exponent.unwrap_or(0))
+        }
+        None => (text, 0),
+    };
+    let point = memchr::memchr(b'.', text).unwrap_or(text.len());
+    exponent += point as i32 - 1;
+    let mut digits: Vec<u8> = text.iter().copied().filter(u8::is_ascii_digit).collect();
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count().min(digits.len() - 1);
+    digits.drain(..zeros);
+    exponent -= zeros as i32;
+    while digits.len() > 1 && digits.last() == Some(&b'0') {
+        digits.pop();
+    }
+    if digits == [b'0'] { (digits, 0) } else { (digits, exponent) }
+}
+
+/// From `%.17g`: a decimal exponent outside of -4..17 is written as such.
+fn write_digits(digits: &[u8], exponent: i32, out: &mut Vec<u8>) {
+    match exponent {
+        0..17 => {
+            let whole = exponent as usize + 1;
+            let (before, after) = digits.split_at(digits.len().min(whole));
+            out.extend_from_slice(before);
+            out.resize(out.len() + whole - before.len(), b'0');
+            if !after.is_empty() {
+                out.push(b'.');
+                out.extend_from_slice(after);
+            }
+        }
+        -4..0 => {
+            out.extend_from_slice(b"0.");
+            out.resize(out.len() + (-exponent) as usize - 1, b'0');
+            out.extend_from_slice(digits);
+        }
+        _ => {
+            out.push(digits[0]);
+            if digits.len() > 1 {
+                out.push(b'.');
+                out.extend_from_slice(&digits[1..]);
+            }
+            out.extend_from_slice(if exponent < 0 { b"e-" } else { b"e+" });
+            let size = exponent.unsigned_abs();
+            if size < 10 {
+                out.push(b'0');
+            }
+            out.extend_from_slice(itoa::Buffer::new().format(size).as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_read_strictly() {
+        for (text, number) in [
+            ("0", Some(0)),
+            ("-0", None),
+            ("", None),
+            ("-", None),
+            ("+1", None),
+            ("01", None),
+            (" 1", None),
+            ("1 ", None),
+            ("1x", None),
+            ("-17", Some(-17)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("9223372036854775808", None),
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("-9223372036854775809", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(parse_i64_strict(text.as_bytes()), number, "{text}");
+        }
+    }
+
+    #[test]
+    fn doubles_are_read_as_strtod_reads_them() {
+        for (text, number) in [
+            ("1", Some(1.0)),
+            ("+1.5", Some(1.5)),
+            ("-.5", Some(-0.5)),
+            ("5.", Some(5.0)),
+            ("1e3", Some(1000.0)),
+            ("0x10", Some(16.0)),
+            ("0x1.8p-1", Some(0.75)),
+            ("inf", Some(f64::INFINITY)),
+            ("-Infinity", Some(f64::NEG_INFINITY)),
+            ("1.7976931348623157e308", Some(f64::MAX)),
+            ("1.8e308", None),
+            ("5e-324", Some(5e-324)),
+            ("2.2250738585072011e-308", Some(2.225_073_858_507_201e-308)),
+            ("1e-400", None),
+            ("0e-400", Some(0.0)),
+            ("0e99999999999999999999", Some(0.0)),
+            ("nan", None),
+            ("", None),
+            (".", None),
+            ("1e", None),
+            ("0x", None),
+            (" 1", None),
+            ("1 ", None),
+            ("1_0", None),
+            ("infx", None),
+        ] {
+            assert_eq!(parse_f64_redis(text.as_bytes()), number, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn random_doubles_survive_writing_and_reading() {
+        let seed = crate::value::test_seed();
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..20_000 {
+            let value = f64::from_bits(random.u64(..));
+            let mut text = Vec::new();
+            format_f64(value, &mut text);
+            if value.is_nan() {
+                assert_eq!(text, b"nan");
+                continue;
+            }
+            let shown = String::from_utf8_lossy(&text).into_owned();
+            let read = parse_f64_redis(&text).map(f64::to_bits);
+            assert_eq!(read, Some(value.to_bits()), "SEED={seed} {shown}");
+            assert_eq!(shown.parse::<f64>().ok(), Some(value), "SEED={seed} {shown}");
+        }
+    }
+
+    #[test]
+    fn doubles_are_written_with_the_fewest_digits() {
+        for (value, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (3.0, "3"),
+            (-1.5, "-1.5"),
+            (0.1, "0.1"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (1e15, "1000000000000000"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e+17"),
+            (1.5e300, "1.5e+300"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            let mut out = Vec::new();
+            format_f64(value, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), text);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Values outside an item: on their way in ([`NewValue`]), held by somebody else ([`SharedValue`]).
+
+use std::sync::Arc;
+
+use super::number::parse_i64_strict;
+
+/// What TYPE answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TypeName {
+    /// A string, which may be an integer inside.
+    String,
+}
+
+impl TypeName {
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::String => "string",
+        }
+    }
+}
+
+/// A buffer on the stack for the decimal digits of an integer.
+#[derive(Default)]
+pub struct Digits(itoa::Buffer);
+
+impl Digits {
+    /// An empty buffer.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// `number` in decimal.
+    pub fn of(&mut self, number: i64) -> &[u8] {
+        self.0.format(number).as_bytes()
+    }
+}
+
+/// How many bytes `number` has in decimal.
+pub(super) fn digits_len(number: i64) -> usize {
+    let digits = number.unsigned_abs().checked_ilog10().unwrap_or(0) as usize + 1;
+    digits + usize::from(number < 0)
+}
+
+/// A value that is about to be stored.
+#[derive(Debug)]
+pub enum NewValue<'a> {
+    /// An integer.
+    Int(i64),
+    /// Bytes as they are, also if they spell an integer; see [`NewValue::from_bytes`].
+    Bytes(&'a [u8]),
+    /// Bytes that the caller gives away; large ones are not copied.
+    Owned(Vec<u8>),
+    /// A value that was shared before; a large one is not copied.
+    Shared(SharedValue),
+}
+
+impl<'a> NewValue<'a> {
+    /// Bytes as a client sends them: an integer if they are the canonical decimal form of one.
+    pub fn from_bytes(bytes: &'a [u8]) -> Self {
+        parse_i64_strict(bytes).map_or(Self::Bytes(bytes), Self::Int)
+    }
+
+    /// The same for bytes that the caller gives away.
+    pub fn from_vec(bytes: Vec<u8>) -> Self {
+        match parse_i64_strict(&bytes) {
+            Some(number) => Self::Int(number),
+            None => Self::Owned(bytes),
+        }
+    }
+}
+
+impl From<i64> for NewValue<'_> {
+    fn from(number: i64) -> Self {
+        Self::Int(number)
+    }
+}
+
+impl From<SharedValue> for NewValue<'_> {
+    fn from(value: SharedValue) -> Self {
+        Self::Shared(value)
+    }
+}
+
+/// A value as of one moment, for others to read: the journal, a cut, a copy, another executor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SharedValue {
+    /// An integer.
+    Int(i64),
+    /// A copy of a small value.
+    Small(Box<[u8]>),
+    /// A reference to a large value, which stays what it is while the reference lives.
+    Large(Arc<Vec<u8>>),
+}
+
+impl SharedValue {
+    /// The length of the value as bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Int(number) => digits_len(*number),
+            Self::Small(bytes) => bytes.len(),
+            Self::Large(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether the value is the empty string.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value as bytes; the digits of an integer are written to `digits`.
+    pub fn as_bytes<'a>(&'a self, digits: &'a mut Digits) -> &'a [u8] {
+        match self {
+            Self::Int(number) => digits.of(*number),
+            Self::Small(bytes) => bytes,
+            Self::Large(bytes) => bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_integers_are_those_of_their_digits() {
+        for number in [0, 1, 9, 10, 99, 100, -1, -9, -10, i64::MAX, i64::MIN] {
+            assert_eq!(digits_len(number), Digits::new().of(number).len(), "{number}");
+        }
+    }
+
+    #[test]
+    fn only_canonical_decimals_become_integers() {
+        assert!(matches!(NewValue::from_bytes(b"-17"), NewValue::Int(-17)));
+        assert!(matches!(NewValue::from_bytes(b"017"), NewValue::Bytes(b"017")));
+        assert!(matches!(NewValue::from_vec(b"17".to_vec()), NewValue::Int(17)));
+        assert!(matches!(NewValue::from_vec(b"+17".to_vec()), NewValue::Owned(_)));
+    }
+}
