@@ -1,0 +1,511 @@
+//! The log of one shard: a chain of chunks that the shard appends to and others read.
+//!
+//! ```text
+//!   first()                                                            head()
+//!     |  chunk (sealed)        chunk (sealed)        chunk (open)        |
+//!     v  +--------------+      +--------------+      +-----------+-----+ v
+//!        | frames       |      | frames       |      | frames    :free |
+//!        +--------------+      +--------------+      +-----------+-----+
+//!          trimmed next          ^ Reader A                      ^ Reader B, asleep
+//! ```
+//!
+//! Promises: LSNs count every entry, whoever reads or not (J3); appending waits for nobody; what is
+//! held is bounded by [`Bounds`] whenever [`LogWriter::trim`] has run, never by readers (J5).
+//! The log knows neither shards nor histories, and it does not look into the frames of an upstream
+//! that it relays (J7).
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use super::{
+    chunk::{Boundary, Chunk, Large, Tail},
+    frame::{FRAME_HEAD_BYTES_MAX, Frame, FrameBuilder, Transaction},
+    history::LogRange,
+    publish::{Bell, Head, SleeperId},
+    reader::{Gone, GoneReason, Reader},
+    record::{Record, Room},
+    sync::{AtomicU64, Mutex, Ordering, lock},
+};
+use crate::types::{Lsn, Millis};
+
+/// The size of a chunk in a log that is in use: some thousand records, so that opening the next one
+/// is rare, and what one reader pins is small.
+pub const CHUNK_BYTES: usize = 256 * 1024;
+
+/// The size of the first chunk; each next one is twice as large up to [`CHUNK_BYTES`]. A node of
+/// 1024 shards that has seen one write each holds 4 MiB of log.
+const CHUNK_BYTES_FIRST: usize = 4 * 1024;
+
+/// A log is made of at least this many chunks when it is full, so that trimming one does not end
+/// readers that are far from its bound.
+const CHUNKS_IN_FULL_LOG: u64 = 8;
+
+/// What is never trimmed because of its age.
+const NO_TIME: u64 = u64::MAX;
+
+/// How much of a log is held.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bounds {
+    /// Chunks at their full size and the large payloads that they refer to.
+    pub bytes: u64,
+    /// How old the newest record of the oldest chunk may be; any age if none.
+    pub age: Option<Duration>,
+}
+
+/// What writer and readers share.
+pub(super) struct Shared {
+    pub(super) head: Head,
+    first: AtomicU64,
+    held_bytes: AtomicU64,
+    oldest: AtomicU64,
+    /// The chunks in order. Locked at a change of chunk and by whoever enters one.
+    chunks: Mutex<VecDeque<Arc<Chunk>>>,
+    pub(super) bell: Bell,
+    sleepers: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn first(&self) -> u64 {
+        self.first.load(Ordering::Acquire)
+    }
+
+    /// The chunk in which the record after `lsn` stands or will stand, if it is held.
+    pub(super) fn chunk_after(&self, lsn: u64) -> Option<Arc<Chunk>> {
+        let chunks = lock(&self.chunks);
+        let index = chunks.partition_point(|chunk| chunk.base <= lsn).checked_sub(1)?;
+        chunks.get(index).cloned()
+    }
+
+    pub(super) fn gone(&self, reason: GoneReason) -> Gone {
+        let LogRange { first, head } = self.range();
+        Gone { oldest: first, head, reason }
+    }
+
+    fn range(&self) -> LogRange {
+        // In this order: `first` is never stored before the head that it stands at or below.
+        let first = Lsn(self.first());
+        LogRange { first, head: Lsn(self.head.lsn()) }
+    }
+}
+
+/// A log as seen from outside its shard. Cheap to clone, may go to any executor.
+#[derive(Clone)]
+pub struct LogHandle(pub(super) Arc<Shared>);
+
+impl LogHandle {
+    /// The LSN of the last published record.
+    ///
+    /// A [`super::Span`] taken at the same instant may already be beyond it: subtract saturating.
+    pub fn head(&self) -> Lsn {
+        Lsn(self.0.head.lsn())
+    }
+
+    /// The oldest position from which the log can be read.
+    pub fn first(&self) -> Lsn {
+        Lsn(self.0.first())
+    }
+
+    /// Both, with `first <= head`.
+    pub fn range(&self) -> LogRange {
+        self.0.range()
+    }
+
+    /// What the log holds in memory: chunks at their full size, and large payloads.
+    pub fn bytes(&self) -> u64 {
+        self.0.held_bytes.load(Ordering::Relaxed)
+    }
+
+    /// All bytes ever written up to the head, as on the wire. Bytes that were only counted as
+    /// records, because nobody kept the log, are not among them.
+    pub fn total_bytes(&self) -> u64 {
+        self.0.head.bytes()
+    }
+
+    /// When the oldest chunk that is held got its first record.
+    pub fn oldest(&self) -> Option<Millis> {
+        match self.0.oldest.load(Ordering::Relaxed) {
+            NO_TIME => None,
+            time => Some(Millis(time)),
+        }
+    }
+
+    /// A reader of everything after `lsn`, which must be the end of a frame (or the beginning).
+    pub fn reader_at(&self, lsn: Lsn) -> Result<Reader, Gone> {
+        let id = SleeperId(self.0.sleepers.fetch_add(1, Ordering::Relaxed));
+        Reader::at(self.clone(), id, lsn)
+    }
+}
+
+impl std::fmt::Debug for LogHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let LogRange { first, head } = self.range();
+        write!(f, "LogHandle({first}..{head}, {} bytes)", self.bytes())
+    }
+}
+
+/// A chunk that is held, and what only the writer knows of it.
+struct Held {
+    chunk: Arc<Chunk>,
+    bytes: u64,
+    /// When its first and its last record were published; none before.
+    opened: Option<Millis>,
+    last: Option<Millis>,
+}
+
+/// The writing end of a log: the shard's, or on a replica that of what it relays.
+pub struct LogWriter {
+    shared: Arc<Shared>,
+    /// The open chunk; none when nothing is held.
+    tail: Option<Tail>,
+    /// All that is held; the last one is the tail's.
+    held: VecDeque<Held>,
+    held_bytes: u64,
+    lsn: u64,
+    bytes: u64,
+    published: u64,
+    /// Something was published since readers were last woken.
+    unrung: bool,
+    keeping: bool,
+    chunk_bytes_next: usize,
+    chunk_bytes_max: usize,
+    frames_lost: u64,
+    scratch: FrameBuilder,
+}
+
+impl LogWriter {
+    /// The log of a history that begins now.
+    pub fn new() -> LogWriter {
+        LogWriter::starting_at(Lsn(0))
+    }
+
+    /// An empty log whose next record is the one after `lsn`: a relay's, in its upstream's
+    /// coordinates.
+    pub fn starting_at(lsn: Lsn) -> LogWriter {
+        let shared = Shared {
+            head: Head::new(lsn.0),
+            first: AtomicU64::new(lsn.0),
+            held_bytes: AtomicU64::new(0),
+            oldest: AtomicU64::new(NO_TIME),
+            chunks: Mutex::new(VecDeque::new()),
+            bell: Bell::new(),
+            sleepers: AtomicU64::new(0),
+        };
+        LogWriter {
+            shared: Arc::new(shared),
+            tail: None,
+            held: VecDeque::new(),
+            held_bytes: 0,
+            lsn: lsn.0,
+            bytes: 0,
+            published: lsn.0,
+            unrung: false,
+            keeping: true,
+            chunk_bytes_next: CHUNK_BYTES_FIRST,
+            chunk_bytes_max: CHUNK_BYTES,
+            frames_lost: 0,
+            scratch: FrameBuilder::new(),
+        }
+    }
+
+    /// The log for readers.
+    pub fn handle(&self) -> LogHandle {
+        LogHandle(Arc::clone(&self.shared))
+    }
+
+    /// The LSN of the last record that was appended, published or not.
+    pub fn lsn(&self) -> Lsn {
+        Lsn(self.lsn)
+    }
+
+    /// Whether records are kept, not only counted.
+    pub fn is_keeping(&self) -> bool {
+        self.keeping
+    }
+
+    /// How many frames could not be carried (see [`FrameBuilder::fits`]).
+    pub fn frames_lost(&self) -> u64 {
+        self.frames_lost
+    }
+
+    /// What is held, as [`LogHandle::bytes`].
+    pub fn held_bytes(&self) -> u64 {
+        self.held_bytes
+    }
+
+    /// Appends a frame of one record. Returns its LSN.
+    #[inline]
+    pub fn append_one(&mut self, record: &Record<'_>) -> Lsn {
+        if let (Some(bound), Some(tail)) = (record.inline_bound(), &mut self.tail)
+            && bound <= tail.room()
+        {
+            let mut room = Room::new(tail.free());
+            let large = record.encode(&mut room);
+            debug_assert!(large.is_none(), "an inline record left its value out");
+            let written = room.used();
+            return self.appended(written, 1);
+        }
+        self.append_one_slowly(record)
+    }
+
+    /// Without an open chunk, without room in it, or with a payload that is large.
+    #[cold]
+    fn append_one_slowly(&mut self, record: &Record<'_>) -> Lsn {
+        if !self.keeping {
+            return self.count(1);
+        }
+        if let Some(bound) = record.inline_bound() {
+            self.open_chunk(bound);
+            return self.append_one(record);
+        }
+        let mut frame = std::mem::take(&mut self.scratch);
+        frame.push(record);
+        let lsn = self.append_frame(&frame, None);
+        frame.clear();
+        self.scratch = frame;
+        lsn
+    }
+
+    /// Appends what a task or a transaction made, as one frame. Returns the LSN of its end.
+    ///
+    /// Without a transaction an empty frame is nothing at all; a part of a transaction counts one
+    /// LSN even if it is empty. A frame that does not fit the wire ([`FrameBuilder::fits`]) is
+    /// counted but not kept, nor is anything before it: readers end and start anew.
+    ///
+    /// # Panics
+    /// If there is a global effect and no transaction.
+    pub fn append_frame(
+        &mut self,
+        frame: &FrameBuilder,
+        transaction: Option<Transaction<'_>>,
+    ) -> Lsn {
+        assert!(transaction.is_some() || !frame.has_global(), "a global effect is of all shards");
+        let records = frame.entry_count().max(u64::from(transaction.is_some()));
+        if records == 0 {
+            return self.lsn();
+        }
+        if !self.keeping {
+            return self.count(records);
+        }
+        if !frame.fits() {
+            return self.lose(records);
+        }
+        let start_bytes = FRAME_HEAD_BYTES_MAX + frame.body().len();
+        let tail = self.reserve(start_bytes);
+        let start = tail.end();
+        let mut room = Room::new(tail.free());
+        frame.encode_head(transaction, &mut room);
+        let head = room.used();
+        super::record::Sink::put(&mut room, frame.body());
+        let written = room.used();
+        let lsn = self.appended(written, records);
+        if !frame.large().is_empty() {
+            self.append_large(frame, start, head);
+        }
+        lsn
+    }
+
+    /// Appends a frame as it came from an upstream.
+    pub fn append_encoded(&mut self, frame: &Frame<'_>) -> Lsn {
+        let records = frame.lsn_count();
+        if !self.keeping {
+            return self.count(records);
+        }
+        let bytes = frame.as_bytes();
+        self.reserve(bytes.len()).free()[..bytes.len()].copy_from_slice(bytes);
+        self.appended(bytes.len(), records)
+    }
+
+    #[inline]
+    fn appended(&mut self, written: usize, records: u64) -> Lsn {
+        if let Some(tail) = &mut self.tail {
+            tail.advance(written, records);
+        }
+        self.bytes += written as u64;
+        self.lsn += records;
+        Lsn(self.lsn)
+    }
+
+    fn append_large(&mut self, frame: &FrameBuilder, frame_start: Boundary, head: usize) {
+        let Some(tail) = &mut self.tail else { return };
+        let frame_end = tail.end();
+        let body = frame_start.offset + head as u32;
+        tail.add_large(frame.large().iter().map(|(at, payload)| Large {
+            at: body + *at as u32,
+            payload: Arc::clone(payload),
+            frame_start,
+            frame_end,
+        }));
+        self.bytes += frame.large_bytes();
+        #[cfg(feature = "planted-bugs")]
+        if super::planted::is_on(&super::planted::LARGE_VALUES_WEIGH_NOTHING) {
+            return;
+        }
+        if let Some(held) = self.held.back_mut() {
+            held.bytes += frame.large_bytes();
+        }
+        self.held_bytes += frame.large_bytes();
+        self.shared.held_bytes.store(self.held_bytes, Ordering::Relaxed);
+    }
+
+    /// Counts records that nobody keeps.
+    fn count(&mut self, records: u64) -> Lsn {
+        #[cfg(feature = "planted-bugs")]
+        if super::planted::is_on(&super::planted::NO_COUNT_WITHOUT_READERS) {
+            return Lsn(self.lsn);
+        }
+        self.lsn += records;
+        Lsn(self.lsn)
+    }
+
+    /// Counts a frame that no decoder would accept, and lets everything before it go.
+    #[cold]
+    fn lose(&mut self, records: u64) -> Lsn {
+        self.frames_lost += 1;
+        self.drop_all();
+        self.lsn += records;
+        self.flush(false);
+        Lsn(self.lsn)
+    }
+
+    /// The open chunk with at least `bytes` of room.
+    fn reserve(&mut self, bytes: usize) -> &mut Tail {
+        if self.tail.as_ref().is_none_or(|tail| tail.room() < bytes) {
+            self.open_chunk(bytes);
+        }
+        // `open_chunk` has just put it there.
+        self.tail.as_mut().expect("an open chunk")
+    }
+
+    /// Seals the open chunk and opens one with room for a frame of `bytes`.
+    #[cold]
+    fn open_chunk(&mut self, bytes: usize) {
+        if self.tail.is_some() {
+            self.flush(true);
+        }
+        let capacity = self.chunk_bytes_next.min(self.chunk_bytes_max).max(bytes);
+        self.chunk_bytes_next = (self.chunk_bytes_next * 2).min(CHUNK_BYTES);
+        let tail = Tail::open(capacity, self.lsn, self.bytes);
+        let chunk = Arc::clone(tail.chunk());
+        self.held.push_back(Held {
+            chunk: Arc::clone(&chunk),
+            bytes: chunk.capacity() as u64,
+            opened: None,
+            last: None,
+        });
+        self.held_bytes += chunk.capacity() as u64;
+        self.shared.held_bytes.store(self.held_bytes, Ordering::Relaxed);
+        lock(&self.shared.chunks).push_back(chunk);
+        self.tail = Some(tail);
+    }
+
+    /// Makes everything that was appended visible, and wakes readers that sleep. Once per task.
+    pub fn publish(&mut self, now: Millis) {
+        if self.lsn == self.published && !self.unrung {
+            return;
+        }
+        self.stamp(now);
+        self.flush(false);
+        self.unrung = false;
+        self.shared.bell.ring();
+    }
+
+    /// Dates the chunks that this task wrote to: the last one, and those that it filled.
+    fn stamp(&mut self, now: Millis) {
+        let last = self.held.len().wrapping_sub(1);
+        for (index, held) in self.held.iter_mut().enumerate().rev() {
+            if index != last && held.last.is_some() {
+                break;
+            }
+            held.opened.get_or_insert(now);
+            held.last = Some(now);
+        }
+        self.tell_oldest();
+    }
+
+    fn tell_oldest(&self) {
+        let oldest = self.held.front().and_then(|held| held.opened);
+        self.shared.oldest.store(oldest.map_or(NO_TIME, |time| time.0), Ordering::Relaxed);
+    }
+
+    /// Publishes without waking anybody; with `seal` the open chunk is closed.
+    fn flush(&mut self, seal: bool) {
+        let edge = self.tail.as_ref().map(|tail| tail.edge(seal));
+        self.shared.head.publish(edge, self.lsn, self.bytes);
+        if self.held.is_empty() {
+            self.shared.first.store(self.lsn, Ordering::Release);
+        }
+        self.published = self.lsn;
+        self.unrung = true;
+        if seal {
+            self.tail = None;
+            if let Some(held) = self.held.back_mut() {
+                // To be dated again by the next `publish`: its last records may be of this task.
+                held.last = None;
+            }
+        }
+    }
+
+    /// Lets the oldest chunks go until the rest is within `bounds`, whoever reads them.
+    ///
+    /// To be called after [`LogWriter::publish`]; costs two comparisons when nothing is to be done.
+    pub fn trim(&mut self, bounds: &Bounds, now: Millis) {
+        let share = usize::try_from(bounds.bytes / CHUNKS_IN_FULL_LOG).unwrap_or(CHUNK_BYTES);
+        self.chunk_bytes_max = share.clamp(CHUNK_BYTES_FIRST, CHUNK_BYTES);
+        let mut excess = self.held_bytes.saturating_sub(bounds.bytes);
+        let dropped = self
+            .held
+            .iter()
+            .take_while(|held| {
+                let old = held.last.zip(bounds.age).is_some_and(|(last, age)| {
+                    u128::from(now.0.saturating_sub(last.0)) > age.as_millis()
+                });
+                let drop = old || excess > 0;
+                excess = excess.saturating_sub(held.bytes);
+                drop
+            })
+            .count();
+        if dropped > 0 {
+            self.drop_oldest(dropped);
+        }
+    }
+
+    /// Whether records are kept (there are readers, or were until lately) or only counted.
+    ///
+    /// Counting only, the log holds nothing: `first() == head()`. Kept again, it starts at its head.
+    pub fn set_keeping(&mut self, keeping: bool) {
+        self.flush(false);
+        if !keeping {
+            self.drop_all();
+        }
+        self.keeping = keeping;
+    }
+
+    fn drop_all(&mut self) {
+        if !self.held.is_empty() {
+            self.drop_oldest(self.held.len());
+        }
+    }
+
+    fn drop_oldest(&mut self, count: usize) {
+        if count == self.held.len() {
+            self.flush(true);
+            // The next log is as small as a new one.
+            self.chunk_bytes_next = CHUNK_BYTES_FIRST;
+        }
+        let dropped: Vec<Held> = self.held.drain(..count).collect();
+        let first = self.held.front().map_or(self.lsn, |held| held.chunk.base);
+        self.shared.first.store(first, Ordering::Release);
+        lock(&self.shared.chunks).drain(..count);
+        for held in dropped {
+            held.chunk.forget_large();
+            self.held_bytes -= held.bytes;
+        }
+        self.shared.held_bytes.store(self.held_bytes, Ordering::Relaxed);
+        self.tell_oldest();
+    }
+}
+
+impl Default for LogWriter {
+    fn default() -> LogWriter {
+        LogWriter::new()
+    }
+}

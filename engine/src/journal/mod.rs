@@ -1,0 +1,51 @@
+//! The journal: what changed, in order, for everybody who wants to know.
+//!
+//! ```text
+//!   shard executor                                      another executor
+//!
+//!   Effect on a key --> Record --.                      LogHandle --> Reader --> Span --> socket
+//!        (record.rs)             | FrameBuilder           (log.rs)  (reader.rs)            |
+//!                                v   (frame.rs)              |                             v
+//!                            LogWriter === chunks, 256 KiB ==+== the same bytes         Decoder
+//!                             (log.rs)       (chunk.rs)                                (frame.rs)
+//!                                ^     publish: one store; sleep: a flag (publish.rs)      |
+//!                                `------- append_encoded (a replica relays) <--------------'
+//!
+//!   history.rs: which history these LSNs belong to, and who may continue from where
+//! ```
+//!
+//! What it promises: J1 to J7 of the design, as far as they are about the log itself. One record, one
+//! key, no clock; frames whole; LSNs always count; appending waits for nobody; bounded and counted;
+//! a position means (history, vector).
+//!
+//! What it does not do: it reads no clock (`now` comes in), opens no socket or file, applies nothing,
+//! and knows no commands and no table. The time of the first and last record of a chunk is all that
+//! it remembers about time.
+//!
+//! The protocol between writer and readers is checked by `loom` in every interleaving:
+//! `cd engine/loom && RUSTFLAGS="--cfg loom" cargo test --release`.
+
+mod chunk;
+mod frame;
+mod history;
+mod log;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
+mod publish;
+mod reader;
+mod record;
+mod sync;
+
+pub use frame::{
+    Decoder, Entries, FRAME_BYTES_MAX, FRAME_ENTRIES_MAX, FRAME_SHARDS_MAX, Frame, FrameBuilder,
+    ShardSet, Shards, Transaction,
+};
+pub use history::{
+    BRANCHES_MAX, HeldLogs, HistoryId, Leg, Lineage, LogRange, Malformed, Position, Reason, Verdict,
+};
+pub use log::{Bounds, CHUNK_BYTES, LogHandle, LogWriter};
+pub use reader::{Gone, GoneReason, Read, Reader, Span};
+pub use record::{
+    Deadline, DecodeError, Effect, Entry, Global, INLINE_PAYLOAD_BYTES_MAX, KEY_BYTES_MAX, Payload,
+    Record, VALUE_BYTES_MAX,
+};

@@ -1,0 +1,418 @@
+//! One reader of a log, on whatever executor it likes.
+//!
+//! ```text
+//!   next(max)   [frame][frame][frame]          as many whole frames as there are and fit: one Span
+//!               [begin of a frame                a frame longer than max comes in pieces; the LSN
+//!                ... its large value ...          moves only with the last of them
+//!                end of it]
+//! ```
+//!
+//! A [`Span`] is the very bytes that the shard wrote, or the very value that a record refers to; it
+//! keeps its chunk or value alive. The reader itself pins at most one chunk: the one it stands in.
+//! It never holds up the writer; if the log was trimmed past it, it ends with [`Read::Gone`].
+
+use std::{
+    ops::Deref,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use super::{
+    chunk::{Boundary, Chunk, Forgotten, Large},
+    frame::measure,
+    log::LogHandle,
+    publish::{Edge, SleeperId},
+};
+use crate::types::Lsn;
+
+/// Why a position cannot be read from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GoneReason {
+    /// The log holds only what is younger.
+    Trimmed,
+    /// The log has not come so far: the position is not of this log.
+    Ahead,
+    /// The position lies inside a frame: it is not of this log.
+    InsideFrame,
+}
+
+/// A position cannot be read from, or no longer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Gone {
+    /// The oldest position that can.
+    pub oldest: Lsn,
+    /// The newest one.
+    pub head: Lsn,
+    /// What is wrong with the one that was asked for.
+    pub reason: GoneReason,
+}
+
+impl std::fmt::Display for Gone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Gone { oldest, head, reason } = self;
+        match reason {
+            GoneReason::Trimmed => write!(f, "trimmed: the log holds {oldest} to {head}"),
+            GoneReason::Ahead => write!(f, "ahead: the log ends at {head}"),
+            GoneReason::InsideFrame => {
+                write!(f, "inside a frame: the log holds {oldest} to {head}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Gone {}
+
+/// What a reader got.
+#[derive(Debug)]
+pub enum Read {
+    /// Bytes to be sent on.
+    Bytes(Span),
+    /// Nothing has been published beyond the reader. Register, then sleep.
+    Empty,
+    /// The reader has come to its end.
+    Gone(Gone),
+}
+
+/// Bytes of a log, shared with it.
+#[derive(Clone)]
+pub struct Span {
+    source: Source,
+    start: usize,
+    end: usize,
+    lsn_after: Lsn,
+    bytes_after: u64,
+}
+
+#[derive(Clone)]
+enum Source {
+    Chunk(Arc<Chunk>),
+    Payload(Arc<Vec<u8>>),
+}
+
+impl Span {
+    /// The reader's position when this has been read: the end of the last whole frame.
+    pub fn lsn_after(&self) -> Lsn {
+        self.lsn_after
+    }
+
+    /// All bytes of the log up to the end of this, comparable with [`LogHandle::total_bytes`].
+    pub fn bytes_after(&self) -> u64 {
+        self.bytes_after
+    }
+}
+
+impl Deref for Span {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.source {
+            Source::Chunk(chunk) => chunk.published(self.start as u32, self.end as u32),
+            Source::Payload(payload) => &payload[self.start..self.end],
+        }
+    }
+}
+
+impl AsRef<[u8]> for Span {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl std::fmt::Debug for Span {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Span({} bytes, then lsn {})", self.len(), self.lsn_after)
+    }
+}
+
+/// Reads a log from a position on. Ends when it is dropped.
+pub struct Reader {
+    log: LogHandle,
+    id: SleeperId,
+    /// The chunk it stands in; none before it has entered the next one.
+    chunk: Option<Arc<Chunk>>,
+    /// The next byte of the chunk.
+    offset: u32,
+    /// The next large payload of the chunk, and how much of it has been handed out.
+    large: usize,
+    large_done: usize,
+    /// The end of the frame of which a piece has been handed out.
+    frame_end: Option<Boundary>,
+    lsn: u64,
+    bytes: u64,
+}
+
+impl Reader {
+    pub(super) fn at(log: LogHandle, id: SleeperId, lsn: Lsn) -> Result<Reader, Gone> {
+        let shared = Arc::clone(&log.0);
+        // The head before the chunks: a record that it counts stands in a chunk by then.
+        let head = shared.head.lsn();
+        if lsn.0 > head {
+            return Err(shared.gone(GoneReason::Ahead));
+        }
+        let bytes = shared.head.bytes();
+        let mut reader = Reader {
+            log,
+            id,
+            chunk: None,
+            offset: 0,
+            large: 0,
+            large_done: 0,
+            frame_end: None,
+            lsn: lsn.0,
+            bytes,
+        };
+        let found = shared.chunk_after(lsn.0).filter(|_| lsn.0 >= shared.first());
+        let Some(chunk) = found else {
+            // At the head of a log that holds nothing there is nothing to enter yet.
+            return if lsn.0 == head { Ok(reader) } else { Err(shared.gone(GoneReason::Trimmed)) };
+        };
+        match reader.seek(&chunk) {
+            Ok(true) => {
+                reader.chunk = Some(chunk);
+                Ok(reader)
+            }
+            Ok(false) => Err(shared.gone(GoneReason::InsideFrame)),
+            Err(Forgotten) => Err(shared.gone(GoneReason::Trimmed)),
+        }
+    }
+
+    /// Goes to where `lsn` is in `chunk`; false if it is not the end of a frame.
+    fn seek(&mut self, chunk: &Chunk) -> Result<bool, Forgotten> {
+        let Some(records) = self.lsn.checked_sub(chunk.base) else { return Ok(false) };
+        let edge = chunk.edge();
+        let mut at = Boundary { offset: 0, records: 0 };
+        if records == u64::from(edge.records) {
+            at = edge.into();
+        }
+        let mut large = 0;
+        while u64::from(at.records) < records && at.offset < edge.offset {
+            let next = chunk.large(large)?.filter(|large| large.frame_start.offset < edge.offset);
+            let plain_end = next.as_ref().map_or(edge.into(), |large| large.frame_start);
+            at = match next {
+                // Large payloads of one frame follow each other: the second is passed here too.
+                Some(next) if at.offset >= plain_end.offset => {
+                    large += 1;
+                    next.frame_end
+                }
+                _ if records >= u64::from(plain_end.records) => plain_end,
+                _ => {
+                    let frames = chunk.published(at.offset, plain_end.offset);
+                    let Some((length, counted)) = measure(frames) else { return Ok(false) };
+                    let (length, counted) = (length as u32, counted as u32);
+                    Boundary { offset: at.offset + length, records: at.records + counted }
+                }
+            };
+        }
+        let (large, large_bytes) = chunk.large_before(at.offset)?;
+        self.large = large;
+        self.offset = at.offset;
+        self.bytes = chunk.base_bytes + u64::from(at.offset) + large_bytes;
+        Ok(u64::from(at.records) == records)
+    }
+
+    /// The end of the last frame that was handed out whole.
+    pub fn lsn(&self) -> Lsn {
+        Lsn(self.lsn)
+    }
+
+    /// All bytes of the log up to here, comparable with [`LogHandle::total_bytes`].
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The log that is read.
+    pub fn log(&self) -> &LogHandle {
+        &self.log
+    }
+
+    /// Whether the log was trimmed past the reader. A flow that waits for its socket asks this from
+    /// time to time: nothing else tells it.
+    pub fn is_gone(&self) -> bool {
+        self.lsn < self.log.0.first()
+    }
+
+    /// The next bytes, at most `max_bytes` of them (and at least one).
+    pub fn next(&mut self, max_bytes: usize) -> Read {
+        loop {
+            if self.is_gone() {
+                return self.gone();
+            }
+            let Some(chunk) = self.chunk.clone() else {
+                match self.enter() {
+                    Ok(true) => continue,
+                    Ok(false) => return Read::Empty,
+                    Err(Forgotten) => return self.gone(),
+                }
+            };
+            let edge = chunk.edge();
+            if self.offset < edge.offset || self.frame_end.is_some() {
+                return match self.take(chunk, edge, max_bytes.max(1)) {
+                    Ok(span) => Read::Bytes(span),
+                    Err(Forgotten) => self.gone(),
+                };
+            }
+            if !edge.sealed {
+                return Read::Empty;
+            }
+            self.chunk = None;
+        }
+    }
+
+    fn gone(&mut self) -> Read {
+        self.chunk = None;
+        Read::Gone(self.log.0.gone(GoneReason::Trimmed))
+    }
+
+    /// Enters the chunk that begins at the reader's position; false if there is none yet.
+    fn enter(&mut self) -> Result<bool, Forgotten> {
+        // The head before the chunks, as in `at`.
+        let head = self.log.0.head.lsn();
+        match self.log.0.chunk_after(self.lsn) {
+            Some(chunk) if chunk.base == self.lsn => {
+                self.offset = 0;
+                self.large = 0;
+                self.bytes = chunk.base_bytes;
+                self.chunk = Some(chunk);
+                Ok(true)
+            }
+            _ if self.lsn == head => Ok(false),
+            _ => Err(Forgotten),
+        }
+    }
+
+    fn take(&mut self, chunk: Arc<Chunk>, edge: Edge, max: usize) -> Result<Span, Forgotten> {
+        let next = chunk.large(self.large)?;
+        let next = next.filter(|large| large.frame_start.offset < edge.offset);
+        if self.frame_end.is_none() {
+            let plain_end = next.as_ref().map_or(edge.into(), |large| large.frame_start);
+            if let Some(whole) = self.whole_frames(&chunk, plain_end, max)? {
+                self.lsn = chunk.base + u64::from(whole.records);
+                return Ok(self.span_to(chunk, whole.offset));
+            }
+            if self.frame_end.is_none() {
+                self.frame_end = next.as_ref().map(|large| large.frame_end);
+            }
+        }
+        let Some(frame_end) = self.frame_end else { return Err(Forgotten) };
+        match next.filter(|large| large.frame_end == frame_end) {
+            Some(large) if large.at == self.offset => {
+                Ok(self.take_large(&chunk, large, frame_end, max)?)
+            }
+            Some(large) => {
+                let end = self.capped(large.at, max);
+                Ok(self.span_to(chunk, end))
+            }
+            None => {
+                let end = self.capped(frame_end.offset, max);
+                if end == frame_end.offset {
+                    self.leave_frame(&chunk, frame_end);
+                }
+                Ok(self.span_to(chunk, end))
+            }
+        }
+    }
+
+    /// The furthest end of a frame that lies before `plain_end` and within `max` bytes. If not even
+    /// one frame fits, its end becomes `frame_end`.
+    fn whole_frames(
+        &mut self,
+        chunk: &Chunk,
+        plain_end: Boundary,
+        max: usize,
+    ) -> Result<Option<Boundary>, Forgotten> {
+        if self.offset >= plain_end.offset {
+            return Ok(None);
+        }
+        if (plain_end.offset - self.offset) as usize <= max {
+            return Ok(Some(plain_end));
+        }
+        let frames = chunk.published(self.offset, plain_end.offset);
+        let (mut length, mut records) = (0usize, (self.lsn - chunk.base) as u32);
+        loop {
+            let Some((bytes, counted)) = measure(&frames[length..]) else { return Err(Forgotten) };
+            let end = Boundary {
+                offset: self.offset + (length + bytes) as u32,
+                records: records + counted as u32,
+            };
+            if length + bytes > max {
+                if length > 0 {
+                    return Ok(Some(Boundary { offset: self.offset + length as u32, records }));
+                }
+                self.frame_end = Some(end);
+                return Ok(None);
+            }
+            (length, records) = (length + bytes, end.records);
+        }
+    }
+
+    fn capped(&self, end: u32, max: usize) -> u32 {
+        let room = u32::try_from(max).unwrap_or(u32::MAX);
+        end.min(self.offset.saturating_add(room))
+    }
+
+    fn leave_frame(&mut self, chunk: &Chunk, frame_end: Boundary) {
+        self.lsn = chunk.base + u64::from(frame_end.records);
+        self.frame_end = None;
+    }
+
+    fn span_to(&mut self, chunk: Arc<Chunk>, end: u32) -> Span {
+        let (start, end) = (self.offset as usize, end as usize);
+        self.offset = end as u32;
+        self.bytes += (end - start) as u64;
+        let source = Source::Chunk(chunk);
+        Span { source, start, end, lsn_after: Lsn(self.lsn), bytes_after: self.bytes }
+    }
+
+    fn take_large(
+        &mut self,
+        chunk: &Chunk,
+        large: Large,
+        frame_end: Boundary,
+        max: usize,
+    ) -> Result<Span, Forgotten> {
+        let start = self.large_done;
+        let end = large.payload.len().min(start.saturating_add(max));
+        self.large_done = end;
+        self.bytes += (end - start) as u64;
+        if end == large.payload.len() {
+            self.large += 1;
+            self.large_done = 0;
+            let more = chunk.large(self.large)?.is_some_and(|next| next.frame_end == frame_end);
+            if self.offset == frame_end.offset && !more {
+                self.leave_frame(chunk, frame_end);
+            }
+        }
+        let source = Source::Payload(large.payload);
+        Ok(Span { source, start, end, lsn_after: Lsn(self.lsn), bytes_after: self.bytes })
+    }
+
+    /// Registers to be woken at the next publication; true if there is something to read already
+    /// (or the reader is gone), and sleeping would be wrong.
+    pub fn register(&self, waker: &Waker) -> bool {
+        self.log.0.bell.register(self.id, waker, || self.is_readable())
+    }
+
+    /// Ready as soon as [`Reader::next`] has something to say.
+    pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_readable() || self.register(context.waker()) {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    fn is_readable(&self) -> bool {
+        self.log.0.head.lsn() > self.lsn || self.is_gone()
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.log.0.bell.forget(self.id);
+    }
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Reader(after lsn {} of {:?})", self.lsn, self.log)
+    }
+}

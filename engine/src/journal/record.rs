@@ -1,0 +1,554 @@
+//! One record: what happened to one key, as bytes.
+//!
+//! A record is an *effect*: it can be applied knowing only its key's own state, without a clock and
+//! without chance (J1). This file knows the bytes of one entry of a frame; it does not know frames,
+//! positions or the log.
+//!
+//! ```text
+//!   entry    +----+---------+--------------+--------------------+-----+-------+
+//!   (record) | op | db      | key length   | what the op wants: | key | value |
+//!            |    | if op & | varint       | time, offset,      |     |       |
+//!            |    | 0x80    |              | value length or int|     |       |
+//!            +----+---------+--------------+--------------------+-----+-------+
+//!   SET k v in database 0:  01 01 01 'k' 'v'           three bytes beside key and value
+//!
+//!   01 02  put, no deadline   (value as bytes, as integer)      0e..0f  strings, free
+//!   03 04  put, deadline at                                     10..5f  other data types, free
+//!   05 06  put, deadline kept                                   60      every database emptied
+//!   07     remove                                               61      one database emptied
+//!   08 09  deadline set, deadline dropped                       62      two databases swapped
+//!   0a 0b  append                                               63..6f  global effects, free
+//!   0c 0d  set range                                            70 71   heads of frames (frame.rs)
+//!                                                               72..7f  free, marks among them
+//! ```
+//!
+//! Numbers are LEB128 varints, integers zigzag. Everything has exactly one encoding: a number of
+//! more bytes than it needs, or database 0 spelled out, is refused. So what was decoded and encoded
+//! again is the same bytes, and a replica may hand on either.
+//!
+//! The value stands last, so that a large one can stand in the log as a reference (J5): the bytes on
+//! the wire are those of an inline value.
+
+use std::sync::Arc;
+
+use crate::types::{DbIndex, Millis};
+
+/// The longest key: Redis's limit of one bulk string (`proto-max-bulk-len`, 512 MiB).
+pub const KEY_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// The longest value, and the furthest byte that `SetRange` may write: the same limit.
+pub const VALUE_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// Payloads longer than this stand in the log as a counted reference. Below it a copy is cheaper
+/// than a reference that keeps the old value alive; above it the copy would stall the shard.
+pub const INLINE_PAYLOAD_BYTES_MAX: usize = 64 * 1024;
+
+/// What becomes of a key's deadline when its value is put.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Deadline {
+    /// The key lives until it is removed.
+    None,
+    /// The key is dead from this instant.
+    At(Millis),
+    /// The deadline stays what it is.
+    Keep,
+}
+
+/// The bytes of a value.
+#[derive(Clone, Debug)]
+pub enum Payload<'a> {
+    /// An integer, standing for its decimal text.
+    Int(i64),
+    /// Bytes borrowed from the value or from the receive buffer.
+    Bytes(&'a [u8]),
+    /// Bytes that the log may keep a reference to instead of a copy.
+    Shared(Arc<Vec<u8>>),
+}
+
+impl Payload<'_> {
+    /// The bytes, unless this is an integer.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Payload::Int(_) => None,
+            Payload::Bytes(bytes) => Some(bytes),
+            Payload::Shared(shared) => Some(shared),
+        }
+    }
+}
+
+/// Two payloads are equal if they are the same on the wire: who owns the bytes does not matter.
+impl PartialEq for Payload<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Payload::Int(mine), Payload::Int(theirs)) => mine == theirs,
+            _ => self.bytes().is_some() && self.bytes() == other.bytes(),
+        }
+    }
+}
+
+impl Eq for Payload<'_> {}
+
+/// What happened to the key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Effect<'a> {
+    /// The key now holds this string, whatever it held before.
+    Put {
+        /// The string.
+        value: Payload<'a>,
+        /// Its deadline.
+        deadline: Deadline,
+    },
+    /// The key is gone (deleted, expired, evicted, renamed away).
+    Remove,
+    /// The key lives on with this deadline, or with none.
+    SetDeadline(Option<Millis>),
+    /// The payload was appended to the string; a key that was not there now holds just it.
+    Append(Payload<'a>),
+    /// The string's bytes from `offset` on are now these, padded with zeros up to `offset`.
+    SetRange {
+        /// Where the first byte was written.
+        offset: u64,
+        /// What was written.
+        bytes: Payload<'a>,
+    },
+}
+
+/// One change of one key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record<'a> {
+    /// The database of the key when the record was made.
+    pub db: DbIndex,
+    /// The key.
+    pub key: &'a [u8],
+    /// What happened to it.
+    pub effect: Effect<'a>,
+}
+
+/// A change of whole databases. Stands in every shard's log under one transaction id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Global {
+    /// Every database is empty.
+    FlushAll,
+    /// This database is empty.
+    FlushDb(DbIndex),
+    /// The two databases have changed their numbers.
+    SwapDb(DbIndex, DbIndex),
+}
+
+/// What a frame is made of. Each entry counts one LSN.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Entry<'a> {
+    /// A change of one key.
+    Record(Record<'a>),
+    /// A change of whole databases.
+    Global(Global),
+}
+
+/// Why received bytes are not a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DecodeError {
+    /// No entry and no frame begins with this byte.
+    UnknownOp(u8),
+    /// A number of more bytes than it needs, or of more than 64 bits.
+    BadNumber,
+    /// A database number that is 0 though spelled out, or above 65535.
+    BadDatabase(u64),
+    /// A key longer than [`KEY_BYTES_MAX`].
+    KeyTooLong(u64),
+    /// A value longer than [`VALUE_BYTES_MAX`], or a range that ends beyond it.
+    ValueTooLong(u64),
+    /// A transaction id of 0.
+    ZeroTransaction,
+    /// A set of shards that is empty, too large or has zeros at its end.
+    BadShards(u64),
+    /// A frame of more entries than [`super::FRAME_ENTRIES_MAX`], or of fewer than its form is for.
+    BadEntryCount(u64),
+    /// A global effect outside a transaction.
+    GlobalOutsideTransaction,
+    /// A frame longer than [`super::FRAME_BYTES_MAX`].
+    FrameTooLong(u64),
+}
+
+impl std::fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            DecodeError::UnknownOp(op) => write!(f, "unknown journal op 0x{op:02x}"),
+            DecodeError::BadNumber => write!(f, "malformed number in a journal frame"),
+            DecodeError::BadDatabase(db) => write!(f, "bad database {db} in a journal frame"),
+            DecodeError::KeyTooLong(bytes) => write!(f, "journal key of {bytes} bytes"),
+            DecodeError::ValueTooLong(bytes) => write!(f, "journal value of {bytes} bytes"),
+            DecodeError::ZeroTransaction => write!(f, "journal transaction with id 0"),
+            DecodeError::BadShards(bytes) => write!(f, "journal shard set of {bytes} bytes"),
+            DecodeError::BadEntryCount(count) => write!(f, "journal frame of {count} entries"),
+            DecodeError::GlobalOutsideTransaction => {
+                write!(f, "global journal effect outside a transaction")
+            }
+            DecodeError::FrameTooLong(bytes) => write!(f, "journal frame of {bytes} bytes"),
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+// Ops. A put's, append's or set-range's op plus one is the same with an integer for a value.
+const OP_PUT: u8 = 0x01;
+const OP_PUT_AT: u8 = 0x03;
+const OP_PUT_KEEP: u8 = 0x05;
+const OP_REMOVE: u8 = 0x07;
+const OP_DEADLINE_AT: u8 = 0x08;
+const OP_DEADLINE_NONE: u8 = 0x09;
+const OP_APPEND: u8 = 0x0a;
+const OP_SET_RANGE: u8 = 0x0c;
+const OP_FLUSH_ALL: u8 = 0x60;
+const OP_FLUSH_DB: u8 = 0x61;
+const OP_SWAP_DB: u8 = 0x62;
+pub(super) const OP_FRAME: u8 = 0x70;
+pub(super) const OP_TRANSACTION: u8 = 0x71;
+const OP_HAS_DB: u8 = 0x80;
+
+/// The most bytes that an entry takes beside its key and its inline value:
+/// op 1, db 3, key length 5, time or offset 10, value length or integer 10.
+pub(super) const ENTRY_HEAD_BYTES_MAX: usize = 29;
+
+/// Where encoded bytes go: a chunk's free room or a growing buffer.
+pub(super) trait Sink {
+    fn put(&mut self, bytes: &[u8]);
+
+    fn put_byte(&mut self, byte: u8) {
+        self.put(&[byte]);
+    }
+
+    fn put_number(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.put_byte(number as u8 | 0x80);
+            number >>= 7;
+        }
+        self.put_byte(number as u8);
+    }
+}
+
+impl Sink for Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+/// A slice that is filled from the front.
+pub(super) struct Room<'a> {
+    bytes: &'a mut [u8],
+    used: usize,
+}
+
+impl<'a> Room<'a> {
+    pub(super) fn new(bytes: &'a mut [u8]) -> Room<'a> {
+        Room { bytes, used: 0 }
+    }
+
+    pub(super) fn used(&self) -> usize {
+        self.used
+    }
+}
+
+impl Sink for Room<'_> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.bytes[self.used..self.used + bytes.len()].copy_from_slice(bytes);
+        self.used += bytes.len();
+    }
+
+    #[inline]
+    fn put_byte(&mut self, byte: u8) {
+        self.bytes[self.used] = byte;
+        self.used += 1;
+    }
+}
+
+impl Entry<'_> {
+    /// Whether the wire can carry this: lengths within limits. Commands keep these limits; the log
+    /// asks again because it must not write what no decoder accepts.
+    pub(super) fn fits(&self) -> bool {
+        match self {
+            Entry::Record(record) => record.fits(),
+            Entry::Global(_) => true,
+        }
+    }
+
+    /// Writes the entry; a large payload is left out and returned, to stand right after it.
+    pub(super) fn encode(&self, sink: &mut impl Sink) -> Option<Arc<Vec<u8>>> {
+        match self {
+            Entry::Record(record) => return record.encode(sink),
+            Entry::Global(Global::FlushAll) => sink.put_byte(OP_FLUSH_ALL),
+            Entry::Global(Global::FlushDb(db)) => {
+                sink.put_byte(OP_FLUSH_DB);
+                sink.put_number(u64::from(db.0));
+            }
+            Entry::Global(Global::SwapDb(one, other)) => {
+                sink.put_byte(OP_SWAP_DB);
+                sink.put_number(u64::from(one.0));
+                sink.put_number(u64::from(other.0));
+            }
+        }
+        None
+    }
+}
+
+impl<'a> Record<'a> {
+    fn payload(&self) -> Option<&Payload<'a>> {
+        match &self.effect {
+            Effect::Put { value, .. } => Some(value),
+            Effect::Append(bytes) | Effect::SetRange { bytes, .. } => Some(bytes),
+            Effect::Remove | Effect::SetDeadline(_) => None,
+        }
+    }
+
+    pub(super) fn fits(&self) -> bool {
+        let length = match self.payload() {
+            Some(Payload::Int(_)) => INT_TEXT_BYTES_MAX,
+            Some(payload) => payload.bytes().map_or(0, <[u8]>::len) as u64,
+            None => 0,
+        };
+        let end = match self.effect {
+            Effect::SetRange { offset, .. } => offset.saturating_add(length),
+            _ => length,
+        };
+        self.key.len() <= KEY_BYTES_MAX && end <= VALUE_BYTES_MAX as u64
+    }
+
+    /// At least as many bytes as [`Record::encode`] writes, if the value stands inline and the
+    /// record fits whatever the limits say in detail; otherwise none.
+    #[inline]
+    pub(super) fn inline_bound(&self) -> Option<usize> {
+        let value = match &self.effect {
+            // Its limit is about a sum: not worth a place on the fast path.
+            Effect::SetRange { .. } => return None,
+            Effect::Put { value, .. } | Effect::Append(value) => match value {
+                Payload::Int(_) => 0,
+                Payload::Bytes(bytes) => bytes.len(),
+                Payload::Shared(shared) => shared.len(),
+            },
+            Effect::Remove | Effect::SetDeadline(_) => 0,
+        };
+        let fits = value <= INLINE_PAYLOAD_BYTES_MAX && self.key.len() <= KEY_BYTES_MAX;
+        fits.then(|| ENTRY_HEAD_BYTES_MAX + self.key.len() + value)
+    }
+
+    /// Writes the record; a large payload is left out and returned, to stand right after it.
+    #[inline]
+    pub(super) fn encode(&self, sink: &mut impl Sink) -> Option<Arc<Vec<u8>>> {
+        let int = u8::from(matches!(self.payload(), Some(Payload::Int(_))));
+        let (op, number) = match &self.effect {
+            Effect::Put { deadline: Deadline::None, .. } => (OP_PUT + int, None),
+            Effect::Put { deadline: Deadline::At(at), .. } => (OP_PUT_AT + int, Some(at.0)),
+            Effect::Put { deadline: Deadline::Keep, .. } => (OP_PUT_KEEP + int, None),
+            Effect::Remove => (OP_REMOVE, None),
+            Effect::SetDeadline(Some(at)) => (OP_DEADLINE_AT, Some(at.0)),
+            Effect::SetDeadline(None) => (OP_DEADLINE_NONE, None),
+            Effect::Append(_) => (OP_APPEND + int, None),
+            Effect::SetRange { offset, .. } => (OP_SET_RANGE + int, Some(*offset)),
+        };
+        if self.db.0 == 0 {
+            sink.put_byte(op);
+        } else {
+            sink.put_byte(op | OP_HAS_DB);
+            sink.put_number(u64::from(self.db.0));
+        }
+        sink.put_number(self.key.len() as u64);
+        if let Some(number) = number {
+            sink.put_number(number);
+        }
+        let value: &[u8] = match self.payload() {
+            Some(Payload::Int(int)) => {
+                sink.put_number(zigzag(*int));
+                &[]
+            }
+            Some(payload) => {
+                let bytes = payload.bytes().unwrap_or_default();
+                sink.put_number(bytes.len() as u64);
+                bytes
+            }
+            None => &[],
+        };
+        sink.put(self.key);
+        if value.len() <= INLINE_PAYLOAD_BYTES_MAX {
+            sink.put(value);
+            return None;
+        }
+        Some(match self.payload() {
+            Some(Payload::Shared(shared)) => Arc::clone(shared),
+            _ => Arc::new(value.to_vec()),
+        })
+    }
+}
+
+/// The longest decimal text of an integer, `-9223372036854775808`.
+const INT_TEXT_BYTES_MAX: u64 = 20;
+
+fn zigzag(int: i64) -> u64 {
+    (int << 1 ^ int >> 63) as u64
+}
+
+fn unzigzag(number: u64) -> i64 {
+    (number >> 1) as i64 ^ -((number & 1) as i64)
+}
+
+/// Why decoding stops before its end.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// It takes at least this many bytes, counted from the cursor's start.
+    More(usize),
+    /// It is no frame, however many bytes follow.
+    Bad(DecodeError),
+}
+
+impl From<DecodeError> for Stop {
+    fn from(error: DecodeError) -> Stop {
+        Stop::Bad(error)
+    }
+}
+
+/// Reads from received bytes, of which any prefix may have arrived.
+#[derive(Clone, Copy)]
+pub(super) struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(bytes: &'a [u8], at: usize) -> Cursor<'a> {
+        Cursor { bytes, at }
+    }
+
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(super) fn byte(&mut self) -> Result<u8, Stop> {
+        let byte = *self.bytes.get(self.at).ok_or(Stop::More(self.at.saturating_add(1)))?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    pub(super) fn number(&mut self) -> Result<u64, Stop> {
+        let mut number = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7f);
+            if bits << shift >> shift != bits || (byte == 0 && shift > 0) {
+                return Err(DecodeError::BadNumber.into());
+            }
+            number |= bits << shift;
+            if byte < 0x80 {
+                return Ok(number);
+            }
+        }
+        Err(DecodeError::BadNumber.into())
+    }
+
+    pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], Stop> {
+        let end = self.at.saturating_add(length);
+        let taken = self.bytes.get(self.at..end).ok_or(Stop::More(end))?;
+        self.at = end;
+        Ok(taken)
+    }
+
+    fn database(&mut self) -> Result<DbIndex, Stop> {
+        let number = self.number()?;
+        Ok(DbIndex(u16::try_from(number).map_err(|_| DecodeError::BadDatabase(number))?))
+    }
+
+    /// Reads one entry whole.
+    pub(super) fn entry(&mut self) -> Result<Entry<'a>, Stop> {
+        let op = self.byte()?;
+        match op {
+            OP_FLUSH_ALL => Ok(Entry::Global(Global::FlushAll)),
+            OP_FLUSH_DB => Ok(Entry::Global(Global::FlushDb(self.database()?))),
+            OP_SWAP_DB => Ok(Entry::Global(Global::SwapDb(self.database()?, self.database()?))),
+            _ => Ok(Entry::Record(self.record(op)?)),
+        }
+    }
+
+    fn record(&mut self, op: u8) -> Result<Record<'a>, Stop> {
+        let shape = Shape::of(op & !OP_HAS_DB).ok_or(DecodeError::UnknownOp(op))?;
+        let db = if op & OP_HAS_DB == 0 { DbIndex(0) } else { self.database()? };
+        if op & OP_HAS_DB != 0 && db.0 == 0 {
+            return Err(DecodeError::BadDatabase(0).into());
+        }
+        let key_length = self.number()?;
+        if key_length > KEY_BYTES_MAX as u64 {
+            return Err(DecodeError::KeyTooLong(key_length).into());
+        }
+        let number = if shape.number { self.number()? } else { 0 };
+        let value = if shape.value == Value::None { 0 } else { self.number()? };
+        // What the value's length is counted from: only a range does not begin at 0.
+        let offset = if shape.op == OP_SET_RANGE { number } else { 0 };
+        let length = match shape.value {
+            Value::None => 0,
+            Value::Int => INT_TEXT_BYTES_MAX,
+            Value::Bytes => value,
+        };
+        let end = offset.saturating_add(length);
+        if end > VALUE_BYTES_MAX as u64 {
+            return Err(DecodeError::ValueTooLong(end).into());
+        }
+        let inline = if shape.value == Value::Bytes { value as usize } else { 0 };
+        // Asks for both at once, so that the caller learns how much to wait for.
+        let both = self.take(key_length as usize + inline)?;
+        let (key, bytes) = both.split_at(key_length as usize);
+        let payload = match shape.value {
+            Value::Int => Payload::Int(unzigzag(value)),
+            _ => Payload::Bytes(bytes),
+        };
+        Ok(Record { db, key, effect: shape.effect(number, payload) })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Value {
+    None,
+    Bytes,
+    Int,
+}
+
+/// What follows an op.
+struct Shape {
+    /// The op; for one with an integer value that of the same with bytes.
+    op: u8,
+    /// A time or an offset.
+    number: bool,
+    value: Value,
+}
+
+impl Shape {
+    fn of(op: u8) -> Option<Shape> {
+        let (base, number, takes_value) = match op {
+            OP_PUT..OP_PUT_AT => (OP_PUT, false, true),
+            OP_PUT_AT..OP_PUT_KEEP => (OP_PUT_AT, true, true),
+            OP_PUT_KEEP..OP_REMOVE => (OP_PUT_KEEP, false, true),
+            OP_REMOVE => (OP_REMOVE, false, false),
+            OP_DEADLINE_AT => (OP_DEADLINE_AT, true, false),
+            OP_DEADLINE_NONE => (OP_DEADLINE_NONE, false, false),
+            OP_APPEND..OP_SET_RANGE => (OP_APPEND, false, true),
+            OP_SET_RANGE | 0x0d => (OP_SET_RANGE, true, true),
+            _ => return None,
+        };
+        let value = match takes_value {
+            false => Value::None,
+            true if op == base => Value::Bytes,
+            true => Value::Int,
+        };
+        Some(Shape { op: base, number, value })
+    }
+
+    fn effect<'a>(&self, number: u64, payload: Payload<'a>) -> Effect<'a> {
+        match self.op {
+            OP_PUT => Effect::Put { value: payload, deadline: Deadline::None },
+            OP_PUT_AT => Effect::Put { value: payload, deadline: Deadline::At(Millis(number)) },
+            OP_PUT_KEEP => Effect::Put { value: payload, deadline: Deadline::Keep },
+            OP_DEADLINE_AT => Effect::SetDeadline(Some(Millis(number))),
+            OP_DEADLINE_NONE => Effect::SetDeadline(None),
+            OP_APPEND => Effect::Append(payload),
+            OP_SET_RANGE => Effect::SetRange { offset: number, bytes: payload },
+            _ => Effect::Remove,
+        }
+    }
+}
