@@ -2,5 +2,6 @@
 pub mod resp;
 pub mod table;
 pub mod journal;
+pub mod rt;
 pub mod types;
 pub mod value;
