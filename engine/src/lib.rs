@@ -1,7 +1,35 @@
 //! One node's data, and how its cores share it.
-pub mod resp;
-pub mod table;
+//!
+//! The rooms, from the ground up; each imports only from those above it in this list
+//! (`tests/floors.rs` checks it):
+//!
+//! ```text
+//!   0 types limits   numbers with types; every bound with its reason
+//!     alloc          the program's allocator, counting
+//!     rt             executors, mailboxes, timers, sockets: the only room that names glommio
+//!   1 resp           requests and replies
+//!     table          a segmented hash table in the order of its hash
+//!     value          what stands behind a key
+//!   2 journal        records, frames, the log, readers, histories
+//!   3 db             the keys of one shard: looked up, changed and told
+//!   4 command        what a command is
+//!   5 commands       the commands that touch keys
+//!   6 shard  cut     one core's world; a cut of it
+//!   7 exec           the coordinator
+//! ```
+//!
+//! This crate knows no client connections, no configuration files and no other nodes.
+
+pub mod command;
+pub mod commands;
+pub mod cut;
+pub mod db;
+pub mod exec;
 pub mod journal;
+pub mod limits;
+pub mod resp;
 pub mod rt;
+pub mod shard;
+pub mod table;
 pub mod types;
 pub mod value;

@@ -78,9 +78,7 @@ impl Refusal {
                 return Cow::Owned(format!("ERR invalid expire time in '{name}' command"));
             }
             Refusal::Arity(name) => {
-                return Cow::Owned(format!(
-                    "ERR wrong number of arguments for '{name}' command"
-                ));
+                return Cow::Owned(format!("ERR wrong number of arguments for '{name}' command"));
             }
             Refusal::Text(text) => return Cow::Borrowed(text),
         })

@@ -179,11 +179,7 @@ impl Registry {
 }
 
 fn check_arity<'a>(entry: &'a Entry, args: &Args<'_>) -> Result<&'a Entry, Refusal> {
-    if entry.accepts(args.len()) {
-        Ok(entry)
-    } else {
-        Err(Refusal::Arity(entry.name().to_owned()))
-    }
+    if entry.accepts(args.len()) { Ok(entry) } else { Err(Refusal::Arity(entry.name().to_owned())) }
 }
 
 /// Redis's answer to a command that it does not know: the name and the beginning of the arguments,

@@ -112,6 +112,8 @@ fn new_value<'a>(payload: &'a Payload<'a>) -> NewValue<'a> {
     match payload {
         Payload::Int(number) => NewValue::Int(*number),
         Payload::Bytes(bytes) => NewValue::Bytes(bytes),
-        Payload::Shared(shared) => NewValue::Shared(crate::value::SharedValue::Large(shared.clone())),
+        Payload::Shared(shared) => {
+            NewValue::Shared(crate::value::SharedValue::Large(shared.clone()))
+        }
     }
 }

@@ -200,10 +200,12 @@ fn payload_of(item: &Item) -> Payload<'_> {
     use crate::value::Value;
     match item.value() {
         Value::Int(number) => Payload::Int(number),
-        Value::Bytes(bytes) if bytes.len() > crate::journal::INLINE_PAYLOAD_BYTES_MAX => match item.share() {
-            SharedValue::Large(shared) => Payload::Shared(shared),
-            _ => Payload::Bytes(bytes),
-        },
+        Value::Bytes(bytes) if bytes.len() > crate::journal::INLINE_PAYLOAD_BYTES_MAX => {
+            match item.share() {
+                SharedValue::Large(shared) => Payload::Shared(shared),
+                _ => Payload::Bytes(bytes),
+            }
+        }
         Value::Bytes(bytes) => Payload::Bytes(bytes),
     }
 }

@@ -15,6 +15,8 @@ pub struct Node {
     shards: u16,
     /// How many databases there are.
     dbs: usize,
+    /// The seed of all shards' tables: the front hashes keys for their locks.
+    seed: u64,
     registry: &'static Registry,
     next_tx: AtomicU64,
     /// Held while a transaction's parts are put into the mailboxes: mailboxes are first in, first
@@ -28,11 +30,12 @@ impl Node {
         mailboxes: Vec<Sender<Message>>,
         shards: u16,
         dbs: usize,
+        seed: u64,
         registry: &'static Registry,
     ) -> Node {
         assert!(mailboxes.len() >= usize::from(shards), "every shard has a mailbox");
         let (next_tx, order) = (AtomicU64::new(1), Mutex::new(()));
-        Node { mailboxes, shards, dbs, registry, next_tx, order }
+        Node { mailboxes, shards, dbs, seed, registry, next_tx, order }
     }
 
     /// How many shards there are.
@@ -45,19 +48,30 @@ impl Node {
         self.dbs
     }
 
+    /// The seed of all shards' tables.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The hash of a key in every shard's tables.
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        crate::table::hash_with(self.seed, key)
+    }
+
     /// The commands.
     pub fn registry(&self) -> &'static Registry {
         self.registry
     }
 
     /// All shards, in order.
-    pub fn all_shards(&self) -> impl ExactSizeIterator<Item = ShardId> + use<> {
+    pub fn all_shards(&self) -> impl ExactSizeIterator<Item = ShardId> + Clone + use<> {
         (0..self.shards).map(ShardId)
     }
 
     /// Puts a message into an executor's mailbox.
     pub fn send(&self, to: ExecutorId, message: Message) {
-        self.mailboxes[usize::from(to.0)].push(message);
+        // A closed mailbox means that the executor has stopped: nobody waits for what is lost.
+        let _ = self.mailboxes[usize::from(to.0)].push(message);
     }
 
     /// Gives the transaction its place in the global order: `parts` makes the `Begin`s for that id.

@@ -95,7 +95,7 @@ impl Front {
             let shared = Arc::new(TxShared { id, shards, unarmed, writes, reply_to });
             let part = |(shard, wants)| {
                 let work = work(shard);
-                (shard, Begin { shared: shared.clone(), wants, work, concludes })
+                (shard, Begin { shared: shared.clone(), wants, work, concludes, applies: false })
             };
             wants.into_iter().map(part).collect()
         });
@@ -164,9 +164,7 @@ impl Tx {
             },
             Run::All(all) => {
                 let args_all = Arc::new(OwnedArgs::copy(args));
-                let part = |s| {
-                    (s, Work::All { entry, db, protocol, args: args_all.clone() })
-                };
+                let part = |s| (s, Work::All { entry, db, protocol, args: args_all.clone() });
                 let parts = self.front.node.all_shards().map(part).collect();
                 let done = self.hop(parts, entry.writes()).await;
                 join_parts(all, args, done, &mut reply)
@@ -179,7 +177,7 @@ impl Tx {
         };
         if let Err(refusal) = outcome {
             out.truncate(start);
-            ReplyWriter::new(out, protocol).error(&refusal.text());
+            ReplyWriter::new(out, protocol).error(refusal.text().as_bytes());
         }
     }
 

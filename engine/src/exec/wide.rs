@@ -11,7 +11,7 @@ use crate::command::{
 };
 use crate::resp::{Protocol, ReplyWriter};
 use crate::shard::{Answer, Batch, Done, EachDone, ExecutorId, Hop, Message, Wants, Work};
-use crate::types::{DbIndex, ShardId, TxId, shard_of};
+use crate::types::{DbIndex, ShardId, shard_of};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,21 +30,23 @@ impl Front {
         let shards = self.node.shards();
         let mut reply = ReplyWriter::new(out, protocol);
         let outcome = match (&entry.command.run, place_of(entry, &args, shards)) {
-            (_, Place::One(shard)) => return self.run_one(shard, entry, db, protocol, args, out).await,
+            (_, Place::One(shard)) => {
+                return self.run_one(shard, entry, db, protocol, args, out).await;
+            }
             (Run::Each(each), _) => self.wide_each(each, entry, db, args, &mut reply).await,
             (Run::Carry(carry), _) => self.wide_carry(carry, entry, db, args, &mut reply).await,
             (Run::All(all), _) => self.wide_all(all, entry, db, args, &mut reply).await,
             (Run::Walk(walk), _) => {
                 return run_walk(self, walk, entry, db, protocol, args, out).await;
             }
-            (Run::Here(_), _) => Err(Refusal::fixed(
-                "CROSSSLOT Keys in request don't hash to the same slot",
-            )),
+            (Run::Here(_), _) => {
+                Err(Refusal::fixed("CROSSSLOT Keys in request don't hash to the same slot"))
+            }
             (Run::Front, _) => unreachable!("the front's commands do not come here"),
         };
         if let Err(refusal) = outcome {
             out.truncate(start);
-            ReplyWriter::new(out, protocol).error(&refusal.text());
+            ReplyWriter::new(out, protocol).error(refusal.text().as_bytes());
         }
     }
 
@@ -76,7 +78,7 @@ impl Front {
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), Refusal> {
         let mut split = split_each(entry, each, args, self.node.shards())?;
-        let protocol = reply.protocol();
+        let protocol = reply.protocol;
         let (wants, writes) = self.wants_of(entry, &args);
         let waiter = self.waiter();
         let count = wants.len();
@@ -128,7 +130,7 @@ impl Front {
         args: Args<'_>,
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), Refusal> {
-        let protocol = reply.protocol();
+        let protocol = reply.protocol;
         let shared = Arc::new(OwnedArgs::copy(args));
         let waiter = self.waiter();
         let wants: Vec<_> = self.node.all_shards().map(|s| (s, Wants::Everything)).collect();
@@ -313,7 +315,7 @@ pub(super) async fn run_walk(
     let shards = front.node.shards();
     let first = match (walk.start)(args, shards) {
         Ok(first) => first % shards,
-        Err(refusal) => return ReplyWriter::new(out, protocol).error(&refusal.text()),
+        Err(refusal) => return ReplyWriter::new(out, protocol).error(refusal.text().as_bytes()),
     };
     let owned = Arc::new(OwnedArgs::copy(args));
     for offset in 0..shards {
@@ -325,9 +327,10 @@ pub(super) async fn run_walk(
         match front.call(shard, step).await {
             Ok(Some(bytes)) => return out.extend_from_slice(&bytes),
             Ok(None) => {}
-            Err(refusal) => return ReplyWriter::new(out, protocol).error(&refusal.text()),
+            Err(refusal) => {
+                return ReplyWriter::new(out, protocol).error(refusal.text().as_bytes());
+            }
         }
     }
     (walk.empty)(&mut ReplyWriter::new(out, protocol));
 }
-

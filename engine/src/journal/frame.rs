@@ -360,7 +360,8 @@ impl FrameBuilder {
         self.unfit = false;
     }
 
-    pub(super) fn has_global(&self) -> bool {
+    /// Whether a change of whole databases is among the entries: such a frame is a transaction.
+    pub fn has_global(&self) -> bool {
         self.has_global
     }
 

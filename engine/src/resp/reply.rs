@@ -37,6 +37,16 @@ impl<'a> ReplyWriter<'a> {
         self.protocol == Protocol::Resp3
     }
 
+    /// A writer that ends before this one goes on.
+    pub fn reborrow(&mut self) -> ReplyWriter<'_> {
+        ReplyWriter { out: &mut *self.out, protocol: self.protocol }
+    }
+
+    /// Elements that were written elsewhere, in the same protocol.
+    pub fn raw(&mut self, elements: &[u8]) {
+        self.out.extend_from_slice(elements);
+    }
+
     /// `+OK`.
     #[inline]
     pub fn ok(&mut self) {

@@ -261,9 +261,10 @@ mod tests {
 
     #[test]
     fn random_entries_all_get_their_turn_and_never_hold_a_key_together() {
-        let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| {
-            fastrand::u64(..)
-        });
+        let seed = std::env::var("SEED")
+            .ok()
+            .and_then(|s| s.parse().ok())
+            .unwrap_or_else(|| fastrand::u64(..));
         println!("SEED={seed}");
         let mut random = fastrand::Rng::with_seed(seed);
         let mut table = Table::new();

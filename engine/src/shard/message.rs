@@ -3,7 +3,6 @@
 use super::Shard;
 use super::locks::Wants;
 use crate::command::{Carried, Entry, OwnedArgs, Part, Refusal, Write};
-use crate::journal::FrameBuilder;
 use crate::resp::{Protocol, Span};
 use crate::types::{DbIndex, Lsn, ShardId, TxId};
 use std::any::Any;
@@ -270,6 +269,3 @@ pub struct EachDone {
     /// Where each key's element ends.
     pub ends: Vec<u32>,
 }
-
-/// A transaction's records on this shard, kept until it concludes.
-pub type TxFrame = FrameBuilder;

@@ -25,7 +25,7 @@ pub struct CommandStats {
 }
 
 /// One call in so many is timed: two clock readings cost a tenth of a GET.
-pub const TIMED_EVERY: u64 = 32;
+pub(super) const TIMED_EVERY: u64 = 32;
 
 /// Keys evicted for one command at most: enough to outpace any one command's growth, and bounded so
 /// that one writer does not wait for a whole clean-up.
@@ -161,7 +161,7 @@ impl Shard {
         let id = usize::from(entry.id);
         if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room() {
             self.stats[id].rejected += 1;
-            ReplyWriter::new(out, protocol).error(&Refusal::OutOfMemory.text());
+            ReplyWriter::new(out, protocol).error(Refusal::OutOfMemory.text().as_bytes());
             return;
         }
         let timed = self.stats[id].calls % TIMED_EVERY == 0;
@@ -178,7 +178,7 @@ impl Shard {
         if let Err(refusal) = outcome {
             stats.failed += 1;
             out.truncate(start);
-            ReplyWriter::new(out, protocol).error(&refusal.text());
+            ReplyWriter::new(out, protocol).error(refusal.text().as_bytes());
         }
     }
 
@@ -386,9 +386,7 @@ fn run_each_whole(
     args: Args<'_>,
 ) -> Result<(), Refusal> {
     if (args.len() - keys.first) % each.stride != 0 {
-        return Err(Refusal::Arity(
-            String::from_utf8_lossy(args.get(0)).to_ascii_lowercase(),
-        ));
+        return Err(Refusal::Arity(String::from_utf8_lossy(args.get(0)).to_ascii_lowercase()));
     }
     if each.join == Join::Array {
         cx.reply.array((args.len() - keys.first) / each.stride);
@@ -417,12 +415,8 @@ fn run_carry_whole(
     for (index, position) in keys.positions(&args).enumerate() {
         carried.push((carry.gather)(cx, args.get(position), index)?);
     }
-    let mut decision = Decision {
-        db: cx.db,
-        dbs: cx.keys.db_count(),
-        now: cx.now(),
-        reply: cx.reply.reborrow(),
-    };
+    let mut decision =
+        Decision { db: cx.db, dbs: cx.keys.db_count(), now: cx.now(), reply: cx.reply.reborrow() };
     let writes = (carry.decide)(&mut decision, args, &carried)?;
     perform(cx.keys, writes);
     Ok(())

@@ -21,17 +21,16 @@ impl Shard {
     /// One slice of background work, about [`SLICE_MICROS`] long.
     pub fn heartbeat(&mut self, bounds: &Bounds) -> Pace {
         let end = Instant::now() + Duration::from_micros(SLICE_MICROS);
-        let mut more = false;
-        loop {
+        let more = loop {
             let locks = &self.locks;
             let sweeping = self.keys.sweep_slice(&mut |hash| locks.is_open(hash));
             self.log_frame();
             let freeing = self.keys.free_slice(FREED_PER_LOOK);
-            more = freeing || sweeping;
+            let more = freeing || sweeping;
             if !more || Instant::now() >= end {
-                break;
+                break more;
             }
-        }
+        };
         self.log.trim(bounds, self.keys.now());
         if more { Pace::More } else { Pace::Idle }
     }

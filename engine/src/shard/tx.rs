@@ -72,7 +72,8 @@ impl Shard {
         if applies {
             self.applying.queue.push_back(Applying::tx(id));
         }
-        self.transactions.insert(id, Transaction { shared, entry, wants, work, concludes, applies, frame });
+        self.transactions
+            .insert(id, Transaction { shared, entry, wants, work, concludes, applies, frame });
         if granted {
             self.granted.push_back(entry);
         }

@@ -1,0 +1,5 @@
+//! The bitmap commands.
+
+use crate::command::Command;
+
+pub(super) const COMMANDS: &[&Command] = &[];

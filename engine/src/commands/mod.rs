@@ -1,0 +1,15 @@
+//! The commands that touch keys: one folder a group, one file a family of verbs.
+//!
+//! A command is one constant and the function under it; the constant's line in its family's list is all
+//! that the rest of the program needs. What follows from a declaration stands in `crate::command`.
+
+mod bitmap;
+mod generic;
+mod string;
+
+use crate::command::Command;
+
+/// All families, in the order of the manual.
+pub fn families() -> [&'static [&'static Command]; 3] {
+    [string::COMMANDS, bitmap::COMMANDS, generic::COMMANDS]
+}
