@@ -62,13 +62,21 @@ fn no_wake_up_is_lost_between_two_executors_that_sleep_after_every_message() {
         }
     });
     let asker = start(move || async move {
+        let mut slow = 0;
         for number in 0..ROUNDS {
+            let began = Instant::now();
             there.push(number).unwrap();
             let answer = timeout(DEADLINE, back_end.recv()).await;
             assert_eq!(answer, Ok(Some(number)), "round {number}");
+            // A lost wake-up is made up for by the executor's heart-beat, after 250 ms at most.
+            slow += usize::from(began.elapsed() > Duration::from_millis(50));
         }
+        slow
     });
-    join(asker);
+    let slow = join(asker);
+    println!("{slow} of {ROUNDS} rounds took more than 50 ms");
+    // glommio as it comes loses about one in 2,500 here.
+    assert!(slow <= 3, "{slow}");
     join(echo);
 }
 

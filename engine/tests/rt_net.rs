@@ -81,8 +81,8 @@ fn cpu_of_a_stalled_writer(unread: &'static [u8], vectored: bool, len: usize) ->
                 stream.shutdown_write().unwrap();
             })
         };
-        // Until the kernel takes no more.
-        while stream.try_write(b"").is_err() {}
+        // Time to fill the kernel's buffers and to stall, and below to hear of the end. Were it too
+        // short, the writer would stall a little later, and the measuring still see it.
         sleep(Duration::from_millis(100)).await;
         client.write_all(unread).unwrap();
         client.shutdown(Shutdown::Write).unwrap();

@@ -15,13 +15,19 @@ use std::time::Duration;
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::task;
+use super::time::sleep;
 
-/// How often sockets and timers are looked at while tasks keep the CPU busy.
+/// glommio's "preemption timer", turned off as far as it can be.
 ///
-/// A task that only yields lets other *ready* tasks run; the loop looks at the kernel when there
-/// are none, or when this much time has passed. glommio's own default is 100 ms, which every other
-/// client of the shard would wait while a snapshot is walked.
-pub const POLL_INTERVAL: Duration = Duration::from_micros(500);
+/// When it fires between glommio's look at the kernel and its look at the tasks, glommio 0.9 takes
+/// "preempted" for "nothing to run" and sleeps, with tasks ready to run, until something else wakes
+/// it. At 500 us that was one lost wake-up in about 2,500 between two busy executors. What the
+/// timer is good for, looking at the kernel while tasks keep the CPU busy, [`task::yield_now`] does.
+const PREEMPTION_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// An executor never sleeps longer than this, so that a wake-up that is lost all the same is a
+/// delay and not a standstill. Costs four short wake-ups a second.
+const SLEEP_MAX: Duration = Duration::from_millis(250);
 
 /// From how many CPUs on `--pin=auto` pins: on fewer, something else always wants one of ours.
 pub const PIN_AUTO_CPUS_MIN: usize = 4;
@@ -35,19 +41,12 @@ pub struct Settings {
     pub cpu: Option<usize>,
     /// How long to look for events before sleeping. Has an effect on pinned executors only.
     pub spin_before_park: Duration,
-    /// See [`POLL_INTERVAL`].
-    pub poll_interval: Duration,
 }
 
 impl Settings {
     /// An unpinned executor of that name that never spins.
     pub fn named(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            cpu: None,
-            spin_before_park: Duration::ZERO,
-            poll_interval: POLL_INTERVAL,
-        }
+        Self { name: name.into(), cpu: None, spin_before_park: Duration::ZERO }
     }
 
     /// The same, pinned to `cpu` if there is one.
@@ -119,7 +118,7 @@ where
     let executor = LocalExecutorBuilder::new(placement)
         .name(&settings.name)
         .spin_before_park(settings.spin_before_park)
-        .preempt_timer(settings.poll_interval)
+        .preempt_timer(PREEMPTION_INTERVAL)
         .make()
         .map_err(|error| match settings.cpu {
             Some(cpu) => format!(
@@ -131,10 +130,18 @@ where
     // Nobody may be waiting to hear it.
     let _ = started.try_send(());
     Ok(executor.run(async move {
+        task::spawn_local(heartbeat()).detach();
         let output = make().await;
         task::cancel_detached().await;
         output
     }))
+}
+
+/// See [`SLEEP_MAX`].
+async fn heartbeat() {
+    loop {
+        sleep(SLEEP_MAX).await;
+    }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

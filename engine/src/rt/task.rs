@@ -11,6 +11,9 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use glommio::timer::Timer;
 
 /// A spawned future: await it, cancel it, detach it; dropping it cancels it.
 #[must_use = "a task is cancelled when it is dropped: detach it to let it run"]
@@ -62,14 +65,31 @@ pub fn spawn_local<T: 'static>(future: impl Future<Output = T> + 'static) -> Tas
     Task { id, inner }
 }
 
-/// Lets every other task that is ready run first.
+/// How long tasks that yield may keep the CPU before the executor looks at sockets and timers.
+pub const POLL_INTERVAL: Duration = Duration::from_micros(500);
+
+/// Lets every other task that is ready run first; and, when [`POLL_INTERVAL`] has passed since it
+/// last did, lets the executor look at its sockets, timers and foreign wake-ups.
+///
+/// glommio does the latter only when no task is ready or its preemption timer fires, and that timer
+/// is off (see `executor`). So every task that yields when the interval is over waits on a timer
+/// that is up at once: no task is ready then, and the executor looks.
 pub async fn yield_now() {
-    futures_lite::future::yield_now().await;
+    if LAST_LOOK.get().is_some_and(|last| last.elapsed() < POLL_INTERVAL) {
+        futures_lite::future::yield_now().await;
+    } else {
+        Timer::new(Duration::from_micros(1)).await;
+        futures_lite::future::yield_now().await;
+        LAST_LOOK.set(Some(Instant::now()));
+    }
 }
 
-/// Lets others run if the executor wants to look at the kernel: cheap enough for inner loops.
+/// Yields if [`POLL_INTERVAL`] has passed since the executor last looked at its sockets: cheap
+/// enough for inner loops of some microseconds a turn.
 pub async fn yield_if_needed() {
-    glommio::yield_if_needed().await;
+    if !LAST_LOOK.get().is_some_and(|last| last.elapsed() < POLL_INTERVAL) {
+        yield_now().await;
+    }
 }
 
 /// Cancels all detached tasks of this executor, also those that they spawn while ending, and lets
@@ -96,6 +116,8 @@ pub(super) async fn cancel_detached() {
 type LiveTasks = HashMap<u64, Option<Box<dyn Handle>>, foldhash::fast::FixedState>;
 
 thread_local! {
+    /// When a task last came back from letting the executor look at its sockets.
+    static LAST_LOOK: Cell<Option<Instant>> = const { Cell::new(None) };
     static NEXT_ID: Cell<u64> = const { Cell::new(0) };
     /// The tasks whose futures exist.
     static LIVE: RefCell<LiveTasks> =
