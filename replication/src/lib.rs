@@ -1,1 +1,3 @@
 //! The same data on other nodes.
+
+pub mod tls;

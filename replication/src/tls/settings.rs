@@ -1,0 +1,550 @@
+//! From plain values and files to what sessions are made of.
+//!
+//! `load` reads and checks everything and only then returns; nothing that runs is touched. A
+//! [`TlsStore`] swaps the result in whole, or keeps the old one and says why.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::{Arc, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
+use zeroize::Zeroizing;
+
+use super::pem::{self, Part};
+use super::trust::Trust;
+use super::verify::{ClientVerifier, MasterVerifier};
+use super::x509::{Certificate, date_text};
+use super::{TlsError, ciphers};
+
+/// Where the passphrase of an encrypted key comes from.
+#[derive(Clone)]
+pub enum Passphrase {
+    /// The first line of a file.
+    File(PathBuf),
+    /// The passphrase itself (from the environment, say).
+    Value(Zeroizing<String>),
+}
+
+impl Passphrase {
+    pub(crate) fn read(&self) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+        match self {
+            Passphrase::File(path) => pem::passphrase(path),
+            Passphrase::Value(text) => Ok(Zeroizing::new(text.as_bytes().to_vec())),
+        }
+    }
+}
+
+impl std::fmt::Debug for Passphrase {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Passphrase::File(path) => out.debug_tuple("File").field(path).finish(),
+            Passphrase::Value(_) => out.write_str("Value(hidden)"),
+        }
+    }
+}
+
+/// Whether clients have to show a certificate (`--tls_auth_clients`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthClients {
+    /// They must.
+    Yes,
+    /// They are not asked.
+    No,
+    /// They are asked and may decline; what they show must be right.
+    Optional,
+}
+
+impl FromStr for AuthClients {
+    type Err = TlsError;
+
+    fn from_str(text: &str) -> Result<AuthClients, TlsError> {
+        match text.to_ascii_lowercase().as_str() {
+            "yes" | "true" => Ok(AuthClients::Yes),
+            "no" | "false" => Ok(AuthClients::No),
+            "optional" => Ok(AuthClients::Optional),
+            _ => Err(TlsError::new("--tls_auth_clients is one of yes, no, optional")),
+        }
+    }
+}
+
+/// The protocol versions that are spoken; older ones do not exist here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocols {
+    /// TLS 1.2 and 1.3.
+    #[default]
+    Both,
+    /// TLS 1.2 only.
+    Tls12,
+    /// TLS 1.3 only.
+    Tls13,
+}
+
+impl Protocols {
+    fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
+        static TLS_12: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS12];
+        static TLS_13: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
+        match self {
+            Protocols::Both => rustls::ALL_VERSIONS,
+            Protocols::Tls12 => &TLS_12,
+            Protocols::Tls13 => &TLS_13,
+        }
+    }
+}
+
+impl FromStr for Protocols {
+    type Err = TlsError;
+
+    /// Redis's way to say it: a list of `TLSv1.2` and `TLSv1.3`; an empty one means both.
+    fn from_str(text: &str) -> Result<Protocols, TlsError> {
+        let (mut older, mut newer) = (false, false);
+        for word in text.split([' ', ',']).filter(|word| !word.is_empty()) {
+            match word.to_ascii_lowercase().as_str() {
+                "tlsv1.2" => older = true,
+                "tlsv1.3" => newer = true,
+                _ => {
+                    let text = "the TLS versions there are: TLSv1.2 and TLSv1.3";
+                    return Err(TlsError::new(text));
+                }
+            }
+        }
+        Ok(match (older, newer) {
+            (true, false) => Protocols::Tls12,
+            (false, true) => Protocols::Tls13,
+            _ => Protocols::Both,
+        })
+    }
+}
+
+/// Everything about TLS that a configuration says, as plain values; an empty path is none.
+#[derive(Clone, Debug, Default)]
+pub struct TlsSettings {
+    /// `--tls`: clients speak TLS on the main port.
+    pub tls: bool,
+    /// `--tls_replication`: this node speaks TLS towards its master.
+    pub tls_replication: bool,
+    /// `--tls_cert_file`: own certificate, followed by its intermediates.
+    pub cert_file: Option<PathBuf>,
+    /// `--tls_key_file`: own private key.
+    pub key_file: Option<PathBuf>,
+    /// Opens the private key when it is encrypted.
+    pub key_passphrase: Option<Passphrase>,
+    /// `--tls_ca_cert_file`: authorities to believe.
+    pub ca_cert_file: Option<PathBuf>,
+    /// `--tls_ca_cert_dir`: a directory of them.
+    pub ca_cert_dir: Option<PathBuf>,
+    /// `--tls_auth_clients`; without it: yes when there is an authority, else no.
+    pub auth_clients: Option<AuthClients>,
+    /// `--tls_replication_expected_name`: the name the master's certificate has to carry, where
+    /// that is not the host name of REPLICAOF.
+    pub replication_expected_name: Option<String>,
+    /// The protocol versions.
+    pub protocols: Protocols,
+    /// `--tls_ciphers`: for TLS 1.2, as OpenSSL writes it; empty means all.
+    pub ciphers: String,
+    /// `--tls_cipher_suites`: for TLS 1.3; empty means all.
+    pub cipher_suites: String,
+    /// `--tls_prefer_server_ciphers`.
+    pub prefer_server_ciphers: bool,
+    /// `--tls_session_caching`: clients may resume sessions.
+    pub session_caching: bool,
+    /// `--tls_session_cache_size`, in sessions.
+    pub session_cache_size: usize,
+}
+
+impl TlsSettings {
+    fn path(path: &Option<PathBuf>) -> Option<&Path> {
+        path.as_deref().filter(|path| !path.as_os_str().is_empty())
+    }
+
+    fn has_authorities(&self) -> bool {
+        Self::path(&self.ca_cert_file).is_some() || Self::path(&self.ca_cert_dir).is_some()
+    }
+
+    fn provider(&self) -> Result<Arc<CryptoProvider>, TlsError> {
+        let mut provider = aws_lc_rs::default_provider();
+        provider.cipher_suites = ciphers::choose(&self.ciphers, &self.cipher_suites)?;
+        Ok(Arc::new(provider))
+    }
+
+    fn given_trust(&self, provider: &CryptoProvider, now: UnixTime) -> Result<Trust, TlsError> {
+        Trust::from_files(
+            Self::path(&self.ca_cert_file),
+            Self::path(&self.ca_cert_dir),
+            provider.signature_verification_algorithms,
+            now,
+        )
+    }
+}
+
+/// Who this node says it is: for INFO (`tls_cert_*`) and the metric of seconds to expiry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The subject of the own certificate (RFC 4514).
+    pub subject: String,
+    /// Who issued it.
+    pub issuer: String,
+    /// First second of validity, since 1970.
+    pub not_before: u64,
+    /// Last second of validity, since 1970.
+    pub not_after: u64,
+}
+
+impl Identity {
+    fn of(certificate: &Certificate) -> Identity {
+        Identity {
+            subject: certificate.subject(),
+            issuer: certificate.issuer(),
+            not_before: certificate.not_before(),
+            not_after: certificate.not_after(),
+        }
+    }
+
+    /// The beginning of validity as OpenSSL prints it.
+    pub fn not_before_text(&self) -> String {
+        date_text(self.not_before)
+    }
+
+    /// The end of validity as OpenSSL prints it.
+    pub fn not_after_text(&self) -> String {
+        date_text(self.not_after)
+    }
+
+    /// Seconds until the certificate expires; negative afterwards.
+    pub fn seconds_left(&self, now: SystemTime) -> i64 {
+        let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let whole = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
+        whole(self.not_after) - whole(now)
+    }
+}
+
+/// Own certificate, chain and key, checked against each other and the clock.
+struct OwnKeys {
+    certified: CertifiedKey,
+    identity: Identity,
+}
+
+impl OwnKeys {
+    fn load(
+        settings: &TlsSettings,
+        key_file: &Path,
+        cert_file: &Path,
+        provider: &CryptoProvider,
+        now: UnixTime,
+    ) -> Result<OwnKeys, TlsError> {
+        let chain = pem::certificates(Part::Certificate, cert_file)?;
+        let leaf = Certificate::parse(&chain[0]).map_err(|error| {
+            Part::Certificate.error(cert_file, format_args!("cannot be understood: {error}"))
+        })?;
+        let key = pem::private_key(key_file, settings.key_passphrase.as_ref())?;
+        let key = provider.key_provider.load_private_key(key).map_err(|error| {
+            Part::Key.error(key_file, format_args!("holds a key that cannot be used: {error}"))
+        })?;
+        // CertifiedKey's own check goes through webpki, which does not open v1 certificates.
+        if let Some(public) = key.public_key() {
+            check_match(&leaf, &chain, &public, key_file, cert_file)?;
+        }
+        check_dates(&leaf, cert_file, now)?;
+        let identity = Identity::of(&leaf);
+        Ok(OwnKeys { certified: CertifiedKey::new(chain, key), identity })
+    }
+}
+
+fn check_match(
+    leaf: &Certificate,
+    chain: &[CertificateDer<'_>],
+    public: &[u8],
+    key_file: &Path,
+    cert_file: &Path,
+) -> Result<(), TlsError> {
+    let belongs = |one: &Certificate| one.public_key().is_ok_and(|key| key.as_ref() == public);
+    if belongs(leaf) {
+        return Ok(());
+    }
+    let later = chain[1..].iter().any(|der| Certificate::parse(der).is_ok_and(|one| belongs(&one)));
+    let hint = match later {
+        true => " (its certificate stands further down in the file; it must be the first)",
+        false => "",
+    };
+    let why = format!("does not match the certificate in '{}'{hint}", cert_file.display());
+    Err(Part::Key.error(key_file, why))
+}
+
+fn check_dates(leaf: &Certificate, file: &Path, now: UnixTime) -> Result<(), TlsError> {
+    let part = Part::Certificate;
+    if now.as_secs() > leaf.not_after() {
+        let why = format!("has expired on {}", date_text(leaf.not_after()));
+        return Err(part.error(file, why));
+    }
+    if now.as_secs() < leaf.not_before() {
+        let why = format!("is not yet valid: it begins on {}", date_text(leaf.not_before()));
+        return Err(part.error(file, why));
+    }
+    Ok(())
+}
+
+/// What a listener needs to answer TLS clients.
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    config: Arc<ServerConfig>,
+    identity: Identity,
+}
+
+impl ServerTls {
+    /// Reads and checks all files. `has_password`: whether clients have to know a password.
+    pub fn load(settings: &TlsSettings, has_password: bool) -> Result<ServerTls, TlsError> {
+        let now = UnixTime::now();
+        let Some(key_file) = TlsSettings::path(&settings.key_file) else {
+            return Err(TlsError::new(
+                "To use TLS, a server certificate must be provided with the --tls_key_file flag!",
+            ));
+        };
+        let Some(cert_file) = TlsSettings::path(&settings.cert_file) else {
+            return Err(TlsError::new("tls_cert_file flag should be set"));
+        };
+        let auth = client_policy(settings, has_password)?;
+        let provider = settings.provider()?;
+        let own = OwnKeys::load(settings, key_file, cert_file, &provider, now)?;
+        // The file is checked also when nobody will be asked: what is named must be right.
+        let trust = match settings.has_authorities() {
+            true => Some(Arc::new(settings.given_trust(&provider, now)?)),
+            false => None,
+        };
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(settings.protocols.versions())
+            .map_err(|error| TlsError::new(format!("TLS: {error}")))?;
+        let builder = match (auth, trust) {
+            (AuthClients::No, _) | (_, None) => builder.with_no_client_auth(),
+            (auth, Some(trust)) => {
+                let roots = Arc::clone(trust.roots());
+                let chains =
+                    WebPkiClientVerifier::builder_with_provider(roots, provider).build().map_err(
+                        |error| TlsError::new(format!("TLS: client authority: {error}")),
+                    )?;
+                let mandatory = auth == AuthClients::Yes;
+                let verifier = ClientVerifier::new(trust, chains, mandatory);
+                builder.with_client_cert_verifier(Arc::new(verifier))
+            }
+        };
+        let mut config =
+            builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own.certified)));
+        config.ignore_client_order = settings.prefer_server_ciphers;
+        // A cache per load: a resumed session skips the client's certificate, so sessions must not
+        // outlive the authorities under which they were made.
+        if settings.session_caching && settings.session_cache_size > 0 {
+            config.session_storage = ServerSessionMemoryCache::new(settings.session_cache_size);
+        } else {
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
+        Ok(ServerTls { config: Arc::new(config), identity: own.identity })
+    }
+
+    /// Who this node says it is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config)
+    }
+}
+
+/// Whether clients are asked for certificates, or why this would let everybody in.
+fn client_policy(settings: &TlsSettings, has_password: bool) -> Result<AuthClients, TlsError> {
+    let has_authorities = settings.has_authorities();
+    let policy = match settings.auth_clients {
+        Some(AuthClients::Yes | AuthClients::Optional) if !has_authorities => {
+            return Err(TlsError::new(
+                "--tls_auth_clients needs --tls_ca_cert_file or --tls_ca_cert_dir",
+            ));
+        }
+        Some(policy) => policy,
+        None if has_authorities => AuthClients::Yes,
+        None => AuthClients::No,
+    };
+    match has_password || policy == AuthClients::Yes {
+        true => Ok(policy),
+        false => Err(TlsError::new("TLS configured but no authentication method is used!")),
+    }
+}
+
+/// What a link to a master needs.
+#[derive(Clone, Debug)]
+pub struct ClientTls {
+    config: Arc<ClientConfig>,
+    identity: Option<Identity>,
+    expected_name: Option<String>,
+}
+
+impl ClientTls {
+    /// Reads and checks all files. `has_password`: whether `masterauth` is set.
+    pub fn load(settings: &TlsSettings, has_password: bool) -> Result<ClientTls, TlsError> {
+        let now = UnixTime::now();
+        let key_file = TlsSettings::path(&settings.key_file);
+        let cert_file = TlsSettings::path(&settings.cert_file);
+        let provider = settings.provider()?;
+        let own = match (key_file, cert_file) {
+            (Some(key), Some(cert)) => Some(OwnKeys::load(settings, key, cert, &provider, now)?),
+            (Some(_), None) => return Err(TlsError::new("tls_cert_file flag should be set")),
+            (None, Some(_)) => return Err(TlsError::new("tls_key_file flag should be set")),
+            (None, None) if has_password => None,
+            (None, None) => return Err(TlsError::new("No authentication method configured!")),
+        };
+        let trust = match settings.has_authorities() {
+            true => settings.given_trust(&provider, now)?,
+            false => Trust::of_system(provider.signature_verification_algorithms)?,
+        };
+        let expected_name = settings.replication_expected_name.as_deref().unwrap_or_default();
+        let expected_name = match expected_name.is_empty() {
+            true => None,
+            false => Some(server_name(expected_name).map(|_| expected_name.to_owned())?),
+        };
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(settings.protocols.versions())
+            .map_err(|error| TlsError::new(format!("TLS: {error}")))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(MasterVerifier::new(Arc::new(trust))));
+        let (mut config, identity) = match own {
+            Some(OwnKeys { certified, identity }) => {
+                let resolver = Arc::new(SingleCertAndKey::from(certified));
+                (builder.with_client_cert_resolver(resolver), Some(identity))
+            }
+            None => (builder.with_no_client_auth(), None),
+        };
+        // Links live long; each one shall prove anew who the master is.
+        config.resumption = Resumption::disabled();
+        Ok(ClientTls { config: Arc::new(config), identity, expected_name })
+    }
+
+    /// Who this node says it is, if it shows a certificate.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    pub(crate) fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.config)
+    }
+
+    /// The name that a master reached as `host` has to prove.
+    pub(crate) fn name_for(&self, host: &str) -> Result<ServerName<'static>, TlsError> {
+        server_name(self.expected_name.as_deref().unwrap_or(host))
+    }
+}
+
+/// A host name or an address as rustls wants it: lower case, no brackets, no zone, no final dot.
+fn server_name(host: &str) -> Result<ServerName<'static>, TlsError> {
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let bare = match bare.split_once('%') {
+        Some((address, _zone)) if address.contains(':') => address,
+        _ => bare,
+    };
+    let bare = bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase();
+    ServerName::try_from(bare).map_err(|_| {
+        let shown = host.escape_default();
+        TlsError::new(format!("TLS: '{shown}' is no name that a certificate could carry"))
+    })
+}
+
+/// Both directions as one configuration has them.
+#[derive(Clone, Debug, Default)]
+pub struct TlsContexts {
+    /// With `--tls`: for clients that come.
+    pub server: Option<Arc<ServerTls>>,
+    /// With `--tls_replication`: for the link to the master.
+    pub client: Option<Arc<ClientTls>>,
+}
+
+impl TlsContexts {
+    /// Loads what `settings` turns on. `has_password`: clients need one; `has_master_password`:
+    /// `masterauth` is set.
+    pub fn load(
+        settings: &TlsSettings,
+        has_password: bool,
+        has_master_password: bool,
+    ) -> Result<TlsContexts, TlsError> {
+        let mut contexts = TlsContexts::default();
+        if settings.tls {
+            contexts.server = Some(Arc::new(ServerTls::load(settings, has_password)?));
+        }
+        if settings.tls_replication {
+            contexts.client = Some(Arc::new(ClientTls::load(settings, has_master_password)?));
+        }
+        Ok(contexts)
+    }
+}
+
+/// The contexts in use, shared by all executors. Sessions keep the one they began with.
+#[derive(Debug, Default)]
+pub struct TlsStore {
+    // Read once per connection and written once per reload: a lock is not felt.
+    contexts: RwLock<TlsContexts>,
+}
+
+impl TlsStore {
+    /// A store that begins with `contexts`.
+    pub fn new(contexts: TlsContexts) -> TlsStore {
+        TlsStore { contexts: RwLock::new(contexts) }
+    }
+
+    /// What new sessions are to be made of.
+    pub fn current(&self) -> TlsContexts {
+        // A poisoned lock still holds whole contexts: they are replaced by one assignment.
+        self.contexts.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    /// Loads anew and swaps both directions in at once; on an error everything stays as it was.
+    pub fn reload(
+        &self,
+        settings: &TlsSettings,
+        has_password: bool,
+        has_master_password: bool,
+    ) -> Result<(), TlsError> {
+        let fresh = TlsContexts::load(settings, has_password, has_master_password)?;
+        *self.contexts.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = fresh;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_name(host: &str, expected: Option<&str>) {
+        let name = server_name(host).ok().map(|name| name.to_str().into_owned());
+        assert_eq!(name.as_deref(), expected, "{host}");
+    }
+
+    #[test]
+    fn host_names_and_addresses_lose_what_certificates_do_not_carry() {
+        check_name("LOCALHOST", Some("localhost"));
+        check_name("db.Example.com.", Some("db.example.com"));
+        check_name("127.0.0.1", Some("127.0.0.1"));
+        check_name("[::1]", Some("::1"));
+        check_name("fe80::1%eth0", Some("fe80::1"));
+        check_name("my_host", Some("my_host"));
+        check_name("", None);
+        check_name("two words", None);
+    }
+
+    #[test]
+    fn protocol_versions_are_listed_as_redis_lists_them() {
+        let read = |text: &str| text.parse::<Protocols>().ok();
+        assert_eq!(read(""), Some(Protocols::Both));
+        assert_eq!(read("TLSv1.2 TLSv1.3"), Some(Protocols::Both));
+        assert_eq!(read("tlsv1.3"), Some(Protocols::Tls13));
+        assert_eq!(read("TLSv1.2"), Some(Protocols::Tls12));
+        assert_eq!(read("TLSv1.1"), None);
+    }
+
+    #[test]
+    fn a_passphrase_is_not_printed() {
+        let value = Passphrase::Value(Zeroizing::new("open sesame".to_owned()));
+        assert_eq!(format!("{value:?}"), "Value(hidden)");
+    }
+}
