@@ -1,0 +1,213 @@
+//! A byte stream to another program: a socket, with TLS over it or not.
+//!
+//! Used for clients and for replication links alike. One task may read while another writes. With TLS
+//! the session is driven by hand: one system call carries several records. A transport may move to
+//! another executor with its TLS state ([`Transport::park`]).
+//!
+//! It never falls back to plaintext: what it was made as it stays.
+
+use crate::tls::{Session, SessionState, TlsError};
+use engine::rt::{Accepted, Peer, Stream};
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+
+/// Ciphertext read at once: four TLS records.
+const CIPHERTEXT_READ: usize = 64 * 1024;
+
+/// See the module's doc.
+pub struct Transport {
+    stream: Stream,
+    tls: Option<Tls>,
+}
+
+struct Tls {
+    session: RefCell<Session>,
+    incoming: RefCell<Vec<u8>>,
+    /// A task is sending ciphertext: others leave what they have to it.
+    sending: Cell<bool>,
+}
+
+/// A transport between two executors.
+pub struct Parked {
+    accepted: Accepted,
+    session: Option<Session>,
+    /// Plaintext that was read and not used yet.
+    pub unread: Vec<u8>,
+}
+
+impl Transport {
+    /// Plaintext over `stream`.
+    pub fn plain(stream: Stream) -> Transport {
+        Transport { stream, tls: None }
+    }
+
+    /// TLS over `stream`. The handshake happens on the way, or by [`handshake`](Transport::handshake).
+    pub fn tls(stream: Stream, session: Session) -> Transport {
+        let tls = Tls {
+            session: RefCell::new(session),
+            incoming: RefCell::new(Vec::new()),
+            sending: Cell::new(false),
+        };
+        Transport { stream, tls: Some(tls) }
+    }
+
+    /// Whether TLS is spoken.
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// The socket.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// The other end's address.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.stream.peer_addr()
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> Peer {
+        self.stream.peer()
+    }
+
+    /// Takes the connection off this executor. `unread` is plaintext that was read and not used.
+    pub fn park(self, unread: Vec<u8>) -> io::Result<Parked> {
+        let accepted = self.stream.into_accepted()?;
+        let session = self.tls.map(|tls| tls.session.into_inner());
+        Ok(Parked { accepted, session, unread })
+    }
+
+    /// Takes a parked connection over into the current executor.
+    pub fn unpark(parked: Parked) -> (Transport, Vec<u8>) {
+        let stream = Stream::from_accepted(parked.accepted);
+        let transport = match parked.session {
+            Some(session) => Transport::tls(stream, session),
+            None => Transport::plain(stream),
+        };
+        (transport, parked.unread)
+    }
+
+    /// Finishes the TLS handshake: nothing to do for plaintext.
+    pub async fn handshake(&self) -> io::Result<()> {
+        let Some(tls) = &self.tls else { return Ok(()) };
+        let mut nothing = Vec::new();
+        self.send_waiting(tls).await?;
+        while tls.session.borrow().state() == SessionState::Handshaking {
+            if self.read_tls(tls, &mut nothing).await? == Fed::End {
+                tls.session.borrow_mut().end_of_input().map_err(tls_error)?;
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        if nothing.is_empty() {
+            Ok(())
+        } else {
+            Err(io::Error::other("TLS: data before the handshake was over"))
+        }
+    }
+
+    /// Reads what there is, at most `limit` bytes, and appends it to `buffer`; waits until there is
+    /// something. 0: the other side has ended.
+    pub async fn read(&self, buffer: &mut Vec<u8>, limit: usize) -> io::Result<usize> {
+        let Some(tls) = &self.tls else {
+            let start = buffer.len();
+            buffer.resize(start + limit, 0);
+            let read = self.stream.read(&mut buffer[start..]).await;
+            buffer.truncate(start + *read.as_ref().unwrap_or(&0));
+            return read;
+        };
+        loop {
+            match self.read_tls(tls, buffer).await? {
+                Fed::Plaintext(read) => return Ok(read),
+                Fed::Nothing => {}
+                Fed::End => return Ok(0),
+            }
+        }
+    }
+
+    async fn read_tls(&self, tls: &Tls, plaintext: &mut Vec<u8>) -> io::Result<Fed> {
+        let mut incoming = tls.incoming.take();
+        incoming.resize(CIPHERTEXT_READ, 0);
+        let read = self.stream.read(&mut incoming).await;
+        let fed = match read {
+            Ok(0) => Ok(None),
+            Ok(read) => {
+                let mut session = tls.session.borrow_mut();
+                session.feed(&incoming[..read], plaintext).map(Some).map_err(tls_error)
+            }
+            Err(error) => Err(error),
+        };
+        *tls.incoming.borrow_mut() = incoming;
+        // Alerts, handshake flights and key updates are owed at once, also after an error.
+        let sent = self.send_waiting(tls).await;
+        let fed = fed?;
+        sent?;
+        let closed = tls.session.borrow().state() == SessionState::PeerClosed;
+        Ok(match fed {
+            None => Fed::End,
+            Some(0) if closed => Fed::End,
+            Some(0) => Fed::Nothing,
+            Some(read) => Fed::Plaintext(read),
+        })
+    }
+
+    /// Writes all of `bytes`.
+    pub async fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        match &self.tls {
+            None => self.stream.write_all(bytes).await,
+            Some(_) => self.write_vectored(&mut [IoSlice::new(bytes)]).await,
+        }
+    }
+
+    /// Writes all of `slices`.
+    pub async fn write_vectored(&self, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+        let Some(tls) = &self.tls else { return self.stream.write_vectored(slices).await };
+        IoSlice::advance_slices(&mut slices, 0);
+        while !slices.is_empty() {
+            let taken = tls.session.borrow_mut().write(slices).map_err(tls_error)?;
+            IoSlice::advance_slices(&mut slices, taken);
+            self.send_waiting(tls).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_waiting(&self, tls: &Tls) -> io::Result<()> {
+        if tls.sending.replace(true) {
+            return Ok(());
+        }
+        let mut ciphertext = Vec::new();
+        let outcome = loop {
+            ciphertext.clear();
+            tls.session.borrow_mut().take_ciphertext(&mut ciphertext);
+            if ciphertext.is_empty() {
+                break Ok(());
+            }
+            if let Err(error) = self.stream.write_all(&ciphertext).await {
+                break Err(error);
+            }
+        };
+        tls.sending.set(false);
+        outcome
+    }
+
+    /// Says farewell (TLS) and ends our side; errors do not matter any more.
+    pub async fn close(&self) {
+        if let Some(tls) = &self.tls {
+            tls.session.borrow_mut().close();
+            let _ = self.send_waiting(tls).await;
+        }
+        let _ = self.stream.shutdown_write();
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Fed {
+    Plaintext(usize),
+    Nothing,
+    End,
+}
+
+fn tls_error(error: TlsError) -> io::Error {
+    io::Error::other(error.to_string())
+}

@@ -1,0 +1,53 @@
+//! What a request must pass before it runs, in order. Each gate asks one question.
+
+use crate::connection::Session;
+use engine::command::{Entry, Flags, Refusal};
+
+type Gate = fn(&Session, &Entry) -> Result<(), Refusal>;
+
+/// The gates, in the order in which Redis asks.
+const GATES: &[Gate] = &[authenticated, allowed_in_multi, enough_replicas, writable, loaded];
+
+/// Lets the command through, or says why not.
+pub(crate) fn pass(session: &Session, entry: &Entry) -> Result<(), Refusal> {
+    GATES.iter().try_for_each(|gate| gate(session, entry))
+}
+
+fn authenticated(session: &Session, entry: &Entry) -> Result<(), Refusal> {
+    if session.authenticated || entry.command.flags.contains(Flags::NO_AUTH) {
+        return Ok(());
+    }
+    Err(Refusal::fixed("NOAUTH Authentication required."))
+}
+
+fn allowed_in_multi(session: &Session, entry: &Entry) -> Result<(), Refusal> {
+    if session.multi.is_some() && entry.command.flags.contains(Flags::NO_MULTI) {
+        return Err(Refusal::fixed("ERR Command not allowed inside a transaction"));
+    }
+    Ok(())
+}
+
+fn enough_replicas(session: &Session, entry: &Entry) -> Result<(), Refusal> {
+    let needed = session.config.min_replicas_to_write;
+    if needed == 0 || !entry.writes() || session.server.status.is_replica() {
+        return Ok(());
+    }
+    if session.server.status.good_replicas() < needed {
+        return Err(Refusal::fixed("NOREPLICAS Not enough good replicas to write."));
+    }
+    Ok(())
+}
+
+fn writable(session: &Session, entry: &Entry) -> Result<(), Refusal> {
+    if entry.writes() && session.server.status.is_replica() {
+        return Err(Refusal::ReadOnly);
+    }
+    Ok(())
+}
+
+fn loaded(session: &Session, entry: &Entry) -> Result<(), Refusal> {
+    if session.server.status.is_loading() && !entry.command.flags.contains(Flags::LOADING) {
+        return Err(Refusal::fixed("LOADING Damselfly is loading the dataset in memory"));
+    }
+    Ok(())
+}
