@@ -18,7 +18,7 @@
 //!
 //!  directory            segments: each owns one range of hashes        bucket: 14 tags, 1 counter, 14 slots
 //!  00 ---------------> [ 00...... | 63 buckets ]
-//!  01 ---------------> [ 01...... | 95 buckets ]                       full bucket: go on to the next one of
+//!  01 ---------------> [ 01...... | 111 buckets ]                      full bucket: go on to the next one of
 //!  10 --+------------> [ 1....... | 79 buckets ]                       the same segment (after the last comes
 //!  11 --+                                                              the first), and count that you passed
 //! ```

@@ -20,6 +20,6 @@ pub use self::shared::{Digits, NewValue, SharedValue, TypeName};
 pub(crate) fn test_seed() -> u64 {
     let given = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or_else(|| fastrand::u64(..));
-    println!("SEED={seed}");
+    eprintln!("SEED={seed}");
     seed
 }
