@@ -21,7 +21,7 @@ use super::hash::KeyHash;
 use super::segment::{Position, Segment};
 use super::{Entry, Table};
 
-/// No directory has more than 2^32 entries (its indices are 32 bits wide).
+/// No directory has more than 2^31 entries, so that the index of a segment fits 32 bits.
 pub(super) const DEPTH_MAX: u32 = 31;
 
 /// What an empty table begins with: 128 bytes, as nodes have many empty databases.
@@ -30,7 +30,7 @@ pub(super) const BUCKETS_MIN: usize = BUCKETS[0];
 /// The number of buckets of a segment after a split.
 const BUCKETS_SPLIT: usize = 63;
 
-/// The sizes of segments. Beyond the last one they split; only those that may not grow by doubling.
+/// The sizes of segments. Beyond the last one they split; those that are too deep for it double.
 const BUCKETS: [usize; 9] = [1, 2, 4, 8, 16, 31, BUCKETS_SPLIT, 79, BUCKETS_LAST];
 
 /// The largest size before a split.
@@ -112,7 +112,7 @@ impl<E: Entry, H: KeyHash> Table<E, H> {
     }
 
     /// How deep a segment may be, given how many entries there are. Well-spread hashes stay three levels
-    /// below; badly spread ones cannot make the directory larger than 1.5 bytes per entry.
+    /// below; badly spread ones cannot make the directory larger than half a byte per entry.
     fn depth_allowed(&self) -> u32 {
         ((self.len / 256 + 1).ilog2() + 4).min(DEPTH_MAX)
     }

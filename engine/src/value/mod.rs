@@ -12,7 +12,7 @@ mod item;
 pub mod number;
 mod shared;
 
-pub use self::item::{INLINE_MAX, Item, ItemValue as Value};
+pub use self::item::{INLINE_MAX, Item, Value};
 pub use self::shared::{Digits, NewValue, SharedValue, TypeName};
 
 /// The seed of a random test: `SEED` from the environment, or a new one; printed in either case.
