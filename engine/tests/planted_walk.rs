@@ -31,7 +31,9 @@ fn missed(seed: u64) -> usize {
     let mut seen = HashSet::new();
     let mut cursor = Some(Cursor::START);
     while let Some(at) = cursor {
-        cursor = table.walk(at, &mut |_, entry| drop(seen.insert(entry.0)));
+        cursor = table.walk(at, &mut |_, entry| {
+            seen.insert(entry.0);
+        });
         added.by_ref().take(20).for_each(|number| put(&mut table, number));
     }
     (0..3000u64).filter(|number| !seen.contains(&number.to_le_bytes())).count()

@@ -4,7 +4,7 @@
 //! It promises:
 //! - an insert, a removal or a look-up touches one segment; the worst of them rebuilds one segment of at
 //!   most about 1400 entries. There is never a rehash of the whole table;
-//! - about 12 bytes per entry beside the entry itself (an 8-byte pointer included), 10.5 when fullest;
+//! - 10.5 to 15 bytes per entry, 12 on average, the 8 bytes of the entry (a pointer) included;
 //! - a [walk](Table::walk) that may pause between any two buckets, for as long as it likes, and still sees
 //!   each entry that stays in the table exactly once.
 //!
@@ -18,7 +18,7 @@
 //!
 //!  directory            segments: each owns one range of hashes        bucket: 14 tags, 1 counter, 14 slots
 //!  00 ---------------> [ 00...... | 63 buckets ]
-//!  01 ---------------> [ 01...... | 95 buckets ]                       full bucket: go on to the next one of
+//!  01 ---------------> [ 01...... | 111 buckets ]                      full bucket: go on to the next one of
 //!  10 --+------------> [ 1....... | 79 buckets ]                       the same segment (after the last comes
 //!  11 --+                                                              the first), and count that you passed
 //! ```

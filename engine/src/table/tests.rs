@@ -191,11 +191,11 @@ fn due_by(table: &mut Table<Box<Word>>, now: u64) -> Vec<u64> {
     let mut due = Vec::new();
     let mut cursor = Some(Cursor::START);
     while let Some(at) = cursor {
-        let mut on_due = |_: u64, word: &Box<Word>| {
+        let sweep = table.sweep_due(at, now, 3, &mut |_, word| {
             due.push(word.content);
             false
-        };
-        cursor = table.sweep_due(at, now, 3, &mut on_due).next;
+        });
+        cursor = sweep.next;
     }
     due.sort_unstable();
     due
@@ -251,11 +251,11 @@ fn remove_due(table: &mut Table<Box<Word>>, now: u64) {
     let mut cursor = Some(Cursor::START);
     while let Some(at) = cursor {
         let mut due = Vec::new();
-        let mut on_due = |_: u64, word: &Box<Word>| {
+        let sweep = table.sweep_due(at, now, 2, &mut |_, word| {
             due.push(word.content);
             true
-        };
-        cursor = table.sweep_due(at, now, 2, &mut on_due).next;
+        });
+        cursor = sweep.next;
         for number in due {
             assert!(table.cut(number).is_some());
         }

@@ -61,14 +61,14 @@ unsafe impl Sync for Item {}
 
 /// A value in place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ItemValue<'a> {
+pub enum Value<'a> {
     /// An integer.
     Int(i64),
     /// A string.
     Bytes(&'a [u8]),
 }
 
-impl<'a> ItemValue<'a> {
+impl<'a> Value<'a> {
     /// The length of the value as bytes.
     pub fn len(self) -> usize {
         match self {
@@ -163,7 +163,7 @@ impl Item {
 
     /// The value.
     #[inline]
-    pub fn value(&self) -> ItemValue<'_> {
+    pub fn value(&self) -> Value<'_> {
         let header = self.header();
         let tail = self.tail_start();
         // SAFETY: the kind says what the tail holds (promise 3). The bytes of a large value belong to a
@@ -171,14 +171,14 @@ impl Item {
         // other holders of the Arc only read.
         unsafe {
             match header.kind() {
-                KIND_INT => ItemValue::Int(tail.cast::<i64>().read_unaligned()),
+                KIND_INT => Value::Int(tail.cast::<i64>().read_unaligned()),
                 KIND_INLINE => {
                     let length = header.val_len as usize;
-                    ItemValue::Bytes(std::slice::from_raw_parts(tail.as_ptr(), length))
+                    Value::Bytes(std::slice::from_raw_parts(tail.as_ptr(), length))
                 }
                 _ => {
                     let large: &Vec<u8> = &*tail.cast::<*const Vec<u8>>().read_unaligned();
-                    ItemValue::Bytes(large)
+                    Value::Bytes(large)
                 }
             }
         }
@@ -225,8 +225,8 @@ impl Item {
             return SharedValue::Large(Arc::clone(&self.borrow_large()));
         }
         match self.value() {
-            ItemValue::Int(number) => SharedValue::Int(number),
-            ItemValue::Bytes(bytes) => SharedValue::Small(bytes.into()),
+            Value::Int(number) => SharedValue::Int(number),
+            Value::Bytes(bytes) => SharedValue::Small(bytes.into()),
         }
     }
 
@@ -458,7 +458,7 @@ impl Item {
 
     /// Writes `bytes` at `offset` of the value as bytes, filling with zeros where it was shorter.
     fn edit(&mut self, offset: usize, bytes: &[u8]) -> usize {
-        if let ItemValue::Int(number) = self.value() {
+        if let Value::Int(number) = self.value() {
             self.set_tail(Tail::Inline(Digits::new().of(number)), IS_RAW);
         }
         let old_len = self.value().len();

@@ -12,7 +12,7 @@ mod item;
 pub mod number;
 mod shared;
 
-pub use self::item::{INLINE_MAX, Item, ItemValue as Value};
+pub use self::item::{INLINE_MAX, Item, Value};
 pub use self::shared::{Digits, NewValue, SharedValue, TypeName};
 
 /// The seed of a random test: `SEED` from the environment, or a new one; printed in either case.
@@ -20,6 +20,6 @@ pub use self::shared::{Digits, NewValue, SharedValue, TypeName};
 pub(crate) fn test_seed() -> u64 {
     let given = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or_else(|| fastrand::u64(..));
-    println!("SEED={seed}");
+    eprintln!("SEED={seed}");
     seed
 }

@@ -66,17 +66,12 @@ impl Add for Extended {
         let Magnitude::Finite { mantissa: b, exponent: b_exponent } = other.magnitude else {
             return other;
         };
-        if a == 0 || (b != 0 && top(a, a_exponent) < top(b, b_exponent)) {
-            return if a == 0 && b != 0 {
-                other
-            } else if a == 0 {
-                self.zero_sum(other)
-            } else {
-                other + self
-            };
-        }
-        if b == 0 {
-            return self;
+        match (a, b) {
+            (0, 0) => return Self { negative: self.negative && other.negative, ..self },
+            (0, _) => return other,
+            (_, 0) => return self,
+            _ if top(a, a_exponent) < top(b, b_exponent) => return other + self,
+            _ => {}
         }
         // `a` reaches at least as high as `b`. It is moved up to leave one bit for a carry, and `b` to
         // the same exponent; bits of `b` that fall off the end are only remembered as `more`.
@@ -89,23 +84,18 @@ impl Add for Extended {
             -63..0 => (u128::from(b) >> -distance, b << (64 + distance) != 0),
             _ => (0, true),
         };
-        let value = if self.negative == other.negative {
-            larger + smaller
+        let (negative, value) = if self.negative == other.negative {
+            (self.negative, larger + smaller)
+        } else if smaller > larger {
+            // Both have the same highest bit, so that nothing of `b` fell off.
+            (other.negative, smaller - larger)
         } else {
-            larger - smaller - u128::from(more)
+            (self.negative, larger - smaller - u128::from(more))
         };
         if value == 0 {
             return Self { negative: false, magnitude: Magnitude::ZERO };
         }
-        let magnitude = text::round(value, exponent, more, EXTENDED);
-        Self { negative: self.negative, magnitude }
-    }
-}
-
-impl Extended {
-    /// The sum of two zeros: negative only if both are.
-    fn zero_sum(self, other: Self) -> Self {
-        Self { negative: self.negative && other.negative, ..self }
+        Self { negative, magnitude: text::round(value, exponent, more, EXTENDED) }
     }
 }
 
@@ -168,6 +158,16 @@ mod tests {
             ("10.6", "-5", "5.6"),
             ("0", "-0", "0"),
             ("1", "-1", "0"),
+            ("1", "-2", "-1"),
+            ("-66.946123", "73.493081624e17", "7349308162399999933"),
+            ("67.73744599e-16", "0.00003225256692871", "0.00003225256693548"),
+            ("31.07445858535132154350", "0e99999", "31.07445858535132154"),
+            ("0.090041789872297", "9.024080650322018e-18", "0.09004178987229701"),
+            ("-486.7330127", "0x1.8p4", "-462.73301269999999999"),
+            ("0x1p-3", "-110169452316899686", "-110169452316899685.875"),
+            ("-56.918771226e23", "0x1.8p4", "-5691877122599999999836160"),
+            ("0.08", "1e-4940", "0.08"),
+            ("6.392990890323802e+16", "3.6e-4951", "63929908903238020"),
         ] {
             assert_eq!(sum(a, b), answer, "{a} + {b}");
         }
