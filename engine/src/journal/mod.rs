@@ -23,7 +23,7 @@
 //! it remembers about time.
 //!
 //! The protocol between writer and readers is checked by `loom` in every interleaving:
-//! `cd engine/loom && RUSTFLAGS="--cfg loom" cargo test --release`.
+//! `RUSTFLAGS="--cfg loom" cargo test -p engine --test journal_loom`.
 
 mod chunk;
 mod frame;
