@@ -447,7 +447,8 @@ impl LogWriter {
 
     /// Lets the oldest chunks go until the rest is within `bounds`, whoever reads them.
     ///
-    /// To be called after [`LogWriter::publish`]; costs two comparisons when nothing is to be done.
+    /// To be called after [`LogWriter::publish`], once per task: between two calls the log exceeds
+    /// its bounds by what the task wrote. Costs a few comparisons when nothing is to be done.
     pub fn trim(&mut self, bounds: &Bounds, now: Millis) {
         let share = usize::try_from(bounds.bytes / CHUNKS_IN_FULL_LOG).unwrap_or(CHUNK_BYTES);
         self.chunk_bytes_max = share.clamp(CHUNK_BYTES_FIRST, CHUNK_BYTES);

@@ -49,3 +49,14 @@ pub use record::{
     Deadline, DecodeError, Effect, Entry, Global, INLINE_PAYLOAD_BYTES_MAX, KEY_BYTES_MAX, Payload,
     Record, VALUE_BYTES_MAX,
 };
+
+// A log is written on one executor and read on others.
+const _: () = {
+    const fn goes_anywhere<T: Send + Sync>() {}
+    goes_anywhere::<LogHandle>();
+    goes_anywhere::<Reader>();
+    goes_anywhere::<Span>();
+    const fn moves<T: Send>() {}
+    moves::<LogWriter>();
+    moves::<FrameBuilder>();
+};
