@@ -53,8 +53,7 @@ fn effect(rng: &mut fastrand::Rng) -> Effect<'static> {
 
 /// An entry and its key, which it borrows when it is used.
 fn entry(rng: &mut fastrand::Rng, transaction: bool) -> (Vec<u8>, Entry<'static>) {
-    let db = || DbIndex(0);
-    let db = if rng.bool() { db() } else { DbIndex(rng.u16(..)) };
+    let db = DbIndex(if rng.bool() { 0 } else { rng.u16(..) });
     if transaction && rng.u32(..5) == 0 {
         let global = match rng.u32(..3) {
             0 => Global::FlushAll,
@@ -85,8 +84,8 @@ struct Sample {
 fn sample(rng: &mut fastrand::Rng) -> Sample {
     let transaction = (rng.u32(..3) == 0).then(|| {
         let highest = 1 << rng.u32(..11);
-        let shards = (0..rng.usize(1..20)).map(|_| ShardId(rng.u16(..highest)));
-        (TxId(number(rng).max(1)), ShardSet::of(shards.collect::<Vec<_>>()))
+        let shards: Vec<_> = (0..rng.usize(1..20)).map(|_| ShardId(rng.u16(..highest))).collect();
+        (TxId(number(rng).max(1)), ShardSet::of(shards))
     });
     let least = usize::from(transaction.is_none());
     let most = if rng.u32(..3) == 0 { 30 } else { 2 };

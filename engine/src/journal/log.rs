@@ -428,6 +428,7 @@ impl LogWriter {
 
     /// Publishes without waking anybody; with `seal` the open chunk is closed.
     fn flush(&mut self, seal: bool) {
+        let undated = self.unrung || self.lsn != self.published;
         let edge = self.tail.as_ref().map(|tail| tail.edge(seal));
         self.shared.head.publish(edge, self.lsn, self.bytes);
         if self.held.is_empty() {
@@ -437,8 +438,8 @@ impl LogWriter {
         self.unrung = true;
         if seal {
             self.tail = None;
-            if let Some(held) = self.held.back_mut() {
-                // To be dated again by the next `publish`: its last records may be of this task.
+            if let Some(held) = self.held.back_mut().filter(|_| undated) {
+                // Its last records are of this task: the next `publish` dates them.
                 held.last = None;
             }
         }
@@ -446,7 +447,8 @@ impl LogWriter {
 
     /// Lets the oldest chunks go until the rest is within `bounds`, whoever reads them.
     ///
-    /// To be called after [`LogWriter::publish`]; costs two comparisons when nothing is to be done.
+    /// To be called after [`LogWriter::publish`], once per task: between two calls the log exceeds
+    /// its bounds by what the task wrote. Costs a few comparisons when nothing is to be done.
     pub fn trim(&mut self, bounds: &Bounds, now: Millis) {
         let share = usize::try_from(bounds.bytes / CHUNKS_IN_FULL_LOG).unwrap_or(CHUNK_BYTES);
         self.chunk_bytes_max = share.clamp(CHUNK_BYTES_FIRST, CHUNK_BYTES);

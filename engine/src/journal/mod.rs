@@ -23,7 +23,7 @@
 //! it remembers about time.
 //!
 //! The protocol between writer and readers is checked by `loom` in every interleaving:
-//! `cd engine/loom && RUSTFLAGS="--cfg loom" cargo test --release`.
+//! `RUSTFLAGS="--cfg loom" cargo test -p engine --test journal_loom`.
 
 mod chunk;
 mod frame;
@@ -48,4 +48,15 @@ pub use reader::{Gone, GoneReason, Read, Reader, Span};
 pub use record::{
     Deadline, DecodeError, Effect, Entry, Global, INLINE_PAYLOAD_BYTES_MAX, KEY_BYTES_MAX, Payload,
     Record, VALUE_BYTES_MAX,
+};
+
+// A log is written on one executor and read on others.
+const _: () = {
+    const fn goes_anywhere<T: Send + Sync>() {}
+    goes_anywhere::<LogHandle>();
+    goes_anywhere::<Reader>();
+    goes_anywhere::<Span>();
+    const fn moves<T: Send>() {}
+    moves::<LogWriter>();
+    moves::<FrameBuilder>();
 };

@@ -13,7 +13,8 @@
 //! comes first, so at least one side sees the other: either the reader finds the new bytes when it
 //! looks again, or the writer finds the flag. A wake-up can be superfluous, never missing.
 //!
-//! This file knows neither records nor chunks. `engine/loom` checks it in every interleaving.
+//! This file knows neither records nor chunks. `tests/journal_loom.rs` checks it in every
+//! interleaving.
 
 use std::task::Waker;
 

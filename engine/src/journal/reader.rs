@@ -232,6 +232,9 @@ impl Reader {
     }
 
     /// The next bytes, at most `max_bytes` of them (and at least one).
+    ///
+    /// Cheapest with a `max_bytes` of at least [`super::CHUNK_BYTES`]: with less, the frames have to
+    /// be looked at one by one to find an end among them.
     pub fn next(&mut self, max_bytes: usize) -> Read {
         loop {
             if self.is_gone() {

@@ -1,7 +1,7 @@
 //! Atomics and locks of this room, exchangeable for `loom`'s.
 //!
-//! Only what the publish and sleep protocol needs stands here, so that `engine/loom` can compile
-//! [`super::publish`] against `loom` without the rest of the engine.
+//! Only what the publish and sleep protocol needs stands here, so that `tests/journal_loom.rs` can
+//! compile `publish.rs` against `loom` without the rest of the engine.
 
 #[cfg(loom)]
 pub(super) use loom::sync::{

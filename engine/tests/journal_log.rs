@@ -1,0 +1,537 @@
+//! The log: what readers get, when they end, what is counted.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread,
+    time::Duration,
+};
+
+use engine::{
+    journal::{
+        Bounds, CHUNK_BYTES, Deadline, Decoder, Effect, Entry, FRAME_ENTRIES_MAX, FrameBuilder,
+        Global, GoneReason, INLINE_PAYLOAD_BYTES_MAX, LogHandle, LogWriter, Payload, Read, Reader,
+        Record, ShardSet, Transaction,
+    },
+    types::{DbIndex, Lsn, Millis, ShardId, TxId},
+};
+
+const UNBOUNDED: Bounds = Bounds { bytes: u64::MAX, age: None };
+
+fn seeded(name: &str) -> fastrand::Rng {
+    let given = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| fastrand::u64(..));
+    eprintln!("{name}: SEED={seed}");
+    fastrand::Rng::with_seed(seed)
+}
+
+fn set<'a>(key: &'a [u8], value: Payload<'a>) -> Record<'a> {
+    Record { db: DbIndex(0), key, effect: Effect::Put { value, deadline: Deadline::None } }
+}
+
+fn append(log: &mut LogWriter, value: &[u8]) -> Lsn {
+    log.append_one(&set(b"key", Payload::Bytes(value)))
+}
+
+fn large(bytes: usize) -> Payload<'static> {
+    Payload::Shared(Arc::new(vec![b'x'; bytes]))
+}
+
+/// Everything that is there to read, and the position after it; none if the reader is gone.
+fn drain(reader: &mut Reader, max: usize) -> Option<Vec<u8>> {
+    let mut all = Vec::new();
+    loop {
+        match reader.next(max) {
+            Read::Bytes(span) => {
+                assert!(!span.is_empty() && span.len() <= max, "{} of {max}", span.len());
+                assert_eq!(span.lsn_after(), reader.lsn());
+                assert_eq!(span.bytes_after(), reader.bytes());
+                all.extend_from_slice(&span);
+            }
+            Read::Empty => return Some(all),
+            Read::Gone(_) => return None,
+        }
+    }
+}
+
+/// How many LSNs the frames in `bytes` count, which must end with a whole frame.
+fn lsns(mut bytes: &[u8]) -> u64 {
+    let mut count = 0;
+    while let Some((frame, length)) = Decoder::new().next(bytes).expect("frames") {
+        count += frame.lsn_count();
+        bytes = &bytes[length..];
+    }
+    assert!(bytes.is_empty(), "half a frame");
+    count
+}
+
+/// Appends a random frame; returns its bytes on the wire.
+fn append_random(log: &mut LogWriter, rng: &mut fastrand::Rng) -> Vec<u8> {
+    let shards = ShardSet::of([ShardId(0), ShardId(rng.u16(1..200))]);
+    let transaction = Transaction { id: TxId(rng.u64(1..)), shards: shards.shards() };
+    let transaction = (rng.u32(..4) == 0).then_some(transaction);
+    let mut frame = FrameBuilder::new();
+    let least = usize::from(transaction.is_none());
+    for _ in 0..if rng.u32(..4) == 0 { rng.usize(least..20) } else { least } {
+        let length = match rng.u32(..60) {
+            0 => rng.usize(..3 * INLINE_PAYLOAD_BYTES_MAX),
+            1..6 => rng.usize(..20_000),
+            _ => rng.usize(..100),
+        };
+        let value: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(length).collect();
+        frame.push(&set(b"some key", Payload::Shared(Arc::new(value))));
+    }
+    let wire = frame.to_wire(transaction);
+    let (decoded, _) = Decoder::new().next(&wire).unwrap().unwrap();
+    match decoded.entries().next() {
+        // A relay's way; the log then holds large payloads inline.
+        Some(_) if rng.u32(..5) == 0 => log.append_encoded(&decoded),
+        Some(Entry::Record(record)) if frame.entry_count() == 1 && transaction.is_none() => {
+            log.append_one(&record)
+        }
+        _ => log.append_frame(&frame, transaction),
+    };
+    wire
+}
+
+#[test]
+fn readers_anywhere_get_exactly_what_was_written_after_their_position() {
+    let mut rng = seeded("readers_anywhere_get_exactly_what_was_written_after_their_position");
+    for _ in 0..12 {
+        let mut log = LogWriter::starting_at(Lsn(rng.u64(..1000)));
+        let handle = log.handle();
+        let start = log.lsn();
+        let (mut wire, mut ends) = (Vec::new(), vec![(start, 0)]);
+        let mut live = handle.reader_at(start).unwrap();
+        let mut seen = Vec::new();
+        for task in 0..rng.u64(1..80) {
+            for _ in 0..rng.usize(1..20) {
+                wire.extend(append_random(&mut log, &mut rng));
+                ends.push((log.lsn(), wire.len()));
+            }
+            log.publish(Millis(task));
+            if rng.bool() {
+                seen.extend(drain(&mut live, 1 << rng.u32(..20)).unwrap());
+            }
+        }
+        seen.extend(drain(&mut live, usize::MAX).unwrap());
+        assert_eq!(handle.total_bytes(), wire.len() as u64);
+        assert_eq!(handle.head(), log.lsn());
+        assert!(seen == wire, "the reader that was there all the time");
+        for _ in 0..60 {
+            let (lsn, offset) = *rng.choice(&ends).unwrap();
+            let mut reader = handle.reader_at(lsn).unwrap();
+            assert_eq!(reader.bytes(), offset as u64, "bytes at {lsn}");
+            let rest = drain(&mut reader, 1 << rng.u32(6..22)).unwrap();
+            assert!(rest == wire[offset..], "from {lsn}");
+            assert_eq!(reader.lsn(), log.lsn());
+            assert_eq!(reader.bytes(), wire.len() as u64);
+        }
+        let head = log.lsn().0;
+        for lsn in start.0..head {
+            let boundary = ends.iter().any(|(end, _)| end.0 == lsn);
+            let asked = handle.reader_at(Lsn(lsn)).map_err(|gone| gone.reason);
+            assert_eq!(asked.err(), (!boundary).then_some(GoneReason::InsideFrame), "at {lsn}");
+        }
+        let ahead = handle.reader_at(Lsn(head + 1)).unwrap_err();
+        assert_eq!((ahead.reason, ahead.head), (GoneReason::Ahead, Lsn(head)));
+    }
+}
+
+#[test]
+fn nothing_is_visible_before_it_is_published_and_all_of_it_after() {
+    let mut log = LogWriter::new();
+    let mut reader = log.handle().reader_at(Lsn(0)).unwrap();
+    append(&mut log, b"one");
+    append(&mut log, b"two");
+    assert_eq!(log.lsn(), Lsn(2));
+    assert_eq!(log.handle().head(), Lsn(0));
+    assert_eq!(drain(&mut reader, 100), Some(Vec::new()));
+    log.publish(Millis(1));
+    assert_eq!(log.handle().head(), Lsn(2));
+    assert_eq!(drain(&mut reader, 100), Some(b"\x01\x03\x03keyone\x01\x03\x03keytwo".to_vec()));
+}
+
+#[test]
+fn a_large_value_is_the_same_memory_from_the_writer_to_the_socket() {
+    let value = Arc::new(vec![7u8; 3 * INLINE_PAYLOAD_BYTES_MAX]);
+    let mut log = LogWriter::new();
+    append(&mut log, b"before");
+    log.append_one(&set(b"key", Payload::Shared(Arc::clone(&value))));
+    append(&mut log, b"after");
+    log.publish(Millis(1));
+    let mut reader = log.handle().reader_at(Lsn(0)).unwrap();
+    let mut spans = Vec::new();
+    while let Read::Bytes(span) = reader.next(usize::MAX) {
+        spans.push(span);
+    }
+    let after: Vec<u64> = spans.iter().map(|span| span.lsn_after().0).collect();
+    // Whole frames, the large one's head, its value, whole frames.
+    assert_eq!(after, [1, 1, 2, 3]);
+    assert_eq!(spans[2].as_ptr(), value.as_ptr());
+    assert_eq!(spans[2].len(), value.len());
+    let wire: Vec<u8> = spans.iter().flat_map(|span| span.to_vec()).collect();
+    assert_eq!(lsns(&wire), 3);
+}
+
+#[test]
+fn a_frame_longer_than_asked_for_comes_in_pieces_and_moves_the_position_at_its_end() {
+    let mut log = LogWriter::new();
+    append(&mut log, &[1; 50]);
+    append(&mut log, &[2; 500]);
+    append(&mut log, &[3; 50]);
+    log.publish(Millis(1));
+    let mut reader = log.handle().reader_at(Lsn(0)).unwrap();
+    let mut got = Vec::new();
+    while let Read::Bytes(span) = reader.next(200) {
+        got.push((span.len(), span.lsn_after().0));
+    }
+    // 6 or 7 bytes beside each value.
+    assert_eq!(got, [(56, 1), (200, 1), (200, 1), (107, 2), (56, 3)]);
+}
+
+#[test]
+fn lsns_count_while_nobody_reads() {
+    // J3: no reader for a while, writes uncounted, the replica returns at "head".
+    let mut log = LogWriter::new();
+    append(&mut log, b"seen");
+    log.publish(Millis(1));
+    log.set_keeping(false);
+    append(&mut log, b"unseen");
+    let mut frame = FrameBuilder::new();
+    frame.push(&set(b"a", Payload::Int(1)));
+    frame.push(&set(b"b", large(INLINE_PAYLOAD_BYTES_MAX + 1)));
+    log.append_frame(&frame, None);
+    log.publish(Millis(2));
+    let handle = log.handle();
+    assert_eq!((handle.first(), handle.head(), handle.bytes()), (Lsn(4), Lsn(4), 0));
+    let gone = handle.reader_at(Lsn(1)).unwrap_err();
+    assert_eq!((gone.reason, gone.oldest), (GoneReason::Trimmed, Lsn(4)));
+
+    log.set_keeping(true);
+    let mut reader = handle.reader_at(Lsn(4)).unwrap();
+    append(&mut log, b"kept");
+    log.publish(Millis(3));
+    assert_eq!((handle.first(), handle.head()), (Lsn(4), Lsn(5)));
+    assert_eq!(drain(&mut reader, 100), Some(b"\x01\x03\x04keykept".to_vec()));
+}
+
+#[test]
+fn a_reader_that_is_there_when_keeping_stops_is_ended_by_the_next_write() {
+    let mut log = LogWriter::new();
+    append(&mut log, b"seen");
+    log.publish(Millis(1));
+    let mut reader = log.handle().reader_at(Lsn(0)).unwrap();
+    assert!(drain(&mut reader, 100).is_some());
+    log.set_keeping(false);
+    assert_eq!(drain(&mut reader, 100), Some(Vec::new()));
+    append(&mut log, b"unseen");
+    log.publish(Millis(2));
+    assert_eq!(drain(&mut reader, 100), None);
+}
+
+#[test]
+fn one_value_larger_than_the_whole_bound_is_counted_and_trimmed_past_a_frozen_reader() {
+    // J5: one 600 MB value in a 64 MB log behind a frozen reader (here a thousandth of both).
+    let bounds = Bounds { bytes: 64_000, age: None };
+    let value = Arc::new(vec![0u8; 600_000]);
+    let mut log = LogWriter::new();
+    append(&mut log, b"first");
+    log.publish(Millis(1));
+    let mut frozen = log.handle().reader_at(Lsn(0)).unwrap();
+    let Read::Bytes(span) = frozen.next(1 << 20) else { panic!("nothing to read") };
+    log.append_one(&set(b"key", Payload::Shared(Arc::clone(&value))));
+    log.publish(Millis(2));
+    assert!(log.handle().bytes() >= 600_000);
+    log.trim(&bounds, Millis(2));
+    assert!(log.handle().bytes() <= 64_000);
+    // Only this test holds the value, although the reader still holds the chunk.
+    assert_eq!(Arc::strong_count(&value), 1);
+    assert_eq!(&span[..], b"\x01\x03\x05keyfirst");
+    assert!(frozen.is_gone());
+    assert!(matches!(frozen.next(100), Read::Gone(gone) if gone.oldest == Lsn(2)));
+}
+
+#[test]
+fn a_log_stays_within_its_bound_and_keeps_most_of_it() {
+    for bytes in [16 * 1024u64, 64 * 1024, 1 << 20, 16 << 20] {
+        let bounds = Bounds { bytes, age: None };
+        let mut log = LogWriter::new();
+        let (handle, mut lowest) = (log.handle(), u64::MAX);
+        for task in 0..10_000 {
+            append(&mut log, &[0; 3000]);
+            log.publish(Millis(task));
+            log.trim(&bounds, Millis(task));
+            assert!(handle.bytes() <= bytes, "{} of {bytes} at {task}", handle.bytes());
+            if task > 9_000 {
+                lowest = lowest.min(handle.bytes());
+            }
+        }
+        assert!(lowest >= bytes / 2, "{lowest} of {bytes} held");
+        assert_eq!(
+            lsns(&drain(&mut handle.reader_at(handle.first()).unwrap(), 1 << 20).unwrap()),
+            handle.head().0 - handle.first().0
+        );
+    }
+}
+
+#[test]
+fn old_records_are_trimmed_by_age_and_an_idle_log_is_empty() {
+    let bounds = Bounds { bytes: u64::MAX, age: Some(Duration::from_millis(100)) };
+    let mut log = LogWriter::new();
+    let handle = log.handle();
+    assert_eq!(handle.oldest(), None);
+    append(&mut log, &[0; 3 * 1024]);
+    log.publish(Millis(1000));
+    // Does not fit the first chunk any more.
+    append(&mut log, &[0; 3 * 1024]);
+    log.publish(Millis(1050));
+    assert_eq!(handle.oldest(), Some(Millis(1000)));
+    for (now, first, oldest) in [
+        (0, 0, Some(1000)),
+        (1100, 0, Some(1000)),
+        (1101, 1, Some(1050)),
+        (1150, 1, Some(1050)),
+        (1151, 2, None),
+    ] {
+        log.trim(&bounds, Millis(now));
+        assert_eq!(handle.first(), Lsn(first), "at {now}");
+        assert_eq!(handle.oldest(), oldest.map(Millis), "at {now}");
+    }
+    assert_eq!((handle.bytes(), handle.head()), (0, Lsn(2)));
+    append(&mut log, b"on");
+    log.publish(Millis(2000));
+    assert_eq!(handle.oldest(), Some(Millis(2000)));
+    assert!(handle.bytes() < CHUNK_BYTES as u64 / 8);
+}
+
+#[test]
+fn a_reader_at_the_end_of_what_is_trimmed_goes_on() {
+    let mut log = LogWriter::new();
+    append(&mut log, b"one");
+    log.publish(Millis(1));
+    let handle = log.handle();
+    let mut reader = handle.reader_at(Lsn(0)).unwrap();
+    assert!(drain(&mut reader, 100).is_some());
+    log.trim(&Bounds { bytes: 0, age: None }, Millis(2));
+    assert_eq!((handle.first(), handle.head(), handle.bytes()), (Lsn(1), Lsn(1), 0));
+    assert_eq!(drain(&mut reader, 100), Some(Vec::new()));
+    append(&mut log, b"two");
+    log.publish(Millis(3));
+    assert_eq!(drain(&mut reader, 100), Some(b"\x01\x03\x03keytwo".to_vec()));
+    assert_eq!(drain(&mut handle.reader_at(Lsn(1)).unwrap(), 100).map(|all| all.len()), Some(9));
+}
+
+#[test]
+fn a_frame_that_no_wire_carries_is_counted_and_ends_readers() {
+    let mut log = LogWriter::new();
+    append(&mut log, b"one");
+    log.publish(Millis(1));
+    let handle = log.handle();
+    let mut reader = handle.reader_at(Lsn(0)).unwrap();
+    let value = Arc::new(vec![0; 64 << 20]);
+    let mut frame = FrameBuilder::new();
+    for _ in 0..32 {
+        assert!(frame.fits());
+        frame.push(&set(b"key", Payload::Shared(Arc::clone(&value))));
+    }
+    assert!(!frame.fits() && frame.entry_count() < FRAME_ENTRIES_MAX);
+    assert_eq!(log.append_frame(&frame, None), Lsn(33));
+    log.publish(Millis(2));
+    assert_eq!((handle.first(), handle.head(), log.frames_lost()), (Lsn(33), Lsn(33), 1));
+    assert_eq!(drain(&mut reader, 100), None);
+    let offset = (512 << 20) - 2;
+    let effect = Effect::SetRange { offset, bytes: Payload::Bytes(b"end") };
+    log.append_one(&Record { db: DbIndex(0), key: b"key", effect });
+    assert_eq!(log.frames_lost(), 2);
+}
+
+#[test]
+fn an_empty_part_of_a_transaction_counts_and_an_empty_task_does_not() {
+    let mut log = LogWriter::new();
+    let shards = ShardSet::of([ShardId(0), ShardId(1)]);
+    let transaction = Transaction { id: TxId(9), shards: shards.shards() };
+    let mut frame = FrameBuilder::new();
+    assert_eq!(log.append_frame(&frame, None), Lsn(0));
+    assert_eq!(log.append_frame(&frame, Some(transaction)), Lsn(1));
+    frame.push_entry(&Entry::Global(Global::FlushAll));
+    assert_eq!(log.append_frame(&frame, Some(transaction)), Lsn(2));
+    log.publish(Millis(1));
+    let all = drain(&mut log.handle().reader_at(Lsn(0)).unwrap(), 1000).unwrap();
+    assert_eq!(lsns(&all), 2);
+}
+
+#[test]
+fn a_relay_keeps_the_bytes_and_the_positions_of_its_upstream() {
+    let mut rng = seeded("a_relay_keeps_the_bytes_and_the_positions_of_its_upstream");
+    let mut upstream = LogWriter::new();
+    (0..300).for_each(|_| drop(append_random(&mut upstream, &mut rng)));
+    upstream.publish(Millis(1));
+    let mut relay = LogWriter::new();
+    let received = drain(&mut upstream.handle().reader_at(Lsn(0)).unwrap(), 1 << 20).unwrap();
+    let mut rest = &received[..];
+    while let Some((frame, length)) = Decoder::new().next(rest).unwrap() {
+        relay.append_encoded(&frame);
+        rest = &rest[length..];
+    }
+    relay.publish(Millis(2));
+    assert_eq!(relay.lsn(), upstream.lsn());
+    assert!(drain(&mut relay.handle().reader_at(Lsn(0)).unwrap(), 1 << 20).unwrap() == received);
+}
+
+struct Woken(AtomicUsize, thread::Thread);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        self.1.unpark();
+    }
+}
+
+fn woken() -> (Arc<Woken>, Waker) {
+    let woken = Arc::new(Woken(AtomicUsize::new(0), thread::current()));
+    (Arc::clone(&woken), Waker::from(woken))
+}
+
+#[test]
+fn a_sleeper_is_woken_once_by_the_next_publication() {
+    let mut log = LogWriter::new();
+    let reader = log.handle().reader_at(Lsn(0)).unwrap();
+    let gone = log.handle().reader_at(Lsn(0)).unwrap();
+    let ((count, waker), (dropped, dropped_waker)) = (woken(), woken());
+    assert!(!reader.register(&waker) && !reader.register(&waker) && !gone.register(&dropped_waker));
+    drop(gone);
+    log.publish(Millis(1));
+    assert_eq!(count.0.load(Ordering::SeqCst), 0, "nothing was published");
+    append(&mut log, b"one");
+    log.publish(Millis(1));
+    append(&mut log, b"two");
+    log.publish(Millis(1));
+    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    assert_eq!(dropped.0.load(Ordering::SeqCst), 0);
+    assert!(reader.register(&waker), "there is something to read");
+}
+
+/// Reads on a thread of its own until `end`, asleep whenever there is nothing.
+fn follow(handle: &LogHandle, end: Lsn, mut rng: fastrand::Rng) -> Option<Vec<u8>> {
+    let mut reader = handle.reader_at(Lsn(0)).ok()?;
+    let (_, waker) = woken();
+    let mut all = Vec::new();
+    while reader.lsn() < end {
+        match reader.next(rng.usize(1..100_000)) {
+            Read::Bytes(span) => {
+                // A frame that has arrived is whole, and the head may lag behind it only just.
+                all.extend_from_slice(&span);
+            }
+            Read::Empty => match reader.poll_readable(&mut Context::from_waker(&waker)) {
+                Poll::Ready(()) => {}
+                Poll::Pending => thread::park_timeout(Duration::from_secs(20)),
+            },
+            Read::Gone(_) => return None,
+        }
+    }
+    Some(all)
+}
+
+fn write_tasks(rng: &mut fastrand::Rng, tasks: u64) -> VecDeque<Vec<Vec<u8>>> {
+    let value = |rng: &mut fastrand::Rng| {
+        let length = if rng.u32(..300) == 0 { 70_000 } else { rng.usize(..300) };
+        vec![rng.u8(..); length]
+    };
+    (0..tasks).map(|_| (0..rng.usize(1..10)).map(|_| value(rng)).collect()).collect()
+}
+
+#[test]
+fn readers_on_other_threads_follow_a_writer_and_miss_nothing() {
+    let mut rng = seeded("readers_on_other_threads_follow_a_writer_and_miss_nothing");
+    let tasks = write_tasks(&mut rng, 20_000);
+    let end = Lsn(tasks.iter().map(|task| task.len() as u64).sum());
+    let mut log = LogWriter::new();
+    let handle = log.handle();
+    let mut expected = Vec::new();
+    let followed: Vec<_> = thread::scope(|scope| {
+        let readers: Vec<_> = (0..3)
+            .map(|_| {
+                let (handle, rng) = (handle.clone(), rng.fork());
+                scope.spawn(move || follow(&handle, end, rng))
+            })
+            .collect();
+        for (time, task) in tasks.iter().enumerate() {
+            for value in task {
+                append(&mut log, value);
+            }
+            log.publish(Millis(time as u64));
+            log.trim(&UNBOUNDED, Millis(time as u64));
+        }
+        readers.into_iter().map(|reader| reader.join().unwrap()).collect()
+    });
+    for value in tasks.iter().flatten() {
+        let mut frame = FrameBuilder::new();
+        frame.push(&set(b"key", Payload::Bytes(value)));
+        expected.extend(frame.to_wire(None));
+    }
+    for all in followed {
+        assert!(all.is_some_and(|all| all == expected), "a reader missed something");
+    }
+}
+
+#[test]
+fn readers_of_a_log_that_is_trimmed_meanwhile_get_a_prefix_and_end() {
+    let mut rng = seeded("readers_of_a_log_that_is_trimmed_meanwhile_get_a_prefix_and_end");
+    let tasks = write_tasks(&mut rng, 20_000);
+    let bounds = Bounds { bytes: 300_000, age: None };
+    let mut log = LogWriter::new();
+    let handle = log.handle();
+    let end = Lsn(tasks.iter().map(|task| task.len() as u64).sum());
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..3)
+            .map(|_| {
+                let (handle, mut rng) = (handle.clone(), rng.fork());
+                scope.spawn(move || restart_until(&handle, end, &mut rng))
+            })
+            .collect();
+        for (time, task) in tasks.iter().enumerate() {
+            for value in task {
+                append(&mut log, value);
+            }
+            log.publish(Millis(time as u64));
+            log.trim(&bounds, Millis(time as u64));
+            assert!(handle.bytes() <= bounds.bytes);
+        }
+        for reader in readers {
+            reader.join().unwrap();
+        }
+    });
+    assert!(handle.first() > Lsn(0), "nothing was trimmed");
+}
+
+/// Reads from the oldest position again and again until one pass reaches `end`; each pass reads
+/// whole frames without a hole.
+fn restart_until(handle: &LogHandle, end: Lsn, rng: &mut fastrand::Rng) {
+    'passes: loop {
+        let first = handle.first();
+        let Ok(mut reader) = handle.reader_at(first) else { continue };
+        let mut unread: Vec<u8> = Vec::new();
+        let (mut counted, mut decoder) = (first.0, Decoder::new());
+        while counted < end.0 {
+            match reader.next(rng.usize(1..50_000)) {
+                Read::Bytes(span) => unread.extend_from_slice(&span),
+                Read::Empty => thread::yield_now(),
+                Read::Gone(gone) => {
+                    assert!(gone.oldest.0 > counted, "{gone:?} at {counted}");
+                    continue 'passes;
+                }
+            }
+            while let Some((frame, length)) = decoder.next(&unread).expect("frames") {
+                counted += frame.lsn_count();
+                unread.drain(..length);
+            }
+            assert_eq!(counted, reader.lsn().0);
+        }
+        return;
+    }
+}
