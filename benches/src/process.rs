@@ -1,0 +1,102 @@
+//! CPU time and memory of a process, read from /proc.
+
+use std::fs;
+use std::path::Path;
+
+/// User and system time of the process `pid`, all of its threads, in seconds.
+pub fn cpu_seconds(pid: u32) -> Option<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may contain anything; the fields after it are counted from the third.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    // SAFETY: no pointers.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    (ticks > 0).then(|| (user + system) as f64 / ticks as f64)
+}
+
+/// User and system time of this process, in seconds.
+pub fn own_cpu_seconds() -> f64 {
+    // SAFETY: all zeros is a valid rusage (plain integers), and it lives during the call.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_SELF, &mut usage);
+        usage
+    };
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    seconds(usage.ru_utime) + seconds(usage.ru_stime)
+}
+
+/// Resident memory of the process `pid`.
+pub fn resident_bytes(pid: u32) -> Option<u64> {
+    kilobytes_of(Path::new(&format!("/proc/{pid}/status")), "VmRSS:")
+}
+
+/// Memory of the process `pid` and its children, pages that they share counted once: what a forked child that
+/// serializes the data really costs.
+pub fn family_bytes(pid: u32) -> Option<u64> {
+    let of_one = |pid: u32| kilobytes_of(Path::new(&format!("/proc/{pid}/smaps_rollup")), "Pss:");
+    let children =
+        fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let children = children.split_ascii_whitespace().filter_map(|child| child.parse().ok());
+    Some(of_one(pid)? + children.filter_map(of_one).sum::<u64>())
+}
+
+fn kilobytes_of(path: &Path, field: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+/// The process that listens on TCP `port` of this machine, if we may see it.
+pub fn listener_on(port: u16) -> Option<u32> {
+    let inodes: Vec<String> =
+        ["/proc/net/tcp", "/proc/net/tcp6"].iter().flat_map(|path| listening(path, port)).collect();
+    let is_ours = |target: &Path| {
+        let target = target.to_string_lossy();
+        let inode = target.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']'));
+        inode.is_some_and(|inode| inodes.iter().any(|listening| listening == inode))
+    };
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).find(|pid| {
+        let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+        descriptors.flatten().any(|entry| fs::read_link(entry.path()).is_ok_and(|t| is_ours(&t)))
+    })
+}
+
+/// The inodes of the sockets that listen on `port`, according to a table of the kernel.
+fn listening(path: &str, port: u16) -> Vec<String> {
+    const LISTEN: &str = "0A";
+    let table = fs::read_to_string(path).unwrap_or_default();
+    let port = format!(":{port:04X}");
+    let row = |line: &str| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let listens = fields.get(1)?.ends_with(&port) && *fields.get(3)? == LISTEN;
+        listens.then(|| fields.get(9).map(|inode| (*inode).to_owned()))?
+    };
+    table.lines().skip(1).filter_map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_found_by_the_port_it_listens_on() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert_eq!(listener_on(port), Some(std::process::id()));
+        drop(listener);
+        assert_eq!(listener_on(port), None);
+    }
+
+    #[test]
+    fn this_process_has_cpu_time_and_memory() {
+        let pid = std::process::id();
+        assert!(resident_bytes(pid).unwrap() > 100_000);
+        assert!(family_bytes(pid).unwrap() > 100_000);
+        assert!((cpu_seconds(pid).unwrap() - own_cpu_seconds()).abs() < 1.0);
+    }
+}

@@ -1,0 +1,260 @@
+//! The rows: each is measured once per call for one program, and puts its figures into the table.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::{Plan, Table, depth_factor, spoiled};
+use crate::load::{self, Command, Config, Mix, Pace, Report, Until};
+use crate::peer::{Certificates, Program, Server};
+use crate::process;
+
+/// Longest wait for a full sync.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// How often memory is looked at during a sync.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Most requests in flight per connection of the writes beside a full sync: so deep that a stall does not slow the
+/// writer down, but is seen in its latencies.
+const WRITER_DEPTH: usize = 1000;
+
+/// A row, or a family of rows that share their servers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Row {
+    /// SET and GET at these pipeline depths.
+    Requests(Vec<usize>),
+    /// Resident memory per key.
+    Memory,
+    /// Full sync of an idle master, and of one that is written to.
+    FullSync,
+    /// The master's CPU time per write with 0, 1 and 2 replicas; encrypted or not.
+    Replicas {
+        /// Whether the replicas' links are encrypted.
+        tls: bool,
+    },
+}
+
+/// Runs the plan and returns the table. `progress` is told what is going on.
+pub fn run(plan: &Plan, progress: &mut dyn Write) -> io::Result<Table> {
+    let mut table = Table::new([0, 1].map(|column: usize| {
+        let name = plan.programs[column].name();
+        let same = plan.programs[0].name() == plan.programs[1].name();
+        if same { format!("{name} {}", column + 1) } else { name.into() }
+    }));
+    for row in &plan.rows {
+        for repeat in 0..plan.repeats {
+            for column in 0..2 {
+                let name = plan.programs[column].name();
+                let of = plan.repeats;
+                writeln!(progress, "{row:?}: {name}, run {} of {of}", repeat + 1)?;
+                let bench = Bench { plan, column, program: &plan.programs[column] };
+                match row {
+                    Row::Requests(depths) => bench.requests(depths, &mut table)?,
+                    Row::Memory => bench.memory(&mut table)?,
+                    Row::FullSync => bench.full_sync(&mut table)?,
+                    Row::Replicas { tls } => bench.replicas(*tls, &mut table)?,
+                }
+            }
+        }
+    }
+    Ok(table)
+}
+
+/// One column of one repeat.
+struct Bench<'a> {
+    plan: &'a Plan,
+    column: usize,
+    program: &'a Program,
+}
+
+impl Bench<'_> {
+    fn start(&self, tls: Option<&Certificates>) -> io::Result<Server> {
+        Server::start(self.program, tls, &self.plan.extra[self.column])
+    }
+
+    fn filled(&self, keys: u64, tls: Option<&Certificates>) -> io::Result<Server> {
+        let server = self.start(tls)?;
+        let fill = Config::fill(server.address, keys, self.plan.value_bytes);
+        clean(load::run(&fill)?, "fill")?;
+        Ok(server)
+    }
+
+    fn load(&self, server: &Server, command: Command, pipeline: usize) -> Config {
+        Config {
+            connections: self.plan.connections,
+            pipeline,
+            until: Until::Requests(self.plan.requests * depth_factor(pipeline)),
+            keys: self.plan.keys,
+            value_bytes: self.plan.value_bytes,
+            mix: Mix::only(command),
+            server_pid: Some(server.pid()),
+            ..Config::new(server.address)
+        }
+    }
+
+    fn requests(&self, depths: &[usize], table: &mut Table) -> io::Result<()> {
+        let server = self.filled(self.plan.keys, None)?;
+        for depth in depths {
+            for (name, command) in [("SET", Command::Set), ("GET", Command::Get)] {
+                let report = clean(load::run(&self.load(&server, command, *depth))?, name)?;
+                if report.missing > 0 {
+                    return Err(spoiled(format!("{} filled keys are missing", report.missing)));
+                }
+                let figure = |what: &str| format!("{name} pipeline {depth}: {what}");
+                table.push(&figure("CPU us per request"), self.column, cpu(&report)?);
+                let thousands = report.throughput() / 1000.0;
+                table.push(&figure("thousand per second"), self.column, thousands);
+                table.push(&figure("p50 us"), self.column, report.latency.p50);
+                table.push(&figure("p99 us"), self.column, report.latency.p99);
+                table.push(&figure("p99.9 us"), self.column, report.latency.p999);
+            }
+        }
+        Ok(())
+    }
+
+    fn memory(&self, table: &mut Table) -> io::Result<()> {
+        let (server, keys) = (self.start(None)?, self.plan.sync_keys);
+        let empty = resident(&server)?;
+        let fill = Config::fill(server.address, keys, self.plan.value_bytes);
+        clean(load::run(&fill)?, "fill")?;
+        let bytes = resident(&server)?;
+        table.push("resident bytes per key", self.column, bytes as f64 / keys as f64);
+        let grown = bytes.saturating_sub(empty) as f64;
+        table.push("the same without the empty process", self.column, grown / keys as f64);
+        Ok(())
+    }
+
+    fn full_sync(&self, table: &mut Table) -> io::Result<()> {
+        let master = self.filled(self.plan.sync_keys, None)?;
+        for (name, rate) in [("idle", None), ("under writes", Some(self.plan.write_rate))] {
+            let stop = AtomicBool::new(false);
+            let writes = rate.map(|rate| Config {
+                pipeline: WRITER_DEPTH,
+                pace: Pace::Open { rate },
+                until: Until::Elapsed(SYNC_TIMEOUT),
+                keys: self.plan.sync_keys,
+                ..self.load(&master, Command::Set, 1)
+            });
+            let (sync, report) = std::thread::scope(|scope| {
+                let writer = writes
+                    .as_ref()
+                    .map(|writes| scope.spawn(|| load::run_until_stopped(writes, &stop)));
+                let sync = self.sync_one(&master, rate.is_some());
+                stop.store(true, Ordering::Relaxed);
+                let report = writer.map(|writer| {
+                    writer.join().unwrap_or_else(|_| Err(spoiled("the writer panicked")))
+                });
+                (sync, report.transpose())
+            });
+            let (sync, report) = (sync?, report?);
+            let figure = |what: &str| format!("full sync {name}: {what}");
+            table.push(&figure("seconds"), self.column, sync.seconds);
+            table.push(&figure("master memory before, MB"), self.column, sync.before / 1e6);
+            table.push(&figure("master memory peak, MB"), self.column, sync.peak / 1e6);
+            table.push(&figure("peak / before"), self.column, sync.peak / sync.before);
+            table.push(&figure("master CPU s"), self.column, sync.cpu_seconds);
+            if let Some(report) = report {
+                let report = clean(report, "writes beside a full sync")?;
+                table.push(&figure("writer's p99 ms"), self.column, report.latency.p99 / 1e3);
+                table.push(&figure("writer's worst ms"), self.column, report.latency.max / 1e3);
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings up a replica of `master` and looks on until it has everything.
+    fn sync_one(&self, master: &Server, settle: bool) -> io::Result<Sync> {
+        if settle {
+            // Let the writes get going, so that the sync begins under them.
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        let replica = self.start(None)?;
+        let family = || process::family_bytes(master.pid()).ok_or_else(|| spoiled("no memory"));
+        let cpu = || process::cpu_seconds(master.pid()).ok_or_else(|| spoiled("no CPU time"));
+        let (before, cpu_before) = (family()? as f64, cpu()?);
+        let mut client = replica.client()?;
+        let start = Instant::now();
+        replica.follow(master)?;
+        let mut peak = before;
+        let keys = self.plan.sync_keys as i64;
+        loop {
+            peak = peak.max(family()? as f64);
+            // While a replica loads, it may answer nothing but errors.
+            let is_up = Server::is_in_sync(&mut client).unwrap_or(false);
+            if is_up && client.demand(&["DBSIZE"])?.integer().is_some_and(|size| size >= keys) {
+                break;
+            }
+            if start.elapsed() > SYNC_TIMEOUT {
+                return Err(spoiled("the full sync does not end"));
+            }
+            std::thread::sleep(SAMPLE_INTERVAL);
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        Ok(Sync { seconds, before, peak, cpu_seconds: cpu()? - cpu_before })
+    }
+
+    fn replicas(&self, tls: bool, table: &mut Table) -> io::Result<()> {
+        const DEPTH: usize = 16;
+        let certificates = match tls {
+            true => Some(Certificates::make(&self.plan.directory.join("certificates"))?),
+            false => None,
+        };
+        let certificates = certificates.as_ref();
+        let master = self.filled(self.plan.keys, certificates)?;
+        let link = if tls { "TLS" } else { "plain" };
+        let mut replicas = Vec::new();
+        let mut costs = Vec::new();
+        for count in 0..=2 {
+            if count > 0 {
+                let replica = self.start(certificates)?;
+                replica.follow(&master)?;
+                await_sync(&replica, self.plan.keys)?;
+                replicas.push(replica);
+            }
+            let writes = self.load(&master, Command::Set, DEPTH);
+            let report = clean(load::run(&writes)?, "writes")?;
+            let name = format!("{count} replicas, {link}: master CPU us per write");
+            costs.push(cpu(&report)?);
+            table.push(&name, self.column, costs[count]);
+        }
+        let name = format!("second replica, {link}: further CPU us per write");
+        table.push(&name, self.column, costs[2] - costs[1]);
+        Ok(())
+    }
+}
+
+/// What a full sync was like.
+struct Sync {
+    seconds: f64,
+    before: f64,
+    peak: f64,
+    cpu_seconds: f64,
+}
+
+fn await_sync(replica: &Server, keys: u64) -> io::Result<()> {
+    let mut client = replica.client()?;
+    let start = Instant::now();
+    while !(Server::is_in_sync(&mut client).unwrap_or(false)
+        && client.demand(&["DBSIZE"])?.integer().is_some_and(|size| size as u64 >= keys))
+    {
+        if start.elapsed() > SYNC_TIMEOUT {
+            return Err(spoiled("the replica does not come into sync"));
+        }
+        std::thread::sleep(SAMPLE_INTERVAL);
+    }
+    Ok(())
+}
+
+fn resident(server: &Server) -> io::Result<u64> {
+    process::resident_bytes(server.pid()).ok_or_else(|| spoiled("the server's memory is unknown"))
+}
+
+fn cpu(report: &Report) -> io::Result<f64> {
+    report.server_cpu_per_request().ok_or_else(|| spoiled("the server's CPU time is unknown"))
+}
+
+/// A run with errors measures something else.
+fn clean(report: Report, what: &str) -> io::Result<Report> {
+    if report.is_clean() { Ok(report) } else { Err(spoiled(format!("{what}:\n{report}"))) }
+}
