@@ -1,0 +1,219 @@
+//! Names that operators carry from Redis and Dragonfly, and that change nothing here.
+//!
+//! Two sorts. `without_effect`: any value of the right kind is taken, kept and shown by `CONFIG GET`;
+//! what it would tune does not exist here, or is always so. `only`: another value would ask for
+//! something that this program does not do and whose absence matters (persistence, access rules,
+//! another protocol): it is refused, with the help text as the reason. Never the one for the other.
+
+use super::setting::{Alias, Effect, Group, Setting, boolean, integer, text};
+
+const fn idle(shape: Setting, name: &'static str, help: &'static str) -> Setting {
+    shape.without_effect().described(name, Group::Accepted, help)
+}
+
+const fn fixed(
+    name: &'static str,
+    allowed: &'static [&'static str],
+    shape: Setting,
+    help: &'static str,
+) -> Setting {
+    shape.only(allowed).described(name, Group::Accepted, help)
+}
+
+const fn count(default: &'static str) -> Setting {
+    integer(default, i32::MIN as i64, u32::MAX as i64)
+}
+
+const NO: &[&str] = &["false"];
+const YES: &[&str] = &["true"];
+const NONE: &[&str] = &[""];
+
+const GLOG: &str = "a switch of Dragonfly's logger; see loglevel and minloglevel";
+const SCHEDULER: &str = "tunes a mechanism of Dragonfly's scheduler that has no counterpart here";
+const SNAPSHOT: &str = "there are no snapshot files yet";
+const ENCODING: &str = "a threshold of Redis's encodings; collections here are always compact";
+const LAZY: &str = "large values are always released in the background";
+const SLOWLOG: &str = "kept for tools; there is no slow log yet";
+const PUBSUB: &str = "kept for tools; there is no publish and subscribe yet";
+const SCRIPTS: &str = "kept for tools; there are no scripts yet";
+const ALWAYS: &str = "always so, by design";
+const SUITES: &str = "cipher suites are those of rustls, all of them strong, and cannot be chosen";
+const RULES: &str = "rules about commands are not enforced yet, so none may be given";
+
+/// The settings without effect, in alphabetical order within each sort.
+pub(super) static SETTINGS: &[Setting] = &[
+    // ---- Taken, kept and shown. ----
+    idle(integer("1", 1, 10), "active_expire_effort", "expiry has a budget of its own")
+        .aliases(&[Alias::same("active-expire-effort")]),
+    idle(boolean("true"), "activerehashing", "the table grows segment by segment").aliases(&[]),
+    idle(boolean("false"), "background_snapshotting", SCHEDULER),
+    idle(
+        boolean("true"),
+        "break_replication_on_master_restart",
+        "replica_guard, on by default, keeps an empty master from wiping a replica that holds data",
+    ),
+    idle(count("2"), "compression_level", "a full sync is not compressed by this setting"),
+    idle(text("3"), "compression_mode", "a full sync is not compressed by this setting"),
+    idle(boolean("true"), "df_snapshot_format", SNAPSHOT),
+    idle(boolean("true"), "enable_heartbeat_eviction", "see maxmemory_policy"),
+    idle(count("128"), "hash_max_listpack_entries", ENCODING).aliases(&[
+        Alias::same("hash-max-listpack-entries"),
+        Alias::same("hash-max-ziplist-entries"),
+    ]),
+    idle(count("64"), "hash_max_listpack_value", ENCODING)
+        .aliases(&[Alias::same("hash-max-listpack-value"), Alias::same("hash-max-ziplist-value")]),
+    idle(boolean("true"), "info_replication_valkey_compatible", "see replication_reply_style"),
+    idle(count("10"), "interpreter_per_thread", SCRIPTS),
+    idle(count("1"), "io_threads", "see proactor_threads").aliases(&[Alias::same("io-threads")]),
+    idle(boolean("true"), "journal_omit_redundant_writes", SCHEDULER),
+    idle(boolean("false"), "keep_legacy_memory_metrics", "the metrics are listed in the docs"),
+    idle(count("8192"), "keys_output_limit", "KEYS answers in full, in slices"),
+    idle(count("0"), "latency_monitor_threshold", "kept for tools")
+        .aliases(&[Alias::same("latency-monitor-threshold")]),
+    idle(boolean("true"), "latency_tracking", "kept for tools")
+        .aliases(&[Alias::same("latency-tracking")]),
+    idle(boolean("true"), "lazyfree_lazy_eviction", LAZY)
+        .aliases(&[Alias::same("lazyfree-lazy-eviction")]),
+    idle(boolean("true"), "lazyfree_lazy_expire", LAZY)
+        .aliases(&[Alias::same("lazyfree-lazy-expire")]),
+    idle(boolean("true"), "lazyfree_lazy_server_del", LAZY)
+        .aliases(&[Alias::same("lazyfree-lazy-server-del")]),
+    idle(boolean("true"), "lazyfree_lazy_user_del", LAZY)
+        .aliases(&[Alias::same("lazyfree-lazy-user-del")]),
+    idle(boolean("true"), "lazyfree_lazy_user_flush", LAZY)
+        .aliases(&[Alias::same("lazyfree-lazy-user-flush")]),
+    idle(count("-2"), "list_max_listpack_size", ENCODING)
+        .aliases(&[Alias::same("list-max-listpack-size"), Alias::same("list-max-ziplist-size")]),
+    idle(boolean("true"), "lock_on_hashtags", "slots always follow the hash tag"),
+    idle(count("30"), "logbufsecs", GLOG),
+    idle(count("5000"), "lua_time_limit", SCRIPTS)
+        .aliases(&[Alias::same("lua-time-limit"), Alias::same("busy-reply-threshold")]),
+    idle(count("200"), "max_log_size", "files are rotated from outside: see logfile"),
+    idle(boolean("true"), "migrate_connections", SCHEDULER),
+    idle(boolean("true"), "multi_exec_squash", SCHEDULER),
+    idle(boolean("false"), "omit_basic_usage", GLOG),
+    idle(text("128mb"), "pipeline_buffer_limit", "see max_client_iobuf_len"),
+    idle(count("10000"), "pipeline_queue_limit", "see max_client_iobuf_len"),
+    idle(count("1"), "pipeline_squash", "see pipeline_order"),
+    idle(text("196mb"), "publish_buffer_limit", PUBSUB),
+    idle(boolean("true"), "rdbchecksum", SNAPSHOT),
+    idle(boolean("true"), "rdbcompression", SNAPSHOT),
+    idle(
+        boolean("true"),
+        "replica_delete_expired",
+        "a replica never expires on its own account; it hides what has expired from readers",
+    ),
+    idle(boolean("true"), "replicaof_no_one_start_journal", ALWAYS),
+    idle(count("1500"), "replication_dispatch_threshold", SCHEDULER),
+    idle(
+        text("1mb"),
+        "replication_stream_output_limit",
+        "a slow replica never holds up a writer: it reads the log, see repl_backlog_size",
+    ),
+    idle(boolean("true"), "repl_diskless_sync", ALWAYS)
+        .aliases(&[Alias::same("repl-diskless-sync")]),
+    idle(count("0"), "repl_diskless_sync_delay", "a full sync starts at once")
+        .aliases(&[Alias::same("repl-diskless-sync-delay")]),
+    idle(text("disabled"), "repl_diskless_load", "a full sync is never stored in a file")
+        .aliases(&[Alias::same("repl-diskless-load")]),
+    idle(boolean("false"), "repl_disable_tcp_nodelay", "see tcp_nodelay")
+        .aliases(&[Alias::same("repl-disable-tcp-nodelay")]),
+    idle(text("64kb"), "serialization_max_chunk_size", "large values are always sent in pieces"),
+    idle(count("512"), "set_max_intset_entries", ENCODING)
+        .aliases(&[Alias::same("set-max-intset-entries")]),
+    idle(
+        count("0"),
+        "shard_repl_backlog_len",
+        "the log is bounded in bytes and age, not in records: see repl_backlog_size",
+    ),
+    idle(count("10000"), "slowlog_log_slower_than", SLOWLOG)
+        .aliases(&[Alias::same("slowlog-log-slower-than")]),
+    idle(count("128"), "slowlog_max_len", SLOWLOG).aliases(&[Alias::same("slowlog-max-len")]),
+    idle(count("2"), "stderrthreshold", GLOG),
+    idle(boolean("true"), "stop_writes_on_bgsave_error", SNAPSHOT)
+        .aliases(&[Alias::same("stop-writes-on-bgsave-error")]),
+    idle(text("no"), "supervised", "systemd is told by itself, where NOTIFY_SOCKET is set"),
+    idle(boolean("false"), "tls_prefer_server_ciphers", SUITES)
+        .aliases(&[Alias::same("tls-prefer-server-ciphers")]),
+    idle(count("20480"), "tls_session_cache_size", "sessions are resumed by tickets")
+        .aliases(&[Alias::same("tls-session-cache-size")]),
+    idle(count("300"), "tls_session_cache_timeout", "sessions are resumed by tickets")
+        .aliases(&[Alias::same("tls-session-cache-timeout")]),
+    idle(boolean("false"), "tls_session_caching", "sessions are resumed by tickets")
+        .aliases(&[Alias::same("tls-session-caching")]),
+    idle(count("0"), "v", GLOG),
+    idle(boolean("false"), "version_check", "this program never asks anybody for its version"),
+    idle(text(""), "vmodule", GLOG),
+    idle(count("128"), "zset_max_listpack_entries", ENCODING).aliases(&[
+        Alias::same("zset-max-listpack-entries"),
+        Alias::same("zset-max-ziplist-entries"),
+    ]),
+    idle(count("64"), "zset_max_listpack_value", ENCODING)
+        .aliases(&[Alias::same("zset-max-listpack-value"), Alias::same("zset-max-ziplist-value")]),
+    // ---- One value only. ----
+    fixed("aclfile", NONE, text(""), "there are no users but the default one yet"),
+    fixed("activedefrag", NO, boolean("false"), "memory is not defragmented"),
+    fixed("appendonly", NO, boolean("false"), "there is no append-only file"),
+    fixed(
+        "cache_mode",
+        NO,
+        boolean("false"),
+        "use --maxmemory_policy=allkeys-lru or allkeys-lfu instead",
+    ),
+    fixed("cluster_enabled", NO, boolean("false"), "there is no cluster mode yet")
+        .aliases(&[Alias::same("cluster-enabled")]),
+    fixed("cluster_mode", NONE, text(""), "there is no cluster mode yet"),
+    fixed("command_alias", NONE, text(""), RULES),
+    fixed("daemonize", NO, boolean("false"), "the service manager keeps it in the background"),
+    fixed(
+        "dbfilename",
+        NONE,
+        text(""),
+        "there are no snapshot files yet, so none can be loaded at the start or saved at the end",
+    ),
+    fixed("default_lua_flags", NONE, text(""), "there are no scripts yet"),
+    fixed("expose_http_api", NO, boolean("false"), "there are no commands over HTTP"),
+    fixed("force_epoll", NO, boolean("false"), "the executors need io_uring"),
+    fixed("memcached_port", &["0"], count("0"), "the memcached protocol is not spoken"),
+    fixed("notify_keyspace_events", NONE, text(""), "there are no keyspace events yet")
+        .aliases(&[Alias::same("notify-keyspace-events")]),
+    fixed(
+        "proto_max_bulk_len",
+        &["536870912"],
+        super::setting::size("512mb", 1 << 40),
+        "the longest string is 512 MiB",
+    )
+    .aliases(&[Alias::same("proto-max-bulk-len"), Alias::same("max_bulk_len")]),
+    fixed(
+        "protected_mode",
+        NO,
+        boolean("false"),
+        "bind to the loopback, or set a password, instead",
+    )
+    .aliases(&[Alias::same("protected-mode")]),
+    fixed("rdb_ignore_expiry", NO, boolean("false"), SNAPSHOT),
+    fixed("rename_command", NONE, text(""), RULES).aliases(&[Alias::same("rename-command")]),
+    fixed("replica_read_only", YES, boolean("true"), "a replica is an exact copy of its master")
+        .aliases(&[Alias::same("replica-read-only"), Alias::same("slave-read-only")]),
+    fixed(
+        "replica_serve_stale_data",
+        YES,
+        boolean("true"),
+        "a replica answers reads while its link is down; see master_link_status in INFO",
+    )
+    .aliases(&[Alias::same("replica-serve-stale-data"), Alias::same("slave-serve-stale-data")]),
+    fixed("restricted_commands", NONE, text(""), RULES),
+    fixed("save", NONE, text(""), SNAPSHOT),
+    fixed("save_schedule", NONE, text(""), SNAPSHOT),
+    fixed("snapshot_cron", NONE, text(""), SNAPSHOT),
+    fixed("tiered_prefix", NONE, text(""), "values are kept in memory only"),
+    fixed("tls_cipher_suites", NONE, text(""), SUITES).aliases(&[Alias::same("tls-ciphersuites")]),
+    fixed("tls_ciphers", &["", "DEFAULT:!MEDIUM"], text("DEFAULT:!MEDIUM"), SUITES)
+        .aliases(&[Alias::same("tls-ciphers")]),
+    fixed("user", NONE, text(""), "start it as the right user, for example by User= of systemd"),
+];
+
+/// Whether a name is here only because others know it.
+pub fn is_without_effect(setting: &Setting) -> bool {
+    setting.effect != Effect::Real
+}

@@ -1,0 +1,187 @@
+//! What settings may not be together, whatever each of them is.
+//!
+//! Asked at the start, before anything is touched, and by every `CONFIG SET`, before it applies. The
+//! texts about TLS are Dragonfly's. What the certificate files hold is the TLS room's question.
+
+use super::Config;
+use super::typed::TlsAuthClients;
+
+/// Why a configuration is refused, and the setting to look at first.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    /// The setting's name.
+    pub setting: &'static str,
+    /// A sentence for the operator.
+    pub reason: String,
+}
+
+impl Refusal {
+    /// A refusal that names its setting.
+    pub fn new(setting: &'static str, reason: impl Into<String>) -> Refusal {
+        Refusal { setting, reason: reason.into() }
+    }
+}
+
+type Check = fn(&Config) -> Option<(&'static str, &'static str)>;
+
+/// In the order in which an operator should hear of them.
+const CHECKS: &[Check] = &[
+    nothing_to_listen_on,
+    one_port_twice,
+    socket_permissions,
+    tls_key_and_certificate,
+    tls_without_any_authentication,
+    tls_passphrase_twice,
+    tls_replication_identity,
+    more_shards_than_threads,
+];
+
+impl Config {
+    /// Whether these settings can be together.
+    pub fn check(&self) -> Result<(), Refusal> {
+        match CHECKS.iter().find_map(|check| check(self)) {
+            Some((setting, reason)) => Err(Refusal::new(setting, reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a client must show a certificate: the meaning of `tls_auth_clients=auto`.
+    pub fn tls_clients_need_certificate(&self) -> bool {
+        match self.tls_auth_clients {
+            TlsAuthClients::Auto => self.has_tls_ca(),
+            TlsAuthClients::Yes => true,
+            TlsAuthClients::No | TlsAuthClients::Optional => false,
+        }
+    }
+
+    /// Whether a CA is configured rather than the system's roots.
+    pub fn has_tls_ca(&self) -> bool {
+        !self.tls_ca_cert_file.is_empty() || !self.tls_ca_cert_dir.is_empty()
+    }
+
+    /// How many shards to run on a machine with `cpus` CPUs for this process: `num_shards`, else
+    /// `proactor_threads`, else one per CPU less the one for replication.
+    pub fn shard_count(&self, cpus: usize) -> usize {
+        match (self.num_shards, self.proactor_threads) {
+            (0, 0) => cpus.saturating_sub(1).max(1),
+            (0, threads) => usize::from(threads),
+            (shards, _) => usize::from(shards),
+        }
+    }
+}
+
+fn nothing_to_listen_on(config: &Config) -> Option<(&'static str, &'static str)> {
+    let nothing = config.port == 0 && config.admin_port == 0 && config.unixsocket.is_empty();
+    nothing.then_some((
+        "port",
+        "there is nothing to listen on: port, admin_port and unixsocket are off",
+    ))
+}
+
+fn one_port_twice(config: &Config) -> Option<(&'static str, &'static str)> {
+    let same = config.admin_port != 0 && config.port == i32::from(config.admin_port);
+    same.then_some(("admin_port", "port and admin_port must be different"))
+}
+
+fn socket_permissions(config: &Config) -> Option<(&'static str, &'static str)> {
+    let text = &config.unixsocketperm;
+    let right = text.is_empty() || u32::from_str_radix(text, 8).is_ok_and(|mode| mode <= 0o777);
+    (!right).then_some(("unixsocketperm", "permissions must be octal digits, at most 777"))
+}
+
+fn tls_key_and_certificate(config: &Config) -> Option<(&'static str, &'static str)> {
+    let (key, cert) = (!config.tls_key_file.is_empty(), !config.tls_cert_file.is_empty());
+    match (config.tls, key, cert) {
+        (true, false, _) => Some((
+            "tls_key_file",
+            "To use TLS, a server certificate must be provided with the --tls_key_file flag!",
+        )),
+        (_, true, false) => Some(("tls_cert_file", "tls_cert_file flag should be set")),
+        (_, false, true) => Some(("tls_key_file", "tls_key_file flag should be set")),
+        _ => None,
+    }
+}
+
+fn tls_without_any_authentication(config: &Config) -> Option<(&'static str, &'static str)> {
+    if config.tls && config.tls_auth_clients == TlsAuthClients::Yes && !config.has_tls_ca() {
+        return Some((
+            "tls_auth_clients",
+            "client certificates cannot be checked without tls_ca_cert_file or tls_ca_cert_dir",
+        ));
+    }
+    // `tls_auth_clients=no` was written by somebody who wants exactly that; auto was written by
+    // nobody, and a port open to the world should not come from forgetting.
+    let open = config.tls && config.requirepass.is_empty() && !config.has_tls_ca();
+    let forgotten = config.tls_auth_clients != TlsAuthClients::No;
+    (open && forgotten).then_some(("tls", "TLS configured but no authentication method is used!"))
+}
+
+fn tls_passphrase_twice(config: &Config) -> Option<(&'static str, &'static str)> {
+    let twice = !config.tls_key_file_pass.is_empty() && !config.tls_key_file_pass_file.is_empty();
+    twice.then_some((
+        "tls_key_file_pass_file",
+        "tls_key_file_pass and tls_key_file_pass_file cannot both be given",
+    ))
+}
+
+fn tls_replication_identity(config: &Config) -> Option<(&'static str, &'static str)> {
+    let nothing = config.tls_key_file.is_empty() && config.masterauth.is_empty();
+    (config.tls_replication && nothing)
+        .then_some(("tls_replication", "No authentication method configured!"))
+}
+
+fn more_shards_than_threads(config: &Config) -> Option<(&'static str, &'static str)> {
+    let more = config.proactor_threads != 0 && config.num_shards > config.proactor_threads;
+    more.then_some(("num_shards", "num_shards must not be larger than proactor_threads"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::command_line::tests::config_of;
+
+    /// The name of the setting that the flags are refused for; nothing when they are taken.
+    fn check(flags: &str, refused: &str) {
+        let got = config_of(flags).check().err().map(|refusal| refusal.setting).unwrap_or_default();
+        assert_eq!(got, refused, "{flags}");
+    }
+
+    #[test]
+    fn settings_that_cannot_be_together_are_refused() {
+        check("", "");
+        check("--port=0", "port");
+        check("--port=0 --admin_port=1", "");
+        check("--port=7000 --admin_port=7000", "admin_port");
+        check("--unixsocketperm=778", "unixsocketperm");
+        check("--unixsocketperm=1777", "unixsocketperm");
+        check("--unixsocketperm=770", "");
+        check("--tls", "tls_key_file");
+        check("--tls --tls_key_file=k", "tls_cert_file");
+        check("--tls_cert_file=c", "tls_key_file");
+        check("--tls --tls_key_file=k --tls_cert_file=c", "tls");
+        check("--tls --tls_key_file=k --tls_cert_file=c --requirepass=p", "");
+        check("--tls --tls_key_file=k --tls_cert_file=c --tls_ca_cert_file=ca", "");
+        check("--tls --tls_key_file=k --tls_cert_file=c --tls_auth_clients=no", "");
+        check(
+            "--tls --tls_key_file=k --tls_cert_file=c --requirepass=p --tls_auth_clients=yes",
+            "tls_auth_clients",
+        );
+        check("--tls_key_file_pass=a --tls_key_file_pass_file=b", "tls_key_file_pass_file");
+        check("--tls_replication", "tls_replication");
+        check("--tls_replication --masterauth=p", "");
+        check("--tls_replication --tls_key_file=k --tls_cert_file=c", "");
+        check("--proactor_threads=2 --num_shards=3", "num_shards");
+    }
+
+    #[test]
+    fn shards_follow_the_flags_and_then_the_machine() {
+        let check = |flags: &str, cpus, want| {
+            assert_eq!(config_of(flags).shard_count(cpus), want, "{flags} on {cpus}");
+        };
+        check("", 1, 1);
+        check("", 2, 1);
+        check("", 8, 7);
+        check("--proactor_threads=3", 8, 3);
+        check("--proactor_threads=3 --num_shards=2", 8, 2);
+        check("--num_shards=5", 2, 5);
+    }
+}

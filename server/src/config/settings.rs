@@ -1,0 +1,511 @@
+//! The values now: what `CONFIG GET` shows, `CONFIG SET` changes, and every executor reads.
+//!
+//! ```text
+//!   CONFIG SET ---> [ values, origins ]  one lock for writers; a change is checked whole, then made
+//!                          |
+//!                          v
+//!                   Arc<Config> + generation ---> Reader (one per executor): one atomic load, and the
+//!                                                 picture is fetched only when the number has moved
+//! ```
+//!
+//! A `Config` is one consistent picture: nobody ever sees half of a `CONFIG SET`. The lock is held for
+//! the caller's own check too (certificates are read there), so it is never taken on a data path.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::check::Refusal;
+use super::glob;
+use super::names::{Found, find, settings};
+use super::rewrite::{self, Rewritten};
+use super::setting::{Alias, Effect, Setting};
+use super::table::{Config, SETTINGS};
+use super::upstream::Upstream;
+use super::value::Value;
+
+/// Where a value comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// Nobody gave one.
+    Default,
+    /// A variable of this name.
+    Variable(String),
+    /// A line of a flagfile.
+    File {
+        /// The flagfile.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// The command line itself.
+    CommandLine,
+    /// `CONFIG SET` or `REPLICAOF`.
+    Runtime,
+}
+
+/// A change that `CONFIG SET` is about to make.
+#[derive(Debug)]
+pub struct Change<'a> {
+    /// The picture before.
+    pub before: &'a Config,
+    /// The picture after.
+    pub after: &'a Config,
+    /// The settings that were named, also when their value is the same as before: `CONFIG SET tls
+    /// true` means "read the certificates anew".
+    pub named: &'a [&'static Setting],
+}
+
+impl Change<'_> {
+    /// Whether a setting was named.
+    pub fn names(&self, name: &str) -> bool {
+        self.named.iter().any(|setting| setting.name == name)
+    }
+}
+
+/// All settings of a running node, shared by its executors.
+#[derive(Debug)]
+pub struct Settings {
+    state: Mutex<State>,
+    published: Mutex<Arc<Config>>,
+    generation: AtomicU64,
+    flagfile: Option<PathBuf>,
+}
+
+struct State {
+    values: Vec<Value>,
+    origins: Vec<Origin>,
+    /// What each value was when the program started, and from where: what a flagfile cannot change.
+    started: Vec<Origin>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Values may be secrets.
+        f.debug_struct("State").field("settings", &self.values.len()).finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// From a value and an origin for each setting, in the table's order.
+    pub(super) fn new(
+        values: Vec<Value>,
+        origins: Vec<Origin>,
+        flagfile: Option<PathBuf>,
+    ) -> Settings {
+        let config = Arc::new(Config::from_values(&values[..SETTINGS.len()]));
+        let state = State { values, started: origins.clone(), origins };
+        Settings {
+            state: Mutex::new(state),
+            published: Mutex::new(config),
+            generation: AtomicU64::new(1),
+            flagfile: flagfile.map(|path| std::path::absolute(&path).unwrap_or(path)),
+        }
+    }
+
+    /// Every setting at its default: for tests and tools.
+    pub fn defaults() -> Settings {
+        let values: Vec<Value> = settings().map(Setting::default_value).collect();
+        let origins = vec![Origin::Default; values.len()];
+        Settings::new(values, origins, None)
+    }
+
+    /// The picture now.
+    pub fn config(&self) -> Arc<Config> {
+        lock(&self.published).clone()
+    }
+
+    /// Moves whenever the picture does.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The flagfile that `CONFIG REWRITE` writes, absolute.
+    pub fn flagfile(&self) -> Option<&Path> {
+        self.flagfile.as_deref()
+    }
+
+    /// `CONFIG GET`: the names that fit one of the patterns, each once, with their values.
+    pub fn get(&self, patterns: &[&[u8]]) -> Vec<(String, String)> {
+        let state = lock(&self.state);
+        let mut shown: Vec<(usize, String, String)> = Vec::new();
+        for pattern in patterns.iter().filter_map(|pattern| std::str::from_utf8(pattern).ok()) {
+            if !glob::is_pattern(pattern) {
+                let name = pattern.to_ascii_lowercase();
+                if let Some(found) = find(&name) {
+                    let text = show(found.setting, found.alias, &name, &state.values[found.index]);
+                    shown.push((found.index, name, text));
+                }
+                continue;
+            }
+            for (index, setting) in settings().enumerate() {
+                let own = (setting.name, None);
+                let others = setting.aliases.iter().map(|alias| (alias.name, Some(alias)));
+                for (name, alias) in std::iter::once(own).chain(others) {
+                    if glob::matches(pattern, name) {
+                        let text = show(setting, alias, name, &state.values[index]);
+                        shown.push((index, name.to_owned(), text));
+                    }
+                }
+            }
+        }
+        shown.sort();
+        shown.dedup();
+        shown.into_iter().map(|(_, name, text)| (name, text)).collect()
+    }
+
+    /// `CONFIG SET`: all pairs or none. `prepare` sees the change before anybody else does and may
+    /// still refuse it; what it has made ready (certificates, sockets) it keeps for itself. The
+    /// error is the reply without its dash.
+    pub fn set(
+        &self,
+        pairs: &[(&[u8], &[u8])],
+        prepare: impl FnOnce(&Change<'_>) -> Result<(), Refusal>,
+    ) -> Result<(), String> {
+        let mut state = lock(&self.state);
+        let mut values = state.values.clone();
+        let mut named: Vec<Found> = Vec::with_capacity(pairs.len());
+        for (name, text) in pairs {
+            let found = change_one(&mut values, name, text, &named)?;
+            named.push(found);
+        }
+        let before = self.config();
+        let after = Config::from_values(&values[..SETTINGS.len()]);
+        let list: Vec<&'static Setting> = named.iter().map(|found| found.setting).collect();
+        let change = Change { before: &before, after: &after, named: &list };
+        let checked = after.check().and_then(|()| prepare(&change));
+        checked.map_err(|refusal| failed(refusal.setting, &refusal.reason))?;
+
+        state.values = values;
+        for found in &named {
+            state.origins[found.index] = Origin::Runtime;
+        }
+        self.publish(after);
+        Ok(())
+    }
+
+    /// What `REPLICAOF` decided, for `CONFIG GET` and `CONFIG REWRITE`.
+    pub fn put_replicaof(&self, upstream: Option<Upstream>) {
+        let Some(found) = find("replicaof") else { return };
+        let mut state = lock(&self.state);
+        state.values[found.index] = Value::Upstream(upstream);
+        state.origins[found.index] = Origin::Runtime;
+        let config = Config::from_values(&state.values[..SETTINGS.len()]);
+        self.publish(config);
+    }
+
+    fn publish(&self, config: Config) {
+        *lock(&self.published) = Arc::new(config);
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// `CONFIG REWRITE`: what changed while the program ran, into the flagfile. The error is the
+    /// reply without its dash.
+    pub fn rewrite(&self) -> Result<Rewritten, String> {
+        let path = self.flagfile().ok_or("ERR The server is running without a config file")?;
+        let state = lock(&self.state);
+        let mut changed = Vec::new();
+        let mut overruled = Vec::new();
+        for (index, setting) in settings().enumerate() {
+            if state.origins[index] == Origin::Runtime {
+                changed.push((setting, &state.values[index]));
+                if state.started[index] == Origin::CommandLine {
+                    overruled.push(setting.name);
+                }
+            }
+        }
+        rewrite::rewrite(path, &changed)
+            .map_err(|error| format!("ERR Rewriting config file: {error}"))?;
+        Ok(Rewritten { path: path.to_owned(), settings: changed.len(), overruled })
+    }
+
+    /// One line for each setting that is not at its default, for the log at the start. Secrets are
+    /// hidden.
+    pub fn describe(&self) -> Vec<String> {
+        let state = lock(&self.state);
+        let all = settings().enumerate();
+        let given = all.filter(|(index, _)| state.origins[*index] != Origin::Default);
+        given
+            .map(|(index, setting)| {
+                let value = setting.for_log(&state.values[index]);
+                let from = match &state.origins[index] {
+                    Origin::Default => "default".to_owned(),
+                    Origin::Variable(name) => format!("variable {name}"),
+                    Origin::File { path, line } => format!("{}:{line}", path.display()),
+                    Origin::CommandLine => "command line".to_owned(),
+                    Origin::Runtime => "CONFIG SET".to_owned(),
+                };
+                format!("setting {}={value} from {from}", setting.name)
+            })
+            .collect()
+    }
+}
+
+/// One pair of `CONFIG SET` into the copy of the values.
+fn change_one(
+    values: &mut [Value],
+    name: &[u8],
+    text: &[u8],
+    named: &[Found],
+) -> Result<Found, String> {
+    let shown = String::from_utf8_lossy(name).to_ascii_lowercase();
+    let Some(found) = find(&shown) else {
+        let shown: String = shown.chars().filter(|c| !c.is_control()).take(128).collect();
+        return Err(format!(
+            "ERR Unknown option or number of arguments for CONFIG SET - '{shown}'"
+        ));
+    };
+    if !found.setting.mutable {
+        return Err(failed(&shown, "can't set immutable config"));
+    }
+    if named.iter().any(|other| other.index == found.index) {
+        return Err(failed(&shown, "duplicate parameter"));
+    }
+    let text = std::str::from_utf8(text).map_err(|_| failed(&shown, "argument must be UTF-8"))?;
+    let value = found.setting.parse_as(text, found.alias, Some(&values[found.index]));
+    values[found.index] = value.map_err(|error| failed(&shown, &error))?;
+    Ok(found)
+}
+
+fn failed(name: &str, reason: &str) -> String {
+    format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")
+}
+
+/// A value as the spelling `name` shows it. Redis's spellings are those with dashes, and the single
+/// words that this program only knows for Redis's sake.
+fn show(setting: &Setting, alias: Option<&Alias>, name: &str, value: &Value) -> String {
+    let single = !name.contains(['_', '-']) && setting.effect != Effect::Real;
+    let redis = name.contains('-') || single || matches!(value, Value::Upstream(_));
+    match redis {
+        true => value.to_redis_text(alias.and_then(|alias| alias.unit)),
+        false => value.to_string(),
+    }
+}
+
+/// A panic elsewhere leaves whole values behind, never half of one: the data may be used.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One executor's view of the settings: a load and a comparison when nothing has changed.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    settings: Arc<Settings>,
+    generation: u64,
+    config: Arc<Config>,
+}
+
+impl Reader {
+    /// A view of its own.
+    pub fn new(settings: Arc<Settings>) -> Reader {
+        // The number first: a change in between is then fetched once more, never missed.
+        let generation = settings.generation();
+        let config = settings.config();
+        Reader { settings, generation, config }
+    }
+
+    /// The picture now.
+    pub fn config(&mut self) -> &Arc<Config> {
+        let generation = self.settings.generation();
+        if generation != self.generation {
+            self.generation = generation;
+            self.config = self.settings.config();
+        }
+        &self.config
+    }
+
+    /// The settings behind the view.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(settings: &Settings, patterns: &[&str]) -> String {
+        let patterns: Vec<&[u8]> = patterns.iter().map(|pattern| pattern.as_bytes()).collect();
+        let pairs = settings.get(&patterns);
+        pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+    }
+
+    fn set(settings: &Settings, pairs: &[(&str, &str)]) -> Result<(), String> {
+        let pairs: Vec<(&[u8], &[u8])> =
+            pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        settings.set(&pairs, |_| Ok(()))
+    }
+
+    #[test]
+    fn config_get_answers_under_the_spelling_that_was_asked() {
+        let settings = Settings::defaults();
+        let check = |patterns: &[&str], want: &str| {
+            assert_eq!(get(&settings, patterns), want, "{patterns:?}");
+        };
+        check(&["port"], "port=6379");
+        check(&["PORT"], "port=6379");
+        check(&["nothing"], "");
+        check(&["save", "appendonly"], "appendonly=no save=");
+        check(&["tls"], "tls=false");
+        check(&["tls_replication"], "tls_replication=false");
+        check(&["tls-replication"], "tls-replication=no");
+        check(
+            &["replica-read-only", "slave-read-only"],
+            "replica-read-only=yes slave-read-only=yes",
+        );
+        check(&["replication_timeout"], "replication_timeout=30000");
+        check(&["repl-timeout"], "repl-timeout=30");
+        check(
+            &["maxmemory*"],
+            "maxmemory=0 maxmemory-policy=noeviction maxmemory_policy=noeviction \
+            maxmemory-samples=5 maxmemory_samples=5",
+        );
+        check(&["databases", "dbnum"], "databases=16 dbnum=16");
+        check(&["port", "p?rt", "port"], "port=6379");
+        check(&["proto-max-bulk-len"], "proto-max-bulk-len=536870912");
+        check(&["\u{e9}*"], "");
+        settings.put_replicaof(Some(Upstream { host: "::1".to_owned(), port: 7000 }));
+        check(&["replicaof"], "replicaof=::1 7000");
+    }
+
+    #[test]
+    fn what_common_tools_ask_for_has_an_answer() {
+        let settings = Settings::defaults();
+        for name in [
+            "save",
+            "appendonly",
+            "dir",
+            "port",
+            "bind",
+            "timeout",
+            "hz",
+            "maxclients",
+            "dbfilename",
+            "proto-max-bulk-len",
+            "lfu-log-factor",
+            "lfu-decay-time",
+            "client-output-buffer-limit",
+            "maxmemory",
+            "maxmemory-policy",
+            "databases",
+            "requirepass",
+            "masterauth",
+            "loglevel",
+            "slowlog-log-slower-than",
+            "slowlog-max-len",
+            "repl-backlog-size",
+            "tcp-keepalive",
+            "notify-keyspace-events",
+            "unixsocket",
+            "pidfile",
+            "logfile",
+            "tls-cert-file",
+            "replica-priority",
+            "slave-priority",
+            "min-replicas-to-write",
+            "repl-diskless-sync",
+            "set-max-intset-entries",
+            "hash-max-listpack-entries",
+            "cluster-enabled",
+        ] {
+            assert_eq!(settings.get(&[name.as_bytes()]).len(), 1, "CONFIG GET {name}");
+        }
+    }
+
+    #[test]
+    fn config_set_changes_all_pairs_or_none() {
+        let settings = Settings::defaults();
+        let generation = settings.generation();
+        let error =
+            set(&settings, &[("maxclients", "10"), ("hz", "0")]).expect_err("hz is too low");
+        assert_eq!(
+            error,
+            "ERR CONFIG SET failed (possibly related to argument 'hz') - argument must be between 1 \
+             and 500 inclusive"
+        );
+        assert_eq!(settings.config().maxclients, 64000);
+        assert_eq!(settings.generation(), generation);
+
+        set(&settings, &[("maxclients", "10"), ("repl-timeout", "5")]).expect("both are right");
+        let config = settings.config();
+        assert_eq!((config.maxclients, config.replication_timeout.as_millis()), (10, 5000));
+        assert_eq!(settings.generation(), generation + 1);
+    }
+
+    #[test]
+    fn config_set_refuses_in_the_words_of_redis() {
+        let settings = Settings::defaults();
+        let check = |pairs: &[(&str, &str)], want: &str| {
+            assert_eq!(set(&settings, pairs).expect_err(want), want, "{pairs:?}");
+        };
+        let failed = |name: &str, reason: &str| {
+            format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")
+        };
+        check(
+            &[("nope", "1")],
+            "ERR Unknown option or number of arguments for CONFIG SET - 'nope'",
+        );
+        check(&[("port", "1")], &failed("port", "can't set immutable config"));
+        check(&[("replicaof", "h:1")], &failed("replicaof", "can't set immutable config"));
+        check(
+            &[("maxmemory-policy", "noeviction"), ("maxmemory_policy", "noeviction")],
+            &failed("maxmemory_policy", "duplicate parameter"),
+        );
+        check(&[("tls", "maybe")], &failed("tls", "argument must be 'yes' or 'no'"));
+        check(&[("maxmemory", "much")], &failed("maxmemory", "argument must be a memory value"));
+        check(
+            &[("maxmemory-policy", "x")],
+            &failed(
+                "maxmemory-policy",
+                "argument(s) must be one of the following: noeviction, allkeys-lru, allkeys-lfu, \
+                 allkeys-random, volatile-lru, volatile-lfu, volatile-random, volatile-ttl",
+            ),
+        );
+        check(
+            &[("appendonly", "yes")],
+            &failed("appendonly", "this value is not supported: there is no append-only file"),
+        );
+        check(
+            &[("tls", "yes")],
+            &failed(
+                "tls_key_file",
+                "To use TLS, a server certificate must be provided with the --tls_key_file flag!",
+            ),
+        );
+        set(&settings, &[("save", ""), ("appendonly", "no")]).expect("what is so may be said");
+        set(&settings, &[("slowlog-max-len", "7")]).expect("taken without effect");
+        assert_eq!(get(&settings, &["slowlog-max-len"]), "slowlog-max-len=7");
+    }
+
+    #[test]
+    fn a_refused_preparation_changes_nothing() {
+        let settings = Settings::defaults();
+        let pairs: [(&[u8], &[u8]); 1] = [(b"maxclients", b"9")];
+        let error = settings.set(&pairs, |change| {
+            assert!(change.names("maxclients") && !change.names("hz"));
+            assert_eq!((change.before.maxclients, change.after.maxclients), (64000, 9));
+            Err(Refusal::new("maxclients", "argument can not be set"))
+        });
+        assert!(error.expect_err("refused").ends_with("'maxclients') - argument can not be set"));
+        assert_eq!(settings.config().maxclients, 64000);
+    }
+
+    #[test]
+    fn a_reader_sees_a_change_and_fetches_nothing_without_one() {
+        let settings = Arc::new(Settings::defaults());
+        let mut reader = Reader::new(settings.clone());
+        let first = reader.config().clone();
+        assert!(Arc::ptr_eq(&first, reader.config()));
+        set(&settings, &[("hz", "10")]).expect("a valid value");
+        assert_eq!(reader.config().hz, 10);
+    }
+
+    #[test]
+    fn secrets_are_hidden_in_logs() {
+        let settings = Settings::defaults();
+        set(&settings, &[("requirepass", "opensesame"), ("masteruser", "u")]).expect("valid");
+        let lines = settings.describe().join("\n");
+        assert!(lines.contains("setting requirepass=(hidden) from CONFIG SET"), "{lines}");
+        assert!(!format!("{settings:?}{lines}{:?}", settings.config()).contains("opensesame"));
+    }
+}

@@ -1,0 +1,251 @@
+//! The one list of settings that the program reads.
+//!
+//! An entry is `/// help`, `name: type = shape;` and it is everything: the flag, the field of
+//! [`Config`], `CONFIG GET` and `SET`, the flagfile, the help and the docs follow from it. The order
+//! here is the order of the manual. Names that are known but change nothing are in
+//! [`super::accepted`].
+
+use std::fmt;
+use std::time::Duration;
+
+use super::setting::{
+    Alias, Group, Setting, boolean, choice, integer, list, milliseconds, of_kind, seconds, size,
+    text,
+};
+use super::typed::{
+    LogLevel, MaxmemoryPolicy, Pin, PipelineOrder, ReplyStyle, SlowReplicaPolicy, TlsAuthClients,
+    take,
+};
+use super::upstream::Upstream;
+use super::value::{Kind, OutputLimits, Value};
+
+/// The largest size a setting takes: 1 EiB, so that sums of a few sizes fit into 64 bits.
+const SIZE_MAX: u64 = 1 << 60;
+/// The longest duration in seconds: about 136 years, what fits a Redis client's 32 bits.
+const SECONDS_MAX: u64 = u32::MAX as u64;
+/// The longest duration in milliseconds: about 49 days.
+const MILLIS_MAX: u64 = u32::MAX as u64;
+/// The most executors: beyond any machine that io_uring runs on, and below what a `ShardId` counts.
+const THREADS_MAX: i64 = 1024;
+
+const fn named(name: &'static str) -> Alias {
+    Alias::same(name)
+}
+
+macro_rules! settings {
+    ($( $group:ident { $( $(#[doc = $help:literal])+ $field:ident : $type:ty = $shape:expr; )+ } )+) => {
+        /// Every setting that the program reads, with its value: a consistent picture at one moment.
+        #[derive(Clone, PartialEq)]
+        pub struct Config { $( $( $(#[doc = $help])+ pub $field: $type, )+ )+ }
+
+        /// The settings that the program reads.
+        pub(super) static SETTINGS: &[Setting] = &[ $( $(
+            $shape.described(stringify!($field), Group::$group, concat!($($help),+)),
+        )+ )+ ];
+
+        impl Config {
+            /// From the values of [`SETTINGS`], in their order.
+            pub(super) fn from_values(values: &[Value]) -> Config {
+                let mut values = values.iter();
+                Config { $( $( $field: take(stringify!($field), values.next()), )+ )+ }
+            }
+        }
+
+        impl fmt::Debug for Config {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut settings = SETTINGS.iter();
+                let mut shown = f.debug_struct("Config");
+                $( $(
+                    match settings.next().is_none_or(|setting| setting.secret) {
+                        true => shown.field(stringify!($field), &"(hidden)"),
+                        false => shown.field(stringify!($field), &self.$field),
+                    };
+                )+ )+
+                shown.finish()
+            }
+        }
+    };
+}
+
+settings! {
+    Network {
+        /// Port for clients. 0 turns it off, -1 takes any free port.
+        port: i32 = integer("6379", -1, 65535);
+        /// Addresses to listen on. Empty is all of them; without a password and without TLS under
+        /// systemd, empty is the loopback only.
+        bind: Vec<String> = list("");
+        /// A second port with privileges: not counted by maxclients, not held up by CLIENT PAUSE. 0
+        /// turns it off.
+        admin_port: u16 = integer("0", 0, 65535);
+        /// Addresses that the admin port listens on. Empty is the value of bind.
+        admin_bind: Vec<String> = list("");
+        /// Path of a Unix socket to listen on. Empty is none.
+        unixsocket: String = text("");
+        /// Permissions of the Unix socket in octal, for example 770. Empty leaves the umask's.
+        unixsocketperm: String = text("");
+        /// The most client connections at a time. Replication links and the admin port do not count.
+        maxclients: u32 = integer("64000", 1, 1_000_000).mutable();
+        /// Seconds without a command after which a client is closed. 0 is never.
+        timeout: Duration = seconds("0", SECONDS_MAX).mutable();
+        /// Seconds between the keepalive probes of an idle connection. 0 turns them off.
+        tcp_keepalive: Duration = seconds("300", SECONDS_MAX).aliases(&[named("tcp-keepalive")]).mutable();
+        /// Small packets leave at once.
+        tcp_nodelay: bool = boolean("true");
+        /// How many connections may wait to be accepted.
+        tcp_backlog: u16 = integer("256", 1, 65535).aliases(&[named("tcp-backlog")]);
+        /// A connection whose sent data is not acknowledged for so long is closed. 0 is the kernel's
+        /// own limit.
+        tcp_user_timeout: Duration = milliseconds("0", MILLIS_MAX);
+        /// The most bytes of requests read ahead for one client.
+        max_client_iobuf_len: usize = size("64kb", 1 << 30).mutable();
+        /// The most bytes that one client's request may hold while it arrives. 0 is a quarter of
+        /// maxmemory.
+        client_query_buffer_limit: u64 = size("1gb", SIZE_MAX).aliases(&[named("client-query-buffer-limit")]).mutable();
+        /// When a client that does not read its replies is closed: class (normal, replica, pubsub),
+        /// hard limit, soft limit, and the seconds for which the soft limit may be exceeded.
+        client_output_buffer_limit: OutputLimits = of_kind(Kind::OutputLimits, "normal 1gb 256mb 60 slave 256mb 64mb 60 pubsub 32mb 8mb 60")
+            .aliases(&[named("client-output-buffer-limit")]).mutable();
+        /// In which order the commands of one pipeline become visible to other clients: strict is the
+        /// order they were sent in; relaxed lets commands on different shards overtake each other
+        /// and is faster. Replies are always in order.
+        pipeline_order: PipelineOrder = choice(PipelineOrder::WORDS, "relaxed").mutable();
+        /// HTTP (metrics, health, status page) is answered on the client port.
+        primary_port_http_enabled: bool = boolean("true").mutable();
+    }
+    Access {
+        /// The password of the default user. Empty asks for none. Also read from the variable
+        /// DFLY_PASSWORD.
+        requirepass: String = text("").secret().mutable();
+        /// The password that this node shows to its master.
+        masterauth: String = text("").secret().mutable();
+        /// The user name that this node shows to its master. Empty is the default user.
+        masteruser: String = text("").mutable();
+        /// No password is asked on the admin port.
+        admin_nopass: bool = boolean("false");
+    }
+    Tls {
+        /// TLS on the client port, and on the admin port unless no_tls_on_admin_port. CONFIG SET tls
+        /// true reads the certificate files anew.
+        tls: bool = boolean("false").mutable();
+        /// The server's certificate (PEM), followed by its intermediates.
+        tls_cert_file: String = text("").aliases(&[named("tls-cert-file")]).mutable();
+        /// The private key of tls_cert_file (PEM), plain or encrypted.
+        tls_key_file: String = text("").aliases(&[named("tls-key-file")]).mutable();
+        /// The passphrase of an encrypted tls_key_file. Give it as the variable
+        /// DFLY_tls_key_file_pass or in a flagfile: a command line can be read by every user.
+        tls_key_file_pass: String = text("").aliases(&[named("tls-key-file-pass")]).secret().mutable();
+        /// A file whose first line is the passphrase of an encrypted tls_key_file.
+        tls_key_file_pass_file: String = text("").mutable();
+        /// CA certificates (PEM) that clients and the master must be signed by. Empty asks clients
+        /// for no certificate, and checks the master against the system's roots.
+        tls_ca_cert_file: String = text("").aliases(&[named("tls-ca-cert-file")]).mutable();
+        /// A directory of CA certificates, each a PEM file.
+        tls_ca_cert_dir: String = text("").aliases(&[named("tls-ca-cert-dir")]).mutable();
+        /// Whether clients must show a certificate: auto is yes exactly when a CA is configured.
+        tls_auth_clients: TlsAuthClients = choice(TlsAuthClients::WORDS, "auto").aliases(&[named("tls-auth-clients")]).mutable();
+        /// The link to the master uses TLS.
+        tls_replication: bool = boolean("false").aliases(&[named("tls-replication")]).mutable();
+        /// The name that the master's certificate must carry, where it is not the host name of
+        /// REPLICAOF.
+        tls_replication_expected_name: String = text("").mutable();
+        /// The admin port takes plaintext although tls is on.
+        no_tls_on_admin_port: bool = boolean("false");
+        /// The admin port takes plaintext from the loopback although tls is on.
+        admin_plaintext_loopback: bool = boolean("true").mutable();
+    }
+    Engine {
+        /// How many shard executors run. 0 is one per CPU, less one for replication.
+        proactor_threads: u16 = integer("0", 0, THREADS_MAX);
+        /// How many shards the keys are cut into. 0 is one per shard executor.
+        num_shards: u16 = integer("0", 0, THREADS_MAX);
+        /// Whether executors are bound to one CPU each: auto does so from 4 CPUs up when there are no
+        /// more executors than CPUs.
+        pin: Pin = choice(Pin::WORDS, "auto");
+        /// How many databases SELECT can choose from.
+        dbnum: u16 = integer("16", 1, 16384).aliases(&[named("databases")]);
+        /// The most memory for data, the replication log included. 0 is 80 % of what the machine or
+        /// the control group grants.
+        maxmemory: u64 = size("0", SIZE_MAX).mutable();
+        /// What is removed when maxmemory is reached.
+        maxmemory_policy: MaxmemoryPolicy = choice(MaxmemoryPolicy::WORDS, "noeviction").aliases(&[named("maxmemory-policy")]).mutable();
+        /// How many keys are compared to find one to remove.
+        maxmemory_samples: u32 = integer("5", 1, 64).aliases(&[named("maxmemory-samples")]).mutable();
+        /// How slowly the LFU counter grows: larger is slower.
+        lfu_log_factor: u32 = integer("10", 0, 1_000_000).aliases(&[named("lfu-log-factor")]).mutable();
+        /// Minutes after which an unused key's LFU counter falls by one. 0 is never.
+        lfu_decay_time: u32 = integer("1", 0, 1_000_000).aliases(&[named("lfu-decay-time")]).mutable();
+        /// How often in a second each shard does its background work (expiry, statistics).
+        hz: u32 = integer("100", 1, 500).mutable();
+    }
+    Replication {
+        /// The master to follow from the start: host:port, [IPv6 address]:port, or nothing.
+        /// CONFIG REWRITE keeps what REPLICAOF changed.
+        replicaof: Option<Upstream> = of_kind(Kind::Upstream, "").aliases(&[named("slaveof")]);
+        /// The address that this node tells its master to be reached at. Empty is that of the
+        /// connection.
+        replica_announce_ip: String = text("").aliases(&[named("replica-announce-ip"), named("slave-announce-ip")]).mutable();
+        /// The port that this node tells its master to be reached at. 0 is the value of port.
+        announce_port: u16 = integer("0", 0, 65535).aliases(&[named("replica-announce-port"), named("slave-announce-port")]).mutable();
+        /// Sentinel promotes the replica with the smallest number; 0 is never promoted.
+        replica_priority: u32 = integer("100", 0, 1_000_000_000).aliases(&[named("replica-priority"), named("slave-priority")]).mutable();
+        /// A master refuses writes unless so many replicas are in stable sync and close enough. 0
+        /// turns this off.
+        min_replicas_to_write: u32 = integer("0", 0, 1024).aliases(&[named("min-replicas-to-write"), named("min-slaves-to-write")]).mutable();
+        /// A replica counts for min_replicas_to_write while its last acknowledgement is at most so
+        /// many seconds old.
+        min_replicas_max_lag: Duration = seconds("10", SECONDS_MAX).aliases(&[named("min-replicas-max-lag"), named("min-slaves-max-lag")]).mutable();
+        /// The most bytes of the replication log in memory, over all shards. 0 is 10 % of maxmemory
+        /// and at least 64 MiB. It counts as used memory.
+        repl_backlog_size: u64 = size("0", SIZE_MAX).aliases(&[named("repl-backlog-size"), named("shard_repl_backlog_max_bytes")]).mutable();
+        /// For how long the log is kept after the last replica left. 0 is for ever.
+        repl_backlog_ttl: Duration = seconds("3600", SECONDS_MAX).aliases(&[named("repl-backlog-ttl")]).mutable();
+        /// Records older than this leave the log although it is not full. 0 is no such limit.
+        shard_repl_backlog_time_ms: Duration = milliseconds("0", MILLIS_MAX).mutable();
+        /// What happens to a replica that falls out of the log: drop ends it, and it comes back with a
+        /// full sync. Writers never wait for it.
+        repl_slow_replica_policy: SlowReplicaPolicy = choice(SlowReplicaPolicy::WORDS, "drop").mutable();
+        /// A link on which nothing arrives for so long is broken and made anew.
+        replication_timeout: Duration = milliseconds("30000", MILLIS_MAX).aliases(&[Alias::seconds("repl-timeout")]).mutable();
+        /// The longest time between two acknowledgements of a replica that receives records.
+        replication_acks_interval: Duration = milliseconds("1000", 60_000).mutable();
+        /// How often an idle link is proven alive.
+        repl_ping_replica_period: Duration = seconds("10", 3600).aliases(&[named("repl-ping-replica-period"), named("repl-ping-slave-period")]).mutable();
+        /// How long a first connection to the master may take.
+        master_connect_timeout_ms: Duration = milliseconds("20000", MILLIS_MAX).mutable();
+        /// How long a later connection to the master may take.
+        master_reconnect_timeout_ms: Duration = milliseconds("1000", MILLIS_MAX).mutable();
+        /// After a break the replica asks to continue where it was.
+        replica_partial_sync: bool = boolean("true").mutable();
+        /// A replica that holds data refuses to be wiped by a master that is empty and of another
+        /// history, when it reconnects by itself. REPLICAOF overrides it.
+        replica_guard: bool = boolean("true").mutable();
+        /// The most bytes a second that each shard sends for a full sync. 0 is no limit.
+        snapshot_egress_limit_bytes: u64 = size("0", SIZE_MAX).mutable();
+        /// The shape of ROLE: dragonfly says master and replica, redis has Redis's fields, auto is
+        /// dragonfly. INFO says role:slave in every style, so that Sentinel and exporters work.
+        replication_reply_style: ReplyStyle = choice(ReplyStyle::WORDS, "auto").mutable();
+        /// Before it stops, a master waits so many seconds for its replicas to have everything.
+        shutdown_timeout: Duration = seconds("10", 3600).aliases(&[named("shutdown-timeout")]).mutable();
+    }
+    Operation {
+        /// The working directory. Empty is where the program was started.
+        dir: String = text("");
+        /// A file for the process number. Empty is none.
+        pidfile: String = text("");
+        /// How much is logged.
+        loglevel: LogLevel = choice(LogLevel::WORDS, "notice").mutable();
+        /// The least level that is logged: 0 notices, 1 warnings, 2 errors, 3 nothing. The stricter
+        /// one of this and loglevel holds.
+        minloglevel: u8 = integer("0", 0, 3).mutable();
+        /// The file to log to. Empty is standard error, or log_dir. SIGHUP and SIGUSR1 open it anew.
+        logfile: String = text("");
+        /// The directory to log to, in the file damselfly.log, where no logfile is given.
+        log_dir: String = text("");
+        /// Log to standard error only, whatever logfile and log_dir say.
+        logtostderr: bool = boolean("false");
+        /// Log to standard error as well as to a file.
+        alsologtostderr: bool = boolean("false");
+        /// Every metric is also shown under Dragonfly's prefix, dragonfly_.
+        metrics_dragonfly_names: bool = boolean("false").mutable();
+    }
+}

@@ -1,0 +1,3 @@
+//! What can be seen from outside: metrics.
+
+pub mod metrics;
