@@ -1,2 +1,3 @@
 //! One node's data, and how its cores share it.
+pub mod rt;
 pub mod types;

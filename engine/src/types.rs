@@ -93,9 +93,9 @@ pub fn shard_of(key: &[u8], shards: u16) -> ShardId {
 
 /// CRC16/XMODEM: polynomial 0x1021, initial value 0, not reflected.
 pub fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0u16, |crc, byte| {
-        (crc << 8) ^ CRC16_TABLE[usize::from((crc >> 8) as u8 ^ byte)]
-    })
+    bytes
+        .iter()
+        .fold(0u16, |crc, byte| (crc << 8) ^ CRC16_TABLE[usize::from((crc >> 8) as u8 ^ byte)])
 }
 
 const CRC16_TABLE: [u16; 256] = crc16_table();
@@ -123,7 +123,9 @@ mod tests {
     #[test]
     fn slots_are_those_of_redis_cluster() {
         // Answers of CLUSTER KEYSLOT on a redis-server.
-        for (key, slot) in [("", 0), ("123456789", 12739), ("foo", 12182), ("{user1000}.following", 3443)] {
+        for (key, slot) in
+            [("", 0), ("123456789", 12739), ("foo", 12182), ("{user1000}.following", 3443)]
+        {
             assert_eq!(slot_of(key.as_bytes()), Slot(slot), "{key}");
         }
         assert_eq!(slot_of(b"{user1000}.following"), slot_of(b"user1000"));

@@ -1,0 +1,40 @@
+//! The runtime: executors, tasks, time, queues between executors, sockets, signals.
+//!
+//! This is the only room that touches glommio, the kernel's sockets and threads. It promises what
+//! glommio 0.9 alone does not:
+//!
+//! - a machine that forbids io_uring or locked memory is named in words ([`probe`]), not a panic;
+//! - a detached task ends with its executor, and its sockets with it ([`task`]);
+//! - a write that a half-closed peer does not drain costs no CPU ([`net`]);
+//! - a port is bound exclusively, and is free as soon as its listener is dropped ([`net`]);
+//! - a wait that is dropped leaves neither a timer nor lost data behind ([`time`], [`net`]);
+//! - a waker is never dropped on a foreign thread, where glommio could free a task twice
+//!   ([`mod@mailbox`], [`reply`]).
+//!
+//! It knows no keys, no commands and no wire protocol.
+//!
+//! ```text
+//!   thread shard-0              thread shard-1              thread repl
+//!   +--------------+            +--------------+            +--------------+
+//!   | tasks, timers| --push---> | mailbox      |            | tasks, timers|
+//!   | sockets      | <--reply-- | tasks ...    | <--push--- | sockets      |
+//!   +--------------+            +--------------+            +--------------+
+//! ```
+
+pub mod executor;
+pub mod mailbox;
+pub mod net;
+pub mod notify;
+pub mod probe;
+pub mod reply;
+pub mod signals;
+pub mod task;
+pub mod time;
+
+pub use executor::{Executor, Pin, Settings};
+pub use mailbox::{Receiver, Sender, mailbox};
+pub use net::{Accepted, Listener, Peer, Stream, resolve};
+pub use notify::{Event, Notify};
+pub use reply::{ReplySlot, ReplyTo};
+pub use task::{Task, spawn_local, yield_if_needed, yield_now};
+pub use time::{monotonic, now_millis, sleep, timeout};

@@ -1,0 +1,292 @@
+//! A connection, owned by one executor.
+//!
+//! All methods take `&self`: one task may read while another writes. Two readers, or two writers,
+//! of one stream are a mistake: only the last to wait is woken.
+//!
+//! A wait that is dropped leaves the stream as it was: bytes stay in the kernel until a call
+//! returns them, and no timer is left.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_lite::{AsyncRead, AsyncWrite};
+use glommio::net::TcpStream;
+use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+
+use super::address::{Peer, canonical};
+use super::raw;
+use crate::rt::time::{sleep, timeout};
+
+/// A connection that belongs to no executor yet: send it to one, and make it a [`Stream`] there.
+/// Dropping it closes it.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The socket.
+    pub fd: OwnedFd,
+    /// Who is at the other end.
+    pub peer: Peer,
+}
+
+/// A connection of the current executor. Dropping it closes it.
+#[derive(Debug)]
+pub struct Stream {
+    fd: RawFd,
+    peer: Peer,
+    /// Owns the descriptor, and knows when it is ready. Over a Unix-domain socket too: nothing is
+    /// used of it that would notice the difference.
+    ready: RefCell<TcpStream>,
+}
+
+/// How long a stalled writer first waits when it cannot be told that there is room again.
+const HANGUP_WAIT_MIN: Duration = Duration::from_millis(1);
+/// And at most. It is also how late the last bytes can be for a client that has half-closed.
+const HANGUP_WAIT_MAX: Duration = Duration::from_millis(50);
+
+impl Stream {
+    /// Takes a connection over into the current executor.
+    pub fn from_accepted(accepted: Accepted) -> Self {
+        let Accepted { fd, peer } = accepted;
+        let fd = fd.into_raw_fd();
+        // SAFETY: we own `fd`, and give it away here; it is closed when the TcpStream is dropped.
+        let ready = RefCell::new(unsafe { TcpStream::from_raw_fd(fd) });
+        Self { fd, peer, ready }
+    }
+
+    /// Connects to `address` over TCP.
+    pub async fn connect(address: SocketAddr, limit: Duration) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        Self::connect_socket(socket, &address.into(), limit).await
+    }
+
+    /// Connects to a Unix-domain socket.
+    pub async fn connect_unix(path: &Path, limit: Duration) -> io::Result<Self> {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        Self::connect_socket(socket, &SockAddr::unix(path)?, limit).await
+    }
+
+    async fn connect_socket(s: Socket, address: &SockAddr, limit: Duration) -> io::Result<Self> {
+        s.set_nonblocking(true)?;
+        let connecting = match s.connect(address) {
+            Ok(()) => false,
+            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => true,
+            Err(error) => return Err(error),
+        };
+        let peer = Peer::from_socket(address);
+        let stream = Self::from_accepted(Accepted { fd: s.into(), peer });
+        if connecting {
+            // Sending nothing waits while the connection is being made, and sends nothing after.
+            timeout(limit, poll_fn(|cx| stream.poll_send(cx, &[]))).await??;
+            if let Some(error) = SockRef::from(&stream).take_error()? {
+                return Err(error);
+            }
+        }
+        Ok(stream)
+    }
+
+    /// Reads what there is into `buffer`, waiting until there is something. 0: the peer has ended
+    /// its side.
+    ///
+    /// `buffer` must not be empty: its 0 would say nothing.
+    pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        debug_assert!(!buffer.is_empty(), "reading into nothing");
+        poll_fn(|cx| self.poll_receive(cx, buffer)).await
+    }
+
+    /// As [`Stream::read`], but `None` where that would wait.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        raw::receive(self.fd, buffer)
+    }
+
+    /// Waits until [`Stream::try_read`] has an answer: bytes or the end. An error of the
+    /// connection is told here.
+    pub async fn readable(&self) -> io::Result<()> {
+        // Receiving nothing waits while there is neither data nor the end, and takes nothing.
+        poll_fn(|cx| self.poll_receive(cx, &mut [])).await.map(drop)
+    }
+
+    /// Writes all of `bytes`, waiting for room as often as needed.
+    ///
+    /// Dropped half-way, an unknown part is written: the connection is good for nothing more.
+    pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let sent = match raw::send(self.fd, bytes)? {
+                Some(sent) => sent,
+                None => self.send_when_room(bytes).await?,
+            };
+            bytes = &bytes[sent..];
+        }
+        Ok(())
+    }
+
+    /// Writes all of all `pieces`, with as few system calls as possible. They are consumed.
+    pub async fn write_vectored(&self, mut pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
+        loop {
+            // Also drops leading pieces that are empty.
+            IoSlice::advance_slices(&mut pieces, 0);
+            if pieces.is_empty() {
+                return Ok(());
+            }
+            let sent = match raw::send_pieces(self.fd, pieces)? {
+                Some(sent) => sent,
+                None => self.send_when_room(&pieces[0]).await?,
+            };
+            IoSlice::advance_slices(&mut pieces, sent);
+        }
+    }
+
+    /// Writes what there is room for now: `None` if there is none.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<Option<usize>> {
+        raw::send(self.fd, bytes)
+    }
+
+    /// Writes of `pieces` what there is room for now: `None` if there is none.
+    pub fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        raw::send_pieces(self.fd, pieces)
+    }
+
+    /// Sends a first part of `bytes` as soon as there is room.
+    ///
+    /// Why not simply wait until the socket is writable: io_uring ends a wait for room at once when
+    /// the peer has shut down *its* sending side, room or no room. glommio then sends in vain and
+    /// waits again, some 19,000 times a second, until the client goes away; any client can do that
+    /// to us. So when a wait is in vain we look whether the peer has hung up, and if so try at
+    /// intervals instead.
+    async fn send_when_room(&self, bytes: &[u8]) -> io::Result<usize> {
+        let sent = poll_fn(|cx| match self.poll_send(cx, bytes) {
+            Poll::Ready(sent) => Poll::Ready(Some(sent)),
+            Poll::Pending if raw::peer_has_hung_up(self.fd) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        if let Some(sent) = sent.await {
+            return sent;
+        }
+        let mut wait = HANGUP_WAIT_MIN;
+        loop {
+            sleep(wait).await;
+            if let Some(sent) = raw::send(self.fd, bytes)? {
+                return Ok(sent);
+            }
+            wait = (wait * 2).min(HANGUP_WAIT_MAX);
+        }
+    }
+
+    fn poll_receive(
+        &self,
+        cx: &mut std::task::Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.ready.borrow_mut()).poll_read(cx, buffer)
+    }
+
+    fn poll_send(&self, cx: &mut std::task::Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.ready.borrow_mut()).poll_write(cx, bytes)
+    }
+
+    /// Ends our sending side; the peer reads the end after all that was written.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        SockRef::from(self).shutdown(Shutdown::Write)
+    }
+
+    /// Ends both sides at once: waiting reads return 0, writes fail.
+    pub fn shutdown(&self) -> io::Result<()> {
+        SockRef::from(self).shutdown(Shutdown::Both)
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// The address of the other end, if it has one.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.peer.address()
+    }
+
+    /// The address of our end, if it has one.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        SockRef::from(self).local_addr().ok()?.as_socket().map(canonical)
+    }
+
+    /// Whether small writes go out at once.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        match self.peer {
+            Peer::Internet(_) => SockRef::from(self).set_tcp_nodelay(nodelay),
+            Peer::Local => Ok(()),
+        }
+    }
+
+    /// Asks a silent peer for a sign of life after `seconds`, three times within as many again;
+    /// 0 never asks.
+    pub fn set_keepalive(&self, seconds: u32) -> io::Result<()> {
+        let socket = SockRef::from(self);
+        if matches!(self.peer, Peer::Local) {
+            return Ok(());
+        }
+        if seconds == 0 {
+            return socket.set_keepalive(false);
+        }
+        let interval = Duration::from_secs(u64::from((seconds / 3).max(1)));
+        let keepalive = TcpKeepalive::new()
+            .with_time(Duration::from_secs(u64::from(seconds)))
+            .with_interval(interval)
+            .with_retries(3);
+        socket.set_tcp_keepalive(&keepalive)
+    }
+
+    /// How long what was written may stay unacknowledged before the connection is broken off;
+    /// `None` leaves it to the kernel.
+    pub fn set_user_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
+        match self.peer {
+            Peer::Internet(_) => SockRef::from(self).set_tcp_user_timeout(limit),
+            Peer::Local => Ok(()),
+        }
+    }
+
+    /// Takes the connection out of this executor, to be handed to another. What was received and
+    /// not read stays in the kernel and goes with it.
+    pub fn into_accepted(self) -> io::Result<Accepted> {
+        // glommio does not give its descriptor back, so the other executor gets a second name of
+        // the same socket, and ours is closed.
+        let fd = self.as_fd().try_clone_to_owned()?;
+        Ok(Accepted { fd, peer: self.peer })
+    }
+
+    /// The descriptor's number, as CLIENT LIST shows it.
+    pub fn fd(&self) -> RawFd {
+        self.fd
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: `ready` keeps the descriptor open as long as `self` lives.
+        unsafe { BorrowedFd::borrow_raw(self.fd) }
+    }
+}
+
+impl AsRawFd for Stream {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd
+    }
+}
+
+/// Waits until the kernel has something to tell about reading from `fd`, of whatever kind it is.
+///
+/// glommio polls only what it takes for a stream, once when it is made, and then tries to receive.
+/// So it is given a second name of the descriptor, and what comes of its receiving (an error, for a
+/// listener) is not looked at.
+pub(super) fn wait_readable(fd: BorrowedFd<'_>) -> io::Result<impl Future<Output = ()>> {
+    let second = fd.try_clone_to_owned()?.into_raw_fd();
+    // SAFETY: we own `second`, and give it away here; it is closed when the TcpStream is dropped.
+    let mut ready = unsafe { TcpStream::from_raw_fd(second) };
+    Ok(async move {
+        let _ = poll_fn(|cx| Pin::new(&mut ready).poll_read(cx, &mut [0])).await;
+    })
+}

@@ -1,0 +1,158 @@
+//! Tasks of one executor: spawn, detach, cancel, yield.
+//!
+//! A [`Task`] is cancelled when it is dropped; a detached one runs on, but not longer than its
+//! executor: when the executor's first future ends, every detached task is cancelled and its
+//! future dropped. glommio alone would leak those that wait for another thread, with their sockets.
+//!
+//! Nothing here may be called outside an executor.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use glommio::timer::Timer;
+
+/// A spawned future: await it, cancel it, detach it; dropping it cancels it.
+#[must_use = "a task is cancelled when it is dropped: detach it to let it run"]
+#[derive(Debug)]
+pub struct Task<T> {
+    id: u64,
+    inner: glommio::Task<T>,
+}
+
+impl<T: 'static> Task<T> {
+    /// Lets the task run until it ends or its executor does. Its output is dropped.
+    pub fn detach(self) {
+        let Self { id, inner } = self;
+        let finished = LIVE.with_borrow_mut(|live| match live.get_mut(&id) {
+            Some(handle) => {
+                *handle = Some(Box::new(inner));
+                None
+            }
+            None => Some(inner),
+        });
+        if let Some(inner) = finished {
+            drop(inner.detach());
+        }
+    }
+
+    /// Cancels the task and waits until its future is dropped. `Some` if it had already ended.
+    pub async fn cancel(self) -> Option<T> {
+        self.inner.cancel().await
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        Pin::new(&mut self.inner).poll(cx)
+    }
+}
+
+/// Spawns `future` on the current executor. It first runs after the caller next waits.
+pub fn spawn_local<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
+    let id = NEXT_ID.replace(NEXT_ID.get() + 1);
+    LIVE.with_borrow_mut(|live| live.insert(id, None));
+    let entry = Entry { id };
+    let inner = glommio::spawn_local(async move {
+        let _entry = entry;
+        future.await
+    });
+    Task { id, inner }
+}
+
+/// How long tasks that yield may keep the CPU before the executor looks at sockets and timers.
+pub const POLL_INTERVAL: Duration = Duration::from_micros(500);
+
+/// Lets every other task that is ready run first; and, when [`POLL_INTERVAL`] has passed since it
+/// last did, lets the executor look at its sockets, timers and foreign wake-ups.
+///
+/// glommio does the latter only when no task is ready or its preemption timer fires, and that timer
+/// is off (see `executor`). So every task that yields when the interval is over waits on a timer
+/// that is up at once: no task is ready then, and the executor looks.
+pub async fn yield_now() {
+    if LAST_LOOK.get().is_some_and(|last| last.elapsed() < POLL_INTERVAL) {
+        futures_lite::future::yield_now().await;
+    } else {
+        Timer::new(Duration::from_micros(1)).await;
+        futures_lite::future::yield_now().await;
+        LAST_LOOK.set(Some(Instant::now()));
+    }
+}
+
+/// Yields if [`POLL_INTERVAL`] has passed since the executor last looked at its sockets: cheap
+/// enough for inner loops of some microseconds a turn.
+pub async fn yield_if_needed() {
+    if LAST_LOOK.get().is_none_or(|last| last.elapsed() >= POLL_INTERVAL) {
+        yield_now().await;
+    }
+}
+
+/// Cancels all detached tasks of this executor, also those that they spawn while ending, and lets
+/// those that were cancelled by being dropped come to their end.
+pub(super) async fn cancel_detached() {
+    // A task may spawn when dropped, and that one again; and a handle that somebody keeps in a
+    // static never ends. This often we look, but not for ever.
+    const ROUNDS_MAX: usize = 256;
+    for _ in 0..ROUNDS_MAX {
+        let handles: Vec<Box<dyn Handle>> =
+            LIVE.with_borrow_mut(|live| live.values_mut().filter_map(Option::take).collect());
+        for handle in handles {
+            handle.cancel().await;
+        }
+        if LIVE.with_borrow(HashMap::is_empty) {
+            return;
+        }
+        yield_now().await;
+    }
+    log::warn!("{} tasks did not end with their executor", LIVE.with_borrow(HashMap::len));
+}
+
+/// The handle is there if the task is detached.
+type LiveTasks = HashMap<u64, Option<Box<dyn Handle>>, foldhash::fast::FixedState>;
+
+thread_local! {
+    /// When a task last came back from letting the executor look at its sockets.
+    static LAST_LOOK: Cell<Option<Instant>> = const { Cell::new(None) };
+    static NEXT_ID: Cell<u64> = const { Cell::new(0) };
+    /// The tasks whose futures exist.
+    static LIVE: RefCell<LiveTasks> =
+        RefCell::new(HashMap::with_hasher(foldhash::fast::FixedState::with_seed(0)));
+}
+
+/// Lives in a task's future, so that the task is forgotten when the future is dropped.
+struct Entry {
+    id: u64,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        // The thread may be ending, and the table with it.
+        let handle = LIVE.try_with(|live| live.borrow_mut().remove(&self.id));
+        if let Ok(Some(Some(handle))) = handle {
+            handle.forget();
+        }
+    }
+}
+
+/// A detached task without the type of its output.
+trait Handle {
+    fn cancel(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()>>>;
+    fn forget(self: Box<Self>);
+}
+
+impl<T: 'static> Handle for glommio::Task<T> {
+    fn cancel(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()>>> {
+        Box::pin(async move {
+            let _ = (*self).cancel().await;
+        })
+    }
+
+    fn forget(self: Box<Self>) {
+        drop((*self).detach());
+    }
+}

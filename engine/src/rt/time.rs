@@ -1,0 +1,68 @@
+//! Time: sleeping, deadlines, and the two clocks.
+//!
+//! Deadlines are timers of their own beside the future that they bound: when either is done, both
+//! are dropped and nothing stays armed. (glommio's stream timeouts stay armed when a read is
+//! dropped, and end the next read.)
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use glommio::timer::Timer;
+
+use crate::types::Millis;
+
+/// The longest wait that is really set; "for ever" in practice, and no clock overflows.
+const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The time of a [`timeout`] was up first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Elapsed;
+
+impl std::fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("timed out")
+    }
+}
+
+impl std::error::Error for Elapsed {}
+
+impl From<Elapsed> for std::io::Error {
+    fn from(_: Elapsed) -> Self {
+        std::io::ErrorKind::TimedOut.into()
+    }
+}
+
+/// Waits that long.
+pub async fn sleep(duration: Duration) {
+    Timer::new(duration.min(WAIT_MAX)).await;
+}
+
+/// The output of `future`, unless `limit` passes first; then the future is dropped.
+///
+/// A future that is ready at once costs no timer and never times out.
+pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Result<T, Elapsed> {
+    let mut future = pin!(future);
+    let mut timer: Option<Timer> = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        let timer = timer.get_or_insert_with(|| Timer::new(limit.min(WAIT_MAX)));
+        Pin::new(timer).poll(cx).map(|_| Err(Elapsed))
+    })
+    .await
+}
+
+/// The wall clock. It may jump; only what the protocol calls a time of day is made of it.
+pub fn now_millis() -> Millis {
+    // Before 1970 is a broken clock, and 0 as good an answer as any.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The clock that never jumps, for measuring and for deadlines.
+pub fn monotonic() -> Instant {
+    Instant::now()
+}
