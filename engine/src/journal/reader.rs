@@ -139,6 +139,8 @@ pub struct Reader {
     frame_end: Option<Boundary>,
     lsn: u64,
     bytes: u64,
+    /// Nothing beyond this LSN is handed out.
+    limit: u64,
 }
 
 impl Reader {
@@ -160,6 +162,7 @@ impl Reader {
             frame_end: None,
             lsn: lsn.0,
             bytes,
+            limit: u64::MAX,
         };
         let found = shared.chunk_after(lsn.0).filter(|_| lsn.0 >= shared.first());
         let Some(chunk) = found else {
@@ -220,6 +223,12 @@ impl Reader {
         self.bytes
     }
 
+    /// Hands out nothing beyond `limit`, the end of a frame, until it is moved: what stands behind it
+    /// has to be merged with something else first. `None` takes the limit away.
+    pub fn set_limit(&mut self, limit: Option<Lsn>) {
+        self.limit = limit.map_or(u64::MAX, |limit| limit.0);
+    }
+
     /// The log that is read.
     pub fn log(&self) -> &LogHandle {
         &self.log
@@ -239,6 +248,9 @@ impl Reader {
         loop {
             if self.is_gone() {
                 return self.gone();
+            }
+            if self.frame_end.is_none() && self.lsn >= self.limit {
+                return Read::Empty;
             }
             let Some(chunk) = self.chunk.clone() else {
                 match self.enter() {
@@ -326,7 +338,8 @@ impl Reader {
         if self.offset >= plain_end.offset {
             return Ok(None);
         }
-        if (plain_end.offset - self.offset) as usize <= max {
+        let within = chunk.base + u64::from(plain_end.records) <= self.limit;
+        if within && (plain_end.offset - self.offset) as usize <= max {
             return Ok(Some(plain_end));
         }
         let frames = chunk.published(self.offset, plain_end.offset);
@@ -337,7 +350,8 @@ impl Reader {
                 offset: self.offset + (length + bytes) as u32,
                 records: records + counted as u32,
             };
-            if length + bytes > max {
+            let beyond = chunk.base + u64::from(end.records) > self.limit;
+            if length + bytes > max || beyond {
                 if length > 0 {
                     return Ok(Some(Boundary { offset: self.offset + length as u32, records }));
                 }
@@ -404,7 +418,7 @@ impl Reader {
     }
 
     fn is_readable(&self) -> bool {
-        self.log.0.head.lsn() > self.lsn || self.is_gone()
+        (self.log.0.head.lsn() > self.lsn && self.lsn < self.limit) || self.is_gone()
     }
 }
 

@@ -15,7 +15,7 @@ use super::{Answer, EntryId, Mode, ReplyTo, Shard, Wants, tx::Waiting};
 use crate::db::Broken;
 use crate::journal::{Decoder, Entry, Record};
 use crate::table::hash_with;
-use crate::types::{DbIndex, Lsn, TxId};
+use crate::types::{DbIndex, Lsn, TxId, shard_of};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -47,20 +47,22 @@ pub struct Applied {
     pub error: Option<String>,
 }
 
-/// How far the items of a running full sync have come on one flow: per database, the boundary in the
-/// upstream's own hash order. Keys before it were sent, keys after it will be.
+/// How far the items of a running full sync have come on one flow: per shard of the sender and per
+/// database, the boundary in the sender's own hash order. Keys before it were sent, keys after it will
+/// be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passed {
-    /// The seed of the upstream's hash.
+    /// The seed of the sender's hash.
     pub seed: u64,
-    /// The boundary of each database; `u64::MAX` when all of it was sent.
-    pub boundaries: Vec<u64>,
+    /// Per shard of the sender, the boundary of each database; `u64::MAX` when all of it was sent.
+    pub boundaries: Vec<Vec<u64>>,
 }
 
 impl Passed {
     /// Whether the item of this key has been sent (or is known not to exist).
     pub fn contains(&self, db: DbIndex, key: &[u8]) -> bool {
-        match self.boundaries.get(db.index()) {
+        let sender = shard_of(key, self.boundaries.len() as u16);
+        match self.boundaries.get(sender.index()).and_then(|dbs| dbs.get(db.index())) {
             Some(&u64::MAX) => true,
             Some(&boundary) => hash_with(self.seed, key) < boundary,
             None => false,

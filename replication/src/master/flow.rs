@@ -1,0 +1,148 @@
+//! One flow of a session: the journal of one shard, and during a full sync its items, merged by LSN.
+//!
+//! ```text
+//!   asked a shard for a part when the journal's head was 7 ──► the journal goes out up to 7, no further
+//!   the part arrives, its items were read as of 9 ───────────► journal up to 9, the items, journal on
+//! ```
+//!
+//! An item must never follow a record that it already contains (an APPEND would be applied twice) nor
+//! precede one that it does not reflect. So while a part is asked for, the journal waits at the head of
+//! that moment, which the part's label cannot be below; and a part waits until the journal has come to
+//! its label. Several of our shards may feed one flow (on a chain): the smallest bound decides.
+//!
+//! This is a pure decision-maker: it owns a reader of the log and no socket.
+
+use crate::wire::{self, Kind};
+use engine::cut::CutGroup;
+use engine::journal::{Gone, Read, Reader, Span};
+use engine::types::Lsn;
+
+/// What the flow has to send next.
+#[derive(Debug)]
+pub enum Step {
+    /// Bytes of the journal.
+    Log(Span),
+    /// Whole messages, ready to be sent.
+    Messages(Vec<u8>),
+    /// Nothing until the journal grows or a part arrives.
+    Wait,
+    /// The journal was trimmed past this reader: the session must end.
+    Gone(Gone),
+}
+
+/// The sending side of one flow.
+pub struct FlowSender {
+    reader: Reader,
+    /// Parts asked for and not arrived: from which of our shards, and the journal's head when asked.
+    asked: Vec<(u16, Lsn)>,
+    /// Parts that arrived and wait for the journal to come to their label.
+    parts: Vec<Part>,
+    /// Our shards whose walk is not complete; none in stable sync.
+    walks: Vec<u16>,
+    /// A `CutDone` is owed.
+    finishing: bool,
+    /// The last byte of a frame has not been sent yet.
+    inside_frame: bool,
+}
+
+struct Part {
+    label: Lsn,
+    messages: Vec<u8>,
+}
+
+impl FlowSender {
+    /// A flow that continues from where `reader` stands.
+    pub fn partial(reader: Reader) -> FlowSender {
+        FlowSender::new(reader, Vec::new(), false)
+    }
+
+    /// A flow that begins with the items of our shards `walks`.
+    pub fn full(reader: Reader, walks: Vec<u16>) -> FlowSender {
+        let finishing = !walks.is_empty();
+        FlowSender::new(reader, walks, finishing)
+    }
+
+    fn new(reader: Reader, walks: Vec<u16>, finishing: bool) -> FlowSender {
+        let (asked, parts) = (Vec::new(), Vec::new());
+        FlowSender { reader, asked, parts, walks, finishing, inside_frame: false }
+    }
+
+    /// The reader, to wait for it.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Whether items are still to be sent.
+    pub fn is_full_sync(&self) -> bool {
+        self.finishing
+    }
+
+    /// A part is being asked for from our shard `walk`. To be called before the question leaves, so
+    /// that the journal's head of this moment is a lower bound of the part's label.
+    pub fn ask(&mut self, walk: u16) {
+        self.asked.push((walk, self.reader.log().head()));
+        self.set_limit();
+    }
+
+    /// A part of `walk` arrived; `items` are those of this flow, if any.
+    pub fn arrived(&mut self, walk: u16, items: Option<&CutGroup>, boundaries: &[u64], done: bool) {
+        let place = self.asked.iter().position(|(asked, _)| *asked == walk);
+        let (_, bound) = self.asked.remove(place.expect("only parts that were asked for arrive"));
+        let mut messages = Vec::new();
+        if let Some(group) = items {
+            let encoded = group.items.to_wire(None);
+            for piece in encoded.chunks(wire::PAYLOAD_MAX) {
+                wire::put_bytes(&mut messages, Kind::Items, piece);
+            }
+        }
+        let mut passed = vec![u64::from(walk)];
+        passed.extend_from_slice(boundaries);
+        wire::put_numbers(&mut messages, Kind::Passed, &passed);
+        let label = items.map_or(bound, |group| group.label.max(bound));
+        self.parts.push(Part { label, messages });
+        if done {
+            self.walks.retain(|open| *open != walk);
+        }
+        self.set_limit();
+    }
+
+    fn set_limit(&mut self) {
+        let asked = self.asked.iter().map(|(_, bound)| *bound);
+        let limit = asked.chain(self.parts.iter().map(|part| part.label)).min();
+        self.reader.set_limit(limit);
+    }
+
+    /// What is to be sent next; at most about `max` bytes.
+    pub fn next(&mut self, max: usize) -> Step {
+        if !self.inside_frame {
+            if let Some(messages) = self.due_part() {
+                return Step::Messages(messages);
+            }
+            if self.finishing && self.walks.is_empty() && self.parts.is_empty() {
+                self.finishing = false;
+                let mut done = Vec::new();
+                wire::put_numbers(&mut done, Kind::CutDone, &[]);
+                return Step::Messages(done);
+            }
+        }
+        let before = self.reader.lsn();
+        match self.reader.next(max.min(wire::PAYLOAD_MAX)) {
+            Read::Bytes(span) => {
+                // A piece that does not move the LSN ends inside its frame.
+                self.inside_frame = span.lsn_after() == before;
+                Step::Log(span)
+            }
+            Read::Empty => Step::Wait,
+            Read::Gone(gone) => Step::Gone(gone),
+        }
+    }
+
+    /// A part whose label the journal has come to.
+    fn due_part(&mut self) -> Option<Vec<u8>> {
+        let here = self.reader.lsn();
+        let place = self.parts.iter().position(|part| part.label <= here)?;
+        let part = self.parts.remove(place);
+        self.set_limit();
+        Some(part.messages)
+    }
+}

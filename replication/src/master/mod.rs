@@ -1,0 +1,5 @@
+//! Feeding replicas.
+
+pub mod flow;
+pub mod lag;
+pub mod session;

@@ -1,0 +1,181 @@
+//! What travels on a flow and on the control connection once the handshake is over.
+//!
+//! ```text
+//!   message = type (1 byte) | length (4 bytes, little-endian) | payload
+//!
+//!   master -> replica, flow      Log     bytes of the journal, cut anywhere
+//!                                Items   bytes of encoded items, cut anywhere
+//!                                Passed  shard u16 | a boundary u64 per database
+//!                                CutDone nothing: the items are complete
+//!                                Ping    head u64 | journal bytes u64
+//!   replica -> master, flow      Ack     lsn u64: everything up to it is applied
+//!   control, both ways           Alive   nothing
+//!   control, master -> replica   Progress  items sent u64 | keys u64
+//!                                End     why the session ends, as text
+//! ```
+//!
+//! Journal and item bytes are frames of `engine::journal`; a frame may span messages, but messages of
+//! the other kind come only between frames.
+
+/// Bytes before the payload.
+pub const HEADER: usize = 5;
+
+/// The longest payload: what a sender puts into one message, and what a receiver accepts.
+pub const PAYLOAD_MAX: usize = 1024 * 1024;
+
+/// Version of this protocol; both sides must speak the same.
+pub const VERSION: u32 = 1;
+
+/// What a message is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Bytes of the journal.
+    Log,
+    /// Bytes of encoded items.
+    Items,
+    /// How far one shard's walk has come.
+    Passed,
+    /// The items are complete.
+    CutDone,
+    /// The journal's head, as a sign of life.
+    Ping,
+    /// Everything up to an LSN is applied.
+    Ack,
+    /// A sign of life.
+    Alive,
+    /// How far a full sync has come.
+    Progress,
+    /// The session ends.
+    End,
+}
+
+const KINDS: [Kind; 9] = [
+    Kind::Log,
+    Kind::Items,
+    Kind::Passed,
+    Kind::CutDone,
+    Kind::Ping,
+    Kind::Ack,
+    Kind::Alive,
+    Kind::Progress,
+    Kind::End,
+];
+
+impl Kind {
+    fn byte(self) -> u8 {
+        KINDS.iter().position(|kind| *kind == self).unwrap_or_default() as u8 + 1
+    }
+
+    fn of(byte: u8) -> Option<Kind> {
+        KINDS.get(usize::from(byte).checked_sub(1)?).copied()
+    }
+}
+
+/// The header of a message with a payload of `length` bytes, which is at most [`PAYLOAD_MAX`].
+pub fn header(kind: Kind, length: usize) -> [u8; HEADER] {
+    assert!(length <= PAYLOAD_MAX, "a message of {length} bytes exceeds {PAYLOAD_MAX}");
+    let mut header = [0; HEADER];
+    header[0] = kind.byte();
+    header[1..].copy_from_slice(&(length as u32).to_le_bytes());
+    header
+}
+
+/// Appends a message of several 64-bit numbers.
+pub fn put_numbers(out: &mut Vec<u8>, kind: Kind, numbers: &[u64]) {
+    out.extend_from_slice(&header(kind, numbers.len() * 8));
+    for number in numbers {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+}
+
+/// Appends a message of bytes.
+pub fn put_bytes(out: &mut Vec<u8>, kind: Kind, bytes: &[u8]) {
+    out.extend_from_slice(&header(kind, bytes.len()));
+    out.extend_from_slice(bytes);
+}
+
+/// The first message in `buffer` and how many bytes it took; `None` while it is incomplete.
+pub fn next(buffer: &[u8]) -> Result<Option<(Kind, &[u8], usize)>, String> {
+    let Some((head, rest)) = buffer.split_first_chunk::<HEADER>() else { return Ok(None) };
+    let kind = Kind::of(head[0]).ok_or_else(|| format!("unknown message type {}", head[0]))?;
+    let length = u32::from_le_bytes([head[1], head[2], head[3], head[4]]) as usize;
+    if length > PAYLOAD_MAX {
+        return Err(format!("a message of {length} bytes exceeds {PAYLOAD_MAX}"));
+    }
+    Ok(rest.get(..length).map(|payload| (kind, payload, HEADER + length)))
+}
+
+/// The numbers of a payload that holds exactly `N`.
+pub fn numbers<const N: usize>(payload: &[u8]) -> Result<[u64; N], String> {
+    if payload.len() != N * 8 {
+        return Err(format!("a payload of {} bytes where {N} numbers belong", payload.len()));
+    }
+    let mut numbers = [0; N];
+    for (number, bytes) in numbers.iter_mut().zip(payload.chunks_exact(8)) {
+        *number = read_number(bytes);
+    }
+    Ok(numbers)
+}
+
+/// All numbers of a payload.
+pub fn all_numbers(payload: &[u8]) -> Result<Vec<u64>, String> {
+    if payload.len() % 8 != 0 {
+        return Err(format!("a payload of {} bytes is not numbers", payload.len()));
+    }
+    Ok(payload.chunks_exact(8).map(read_number).collect())
+}
+
+fn read_number(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(bytes);
+    u64::from_le_bytes(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_come_out_as_they_went_in_however_the_bytes_are_cut() {
+        let mut bytes = Vec::new();
+        put_numbers(&mut bytes, Kind::Ping, &[7, u64::MAX]);
+        put_bytes(&mut bytes, Kind::End, b"because");
+        put_numbers(&mut bytes, Kind::CutDone, &[]);
+        for cut in 0..=bytes.len() {
+            let (mut at, mut seen) = (0, Vec::new());
+            for end in [cut, bytes.len()] {
+                while let Some((kind, payload, used)) = next(&bytes[at..end]).unwrap() {
+                    seen.push((kind, payload.to_vec()));
+                    at += used;
+                }
+            }
+            assert_eq!(seen.len(), 3, "cut at {cut}");
+            assert_eq!(numbers::<2>(&seen[0].1).unwrap(), [7, u64::MAX]);
+            assert_eq!(seen[1], (Kind::End, b"because".to_vec()));
+        }
+    }
+
+    #[test]
+    fn what_no_peer_sends_is_refused() {
+        assert!(next(&[0, 0, 0, 0, 0]).is_err());
+        assert!(next(&[10, 0, 0, 0, 0]).is_err());
+        assert!(next(&[1, 255, 255, 255, 255]).is_err());
+        assert!(numbers::<1>(&[1, 2, 3]).is_err());
+        assert!(all_numbers(&[1, 2, 3]).is_err());
+    }
+
+    #[test]
+    fn random_bytes_are_refused_or_wait_but_never_panic() {
+        let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+        println!("SEED={seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..100_000 {
+            let bytes: Vec<u8> = (0..random.usize(..40)).map(|_| random.u8(..)).collect();
+            if let Ok(Some((_, payload, used))) = next(&bytes) {
+                assert_eq!(used, payload.len() + HEADER);
+                let _ = (numbers::<1>(payload), all_numbers(payload));
+            }
+        }
+    }
+}
