@@ -39,8 +39,10 @@ impl Log {
     pub fn start(config: &Config) -> io::Result<Log> {
         let (log, subscriber) = Log::build(Sink::of(config)?, targets(config));
         tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
-        // Libraries that write to `log` (glommio does) come out here as well.
-        tracing_log::LogTracer::init().map_err(io::Error::other)?;
+        // Libraries that write to `log` (glommio does) come out here as well; what they say below
+        // a warning is not even formatted.
+        let libraries = tracing_log::LogTracer::builder().with_max_level(::log::LevelFilter::Warn);
+        libraries.init().map_err(io::Error::other)?;
         Ok(log)
     }
 
@@ -222,6 +224,25 @@ mod tests {
         assert_eq!(rest.trim_start(), "INFO started shards=4");
         assert!(!text.contains(['\r', '\0', '\x1b']), "{text:?}");
         assert!(lines[1].contains("b"), "{text}");
+        fs::remove_dir_all(folder).expect("clean up");
+    }
+
+    #[test]
+    fn what_libraries_log_comes_out_but_glommios_warnings_do_not() {
+        let (folder, _log, subscriber) = in_file("library");
+        tracing::subscriber::with_default(subscriber, || {
+            let say = |target: &str, level: ::log::Level, text: &str| {
+                let arguments = format_args!("{text}");
+                let mut record = ::log::Record::builder();
+                let record = record.target(target).level(level);
+                tracing_log::format_trace(&record.args(arguments).build()).expect("a record");
+            };
+            say("glommio::executor", ::log::Level::Warn, "one");
+            say("glommio::executor", ::log::Level::Error, "two");
+            say("rustls::conn", ::log::Level::Warn, "three");
+        });
+        let text = fs::read_to_string(folder.join(FILE_NAME)).expect("the log");
+        assert!(!text.contains("one") && text.contains("two") && text.contains("three"), "{text}");
         fs::remove_dir_all(folder).expect("clean up");
     }
 

@@ -37,10 +37,12 @@ const SLOWLOG: &str = "kept for tools; there is no slow log yet";
 const PUBSUB: &str = "kept for tools; there is no publish and subscribe yet";
 const SCRIPTS: &str = "kept for tools; there are no scripts yet";
 const ALWAYS: &str = "always so, by design";
+const TIERED: &str = "values are kept in memory only";
+const DEFRAG: &str = "memory is not defragmented";
 const SUITES: &str = "cipher suites are those of rustls, all of them strong, and cannot be chosen";
 const RULES: &str = "rules about commands are not enforced yet, so none may be given";
 
-/// The settings without effect, in alphabetical order within each sort.
+/// The settings without effect, by sort.
 pub(super) static SETTINGS: &[Setting] = &[
     // ---- Taken, kept and shown. ----
     idle(integer("1", 1, 10), "active_expire_effort", "expiry has a budget of its own")
@@ -48,7 +50,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     idle(boolean("true"), "activerehashing", "the table grows segment by segment").aliases(&[]),
     idle(boolean("false"), "background_snapshotting", SCHEDULER),
     idle(
-        boolean("true"),
+        boolean("false"),
         "break_replication_on_master_restart",
         "replica_guard, on by default, keeps an empty master from wiping a replica that holds data",
     ),
@@ -150,6 +152,45 @@ pub(super) static SETTINGS: &[Setting] = &[
     ]),
     idle(count("64"), "zset_max_listpack_value", ENCODING)
         .aliases(&[Alias::same("zset-max-listpack-value"), Alias::same("zset-max-ziplist-value")]),
+    // ---- Dragonfly's tuning. ----
+    idle(count("32"), "acllog_max_len", "there are no access rules yet"),
+    idle(text(""), "availability_zone", "kept for tools"),
+    idle(boolean("true"), "background_heartbeat", SCHEDULER),
+    idle(boolean("true"), "backing_file_direct", TIERED),
+    idle(count("0"), "conn_io_thread_start", "see proactor_threads"),
+    idle(count("0"), "conn_io_threads", "see proactor_threads"),
+    idle(boolean("false"), "conn_use_incoming_cpu", SCHEDULER),
+    idle(boolean("false"), "colorlogtostderr", GLOG),
+    idle(boolean("true"), "enable_heartbeat_rss_eviction", "see maxmemory_policy"),
+    idle(boolean("true"), "enable_tcp_defer_accept", SCHEDULER),
+    idle(count("0"), "epoll_file_threads", "the executors need io_uring"),
+    idle(text("0.1"), "eviction_memory_budget_threshold", "see maxmemory_policy"),
+    idle(count("100"), "max_eviction_per_heartbeat", "see maxmemory_policy"),
+    idle(count("4"), "max_segment_to_consider", "see maxmemory_samples"),
+    idle(count("1048576"), "max_multi_bulk_len", "a request has at most 1048576 arguments"),
+    idle(count("60"), "mem_defrag_check_sec_interval", DEFRAG),
+    idle(text("0.8"), "mem_defrag_page_utilization_threshold", DEFRAG),
+    idle(text("0.7"), "mem_defrag_threshold", DEFRAG),
+    idle(text("0.2"), "mem_defrag_waste_threshold", DEFRAG),
+    idle(count("8096"), "multi_eval_squash_buffer", SCHEDULER),
+    idle(text("1.25"), "rss_oom_deny_ratio", "see maxmemory"),
+    idle(text("64mb"), "request_cache_limit", SCHEDULER),
+    idle(text("512kb"), "registered_buffer_size", SCHEDULER),
+    idle(boolean("false"), "s3_ec2_metadata", SNAPSHOT),
+    idle(text(""), "s3_endpoint", SNAPSHOT),
+    idle(boolean("true"), "s3_sign_payload", SNAPSHOT),
+    idle(boolean("true"), "s3_use_https", SNAPSHOT),
+    idle(count("50000"), "scheduler_background_budget", SCHEDULER),
+    idle(count("50"), "scheduler_background_sleep_prob", SCHEDULER),
+    idle(count("5"), "scheduler_background_warrant", SCHEDULER),
+    idle(boolean("true"), "serialization_tagged_chunks", ALWAYS),
+    idle(count("0"), "shard_thread_busy_polling_usec", SCHEDULER),
+    idle(text("0.15"), "table_growth_margin", "the table grows segment by segment"),
+    idle(text("0"), "tiered_max_file_size", TIERED),
+    idle(count("64"), "tiered_min_value_size", TIERED),
+    idle(text("0.5"), "tiered_offload_threshold", TIERED),
+    idle(text("0.1"), "tiered_upload_threshold", TIERED),
+    idle(count("0"), "uring_recv_buffer_cnt", SCHEDULER),
     // ---- One value only. ----
     fixed("aclfile", NONE, text(""), "there are no users but the default one yet"),
     fixed("activedefrag", NO, boolean("false"), "memory is not defragmented"),
@@ -210,6 +251,20 @@ pub(super) static SETTINGS: &[Setting] = &[
     fixed("tls_cipher_suites", NONE, text(""), SUITES).aliases(&[Alias::same("tls-ciphersuites")]),
     fixed("tls_ciphers", &["", "DEFAULT:!MEDIUM"], text("DEFAULT:!MEDIUM"), SUITES)
         .aliases(&[Alias::same("tls-ciphers")]),
+    fixed(
+        "tls_port",
+        &["0"],
+        count("0"),
+        "turn on tls for port instead; admin_port can stay plain",
+    )
+    .aliases(&[Alias::same("tls-port")]),
+    fixed(
+        "tls_protocols",
+        &["", "TLSv1.2 TLSv1.3", "TLSv1.3 TLSv1.2"],
+        text("TLSv1.2 TLSv1.3"),
+        "TLS 1.2 and 1.3 are spoken, nothing older",
+    )
+    .aliases(&[Alias::same("tls-protocols")]),
     fixed("user", NONE, text(""), "start it as the right user, for example by User= of systemd"),
 ];
 

@@ -43,6 +43,8 @@ const FLAGFILE_DEPTH_MAX: usize = 16;
 const FLAGFILE_BYTES_MAX: u64 = 1 << 20;
 /// Stands before the name of a setting in a variable.
 const VARIABLE_PREFIX: &str = "DFLY_";
+/// The longest line of a help text.
+const HELP_COLUMNS: usize = 88;
 /// The program's name in messages.
 const PROGRAM: &str = "damselfly";
 
@@ -339,8 +341,7 @@ fn command(shown: impl Fn(&Setting) -> bool) -> Command {
         .override_usage(format!("{PROGRAM} [--flag=value ...] [--flagfile=path]"))
         .disable_help_flag(true)
         .disable_version_flag(true)
-        .args_override_self(true)
-        .term_width(100);
+        .args_override_self(true);
     for setting in settings() {
         let shown = shown(setting);
         command = command.arg(
@@ -365,10 +366,30 @@ fn help_text(setting: &Setting) -> String {
         Effect::Nothing => text = format!("No effect: {text}."),
         Effect::Only(allowed) => text = format!("Only '{}': {text}.", allowed.join("' or '")),
     }
-    match setting.default {
-        "" => text,
-        default => format!("{text} [default: {default}]"),
+    if !setting.default.is_empty() {
+        text = format!("{text} [default: {}]", setting.default);
     }
+    wrapped(&text)
+}
+
+/// Lines that fit a terminal of 100 columns behind clap's indentation of 10.
+fn wrapped(text: &str) -> String {
+    let mut lines = String::with_capacity(text.len() + 8);
+    let mut length = 0;
+    for word in text.split_whitespace() {
+        let gap = match length {
+            0 => "",
+            _ if length + 1 + word.len() > HELP_COLUMNS => {
+                length = 0;
+                "\n"
+            }
+            _ => " ",
+        };
+        lines.push_str(gap);
+        lines.push_str(word);
+        length += word.len() + usize::from(gap == " ");
+    }
+    lines
 }
 
 impl Answer {
@@ -582,6 +603,9 @@ pub(super) mod tests {
             for part in without {
                 assert!(!text.contains(part), "{argument} shows {part}");
             }
+            let descriptions = text.lines().filter(|line| !line.contains("--"));
+            let longest = descriptions.map(str::len).max().unwrap_or(0);
+            assert!(longest <= 100, "{argument} has a line of {longest} columns");
         };
         check("--version", &["damselfly 0.0.0-test\n"], &[]);
         check("--help", &["--port=<", "--tls_key_file=<", "6379"], &["--vmodule"]);

@@ -61,6 +61,11 @@ fn rewritten(path: &Path, text: &str, changed: &Changed<'_>) -> Result<String, S
         lines.push(ADDED.to_owned());
     }
     lines.extend(missing);
+    if let Some(lost) = self::missing(path, &lines, changed)?.first() {
+        // A blank at the end of a password, for example: better no new file than a wrong one.
+        let name = lost.split('=').next().unwrap_or_default();
+        return Err(format!("the value of {name} cannot be written in a flagfile"));
+    }
     let mut text = lines.join("\n");
     text.push('\n');
     Ok(text)
@@ -137,6 +142,15 @@ mod tests {
         check("--hz=1\n--hz=2\n", &["hz=3"], "--hz=1\n--hz=3\n");
         check("--replicaof=a:1\n", &["replicaof=[::1]:2"], "--replicaof=[::1]:2\n");
         check("--replicaof=a:1\n", &["replicaof="], "--replicaof=\n");
+    }
+
+    #[test]
+    fn a_value_that_a_line_cannot_hold_is_refused() {
+        let setting = find("requirepass").expect("a setting").setting;
+        let value = Value::Text("blank at the end ".to_owned());
+        let error = rewritten(Path::new("test.conf"), "", &[(setting, &value)]);
+        let want = "the value of --requirepass cannot be written in a flagfile";
+        assert_eq!(error, Err(want.to_owned()));
     }
 
     #[test]

@@ -98,8 +98,7 @@ settings! {
         tcp_user_timeout: Duration = milliseconds("0", MILLIS_MAX);
         /// The most bytes of requests read ahead for one client.
         max_client_iobuf_len: usize = size("64kb", 1 << 30).mutable();
-        /// The most bytes that one client's request may hold while it arrives. 0 is a quarter of
-        /// maxmemory.
+        /// The most bytes that one client's request may hold while it arrives.
         client_query_buffer_limit: u64 = size("1gb", SIZE_MAX).aliases(&[named("client-query-buffer-limit")]).mutable();
         /// When a client that does not read its replies is closed: class (normal, replica, pubsub),
         /// hard limit, soft limit, and the seconds for which the soft limit may be exceeded.
