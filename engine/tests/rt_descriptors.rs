@@ -84,11 +84,7 @@ fn executors_start_and_stop_on_one_port() {
         assert!(TcpStream::connect(address).is_err(), "round {round}: still listening");
         counts.push(open_files());
     }
-<<<<<<< HEAD
-    println!("descriptors after each executor: {counts:?}");
-=======
     eprintln!("descriptors after each executor: {counts:?}");
->>>>>>> rt
     // glommio keeps one eventfd of every executor that ever was. It is the only one.
     assert!(counts[49] <= counts[4] + 45, "{counts:?}");
 }
@@ -116,11 +112,7 @@ fn a_shortage_pauses_and_heals() {
         (cpu, client.join().unwrap())
     });
     client.unwrap();
-<<<<<<< HEAD
-    println!("CPU in 500 ms of shortage: {cpu:?}");
-=======
     eprintln!("CPU in 500 ms of shortage: {cpu:?}");
->>>>>>> rt
     assert!(cpu < Duration::from_millis(50), "{cpu:?}");
 }
 

@@ -74,13 +74,8 @@ fn no_wake_up_is_lost_between_two_executors_that_sleep_after_every_message() {
         slow
     });
     let slow = join(asker);
-<<<<<<< HEAD
-    println!("{slow} of {ROUNDS} rounds took more than 50 ms");
-    // glommio as it comes loses about one in 2,500 here.
-=======
     eprintln!("{slow} of {ROUNDS} rounds took more than 50 ms");
     // With glommio's preemption timer at 500 us, about one round in 2,500 is.
->>>>>>> rt
     assert!(slow <= 3, "{slow}");
     join(echo);
 }
@@ -255,16 +250,6 @@ fn a_pinned_executor_runs_on_its_cpu_under_its_name() {
 
 #[test]
 fn sockets_are_looked_at_while_a_task_only_yields() {
-<<<<<<< HEAD
-    let (rounds, worst) = run(|| async {
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), 16).unwrap();
-        let address = listener.local_addr().unwrap();
-        // Background work in slices of 50 us.
-        spawn_local(async {
-            loop {
-                let until = Instant::now() + Duration::from_micros(50);
-                while Instant::now() < until {}
-=======
     let (rounds, slices, median, lasted) = run(|| async {
         let began = Instant::now();
         let slices = Rc::new(Cell::new(0u128));
@@ -277,7 +262,6 @@ fn sockets_are_looked_at_while_a_task_only_yields() {
                 let until = Instant::now() + Duration::from_micros(50);
                 while Instant::now() < until {}
                 counter.set(counter.get() + 1);
->>>>>>> rt
                 yield_now().await;
             }
         })
@@ -285,11 +269,7 @@ fn sockets_are_looked_at_while_a_task_only_yields() {
         let client = thread::spawn(move || {
             let mut client = TcpStream::connect(address).unwrap();
             let mut times = Vec::new();
-<<<<<<< HEAD
-            for _ in 0..100 {
-=======
             for _ in 0..1000 {
->>>>>>> rt
                 let began = Instant::now();
                 std::io::Write::write_all(&mut client, b"p").unwrap();
                 client.read_exact(&mut [0]).unwrap();
@@ -306,14 +286,6 @@ fn sockets_are_looked_at_while_a_task_only_yields() {
             rounds += 1;
         }
         let times = client.join().unwrap();
-<<<<<<< HEAD
-        (rounds, times[50])
-    });
-    println!("median round trip beside background work: {worst:?}");
-    assert_eq!(rounds, 100);
-    // With glommio's own interval the median is near 100 ms.
-    assert!(worst < Duration::from_millis(25), "{worst:?}");
-=======
         (rounds, slices.get(), times[500], began.elapsed())
     });
     eprintln!("median round trip {median:?} beside {slices} slices of 50 us in {lasted:?}");
@@ -321,7 +293,6 @@ fn sockets_are_looked_at_while_a_task_only_yields() {
     assert!(median < Duration::from_millis(25), "{median:?}");
     // And the work goes on: not less than a tenth of the time.
     assert!(slices * 500 > lasted.as_micros(), "{slices} slices in {lasted:?}");
->>>>>>> rt
 }
 
 #[test]
@@ -331,11 +302,7 @@ fn an_idle_executor_burns_no_cpu() {
         sleep(Duration::from_secs(1)).await;
         thread_cpu() - before
     });
-<<<<<<< HEAD
-    println!("idle: {burnt:?} of 1 s");
-=======
     eprintln!("idle: {burnt:?} of 1 s");
->>>>>>> rt
     assert!(burnt < Duration::from_millis(10), "{burnt:?}");
 }
 

@@ -9,11 +9,7 @@
 //! - a port is bound exclusively, and is free as soon as its listener is dropped ([`net`]);
 //! - a wait that is dropped leaves neither a timer nor lost data behind ([`time`], [`net`]);
 //! - a waker is never dropped on a foreign thread, where glommio could free a task twice
-<<<<<<< HEAD
-//!   ([`mailbox`], [`reply`]).
-=======
 //!   ([`mod@mailbox`], [`reply`]).
->>>>>>> rt
 //!
 //! It knows no keys, no commands and no wire protocol.
 //!

@@ -87,11 +87,7 @@ pub async fn yield_now() {
 /// Yields if [`POLL_INTERVAL`] has passed since the executor last looked at its sockets: cheap
 /// enough for inner loops of some microseconds a turn.
 pub async fn yield_if_needed() {
-<<<<<<< HEAD
-    if !LAST_LOOK.get().is_some_and(|last| last.elapsed() < POLL_INTERVAL) {
-=======
     if LAST_LOOK.get().is_none_or(|last| last.elapsed() >= POLL_INTERVAL) {
->>>>>>> rt
         yield_now().await;
     }
 }
