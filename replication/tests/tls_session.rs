@@ -303,3 +303,245 @@ fn a_client_shows_a_certificate_as_the_server_wants_it() {
         }
     }
 }
+
+fn open_pair() -> Pair {
+    let shop = shop();
+    let mut pair =
+        Pair::new(&shop.settings("replica", "ca"), &shop.settings("server", "ca"), "localhost");
+    assert_eq!(pair.run(), (Ok(()), Ok(())), "seed {}", pair.pieces.seed);
+    pair
+}
+
+#[test]
+fn an_open_session_knows_who_the_other_side_is() {
+    let pair = open_pair();
+    assert_eq!(pair.client.state(), SessionState::Open);
+    assert_eq!(pair.client.peer_subject().as_deref(), Some("CN=localhost"));
+    assert_eq!(pair.server.peer_subject().as_deref(), Some("CN=replica,O=Works"));
+    assert_eq!(pair.client.protocol(), Some("TLSv1.3"));
+    assert_eq!(pair.server.cipher(), pair.client.cipher());
+    assert_eq!(pair.client.cipher().as_deref(), Some("TLS_AES_256_GCM_SHA384"));
+    let shop = shop();
+    let client = TlsSettings {
+        protocols: Protocols::Tls12,
+        ciphers: "ECDHE-RSA-AES128-GCM-SHA256".to_owned(),
+        ..shop.settings("", "ca")
+    };
+    let mut pair = Pair::new(&client, &shop.settings("server", ""), "localhost");
+    assert_eq!(pair.client.protocol(), None);
+    assert_eq!(pair.run(), (Ok(()), Ok(())));
+    assert_eq!(pair.server.protocol(), Some("TLSv1.2"));
+    assert_eq!(pair.server.cipher().as_deref(), Some("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"));
+    assert_eq!(pair.server.peer_subject(), None);
+}
+
+#[test]
+fn a_megabyte_arrives_whole_however_the_wire_cuts_it() {
+    let mut pair = open_pair();
+    let seed = pair.pieces.seed;
+    let sent: Vec<u8> = (0..1 << 20).map(|_| pair.pieces.random.u8(..)).collect();
+    let mut rest = &sent[..];
+    let mut refusals = 0;
+    while !rest.is_empty() {
+        // Three slices of one length or another, as a chunk of the log and its frame would be.
+        let end = pair.pieces.random.usize(1..100_000).min(rest.len());
+        let (middle, last) = (end / 3, end / 2);
+        let slices = [
+            IoSlice::new(&rest[..middle]),
+            IoSlice::new(&rest[middle..last]),
+            IoSlice::new(&rest[last..end]),
+        ];
+        let taken = pair.server.write(&slices).expect("write plaintext");
+        rest = &rest[taken..];
+        if taken == end {
+            continue;
+        }
+        // The bound is reached: what waits is about 256 KiB and the records' headers.
+        refusals += 1;
+        let waiting = pair.server.take_ciphertext(&mut pair.to_client);
+        assert!((200_000..300_000).contains(&waiting), "{waiting} bytes wait, seed {seed}");
+        assert_eq!(pair.run(), (Ok(()), Ok(())), "seed {seed}");
+    }
+    assert_eq!(pair.run(), (Ok(()), Ok(())), "seed {seed}");
+    assert!(refusals >= 3, "the bound was never felt: {refusals}, seed {seed}");
+    assert!(pair.at_client == sent, "what arrived differs, seed {seed}");
+}
+
+#[test]
+fn records_survive_a_socket_that_takes_a_few_bytes_at_a_time() {
+    let mut pair = open_pair();
+    let seed = pair.pieces.seed;
+    let sent = vec![7; 100_000];
+    Pair::say(&mut pair.client, &sent);
+    let random = &mut pair.pieces.random;
+    let wire = &mut pair.to_server;
+    let mut calls = 0;
+    while pair.client.wants_write() {
+        calls += 1;
+        let room = random.usize(0..3000);
+        let outcome = pair.client.send_with(|slices| {
+            assert!(slices.len() > 1 || calls > 1, "many records go out in one call");
+            if room == 0 {
+                return Err(std::io::ErrorKind::WouldBlock.into());
+            }
+            let before = wire.len();
+            let bytes = slices.iter().flat_map(|slice| slice.iter().copied());
+            wire.extend(bytes.take(room));
+            Ok(wire.len() - before)
+        });
+        match outcome {
+            Ok(taken) => assert!(taken <= room, "seed {seed}"),
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+        }
+    }
+    assert_eq!(pair.run(), (Ok(()), Ok(())), "seed {seed}");
+    assert!(pair.at_server == sent, "what arrived differs, seed {seed}");
+}
+
+#[test]
+fn an_end_is_a_farewell_or_an_error() {
+    let mut pair = open_pair();
+    Pair::say(&mut pair.client, b"last words");
+    pair.client.close();
+    assert_eq!(pair.client.state(), SessionState::Closed);
+    let refused = pair.client.write(&[IoSlice::new(b"more")]).expect_err("after the farewell");
+    assert_eq!(refused.to_string(), "TLS: written after the farewell");
+    assert_eq!(pair.run(), (Ok(()), Ok(())));
+    assert_eq!(pair.at_server, b"last words");
+    assert_eq!(pair.server.state(), SessionState::PeerClosed);
+    assert_eq!(pair.server.end_of_input(), Ok(()));
+    // Half closed: the answer still gets through, and what follows a farewell does not.
+    Pair::say(&mut pair.server, b"answer");
+    pair.server.close();
+    assert_eq!(pair.run(), (Ok(()), Ok(())));
+    assert_eq!(pair.at_client, b"answer");
+    assert_eq!(pair.server.feed(b"noise", &mut pair.at_server), Ok(0));
+    assert_eq!(pair.client.end_of_input(), Ok(()));
+
+    let mut pair = open_pair();
+    let cut = pair.server.end_of_input().expect_err("no farewell");
+    assert!(cut.to_string().contains("without saying so"), "{cut}");
+    assert_eq!(pair.server.state(), SessionState::Failed);
+    assert_eq!(pair.server.feed(b"x", &mut pair.at_server), Err(cut), "an error stays");
+
+    let shop = shop();
+    let mut pair = Pair::new(&shop.settings("", "ca"), &shop.settings("server", ""), "localhost");
+    let silent = pair.client.end_of_input().expect_err("no answer");
+    assert!(silent.to_string().contains("does it speak TLS on this port?"), "{silent}");
+}
+
+#[test]
+fn plain_text_on_either_side_is_called_by_its_name() {
+    let shop = shop();
+    let fresh = || Pair::new(&shop.settings("", "ca"), &shop.settings("server", ""), "localhost");
+    for (plain, shown) in [
+        (&b"-ERR Protocol error: invalid length\r\n"[..], "'-ERR Protocol error: invalid length'"),
+        (b"-NOAUTH Authentication required.\r\n", "'-NOAUTH Authentication required.'"),
+        (b"+OK\r\n", "'+OK'"),
+    ] {
+        let mut pair = fresh();
+        let error = pair.client.feed(plain, &mut pair.at_client).expect_err("plain text");
+        let text = error.to_string();
+        assert!(text.starts_with("TLS: the other side does not speak TLS"), "{text}");
+        assert!(text.contains(shown), "{text}");
+    }
+    let secret = b"*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n";
+    let mut pair = fresh();
+    let error = pair.server.feed(secret, &mut pair.at_server).expect_err("plain text");
+    assert_eq!(error.to_string(), "TLS: the client does not speak TLS");
+    assert!(pair.at_server.is_empty());
+    // Byte by byte it is the same.
+    let mut pair = fresh();
+    let errors = secret.iter().map(|byte| pair.server.feed(&[*byte], &mut pair.at_server).err());
+    assert_eq!(errors.flatten().next(), Some(error));
+}
+
+#[test]
+fn damage_anywhere_on_the_wire_is_noticed() {
+    let mut pair = open_pair();
+    let seed = pair.pieces.seed;
+    Pair::say(&mut pair.client, &[1; 5000]);
+    pair.client.take_ciphertext(&mut pair.to_server);
+    let at = pair.pieces.random.usize(5..pair.to_server.len());
+    pair.to_server[at] ^= 0x10;
+    let (client, server) = pair.run();
+    let text = server.expect_err("a damaged record").to_string();
+    assert_eq!(text, "TLS: a record was damaged on its way", "byte {at}, seed {seed}");
+    let text = client.expect_err("an alert").to_string();
+    assert!(text.starts_with("TLS: the other side refused"), "{text}, seed {seed}");
+    assert!(pair.at_server.is_empty());
+}
+
+#[test]
+fn no_received_bytes_make_a_session_panic() {
+    let shop = shop();
+    let seed = Pieces::new().seed;
+    eprintln!("TLS_TEST_SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    for _ in 0..300 {
+        let mut pair =
+            Pair::new(&shop.settings("replica", "ca"), &shop.settings("server", "ca"), "localhost");
+        pair.pieces.random = random.fork();
+        // A handshake in which each piece may be damaged, cut short or doubled.
+        for _ in 0..random.usize(1..12) {
+            pair.client.take_ciphertext(&mut pair.to_server);
+            pair.server.take_ciphertext(&mut pair.to_client);
+            let mut piece = pair.pieces.cut(&mut pair.to_server);
+            damage(&mut random, &mut piece);
+            let _ = pair.server.feed(&piece, &mut pair.at_server);
+            let mut piece = pair.pieces.cut(&mut pair.to_client);
+            damage(&mut random, &mut piece);
+            let _ = pair.client.feed(&piece, &mut pair.at_client);
+        }
+        assert!(pair.at_client.is_empty() && pair.at_server.is_empty());
+    }
+}
+
+fn damage(random: &mut fastrand::Rng, piece: &mut Vec<u8>) {
+    match random.u8(..8) {
+        0 if !piece.is_empty() => {
+            let at = random.usize(..piece.len());
+            piece[at] = random.u8(..);
+        }
+        1 => piece.truncate(random.usize(..=piece.len())),
+        2 => piece.extend_from_within(..),
+        _ => {}
+    }
+}
+
+#[test]
+fn sides_that_cannot_agree_say_on_what() {
+    let shop = shop();
+    let only = |protocols| TlsSettings { protocols, ..shop.settings("server", "ca") };
+    let cases = [(Protocols::Tls12, Protocols::Tls13), (Protocols::Tls13, Protocols::Tls12)];
+    for (client, server) in cases {
+        let pair = Pair::new(&only(client), &only(server), "localhost");
+        let refused = Refused("protocol version in common", "no protocol version in common");
+        check_pair(&format!("{client:?} with {server:?}"), pair, refused);
+    }
+    let suite = |name: &str| TlsSettings {
+        protocols: Protocols::Tls12,
+        ciphers: name.to_owned(),
+        ..shop.settings("server", "ca")
+    };
+    let client = suite("ECDHE-RSA-AES128-GCM-SHA256");
+    let pair = Pair::new(&client, &suite("ECDHE-RSA-AES256-GCM-SHA384"), "localhost");
+    check_pair("ciphers", pair, Refused("no agreement on ciphers", "no cipher suite in common"));
+}
+
+#[test]
+fn a_session_moves_to_another_thread_between_two_bytes() {
+    let mut pair = open_pair();
+    Pair::say(&mut pair.client, b"before and after");
+    pair.client.take_ciphertext(&mut pair.to_server);
+    let second = pair.to_server.split_off(pair.to_server.len() / 2);
+    let first = std::mem::take(&mut pair.to_server);
+    let mut server = pair.server;
+    let mut got = Vec::new();
+    assert_eq!(server.feed(&first, &mut got), Ok(0));
+    let thread = std::thread::spawn(move || {
+        server.feed(&second, &mut got).expect("the second half");
+        got
+    });
+    assert_eq!(thread.join().expect("the other thread"), b"before and after");
+}

@@ -58,7 +58,8 @@ fn looks_like_record(first: &[u8], types: &[u8]) -> Option<bool> {
 pub enum SessionState {
     /// Keys are being agreed on; plaintext written now waits.
     Handshaking,
-    /// Plaintext flows.
+    /// Plaintext flows. (In TLS 1.3 a client gets here before the server has judged its
+    /// certificate: a refusal comes as an error of a later `feed`.)
     Open,
     /// The other side has said that nothing follows; we may still write.
     PeerClosed,
@@ -170,7 +171,15 @@ impl Session {
             return Err(TlsError::new("TLS: written after the farewell"));
         }
         let taken = self.connection.writer().write_vectored(slices);
-        taken.map_err(|error| self.fail(format!("TLS: {error}")))
+        let taken = taken.map_err(|error| self.fail(format!("TLS: {error}")))?;
+        // TLS 1.3 renews its keys by itself. TLS 1.2 cannot: after 2^24 records under AES-GCM rustls
+        // queues a farewell and then swallows what it is given. Once that farewell is sent, taken
+        // plaintext that makes no record is the sign of it.
+        let open = matches!(self.state, SessionState::Open | SessionState::PeerClosed);
+        if open && taken > 0 && !self.wants_write() {
+            return Err(self.fail("TLS: the keys of this connection are used up".to_owned()));
+        }
+        Ok(taken)
     }
 
     /// Whether there are records to be sent.
@@ -355,5 +364,80 @@ mod tests {
         assert_eq!(preview(b"-ERR", b"R"), "-ERR");
         assert_eq!(preview(b"\x00\x01", b"\x00\x01\xff"), "\\x00\\x01\\xff");
         assert_eq!(preview(b"aaaaa", &[b'a'; 100]).len(), 60);
+    }
+
+    /// A server that speaks TLS 1.2 with a suite that is used up after a few records, and a client
+    /// for it.
+    fn short_lived_pair() -> (Session, Session) {
+        use std::sync::Arc;
+
+        use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider};
+        use rustls::pki_types::PrivateKeyDer;
+        use rustls::pki_types::pem::PemObject;
+        use rustls::{SupportedCipherSuite, Tls12CipherSuite};
+
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = |name: &str| directory.path().join(name);
+        let line = "req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem \
+                    -subj /CN=localhost";
+        let mut openssl = std::process::Command::new("openssl");
+        let status = openssl.args(line.split(' ').filter(|word| !word.is_empty()));
+        let output = status.current_dir(directory.path()).output().expect("openssl is needed");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+        let suite = cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384;
+        let SupportedCipherSuite::Tls12(usual) = suite else { panic!("it is a suite of 1.2") };
+        let short = Tls12CipherSuite {
+            common: rustls::crypto::CipherSuiteCommon { confidentiality_limit: 8, ..usual.common },
+            ..*usual
+        };
+        let mut provider = default_provider();
+        provider.cipher_suites = vec![SupportedCipherSuite::Tls12(Box::leak(Box::new(short)))];
+        let config = rustls::ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[&rustls::version::TLS12])
+            .expect("TLS 1.2")
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![CertificateDer::from_pem_file(file("cert.pem")).expect("a certificate")],
+                PrivateKeyDer::from_pem_file(file("key.pem")).expect("a key"),
+            )
+            .expect("a server");
+        let server = ServerConnection::new(Arc::new(config)).expect("a server");
+        let settings = super::super::TlsSettings {
+            ca_cert_file: Some(file("cert.pem")),
+            ..Default::default()
+        };
+        let tls = ClientTls::load(&settings, true).expect("a client");
+        let client = Session::client(&tls, "localhost").expect("a client");
+        (client, Session::new(Connection::Server(server)))
+    }
+
+    #[test]
+    fn keys_that_are_used_up_end_a_session_of_tls_1_2_with_an_error() {
+        let (mut client, mut server) = short_lived_pair();
+        let (mut wire, mut got) = (Vec::new(), Vec::new());
+        for _ in 0..4 {
+            wire.clear();
+            client.take_ciphertext(&mut wire);
+            server.feed(&wire, &mut got).expect("the client's half");
+            wire.clear();
+            server.take_ciphertext(&mut wire);
+            client.feed(&wire, &mut got).expect("the server's half");
+        }
+        assert_eq!(server.state(), SessionState::Open);
+        let mut written = 0;
+        let error = loop {
+            match server.write(&[IoSlice::new(b"x")]) {
+                Ok(taken) => written += taken,
+                Err(error) => break error,
+            }
+            assert!(written < 20, "a session that takes everything and sends nothing");
+            wire.clear();
+            server.take_ciphertext(&mut wire);
+            client.feed(&wire, &mut got).expect("records, then a farewell");
+        };
+        assert_eq!(error.to_string(), "TLS: the keys of this connection are used up");
+        assert!((5..=8).contains(&got.len()), "{} records were sent", got.len());
+        assert_eq!(client.state(), SessionState::PeerClosed);
     }
 }

@@ -83,6 +83,14 @@ impl Certificate {
         outer.finish()?;
         let signature = signature.as_bytes().ok_or_else(|| Tag::BitString.value_error())?;
         let body = TbsCertificate::from_der(signed)?;
+        // What calls itself v1 has no extensions; otherwise a critical one could hide there.
+        let is_old = body.version() == x509_cert::Version::V1;
+        let has_more = body.extensions().is_some()
+            || body.issuer_unique_id().is_some()
+            || body.subject_unique_id().is_some();
+        if is_old && has_more {
+            return Err(Tag::Integer.value_error().into());
+        }
         Ok(Certificate {
             whole: whole.to_vec(),
             signed: signed.to_vec(),
@@ -296,4 +304,83 @@ fn directory_text(tag: Tag, bytes: &[u8]) -> Option<String> {
 fn readable(text: &str) -> String {
     const LONGEST: usize = 512;
     text.chars().map(|one| if one.is_control() { '?' } else { one }).take(LONGEST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// A self-signed v3 certificate as DER.
+    fn certificate() -> Vec<u8> {
+        let line = "req -x509 -newkey rsa:2048 -nodes -keyout /dev/null -outform DER \
+                    -subj /O=Works/CN=localhost -addext subjectAltName=DNS:db.example.com,IP:::1";
+        let output = Command::new("openssl").args(line.split_whitespace()).output();
+        let output = output.expect("openssl is needed for this test");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+
+    #[test]
+    fn a_certificate_tells_its_names_and_its_standing() {
+        let parsed = Certificate::parse(&certificate()).expect("openssl's certificate");
+        assert_eq!(parsed.version(), Version::V3);
+        assert_eq!(parsed.subject(), "CN=localhost,O=Works");
+        assert_eq!(parsed.issuer(), parsed.subject());
+        let names: Vec<String> = parsed.names().iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["'db.example.com'", "'::1'"]);
+        assert!(parsed.is_authority() && parsed.names_as_issuer(&parsed));
+        let algorithms = rustls::crypto::aws_lc_rs::default_provider();
+        let algorithms = algorithms.signature_verification_algorithms.all;
+        assert_eq!(parsed.signed_by(&parsed, algorithms), SignatureCheck::Good);
+        assert_eq!(parsed.signed_by(&parsed, &[]), SignatureCheck::Unsupported);
+        let mut altered = parsed.clone();
+        *altered.signed.last_mut().expect("signed bytes") ^= 1;
+        assert_eq!(altered.signed_by(&parsed, algorithms), SignatureCheck::Wrong);
+    }
+
+    #[test]
+    fn extensions_in_what_calls_itself_version_1_are_refused() {
+        let whole = certificate();
+        // 30 82 len len | 30 82 len len | A0 03 02 01 02 | ...: the version is taken out.
+        assert_eq!(whole[8..13], [0xa0, 0x03, 0x02, 0x01, 0x02]);
+        let mut older = whole.clone();
+        older.drain(8..13);
+        for at in [2, 6] {
+            let length = u16::from_be_bytes([older[at], older[at + 1]]) - 5;
+            older[at..at + 2].copy_from_slice(&length.to_be_bytes());
+        }
+        TbsCertificate::from_der(Certificate::parse(&whole).expect("as it was").signed.as_slice())
+            .expect("the signed part by itself");
+        let error = Certificate::parse(&older).expect_err("v1 with extensions");
+        assert_eq!(error.kind(), Tag::Integer.value_error(), "{error}");
+    }
+
+    #[test]
+    fn no_bytes_make_the_parser_panic() {
+        let seed = fastrand::u64(..);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let whole = certificate();
+        for _ in 0..3000 {
+            let mut bytes = whole.clone();
+            for _ in 0..random.usize(1..6) {
+                let at = random.usize(..bytes.len());
+                bytes[at] = random.u8(..);
+            }
+            bytes.truncate(random.usize(bytes.len() / 2..=bytes.len()));
+            if let Ok(parsed) = Certificate::parse(&bytes) {
+                let _ = (parsed.names(), parsed.is_authority(), parsed.subject());
+                assert!(parsed.subject().chars().all(|one| !one.is_control()), "seed {seed}");
+                let _ = (date_text(parsed.not_after()), parsed.public_key());
+            }
+        }
+    }
+
+    #[test]
+    fn dates_look_as_openssl_prints_them() {
+        assert_eq!(date_text(0), "Jan  1 00:00:00 1970 GMT");
+        assert_eq!(date_text(1_795_385_665), "Nov 22 22:14:25 2026 GMT");
+        assert_eq!(date_text(u64::MAX), "18446744073709551615 s after 1970");
+    }
 }

@@ -9,16 +9,24 @@ use zeroize::Zeroizing;
 
 /// A directory of keys and certificates; gone when dropped.
 pub(crate) struct Workshop {
-    directory: tempfile::TempDir,
+    directory: PathBuf,
+    /// Owns the directory, unless another process does.
+    _owned: Option<tempfile::TempDir>,
 }
 
 impl Workshop {
     pub(crate) fn new() -> Workshop {
-        Workshop { directory: tempfile::tempdir().expect("a directory for certificates") }
+        let owned = tempfile::tempdir().expect("a directory for certificates");
+        Workshop { directory: owned.path().to_owned(), _owned: Some(owned) }
+    }
+
+    /// The workshop of the process that started this one.
+    pub(crate) fn at(directory: &str) -> Workshop {
+        Workshop { directory: directory.into(), _owned: None }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
+        self.directory.join(name)
     }
 
     pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
@@ -35,7 +43,7 @@ impl Workshop {
     pub(crate) fn openssl(&self, line: &str) -> String {
         let output = Command::new("openssl")
             .args(line.split_whitespace())
-            .current_dir(self.directory.path())
+            .current_dir(&self.directory)
             .output()
             .expect("openssl is needed for this test");
         let told = String::from_utf8_lossy(&output.stderr);
