@@ -3,7 +3,8 @@
 //! ```text
 //!   message = type (1 byte) | length (4 bytes, little-endian) | payload
 //!
-//!   master -> replica, flow      Log     bytes of the journal, cut anywhere
+//!   master -> replica, flow      Start   lsn u64: the journal follows from here; the first message
+//!                                Log     bytes of the journal, cut anywhere
 //!                                Items   bytes of encoded items, cut anywhere
 //!                                Passed  shard u16 | a boundary u64 per database
 //!                                CutDone nothing: the items are complete
@@ -47,9 +48,11 @@ pub enum Kind {
     Progress,
     /// The session ends.
     End,
+    /// Where the journal begins.
+    Start,
 }
 
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 10] = [
     Kind::Log,
     Kind::Items,
     Kind::Passed,
@@ -59,6 +62,7 @@ const KINDS: [Kind; 9] = [
     Kind::Alive,
     Kind::Progress,
     Kind::End,
+    Kind::Start,
 ];
 
 impl Kind {
@@ -158,7 +162,7 @@ mod tests {
     #[test]
     fn what_no_peer_sends_is_refused() {
         assert!(next(&[0, 0, 0, 0, 0]).is_err());
-        assert!(next(&[10, 0, 0, 0, 0]).is_err());
+        assert!(next(&[11, 0, 0, 0, 0]).is_err());
         assert!(next(&[1, 255, 255, 255, 255]).is_err());
         assert!(numbers::<1>(&[1, 2, 3]).is_err());
         assert!(all_numbers(&[1, 2, 3]).is_err());

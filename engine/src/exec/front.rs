@@ -238,6 +238,12 @@ impl Waiter {
         .await
     }
 
+    /// An answer that is there already.
+    pub fn try_next(&self) -> Option<Answer> {
+        let mut waiting = self.front.waiting.borrow_mut();
+        waiting.places[self.ticket.index as usize].answers.pop_front()
+    }
+
     /// The next answer, which is the value of a call.
     pub async fn value<T: 'static>(&self) -> T {
         let Answer::Value(value) = self.next().await else {

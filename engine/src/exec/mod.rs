@@ -21,3 +21,4 @@ pub use order::Node;
 pub use pipeline::{Added, Pipeline};
 pub use plan::{Place, place_of};
 pub use tx::{Tx, TxKeys};
+pub use wide::ApplyPart;

@@ -10,11 +10,18 @@ use crate::command::{
     Write,
 };
 use crate::resp::{Protocol, ReplyWriter};
-use crate::shard::{Answer, Batch, Done, EachDone, ExecutorId, Hop, Message, Wants, Work};
+use crate::shard::{
+    Answer, Batch, Begin, Done, EachDone, ExecutorId, Hop, Message, Shard, TxShared, Wants, Work,
+};
 use crate::types::{DbIndex, ShardId, shard_of};
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+/// What a transaction that applies an upstream's frame does on one shard.
+pub type ApplyPart = Box<dyn FnOnce(&mut Shard) -> Box<dyn Any + Send> + Send>;
 
 impl Front {
     /// Runs one command that needs several shards (or one, behind a fence) and appends its reply.
@@ -146,7 +153,7 @@ impl Front {
     pub async fn everywhere<T: Send + 'static>(
         self: &Rc<Front>,
         writes: bool,
-        call: impl Fn(&mut crate::shard::Shard) -> T + Clone + Send + 'static,
+        call: impl Fn(&mut Shard) -> T + Clone + Send + 'static,
     ) -> Vec<T> {
         let waiter = self.waiter();
         let wants: Vec<_> = self.node.all_shards().map(|s| (s, Wants::Everything)).collect();
@@ -162,6 +169,30 @@ impl Front {
             _ => unreachable!("a call answers with a value"),
         };
         done.into_iter().map(value).collect()
+    }
+
+    /// Puts a transaction that applies an upstream's frame into the global order: `parts` are the keys
+    /// it needs on each shard and what it does there, all at once. Each shard answers `waiter` with a
+    /// [`Done::Value`].
+    pub fn apply_as_one(self: &Rc<Front>, waiter: &Waiter, parts: Vec<(ShardId, Wants, ApplyPart)>) {
+        let mut work: BTreeMap<ShardId, ApplyPart> = BTreeMap::new();
+        let mut wants = Vec::with_capacity(parts.len());
+        for (shard, keys, part) in parts {
+            wants.push((shard, keys));
+            work.insert(shard, part);
+        }
+        let shards: Box<[ShardId]> = wants.iter().map(|(shard, _)| *shard).collect();
+        let reply_to = waiter.reply_to();
+        self.node.begin(|id| {
+            let unarmed = AtomicUsize::new(shards.len());
+            let shared = Arc::new(TxShared { id, shards, unarmed, writes: false, reply_to });
+            let begin = |(shard, wants)| {
+                let work = work.remove(&shard).map(Work::Call);
+                let shared = shared.clone();
+                (shard, Begin { shared, wants, work, concludes: true, applies: true })
+            };
+            wants.into_iter().map(begin).collect()
+        });
     }
 
     fn wants_of(&self, entry: &Entry, args: &Args<'_>) -> (Vec<(ShardId, Wants)>, bool) {
@@ -321,7 +352,7 @@ pub(super) async fn run_walk(
     for offset in 0..shards {
         let shard = ShardId((first + offset) % shards);
         let args = owned.clone();
-        let step = move |shard: &mut crate::shard::Shard| {
+        let step = move |shard: &mut Shard| {
             shard.run_walk_step(walk, entry, db, protocol, args.view())
         };
         match front.call(shard, step).await {

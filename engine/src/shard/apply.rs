@@ -23,14 +23,13 @@ use std::sync::Arc;
 pub struct ApplyBatch {
     /// Who is told when it has been applied.
     pub reply_to: ReplyTo,
-    /// Which upstream shard's flow.
-    pub flow: u16,
-    /// The caller's number, given back in [`Applied`].
-    pub sequence: u64,
-    /// Whole frames, encoded, all of whose keys are on this shard.
+    /// The caller's name for it, given back in [`Applied`].
+    pub unit: u64,
+    /// Whole frames, encoded, all of whose keys are on this shard. They are applied as one: no reader
+    /// sees some of them and not others.
     pub frames: Vec<u8>,
-    /// The upstream position that this shard has reached with it.
-    pub lsn: Lsn,
+    /// The positions that this shard has reached with it, by upstream shard.
+    pub reached: Vec<(u16, Lsn)>,
     /// While a full sync runs: how far it has come. A record that does not fit is tolerated for keys
     /// beyond it.
     pub passed: Option<Arc<Passed>>,
@@ -39,10 +38,8 @@ pub struct ApplyBatch {
 /// What this shard did with a batch.
 #[derive(Debug)]
 pub struct Applied {
-    /// Whose flow.
-    pub flow: u16,
-    /// The batch's number.
-    pub sequence: u64,
+    /// The batch's name.
+    pub unit: u64,
     /// A broken promise: the session must end.
     pub error: Option<String>,
 }
@@ -166,8 +163,10 @@ impl Shard {
 
     fn apply_batch(&mut self, batch: ApplyBatch) {
         let error = self.apply_frames(&batch.frames, batch.passed.as_deref()).err();
-        self.note_reached(batch.flow, batch.lsn);
-        let applied = Applied { flow: batch.flow, sequence: batch.sequence, error };
+        for (flow, lsn) in batch.reached {
+            self.note_reached(flow, lsn);
+        }
+        let applied = Applied { unit: batch.unit, error };
         self.answer(batch.reply_to, Answer::Value(Box::new(applied)));
     }
 

@@ -1,0 +1,169 @@
+//! What a replica and its master say before data flows, as RESP on an ordinary client port.
+//!
+//! ```text
+//!   replica                                        master
+//!   AUTH [user] password                           +OK
+//!   PING                                           +PONG
+//!   REPLCONF listening-port P [ip-address A]       +OK
+//!   REPLCONF capa eof capa psync2 capa damselfly   array: "damselfly", version    (a Redis: +OK)
+//!   DFLY CHECK version node chain                  +OK, or why not
+//!   DFLY FOLLOW version node chain position        array: the terms (below)
+//!   ... from here on the control connection carries messages of `wire`
+//!   for each flow a connection of its own:
+//!   AUTH ..., DFLY FLOW session index              +OK, then messages of `wire`
+//! ```
+//!
+//! A chain is the node ids from a node up to its topmost master, its own first: whoever finds itself in
+//! the chain of its would-be master refuses, so circles of any length are (J7).
+
+use engine::journal::{HistoryId, Lineage};
+use engine::resp::client::Reply;
+use engine::types::Lsn;
+
+/// What a replica said about itself with REPLCONF.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Introduction {
+    /// Where clients reach it.
+    pub listening_port: u16,
+    /// Under which address, if it said so.
+    pub ip_address: Option<String>,
+    /// Whether it speaks our protocol.
+    pub is_damselfly: bool,
+}
+
+/// The master's answer to `DFLY FOLLOW`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Whether the items have to be sent; else the flows continue from `from`.
+    pub full: bool,
+    /// Why, in words.
+    pub reason: String,
+    /// Names the session.
+    pub session: u64,
+    /// The master's chain of node ids, its own first.
+    pub chain: Vec<String>,
+    /// The master's histories.
+    pub lineage: Lineage,
+    /// The history whose journals are sent.
+    pub history: HistoryId,
+    /// Where the flows begin (of a full sync only the count counts).
+    pub from: Vec<Lsn>,
+    /// Where they end, because a younger history begins there.
+    pub to: Option<Vec<Lsn>>,
+    /// The seed of the sender's hash.
+    pub seed: u64,
+    /// How many shards of the sender bring items.
+    pub walks: usize,
+    /// How many databases the sender has.
+    pub dbs: usize,
+    /// Keys that the sender holds: an empty one may be guarded against.
+    pub keys: u64,
+}
+
+impl Terms {
+    /// As the fields of the reply.
+    pub fn to_fields(&self) -> Vec<String> {
+        vec![
+            if self.full { "FULL" } else { "PARTIAL" }.to_owned(),
+            self.reason.clone(),
+            self.session.to_string(),
+            self.chain.join(","),
+            self.lineage.to_string(),
+            self.history.to_string(),
+            lsns_to_text(&self.from),
+            self.to.as_ref().map_or_else(|| "-".to_owned(), |to| lsns_to_text(to)),
+            self.seed.to_string(),
+            self.walks.to_string(),
+            self.dbs.to_string(),
+            self.keys.to_string(),
+        ]
+    }
+
+    /// Out of the reply.
+    pub fn from_reply(reply: &Reply) -> Result<Terms, String> {
+        let fields = texts(reply)?;
+        let [full, reason, session, chain, lineage, history, from, to, seed, walks, dbs, keys] =
+            fields.as_slice()
+        else {
+            return Err(format!("the master's terms have {} fields", fields.len()));
+        };
+        let bad = |what: &str| format!("the master's terms name a bad {what}");
+        Ok(Terms {
+            full: full == "FULL",
+            reason: reason.clone(),
+            session: session.parse().map_err(|_| bad("session"))?,
+            chain: chain.split(',').map(str::to_owned).collect(),
+            lineage: lineage.parse().map_err(|_| bad("lineage"))?,
+            history: history.parse().map_err(|_| bad("history"))?,
+            from: lsns_from_text(from).ok_or_else(|| bad("position"))?,
+            to: match to.as_str() {
+                "-" => None,
+                to => Some(lsns_from_text(to).ok_or_else(|| bad("end"))?),
+            },
+            seed: seed.parse().map_err(|_| bad("seed"))?,
+            walks: walks.parse().ok().filter(|walks| *walks <= 1024).ok_or_else(|| bad("walk count"))?,
+            dbs: dbs.parse().ok().filter(|dbs| *dbs <= 65536).ok_or_else(|| bad("database count"))?,
+            keys: keys.parse().map_err(|_| bad("key count"))?,
+        })
+    }
+}
+
+fn texts(reply: &Reply) -> Result<Vec<String>, String> {
+    match reply {
+        Reply::Error(text) => Err(String::from_utf8_lossy(text).into_owned()),
+        Reply::Array(items) => items
+            .iter()
+            .map(|item| match item {
+                Reply::Bulk(text) | Reply::Simple(text) => {
+                    String::from_utf8(text.clone()).map_err(|_| "an answer is not text".to_owned())
+                }
+                other => Err(format!("an unexpected answer: {other:?}")),
+            })
+            .collect(),
+        other => Err(format!("an unexpected answer: {other:?}")),
+    }
+}
+
+/// LSNs as text: `12-0-7`.
+pub fn lsns_to_text(lsns: &[Lsn]) -> String {
+    let texts: Vec<String> = lsns.iter().map(|lsn| lsn.0.to_string()).collect();
+    texts.join("-")
+}
+
+/// LSNs out of text; at least one, at most as many as a node may have shards.
+pub fn lsns_from_text(text: &str) -> Option<Vec<Lsn>> {
+    let lsns: Option<Vec<Lsn>> = text.split('-').map(|part| part.parse().ok().map(Lsn)).collect();
+    lsns.filter(|lsns| lsns.len() <= usize::from(engine::limits::SHARDS_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_survive_the_way_over_the_wire() {
+        let history = HistoryId([7; 20]);
+        let parent = HistoryId([3; 20]);
+        let terms = Terms {
+            full: false,
+            reason: "continues".to_owned(),
+            session: 9,
+            chain: vec!["a".to_owned(), "b".to_owned()],
+            lineage: Lineage::unrelated(parent, 2).branch_off(history, 3, vec![Lsn(4), Lsn(5)]),
+            history: parent,
+            from: vec![Lsn(1), Lsn(2)],
+            to: Some(vec![Lsn(4), Lsn(5)]),
+            seed: u64::MAX,
+            walks: 0,
+            dbs: 16,
+            keys: 1,
+        };
+        let fields = terms.to_fields().into_iter().map(|field| Reply::Bulk(field.into_bytes()));
+        assert_eq!(Terms::from_reply(&Reply::Array(fields.collect())), Ok(terms));
+        assert!(Terms::from_reply(&Reply::Array(Vec::new())).is_err());
+        assert_eq!(
+            Terms::from_reply(&Reply::Error(b"ERR no".to_vec())),
+            Err("ERR no".to_owned())
+        );
+    }
+}

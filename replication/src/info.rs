@@ -1,0 +1,188 @@
+//! What INFO, ROLE and the metrics show of replication: plain values, gathered for one question.
+
+use engine::types::Lsn;
+
+/// A node's replication at one moment.
+#[derive(Clone, Debug)]
+pub struct Info {
+    /// 40 hex digits of the current history.
+    pub history: String,
+    /// The history that it branched off last, if any, and the offset at which.
+    pub parent: Option<(String, u64)>,
+    /// Sum of the journal heads: a number that only grows within a history.
+    pub offset: u64,
+    /// Per shard, what the journals hold.
+    pub journals: Vec<Journal>,
+    /// Those who follow this node.
+    pub replicas: Vec<Replica>,
+    /// Whom this node follows.
+    pub upstream: Option<Upstream>,
+    /// Counters since start.
+    pub counters: Counters,
+}
+
+/// One shard's journal.
+#[derive(Clone, Copy, Debug)]
+pub struct Journal {
+    /// The oldest position held.
+    pub first: Lsn,
+    /// The head.
+    pub head: Lsn,
+    /// Bytes held.
+    pub bytes: u64,
+    /// Milliseconds since the oldest record held was written.
+    pub oldest_age_ms: u64,
+}
+
+/// One replica of this node.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    /// Where it says it is reached.
+    pub ip: String,
+    /// On which port.
+    pub port: u16,
+    /// How far it is.
+    pub state: ReplicaState,
+    /// Sum of what it acknowledged.
+    pub offset: u64,
+    /// Per shard; of a replica in stable sync only.
+    pub lags: Vec<Lag>,
+    /// Milliseconds since its last acknowledgement.
+    pub last_ack_ms: u64,
+    /// Items sent and items to be sent, during a full sync.
+    pub progress: Option<Progress>,
+}
+
+/// How far a full sync is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// Items done.
+    pub done: u64,
+    /// Items in all, as far as is known.
+    pub total: u64,
+    /// Items a second, over the whole sync.
+    pub rate: f64,
+    /// Seconds to go at that rate.
+    pub eta_seconds: f64,
+}
+
+impl Progress {
+    /// From what was done in `seconds`.
+    pub fn of(done: u64, total: u64, seconds: f64) -> Progress {
+        let rate = if seconds > 0.0 { done as f64 / seconds } else { 0.0 };
+        let left = total.saturating_sub(done) as f64;
+        let eta_seconds = if rate > 0.0 { left / rate } else { 0.0 };
+        Progress { done, total, rate, eta_seconds }
+    }
+
+    /// Between 0 and 1.
+    pub fn ratio(&self) -> f64 {
+        if self.total == 0 { 1.0 } else { (self.done as f64 / self.total as f64).min(1.0) }
+    }
+}
+
+/// How far a replica is behind on one shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// Records that it has not acknowledged.
+    pub records: u64,
+    /// Their bytes in the journal, at least.
+    pub bytes: u64,
+    /// Milliseconds since the oldest of them was written.
+    pub millis: u64,
+}
+
+/// The states of a replica, as its master sees them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReplicaState {
+    /// The handshake is done, flows are being made.
+    Preparation,
+    /// Items are sent.
+    FullSync,
+    /// It follows the journal.
+    StableSync,
+}
+
+impl ReplicaState {
+    /// Dragonfly's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            ReplicaState::Preparation => "preparation",
+            ReplicaState::FullSync => "full_sync",
+            ReplicaState::StableSync => "stable_sync",
+        }
+    }
+}
+
+/// Whom this node follows.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// As given.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How far the link is.
+    pub state: LinkState,
+    /// Milliseconds since something arrived.
+    pub last_io_ms: u64,
+    /// Milliseconds since the link broke, while it is down.
+    pub down_ms: Option<u64>,
+    /// Why it broke last.
+    pub last_error: Option<String>,
+    /// Sum of what is applied.
+    pub offset: u64,
+    /// Per flow, what is applied.
+    pub applied: Vec<Lsn>,
+    /// Names the session with the master.
+    pub session: u64,
+    /// Items received and to be received, during a full sync.
+    pub progress: Option<Progress>,
+    /// The guard holds: the master is empty and of another history.
+    pub guarded: bool,
+    /// How often the link was made anew.
+    pub reconnects: u64,
+}
+
+/// The states of a link to a master.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LinkState {
+    /// No connection.
+    Connecting,
+    /// Talking about terms.
+    Handshake,
+    /// Receiving items.
+    FullSync,
+    /// Following the journal.
+    StableSync,
+}
+
+impl LinkState {
+    /// Dragonfly's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            LinkState::Connecting => "connecting",
+            LinkState::Handshake => "preparation",
+            LinkState::FullSync => "full_sync",
+            LinkState::StableSync => "stable_sync",
+        }
+    }
+}
+
+/// Counters since start.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    /// Full syncs that replicas of this node began.
+    pub full: u64,
+    /// Partial syncs that they began.
+    pub partial_ok: u64,
+    /// Asked-for partial syncs that became full ones.
+    pub partial_err: u64,
+    /// Full syncs by reason.
+    pub full_reasons: Vec<(String, u64)>,
+    /// Replicas that fell out of the journal.
+    pub dropped: u64,
+    /// As a replica: partial syncs asked for and granted.
+    pub psync_attempts: u64,
+    /// See `psync_attempts`.
+    pub psync_successes: u64,
+}

@@ -1,0 +1,648 @@
+//! A session feeds one replica: its control connection and one flow per journal.
+//!
+//! ```text
+//!   Preparation  flows are attached one by one ─► start: cut (full) or readers (partial)
+//!   FullSync     a walker per shard asks for parts, writers merge them with the journal
+//!   StableSync   writers follow the journal
+//!   ended        from every state, with a reason that is logged once
+//! ```
+//!
+//! A replica that does not read costs nothing but its place in the journal: writers wait on their
+//! sockets, and when the journal is trimmed past them the session ends. No shard ever waits.
+
+use super::flow::{FlowSender, Step};
+use super::lag::LagTimes;
+use crate::bell::Bell;
+use crate::handshake::Introduction;
+use crate::info::{Lag, Progress, Replica, ReplicaState};
+use crate::service::Settings;
+use crate::transport::Transport;
+use crate::wire::{self, Kind};
+use engine::cut::{CutId, CutPart};
+use engine::exec::Front;
+use engine::journal::{LogHandle, Reader};
+use engine::rt;
+use engine::types::{Lsn, Millis, ShardId};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// Bytes sent in one go.
+const SEND_BYTES: usize = 256 * 1024;
+
+/// How often an idle link shows that it lives.
+const ALIVE_EVERY: Duration = Duration::from_secs(1);
+
+/// Journal bytes below this are gathered for [`GATHER`] before they are sent.
+const GATHER_BELOW: usize = 16 * 1024;
+
+/// How long small writes are gathered: a wake-up and a system call for every record would cost the
+/// writer's core more than the record.
+const GATHER: Duration = Duration::from_millis(1);
+
+/// A replica that has been granted terms must attach its flows within this time.
+const PREPARATION_MAX: Duration = Duration::from_secs(30);
+
+/// Parts of items held for one flow: the walker waits above it.
+const PARTS_BYTES_MAX: u64 = 1024 * 1024;
+
+/// One replica being fed.
+pub struct Session {
+    /// Names it.
+    pub id: u64,
+    introduction: Introduction,
+    peer_ip: String,
+    flows: Vec<Rc<Flow>>,
+    state: Cell<ReplicaState>,
+    started: Instant,
+    /// Why it ended.
+    ended: RefCell<Option<String>>,
+    control: RefCell<Option<Rc<Transport>>>,
+    /// A flow or the control connection was attached, or the session ended.
+    attached: Bell,
+    ending: Bell,
+    cut: CutId,
+    items_done: Cell<u64>,
+    items_total: Cell<u64>,
+    /// Of the flows' ends, when a younger history begins there.
+    to: Option<Vec<Lsn>>,
+}
+
+/// One flow of a session.
+pub struct Flow {
+    index: u16,
+    log: LogHandle,
+    sender: RefCell<Option<FlowSender>>,
+    transport: RefCell<Option<Rc<Transport>>>,
+    acked: Cell<Lsn>,
+    last_ack: Cell<Instant>,
+    times: RefCell<LagTimes>,
+    /// Journal bytes at LSNs that were sent and are not acknowledged.
+    sent: RefCell<VecDeque<(Lsn, u64)>>,
+    acked_bytes: Cell<u64>,
+    part_bytes: Cell<u64>,
+    wake: Bell,
+    drained: Bell,
+}
+
+/// How the data of a session begins.
+pub enum Beginning {
+    /// Items of all our shards, merged with the journals.
+    Full,
+    /// The journals from these positions.
+    Partial(Vec<Lsn>),
+}
+
+impl Session {
+    /// A session whose flows are still to be attached.
+    pub fn new(
+        id: u64,
+        introduction: Introduction,
+        peer_ip: String,
+        logs: &[LogHandle],
+        to: Option<Vec<Lsn>>,
+    ) -> Rc<Session> {
+        let flow = |(index, log): (usize, &LogHandle)| {
+            Rc::new(Flow {
+                index: index as u16,
+                log: log.clone(),
+                sender: RefCell::new(None),
+                transport: RefCell::new(None),
+                acked: Cell::new(Lsn(0)),
+                last_ack: Cell::new(Instant::now()),
+                times: RefCell::default(),
+                sent: RefCell::default(),
+                acked_bytes: Cell::new(0),
+                part_bytes: Cell::new(0),
+                wake: Bell::default(),
+                drained: Bell::default(),
+            })
+        };
+        Rc::new(Session {
+            id,
+            introduction,
+            peer_ip,
+            flows: logs.iter().enumerate().map(flow).collect(),
+            state: Cell::new(ReplicaState::Preparation),
+            started: Instant::now(),
+            ended: RefCell::new(None),
+            control: RefCell::new(None),
+            attached: Bell::default(),
+            ending: Bell::default(),
+            cut: CutId(id),
+            items_done: Cell::new(0),
+            items_total: Cell::new(0),
+            to,
+        })
+    }
+
+    /// How far it is.
+    pub fn state(&self) -> ReplicaState {
+        self.state.get()
+    }
+
+    /// Whether it has ended.
+    pub fn is_ended(&self) -> bool {
+        self.ended.borrow().is_some()
+    }
+
+    /// Where the replica says it is reached.
+    pub fn address(&self) -> String {
+        let Replica { ip, port, .. } = self.describe(Millis(0));
+        format!("{ip}:{port}")
+    }
+
+    /// Ends the session; the first reason counts.
+    pub fn end(&self, reason: &str) {
+        if self.is_ended() {
+            return;
+        }
+        *self.ended.borrow_mut() = Some(reason.to_owned());
+        for flow in &self.flows {
+            if let Some(transport) = &*flow.transport.borrow() {
+                let _ = transport.stream().shutdown();
+            }
+            flow.wake.ring();
+            flow.drained.ring();
+        }
+        self.attached.ring();
+        self.ending.ring();
+    }
+
+    /// Why it ended.
+    pub fn end_reason(&self) -> String {
+        self.ended.borrow().clone().unwrap_or_default()
+    }
+
+    /// The control connection is handed over.
+    pub fn attach_control(&self, transport: Transport) {
+        *self.control.borrow_mut() = Some(Rc::new(transport));
+        self.attached.ring();
+    }
+
+    /// A flow's connection is handed over; `false` if there is no such flow or it is attached.
+    pub fn attach_flow(&self, index: usize, transport: Transport) -> bool {
+        let Some(flow) = self.flows.get(index) else { return false };
+        if flow.transport.borrow().is_some() || self.is_ended() {
+            return false;
+        }
+        *flow.transport.borrow_mut() = Some(Rc::new(transport));
+        self.attached.ring();
+        true
+    }
+
+    fn is_attached(&self) -> bool {
+        self.control.borrow().is_some()
+            && self.flows.iter().all(|flow| flow.transport.borrow().is_some())
+    }
+
+    /// Everything that the replica has acknowledged, per flow; only once it is in stable sync.
+    pub fn acked(&self) -> Option<Vec<Lsn>> {
+        (self.state() == ReplicaState::StableSync && !self.is_ended())
+            .then(|| self.flows.iter().map(|flow| flow.acked.get()).collect())
+    }
+
+    /// How old its last acknowledgement is: the oldest of its flows.
+    pub fn last_ack_age(&self) -> Duration {
+        self.flows.iter().map(|flow| flow.last_ack.get().elapsed()).max().unwrap_or_default()
+    }
+
+    /// What INFO and metrics show.
+    pub fn describe(&self, now: Millis) -> Replica {
+        let stable = self.state() == ReplicaState::StableSync;
+        let full = self.state() == ReplicaState::FullSync;
+        let seconds = self.started.elapsed().as_secs_f64();
+        let (done, total) = (self.items_done.get(), self.items_total.get());
+        Replica {
+            ip: self.introduction.ip_address.clone().unwrap_or_else(|| self.peer_ip.clone()),
+            port: self.introduction.listening_port,
+            state: self.state(),
+            offset: self.flows.iter().map(|flow| flow.acked.get().0).sum(),
+            lags: if stable {
+                self.flows.iter().map(|flow| flow.lag(now)).collect()
+            } else {
+                Vec::new()
+            },
+            last_ack_ms: self.last_ack_age().as_millis() as u64,
+            progress: full.then(|| Progress::of(done, total, seconds)),
+        }
+    }
+
+    /// Runs the session until it ends. `acks` is rung whenever an acknowledgement arrives.
+    pub async fn run(
+        self: &Rc<Session>,
+        front: &Rc<Front>,
+        beginning: Beginning,
+        walks: Walks,
+        settings: Rc<RefCell<Settings>>,
+        acks: Rc<Bell>,
+    ) {
+        if !self.wait_attached().await {
+            return;
+        }
+        let begun = match beginning {
+            Beginning::Partial(positions) => self.begin_partial(&positions),
+            Beginning::Full => self.begin_full(front, walks).await,
+        };
+        if let Err(reason) = begun {
+            return self.end(&reason);
+        }
+        let mut tasks = Vec::new();
+        for flow in &self.flows {
+            tasks.push(rt::spawn_local(write_flow(self.clone(), flow.clone())));
+            tasks.push(rt::spawn_local(read_acks(self.clone(), flow.clone(), acks.clone())));
+        }
+        tasks.push(rt::spawn_local(read_control(self.clone())));
+        if self.state() == ReplicaState::FullSync {
+            for shard in front.node.all_shards() {
+                let (session, front) = (self.clone(), front.clone());
+                let settings = settings.clone();
+                tasks.push(rt::spawn_local(walk(session, front, shard, walks, settings)));
+            }
+        }
+        self.watch(&settings).await;
+        for task in tasks {
+            task.cancel().await;
+        }
+        if walks != Walks::None {
+            let cut = self.cut;
+            front.call_all(move |shard| shard.cut_drop(cut)).await;
+        }
+        self.say_why().await;
+    }
+
+    async fn wait_attached(&self) -> bool {
+        let deadline = Instant::now() + PREPARATION_MAX;
+        while !self.is_attached() && !self.is_ended() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                self.end("its flows were not all connected in time");
+            }
+            self.attached.wait_for(left).await;
+        }
+        !self.is_ended()
+    }
+
+    fn begin_partial(&self, positions: &[Lsn]) -> Result<(), String> {
+        for (flow, lsn) in self.flows.iter().zip(positions) {
+            let reader = flow.log.reader_at(*lsn).map_err(|gone| {
+                format!("shard {}: {gone}", flow.index)
+            })?;
+            flow.begin(*lsn, FlowSender::partial(reader));
+        }
+        self.state.set(ReplicaState::StableSync);
+        Ok(())
+    }
+
+    async fn begin_full(&self, front: &Rc<Front>, walks: Walks) -> Result<(), String> {
+        let cut = self.cut;
+        let readers: Vec<Reader> = match walks {
+            Walks::Own => {
+                // One transaction that is alone everywhere fixes all cuts at once.
+                let begin = move |shard: &mut engine::shard::Shard| {
+                    shard.log.set_keeping(true);
+                    let lsn = shard.cut_begin(cut, engine::cut::Labels::Own);
+                    (lsn, shard.keys.total_len() as u64)
+                };
+                let starts = front.everywhere(false, begin).await;
+                self.items_total.set(starts.iter().map(|(_, keys)| keys).sum());
+                self.readers(starts.into_iter().map(|(lsn, _)| lsn))?
+            }
+            Walks::Relay => {
+                // All relays move together on this executor: their heads of one moment belong
+                // together.
+                let heads: Vec<Lsn> = self.flows.iter().map(|flow| flow.log.head()).collect();
+                let readers = self.readers(heads.into_iter())?;
+                let upstream = self.flows.len() as u16;
+                let begin = move |shard: &mut engine::shard::Shard| {
+                    shard.cut_begin(cut, engine::cut::Labels::Upstream(upstream));
+                    shard.keys.total_len() as u64
+                };
+                self.items_total.set(front.call_all(begin).await.into_iter().sum());
+                readers
+            }
+            Walks::None => unreachable!("a full sync walks shards"),
+        };
+        for (flow, reader) in self.flows.iter().zip(readers) {
+            let lsn = reader.lsn();
+            let walkers = match walks {
+                Walks::Own => vec![flow.index],
+                _ => front.node.all_shards().map(|shard| shard.0).collect(),
+            };
+            flow.begin(lsn, FlowSender::full(reader, walkers));
+        }
+        self.state.set(ReplicaState::FullSync);
+        Ok(())
+    }
+
+    fn readers(&self, starts: impl Iterator<Item = Lsn>) -> Result<Vec<Reader>, String> {
+        let reader = |(flow, lsn): (&Rc<Flow>, Lsn)| {
+            flow.log.reader_at(lsn).map_err(|gone| format!("shard {}: {gone}", flow.index))
+        };
+        self.flows.iter().zip(starts).map(reader).collect()
+    }
+
+    /// Looks at what nothing else tells: silence, and a journal trimmed past a writer that waits for
+    /// its socket.
+    async fn watch(&self, settings: &Rc<RefCell<Settings>>) {
+        while !self.is_ended() {
+            self.ending.wait_for(Duration::from_millis(100)).await;
+            let silent = self.last_ack_age();
+            if silent > settings.borrow().timeout {
+                self.end(&format!("nothing was heard from it for {} ms", silent.as_millis()));
+            }
+            for flow in &self.flows {
+                flow.times.borrow_mut().note(flow.log.head(), rt::now_millis());
+                let sender = flow.sender.borrow();
+                let gone = sender.as_ref().is_some_and(|sender| sender.reader().is_gone());
+                drop(sender);
+                if gone {
+                    self.end_trimmed(flow);
+                }
+            }
+            let complete = |flow: &Rc<Flow>| {
+                flow.sender.borrow().as_ref().is_some_and(|sender| !sender.is_full_sync())
+            };
+            if self.state() == ReplicaState::FullSync && self.flows.iter().all(complete) {
+                self.state.set(ReplicaState::StableSync);
+            }
+            self.end_if_leg_is_over();
+        }
+    }
+
+    fn end_trimmed(&self, flow: &Flow) {
+        self.end(&format!(
+            "it fell out of the journal of shard {} (acknowledged {}, held {} to {}): raise \
+             repl_backlog_size above {} bytes",
+            flow.index,
+            flow.acked.get(),
+            flow.log.first(),
+            flow.log.head(),
+            flow.log.bytes()
+        ));
+    }
+
+    /// The journals of an older history end where the next one began: the replica comes back and
+    /// goes on there.
+    fn end_if_leg_is_over(&self) {
+        let Some(to) = &self.to else { return };
+        if self.flows.iter().zip(to).all(|(flow, to)| flow.acked.get() >= *to) {
+            self.end("it has everything of the older history and continues in the next one");
+        }
+    }
+
+    async fn say_why(&self) {
+        let control = self.control.borrow().clone();
+        if let Some(control) = control {
+            let mut message = Vec::new();
+            wire::put_bytes(&mut message, Kind::End, self.end_reason().as_bytes());
+            let _ = rt::timeout(Duration::from_millis(100), control.write_all(&message)).await;
+            let _ = control.stream().shutdown();
+        }
+    }
+}
+
+/// Which shards bring items.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Walks {
+    /// None: a partial sync.
+    None,
+    /// Each of our shards its own flow's.
+    Own,
+    /// Every shard items of every flow: we are a replica ourselves.
+    Relay,
+}
+
+impl Flow {
+    fn begin(&self, lsn: Lsn, sender: FlowSender) {
+        self.acked.set(lsn);
+        self.acked_bytes.set(sender.reader().bytes());
+        self.last_ack.set(Instant::now());
+        *self.sender.borrow_mut() = Some(sender);
+    }
+
+    fn lag(&self, now: Millis) -> Lag {
+        let (head, acked) = (self.log.head(), self.acked.get());
+        let records = head.0.saturating_sub(acked.0);
+        if records == 0 {
+            return Lag::default();
+        }
+        let bytes = self.log.total_bytes().saturating_sub(self.acked_bytes.get());
+        let mut times = self.times.borrow_mut();
+        times.note(head, now);
+        Lag { records, bytes, millis: times.age(acked, head, now) }
+    }
+
+    fn ack(&self, lsn: Lsn) {
+        self.last_ack.set(Instant::now());
+        if lsn <= self.acked.get() {
+            return;
+        }
+        self.acked.set(lsn);
+        self.times.borrow_mut().acked(lsn);
+        let mut sent = self.sent.borrow_mut();
+        while let Some(&(end, bytes)) = sent.front()
+            && end <= lsn
+        {
+            self.acked_bytes.set(bytes);
+            sent.pop_front();
+        }
+    }
+
+    fn note_sent(&self, end: Lsn, bytes: u64) {
+        /// Positions remembered for the lag in bytes: beyond it, it gets coarser.
+        const SENT_MAX: usize = 65_536;
+        let mut sent = self.sent.borrow_mut();
+        if sent.len() >= SENT_MAX {
+            sent.pop_back();
+        }
+        sent.push_back((end, bytes));
+    }
+
+    fn step(&self) -> Step {
+        let mut sender = self.sender.borrow_mut();
+        sender.as_mut().map_or(Step::Wait, |sender| sender.next(SEND_BYTES))
+    }
+}
+
+/// Sends what the flow has to send, until the session ends.
+async fn write_flow(session: Rc<Session>, flow: Rc<Flow>) {
+    let Some(transport) = flow.transport.borrow().clone() else { return };
+    let mut first = Vec::new();
+    wire::put_numbers(&mut first, Kind::Start, &[flow.acked.get().0]);
+    if let Err(error) = transport.write_all(&first).await {
+        return session.end(&format!("flow {}: {error}", flow.index));
+    }
+    while !session.is_ended() {
+        let sent = match flow.step() {
+            Step::Log(span) => {
+                let header = wire::header(Kind::Log, span.len());
+                flow.note_sent(span.lsn_after(), span.bytes_after());
+                let mut slices = [IoSlice::new(&header), IoSlice::new(&span)];
+                let sent = transport.write_vectored(&mut slices).await;
+                if sent.is_ok() && span.len() < GATHER_BELOW {
+                    drop(span);
+                    rt::sleep(GATHER).await;
+                }
+                sent
+            }
+            Step::Messages(messages) => {
+                let sent = transport.write_all(&messages).await;
+                let left = flow.part_bytes.get().saturating_sub(messages.len() as u64);
+                flow.part_bytes.set(left);
+                flow.drained.ring();
+                sent
+            }
+            Step::Wait => {
+                if wait_for_more(&flow).await {
+                    Ok(())
+                } else {
+                    let mut ping = Vec::new();
+                    let numbers = [flow.log.head().0, flow.log.total_bytes()];
+                    wire::put_numbers(&mut ping, Kind::Ping, &numbers);
+                    transport.write_all(&ping).await
+                }
+            }
+            Step::Gone(_) => {
+                session.end_trimmed(&flow);
+                Ok(())
+            }
+        };
+        if let Err(error) = sent {
+            session.end(&format!("flow {}: {error}", flow.index));
+        }
+    }
+}
+
+/// Waits for the journal or a part; `false` when it is time for a sign of life.
+async fn wait_for_more(flow: &Flow) -> bool {
+    let readable = std::future::poll_fn(|context| match &*flow.sender.borrow() {
+        Some(sender) => sender.reader().poll_readable(context),
+        None => std::task::Poll::Pending,
+    });
+    let more = futures_lite::future::or(readable, flow.wake.wait());
+    rt::timeout(ALIVE_EVERY, more).await.is_ok()
+}
+
+/// Takes acknowledgements, until the session ends.
+async fn read_acks(session: Rc<Session>, flow: Rc<Flow>, acks: Rc<Bell>) {
+    let Some(transport) = flow.transport.borrow().clone() else { return };
+    let mut buffer = Vec::new();
+    while !session.is_ended() {
+        match transport.read(&mut buffer, 4096).await {
+            Ok(0) => session.end(&format!("flow {}: the replica closed it", flow.index)),
+            Ok(_) => {
+                if let Err(error) = take_acks(&flow, &mut buffer) {
+                    session.end(&format!("flow {}: {error}", flow.index));
+                }
+                acks.ring();
+                session.end_if_leg_is_over();
+            }
+            Err(error) => session.end(&format!("flow {}: {error}", flow.index)),
+        }
+    }
+}
+
+fn take_acks(flow: &Flow, buffer: &mut Vec<u8>) -> Result<(), String> {
+    let mut at = 0;
+    while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
+        match kind {
+            Kind::Ack => {
+                let [lsn] = wire::numbers(payload)?;
+                if lsn > flow.log.head().0 {
+                    return Err(format!("it acknowledged {lsn}, which was never written"));
+                }
+                flow.ack(Lsn(lsn));
+            }
+            Kind::Alive => flow.last_ack.set(Instant::now()),
+            other => return Err(format!("it sent {other:?}")),
+        }
+        at += used;
+    }
+    buffer.drain(..at);
+    Ok(())
+}
+
+/// The control connection: signs of life one way, progress the other.
+async fn read_control(session: Rc<Session>) {
+    let Some(control) = session.control.borrow().clone() else { return };
+    let mut buffer = Vec::new();
+    while !session.is_ended() {
+        let reading = control.read(&mut buffer, 4096);
+        match rt::timeout(ALIVE_EVERY, reading).await {
+            Ok(Ok(0)) => session.end("the replica closed the control connection"),
+            Ok(Ok(_)) => buffer.clear(),
+            Ok(Err(error)) => session.end(&format!("control connection: {error}")),
+            Err(_) => {
+                let mut message = Vec::new();
+                let progress = [session.items_done.get(), session.items_total.get()];
+                wire::put_numbers(&mut message, Kind::Progress, &progress);
+                if let Err(error) = control.write_all(&message).await {
+                    session.end(&format!("control connection: {error}"));
+                }
+            }
+        }
+    }
+}
+
+/// Brings the items of one of our shards to the flows, part by part.
+async fn walk(
+    session: Rc<Session>,
+    front: Rc<Front>,
+    shard: ShardId,
+    walks: Walks,
+    settings: Rc<RefCell<Settings>>,
+) {
+    let flows: Vec<Rc<Flow>> = match walks {
+        Walks::Own => vec![session.flows[shard.index()].clone()],
+        _ => session.flows.clone(),
+    };
+    let (cut, mut before) = (session.cut, 0);
+    while !session.is_ended() {
+        for flow in &flows {
+            if let Some(sender) = &mut *flow.sender.borrow_mut() {
+                sender.ask(shard.0);
+            }
+        }
+        let Some(part) = front.call(shard, move |shard| shard.cut_more(cut)).await else {
+            return session.end("the cut was dropped");
+        };
+        let (bytes, items) = deliver(&flows, &part);
+        session.items_done.set(session.items_done.get() + part.progress.0 - before);
+        before = part.progress.0;
+        if part.done {
+            return;
+        }
+        if items == 0 {
+            // A key in the way is open, or the table is nearly empty.
+            rt::yield_now().await;
+        }
+        let limit = settings.borrow().full_sync_bytes_per_second;
+        if limit > 0 {
+            rt::sleep(Duration::from_secs_f64(bytes as f64 / limit as f64)).await;
+        }
+        for flow in &flows {
+            while flow.part_bytes.get() > PARTS_BYTES_MAX && !session.is_ended() {
+                flow.drained.wait_for(ALIVE_EVERY).await;
+            }
+        }
+    }
+}
+
+/// Puts a part's items into their flows; answers with bytes and groups.
+fn deliver(flows: &[Rc<Flow>], part: &CutPart) -> (u64, usize) {
+    let mut bytes = 0;
+    for flow in flows {
+        let group = part.groups.iter().find(|group| group.flow == flow.index);
+        let size = group.map_or(0, |group| group.items.wire_bytes());
+        bytes += size;
+        flow.part_bytes.set(flow.part_bytes.get() + size);
+        if let Some(sender) = &mut *flow.sender.borrow_mut() {
+            sender.arrived(part.shard.0, group, &part.boundaries, part.done);
+        }
+        flow.wake.ring();
+    }
+    (bytes, part.groups.len())
+}

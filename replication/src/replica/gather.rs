@@ -1,0 +1,723 @@
+//! From flows to shards: in which order received frames may be applied, and what has been.
+//!
+//! ```text
+//!   flow 0   a  b  [T: x]  c          a, b go to their shards at once
+//!   flow 1   d  [T: y]  e             T goes as one once its parts stand at the head of both flows;
+//!                                     c and e wait for that, nothing else does
+//! ```
+//!
+//! A frame whose keys lie on one of our shards goes there in a batch with its neighbours. A frame that
+//! needs several of our shards, or has parts on several flows, is handed out as one
+//! ([`Dispatch::AsOne`]), so that readers see all of it or nothing, also where this node cuts its keys
+//! differently than its master. Since frames stand in one global order in all the master's journals,
+//! flows never wait for each other in a circle (J2).
+//!
+//! Positions mean *applied*: what was handed out is a unit, and a flow's position moves over its units
+//! in order, when all shards have reported (J6). What a position has passed is appended to the relay,
+//! as it came (J7).
+//!
+//! This is a pure decision-maker: it owns buffers and counts, no socket and no shard.
+
+use engine::journal::{
+    Decoder, Entry, Frame, FrameBuilder, Global, LogHandle, LogWriter, ShardSet, Transaction,
+};
+use engine::shard::Passed;
+use engine::types::{DbIndex, Lsn, Millis, ShardId, TxId, shard_of};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Bytes of frames that one unit takes: large enough to amortize a message to a shard, small enough
+/// for a reader on that shard not to notice.
+const UNIT_BYTES: usize = 32 * 1024;
+
+/// Handed out and not yet applied, over all flows: bounds the shards' inboxes.
+const IN_FLIGHT_MAX: usize = 16 * 1024 * 1024;
+
+/// A flow whose received bytes exceed this is not read from, unless it waits for the rest of a frame.
+pub const FLOW_CREDIT: usize = 4 * 1024 * 1024;
+
+/// What may be applied now.
+#[derive(Debug)]
+pub enum Dispatch {
+    /// Frames for one shard.
+    Batch(Batch),
+    /// Frames for several shards that become visible together.
+    AsOne(AsOne),
+}
+
+/// Frames for one of our shards.
+#[derive(Debug)]
+pub struct Batch {
+    /// The unit to report.
+    pub unit: u64,
+    /// Our shard.
+    pub shard: ShardId,
+    /// Whole encoded frames.
+    pub frames: Vec<u8>,
+    /// Positions that the shard has reached with it, by flow.
+    pub reached: Vec<(u16, Lsn)>,
+    /// How far the items have come, during a full sync.
+    pub passed: Option<Arc<Passed>>,
+}
+
+/// Frames for several of our shards.
+#[derive(Debug)]
+pub struct AsOne {
+    /// The unit to report, once for each shard.
+    pub unit: u64,
+    /// Whole encoded frames by shard.
+    pub parts: BTreeMap<ShardId, Vec<u8>>,
+    /// It changes whole databases: it needs every shard alone.
+    pub is_global: bool,
+    /// Positions that are reached with it, by flow.
+    pub reached: Vec<(u16, Lsn)>,
+    /// How far the items have come, during a full sync.
+    pub passed: Option<Arc<Passed>>,
+}
+
+/// A stretch of what a flow received.
+enum Segment {
+    Log(Bytes),
+    Items(Bytes),
+    Passed { walk: usize, boundaries: Vec<u64> },
+    CutDone,
+}
+
+#[derive(Default)]
+struct Bytes {
+    buffer: Vec<u8>,
+    at: usize,
+    decoder: Decoder,
+}
+
+/// A unit that was handed out.
+struct Unit {
+    /// Shards that have not reported.
+    left: usize,
+    bytes: usize,
+    /// The flows that it moves.
+    flows: Vec<u16>,
+}
+
+/// What a flow's position passes when its next unit is applied.
+struct Step {
+    unit: u64,
+    end: Lsn,
+    /// The frames as they came; empty for items.
+    raw: Vec<u8>,
+}
+
+struct Flow {
+    segments: VecDeque<Segment>,
+    buffered: usize,
+    /// The end of the last frame that was handed out.
+    taken: Lsn,
+    applied: Lsn,
+    steps: VecDeque<Step>,
+    /// The transaction at its head, when its other parts are not there yet.
+    waiting: Option<TxId>,
+    cut_done: bool,
+    boundaries: Vec<Vec<u64>>,
+    passed: Option<Arc<Passed>>,
+}
+
+/// The receiving side of a session.
+pub struct Gather {
+    flows: Vec<Flow>,
+    /// How many shards we have.
+    shards: u16,
+    /// The seed of the sender's hash.
+    seed: u64,
+    units: HashMap<u64, Unit>,
+    next_unit: u64,
+    in_flight: usize,
+    /// Where the search for something to hand out goes on, for fairness.
+    turn: usize,
+    ready: VecDeque<Dispatch>,
+}
+
+/// The journals of the upstream, as far as they are applied here.
+pub struct Relay {
+    logs: Vec<LogWriter>,
+}
+
+impl Relay {
+    /// Relays that begin at these positions.
+    pub fn starting_at(positions: &[Lsn]) -> Relay {
+        Relay { logs: positions.iter().map(|lsn| LogWriter::starting_at(*lsn)).collect() }
+    }
+
+    /// The logs, for those who follow us.
+    pub fn handles(&self) -> Vec<LogHandle> {
+        self.logs.iter().map(LogWriter::handle).collect()
+    }
+
+    /// All positions.
+    pub fn positions(&self) -> Vec<Lsn> {
+        self.logs.iter().map(LogWriter::lsn).collect()
+    }
+
+    /// The logs, for trimming.
+    pub fn logs_mut(&mut self) -> &mut [LogWriter] {
+        &mut self.logs
+    }
+
+    fn append(&mut self, flow: usize, raw: &[u8]) {
+        let (mut rest, mut decoder) = (raw, Decoder::new());
+        while !rest.is_empty() {
+            let Ok(Some((frame, used))) = decoder.next(rest) else {
+                unreachable!("only frames that were decoded before are relayed")
+            };
+            self.logs[flow].append_encoded(&frame);
+            rest = &rest[used..];
+        }
+    }
+
+    fn publish(&mut self, now: Millis) {
+        self.logs.iter_mut().for_each(|log| log.publish(now));
+    }
+}
+
+impl Gather {
+    /// A session over `positions.len()` flows that stand at `positions`, on a node of `shards` shards.
+    /// `walks` is how many shards of the sender bring items (0: a partial sync).
+    pub fn new(positions: &[Lsn], shards: u16, seed: u64, walks: usize, dbs: usize) -> Gather {
+        let flow = |lsn: &Lsn| {
+            let boundaries = vec![vec![0; dbs]; walks];
+            let passed = (walks > 0)
+                .then(|| Arc::new(Passed { seed, boundaries: boundaries.clone() }));
+            Flow {
+                segments: VecDeque::new(),
+                buffered: 0,
+                taken: *lsn,
+                applied: *lsn,
+                steps: VecDeque::new(),
+                waiting: None,
+                cut_done: walks == 0,
+                boundaries,
+                passed,
+            }
+        };
+        Gather {
+            flows: positions.iter().map(flow).collect(),
+            shards,
+            seed,
+            units: HashMap::new(),
+            next_unit: 1,
+            in_flight: 0,
+            turn: 0,
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// Journal bytes arrive on a flow.
+    pub fn receive_log(&mut self, flow: u16, bytes: &[u8]) {
+        let flow = &mut self.flows[usize::from(flow)];
+        flow.buffered += bytes.len();
+        if let Some(Segment::Log(open)) = flow.segments.back_mut() {
+            return open.buffer.extend_from_slice(bytes);
+        }
+        flow.segments.push_back(Segment::Log(Bytes { buffer: bytes.to_vec(), ..Bytes::default() }));
+    }
+
+    /// Item bytes arrive on a flow.
+    pub fn receive_items(&mut self, flow: u16, bytes: &[u8]) {
+        let flow = &mut self.flows[usize::from(flow)];
+        flow.buffered += bytes.len();
+        if let Some(Segment::Items(open)) = flow.segments.back_mut() {
+            return open.buffer.extend_from_slice(bytes);
+        }
+        let open = Bytes { buffer: bytes.to_vec(), ..Bytes::default() };
+        flow.segments.push_back(Segment::Items(open));
+    }
+
+    /// A flow says how far one of the sender's walks has come.
+    pub fn receive_passed(
+        &mut self,
+        flow: u16,
+        walk: usize,
+        boundaries: Vec<u64>,
+    ) -> Result<(), String> {
+        let flow = &mut self.flows[usize::from(flow)];
+        if flow.boundaries.get(walk).is_none_or(|known| known.len() != boundaries.len()) {
+            return Err(format!("a boundary of walk {walk}, which is not part of this sync"));
+        }
+        flow.segments.push_back(Segment::Passed { walk, boundaries });
+        Ok(())
+    }
+
+    /// A flow's items are complete.
+    pub fn receive_cut_done(&mut self, flow: u16) {
+        self.flows[usize::from(flow)].segments.push_back(Segment::CutDone);
+    }
+
+    /// Whether a flow may be read from.
+    pub fn wants_more(&self, flow: u16) -> bool {
+        let flow = &self.flows[usize::from(flow)];
+        flow.buffered < FLOW_CREDIT || flow.needs_rest()
+    }
+
+    /// Whether the items of all flows are complete and everything handed out is applied.
+    pub fn is_complete(&self) -> bool {
+        self.flows.iter().all(|flow| flow.cut_done) && self.units.is_empty()
+    }
+
+    /// Whether everything that was handed out is applied.
+    pub fn is_settled(&self) -> bool {
+        self.units.is_empty()
+    }
+
+    /// Per flow, the position up to which everything is applied.
+    pub fn applied(&self) -> Vec<Lsn> {
+        self.flows.iter().map(|flow| flow.applied).collect()
+    }
+
+    /// The position of one flow.
+    pub fn applied_of(&self, flow: u16) -> Lsn {
+        self.flows[usize::from(flow)].applied
+    }
+
+    /// What may be applied now; `None` until more arrives or is applied.
+    pub fn next(&mut self) -> Result<Option<Dispatch>, String> {
+        if let Some(dispatch) = self.ready.pop_front() {
+            return Ok(Some(dispatch));
+        }
+        if self.in_flight >= IN_FLIGHT_MAX {
+            return Ok(None);
+        }
+        for _ in 0..self.flows.len() {
+            let flow = self.turn;
+            self.turn = (self.turn + 1) % self.flows.len();
+            self.advance(flow)?;
+            if let Some(dispatch) = self.ready.pop_front() {
+                return Ok(Some(dispatch));
+            }
+        }
+        Ok(None)
+    }
+
+    /// One shard has applied its part of a unit. Answers whether a position has moved.
+    pub fn completed(&mut self, unit: u64, relay: &mut Relay, now: Millis) -> bool {
+        let Some(state) = self.units.get_mut(&unit) else { return false };
+        state.left -= 1;
+        if state.left > 0 {
+            return false;
+        }
+        let Some(state) = self.units.remove(&unit) else { return false };
+        self.in_flight -= state.bytes;
+        let mut moved = false;
+        for &index in &state.flows {
+            let flow = &mut self.flows[usize::from(index)];
+            while flow.steps.front().is_some_and(|step| !self.units.contains_key(&step.unit)) {
+                let Some(step) = flow.steps.pop_front() else { break };
+                moved |= step.end != flow.applied;
+                flow.applied = step.end;
+                relay.append(usize::from(index), &step.raw);
+            }
+        }
+        // All flows at once: nobody sees one part of a transaction in the relay without the others.
+        relay.publish(now);
+        moved
+    }
+
+    /// Hands out what stands at the head of one flow.
+    fn advance(&mut self, index: usize) -> Result<(), String> {
+        loop {
+            let flow = &mut self.flows[index];
+            match flow.segments.front_mut() {
+                None => return Ok(()),
+                Some(Segment::Passed { .. } | Segment::CutDone) => self.take_mark(index),
+                Some(Segment::Items(bytes) | Segment::Log(bytes)) => {
+                    if bytes.at < bytes.buffer.len() {
+                        break;
+                    }
+                    if flow.segments.len() == 1 {
+                        flow.segments.clear();
+                        return Ok(());
+                    }
+                    flow.segments.pop_front();
+                }
+            }
+        }
+        if self.flows[index].waiting.is_none() {
+            self.take_run(index)?;
+        }
+        if let Some(tx) = self.flows[index].waiting {
+            self.take_transaction(tx)?;
+        }
+        Ok(())
+    }
+
+    fn take_mark(&mut self, index: usize) {
+        let seed = self.seed;
+        let flow = &mut self.flows[index];
+        match flow.segments.pop_front() {
+            Some(Segment::Passed { walk, boundaries }) => {
+                flow.boundaries[walk] = boundaries;
+                let boundaries = flow.boundaries.clone();
+                flow.passed = Some(Arc::new(Passed { seed, boundaries }));
+            }
+            Some(Segment::CutDone) => {
+                flow.cut_done = true;
+                flow.passed = None;
+            }
+            _ => unreachable!("only called at a mark"),
+        }
+    }
+
+    /// Takes frames off the head of a flow, up to one unit's worth, that need no other flow; stops at
+    /// one that does.
+    fn take_run(&mut self, index: usize) -> Result<(), String> {
+        let (shards, flow_count) = (self.shards, self.flows.len());
+        let flow = &mut self.flows[index];
+        let same_cut = flow_count == usize::from(shards);
+        let is_log = matches!(flow.segments.front(), Some(Segment::Log(_)));
+        let Some(Segment::Log(bytes) | Segment::Items(bytes)) = flow.segments.front_mut() else {
+            return Ok(());
+        };
+        let start = bytes.at;
+        let mut run = Run::default();
+        let mut counted = 0;
+        while run.bytes < UNIT_BYTES {
+            let Some((frame, used)) = decode(bytes)? else { break };
+            if is_log && let Some(transaction) = frame.transaction() {
+                let parts = transaction.shards.count();
+                let highest = transaction.shards.highest().index();
+                if !transaction.shards.contains(ShardId(index as u16)) || highest >= flow_count {
+                    return Err("a transaction that does not belong to its flow".to_owned());
+                }
+                if parts > 1 || has_global(&frame) {
+                    flow.waiting = Some(transaction.id);
+                    break;
+                }
+            }
+            if !run.add(&frame, index, shards, same_cut, is_log)? {
+                // Several of our shards: alone, as one.
+                break;
+            }
+            counted += frame.lsn_count();
+            bytes.at += used;
+            if run.as_one.is_some() {
+                break;
+            }
+        }
+        let raw = if is_log { bytes.buffer[start..bytes.at].to_vec() } else { Vec::new() };
+        let consumed = bytes.at - start;
+        bytes.compact();
+        if consumed == 0 {
+            return Ok(());
+        }
+        flow.buffered -= consumed;
+        if is_log {
+            flow.taken = Lsn(flow.taken.0 + counted);
+        }
+        self.hand_out(index, run, raw, consumed);
+        Ok(())
+    }
+
+    fn hand_out(&mut self, index: usize, run: Run, raw: Vec<u8>, bytes: usize) {
+        let unit = self.next_unit;
+        self.next_unit += 1;
+        let flow = &mut self.flows[index];
+        let (end, passed) = (flow.taken, flow.passed.clone());
+        let reached = vec![(index as u16, end)];
+        flow.steps.push_back(Step { unit, end, raw });
+        let left = run.as_one.as_ref().map_or(run.shards.len(), BTreeMap::len);
+        self.units.insert(unit, Unit { left, bytes, flows: vec![index as u16] });
+        self.in_flight += bytes;
+        match run.as_one {
+            Some(parts) => {
+                let is_global = false;
+                let as_one = AsOne { unit, parts, is_global, reached, passed };
+                self.ready.push_back(Dispatch::AsOne(as_one));
+            }
+            None => {
+                for (shard, frames) in run.shards {
+                    let (reached, passed) = (reached.clone(), passed.clone());
+                    let batch = Batch { unit, shard, frames, reached, passed };
+                    self.ready.push_back(Dispatch::Batch(batch));
+                }
+            }
+        }
+    }
+
+    /// Hands out a transaction of several flows if all its parts stand at the heads of their flows.
+    fn take_transaction(&mut self, tx: TxId) -> Result<(), String> {
+        let Some(members) = self.members_if_all_there(tx)? else { return Ok(()) };
+        let unit = self.next_unit;
+        self.next_unit += 1;
+        let mut as_one = AsOne {
+            unit,
+            parts: BTreeMap::new(),
+            is_global: false,
+            reached: Vec::new(),
+            passed: None,
+        };
+        let (mut merged, mut total) = (Merged::default(), 0);
+        for &index in &members {
+            let shards = self.shards;
+            let flow = &mut self.flows[usize::from(index)];
+            flow.waiting = None;
+            let Some(Segment::Log(bytes)) = flow.segments.front_mut() else { continue };
+            let start = bytes.at;
+            let Some((frame, used)) = decode(bytes)? else { continue };
+            merged.add(&frame, shards);
+            let end = Lsn(flow.taken.0 + frame.lsn_count());
+            bytes.at += used;
+            let raw = bytes.buffer[start..bytes.at].to_vec();
+            bytes.compact();
+            flow.buffered -= used;
+            flow.taken = end;
+            flow.steps.push_back(Step { unit, end, raw });
+            total += used;
+            as_one.reached.push((index, end));
+            as_one.passed = as_one.passed.take().or_else(|| flow.passed.clone());
+        }
+        self.note_globals(&merged.globals);
+        as_one.is_global = !merged.globals.is_empty();
+        as_one.parts = merged.into_parts(tx, self.shards);
+        self.units.insert(unit, Unit { left: as_one.parts.len(), bytes: total, flows: members });
+        self.in_flight += total;
+        if as_one.parts.is_empty() {
+            // Only empty parts: nothing to apply, but the positions move.
+            as_one.parts.insert(ShardId(0), Vec::new());
+            if let Some(state) = self.units.get_mut(&unit) {
+                state.left = 1;
+            }
+        }
+        self.ready.push_back(one_batch_or_as_one(as_one));
+        Ok(())
+    }
+
+    /// The flows of a transaction, if its parts are at the heads of all of them.
+    fn members_if_all_there(&mut self, tx: TxId) -> Result<Option<Vec<u16>>, String> {
+        let Some(first) = self.flows.iter().position(|flow| flow.waiting == Some(tx)) else {
+            return Ok(None);
+        };
+        let members: Vec<u16> = {
+            let Some(Segment::Log(bytes)) = self.flows[first].segments.front_mut() else {
+                return Ok(None);
+            };
+            let Some((frame, _)) = decode(bytes)? else { return Ok(None) };
+            let Some(transaction) = frame.transaction() else { return Ok(None) };
+            transaction.shards.iter().map(|shard| shard.0).collect()
+        };
+        for &member in &members {
+            let flow = &self.flows[usize::from(member)];
+            match flow.waiting {
+                Some(other) if other == tx => {}
+                Some(other) => {
+                    // Both would wait for ever: the sender's order is broken.
+                    let stuck = self.waits_behind(other, tx);
+                    if stuck {
+                        return Err(format!("transactions {} and {} cross", tx.0, other.0));
+                    }
+                    return Ok(None);
+                }
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(members))
+    }
+
+    /// Whether `other`, at the head of one of `tx`'s flows, is itself younger than `tx`: in one global
+    /// order that cannot be.
+    fn waits_behind(&self, other: TxId, tx: TxId) -> bool {
+        other > tx
+    }
+
+    /// FLUSHALL and its kin in the middle of a full sync: what was flushed needs no more items, and
+    /// swapped databases swap how far their items have come.
+    fn note_globals(&mut self, globals: &[Global]) {
+        let seed = self.seed;
+        for flow in self.flows.iter_mut().filter(|flow| flow.passed.is_some()) {
+            for dbs in &mut flow.boundaries {
+                for global in globals {
+                    note_global(dbs, *global);
+                }
+            }
+            let boundaries = flow.boundaries.clone();
+            flow.passed = Some(Arc::new(Passed { seed, boundaries }));
+        }
+    }
+}
+
+impl Flow {
+    /// Whether the head is the beginning of a frame whose rest has not arrived.
+    fn needs_rest(&self) -> bool {
+        match (self.segments.front(), self.segments.len()) {
+            (Some(Segment::Log(bytes) | Segment::Items(bytes)), 1) => {
+                self.waiting.is_none() && bytes.decoder.needed() > bytes.buffer.len() - bytes.at
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Bytes {
+    /// Gives back what was taken, when it is worth moving the rest.
+    fn compact(&mut self) {
+        if self.at == self.buffer.len() {
+            self.buffer.clear();
+            self.at = 0;
+        } else if self.at >= FLOW_CREDIT / 2 {
+            self.buffer.drain(..self.at);
+            self.at = 0;
+        }
+    }
+}
+
+fn decode(bytes: &mut Bytes) -> Result<Option<(Frame<'_>, usize)>, String> {
+    bytes
+        .decoder
+        .next(&bytes.buffer[bytes.at..])
+        .map_err(|error| format!("the master sent what is not a record: {error}"))
+}
+
+fn has_global(frame: &Frame<'_>) -> bool {
+    frame.entries().any(|entry| matches!(entry, Entry::Global(_)))
+}
+
+fn note_global(dbs: &mut [u64], global: Global) {
+    match global {
+        Global::FlushAll => dbs.fill(u64::MAX),
+        Global::FlushDb(DbIndex(db)) => {
+            if let Some(boundary) = dbs.get_mut(usize::from(db)) {
+                *boundary = u64::MAX;
+            }
+        }
+        Global::SwapDb(one, other) => {
+            if one.index() < dbs.len() && other.index() < dbs.len() {
+                dbs.swap(one.index(), other.index());
+            }
+        }
+    }
+}
+
+/// The parts of one transaction from several flows, cut anew for our shards. All parts hold the same
+/// globals in the same order, so records between two globals stay between them.
+#[derive(Default)]
+struct Merged {
+    globals: Vec<Global>,
+    /// By how many globals stand before them: records by our shard.
+    stretches: Vec<BTreeMap<ShardId, FrameBuilder>>,
+}
+
+impl Merged {
+    fn add(&mut self, frame: &Frame<'_>, shards: u16) {
+        let mut before = 0;
+        for entry in frame.entries() {
+            match entry {
+                Entry::Global(global) => {
+                    if self.globals.len() == before {
+                        self.globals.push(global);
+                    }
+                    before += 1;
+                }
+                Entry::Record(record) => {
+                    if self.stretches.len() <= before {
+                        self.stretches.resize_with(before + 1, BTreeMap::new);
+                    }
+                    let shard = shard_of(record.key, shards);
+                    self.stretches[before].entry(shard).or_default().push(&record);
+                }
+            }
+        }
+    }
+
+    fn into_parts(mut self, tx: TxId, shards: u16) -> BTreeMap<ShardId, Vec<u8>> {
+        let mut parts: BTreeMap<ShardId, Vec<u8>> = BTreeMap::new();
+        self.stretches.resize_with(self.globals.len() + 1, BTreeMap::new);
+        for (before, stretch) in self.stretches.into_iter().enumerate() {
+            for (shard, frame) in stretch {
+                parts.entry(shard).or_default().extend(frame.to_wire(None));
+            }
+            let Some(global) = self.globals.get(before) else { break };
+            for shard in (0..shards).map(ShardId) {
+                let set = ShardSet::of([shard]);
+                let mut frame = FrameBuilder::new();
+                frame.push_entry(&Entry::Global(*global));
+                let transaction = Transaction { id: tx, shards: set.shards() };
+                parts.entry(shard).or_default().extend(frame.to_wire(Some(transaction)));
+            }
+        }
+        parts
+    }
+}
+
+/// What needs only one shard, and not alone, is applied as one anyway when it is one batch.
+fn one_batch_or_as_one(mut as_one: AsOne) -> Dispatch {
+    if as_one.parts.len() == 1
+        && !as_one.is_global
+        && let Some((shard, frames)) = as_one.parts.pop_first()
+    {
+        let AsOne { unit, reached, passed, .. } = as_one;
+        return Dispatch::Batch(Batch { unit, shard, frames, reached, passed });
+    }
+    Dispatch::AsOne(as_one)
+}
+
+/// Frames taken off one flow, by our shard.
+#[derive(Default)]
+struct Run {
+    shards: BTreeMap<ShardId, Vec<u8>>,
+    /// One frame that needs several shards, alone in its run.
+    as_one: Option<BTreeMap<ShardId, Vec<u8>>>,
+    bytes: usize,
+}
+
+impl Run {
+    /// Adds a frame; `false` if it does not go with what is there already.
+    fn add(
+        &mut self,
+        frame: &Frame<'_>,
+        flow: usize,
+        shards: u16,
+        same_cut: bool,
+        is_log: bool,
+    ) -> Result<bool, String> {
+        let raw = frame.as_bytes();
+        if shards == 1 || (same_cut && is_log) {
+            let shard = if shards == 1 { ShardId(0) } else { ShardId(flow as u16) };
+            self.put(shard, raw);
+            return Ok(true);
+        }
+        let mut owners = frame.entries().filter_map(|entry| match entry {
+            Entry::Record(record) => Some(shard_of(record.key, shards)),
+            Entry::Global(_) => None,
+        });
+        let Some(first) = owners.next() else {
+            self.put(ShardId(0), &[]);
+            return Ok(true);
+        };
+        if owners.all(|owner| owner == first) {
+            self.put(first, raw);
+            return Ok(true);
+        }
+        let mut builders = BTreeMap::<ShardId, FrameBuilder>::new();
+        for entry in frame.entries() {
+            if let Entry::Record(record) = entry {
+                builders.entry(shard_of(record.key, shards)).or_default().push(&record);
+            }
+        }
+        let parts = builders.into_iter().map(|(shard, frame)| (shard, frame.to_wire(None)));
+        if !is_log {
+            // Items: nobody reads while they arrive, so nothing has to be seen as one.
+            for (shard, part) in parts {
+                self.put(shard, &part);
+            }
+            return Ok(true);
+        }
+        if !self.shards.is_empty() {
+            return Ok(false);
+        }
+        self.bytes += raw.len();
+        self.as_one = Some(parts.collect());
+        Ok(true)
+    }
+
+    fn put(&mut self, shard: ShardId, frames: &[u8]) {
+        self.shards.entry(shard).or_default().extend_from_slice(frames);
+        self.bytes += frames.len();
+    }
+}

@@ -1,0 +1,405 @@
+//! The link to a master: connecting, agreeing on terms, following, and coming back after a break.
+//!
+//! Each attempt resolves the name anew. After a break the link asks to continue from its position;
+//! whether that is possible the master decides (`engine::journal::Lineage::judge`). Attempts that end
+//! soon after they began back off, with jitter, up to [`BACKOFF_MAX`].
+
+use super::dial::{Call, Target, words};
+use super::session::Running;
+use crate::handshake::{Terms, lsns_to_text};
+use crate::info::{LinkState, Upstream};
+use crate::service::Service;
+use crate::transport::Transport;
+use crate::wire::{self, Kind};
+use crate::bell::Bell;
+use engine::journal::Position;
+use engine::rt;
+use engine::types::Lsn;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// The longest pause between two attempts.
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// A session that lived so long starts the backoff anew.
+const LONG_LIVED: Duration = Duration::from_secs(10);
+
+/// How often the guard looks again whether the master has data.
+const GUARD_EVERY: Duration = Duration::from_secs(2);
+
+/// Following one master.
+pub struct Link {
+    /// As the operator gave it.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    state: Cell<LinkState>,
+    running: RefCell<Option<Rc<Running>>>,
+    /// An operator asked for this master by name: the guard does not hold.
+    explicit: Cell<bool>,
+    guarded: Cell<bool>,
+    stopping: Cell<bool>,
+    stop: Bell,
+    stopped: Bell,
+    /// DEBUG REPLICA PAUSE.
+    paused: Rc<Cell<bool>>,
+    last_io: Cell<Instant>,
+    down_since: Cell<Option<Instant>>,
+    last_error: RefCell<Option<String>>,
+    reconnects: Cell<u64>,
+    session: Cell<u64>,
+    attempts: Cell<u64>,
+    successes: Cell<u64>,
+}
+
+impl Link {
+    /// A link that is not running yet.
+    pub fn new(host: String, port: u16) -> Rc<Link> {
+        Rc::new(Link {
+            host,
+            port,
+            state: Cell::new(LinkState::Connecting),
+            running: RefCell::new(None),
+            explicit: Cell::new(true),
+            guarded: Cell::new(false),
+            stopping: Cell::new(false),
+            stop: Bell::default(),
+            stopped: Bell::default(),
+            paused: Rc::new(Cell::new(false)),
+            last_io: Cell::new(Instant::now()),
+            down_since: Cell::new(Some(Instant::now())),
+            last_error: RefCell::new(None),
+            reconnects: Cell::new(0),
+            session: Cell::new(0),
+            attempts: Cell::new(0),
+            successes: Cell::new(0),
+        })
+    }
+
+    /// How far it is.
+    pub fn state(&self) -> LinkState {
+        self.state.get()
+    }
+
+    /// DEBUG REPLICA PAUSE and RESUME.
+    pub fn set_paused(&self, paused: bool) {
+        self.paused.set(paused);
+    }
+
+    /// Partial syncs asked for, and granted.
+    pub fn partial_counts(&self) -> (u64, u64) {
+        (self.attempts.get(), self.successes.get())
+    }
+
+    /// What INFO shows.
+    pub fn describe(&self) -> Upstream {
+        let running = self.running.borrow();
+        let idle = running.as_ref().map_or(self.last_io.get().elapsed(), |running| running.idle());
+        let applied = running.as_ref().map(|running| running.applied()).unwrap_or_default();
+        Upstream {
+            host: self.host.clone(),
+            port: self.port,
+            state: self.state(),
+            last_io_ms: idle.as_millis() as u64,
+            down_ms: self.down_since.get().map(|since| since.elapsed().as_millis() as u64),
+            last_error: self.last_error.borrow().clone(),
+            offset: applied.iter().map(|lsn| lsn.0).sum(),
+            applied,
+            session: self.session.get(),
+            progress: running.as_ref().and_then(|running| running.progress()),
+            guarded: self.guarded.get(),
+            reconnects: self.reconnects.get(),
+        }
+    }
+
+    /// Whether the master can be reached and would have us, before anything is changed here: REPLICAOF
+    /// answers with what this says.
+    pub async fn check(&self, service: &Rc<Service>) -> Result<(), String> {
+        let limit = service.settings.borrow().connect_timeout;
+        self.introduce(service, limit).await.map(|_| ())
+    }
+
+    /// Ends the link and waits until everything that was handed to shards is applied.
+    pub async fn stop(&self) {
+        self.stopping.set(true);
+        self.stop.ring();
+        if let Some(running) = &*self.running.borrow() {
+            running.break_off("the link was ended");
+        }
+        self.stopped.wait().await;
+    }
+
+    /// Follows the master until [`stop`](Link::stop).
+    pub async fn run(self: Rc<Link>, service: Rc<Service>) {
+        let mut pause = Duration::from_millis(100);
+        while !self.stopping.get() {
+            let began = Instant::now();
+            let outcome = self.attempt(&service).await;
+            self.running.borrow_mut().take();
+            self.state.set(LinkState::Connecting);
+            service.status.set_link_up(false);
+            if self.down_since.get().is_none() {
+                self.down_since.set(Some(Instant::now()));
+            }
+            if self.stopping.get() {
+                break;
+            }
+            if began.elapsed() > LONG_LIVED {
+                pause = Duration::from_millis(100);
+            }
+            if let Err(error) = outcome {
+                let seen = self.last_error.borrow().as_ref() == Some(&error);
+                if !seen {
+                    tracing::warn!("replication: link to {}:{}: {error}", self.host, self.port);
+                }
+                *self.last_error.borrow_mut() = Some(error);
+                let jitter = fastrand::u64(..=pause.as_millis() as u64 / 4);
+                self.stop.wait_for(pause + Duration::from_millis(jitter)).await;
+                pause = (pause * 2).min(BACKOFF_MAX.min(service.settings.borrow().reconnect_pause));
+            }
+            self.reconnects.set(self.reconnects.get() + 1);
+        }
+        self.stopped.ring();
+    }
+
+    async fn introduce(&self, service: &Rc<Service>, limit: Duration) -> Result<Call, String> {
+        let settings = service.settings.borrow().clone();
+        let tls = service.client_tls()?;
+        let target = Target { host: &self.host, port: self.port, tls, settings: &settings };
+        let mut call = Call::dial(&target, limit).await?;
+        let greeting = call.ask(&[b"PING"]).await?;
+        if greeting.error().is_some() {
+            return Err(format!("could not greet master: {}", words(&greeting)));
+        }
+        let port = settings.announce_port.to_string();
+        let mut request: Vec<&[u8]> = vec![b"REPLCONF", b"listening-port", port.as_bytes()];
+        if !settings.announce_ip.is_empty() {
+            request.extend([b"ip-address".as_slice(), settings.announce_ip.as_bytes()]);
+        }
+        let reply = call.ask(&request).await?;
+        if !reply.is_ok() {
+            return Err(format!("could not greet master: {}", words(&reply)));
+        }
+        let capabilities: [&[u8]; 7] =
+            [b"REPLCONF", b"capa", b"eof", b"capa", b"psync2", b"capa", b"damselfly"];
+        let reply = call.ask(&capabilities).await?;
+        if reply.elements().is_none() {
+            return Err(format!(
+                "{}:{} is not a Damselfly (it answers {}): following a Redis is not supported yet",
+                self.host,
+                self.port,
+                words(&reply)
+            ));
+        }
+        let version = wire::VERSION.to_string();
+        let chain = service.chain().join(",");
+        let node = service.node_id.as_bytes();
+        let request = [b"DFLY", b"CHECK".as_slice(), version.as_bytes(), node, chain.as_bytes()];
+        let reply = call.ask(&request).await?;
+        if reply.is_ok() { Ok(call) } else { Err(words(&reply)) }
+    }
+
+    async fn attempt(self: &Rc<Link>, service: &Rc<Service>) -> Result<(), String> {
+        let limit = if self.explicit.get() {
+            service.settings.borrow().connect_timeout
+        } else {
+            service.settings.borrow().reconnect_timeout
+        };
+        let mut control = self.introduce(service, limit).await?;
+        self.state.set(LinkState::Handshake);
+        let asked = service.position().filter(|_| service.settings.borrow().partial_sync);
+        self.attempts.set(self.attempts.get() + u64::from(asked.is_some()));
+        let terms = self.agree(service, &mut control, asked.as_ref()).await?;
+        if terms.full && self.must_be_guarded(service, &terms).await {
+            self.guarded.set(true);
+            drop(control);
+            self.stop.wait_for(GUARD_EVERY).await;
+            return Err(format!(
+                "the master is empty and of another history: its data would wipe ours; REPLICAOF {} \
+                 {} once more overrides this guard",
+                self.host, self.port
+            ));
+        }
+        self.guarded.set(false);
+        self.session.set(terms.session);
+        service.adopt_chain(&terms.chain);
+        let flows = self.connect_flows(service, &terms, limit).await?;
+        let (control, unread) = control.into_parts();
+        drop(unread);
+        self.follow(service, terms, flows, control).await
+    }
+
+    async fn agree(
+        &self,
+        service: &Rc<Service>,
+        control: &mut Call,
+        asked: Option<&Position>,
+    ) -> Result<Terms, String> {
+        let version = wire::VERSION.to_string();
+        let chain = service.chain().join(",");
+        let position = asked.map_or_else(|| "?".to_owned(), Position::to_string);
+        let request = [
+            b"DFLY",
+            b"FOLLOW".as_slice(),
+            version.as_bytes(),
+            service.node_id.as_bytes(),
+            chain.as_bytes(),
+            position.as_bytes(),
+        ];
+        let reply = control.ask(&request).await?;
+        let terms = Terms::from_reply(&reply)?;
+        if terms.dbs > service.front.node.dbs() {
+            return Err(format!(
+                "the master has {} databases, this node has {}: start it with --dbnum={}",
+                terms.dbs,
+                service.front.node.dbs(),
+                terms.dbs
+            ));
+        }
+        if terms.full {
+            tracing::info!(
+                "replication: full sync from {}:{}: {}",
+                self.host,
+                self.port,
+                terms.reason
+            );
+        } else {
+            self.successes.set(self.successes.get() + 1);
+            tracing::info!(
+                "replication: partial sync with {}:{} from {}",
+                self.host,
+                self.port,
+                lsns_to_text(&terms.from)
+            );
+        }
+        Ok(terms)
+    }
+
+    /// Whether the guard holds: this node has data, the master has none, and nobody asked for it.
+    async fn must_be_guarded(&self, service: &Rc<Service>, terms: &Terms) -> bool {
+        if self.explicit.get() || !service.settings.borrow().guard || terms.keys > 0 {
+            return false;
+        }
+        let own = service.position().is_some_and(|own| own.history == terms.lineage.current());
+        if own {
+            return false;
+        }
+        let keys = service.front.call_all(|shard| shard.keys.total_len()).await;
+        keys.into_iter().sum::<usize>() > 0
+    }
+
+    async fn connect_flows(
+        &self,
+        service: &Rc<Service>,
+        terms: &Terms,
+        limit: Duration,
+    ) -> Result<Vec<(Transport, Vec<u8>)>, String> {
+        let settings = service.settings.borrow().clone();
+        let tls = service.client_tls()?;
+        let mut flows = Vec::with_capacity(terms.from.len());
+        for index in 0..terms.from.len() {
+            let tls = tls.clone();
+            let target = Target { host: &self.host, port: self.port, tls, settings: &settings };
+            let mut call = Call::dial(&target, limit).await?;
+            let (session, index) = (terms.session.to_string(), index.to_string());
+            let request = [b"DFLY", b"FLOW".as_slice(), session.as_bytes(), index.as_bytes()];
+            let reply = call.ask(&request).await?;
+            if !reply.is_ok() {
+                return Err(format!("flow {index}: {}", words(&reply)));
+            }
+            flows.push(call.into_parts());
+        }
+        Ok(flows)
+    }
+
+    async fn follow(
+        self: &Rc<Link>,
+        service: &Rc<Service>,
+        terms: Terms,
+        flows: Vec<(Transport, Vec<u8>)>,
+        control: Transport,
+    ) -> Result<(), String> {
+        let limit = service.settings.borrow().timeout;
+        let mut starts = Vec::with_capacity(flows.len());
+        let mut transports = Vec::with_capacity(flows.len());
+        let mut rests = Vec::with_capacity(flows.len());
+        for (index, (transport, mut buffer)) in flows.into_iter().enumerate() {
+            let start = rt::timeout(limit, read_start(&transport, &mut buffer));
+            let start = match start.await {
+                Ok(start) => start.map_err(|error| format!("flow {index}: {error}"))?,
+                Err(_) => return Err(format!("flow {index}: the master did not begin in time")),
+            };
+            starts.push(start);
+            transports.push(transport);
+            rests.push(buffer);
+        }
+        if !terms.full && starts != terms.from {
+            return Err("the master begins elsewhere than it said".to_owned());
+        }
+        if self.stopping.get() {
+            return Ok(());
+        }
+        let full = terms.full;
+        let to = terms.to.clone();
+        let relay = service.begin_following(&terms, &starts).await;
+        self.explicit.set(false);
+        let running = Running::new(
+            service.front.clone(),
+            terms,
+            &starts,
+            transports,
+            control,
+            relay,
+            service.settings_shared(),
+            self.paused.clone(),
+        );
+        running.preload(rests);
+        *self.running.borrow_mut() = Some(running.clone());
+        self.state.set(if full { LinkState::FullSync } else { LinkState::StableSync });
+        if !full {
+            self.came_up(service);
+        }
+        let (link, on_stable) = (self.clone(), service.clone());
+        let reason = running
+            .run(move || {
+                link.state.set(LinkState::StableSync);
+                link.came_up(&on_stable);
+                on_stable.full_sync_done();
+            })
+            .await;
+        self.last_io.set(Instant::now());
+        let applied = running.applied();
+        service.end_following(running.is_stable(), &applied, to.as_deref());
+        if to.is_some_and(|to| applied >= to) {
+            return Ok(());
+        }
+        Err(reason)
+    }
+
+    fn came_up(&self, service: &Service) {
+        service.status.set_link_up(true);
+        self.down_since.set(None);
+        self.last_error.borrow_mut().take();
+        tracing::info!("replication: in stable sync with {}:{}", self.host, self.port);
+    }
+}
+
+/// The first message of a flow: where its journal begins.
+async fn read_start(transport: &Transport, buffer: &mut Vec<u8>) -> Result<Lsn, String> {
+    loop {
+        if let Some((kind, payload, used)) = wire::next(buffer)? {
+            if kind != Kind::Start {
+                return Err(format!("the master began with {kind:?}"));
+            }
+            let [lsn] = wire::numbers(payload)?;
+            buffer.drain(..used);
+            return Ok(Lsn(lsn));
+        }
+        match transport.read(buffer, 16 * 1024).await {
+            Ok(0) => return Err("the master closed it".to_owned()),
+            Ok(_) => {}
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Following a master.
+//!
+//! ```text
+//!   Connecting ─► Handshake ─┬─► FullSync ─► StableSync ─► (broken) ─► Connecting ...
+//!                            └─► StableSync (partial sync)
+//! ```
+
+pub mod dial;
+pub mod gather;
+pub mod link;
+pub mod session;

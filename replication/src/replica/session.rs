@@ -1,0 +1,429 @@
+//! One session with the master: flows in, gather, shards, acknowledgements out.
+//!
+//! ```text
+//!   reader per flow ─► gather ─► applier ─► shards ─► answers ─► applier ─► gather ─► ack per flow
+//! ```
+//!
+//! It ends when anything breaks; what was handed to shards is waited for, so that afterwards the
+//! positions say exactly what is applied.
+
+use super::gather::{Dispatch, Gather, Relay};
+use crate::bell::Bell;
+use crate::handshake::Terms;
+use crate::info::Progress;
+use crate::service::Settings;
+use crate::transport::Transport;
+use crate::wire::{self, Kind};
+use engine::exec::{ApplyPart, Front, Waiter};
+use engine::journal::{Decoder, Entry};
+use engine::rt;
+use engine::shard::{
+    Answer, Applied, ApplyBatch, Done, ExecutorId, Message, Mode, Shard, Wants,
+};
+use engine::types::{Lsn, ShardId};
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// Bytes read from a flow at once.
+const READ_BYTES: usize = 256 * 1024;
+
+/// Records after which an acknowledgement is due although more arrives.
+const ACK_EVERY_RECORDS: u64 = 1024;
+
+/// How often an idle link shows that it lives.
+const ALIVE_EVERY: Duration = Duration::from_secs(1);
+
+/// A session under way.
+pub struct Running {
+    /// What the master granted.
+    pub terms: Terms,
+    front: Rc<Front>,
+    gather: RefCell<Gather>,
+    relay: Rc<RefCell<Relay>>,
+    settings: Rc<RefCell<Settings>>,
+    flows: Vec<Flow>,
+    control: Transport,
+    broken: RefCell<Option<String>>,
+    breaking: Bell,
+    /// Bytes arrived.
+    arrived: Bell,
+    last_io: Cell<Instant>,
+    /// DEBUG REPLICA PAUSE.
+    paused: Rc<Cell<bool>>,
+    started: Instant,
+    progress: Cell<(u64, u64)>,
+    /// A full sync has come to its end, or there was none.
+    stable: Cell<bool>,
+}
+
+struct Flow {
+    transport: Transport,
+    /// What had arrived before the session began.
+    unread: RefCell<Vec<u8>>,
+    acked: Cell<Lsn>,
+    moved: Bell,
+    credit: Bell,
+}
+
+/// A unit that one shard has applied.
+struct UnitApplied {
+    unit: u64,
+    error: Option<String>,
+}
+
+impl Running {
+    /// A session over connected flows that begin at `starts`.
+    #[allow(clippy::too_many_arguments, reason = "what a session is made of")]
+    pub fn new(
+        front: Rc<Front>,
+        terms: Terms,
+        starts: &[Lsn],
+        flows: Vec<Transport>,
+        control: Transport,
+        relay: Rc<RefCell<Relay>>,
+        settings: Rc<RefCell<Settings>>,
+        paused: Rc<Cell<bool>>,
+    ) -> Rc<Running> {
+        let walks = if terms.full { terms.walks } else { 0 };
+        let gather = Gather::new(starts, front.node.shards(), terms.seed, walks, terms.dbs);
+        let flow = |(transport, lsn): (Transport, &Lsn)| Flow {
+            transport,
+            unread: RefCell::default(),
+            acked: Cell::new(*lsn),
+            moved: Bell::default(),
+            credit: Bell::default(),
+        };
+        let stable = !terms.full;
+        Rc::new(Running {
+            front,
+            gather: RefCell::new(gather),
+            relay,
+            settings,
+            flows: flows.into_iter().zip(starts).map(flow).collect(),
+            control,
+            broken: RefCell::new(None),
+            breaking: Bell::default(),
+            arrived: Bell::default(),
+            last_io: Cell::new(Instant::now()),
+            paused,
+            started: Instant::now(),
+            progress: Cell::new((0, terms.keys)),
+            stable: Cell::new(stable),
+            terms,
+        })
+    }
+
+    /// Ends the session; the first reason counts.
+    pub fn break_off(&self, reason: &str) {
+        if self.broken.borrow().is_some() {
+            return;
+        }
+        *self.broken.borrow_mut() = Some(reason.to_owned());
+        for flow in &self.flows {
+            let _ = flow.transport.stream().shutdown();
+            flow.moved.ring();
+            flow.credit.ring();
+        }
+        let _ = self.control.stream().shutdown();
+        self.breaking.ring();
+        self.arrived.ring();
+    }
+
+    /// Gives the flows what had arrived before the session began.
+    pub fn preload(&self, unread: Vec<Vec<u8>>) {
+        for (flow, bytes) in self.flows.iter().zip(unread) {
+            *flow.unread.borrow_mut() = bytes;
+        }
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken.borrow().is_some()
+    }
+
+    /// Whether the data equals the master's as of the positions.
+    pub fn is_stable(&self) -> bool {
+        self.stable.get()
+    }
+
+    /// Per flow, what is applied.
+    pub fn applied(&self) -> Vec<Lsn> {
+        self.gather.borrow().applied()
+    }
+
+    /// Time since something arrived.
+    pub fn idle(&self) -> Duration {
+        self.last_io.get().elapsed()
+    }
+
+    /// How far a full sync is.
+    pub fn progress(&self) -> Option<Progress> {
+        let (done, total) = self.progress.get();
+        (!self.stable.get())
+            .then(|| Progress::of(done, total, self.started.elapsed().as_secs_f64()))
+    }
+
+    /// Runs until the session breaks and everything handed out is applied. Answers why it broke.
+    /// `on_stable` is called once the data is the master's.
+    pub async fn run(self: &Rc<Running>, on_stable: impl Fn() + 'static) -> String {
+        let mut tasks = Vec::new();
+        for index in 0..self.flows.len() {
+            tasks.push(rt::spawn_local(read_flow(self.clone(), index)));
+            tasks.push(rt::spawn_local(acknowledge(self.clone(), index)));
+        }
+        tasks.push(rt::spawn_local(read_control(self.clone())));
+        let applier = rt::spawn_local(apply(self.clone(), on_stable));
+        while !self.is_broken() {
+            self.breaking.wait_for(Duration::from_millis(200)).await;
+            let limit = self.settings.borrow().timeout;
+            if self.idle() > limit && !self.paused.get() {
+                self.break_off(&format!("nothing arrived for {} ms", limit.as_millis()));
+            }
+        }
+        for task in tasks {
+            task.cancel().await;
+        }
+        applier.await;
+        self.broken.borrow().clone().unwrap_or_default()
+    }
+}
+
+async fn read_flow(running: Rc<Running>, index: usize) {
+    let flow = &running.flows[index];
+    let mut buffer = flow.unread.take();
+    if let Err(error) = take_messages(&running, index, &mut buffer) {
+        running.break_off(&format!("flow {index}: {error}"));
+    }
+    running.arrived.ring();
+    while !running.is_broken() {
+        while running.paused.get() && !running.is_broken() {
+            rt::sleep(Duration::from_millis(20)).await;
+        }
+        while !running.gather.borrow().wants_more(index as u16) && !running.is_broken() {
+            flow.credit.wait_for(ALIVE_EVERY).await;
+        }
+        let read = flow.transport.read(&mut buffer, READ_BYTES).await;
+        running.last_io.set(Instant::now());
+        let outcome = match read {
+            Ok(0) => Err("the master closed it".to_owned()),
+            Ok(_) => take_messages(&running, index, &mut buffer),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = outcome {
+            // The control connection may be about to say why.
+            rt::sleep(Duration::from_millis(20)).await;
+            running.break_off(&format!("flow {index}: {error}"));
+        }
+        running.arrived.ring();
+    }
+}
+
+fn take_messages(running: &Running, index: usize, buffer: &mut Vec<u8>) -> Result<(), String> {
+    let mut gather = running.gather.borrow_mut();
+    let mut at = 0;
+    while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
+        at += used;
+        let flow = index as u16;
+        match kind {
+            Kind::Log => gather.receive_log(flow, payload),
+            Kind::Items => gather.receive_items(flow, payload),
+            Kind::Passed => {
+                let mut numbers = wire::all_numbers(payload)?;
+                if numbers.is_empty() {
+                    return Err("a boundary without a walk".to_owned());
+                }
+                let walk = numbers.remove(0) as usize;
+                gather.receive_passed(flow, walk, numbers)?;
+            }
+            Kind::CutDone => gather.receive_cut_done(flow),
+            // A sign of life; whoever waits for us is answered at once.
+            Kind::Ping => running.flows[index].moved.ring(),
+            other => return Err(format!("the master sent {other:?}")),
+        }
+    }
+    buffer.drain(..at);
+    Ok(())
+}
+
+async fn read_control(running: Rc<Running>) {
+    let mut buffer = Vec::new();
+    while !running.is_broken() {
+        let reading = running.control.read(&mut buffer, 4096);
+        match rt::timeout(ALIVE_EVERY, reading).await {
+            Ok(Ok(0)) => running.break_off("the master closed the control connection"),
+            Ok(Err(error)) => running.break_off(&format!("control connection: {error}")),
+            Ok(Ok(_)) => {
+                running.last_io.set(Instant::now());
+                if let Err(error) = take_control(&running, &mut buffer) {
+                    running.break_off(&error);
+                }
+            }
+            Err(_) => {
+                let mut alive = Vec::new();
+                wire::put_numbers(&mut alive, Kind::Alive, &[]);
+                if let Err(error) = running.control.write_all(&alive).await {
+                    running.break_off(&format!("control connection: {error}"));
+                }
+            }
+        }
+    }
+}
+
+fn take_control(running: &Running, buffer: &mut Vec<u8>) -> Result<(), String> {
+    let mut at = 0;
+    while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
+        match kind {
+            Kind::Progress => {
+                let [done, total] = wire::numbers(payload)?;
+                running.progress.set((done, total));
+            }
+            Kind::Alive => {}
+            Kind::End => {
+                let reason = String::from_utf8_lossy(payload).into_owned();
+                return Err(format!("the master ended the session: {reason}"));
+            }
+            other => return Err(format!("the master sent {other:?} on the control connection")),
+        }
+        at += used;
+    }
+    buffer.drain(..at);
+    Ok(())
+}
+
+/// Hands out what may be applied and takes in what was, until the session breaks and nothing is out.
+async fn apply(running: Rc<Running>, on_stable: impl Fn()) {
+    let waiter = running.front.waiter();
+    loop {
+        if !running.is_broken() {
+            hand_out(&running, &waiter);
+        }
+        if running.is_broken() && running.gather.borrow().is_settled() {
+            return;
+        }
+        let answered = async { Some(waiter.next().await) };
+        let arrived = async {
+            running.arrived.wait().await;
+            None
+        };
+        if let Some(answer) = futures_lite::future::or(answered, arrived).await {
+            take_in(&running, answer);
+            while let Some(answer) = waiter.try_next() {
+                take_in(&running, answer);
+            }
+        }
+        for flow in &running.flows {
+            flow.credit.ring();
+        }
+        if !running.stable.get() && running.gather.borrow().is_complete() && !running.is_broken() {
+            running.stable.set(true);
+            on_stable();
+        }
+    }
+}
+
+fn hand_out(running: &Rc<Running>, waiter: &Waiter) {
+    loop {
+        let next = running.gather.borrow_mut().next();
+        match next {
+            Ok(None) => return,
+            Err(error) => return running.break_off(&error),
+            Ok(Some(Dispatch::Batch(batch))) => {
+                let message = ApplyBatch {
+                    reply_to: waiter.reply_to(),
+                    unit: batch.unit,
+                    frames: batch.frames,
+                    reached: batch.reached,
+                    passed: batch.passed,
+                };
+                let to = ExecutorId::from(batch.shard);
+                running.front.node.send(to, Message::Apply(Box::new(message)));
+            }
+            Ok(Some(Dispatch::AsOne(as_one))) => hand_out_as_one(running, waiter, as_one),
+        }
+    }
+}
+
+fn hand_out_as_one(running: &Rc<Running>, waiter: &Waiter, as_one: super::gather::AsOne) {
+    let super::gather::AsOne { unit, parts, is_global, reached, passed } = as_one;
+    let part = |(shard, frames): (ShardId, Vec<u8>)| {
+        let wants = if is_global { Wants::Everything } else { wants_of(&running.front, &frames) };
+        let (reached, passed) = (reached.clone(), passed.clone());
+        let apply: ApplyPart = Box::new(move |shard: &mut Shard| {
+            let error = shard.apply_frames(&frames, passed.as_deref()).err();
+            for (flow, lsn) in reached {
+                shard.note_reached(flow, lsn);
+            }
+            Box::new(UnitApplied { unit, error }) as Box<dyn Any + Send>
+        });
+        (shard, wants, apply)
+    };
+    let parts = parts.into_iter().map(part).collect();
+    running.front.apply_as_one(waiter, parts);
+}
+
+fn wants_of(front: &Front, frames: &[u8]) -> Wants {
+    let (mut keys, mut rest, mut decoder) = (Vec::new(), frames, Decoder::new());
+    while let Ok(Some((frame, used))) = decoder.next(rest) {
+        for entry in frame.entries() {
+            if let Entry::Record(record) = entry {
+                keys.push((front.node.hash(record.key), Mode::Exclusive));
+            }
+        }
+        rest = &rest[used..];
+    }
+    Wants::keys(keys)
+}
+
+fn take_in(running: &Running, answer: Answer) {
+    let value = match answer {
+        Answer::Value(value) | Answer::Done(_, Done::Value(value)) => value,
+        _ => unreachable!("applying answers with a value"),
+    };
+    let applied = match value.downcast::<Applied>() {
+        Ok(applied) => UnitApplied { unit: applied.unit, error: applied.error },
+        Err(value) => *value.downcast::<UnitApplied>().expect("applying answers with its unit"),
+    };
+    if let Some(error) = applied.error {
+        // The copy is not exact any more: start anew rather than go on.
+        running.stable.set(false);
+        running.break_off(&format!("a broken promise of the master: {error}"));
+    }
+    let mut relay = running.relay.borrow_mut();
+    let moved = running.gather.borrow_mut().completed(applied.unit, &mut relay, rt::now_millis());
+    if moved {
+        running.flows.iter().for_each(|flow| flow.moved.ring());
+    }
+}
+
+/// Acknowledges what is applied on one flow: at once when nothing more is under way, else by count
+/// and by time.
+async fn acknowledge(running: Rc<Running>, index: usize) {
+    let flow = &running.flows[index];
+    let mut last = Instant::now();
+    while !running.is_broken() {
+        let moved = flow.moved.wait_for(ALIVE_EVERY).await;
+        let (applied, settled) = {
+            let gather = running.gather.borrow();
+            (gather.applied_of(index as u16), gather.is_settled())
+        };
+        let interval = running.settings.borrow().acks_interval;
+        let due = settled
+            || applied.0 - flow.acked.get().0 >= ACK_EVERY_RECORDS
+            || last.elapsed() >= interval;
+        if moved && !due {
+            continue;
+        }
+        let mut message = Vec::new();
+        if running.stable.get() {
+            wire::put_numbers(&mut message, Kind::Ack, &[applied.0]);
+        } else {
+            wire::put_numbers(&mut message, Kind::Alive, &[]);
+        }
+        flow.acked.set(applied);
+        last = Instant::now();
+        if let Err(error) = flow.transport.write_all(&message).await {
+            running.break_off(&format!("flow {index}: {error}"));
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The replication service: one per node, on the replication executor.
+//!
+//! It owns the node's histories, the sessions with those who follow it, and the link to whom it
+//! follows. The rest of the program asks it through [`Replication`]; requests come in the executor's
+//! mailbox and are answered to the task that asked.
+
+mod changes;
+mod requests;
+
+pub use requests::{Replication, Request, Takeover};
+
+use crate::bell::Bell;
+use crate::info::{Counters, Info, Journal};
+use crate::master::session::Session;
+use crate::replica::gather::Relay;
+use crate::replica::link::Link;
+use crate::status::Status;
+use crate::tls::{ClientTls, TlsStore};
+use engine::exec::Front;
+use engine::journal::{Bounds, HeldLogs, HistoryId, Lineage, LogHandle, LogRange, Position};
+use engine::rt;
+use engine::types::{Lsn, Millis};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What replication needs to know of the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// TLS towards the master.
+    pub tls: bool,
+    /// Shown to the master; empty is none.
+    pub master_user: String,
+    /// Shown to the master; empty is none.
+    pub master_password: String,
+    /// Where clients reach this node.
+    pub announce_port: u16,
+    /// The address to tell the master; empty lets it use the connection's.
+    pub announce_ip: String,
+    /// For the first connection to a master.
+    pub connect_timeout: Duration,
+    /// For later ones.
+    pub reconnect_timeout: Duration,
+    /// The longest pause between attempts.
+    pub reconnect_pause: Duration,
+    /// A link on which nothing arrives for so long is broken.
+    pub timeout: Duration,
+    /// The longest time between two acknowledgements while records arrive.
+    pub acks_interval: Duration,
+    /// After a break, ask to continue.
+    pub partial_sync: bool,
+    /// An empty master of another history does not wipe this node.
+    pub guard: bool,
+    /// Bytes a second that a shard sends in a full sync; 0 is no limit.
+    pub full_sync_bytes_per_second: u64,
+    /// Bounds of one journal.
+    pub journal_bounds: Bounds,
+    /// How long journals are kept after the last replica left; zero is for ever.
+    pub journal_ttl: Duration,
+    /// How old the last ack of a good replica may be.
+    pub good_replica_lag: Duration,
+}
+
+/// See the module's doc.
+pub struct Service {
+    /// This executor.
+    pub front: Rc<Front>,
+    /// What others may know without asking.
+    pub status: Arc<Status>,
+    /// The configuration.
+    pub settings: Rc<RefCell<Settings>>,
+    /// Names this node in chains.
+    pub node_id: String,
+    tls: Arc<TlsStore>,
+    lineage: RefCell<Lineage>,
+    /// The journals of the current history: our shards', or the relay's.
+    logs: RefCell<Vec<LogHandle>>,
+    /// As a replica: the upstream's journals as far as they are applied.
+    relay: RefCell<Option<Rc<RefCell<Relay>>>>,
+    /// Relays of the history before, for those who followed the same master.
+    older: RefCell<Option<(HistoryId, Rc<RefCell<Relay>>)>>,
+    /// As a replica: which history and positions our data is; none while it is half of something.
+    position: RefCell<Option<Position>>,
+    sessions: RefCell<BTreeMap<u64, Rc<Session>>>,
+    next_session: Cell<u64>,
+    link: RefCell<Option<Rc<Link>>>,
+    /// Node ids above us.
+    upstream_chain: RefCell<Vec<String>>,
+    counters: RefCell<Counters>,
+    acks: Rc<Bell>,
+    /// Tasks of WAIT, to be woken by acknowledgements.
+    waits: RefCell<Vec<Rc<Bell>>>,
+    last_follower: Cell<Instant>,
+    keeping: Cell<bool>,
+    /// REPLICAOF and its kin change one thing after the other.
+    changing: Cell<bool>,
+    changed: Bell,
+}
+
+/// How often the service looks at what time alone changes.
+const TICK: Duration = Duration::from_millis(100);
+
+impl Service {
+    /// The service of a node that begins empty: its history is unrelated to anything.
+    pub async fn start(
+        front: Rc<Front>,
+        status: Arc<Status>,
+        settings: Settings,
+        tls: Arc<TlsStore>,
+    ) -> Rc<Service> {
+        let shards = front.node.shards();
+        let logs = front
+            .call_all(|shard| {
+                shard.log.set_keeping(false);
+                shard.log.handle()
+            })
+            .await;
+        let history = new_history();
+        let service = Rc::new(Service {
+            front,
+            status,
+            settings: Rc::new(RefCell::new(settings)),
+            node_id: new_history().to_string(),
+            tls,
+            lineage: RefCell::new(Lineage::unrelated(history, shards)),
+            logs: RefCell::new(logs),
+            relay: RefCell::new(None),
+            older: RefCell::new(None),
+            position: RefCell::new(None),
+            sessions: RefCell::default(),
+            next_session: Cell::new(fastrand::u64(1..1 << 40)),
+            link: RefCell::new(None),
+            upstream_chain: RefCell::default(),
+            counters: RefCell::default(),
+            acks: Rc::new(Bell::default()),
+            waits: RefCell::default(),
+            last_follower: Cell::new(Instant::now()),
+            keeping: Cell::new(false),
+            changing: Cell::new(false),
+            changed: Bell::default(),
+        });
+        rt::spawn_local(tick(service.clone())).detach();
+        rt::spawn_local(spread_acks(service.clone())).detach();
+        service
+    }
+
+    /// The settings as sessions share them.
+    pub fn settings_shared(&self) -> Rc<RefCell<Settings>> {
+        self.settings.clone()
+    }
+
+    /// TLS towards a master, if it is turned on.
+    pub fn client_tls(&self) -> Result<Option<Arc<ClientTls>>, String> {
+        if !self.settings.borrow().tls {
+            return Ok(None);
+        }
+        match self.tls.current().client {
+            Some(tls) => Ok(Some(tls)),
+            None => Err("tls_replication is on but its certificates are not loaded".to_owned()),
+        }
+    }
+
+    /// This node's id and those of its masters above.
+    pub fn chain(&self) -> Vec<String> {
+        let mut chain = vec![self.node_id.clone()];
+        chain.extend(self.upstream_chain.borrow().iter().cloned());
+        chain
+    }
+
+    /// Whether this node follows another one.
+    pub fn is_replica(&self) -> bool {
+        self.link.borrow().is_some()
+    }
+
+    /// Which position this node's data is: what it asks a master to continue from.
+    pub fn position(&self) -> Option<Position> {
+        self.position.borrow().clone()
+    }
+
+    /// What INFO, ROLE and the metrics show.
+    pub fn info(&self) -> Info {
+        let now = rt::now_millis();
+        let lineage = self.lineage.borrow();
+        let logs = self.logs.borrow();
+        let mut counters = self.counters.borrow().clone();
+        let upstream = self.link.borrow().as_ref().map(|link| {
+            (counters.psync_attempts, counters.psync_successes) = link.partial_counts();
+            link.describe()
+        });
+        Info {
+            history: lineage.current().to_string(),
+            parent: lineage.branches().next().map(|branch| {
+                (branch.history.to_string(), branch.lsns.iter().map(|lsn| lsn.0).sum())
+            }),
+            offset: logs.iter().map(|log| log.head().0).sum(),
+            journals: logs.iter().map(|log| describe_journal(log, now)).collect(),
+            replicas: self.live_sessions().iter().map(|session| session.describe(now)).collect(),
+            upstream,
+            counters,
+        }
+    }
+
+    fn live_sessions(&self) -> Vec<Rc<Session>> {
+        let sessions = self.sessions.borrow();
+        sessions.values().filter(|session| !session.is_ended()).cloned().collect()
+    }
+
+    /// What is held of the histories' journals.
+    fn held(&self) -> Vec<(HistoryId, Vec<LogRange>)> {
+        let ranges = |logs: &[LogHandle]| logs.iter().map(LogHandle::range).collect();
+        let mut held = vec![(self.lineage.borrow().current(), ranges(&self.logs.borrow()))];
+        if let Some((history, relay)) = &*self.older.borrow() {
+            held.push((*history, ranges(&relay.borrow().handles())));
+        }
+        held
+    }
+
+    fn judge(&self, asked: &Position) -> engine::journal::Verdict {
+        let held = self.held();
+        let held: Vec<HeldLogs<'_>> =
+            held.iter().map(|(history, logs)| HeldLogs { history: *history, logs }).collect();
+        self.lineage.borrow().judge(asked, &held)
+    }
+
+    fn logs_of(&self, history: HistoryId) -> Vec<LogHandle> {
+        if self.lineage.borrow().current() == history {
+            return self.logs.borrow().clone();
+        }
+        match &*self.older.borrow() {
+            Some((older, relay)) if *older == history => relay.borrow().handles(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn end_sessions(&self, reason: &str) {
+        for session in self.live_sessions() {
+            session.end(reason);
+        }
+    }
+
+    /// Replicas whose every flow has acknowledged these positions.
+    fn caught_up(&self, positions: &[Lsn]) -> usize {
+        let has_all = |acked: &Vec<Lsn>| {
+            positions.iter().zip(acked).all(|(wanted, acked)| acked >= wanted)
+        };
+        self.live_sessions().iter().filter_map(|session| session.acked()).filter(has_all).count()
+    }
+}
+
+/// A fresh history's id.
+fn new_history() -> HistoryId {
+    let mut id = [0; 20];
+    fastrand::fill(&mut id);
+    HistoryId(id)
+}
+
+fn describe_journal(log: &LogHandle, now: Millis) -> Journal {
+    let LogRange { first, head } = log.range();
+    let oldest_age_ms = log.oldest().map_or(0, |oldest| now.0.saturating_sub(oldest.0));
+    Journal { first, head, bytes: log.bytes(), oldest_age_ms }
+}
+
+/// Wakes those who wait for acknowledgements.
+async fn spread_acks(service: Rc<Service>) {
+    loop {
+        service.acks.wait().await;
+        service.waits.borrow().iter().for_each(|bell| bell.ring());
+    }
+}
+
+async fn tick(service: Rc<Service>) {
+    loop {
+        rt::sleep(TICK).await;
+        service.sessions.borrow_mut().retain(|_, session| !session.is_ended());
+        let lag = service.settings.borrow().good_replica_lag;
+        let good = |session: &Rc<Session>| {
+            session.acked().is_some() && session.last_ack_age() <= lag
+        };
+        let sessions = service.live_sessions();
+        let count = sessions.iter().filter(|session| good(session)).count();
+        service.status.set_good_replicas(count as u32);
+        if !sessions.is_empty() {
+            service.last_follower.set(Instant::now());
+        }
+        service.trim_relays();
+        service.stop_keeping_if_unread().await;
+    }
+}
+
+impl Service {
+    fn trim_relays(&self) {
+        let bounds = self.settings.borrow().journal_bounds;
+        let now = rt::now_millis();
+        let relays = self.relay.borrow().clone().into_iter();
+        let older = self.older.borrow().as_ref().map(|(_, relay)| relay.clone());
+        for relay in relays.chain(older) {
+            for log in relay.borrow_mut().logs_mut() {
+                log.trim(&bounds, now);
+            }
+        }
+    }
+
+    /// Journals that nobody has read for long are only counted.
+    async fn stop_keeping_if_unread(&self) {
+        let ttl = self.settings.borrow().journal_ttl;
+        let unread = self.last_follower.get().elapsed();
+        if self.is_replica() || !self.keeping.get() || ttl.is_zero() || unread < ttl {
+            return;
+        }
+        self.keeping.set(false);
+        self.front.call_all(|shard| shard.log.set_keeping(false)).await;
+        tracing::info!("replication: nobody read the journal for {} s, it is let go", ttl.as_secs());
+    }
+}

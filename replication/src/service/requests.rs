@@ -1,0 +1,374 @@
+//! What the rest of the program asks of the replication service.
+
+use super::Service;
+use crate::bell::Bell;
+use crate::handshake::{Introduction, Terms};
+use crate::info::{Info, LinkState};
+use crate::master::session::{Beginning, Session, Walks};
+use crate::service::Settings;
+use crate::transport::{Parked, Transport};
+use crate::wire;
+use engine::exec::{Front, Node};
+use engine::journal::{Position, Verdict};
+use engine::rt;
+use engine::shard::{Answer, ExecutorId, Message, ReplyTo};
+use engine::types::Lsn;
+use std::any::Any;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A connection that the replication executor takes over, and what for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Takeover {
+    /// The control connection of a session.
+    Control(u64),
+    /// One flow of a session.
+    Flow(u64, usize),
+}
+
+/// A request to the replication service.
+pub enum Request {
+    /// A connection is handed over.
+    TakeOver(Takeover, Parked),
+    /// REPLICAOF host port; answered with `Result<(), String>`. With `at_once` it is answered before
+    /// anything is tried, and tried for ever (inside MULTI, and at the start).
+    Follow {
+        /// Whom.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// Answer before trying.
+        at_once: bool,
+    },
+    /// REPLICAOF NO ONE; answered with `Result<(), String>`.
+    Promote,
+    /// DFLY CHECK; answered with `Result<(), String>`.
+    Check {
+        /// The protocol version that the asker speaks.
+        version: u32,
+        /// The asker's chain of node ids.
+        chain: Vec<String>,
+    },
+    /// DFLY FOLLOW; answered with `Result<Terms, String>`.
+    Agree {
+        /// The protocol version that the asker speaks.
+        version: u32,
+        /// The asker's chain of node ids.
+        chain: Vec<String>,
+        /// Where it wants to continue.
+        position: Option<Position>,
+        /// What it said about itself.
+        introduction: Introduction,
+        /// The address it connected from.
+        peer_ip: String,
+    },
+    /// INFO, ROLE, metrics; answered with [`Info`].
+    Info,
+    /// WAIT: until so many replicas have these positions; answered with `usize`, their number.
+    Wait {
+        /// The positions, by shard.
+        positions: Vec<Lsn>,
+        /// How many.
+        replicas: usize,
+        /// At most so long; none is for ever.
+        limit: Option<Duration>,
+    },
+    /// The configuration changed; answered with `()`.
+    Configure(Box<Settings>),
+    /// DEBUG REPLICA PAUSE (true) or RESUME; answered with whether this node is a replica.
+    Pause(bool),
+    /// The node stops: waits until replicas have everything, at most so long; answered with `usize`,
+    /// how many do.
+    Drain(Duration),
+    /// Zeroes the counters; answered with `()`.
+    ResetCounters,
+}
+
+struct Posted {
+    request: Request,
+    reply_to: Option<ReplyTo>,
+}
+
+/// The way to the replication service, from any executor.
+#[derive(Clone)]
+pub struct Replication {
+    node: Arc<Node>,
+    executor: ExecutorId,
+}
+
+impl Replication {
+    /// The service that runs on `executor`.
+    pub fn new(node: Arc<Node>, executor: ExecutorId) -> Replication {
+        Replication { node, executor }
+    }
+
+    /// Hands a connection over.
+    pub fn take_over(&self, what: Takeover, parked: Parked) {
+        self.post(Request::TakeOver(what, parked), None);
+    }
+
+    /// Asks and waits for the answer, whose type follows from the request.
+    pub async fn ask<T: 'static>(&self, front: &Rc<Front>, request: Request) -> T {
+        let waiter = front.waiter();
+        self.post(request, Some(waiter.reply_to()));
+        waiter.value().await
+    }
+
+    /// INFO's answer.
+    pub async fn info(&self, front: &Rc<Front>) -> Info {
+        self.ask(front, Request::Info).await
+    }
+
+    fn post(&self, request: Request, reply_to: Option<ReplyTo>) {
+        let message = Message::Service(Box::new(Posted { request, reply_to }));
+        self.node.send(self.executor, message);
+    }
+}
+
+impl Service {
+    /// Takes a message of the executor's mailbox.
+    pub fn receive(self: &Rc<Service>, message: Box<dyn Any + Send>) {
+        let Ok(posted) = message.downcast::<Posted>() else {
+            unreachable!("only requests are posted to the replication executor")
+        };
+        let Posted { request, reply_to } = *posted;
+        let service = self.clone();
+        match request {
+            Request::TakeOver(what, parked) => self.take_over(what, parked),
+            Request::Info => self.answer(reply_to, self.info()),
+            Request::Check { version, chain } => {
+                self.answer(reply_to, self.check(version, &chain));
+            }
+            Request::Agree { version, chain, position, introduction, peer_ip } => {
+                let terms = rt::spawn_local(async move {
+                    let terms =
+                        service.agree(version, &chain, position, introduction, peer_ip).await;
+                    service.answer(reply_to, terms);
+                });
+                terms.detach();
+            }
+            Request::Follow { host, port, at_once } => {
+                if at_once {
+                    self.answer(reply_to, Ok::<(), String>(()));
+                }
+                let follow = async move {
+                    let outcome = service.follow(host, port, at_once).await;
+                    if !at_once {
+                        service.answer(reply_to, outcome);
+                    }
+                };
+                rt::spawn_local(follow).detach();
+            }
+            Request::Promote => {
+                let promote = async move {
+                    let outcome = service.promote().await;
+                    service.answer(reply_to, outcome);
+                };
+                rt::spawn_local(promote).detach();
+            }
+            Request::Wait { positions, replicas, limit } => {
+                let wait = async move {
+                    let count = service.wait(&positions, replicas, limit).await;
+                    service.answer(reply_to, count);
+                };
+                rt::spawn_local(wait).detach();
+            }
+            Request::Drain(limit) => {
+                let drain = async move {
+                    let heads: Vec<Lsn> =
+                        service.logs.borrow().iter().map(|log| log.head()).collect();
+                    let replicas = service.live_sessions().len();
+                    let count = service.wait(&heads, replicas, Some(limit)).await;
+                    service.answer(reply_to, count);
+                };
+                rt::spawn_local(drain).detach();
+            }
+            Request::Configure(settings) => {
+                *self.settings.borrow_mut() = *settings;
+                self.answer(reply_to, ());
+            }
+            Request::Pause(paused) => {
+                let link = self.link.borrow().clone();
+                if let Some(link) = &link {
+                    link.set_paused(paused);
+                }
+                self.answer(reply_to, link.is_some());
+            }
+            Request::ResetCounters => {
+                *self.counters.borrow_mut() = Default::default();
+                self.answer(reply_to, ());
+            }
+        }
+    }
+
+    fn answer<T: Send + 'static>(&self, to: Option<ReplyTo>, value: T) {
+        if let Some(to) = to {
+            let answer = Message::Answer(to.ticket, Answer::Value(Box::new(value)));
+            self.front.node.send(to.executor, answer);
+        }
+    }
+
+    fn take_over(self: &Rc<Service>, what: Takeover, parked: Parked) {
+        let (transport, _unread) = Transport::unpark(parked);
+        let _ = transport.stream().set_nodelay(true);
+        let id = match what {
+            Takeover::Control(id) | Takeover::Flow(id, _) => id,
+        };
+        let session = self.sessions.borrow().get(&id).cloned();
+        // A session that ended meanwhile: dropping the transport closes the connection.
+        let Some(session) = session else { return };
+        match what {
+            Takeover::Control(_) => session.attach_control(transport),
+            Takeover::Flow(_, index) => {
+                if !session.attach_flow(index, transport) {
+                    session.end(&format!("flow {index} was connected twice or does not exist"));
+                }
+            }
+        }
+    }
+
+    fn check(&self, version: u32, chain: &[String]) -> Result<(), String> {
+        if version != wire::VERSION {
+            return Err(format!(
+                "ERR this node speaks version {} of the replication protocol, not {version}",
+                wire::VERSION
+            ));
+        }
+        let asker = chain.first().map(String::as_str).unwrap_or_default();
+        if asker == self.node_id {
+            return Err("ERR a node cannot follow itself".to_owned());
+        }
+        if self.chain().iter().any(|node| node == asker) {
+            return Err("ERR this would close a cycle: this node follows you already".to_owned());
+        }
+        Ok(())
+    }
+
+    async fn agree(
+        self: &Rc<Service>,
+        version: u32,
+        chain: &[String],
+        position: Option<Position>,
+        introduction: Introduction,
+        peer_ip: String,
+    ) -> Result<Terms, String> {
+        self.check(version, chain)?;
+        let link = self.link.borrow().clone();
+        if link.is_some_and(|link| link.state() != LinkState::StableSync) {
+            return Err("ERR this node is a replica and not in stable sync itself".to_owned());
+        }
+        let keys = self.front.call_all(|shard| shard.keys.total_len() as u64).await;
+        let verdict = position.as_ref().map(|position| self.judge(position));
+        let mut terms = self.terms(verdict, keys.iter().sum());
+        let session = self.next_session.get();
+        self.next_session.set(session + 1);
+        terms.session = session;
+        self.open_session(&terms, introduction, peer_ip);
+        Ok(terms)
+    }
+
+    fn terms(&self, verdict: Option<Verdict>, keys: u64) -> Terms {
+        let lineage = self.lineage.borrow().clone();
+        let (full, reason, leg) = match verdict {
+            None => (true, "nothing to continue from".to_owned(), None),
+            Some(Verdict::Full(reason)) => {
+                self.counters.borrow_mut().partial_err += 1;
+                (true, reason.to_string(), None)
+            }
+            Some(Verdict::Continue(legs)) => {
+                (false, "continues".to_owned(), legs.into_iter().next())
+            }
+        };
+        let (history, from, to) = match leg {
+            Some(leg) => (leg.history, leg.from, leg.to),
+            None => {
+                let zeros = vec![Lsn(0); usize::from(lineage.shards())];
+                (lineage.current(), zeros, None)
+            }
+        };
+        Terms {
+            full,
+            reason,
+            session: 0,
+            chain: self.chain(),
+            lineage,
+            history,
+            from,
+            to,
+            seed: self.front.node.seed(),
+            walks: usize::from(self.front.node.shards()),
+            dbs: self.front.node.dbs(),
+            keys,
+        }
+    }
+
+    fn open_session(self: &Rc<Service>, terms: &Terms, introduction: Introduction, ip: String) {
+        self.note_sync(terms);
+        let logs = self.logs_of(terms.history);
+        let session = Session::new(terms.session, introduction, ip, &logs, terms.to.clone());
+        self.sessions.borrow_mut().insert(terms.session, session.clone());
+        self.last_follower.set(Instant::now());
+        self.keeping.set(true);
+        let kind = if terms.full { "full" } else { "partial" };
+        tracing::info!(
+            "replication: {kind} sync for replica {}: {}",
+            session.address(),
+            terms.reason
+        );
+        let walks = match (terms.full, self.is_replica()) {
+            (false, _) => Walks::None,
+            (true, false) => Walks::Own,
+            (true, true) => Walks::Relay,
+        };
+        let beginning =
+            if terms.full { Beginning::Full } else { Beginning::Partial(terms.from.clone()) };
+        let service = self.clone();
+        let run = async move {
+            let (settings, acks) = (service.settings.clone(), service.acks.clone());
+            session.run(&service.front, beginning, walks, settings, acks).await;
+            let reason = session.end_reason();
+            if reason.contains("fell out of the journal") {
+                service.counters.borrow_mut().dropped += 1;
+            }
+            tracing::info!("replication: replica {} left: {reason}", session.address());
+            service.acks.ring();
+        };
+        rt::spawn_local(run).detach();
+    }
+
+    fn note_sync(&self, terms: &Terms) {
+        /// Reasons told apart: beyond it they are counted together.
+        const REASONS_MAX: usize = 16;
+        let mut counters = self.counters.borrow_mut();
+        if !terms.full {
+            counters.partial_ok += 1;
+            return;
+        }
+        counters.full += 1;
+        // The words before the figures: reasons of one kind are counted together.
+        let kind = terms.reason.split([':', ' ']).next().unwrap_or_default().to_owned();
+        let reasons = &mut counters.full_reasons;
+        match reasons.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, count)) => *count += 1,
+            None if reasons.len() < REASONS_MAX => reasons.push((kind, 1)),
+            None => {}
+        }
+    }
+
+    async fn wait(&self, positions: &[Lsn], replicas: usize, limit: Option<Duration>) -> usize {
+        let bell = Rc::new(Bell::default());
+        self.waits.borrow_mut().push(bell.clone());
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        let count = loop {
+            let count = self.caught_up(positions);
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if count >= replicas || left.is_some_and(|left| left.is_zero()) {
+                break count;
+            }
+            bell.wait_for(left.unwrap_or(Duration::from_secs(1))).await;
+        };
+        self.waits.borrow_mut().retain(|known| !Rc::ptr_eq(known, &bell));
+        count
+    }
+}
