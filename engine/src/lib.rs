@@ -5,7 +5,6 @@
 //!
 //! ```text
 //!   0 types limits   numbers with types; every bound with its reason
-//!     alloc          the program's allocator, counting
 //!     rt             executors, mailboxes, timers, sockets: the only room that names glommio
 //!   1 resp           requests and replies
 //!     table          a segmented hash table in the order of its hash

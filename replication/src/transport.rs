@@ -89,7 +89,23 @@ impl Transport {
         (transport, parked.unread)
     }
 
-    /// Finishes the TLS handshake: nothing to do for plaintext.
+    /// Finishes a server's TLS handshake whose first bytes were read already; answers with plaintext
+    /// that came along with its end.
+    pub async fn handshake_after(&self, first: &[u8]) -> io::Result<Vec<u8>> {
+        let Some(tls) = &self.tls else { return Ok(first.to_vec()) };
+        let mut plaintext = Vec::new();
+        let fed = tls.session.borrow_mut().feed(first, &mut plaintext).map_err(tls_error);
+        self.send_waiting(tls).await?;
+        fed?;
+        while tls.session.borrow().state() == SessionState::Handshaking {
+            if self.read_tls(tls, &mut plaintext).await? == Fed::End {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(plaintext)
+    }
+
+    /// Finishes a client's TLS handshake: nothing to do for plaintext.
     pub async fn handshake(&self) -> io::Result<()> {
         let Some(tls) = &self.tls else { return Ok(()) };
         let mut nothing = Vec::new();

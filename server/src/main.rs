@@ -1,3 +1,30 @@
 //! The `damselfly` program.
 
-fn main() {}
+use server::config::{self, Start};
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+#[global_allocator]
+static ALLOCATOR: server::memory::Counting = server::memory::Counting;
+
+fn main() -> ExitCode {
+    let version = concat!("damselfly ", env!("CARGO_PKG_VERSION"));
+    match config::start(std::env::args_os(), std::env::vars_os(), version) {
+        Start::Run(settings) => match server::start::run(Arc::new(*settings)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                let _ = writeln!(std::io::stderr(), "damselfly: {error}");
+                ExitCode::FAILURE
+            }
+        },
+        Start::Say { text, code: 0 } => {
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Start::Say { text, code } => {
+            let _ = std::io::stderr().write_all(text.as_bytes());
+            ExitCode::from(code as u8)
+        }
+    }
+}

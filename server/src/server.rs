@@ -2,14 +2,18 @@
 
 use crate::clients::Clients;
 use crate::commands::Handler;
-use crate::config::Settings;
+use crate::config::{Config, Settings};
+use crate::effect;
+use crate::log::Log;
+use crate::stop::Stopper;
 use engine::command::Registry;
-use engine::exec::Node;
-use replication::Replication;
+use engine::exec::{Front, Node};
 use replication::status::Status;
 use replication::tls::TlsStore;
+use replication::{Replication, Request};
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::time::Instant;
 
 /// The program, as every executor sees it.
@@ -23,7 +27,7 @@ pub struct Server {
     /// The settings.
     pub settings: Arc<Settings>,
     /// Certificates in use.
-    pub tls: TlsStore,
+    pub tls: Arc<TlsStore>,
     /// All client connections.
     pub clients: Clients,
     /// Counters of the whole program.
@@ -37,9 +41,70 @@ pub struct Server {
     /// When the program started.
     pub started: Instant,
     /// Ports really listened on: main and admin (0: none).
-    pub ports: (u16, u16),
+    pub ports: Ports,
     /// Raised when the program is to end.
     pub stopping: AtomicBool,
+    /// Ends the program.
+    pub stopper: Stopper,
+    /// The log.
+    pub log: Log,
+}
+
+/// Ports really listened on; 0 is none.
+#[derive(Debug, Default)]
+pub struct Ports {
+    main: AtomicU16,
+    admin: AtomicU16,
+}
+
+impl Ports {
+    /// The main port.
+    pub fn main(&self) -> u16 {
+        self.main.load(Ordering::Relaxed)
+    }
+
+    /// The admin port.
+    pub fn admin(&self) -> u16 {
+        self.admin.load(Ordering::Relaxed)
+    }
+}
+
+impl Server {
+    /// Notes which ports were bound.
+    pub fn set_ports(&self, main: u16, admin: u16) {
+        self.ports.main.store(main, Ordering::Relaxed);
+        self.ports.admin.store(admin, Ordering::Relaxed);
+    }
+
+    /// Gives shards, replication and log their part of changed settings.
+    pub async fn reconfigure(&self, front: &Rc<Front>) {
+        let config = self.settings.config();
+        self.log.set_level(&config);
+        let for_shards = config.clone();
+        front.call_all(move |shard| effect::on_shard(&for_shards, shard)).await;
+        let settings = effect::replication(&config, self.node.shards(), self.ports.main());
+        let configure = Request::Configure(Box::new(settings));
+        self.replication.ask::<()>(front, configure).await;
+    }
+
+    /// Reads the certificates anew; the old ones stay in use when the new ones are not good.
+    pub fn reload_tls(&self, config: &Config) -> Result<(), String> {
+        let has_password = !config.requirepass.is_empty();
+        self.tls
+            .reload(&effect::tls(config), has_password, !config.masterauth.is_empty())
+            .map_err(|error| error.to_string())
+    }
+
+    /// SIGHUP: certificates and the log file.
+    pub fn reload(&self) {
+        if let Err(error) = self.log.reopen() {
+            tracing::error!("the log cannot be opened anew: {error}");
+        }
+        match self.reload_tls(&self.settings.config()) {
+            Ok(()) => tracing::info!("certificates and log were opened anew"),
+            Err(error) => tracing::error!("the certificates stay as they were: {error}"),
+        }
+    }
 }
 
 /// Counters of the whole program, since start or `CONFIG RESETSTAT`.

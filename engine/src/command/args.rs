@@ -14,16 +14,16 @@ pub struct Args<'a> {
     at: usize,
 }
 
-impl<'a> From<resp::Args<'a>> for Args<'a> {
-    fn from(request: resp::Args<'a>) -> Args<'a> {
-        Args { request, at: 1 }
-    }
-}
 
 impl<'a> Args<'a> {
     /// The arguments at `spans` in `buffer`; the cursor stands on the first one after the name.
     pub fn new(buffer: &'a [u8], spans: &'a [Span]) -> Args<'a> {
-        resp::Args::new(buffer, spans).into()
+        Args::of(resp::Args::new(buffer, spans))
+    }
+
+    /// The arguments of a parsed request.
+    pub fn of(request: resp::Args<'a>) -> Args<'a> {
+        Args { request, at: 1 }
     }
 
     /// How many arguments there are, the name included.

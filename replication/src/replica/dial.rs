@@ -6,7 +6,8 @@
 use crate::service::Settings;
 use crate::tls::{ClientTls, Session};
 use crate::transport::Transport;
-use engine::resp::client::{Reply, ReplyLimits, ReplyReader, encode_command};
+use engine::resp::ReplyLimits;
+use engine::resp::client::{Reply, ReplyReader, encode_command};
 use engine::rt::{self, Stream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -349,8 +349,8 @@ impl Service {
         // The words before the figures: reasons of one kind are counted together.
         let kind = terms.reason.split([':', ' ']).next().unwrap_or_default().to_owned();
         let reasons = &mut counters.full_reasons;
-        match reasons.iter_mut().find(|(known, _)| *known == kind) {
-            Some((_, count)) => *count += 1,
+        match reasons.iter().position(|(known, _)| *known == kind) {
+            Some(place) => reasons[place].1 += 1,
             None if reasons.len() < REASONS_MAX => reasons.push((kind, 1)),
             None => {}
         }

@@ -2,6 +2,7 @@
 //! replication. Declared like all others, with their function beside the declaration.
 
 mod connection;
+mod replication;
 mod transactions;
 
 use crate::connection::Session;
@@ -39,7 +40,7 @@ pub struct FrontCommand {
 
 /// All front commands, in the order of the manual.
 fn families() -> Vec<&'static [&'static FrontCommand]> {
-    vec![connection::COMMANDS, transactions::COMMANDS]
+    vec![connection::COMMANDS, transactions::COMMANDS, replication::COMMANDS]
 }
 
 /// The registry of all commands of the program, and the functions of those that run in front, by id.

@@ -144,7 +144,7 @@ fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Vec<u8>) -> N
                 Ok(Parsed::Incomplete { want }) => return Next::Read { want },
                 Err(error) => return Next::Broken(error),
             };
-            let args = Args::from(input.parser.args(rest));
+            let args = Args::of(input.parser.args(rest));
             match handle(session, shard, args, out) {
                 Handled::Done => input.position += consumed,
                 Handled::Alone => return Next::Alone { consumed },
@@ -223,7 +223,7 @@ fn run_now(
 
 /// Runs the request at the input's position by itself. The pipeline is empty.
 async fn run_alone(session: &mut Session, input: &Input, out: &mut Vec<u8>) {
-    let args = Args::from(input.parser.args(&input.buffer[input.position..]));
+    let args = Args::of(input.parser.args(&input.buffer[input.position..]));
     let entry = match session.admit(&args) {
         Ok(entry) => entry,
         Err(refusal) => return session.refuse(&refusal, out),

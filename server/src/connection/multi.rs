@@ -89,7 +89,9 @@ pub(crate) async fn exec(session: &mut Session, out: &mut Vec<u8>) -> Result<(),
     ReplyWriter::new(out, session.protocol).array(multi.queue.len());
     for (entry, args) in &multi.queue {
         if entry.command.is_front() {
+            session.in_exec = true;
             Box::pin(run_entry(session, entry, args.view(), out)).await;
+            session.in_exec = false;
         } else {
             tx.run(entry, session.db, session.protocol, args.view(), out).await;
         }

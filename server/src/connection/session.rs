@@ -52,6 +52,8 @@ pub struct Session {
     pub authenticated: bool,
     /// MULTI.
     pub multi: Option<Multi>,
+    /// EXEC is running: what would wait for others answers at once.
+    pub in_exec: bool,
     /// WATCH: raised when one of the keys was touched.
     pub watch_flag: Option<WatchFlag>,
     /// WATCH: the keys.
@@ -82,6 +84,7 @@ impl Session {
             protocol: Protocol::Resp2,
             authenticated: nopass,
             multi: None,
+            in_exec: false,
             watch_flag: None,
             watched: Vec::new(),
             reply_mode: ReplyMode::On,

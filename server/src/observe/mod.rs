@@ -1,3 +1,6 @@
-//! What can be seen from outside: metrics.
+//! What can be seen from outside: metrics, health, the status page.
 
 pub mod metrics;
+mod state;
+
+pub use state::{Observed, state};

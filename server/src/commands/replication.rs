@@ -1,0 +1,407 @@
+//! Following and being followed: REPLICAOF, ROLE, WAIT, and what nodes say to each other.
+
+use super::{FrontCommand, Handler};
+use crate::config::{ReplyStyle, Upstream};
+use crate::connection::{Handoff, Session};
+use engine::command::{Args, Command, Flags, Group, Keys, Outcome, Refusal, Run};
+use engine::journal::Position;
+use engine::resp::ReplyWriter;
+use engine::types::Lsn;
+use engine::value::number::parse_i64_strict;
+use replication::handshake::Terms;
+use replication::info::{Info, LinkState};
+use replication::{Request, Takeover};
+use std::time::Duration;
+
+pub(super) const COMMANDS: &[&FrontCommand] = &[
+    &REPLICAOF,
+    &SLAVEOF,
+    &ROLE,
+    &WAIT,
+    &REPLCONF,
+    &DFLY,
+    &DFLY_CHECK,
+    &DFLY_FOLLOW,
+    &DFLY_FLOW,
+    &DFLY_REPLICAOFFSET,
+];
+
+const ADMIN: Flags = Flags::ADMIN
+    .union(Flags::NOSCRIPT)
+    .union(Flags::STALE)
+    .union(Flags::LOADING)
+    .union(Flags::NO_ASYNC_LOADING);
+
+const fn command(
+    name: &'static str,
+    usage: &'static str,
+    summary: &'static str,
+    since: &'static str,
+    flags: Flags,
+    examples: &'static str,
+) -> Command {
+    Command {
+        name,
+        usage,
+        summary,
+        since,
+        cost: "O(1)",
+        group: Group::Server,
+        flags,
+        keys: Keys::NONE,
+        run: Run::Front,
+        examples,
+    }
+}
+
+static REPLICAOF: FrontCommand = FrontCommand {
+    command: command(
+        "replicaof",
+        "REPLICAOF host port",
+        "Follows another node, or nobody (NO ONE).",
+        "5.0.0",
+        ADMIN,
+        r#"
+            > REPLICAOF NO ONE
+            OK
+        "#,
+    ),
+    handler: Handler::Later(|session, args, out| Box::pin(replicaof(session, args, out))),
+};
+
+static SLAVEOF: FrontCommand = FrontCommand {
+    command: command(
+        "slaveof",
+        "SLAVEOF host port",
+        "The older name of REPLICAOF.",
+        "1.0.0",
+        ADMIN,
+        r#"
+            > SLAVEOF NO ONE
+            OK
+        "#,
+    ),
+    handler: Handler::Later(|session, args, out| Box::pin(replicaof(session, args, out))),
+};
+
+async fn replicaof(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outcome {
+    let (host, port) = (args.get(1), args.get(2));
+    let front = session.front.clone();
+    let server = session.server.clone();
+    if host.eq_ignore_ascii_case(b"no") {
+        if !port.eq_ignore_ascii_case(b"one") {
+            return Err(Refusal::Syntax);
+        }
+        let outcome: Result<(), String> = server.replication.ask(&front, Request::Promote).await;
+        outcome.map_err(Refusal::made)?;
+        server.settings.put_replicaof(None);
+        ReplyWriter::new(out, session.protocol).ok();
+        return Ok(());
+    }
+    let number = parse_i64_strict(port).and_then(|port| u16::try_from(port).ok());
+    let port = number.filter(|port| *port > 0);
+    let port = port.ok_or(Refusal::fixed("ERR port is out of range"))?;
+    let host = std::str::from_utf8(host).map_err(|_| Refusal::Syntax)?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    if server.replication.info(&front).await.upstream.is_some_and(|upstream| {
+        upstream.host.eq_ignore_ascii_case(&host) && upstream.port == port && !upstream.guarded
+    }) {
+        ReplyWriter::new(out, session.protocol).simple("OK Already connected to specified master");
+        return Ok(());
+    }
+    // Sentinel sends it inside MULTI, where nobody may wait for another machine.
+    let at_once = session.in_exec;
+    let request = Request::Follow { host: host.clone(), port, at_once };
+    let outcome: Result<(), String> = server.replication.ask(&front, request).await;
+    outcome.map_err(Refusal::made)?;
+    server.settings.put_replicaof(Some(Upstream { host, port }));
+    ReplyWriter::new(out, session.protocol).ok();
+    Ok(())
+}
+
+static ROLE: FrontCommand = FrontCommand {
+    command: command(
+        "role",
+        "ROLE",
+        "Says whether this node is a master or a replica, and how its links are.",
+        "2.8.12",
+        Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE).union(Flags::FAST)
+            .union(Flags::ADMIN).union(Flags::DANGEROUS),
+        r#"
+            > ROLE
+            1) "master"
+            2) (empty array)
+        "#,
+    ),
+    handler: Handler::Later(|session, _, out| {
+        Box::pin(async move {
+            let info = session.server.replication.info(&session.front).await;
+            let redis = session.config.replication_reply_style == ReplyStyle::Redis;
+            let mut reply = ReplyWriter::new(out, session.protocol);
+            if redis { role_redis(&info, &mut reply) } else { role_dragonfly(&info, &mut reply) }
+            Ok(())
+        })
+    }),
+};
+
+fn role_dragonfly(info: &Info, reply: &mut ReplyWriter<'_>) {
+    match &info.upstream {
+        Some(upstream) => {
+            reply.array(4);
+            reply.bulk("replica");
+            reply.bulk(&upstream.host);
+            reply.bulk(upstream.port.to_string());
+            reply.bulk(upstream.state.word());
+        }
+        None => {
+            reply.array(2);
+            reply.bulk("master");
+            reply.array(info.replicas.len());
+            for replica in &info.replicas {
+                reply.array(3);
+                reply.bulk(&replica.ip);
+                reply.bulk(replica.port.to_string());
+                reply.bulk(replica.state.word());
+            }
+        }
+    }
+}
+
+fn role_redis(info: &Info, reply: &mut ReplyWriter<'_>) {
+    match &info.upstream {
+        Some(upstream) => {
+            reply.array(5);
+            reply.bulk("slave");
+            reply.bulk(&upstream.host);
+            reply.integer(i64::from(upstream.port));
+            reply.bulk(match upstream.state {
+                LinkState::Connecting => "connect",
+                LinkState::Handshake => "handshake",
+                LinkState::FullSync => "sync",
+                LinkState::StableSync => "connected",
+            });
+            reply.integer(upstream.offset as i64);
+        }
+        None => {
+            reply.array(3);
+            reply.bulk("master");
+            reply.integer(info.offset as i64);
+            reply.array(info.replicas.len());
+            for replica in &info.replicas {
+                reply.array(3);
+                reply.bulk(&replica.ip);
+                reply.bulk(replica.port.to_string());
+                reply.bulk(replica.offset.to_string());
+            }
+        }
+    }
+}
+
+static WAIT: FrontCommand = FrontCommand {
+    command: command(
+        "wait",
+        "WAIT numreplicas timeout",
+        "Waits until so many replicas have everything that this connection wrote.",
+        "3.0.0",
+        Flags::BLOCKING,
+        r#"
+            > WAIT 0 100
+            (integer) 0
+        "#,
+    ),
+    handler: Handler::Later(|session, args, out| {
+        Box::pin(async move {
+            if session.server.status.is_replica() {
+                return Err(Refusal::fixed(
+                    "ERR WAIT cannot be used with replica instances. Please also note that since \
+                     Redis 4.0 if a replica is configured to be writable (which is not the default) \
+                     writes to replicas are just local and are not propagated.",
+                ));
+            }
+            let replicas = parse_i64_strict(args.get(1)).ok_or(Refusal::NotInteger)?;
+            let timeout = parse_i64_strict(args.get(2)).ok_or(Refusal::fixed(
+                "ERR timeout is not an integer or out of range",
+            ))?;
+            let timeout = u64::try_from(timeout)
+                .map_err(|_| Refusal::fixed("ERR timeout is negative"))?;
+            let limit = match timeout {
+                // Inside MULTI nobody waits.
+                _ if session.in_exec => Some(Duration::ZERO),
+                0 => None,
+                timeout => Some(Duration::from_millis(timeout)),
+            };
+            let request = Request::Wait {
+                positions: session.pipeline.written().to_vec(),
+                replicas: replicas.max(0) as usize,
+                limit,
+            };
+            let count: usize = session.server.replication.ask(&session.front, request).await;
+            ReplyWriter::new(out, session.protocol).integer(count as i64);
+            Ok(())
+        })
+    }),
+};
+
+static REPLCONF: FrontCommand = FrontCommand {
+    command: command(
+        "replconf",
+        "REPLCONF [option value ...]",
+        "What a replica says about itself.",
+        "3.0.0",
+        ADMIN.union(Flags::ALLOW_BUSY),
+        "",
+    ),
+    handler: Handler::Now(|session, mut args, reply| {
+        let mut asks_for_damselfly = false;
+        while let Some(option) = args.next() {
+            let value = args.required()?;
+            let text = String::from_utf8_lossy(value).into_owned();
+            match option.to_ascii_lowercase().as_slice() {
+                b"listening-port" => {
+                    session.replica.listening_port =
+                        text.parse().map_err(|_| Refusal::NotInteger)?;
+                }
+                b"ip-address" => session.replica.ip_address = Some(text),
+                b"capa" => asks_for_damselfly |= value == b"damselfly",
+                b"client-id" | b"client-version" | b"version" => {}
+                _ => {
+                    return Err(Refusal::made(format!(
+                        "ERR Unrecognized REPLCONF option: {}",
+                        String::from_utf8_lossy(option)
+                    )));
+                }
+            }
+        }
+        if asks_for_damselfly {
+            session.replica.is_damselfly = true;
+            reply.array(2);
+            reply.bulk("damselfly");
+            reply.integer(i64::from(replication::wire::VERSION));
+        } else {
+            reply.ok();
+        }
+        Ok(())
+    }),
+};
+
+static DFLY: FrontCommand = FrontCommand {
+    command: command(
+        "dfly",
+        "DFLY subcommand [argument ...]",
+        "What nodes say to each other.",
+        "7.2.0",
+        ADMIN,
+        "",
+    ),
+    handler: Handler::Now(|_, _, _| Err(Refusal::Syntax)),
+};
+
+static DFLY_CHECK: FrontCommand = FrontCommand {
+    command: command(
+        "dfly|check",
+        "DFLY CHECK version node chain",
+        "Whether this node would take the asker as its replica.",
+        "7.2.0",
+        ADMIN,
+        "",
+    ),
+    handler: Handler::Later(|session, args, out| {
+        Box::pin(async move {
+            let request = Request::Check { version: version(args.get(2))?, chain: chain(args) };
+            let outcome: Result<(), String> =
+                session.server.replication.ask(&session.front, request).await;
+            outcome.map_err(Refusal::made)?;
+            ReplyWriter::new(out, session.protocol).ok();
+            Ok(())
+        })
+    }),
+};
+
+static DFLY_FOLLOW: FrontCommand = FrontCommand {
+    command: command(
+        "dfly|follow",
+        "DFLY FOLLOW version node chain position",
+        "Begins a session that feeds the asker.",
+        "7.2.0",
+        ADMIN,
+        "",
+    ),
+    handler: Handler::Later(|session, args, out| Box::pin(follow(session, args, out))),
+};
+
+async fn follow(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outcome {
+    let position = match args.get(5) {
+        b"?" => None,
+        text => {
+            let text = std::str::from_utf8(text).map_err(|_| Refusal::Syntax)?;
+            Some(text.parse::<Position>().map_err(|_| Refusal::Syntax)?)
+        }
+    };
+    let peer = session.client.peer.clone();
+    let request = Request::Agree {
+        version: version(args.get(2))?,
+        chain: chain(args),
+        position,
+        introduction: session.replica.clone(),
+        peer_ip: peer.rsplit_once(':').map_or(peer.clone(), |(ip, _)| ip.to_owned()),
+    };
+    let terms: Result<Terms, String> = session.server.replication.ask(&session.front, request).await;
+    let terms = terms.map_err(Refusal::made)?;
+    let mut reply = ReplyWriter::new(out, session.protocol);
+    let fields = terms.to_fields();
+    reply.array(fields.len());
+    fields.iter().for_each(|field| reply.bulk(field));
+    session.handoff = Some(Handoff(Takeover::Control(terms.session)));
+    Ok(())
+}
+
+static DFLY_FLOW: FrontCommand = FrontCommand {
+    command: command(
+        "dfly|flow",
+        "DFLY FLOW session index",
+        "Makes this connection one flow of a session.",
+        "7.2.0",
+        ADMIN,
+        "",
+    ),
+    handler: Handler::Now(|session, args, reply| {
+        let number = |text: &[u8]| {
+            parse_i64_strict(text).and_then(|n| u64::try_from(n).ok()).ok_or(Refusal::NotInteger)
+        };
+        let (id, index) = (number(args.get(2))?, number(args.get(3))?);
+        session.handoff = Some(Handoff(Takeover::Flow(id, index as usize)));
+        reply.ok();
+        Ok(())
+    }),
+};
+
+static DFLY_REPLICAOFFSET: FrontCommand = FrontCommand {
+    command: command(
+        "dfly|replicaoffset",
+        "DFLY REPLICAOFFSET",
+        "On a master, the next LSN of every shard's journal.",
+        "7.2.0",
+        ADMIN,
+        "",
+    ),
+    handler: Handler::Later(|session, _, out| {
+        Box::pin(async move {
+            let info = session.server.replication.info(&session.front).await;
+            let mut reply = ReplyWriter::new(out, session.protocol);
+            reply.array(info.journals.len());
+            for journal in &info.journals {
+                let Lsn(head) = journal.head;
+                reply.integer(head as i64 + 1);
+            }
+            Ok(())
+        })
+    }),
+};
+
+fn version(text: &[u8]) -> Result<u32, Refusal> {
+    parse_i64_strict(text).and_then(|version| u32::try_from(version).ok()).ok_or(Refusal::NotInteger)
+}
+
+fn chain(args: Args<'_>) -> Vec<String> {
+    String::from_utf8_lossy(args.get(4)).split(',').map(str::to_owned).collect()
+}

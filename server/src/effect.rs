@@ -1,0 +1,120 @@
+//! What settings mean for shards, replication and TLS: from [`Config`] to their own plain values.
+
+use crate::config::{Config, MaxmemoryPolicy, TlsAuthClients};
+use crate::memory::{self, Bound};
+use engine::db::{Policy, PolicyKind};
+use engine::journal::Bounds;
+use engine::shard::Shard;
+use replication::tls::{AuthClients, Passphrase, TlsSettings};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The journals take at least so much over all shards, whatever maxmemory says.
+const JOURNALS_MIN: u64 = 64 * 1024 * 1024;
+
+/// The share of what is granted that `maxmemory=0` means, in percent.
+const GRANTED_SHARE: u64 = 80;
+
+/// `maxmemory`, worked out.
+pub fn maxmemory(config: &Config) -> u64 {
+    match config.maxmemory {
+        0 => memory::granted() / 100 * GRANTED_SHARE,
+        bytes => bytes,
+    }
+}
+
+/// What all journals together may take.
+pub fn journals_bytes(config: &Config) -> u64 {
+    match config.repl_backlog_size {
+        0 => (maxmemory(config) / 10).max(JOURNALS_MIN),
+        bytes => bytes,
+    }
+}
+
+/// The bounds of one shard's journal.
+pub fn journal_bounds(config: &Config, shards: u16) -> Bounds {
+    let age = config.shard_repl_backlog_time_ms;
+    Bounds {
+        bytes: journals_bytes(config) / u64::from(shards.max(1)),
+        age: (!age.is_zero()).then_some(age),
+    }
+}
+
+/// What commands that need memory are measured against.
+pub fn bound(config: &Config) -> Bound {
+    let all = maxmemory(config);
+    // A bound below its journals still leaves something for data.
+    let bytes = all.saturating_sub(journals_bytes(config)).max(all / 2);
+    Bound { bytes, evicts: config.maxmemory_policy != MaxmemoryPolicy::NoEviction }
+}
+
+/// Gives a shard its part of the settings.
+pub fn on_shard(config: &Config, shard: &mut Shard) {
+    shard.keys.set_policy(policy(config));
+    let bound = bound(config);
+    // Without a limit of the operator's own, the machine's limit is far away: not worth a look at
+    // every command.
+    shard.gate.pressure = (config.maxmemory > 0).then(|| {
+        Box::new(move || bound.pressure()) as Box<dyn Fn() -> engine::db::Pressure>
+    });
+}
+
+fn policy(config: &Config) -> Policy {
+    Policy {
+        kind: PolicyKind::named(config.maxmemory_policy.word()).unwrap_or_default(),
+        samples: config.maxmemory_samples as usize,
+        lfu_log_factor: config.lfu_log_factor,
+        lfu_decay_minutes: config.lfu_decay_time,
+    }
+}
+
+/// What replication needs to know.
+pub fn replication(config: &Config, shards: u16, port: u16) -> replication::Settings {
+    replication::Settings {
+        tls: config.tls_replication,
+        master_user: config.masteruser.clone(),
+        master_password: config.masterauth.clone(),
+        announce_port: if config.announce_port == 0 { port } else { config.announce_port },
+        announce_ip: config.replica_announce_ip.clone(),
+        connect_timeout: config.master_connect_timeout_ms,
+        reconnect_timeout: config.master_reconnect_timeout_ms,
+        reconnect_pause: config.master_reconnect_timeout_ms.max(Duration::from_millis(100)),
+        timeout: config.replication_timeout,
+        acks_interval: config.replication_acks_interval,
+        partial_sync: config.replica_partial_sync,
+        guard: config.replica_guard,
+        full_sync_bytes_per_second: config.snapshot_egress_limit_bytes,
+        journal_bounds: journal_bounds(config, shards),
+        journal_ttl: config.repl_backlog_ttl,
+        good_replica_lag: config.min_replicas_max_lag,
+    }
+}
+
+/// What TLS needs to know.
+pub fn tls(config: &Config) -> TlsSettings {
+    let path = |text: &String| (!text.is_empty()).then(|| PathBuf::from(text));
+    let passphrase = if config.tls_key_file_pass_file.is_empty() {
+        (!config.tls_key_file_pass.is_empty())
+            .then(|| Passphrase::Value(config.tls_key_file_pass.clone().into()))
+    } else {
+        Some(Passphrase::File(PathBuf::from(&config.tls_key_file_pass_file)))
+    };
+    let expected = &config.tls_replication_expected_name;
+    TlsSettings {
+        tls: config.tls,
+        tls_replication: config.tls_replication,
+        cert_file: path(&config.tls_cert_file),
+        key_file: path(&config.tls_key_file),
+        key_passphrase: passphrase,
+        ca_cert_file: path(&config.tls_ca_cert_file),
+        ca_cert_dir: path(&config.tls_ca_cert_dir),
+        auth_clients: match config.tls_auth_clients {
+            TlsAuthClients::Auto => None,
+            TlsAuthClients::Yes => Some(AuthClients::Yes),
+            TlsAuthClients::No => Some(AuthClients::No),
+            TlsAuthClients::Optional => Some(AuthClients::Optional),
+        },
+        replication_expected_name: (!expected.is_empty()).then(|| expected.clone()),
+        ..TlsSettings::default()
+    }
+}

@@ -1,0 +1,136 @@
+//! The program's allocator: mimalloc, counted.
+//!
+//! `used_memory` is what the program has asked for and not given back, rounded up as the allocator
+//! rounds. Each thread counts for itself; reading sums up.
+
+use engine::db::Pressure;
+use mimalloc::MiMalloc;
+use std::alloc::{GlobalAlloc, Layout};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+
+/// Threads that count for themselves; later ones share the last place.
+const THREADS: usize = 256;
+
+/// One thread's count, on a cache line of its own.
+#[repr(align(64))]
+struct Count(AtomicI64);
+
+static COUNTS: [Count; THREADS] = [const { Count(AtomicI64::new(0)) }; THREADS];
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static PLACE: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// mimalloc with a count.
+pub struct Counting;
+
+/// Sizes as mimalloc hands them out: steps of 16 bytes, above 128 four steps to a doubling.
+fn rounded(size: usize) -> i64 {
+    if size <= 128 {
+        return (size.max(1).next_multiple_of(16)) as i64;
+    }
+    let step = (size.next_power_of_two() / 8).max(16);
+    size.next_multiple_of(step) as i64
+}
+
+fn count(bytes: i64) {
+    // During a thread's destruction there is no place any more: the last one takes it.
+    let place = PLACE.try_with(|place| {
+        if place.get() == usize::MAX {
+            place.set(NEXT.fetch_add(1, Ordering::Relaxed).min(THREADS - 1));
+        }
+        place.get()
+    });
+    COUNTS[place.unwrap_or(THREADS - 1)].0.fetch_add(bytes, Ordering::Relaxed);
+}
+
+// SAFETY: every call is passed on to mimalloc unchanged; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(rounded(layout.size()));
+        // SAFETY: the caller's promise is passed on.
+        unsafe { MiMalloc.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(rounded(layout.size()));
+        // SAFETY: the caller's promise is passed on.
+        unsafe { MiMalloc.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        count(-rounded(layout.size()));
+        // SAFETY: the caller's promise is passed on.
+        unsafe { MiMalloc.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(rounded(size) - rounded(layout.size()));
+        // SAFETY: the caller's promise is passed on.
+        unsafe { MiMalloc.realloc(block, layout, size) }
+    }
+}
+
+/// Bytes in use.
+pub fn used() -> u64 {
+    let threads = NEXT.load(Ordering::Relaxed).min(THREADS).max(1);
+    let mut used: i64 = COUNTS[..threads].iter().map(|count| count.0.load(Ordering::Relaxed)).sum();
+    if threads < THREADS {
+        used += COUNTS[THREADS - 1].0.load(Ordering::Relaxed);
+    }
+    let used = used.max(0) as u64;
+    PEAK.fetch_max(used, Ordering::Relaxed);
+    used
+}
+
+/// The most bytes in use that anybody has seen.
+pub fn peak() -> u64 {
+    PEAK.load(Ordering::Relaxed).max(used())
+}
+
+/// `CONFIG RESETSTAT` leaves the peak; a test may want it gone.
+pub fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or(0) * 4096
+}
+
+/// What the machine or the control group grants.
+pub fn granted() -> u64 {
+    let number = |path: &str| {
+        std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u64>().ok())
+    };
+    let group = number("/sys/fs/cgroup/memory.max")
+        .or_else(|| number("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
+    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+    });
+    group.into_iter().chain(machine).min().unwrap_or(u64::MAX)
+}
+
+/// The bound that eviction works against: maxmemory less what the journals may take, so that
+/// eviction's own deletions cannot feed it (J5).
+#[derive(Clone, Copy, Debug)]
+pub struct Bound {
+    /// Bytes that may be in use.
+    pub bytes: u64,
+    /// Whether keys may be evicted.
+    pub evicts: bool,
+}
+
+impl Bound {
+    /// What the bound means for a command that may need memory.
+    pub fn pressure(&self) -> Pressure {
+        if used() <= self.bytes {
+            Pressure::None
+        } else if self.evicts {
+            Pressure::Evict
+        } else {
+            Pressure::Refuse
+        }
+    }
+}

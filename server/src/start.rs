@@ -1,0 +1,286 @@
+//! Starting: everything that can be wrong is found out before anything is served.
+//!
+//! ```text
+//!   settings ─► machine (io_uring, memory locks) ─► certificates ─► ports ─► executors ─► serving
+//! ```
+
+use crate::commands;
+use crate::config::{Config, Pin, Settings};
+use crate::effect;
+use crate::listen::{self, Incoming};
+use crate::log::Log;
+use crate::server::{Counters, Server};
+use crate::stop::{self, Stop, Stopper};
+use crate::welcome;
+use engine::db::Keyspace;
+use engine::exec::{Front, Node};
+use engine::rt::{self, Executor, Receiver, executor, mailbox};
+use engine::shard::{ExecutorId, Message, Pace, Shard};
+use engine::types::ShardId;
+use replication::Replication;
+use replication::service::Service;
+use replication::status::Status;
+use replication::tls::{TlsContexts, TlsStore};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+/// Runs the program until it is told to stop.
+pub fn run(settings: Arc<Settings>) -> Result<(), String> {
+    let config = settings.config();
+    let log = Log::start(&config).map_err(|error| format!("cannot open the log: {error}"))?;
+    std::panic::set_hook(Box::new(|panic| {
+        // Half a shard is worse than none: a replica exists for this.
+        tracing::error!("a broken promise of our own, ending at once: {panic}");
+        std::process::abort();
+    }));
+    enter_directory(&config)?;
+    rt::probe::prepare()?;
+    let tls = effect::tls(&config);
+    let has_password = !config.requirepass.is_empty();
+    let contexts = TlsContexts::load(&tls, has_password, !config.masterauth.is_empty())
+        .map_err(|error| error.to_string())?;
+    let pidfile = write_pidfile(&config)?;
+    let outcome = Program::build(settings, log, contexts, &config).and_then(Program::run);
+    if let Some(path) = pidfile {
+        let _ = std::fs::remove_file(path);
+    }
+    outcome
+}
+
+fn enter_directory(config: &Config) -> Result<(), String> {
+    if config.dir.is_empty() {
+        return Ok(());
+    }
+    std::env::set_current_dir(&config.dir)
+        .map_err(|error| format!("cannot enter the directory {}: {error}", config.dir))
+}
+
+fn write_pidfile(config: &Config) -> Result<Option<String>, String> {
+    if config.pidfile.is_empty() {
+        return Ok(None);
+    }
+    std::fs::write(&config.pidfile, format!("{}\n", std::process::id()))
+        .map_err(|error| format!("cannot write {}: {error}", config.pidfile))?;
+    Ok(Some(config.pidfile.clone()))
+}
+
+/// The program before its executors run.
+struct Program {
+    server: Arc<Server>,
+    mailboxes: Vec<Receiver<Message>>,
+    cpus: Vec<Option<usize>>,
+    words: Receiver<Stop>,
+    stopper: Stopper,
+    seed: u64,
+}
+
+impl Program {
+    fn build(
+        settings: Arc<Settings>,
+        log: Log,
+        contexts: TlsContexts,
+        config: &Config,
+    ) -> Result<Program, String> {
+        let allowed = executor::allowed_cpus();
+        let quota = executor::cpu_quota();
+        let shards = config.shard_count(allowed.len().min(quota)) as u16;
+        let executors = usize::from(shards) + 1;
+        let pin = match config.pin {
+            Pin::Auto => rt::Pin::Auto,
+            Pin::On => rt::Pin::On,
+            Pin::Off => rt::Pin::Off,
+        };
+        let cpus = executor::plan(pin, executors, &allowed, quota);
+        let (registry, handlers) = commands::registry();
+        let (senders, mailboxes): (Vec<_>, Vec<_>) = (0..executors).map(|_| mailbox()).unzip();
+        let seed = fastrand::u64(..);
+        let node = Arc::new(Node::new(senders, shards, usize::from(config.dbnum), seed, registry));
+        let replication = Replication::new(node.clone(), ExecutorId(shards));
+        let (stopper, words) = Stopper::new();
+        let server = Arc::new(Server {
+            node,
+            registry,
+            handlers,
+            tls: Arc::new(TlsStore::new(contexts)),
+            clients: Default::default(),
+            counters: Counters::default(),
+            status: Arc::new(Status::default()),
+            replication,
+            run_id: run_id(),
+            started: Instant::now(),
+            ports: Default::default(),
+            stopping: AtomicBool::new(false),
+            stopper: stopper.clone(),
+            log,
+            settings,
+        });
+        for line in server.settings.describe() {
+            tracing::info!("{line}");
+        }
+        tracing::info!(
+            "{} shards and the replication executor on {} CPUs, {}",
+            shards,
+            allowed.len(),
+            if cpus.iter().any(Option::is_some) { "pinned" } else { "not pinned" }
+        );
+        Ok(Program { server, mailboxes, cpus, words, stopper, seed })
+    }
+
+    fn run(mut self) -> Result<(), String> {
+        let Some(for_replication) = self.mailboxes.pop() else { return Ok(()) };
+        let shards = self.server.node.shards();
+        let mut running = Vec::new();
+        let mut first = Some((self.words, self.stopper));
+        for (index, mailbox) in self.mailboxes.into_iter().enumerate() {
+            let (server, seed) = (self.server.clone(), self.seed);
+            let settings =
+                rt::Settings::named(format!("shard-{index}")).on_cpu(self.cpus[index]);
+            let shard = ShardId(index as u16);
+            let lead = first.take();
+            let run = move || run_shard(shard, mailbox, server, seed, lead);
+            running.push(executor::spawn(settings, run)?);
+        }
+        let settings = rt::Settings::named("repl").on_cpu(self.cpus[usize::from(shards)]);
+        let server = self.server.clone();
+        running.push(executor::spawn(settings, move || run_replication(for_replication, server))?);
+        wait_for(running)
+    }
+}
+
+/// The first shard's executor ends when the program does; an executor that ends with an error ends it
+/// too.
+fn wait_for(running: Vec<Executor<Result<(), String>>>) -> Result<(), String> {
+    let mut running = running.into_iter();
+    let Some(first) = running.next() else { return Ok(()) };
+    let outcome = first.join()?;
+    // The others hold nothing that outlives the process.
+    drop(running);
+    tracing::info!("stopped");
+    outcome
+}
+
+fn run_id() -> String {
+    (0..40).map(|_| char::from_digit(fastrand::u32(..16), 16).unwrap_or('0')).collect()
+}
+
+async fn run_shard(
+    id: ShardId,
+    mailbox: Receiver<Message>,
+    server: Arc<Server>,
+    seed: u64,
+    lead: Option<(Receiver<Stop>, Stopper)>,
+) -> Result<(), String> {
+    let keys = Keyspace::new(server.node.dbs(), seed);
+    let mut shard = Shard::new(id, server.node.shards(), keys, server.registry.len());
+    effect::on_shard(&server.settings.config(), &mut shard);
+    let me = ExecutorId::from(id);
+    let front = Front::new(me, server.node.clone(), Some(shard), rt::now_millis);
+    let (served, host) = (front.clone(), server.clone());
+    rt::spawn_local(async move {
+        let newcomers = served.clone();
+        served
+            .serve_mailbox(mailbox, move |message| {
+                let Ok(incoming) = message.downcast::<Incoming>() else { return };
+                let (front, server) = (newcomers.clone(), host.clone());
+                rt::spawn_local(welcome::welcome(*incoming, front, server)).detach();
+            })
+            .await;
+    })
+    .detach();
+    rt::spawn_local(beat(front.clone(), server.clone())).detach();
+    match lead {
+        Some((words, stopper)) => lead_program(words, stopper, front, server).await,
+        // Until the process ends.
+        None => std::future::pending().await,
+    }
+}
+
+/// What the first shard's executor does beside its shard: it listens, and ends the program.
+async fn lead_program(
+    words: Receiver<Stop>,
+    stopper: Stopper,
+    front: Rc<Front>,
+    server: Arc<Server>,
+) -> Result<(), String> {
+    let config = server.settings.config();
+    let bound = listen::bind(&config)?;
+    server.set_ports(bound.port, bound.admin_port);
+    tracing::info!(
+        "listening on port {} ({}), admin port {}",
+        bound.port,
+        if config.tls { "TLS" } else { "plaintext" },
+        bound.admin_port
+    );
+    server.reconfigure(&front).await;
+    if let Some(upstream) = &config.replicaof {
+        let request = replication::Request::Follow {
+            host: upstream.host.clone(),
+            port: upstream.port,
+            at_once: true,
+        };
+        let _: Result<(), String> = server.replication.ask(&front, request).await;
+    }
+    bound.serve(&server);
+    rt::spawn_local(stop::watch_signals(server.clone(), stopper)).detach();
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    tracing::info!("ready");
+    stop::wait(words, front, server).await;
+    Ok(())
+}
+
+/// Background work of a shard, `hz` times a second, in slices.
+async fn beat(front: Rc<Front>, server: Arc<Server>) {
+    let mut reader = crate::config::Reader::new(server.settings.clone());
+    loop {
+        let config = reader.config();
+        let bounds = effect::journal_bounds(config, server.node.shards());
+        let pause = Duration::from_millis(1000 / u64::from(config.hz.max(1)));
+        while front.with_shard(|shard| shard.heartbeat(&bounds)) == Pace::More {
+            rt::yield_now().await;
+        }
+        rt::sleep(pause).await;
+    }
+}
+
+async fn run_replication(
+    mailbox: Receiver<Message>,
+    server: Arc<Server>,
+) -> Result<(), String> {
+    let node = server.node.clone();
+    let me = ExecutorId(node.shards());
+    let front = Front::new(me, node, None, rt::now_millis);
+    let config = server.settings.config();
+    let settings = effect::replication(&config, server.node.shards(), config.port.max(0) as u16);
+    // Requests that come before the service stands wait here.
+    let early: Rc<std::cell::RefCell<Early>> = Rc::default();
+    let (served, waiting) = (front.clone(), early.clone());
+    let serving = rt::spawn_local(async move {
+        let deliver = move |message| {
+            let mut early = waiting.borrow_mut();
+            match &early.service {
+                Some(service) => {
+                    let service = service.clone();
+                    drop(early);
+                    service.receive(message);
+                }
+                None => early.messages.push(message),
+            }
+        };
+        served.serve_mailbox(mailbox, deliver).await;
+    });
+    let status = server.status.clone();
+    let service = Service::start(front, status, settings, server.tls.clone()).await;
+    let messages = std::mem::take(&mut early.borrow_mut().messages);
+    early.borrow_mut().service = Some(service.clone());
+    messages.into_iter().for_each(|message| service.receive(message));
+    serving.await;
+    Ok(())
+}
+
+#[derive(Default)]
+struct Early {
+    service: Option<Rc<Service>>,
+    messages: Vec<Box<dyn std::any::Any + Send>>,
+}

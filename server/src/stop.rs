@@ -1,0 +1,74 @@
+//! Stopping: signals, SHUTDOWN, and in which order things end.
+
+use crate::server::Server;
+use engine::exec::Front;
+use engine::rt::signals::{Signal, signals};
+use engine::rt::{Receiver, Sender, mailbox};
+use replication::Request;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Why the program ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stop {
+    /// In order: replicas get what they lack first.
+    InOrder,
+    /// At once.
+    Now,
+}
+
+/// Sends the word to stop to whoever waits in [`wait`].
+#[derive(Clone, Debug)]
+pub struct Stopper(Sender<Stop>);
+
+impl Stopper {
+    /// The word, and where it is waited for.
+    pub fn new() -> (Stopper, Receiver<Stop>) {
+        let (sender, receiver) = mailbox();
+        (Stopper(sender), receiver)
+    }
+
+    /// Asks the program to end.
+    pub fn stop(&self, stop: Stop) {
+        // A closed mailbox: it is ending already.
+        let _ = self.0.push(stop);
+    }
+}
+
+/// Turns signals into words: TERM and INT stop, a second INT stops at once, HUP reloads.
+pub async fn watch_signals(server: Arc<Server>, stopper: Stopper) {
+    let mut incoming = match signals() {
+        Ok(incoming) => incoming,
+        Err(error) => return tracing::error!("signals cannot be received: {error}"),
+    };
+    let mut interrupted = false;
+    while let Some(signal) = incoming.recv().await {
+        match signal {
+            Signal::Terminate => stopper.stop(Stop::InOrder),
+            Signal::Interrupt if interrupted => std::process::exit(1),
+            Signal::Interrupt => {
+                interrupted = true;
+                stopper.stop(Stop::InOrder);
+            }
+            Signal::Reload => server.reload(),
+        }
+    }
+}
+
+/// Waits for the word and ends in order: no more writes, replicas get the rest.
+pub async fn wait(mut words: Receiver<Stop>, front: Rc<Front>, server: Arc<Server>) {
+    let word = words.recv().await.unwrap_or(Stop::Now);
+    server.stopping.store(true, Ordering::Release);
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    if word == Stop::Now {
+        return;
+    }
+    let limit = server.settings.config().shutdown_timeout;
+    let replicas = server.replication.info(&front).await.replicas.len();
+    if replicas > 0 {
+        tracing::info!("stopping: waiting up to {} s for {replicas} replicas", limit.as_secs());
+        let have_all: usize = server.replication.ask(&front, Request::Drain(limit)).await;
+        tracing::info!("stopping: {have_all} of {replicas} replicas have everything");
+    }
+}
