@@ -2,6 +2,7 @@
 
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run};
 use crate::value::Value;
+use crate::value::number::parse_i64_strict;
 use std::ops::Range;
 
 pub(super) const BITCOUNT: Command = Command {
@@ -30,12 +31,19 @@ fn bitcount(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
     let key = args.required()?;
     let mut span = Span::WHOLE;
     if args.left() > 0 {
+        if !matches!(args.left(), 2 | 3) {
+            return Err(Refusal::Syntax);
+        }
         let (start, end) = (args.integer()?, args.integer()?);
-        span = Span { start, end: Some(end), in_bits: unit(&mut args)? };
-        args.end()?;
+        span = Span { start, end: Some(end), in_bits: is_in_bits(args.next())? };
     }
+    // Both before the beginning would meet at 0: BITCOUNT, unlike BITPOS, looks at them first.
+    let is_backwards = span.end.is_some_and(|end| end < 0 && span.start < 0 && span.start > end);
     let count = cx.keys.string(cx.db, key)?.map_or(0, |value| {
-        value.with_bytes(|bytes| span.bits_of(bytes).map_or(0, |bits| count_ones(bytes, bits)))
+        value.with_bytes(|bytes| {
+            let bits = span.bits_of(bytes).filter(|_| !is_backwards);
+            bits.map_or(0, |bits| count_ones(bytes, bits))
+        })
     });
     cx.reply.integer(count as i64);
     Ok(())
@@ -72,14 +80,19 @@ fn bitpos(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
         1 => true,
         _ => return Err(Refusal::fixed("ERR The bit argument must be 1 or 0.")),
     };
+    if args.left() > 3 {
+        return Err(Refusal::Syntax);
+    }
     let mut span = Span::WHOLE;
     if args.left() > 0 {
         span.start = args.integer()?;
     }
     if args.left() > 0 {
-        span.end = Some(args.integer()?);
-        span.in_bits = unit(&mut args)?;
-        args.end()?;
+        // Redis looks at the unit before the end.
+        let end = args.peek().and_then(parse_i64_strict);
+        args.required()?;
+        span.in_bits = is_in_bits(args.next())?;
+        span.end = Some(end.ok_or(Refusal::NotInteger)?);
     }
     let found = match cx.keys.string(cx.db, key)? {
         None => (!wanted).then_some(0),
@@ -98,12 +111,14 @@ fn position(value: Value<'_>, wanted: bool, span: Span) -> Option<usize> {
     })
 }
 
-/// `BYTE` or `BIT` at the cursor, or neither: whether the numbers before it count bits.
-fn unit(args: &mut Args<'_>) -> Result<bool, Refusal> {
-    if args.left() == 0 || args.word("BYTE") {
-        return Ok(false);
+/// Whether a span counts bits, given the word behind it: `BYTE`, `BIT` or none.
+fn is_in_bits(unit: Option<&[u8]>) -> Result<bool, Refusal> {
+    match unit {
+        None => Ok(false),
+        Some(word) if word.eq_ignore_ascii_case(b"BYTE") => Ok(false),
+        Some(word) if word.eq_ignore_ascii_case(b"BIT") => Ok(true),
+        Some(_) => Err(Refusal::Syntax),
     }
-    if args.word("BIT") { Ok(true) } else { Err(Refusal::Syntax) }
 }
 
 /// A part of a string as requests name it: both ends included, negative ones counted from the end.
@@ -120,10 +135,6 @@ impl Span {
     /// Which bits of `bytes` this is; `None` when it is empty.
     fn bits_of(self, bytes: &[u8]) -> Option<Range<usize>> {
         let end = self.end.unwrap_or(-1);
-        // Both before the beginning would meet at 0; Redis looks at them first.
-        if self.start < 0 && end < 0 && self.start > end {
-            return None;
-        }
         let scale = if self.in_bits { 1 } else { 8 };
         let length = (bytes.len() * (8 / scale)) as i64;
         let from_front = |at: i64| if at < 0 { at.saturating_add(length).max(0) } else { at };

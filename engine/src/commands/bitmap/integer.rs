@@ -45,6 +45,9 @@ impl IntegerType {
     }
 
     /// `number` brought within the type's limits, or `None` where that fails.
+    ///
+    /// Computed in 128 bits. Redis computes in 64, and saturates a SET to a signed type with a number
+    /// close to the lowest one of 64 bits to the upper limit; here it is the lower one.
     pub(super) fn fit(self, number: i128, overflow: Overflow) -> Option<i64> {
         let (low, high) = match self.signed {
             true => (-(1i128 << (self.bits - 1)), (1i128 << (self.bits - 1)) - 1),
