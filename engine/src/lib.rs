@@ -8,6 +8,7 @@
 //!     alloc          the program's allocator, counting
 //!     rt             executors, mailboxes, timers, sockets: the only room that names glommio
 //!   1 resp           requests and replies
+//!     glob           patterns of keys, channels and settings
 //!     table          a segmented hash table in the order of its hash
 //!     value          what stands behind a key
 //!   2 journal        records, frames, the log, readers, histories
@@ -25,6 +26,7 @@ pub mod commands;
 pub mod cut;
 pub mod db;
 pub mod exec;
+pub mod glob;
 pub mod journal;
 pub mod limits;
 pub mod resp;
