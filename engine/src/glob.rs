@@ -119,7 +119,7 @@ mod tests {
             ("h[a", "ha", true),
             ("h[", "h", false),
             ("[]", "]", false),
-            ("[^]", "]", false),
+            ("[^]", "]", true),
             ("[\\]]", "]", true),
             ("\\*", "*", true),
             ("\\*", "a", false),

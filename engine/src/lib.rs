@@ -17,6 +17,7 @@
 //!   5 commands       the commands that touch keys
 //!   6 shard  cut     one core's world; a cut of it
 //!   7 exec           the coordinator
+//!   8 model          a node in one thread, for tests
 //! ```
 //!
 //! This crate knows no client connections, no configuration files and no other nodes.
@@ -29,6 +30,8 @@ pub mod exec;
 pub mod glob;
 pub mod journal;
 pub mod limits;
+#[cfg(feature = "planted-bugs")]
+pub mod model;
 pub mod resp;
 pub mod rt;
 pub mod shard;
