@@ -19,6 +19,6 @@ mod client;
 mod node;
 mod world;
 
-pub use client::{Client, decode_replies};
+pub use client::{Client, Request, decode_replies};
 pub use node::{DBS, ModelNode, drain, registry};
 pub use world::{Joined, World};

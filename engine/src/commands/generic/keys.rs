@@ -94,7 +94,7 @@ fn join_random(_: Args<'_>, parts: &[Part], reply: &mut ReplyWriter<'_>) {
     if total == 0 {
         return reply.nil();
     }
-    let mut ticket = fastrand::i64(..total);
+    let mut ticket = fastrand::i64(0..total);
     for part in parts {
         if ticket < part.number {
             return reply.bulk(&part.bytes);
