@@ -59,6 +59,10 @@ pub struct CutPart {
     pub shard: ShardId,
     /// Items by the flow that they go to.
     pub groups: Vec<CutGroup>,
+    /// The LSN as of which the part was read, for each flow, also for those without items. The
+    /// boundaries hold from there on: what a record up to there changes may have been gone already when
+    /// the walk came by.
+    pub read_at: Vec<(u16, Lsn)>,
     /// How far the walk has come, per database; `u64::MAX` where it is complete.
     pub boundaries: Vec<u64>,
     /// Whether this was the last part.
@@ -123,6 +127,7 @@ impl Shard {
             cut: id,
             shard: self.id,
             groups,
+            read_at: self.read_at(cut.labels),
             boundaries: self.boundaries(&cut),
             done: cut.tables.is_empty(),
             progress: (cut.items, self.keys.total_len() as u64),
@@ -147,10 +152,11 @@ impl Shard {
             return true;
         };
         budget.buckets -= 1;
+        // Not only the keys that are found count: one that a transaction has deleted is open too, and
+        // its record is still to come.
         if !self.locks.is_quiet() && !planted::cut_reads_open_keys() {
-            let mut open = false;
-            self.keys.table(db).walk(cut.cursor, &mut |hash, _| open |= self.locks.is_open(hash));
-            if open {
+            let end = self.keys.table(db).walk(cut.cursor, &mut |_, _| ());
+            if self.locks.any_open(cut.cursor.0, end.map(|end| end.0)) {
                 return false;
             }
         }
@@ -176,6 +182,16 @@ impl Shard {
                 let flow = shard_of_slot(slot_of(key), shards).0;
                 let reached = self.reached().get(usize::from(flow));
                 (flow, reached.copied().unwrap_or_default())
+            }
+        }
+    }
+
+    fn read_at(&self, labels: Labels) -> Vec<(u16, Lsn)> {
+        match labels {
+            Labels::Own => vec![(self.id.0, self.log.lsn())],
+            Labels::Upstream(shards) => {
+                let reached = |flow: u16| self.reached().get(usize::from(flow)).copied();
+                (0..shards).map(|flow| (flow, reached(flow).unwrap_or_default())).collect()
             }
         }
     }

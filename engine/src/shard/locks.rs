@@ -85,6 +85,16 @@ impl Locks {
         !self.is_quiet() && self.must_wait(hash, Mode::Shared)
     }
 
+    /// Whether somebody may be changing a key with a hash from `start` on and before `end` (if there
+    /// is one), whether the key exists or not.
+    pub fn any_open(&self, start: u64, end: Option<u64>) -> bool {
+        let within = |hash: u64| hash >= start && end.is_none_or(|end| hash < end);
+        self.barrier.is_some()
+            || self.keys.iter().any(|(&hash, queue)| {
+                within(hash) && queue.iter().any(|&(_, mode)| mode == Mode::Exclusive)
+            })
+    }
+
     /// How many entries there are, waiting ones included.
     pub fn len(&self) -> usize {
         self.admitted + usize::from(self.barrier.is_some()) + self.behind.len()

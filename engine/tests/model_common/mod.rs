@@ -16,10 +16,12 @@ pub(crate) fn seed() -> u64 {
     seed
 }
 
-/// `count` seeds that follow from [`seed`]; only that one when it was given.
+/// `count` seeds that follow from [`seed`], times `SEEDS` from the environment (a nightly run); only
+/// that one when it was given.
 pub(crate) fn seeds(count: u64) -> Vec<u64> {
     let first = seed();
-    let count = if std::env::var_os("SEED").is_some() { 1 } else { count };
+    let factor = std::env::var("SEEDS").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1);
+    let count = if std::env::var_os("SEED").is_some() { 1 } else { count * factor };
     (0..count).map(|index| first.wrapping_add(index)).collect()
 }
 
