@@ -208,7 +208,7 @@ const GROWING: Plan = Plan { populated: 12_000, added: 1500, hot: 60, upheaval_e
 const BUSY: Plan = Plan { populated: 0, added: 0, hot: 12, upheaval_every: 0, cuts: 12 };
 
 /// Databases that are swapped and emptied in the middle.
-const UPHEAVED: Plan = Plan { populated: 8000, added: 200, hot: 60, upheaval_every: 12, cuts: 3 };
+const UPHEAVED: Plan = Plan { populated: 3000, added: 200, hot: 60, upheaval_every: 10, cuts: 4 };
 
 fn check(seed: u64, plan: Plan) {
     if let Err(wrong) = shake(seed, plan) {

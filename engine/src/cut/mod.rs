@@ -40,6 +40,8 @@ pub struct Cut {
     labels: Labels,
     /// Items sent so far.
     items: u64,
+    /// How far the walk had come, per database, when it last paused.
+    boundaries: Vec<u64>,
 }
 
 /// Whose LSNs label the items.
@@ -102,7 +104,8 @@ impl Shard {
             .rev()
             .map(|index| self.keys.table_id(DbIndex(index as u16)))
             .collect();
-        self.cuts.push(Cut { id, tables, cursor: Cursor::START, labels, items: 0 });
+        let boundaries = vec![0; tables.len()];
+        self.cuts.push(Cut { id, tables, cursor: Cursor::START, labels, items: 0, boundaries });
         self.log.lsn()
     }
 
@@ -117,18 +120,24 @@ impl Shard {
         let mut cut = self.cuts.swap_remove(index);
         let mut budget = Budget { bytes: PART_BYTES, buckets: PART_BUCKETS };
         let mut groups: Vec<CutGroup> = Vec::new();
-        while budget.bytes > 0 && budget.buckets > 0 {
+        // While a transaction has the whole shard, databases may have been swapped or emptied although
+        // the log does not say so yet: neither walk nor tell how far the walk has come in which.
+        let pauses = self.locks.has_barrier();
+        while !pauses && budget.bytes > 0 && budget.buckets > 0 {
             let Some(&table) = cut.tables.last() else { break };
             if !self.walk_bucket(&mut cut, table, &mut groups, &mut budget) {
                 break;
             }
+        }
+        if !pauses {
+            cut.boundaries = self.boundaries(&cut);
         }
         let part = CutPart {
             cut: id,
             shard: self.id,
             groups,
             read_at: self.read_at(cut.labels),
-            boundaries: self.boundaries(&cut),
+            boundaries: cut.boundaries.clone(),
             done: cut.tables.is_empty(),
             progress: (cut.items, self.keys.total_len() as u64),
         };

@@ -85,6 +85,11 @@ impl Locks {
         !self.is_quiet() && self.must_wait(hash, Mode::Shared)
     }
 
+    /// Whether somebody has, or waits for, the whole shard.
+    pub fn has_barrier(&self) -> bool {
+        self.barrier.is_some()
+    }
+
     /// Whether somebody may be changing a key with a hash from `start` on and before `end` (if there
     /// is one), whether the key exists or not.
     pub fn any_open(&self, start: u64, end: Option<u64>) -> bool {
