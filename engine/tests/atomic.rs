@@ -155,7 +155,7 @@ fn whatever_clients_do_nobody_waits_for_ever_and_logs_agree_on_the_order() {
                 for _ in 0..40 {
                     client.db = DbIndex(requests.random.u16(..2));
                     let many = requests.random.usize(1..6);
-                    let mut batch: Vec<_> = (0..many).map(|_| requests.write()).collect();
+                    let mut batch: Vec<_> = (0..many).map(|_| requests.next()).collect();
                     for extra in ["DBSIZE", "KEYS *", "RANDOMKEY", "SCAN 0", "OBJECT HELP"] {
                         if requests.random.u8(..20) == 0 {
                             batch.push(words(extra));

@@ -124,7 +124,7 @@ fn start_clients(node: &ModelNode, dice: &mut fastrand::Rng, plan: Plan) {
             for round in 0..40 {
                 client.db = DbIndex(requests.random.u16(..3));
                 let mut batch: Vec<_> =
-                    (0..requests.random.usize(1..5)).map(|_| requests.write()).collect();
+                    (0..requests.random.usize(1..5)).map(|_| requests.next()).collect();
                 if requests.random.bool() {
                     batch.insert(0, words("MULTI"));
                     batch.push(words("EXEC"));

@@ -37,7 +37,7 @@ fn a_twin_of_many_random_clients_is_equal() {
                     client.db = DbIndex(requests.random.u16(..3));
                     let many = requests.random.usize(1..5);
                     let multi = requests.random.usize(..4) == 0;
-                    let mut batch: Vec<_> = (0..many).map(|_| requests.write()).collect();
+                    let mut batch: Vec<_> = (0..many).map(|_| requests.next()).collect();
                     if multi {
                         batch.insert(0, vec![b"MULTI".to_vec()]);
                         batch.push(vec![b"EXEC".to_vec()]);

@@ -90,14 +90,11 @@ impl Locks {
         self.barrier.is_some()
     }
 
-    /// Whether somebody may be changing a key with a hash from `start` on and before `end` (if there
-    /// is one), whether the key exists or not.
+    /// Whether a transaction has a key with a hash from `start` on and before `end` (if there is one)
+    /// in hand, whether the key exists or not. Readers count: they delete what has expired.
     pub fn any_open(&self, start: u64, end: Option<u64>) -> bool {
         let within = |hash: u64| hash >= start && end.is_none_or(|end| hash < end);
-        self.barrier.is_some()
-            || self.keys.iter().any(|(&hash, queue)| {
-                within(hash) && queue.iter().any(|&(_, mode)| mode == Mode::Exclusive)
-            })
+        self.barrier.is_some() || self.keys.keys().any(|&hash| within(hash))
     }
 
     /// How many entries there are, waiting ones included.

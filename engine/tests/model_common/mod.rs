@@ -1,5 +1,6 @@
 //! What the tests of the model share: seeds, examples, random requests, twins.
 #![allow(dead_code, reason = "each test binary uses its own part of it")]
+#![allow(clippy::print_stdout, reason = "a seed is printed")]
 
 use engine::command::Entry;
 use engine::db::{Keyspace, Role};
@@ -124,9 +125,9 @@ pub(crate) fn borrowed(request: &Words) -> Vec<&[u8]> {
     request.iter().map(Vec::as_slice).collect()
 }
 
-/// Writes of all kinds; `$k` is a key, `$v` a value, `$n` a small number, `$d` a database. Those whose
+/// Requests of all kinds, most of them writes; `$k` is a key, `$v` a value, `$n` a small number, `$d` a database. Those whose
 /// command this build does not have are left out.
-const WRITES: &[&str] = &[
+const REQUESTS: &[&str] = &[
     "SET $k $v",
     "SET $k $n",
     "SET $k $v PX $n",
@@ -156,6 +157,10 @@ const WRITES: &[&str] = &[
     "COPY $k $k REPLACE",
     "COPY $k $k DB $d",
     "MOVE $k $d",
+    // Reads delete what they find expired.
+    "GET $k",
+    "EXISTS $k $k $k",
+    "TTL $k",
 ];
 
 /// What is asked rarely: whole databases.
@@ -168,7 +173,7 @@ pub(crate) struct Requests {
     pub(crate) keys: usize,
     /// One request in so many is about whole databases; 0 for none.
     pub(crate) upheaval_every: usize,
-    writes: Vec<&'static str>,
+    lines: Vec<&'static str>,
 }
 
 impl Requests {
@@ -179,16 +184,16 @@ impl Requests {
             let plain = !line.starts_with("SET ") || line.split(' ').count() == 3;
             registry().find(name.as_bytes()).is_some_and(|entry| plain || entry.arity < 0)
         };
-        let writes = WRITES.iter().filter(known).copied().collect();
-        Requests { random, keys, upheaval_every, writes }
+        let lines = REQUESTS.iter().filter(known).copied().collect();
+        Requests { random, keys, upheaval_every, lines }
     }
 
-    pub(crate) fn write(&mut self) -> Words {
+    pub(crate) fn next(&mut self) -> Words {
         if self.upheaval_every > 0 && self.random.usize(..self.upheaval_every) == 0 {
             let line = UPHEAVALS[self.random.usize(..UPHEAVALS.len())];
             return self.filled(line);
         }
-        let line = self.writes[self.random.usize(..self.writes.len())];
+        let line = self.lines[self.random.usize(..self.lines.len())];
         self.filled(line)
     }
 
