@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::command::{Args, Entry, OwnedArgs, Refusal};
+use crate::command::{Args, Entry, Flags, OwnedArgs, Refusal};
 use crate::exec::{Added, Front, Pipeline, Tx, TxKeys};
 use crate::resp::{Protocol, Reply, ReplyLimits, ReplyReader, ReplyWriter};
 use crate::types::DbIndex;
@@ -128,6 +128,11 @@ impl Client {
             }
         };
         if let Some(queue) = &mut self.queue {
+            if entry.command.flags.contains(Flags::NO_MULTI) {
+                queue.refused = true;
+                return ReplyWriter::new(out, self.protocol)
+                    .error("ERR Command not allowed inside a transaction");
+            }
             queue.requests.push((entry, OwnedArgs::copy(args)));
             return ReplyWriter::new(out, self.protocol).simple("QUEUED");
         }
