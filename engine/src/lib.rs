@@ -7,14 +7,16 @@
 //!   0 types limits   numbers with types; every bound with its reason
 //!     rt             executors, mailboxes, timers, sockets: the only room that names glommio
 //!   1 resp           requests and replies
+//!     glob           patterns of keys, channels and settings
 //!     table          a segmented hash table in the order of its hash
 //!     value          what stands behind a key
 //!   2 journal        records, frames, the log, readers, histories
 //!   3 db             the keys of one shard: looked up, changed and told
 //!   4 command        what a command is
 //!   5 commands       the commands that touch keys
-//!   6 shard  cut     one core's world; a cut of it
+//!   6 shard cut      one core's world; a cut of it
 //!   7 exec           the coordinator
+//!   8 model          a node in one thread, for tests
 //! ```
 //!
 //! This crate knows no client connections, no configuration files and no other nodes.
@@ -24,8 +26,11 @@ pub mod commands;
 pub mod cut;
 pub mod db;
 pub mod exec;
+pub mod glob;
 pub mod journal;
 pub mod limits;
+#[cfg(feature = "planted-bugs")]
+pub mod model;
 pub mod resp;
 pub mod rt;
 pub mod shard;

@@ -15,3 +15,13 @@ pub const SLICE_MICROS: u64 = 100;
 
 /// Commands in one batch to another shard: bounds how long a batch occupies that shard.
 pub const BATCH_COMMANDS_MAX: usize = 1024;
+
+/// Keys that one step of SCAN visits at the most, whatever COUNT says: about a millisecond of a shard's
+/// time. A caller that asks for more gets its keys in more calls.
+pub const SCAN_VISITED_MAX: u64 = 10_000;
+
+/// Keys that DEBUG POPULATE makes, and numbers that it looks at, before others get their turn: a frame
+/// of a few hundred records, and well below a millisecond.
+pub const POPULATE_MADE_MAX: usize = 256;
+/// See [`POPULATE_MADE_MAX`].
+pub const POPULATE_LOOKED_AT_MAX: usize = 4096;

@@ -3,7 +3,7 @@
 use super::Refusal;
 use crate::db::Keyspace;
 use crate::resp::ReplyWriter;
-use crate::types::{DbIndex, Millis};
+use crate::types::{DbIndex, Millis, ShardId};
 
 /// The context of one command on one shard.
 ///
@@ -15,6 +15,10 @@ pub struct Cx<'a> {
     pub db: DbIndex,
     /// Where the reply goes.
     pub reply: ReplyWriter<'a>,
+    /// Which shard this is.
+    pub shard: ShardId,
+    /// Of how many.
+    pub shards: u16,
 }
 
 impl Cx<'_> {

@@ -12,7 +12,7 @@
 //!   Each   every key's shard does its part    MGET, MSET, DEL
 //!   Carry  read there, decide, write here     RENAME, COPY, BITOP, MSETNX
 //!   All    every shard                        DBSIZE, FLUSHALL, KEYS
-//!   Walk   one shard, named by a cursor       SCAN, RANDOMKEY
+//!   Walk   shard by shard, in bounded steps   SCAN, DEBUG POPULATE
 //!   Front  no keys: where the connection is   CLIENT, CONFIG, INFO
 //! ```
 //!
@@ -147,7 +147,7 @@ pub enum Run {
     Carry(Carry),
     /// Every shard does the same; the coordinator joins.
     All(All),
-    /// One shard, chosen by a cursor or at random.
+    /// From shard to shard, in bounded steps.
     Walk(Walk),
     /// Runs where the connection lives, without touching keys; the front (server) has the function.
     Front,
@@ -180,8 +180,10 @@ pub enum Join {
 pub struct Carry {
     /// Checks the arguments before anything is read.
     pub check: fn(args: Args<'_>) -> Result<(), Refusal>,
-    /// Reads one key on its shard. `index` counts the command's keys from 0.
-    pub gather: fn(cx: &mut Cx<'_>, key: &[u8], index: usize) -> Result<Carried, Refusal>,
+    /// Reads one key on its shard. `index` counts the command's keys from 0; `args` is the whole
+    /// request.
+    pub gather:
+        fn(cx: &mut Cx<'_>, key: &[u8], index: usize, args: Args<'_>) -> Result<Carried, Refusal>,
     /// Looks at what was gathered (in the order of the keys), writes the reply and says what changes.
     pub decide: fn(
         decision: &mut Decision<'_>,
@@ -249,37 +251,60 @@ impl Write {
 /// The shape of commands that every shard runs.
 #[derive(Debug)]
 pub struct All {
-    /// Checks the arguments before any shard is asked.
-    pub check: fn(cx: &Front<'_>, args: Args<'_>) -> Result<(), Refusal>,
+    /// Checks the arguments before any shard is asked, given how many databases there are.
+    pub check: fn(args: Args<'_>, dbs: usize) -> Result<(), Refusal>,
     /// One shard's part.
     pub part: fn(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Part, Refusal>,
     /// Makes the reply out of the parts, in the order of the shards.
     pub join: fn(args: Args<'_>, parts: &[Part], reply: &mut ReplyWriter<'_>),
-    /// Whether no other transaction may run meanwhile (it changes keys that it does not name).
+    /// Whether no other transaction may run meanwhile: because it changes keys that it does not name,
+    /// or because its answer must be as of one moment. Otherwise each shard answers when it can.
     pub barrier: bool,
 }
 
-/// The shape of commands that look at one shard at a time.
+/// The shape of commands that go from shard to shard in bounded steps.
+///
+/// ```text
+///   start ─► Walked ─► step on its shard ─► step ... ─► finish
+///                        └─ moves on within the shard, or to the next one
+/// ```
 #[derive(Debug)]
 pub struct Walk {
-    /// Says which shard to ask first, given how many there are.
-    pub start: fn(args: Args<'_>, shards: u16) -> Result<u16, Refusal>,
-    /// Asks one shard. `Ok(false)` means: nothing here, ask the next one (at most once each).
-    pub step: fn(cx: &mut Cx<'_>, args: Args<'_>, shard: u16, shards: u16) -> Result<bool, Refusal>,
-    /// The reply when every shard said "nothing here".
-    pub empty: fn(reply: &mut ReplyWriter<'_>),
+    /// Checks the arguments and says where to begin.
+    pub start: fn(args: Args<'_>) -> Result<Walked, Refusal>,
+    /// Does a bounded piece of work on the shard where `walked` stands and moves it on. `Ok(false)`
+    /// means that it has come to its end; so does walking past the last shard.
+    pub step: fn(cx: &mut Cx<'_>, args: Args<'_>, walked: &mut Walked) -> Result<bool, Refusal>,
+    /// The reply, given how many shards there are.
+    pub finish: fn(walked: &Walked, shards: u16, reply: &mut ReplyWriter<'_>),
+    /// Whether each step is a transaction that is alone on its shard: it changes keys that it does
+    /// not name.
+    pub alone: bool,
 }
 
-/// What is known where the connection lives.
-pub struct Front<'a> {
-    /// The connection's database.
-    pub db: DbIndex,
-    /// How many databases there are.
-    pub dbs: usize,
-    /// How many shards there are.
-    pub shards: u16,
-    /// Bound to the connection's lifetime.
-    pub name: &'a str,
+/// How far a [`Walk`] has come, and what it has found.
+#[derive(Clone, Debug, Default)]
+pub struct Walked {
+    /// The shard of the next step.
+    pub shard: u16,
+    /// Where the next step begins there; what it means is the command's own.
+    pub position: u64,
+    /// How much more may be visited.
+    pub left: u64,
+    /// How many elements were found.
+    pub found: usize,
+    /// The elements, already written.
+    pub bytes: Vec<u8>,
+    /// How many steps were made.
+    pub steps: u64,
+}
+
+impl Walked {
+    /// Goes on at the beginning of the next shard.
+    pub fn next_shard(&mut self) {
+        self.shard = self.shard.saturating_add(1);
+        self.position = 0;
+    }
 }
 
 /// One shard's answer to an [`All`] command.

@@ -40,6 +40,8 @@ pub struct Cut {
     labels: Labels,
     /// Items sent so far.
     items: u64,
+    /// How far the walk had come, per database, when it last paused.
+    boundaries: Vec<u64>,
 }
 
 /// Whose LSNs label the items.
@@ -59,6 +61,10 @@ pub struct CutPart {
     pub shard: ShardId,
     /// Items by the flow that they go to.
     pub groups: Vec<CutGroup>,
+    /// The LSN as of which the part was read, for each flow, also for those without items. The
+    /// boundaries hold from there on: what a record up to there changes may have been gone already when
+    /// the walk came by.
+    pub read_at: Vec<(u16, Lsn)>,
     /// How far the walk has come, per database; `u64::MAX` where it is complete.
     pub boundaries: Vec<u64>,
     /// Whether this was the last part.
@@ -98,7 +104,8 @@ impl Shard {
             .rev()
             .map(|index| self.keys.table_id(DbIndex(index as u16)))
             .collect();
-        self.cuts.push(Cut { id, tables, cursor: Cursor::START, labels, items: 0 });
+        let boundaries = vec![0; tables.len()];
+        self.cuts.push(Cut { id, tables, cursor: Cursor::START, labels, items: 0, boundaries });
         self.log.lsn()
     }
 
@@ -113,17 +120,24 @@ impl Shard {
         let mut cut = self.cuts.swap_remove(index);
         let mut budget = Budget { bytes: PART_BYTES, buckets: PART_BUCKETS };
         let mut groups: Vec<CutGroup> = Vec::new();
-        while budget.bytes > 0 && budget.buckets > 0 {
+        // While a transaction has the whole shard, databases may have been swapped or emptied although
+        // the log does not say so yet: neither walk nor tell how far the walk has come in which.
+        let pauses = self.locks.has_barrier();
+        while !pauses && budget.bytes > 0 && budget.buckets > 0 {
             let Some(&table) = cut.tables.last() else { break };
             if !self.walk_bucket(&mut cut, table, &mut groups, &mut budget) {
                 break;
             }
         }
+        if !pauses {
+            cut.boundaries = self.boundaries(&cut);
+        }
         let part = CutPart {
             cut: id,
             shard: self.id,
             groups,
-            boundaries: self.boundaries(&cut),
+            read_at: self.read_at(cut.labels),
+            boundaries: cut.boundaries.clone(),
             done: cut.tables.is_empty(),
             progress: (cut.items, self.keys.total_len() as u64),
         };
@@ -147,10 +161,11 @@ impl Shard {
             return true;
         };
         budget.buckets -= 1;
+        // Not only the keys that are found count: one that a transaction has deleted is open too, and
+        // its record is still to come.
         if !self.locks.is_quiet() && !planted::cut_reads_open_keys() {
-            let mut open = false;
-            self.keys.table(db).walk(cut.cursor, &mut |hash, _| open |= self.locks.is_open(hash));
-            if open {
+            let end = self.keys.table(db).walk(cut.cursor, &mut |_, _| ());
+            if self.locks.any_open(cut.cursor.0, end.map(|end| end.0)) {
                 return false;
             }
         }
@@ -176,6 +191,16 @@ impl Shard {
                 let flow = shard_of_slot(slot_of(key), shards).0;
                 let reached = self.reached().get(usize::from(flow));
                 (flow, reached.copied().unwrap_or_default())
+            }
+        }
+    }
+
+    fn read_at(&self, labels: Labels) -> Vec<(u16, Lsn)> {
+        match labels {
+            Labels::Own => vec![(self.id.0, self.log.lsn())],
+            Labels::Upstream(shards) => {
+                let reached = |flow: u16| self.reached().get(usize::from(flow)).copied();
+                (0..shards).map(|flow| (flow, reached(flow).unwrap_or_default())).collect()
             }
         }
     }

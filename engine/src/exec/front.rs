@@ -24,7 +24,7 @@ pub struct Front {
     pub node: Arc<Node>,
     shard: Option<RefCell<Shard>>,
     waiting: RefCell<Waiting>,
-    clock: fn() -> Millis,
+    clock: Box<dyn Fn() -> Millis>,
 }
 
 #[derive(Default)]
@@ -46,9 +46,9 @@ impl Front {
         me: ExecutorId,
         node: Arc<Node>,
         shard: Option<Shard>,
-        clock: fn() -> Millis,
+        clock: impl Fn() -> Millis + 'static,
     ) -> Rc<Front> {
-        let shard = shard.map(RefCell::new);
+        let (shard, clock) = (shard.map(RefCell::new), Box::new(clock));
         Rc::new(Front { me, node, shard, waiting: RefCell::default(), clock })
     }
 

@@ -1,6 +1,6 @@
 //! Which shards a request needs.
 
-use crate::command::{Args, Entry, Run};
+use crate::command::{Args, Entry, Run, Walk};
 use crate::types::{ShardId, shard_of};
 
 /// Where a request runs.
@@ -18,7 +18,7 @@ pub enum Place {
 pub fn place_of(entry: &Entry, args: &Args<'_>, shards: u16) -> Place {
     match entry.command.run {
         Run::Front => Place::Front,
-        Run::All(_) | Run::Walk(_) if shards == 1 => Place::One(ShardId(0)),
+        Run::All(_) | Run::Walk(Walk { alone: false, .. }) if shards == 1 => Place::One(ShardId(0)),
         Run::All(_) | Run::Walk(_) => Place::Many,
         Run::Here(_) | Run::Each(_) | Run::Carry(_) => {
             if shards == 1 {

@@ -1,9 +1,9 @@
 //! A transaction driven by its coordinator, hop by hop: MULTI over several shards, and whatever else
 //! needs more than one step.
 
-use super::wide::{carry_on, gather_by_shard, join_parts, split_each};
+use super::wide::{ask_all, carry_on, gather_by_shard, join_parts, split_each};
 use super::{Front, Place, Waiter, place_of};
-use crate::command::{Args, Entry, Flags, OwnedArgs, Run};
+use crate::command::{All, Args, Entry, Flags, OwnedArgs, Refusal, Run};
 use crate::resp::{Protocol, ReplyWriter};
 use crate::shard::{
     Answer, Batch, Begin, Done, ExecutorId, Hop, Message, Mode, TxShared, Wants, Work,
@@ -19,6 +19,8 @@ use std::sync::atomic::AtomicUsize;
 pub struct TxKeys {
     keys: BTreeMap<ShardId, Vec<(u64, Mode)>>,
     everything: bool,
+    /// Some command looks at all shards without wanting their keys alone.
+    spread: bool,
     writes: bool,
 }
 
@@ -27,9 +29,15 @@ impl TxKeys {
     pub fn add(&mut self, front: &Front, entry: &Entry, args: &Args<'_>) {
         let write = entry.command.flags.contains(Flags::WRITE);
         self.writes |= write;
-        if matches!(entry.command.run, Run::All(_)) {
-            self.everything = true;
-            return;
+        match entry.command.run {
+            Run::All(All { barrier: true, .. }) => self.everything = true,
+            Run::All(_) | Run::Walk(_) => self.spread = true,
+            // A command without keys runs on some shard all the same, which must take part.
+            _ => {
+                if let Place::One(shard) = place_of(entry, args, front.node.shards()) {
+                    self.keys.entry(shard).or_default();
+                }
+            }
         }
         let mode = if write { Mode::Exclusive } else { Mode::Shared };
         for index in entry.command.keys.positions(args) {
@@ -49,7 +57,7 @@ impl TxKeys {
             return Some(ShardId(0));
         }
         match self.keys.len() {
-            _ if self.everything => None,
+            _ if self.everything || self.spread => None,
             0 => Some(ShardId(0)),
             1 => self.keys.keys().next().copied(),
             _ => None,
@@ -162,13 +170,7 @@ impl Tx {
                 }
                 Err(refusal) => Err(refusal),
             },
-            Run::All(all) => {
-                let args_all = Arc::new(OwnedArgs::copy(args));
-                let part = |s| (s, Work::All { entry, db, protocol, args: args_all.clone() });
-                let parts = self.front.node.all_shards().map(part).collect();
-                let done = self.hop(parts, entry.writes()).await;
-                join_parts(all, args, done, &mut reply)
-            }
+            Run::All(all) => self.run_all(all, entry, db, args, &mut reply).await,
             Run::Walk(walk) => {
                 let front = self.front.clone();
                 return super::wide::run_walk(&front, walk, entry, db, protocol, args, out).await;
@@ -179,6 +181,25 @@ impl Tx {
             out.truncate(start);
             ReplyWriter::new(out, protocol).error(refusal.text().as_bytes());
         }
+    }
+
+    async fn run_all(
+        &mut self,
+        all: &All,
+        entry: &'static Entry,
+        db: DbIndex,
+        args: Args<'_>,
+        reply: &mut ReplyWriter<'_>,
+    ) -> Result<(), Refusal> {
+        if !all.barrier {
+            return ask_all(&self.front, all, entry, db, args, reply).await;
+        }
+        (all.check)(args, self.front.node.dbs())?;
+        let (protocol, shared) = (reply.protocol, Arc::new(OwnedArgs::copy(args)));
+        let part = |s| (s, Work::All { entry, db, protocol, args: shared.clone() });
+        let parts = self.front.node.all_shards().map(part).collect();
+        let done = self.hop(parts, entry.writes()).await;
+        join_parts(all, args, done, reply)
     }
 
     async fn run_one(

@@ -7,7 +7,7 @@ use super::tx::TxKeys;
 use super::{Front, Place, Waiter, place_of};
 use crate::command::{
     All, Args, Carried, Carry, Decision, Each, Entry, Join, OwnedArgs, Part, Refusal, Run, Walk,
-    Write,
+    Walked, Write,
 };
 use crate::resp::{Protocol, ReplyWriter};
 use crate::shard::{
@@ -137,6 +137,10 @@ impl Front {
         args: Args<'_>,
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), Refusal> {
+        if !all.barrier {
+            return ask_all(self, all, entry, db, args, reply).await;
+        }
+        (all.check)(args, self.node.dbs())?;
         let protocol = reply.protocol;
         let shared = Arc::new(OwnedArgs::copy(args));
         let waiter = self.waiter();
@@ -193,6 +197,25 @@ impl Front {
             };
             wants.into_iter().map(begin).collect()
         });
+    }
+
+    /// Runs a function on one shard as a transaction that is alone there. Its changes are one frame.
+    async fn alone<T: Send + 'static>(
+        self: &Rc<Front>,
+        shard: ShardId,
+        call: impl FnOnce(&mut Shard) -> T + Send + 'static,
+    ) -> T {
+        let waiter = self.waiter();
+        let mut call = Some(call);
+        let work = |_| {
+            let call = call.take()?;
+            Some(Work::Call(Box::new(move |shard| Box::new(call(shard)))))
+        };
+        self.begin(&waiter, vec![(shard, Wants::Everything)], true, work, true);
+        let Answer::Done(_, Done::Value(value)) = waiter.next().await else {
+            unreachable!("a call answers with a value")
+        };
+        *value.downcast().expect("a call answers with its own type")
     }
 
     fn wants_of(&self, entry: &Entry, args: &Args<'_>) -> (Vec<(ShardId, Wants)>, bool) {
@@ -279,12 +302,14 @@ pub(super) fn gather_by_shard(
     args: Args<'_>,
     shards: u16,
 ) -> Vec<(ShardId, Work)> {
-    let mut by_shard: BTreeMap<ShardId, Vec<(usize, Vec<u8>)>> = BTreeMap::new();
+    let mut by_shard: BTreeMap<ShardId, Vec<(usize, usize)>> = BTreeMap::new();
     for (index, position) in entry.command.keys.positions(&args).enumerate() {
-        let key = args.get(position);
-        by_shard.entry(shard_of(key, shards)).or_default().push((index, key.to_vec()));
+        let shard = shard_of(args.get(position), shards);
+        by_shard.entry(shard).or_default().push((index, position));
     }
-    by_shard.into_iter().map(|(s, keys)| (s, Work::Gather { entry, db, keys })).collect()
+    let args = Arc::new(OwnedArgs::copy(args));
+    let work = |keys| Work::Gather { entry, db, keys, args: args.clone() };
+    by_shard.into_iter().map(|(shard, keys)| (shard, work(keys))).collect()
 }
 
 /// Decides a `Carry` command on what was gathered; answers with each shard's writes.
@@ -333,7 +358,25 @@ pub(super) fn join_parts(
     Ok(())
 }
 
-/// Asks one shard after the other until one has an answer.
+/// Asks every shard for its part, each when it can.
+pub(super) async fn ask_all(
+    front: &Rc<Front>,
+    all: &All,
+    entry: &'static Entry,
+    db: DbIndex,
+    args: Args<'_>,
+    reply: &mut ReplyWriter<'_>,
+) -> Result<(), Refusal> {
+    (all.check)(args, front.node.dbs())?;
+    let protocol = reply.protocol;
+    let shared = Arc::new(OwnedArgs::copy(args));
+    let part =
+        move |shard: &mut Shard| (shard.id, shard.run_all_part(entry, db, protocol, shared.view()));
+    let done = front.call_all(part).await;
+    join_parts(all, args, done, reply)
+}
+
+/// Goes from shard to shard until the walk has come to its end.
 pub(super) async fn run_walk(
     front: &Rc<Front>,
     walk: &'static Walk,
@@ -343,25 +386,39 @@ pub(super) async fn run_walk(
     args: Args<'_>,
     out: &mut Vec<u8>,
 ) {
-    let shards = front.node.shards();
-    let first = match (walk.start)(args, shards) {
-        Ok(first) => first % shards,
-        Err(refusal) => return ReplyWriter::new(out, protocol).error(refusal.text().as_bytes()),
-    };
+    match walk_all(front, walk, entry, db, protocol, args).await {
+        Ok(walked) => {
+            (walk.finish)(&walked, front.node.shards(), &mut ReplyWriter::new(out, protocol))
+        }
+        Err(refusal) => ReplyWriter::new(out, protocol).error(refusal.text().as_bytes()),
+    }
+}
+
+async fn walk_all(
+    front: &Rc<Front>,
+    walk: &'static Walk,
+    entry: &'static Entry,
+    db: DbIndex,
+    protocol: Protocol,
+    args: Args<'_>,
+) -> Result<Walked, Refusal> {
+    let mut walked = (walk.start)(args)?;
     let owned = Arc::new(OwnedArgs::copy(args));
-    for offset in 0..shards {
-        let shard = ShardId((first + offset) % shards);
-        let args = owned.clone();
+    while walked.shard < front.node.shards() {
+        let (shard, args) = (ShardId(walked.shard), owned.clone());
+        let mut moving = std::mem::take(&mut walked);
         let step = move |shard: &mut Shard| {
-            shard.run_walk_step(walk, entry, db, protocol, args.view())
+            let goes_on =
+                shard.run_walk_step(walk, entry, db, protocol, args.view(), &mut moving)?;
+            Ok::<_, Refusal>((moving, goes_on))
         };
-        match front.call(shard, step).await {
-            Ok(Some(bytes)) => return out.extend_from_slice(&bytes),
-            Ok(None) => {}
-            Err(refusal) => {
-                return ReplyWriter::new(out, protocol).error(refusal.text().as_bytes());
-            }
+        let done =
+            if walk.alone { front.alone(shard, step).await } else { front.call(shard, step).await };
+        let goes_on;
+        (walked, goes_on) = done?;
+        if !goes_on {
+            break;
         }
     }
-    (walk.empty)(&mut ReplyWriter::new(out, protocol));
+    Ok(walked)
 }

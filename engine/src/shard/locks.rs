@@ -85,6 +85,18 @@ impl Locks {
         !self.is_quiet() && self.must_wait(hash, Mode::Shared)
     }
 
+    /// Whether somebody has, or waits for, the whole shard.
+    pub fn has_barrier(&self) -> bool {
+        self.barrier.is_some()
+    }
+
+    /// Whether a transaction has a key with a hash from `start` on and before `end` (if there is one)
+    /// in hand, whether the key exists or not. Readers count: they delete what has expired.
+    pub fn any_open(&self, start: u64, end: Option<u64>) -> bool {
+        let within = |hash: u64| hash >= start && end.is_none_or(|end| hash < end);
+        self.barrier.is_some() || self.keys.keys().any(|&hash| within(hash))
+    }
+
     /// How many entries there are, waiting ones included.
     pub fn len(&self) -> usize {
         self.admitted + usize::from(self.barrier.is_some()) + self.behind.len()

@@ -219,8 +219,10 @@ pub enum Work {
         entry: &'static Entry,
         /// The database.
         db: DbIndex,
-        /// Which key of the command, and the key.
-        keys: Vec<(usize, Vec<u8>)>,
+        /// Which keys of the command, counted from 0, and their positions among the arguments.
+        keys: Vec<(usize, usize)>,
+        /// The whole request.
+        args: Arc<OwnedArgs>,
     },
     /// Make these changes.
     Writes(Vec<Write>),

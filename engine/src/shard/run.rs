@@ -2,8 +2,8 @@
 
 use super::{Answer, Batch, Done, EachDone, EntryId, Message, Mode, Shard, Wants, tx::Waiting};
 use crate::command::{
-    Args, Carried, Carry, Cx, Decision, Each, Entry, Flags, Found, Join, Keys, Part, Refusal, Run,
-    Walk, Write,
+    All, Args, Carried, Carry, Cx, Decision, Each, Entry, Flags, Found, Join, Keys, Part, Refusal,
+    Run, Walk, Walked, Write,
 };
 use crate::db::Pressure;
 use crate::journal::{Deadline, FrameBuilder, ShardSet, Transaction};
@@ -117,8 +117,8 @@ impl Shard {
     fn must_wait(&self, entry: &Entry, args: &Args<'_>) -> bool {
         let mode = mode_of(entry);
         match entry.command.run {
-            Run::All(_) => !self.locks.is_quiet(),
-            Run::Walk(_) | Run::Front => false,
+            Run::All(All { barrier: true, .. }) => !self.locks.is_quiet(),
+            Run::All(_) | Run::Walk(_) | Run::Front => false,
             _ => entry
                 .command
                 .keys
@@ -128,7 +128,7 @@ impl Shard {
     }
 
     fn wants_of(&self, entry: &Entry, args: &Args<'_>) -> Wants {
-        if matches!(entry.command.run, Run::All(_)) {
+        if matches!(entry.command.run, Run::All(All { barrier: true, .. })) {
             return Wants::Everything;
         }
         let mode = mode_of(entry);
@@ -168,8 +168,8 @@ impl Shard {
         let started = timed.then(std::time::Instant::now);
         let start = out.len();
         let reply = ReplyWriter::new(out, protocol);
-        let mut cx = Cx { keys: &mut self.keys, db, reply };
-        let outcome = run_shape(&mut cx, entry, args, self.shards);
+        let mut cx = Cx { keys: &mut self.keys, db, reply, shard: self.id, shards: self.shards };
+        let outcome = run_shape(&mut cx, entry, args);
         let stats = &mut self.stats[id];
         stats.calls += 1;
         if let Some(started) = started {
@@ -238,7 +238,8 @@ impl Shard {
         while index < args.len() {
             let value = if each.stride > 1 { args.get(index + 1) } else { b"" };
             let reply = ReplyWriter::new(&mut done.bytes, protocol);
-            let mut cx = Cx { keys: &mut self.keys, db, reply };
+            let mut cx =
+                Cx { keys: &mut self.keys, db, reply, shard: self.id, shards: self.shards };
             match (each.one)(&mut cx, args.get(index), value) {
                 Ok(number) => done.sum += number,
                 Err(refusal) => return Done::Refused(refusal),
@@ -254,7 +255,8 @@ impl Shard {
         &mut self,
         entry: &'static Entry,
         db: DbIndex,
-        keys: &[(usize, Vec<u8>)],
+        keys: &[(usize, usize)],
+        args: Args<'_>,
     ) -> Done {
         let Run::Carry(carry) = &entry.command.run else { unreachable!("planned as Carry") };
         self.stats[usize::from(entry.id)].calls += u64::from(keys.iter().any(|(i, _)| *i == 0));
@@ -263,11 +265,12 @@ impl Shard {
         }
         let mut unused = Vec::new();
         let mut gathered = Vec::with_capacity(keys.len());
-        for (index, key) in keys {
+        for &(index, position) in keys {
             let reply = ReplyWriter::new(&mut unused, Protocol::Resp2);
-            let mut cx = Cx { keys: &mut self.keys, db, reply };
-            match (carry.gather)(&mut cx, key, *index) {
-                Ok(found) => gathered.push((*index, found)),
+            let mut cx =
+                Cx { keys: &mut self.keys, db, reply, shard: self.id, shards: self.shards };
+            match (carry.gather)(&mut cx, args.get(position), index, args) {
+                Ok(found) => gathered.push((index, found)),
                 Err(refusal) => return Done::Refused(refusal),
             }
         }
@@ -281,7 +284,7 @@ impl Shard {
     }
 
     /// This shard's part of an `All` command.
-    pub(super) fn run_all_part(
+    pub(crate) fn run_all_part(
         &mut self,
         entry: &'static Entry,
         db: DbIndex,
@@ -292,14 +295,15 @@ impl Shard {
         self.stats[usize::from(entry.id)].calls += u64::from(self.id.0 == 0);
         let mut unused = Vec::new();
         let reply = ReplyWriter::new(&mut unused, protocol);
-        let mut cx = Cx { keys: &mut self.keys, db, reply };
+        let mut cx = Cx { keys: &mut self.keys, db, reply, shard: self.id, shards: self.shards };
         match (all.part)(&mut cx, args) {
             Ok(part) => Done::Part(part),
             Err(refusal) => Done::Refused(refusal),
         }
     }
 
-    /// One step of a `Walk` command: `None` when this shard has nothing.
+    /// One step of a `Walk` command; answers whether it goes on. A step that is alone on its shard is
+    /// a transaction, which takes care of the frame.
     pub fn run_walk_step(
         &mut self,
         walk: &Walk,
@@ -307,15 +311,24 @@ impl Shard {
         db: DbIndex,
         protocol: Protocol,
         args: Args<'_>,
-    ) -> Result<Option<Vec<u8>>, Refusal> {
-        let mut out = Vec::new();
-        let (shard, shards) = (self.id.0, self.shards);
-        self.stats[usize::from(entry.id)].calls += 1;
+        walked: &mut Walked,
+    ) -> Result<bool, Refusal> {
+        if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room_in_tx() {
+            return Err(Refusal::OutOfMemory);
+        }
+        let stats = &mut self.stats[usize::from(entry.id)];
+        stats.calls += u64::from(walked.steps == 0);
+        walked.steps += 1;
+        let mut out = std::mem::take(&mut walked.bytes);
         let reply = ReplyWriter::new(&mut out, protocol);
-        let mut cx = Cx { keys: &mut self.keys, db, reply };
-        let found = (walk.step)(&mut cx, args, shard, shards);
-        self.log_frame();
-        Ok(found?.then_some(out))
+        let (shard, shards) = (self.id, self.shards);
+        let mut cx = Cx { keys: &mut self.keys, db, reply, shard, shards };
+        let goes_on = (walk.step)(&mut cx, args, walked);
+        walked.bytes = out;
+        if !walk.alone {
+            self.log_frame();
+        }
+        goes_on
     }
 
     /// Deletes keys until memory is no longer short, within bounds; `false` when it still is.
@@ -352,27 +365,30 @@ pub(super) fn mode_of(entry: &Entry) -> Mode {
 }
 
 /// Runs any keyed shape where all keys are on one shard.
-fn run_shape(
-    cx: &mut Cx<'_>,
-    entry: &'static Entry,
-    args: Args<'_>,
-    shards: u16,
-) -> Result<(), Refusal> {
+fn run_shape(cx: &mut Cx<'_>, entry: &'static Entry, args: Args<'_>) -> Result<(), Refusal> {
     let command = entry.command;
     match &command.run {
         Run::Here(run) => run(cx, args),
         Run::Each(each) => run_each_whole(cx, each, &command.keys, args),
         Run::Carry(carry) => run_carry_whole(cx, carry, &command.keys, args),
         Run::All(all) => {
+            (all.check)(args, cx.keys.db_count())?;
             let part: Part = (all.part)(cx, args)?;
             (all.join)(args, &[part], &mut cx.reply);
             Ok(())
         }
         Run::Walk(walk) => {
-            let shard = (walk.start)(args, shards)?;
-            if !(walk.step)(cx, args, shard, shards)? {
-                (walk.empty)(&mut cx.reply);
+            let mut walked = (walk.start)(args)?;
+            let mut bytes = Vec::new();
+            let mut goes_on = true;
+            while goes_on && walked.shard < cx.shards {
+                let reply = ReplyWriter::new(&mut bytes, cx.reply.protocol);
+                let (shard, shards) = (cx.shard, cx.shards);
+                let mut inner = Cx { keys: &mut *cx.keys, db: cx.db, reply, shard, shards };
+                goes_on = (walk.step)(&mut inner, args, &mut walked)?;
             }
+            walked.bytes = bytes;
+            (walk.finish)(&walked, cx.shards, &mut cx.reply);
             Ok(())
         }
         Run::Front => unreachable!("{} runs where the connection lives", command.name),
@@ -413,7 +429,7 @@ fn run_carry_whole(
     (carry.check)(args)?;
     let mut carried: Vec<Carried> = Vec::new();
     for (index, position) in keys.positions(&args).enumerate() {
-        carried.push((carry.gather)(cx, args.get(position), index)?);
+        carried.push((carry.gather)(cx, args.get(position), index, args)?);
     }
     let mut decision =
         Decision { db: cx.db, dbs: cx.keys.db_count(), now: cx.now(), reply: cx.reply.reborrow() };

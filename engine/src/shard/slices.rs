@@ -22,16 +22,21 @@ impl Shard {
     pub fn heartbeat(&mut self, bounds: &Bounds) -> Pace {
         let end = Instant::now() + Duration::from_micros(SLICE_MICROS);
         let more = loop {
-            let locks = &self.locks;
-            let sweeping = self.keys.sweep_slice(&mut |hash| locks.is_open(hash));
-            self.log_frame();
-            let freeing = self.keys.free_slice(FREED_PER_LOOK);
-            let more = freeing || sweeping;
+            let more = self.heartbeat_once();
             if !more || Instant::now() >= end {
                 break more;
             }
         };
         self.log.trim(bounds, self.keys.now());
         if more { Pace::More } else { Pace::Idle }
+    }
+
+    /// The smallest piece of background work; whether there is more.
+    pub fn heartbeat_once(&mut self) -> bool {
+        let locks = &self.locks;
+        let sweeping = self.keys.sweep_slice(&mut |hash| locks.is_open(hash));
+        self.log_frame();
+        let freeing = self.keys.free_slice(FREED_PER_LOOK);
+        freeing || sweeping
     }
 }

@@ -154,7 +154,9 @@ impl Shard {
             Work::Each { entry, db, protocol, args } => {
                 self.run_each(entry, db, protocol, args.view())
             }
-            Work::Gather { entry, db, keys } => self.run_gather(entry, db, &keys),
+            Work::Gather { entry, db, keys, args } => {
+                self.run_gather(entry, db, &keys, args.view())
+            }
             Work::Writes(writes) => self.run_writes(writes),
             Work::All { entry, db, protocol, args } => {
                 self.run_all_part(entry, db, protocol, args.view())

@@ -1,0 +1,217 @@
+//! DEBUG: for tests and for people who look for differences.
+
+use super::container_of;
+use crate::command::{
+    All, Args, Command, Cx, Each, Flags, Group, Join, Keys, Outcome, Part, Refusal, Run, Walk,
+    Walked,
+};
+use crate::db::Digest;
+use crate::journal::Deadline;
+use crate::limits::{POPULATE_LOOKED_AT_MAX, POPULATE_MADE_MAX, STRING_MAX};
+use crate::resp::ReplyWriter;
+use crate::types::shard_of;
+use crate::value::number::parse_i64_strict;
+use crate::value::{NewValue, Value};
+
+const FLAGS: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
+
+pub(super) const DEBUG: Command = container_of(
+    "debug",
+    "DEBUG <subcommand> [argument ...]",
+    "Helps to look for mistakes.",
+    "1.0.0",
+    FLAGS,
+);
+
+pub(super) const DIGEST: Command = Command {
+    name: "debug|digest",
+    usage: "DEBUG DIGEST",
+    summary: "Returns a digest of all databases: nodes with equal digests hold equal data.",
+    since: "1.0.0",
+    cost: "O(N) with N keys.",
+    group: Group::Server,
+    flags: FLAGS,
+    keys: Keys::NONE,
+    run: Run::All(All { check: any, part: digest, join: join_digests, barrier: true }),
+    examples: r#"
+        > DEBUG DIGEST
+        0000000000000000000000000000000000000000
+    "#,
+};
+
+fn any(_: Args<'_>, _: usize) -> Result<(), Refusal> {
+    Ok(())
+}
+
+fn digest(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Part, Refusal> {
+    Ok(Part { number: 0, bytes: cx.keys.digest().to_bytes().to_vec() })
+}
+
+fn join_digests(_: Args<'_>, parts: &[Part], reply: &mut ReplyWriter<'_>) {
+    let mut whole = Digest::default();
+    for part in parts {
+        // Every part is a digest's 20 bytes, because `digest` made it.
+        whole.add(part.bytes.as_slice().try_into().map_or(Digest::default(), Digest::from_bytes));
+    }
+    reply.simple(whole.to_string());
+}
+
+pub(super) const DIGEST_VALUE: Command = Command {
+    name: "debug|digest-value",
+    usage: "DEBUG DIGEST-VALUE key [key ...]",
+    summary: "Returns a digest of each key: zero for one that does not exist.",
+    since: "5.0.0",
+    cost: "O(N) with N keys.",
+    group: Group::Server,
+    flags: FLAGS,
+    keys: Keys::FROM_SECOND,
+    run: Run::Each(Each { stride: 1, one: digest_value, join: Join::Array }),
+    examples: r#"
+        > DEBUG DIGEST-VALUE nothing
+        1) 0000000000000000000000000000000000000000
+    "#,
+};
+
+fn digest_value(cx: &mut Cx<'_>, key: &[u8], _: &[u8]) -> Result<i64, Refusal> {
+    let digest = cx.keys.digest_of(cx.db, key);
+    cx.reply.simple(digest.to_string());
+    Ok(0)
+}
+
+pub(super) const OBJECT: Command = Command {
+    name: "debug|object",
+    usage: "DEBUG OBJECT key",
+    summary: "Describes how a value is kept.",
+    since: "1.0.0",
+    cost: "O(1)",
+    group: Group::Server,
+    flags: FLAGS,
+    keys: Keys::SECOND,
+    run: Run::Here(object),
+    examples: r#"
+        > DEBUG OBJECT nothing
+        (error) ERR no such key
+    "#,
+};
+
+/// In Redis's words. Where the value lies in memory is nobody's business: the address is always 0.
+fn object(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
+    let (policy, now) = (cx.keys.policy(), cx.now());
+    let item = cx.keys.peek(cx.db, args.get(2)).ok_or(Refusal::NoSuchKey)?;
+    let (encoding, lru) = (item.encoding(), item.clock());
+    let length = serialized_length(item.value());
+    let idle = policy.idle_seconds(item, now);
+    cx.reply.simple(format!(
+        "Value at:0x0 refcount:1 encoding:{encoding} serializedlength:{length} lru:{lru} \
+         lru_seconds_idle:{idle}"
+    ));
+    Ok(())
+}
+
+/// The bytes of a string in an RDB file, uncompressed.
+fn serialized_length(value: Value<'_>) -> usize {
+    match value {
+        Value::Int(number) if i8::try_from(number).is_ok() => 2,
+        Value::Int(number) if i16::try_from(number).is_ok() => 3,
+        Value::Int(number) if i32::try_from(number).is_ok() => 5,
+        value => {
+            let length = value.len();
+            length
+                + match length {
+                    0..=63 => 1,
+                    64..=16383 => 2,
+                    _ => 5,
+                }
+        }
+    }
+}
+
+pub(super) const POPULATE: Command = Command {
+    name: "debug|populate",
+    usage: "DEBUG POPULATE count [prefix] [size]",
+    summary: "Makes keys prefix:0, prefix:1 and so on, where there are none yet.",
+    since: "1.0.0",
+    cost: "O(N) with N keys.",
+    group: Group::Server,
+    flags: FLAGS.union(Flags::WRITE).union(Flags::DENYOOM).union(Flags::NO_MULTI),
+    keys: Keys::NONE,
+    run: Run::Walk(Walk { start: begin, step: populate, finish: populated, alone: true }),
+    examples: r#"
+        > DEBUG POPULATE 20
+        OK
+        > DBSIZE
+        (integer) 20
+        > GET key:7
+        "value:7"
+        > DEBUG POPULATE 20 short 3
+        OK
+        > GET short:7
+        "val"
+        > DBSIZE
+        (integer) 40
+        > DEBUG POPULATE -1
+        (error) ERR value is out of range, must be positive
+    "#,
+};
+
+/// What a POPULATE asks for.
+struct Population<'a> {
+    count: u64,
+    prefix: &'a [u8],
+    /// The length of each value; 0 lets it be as long as its text.
+    size: usize,
+}
+
+fn population(args: Args<'_>) -> Result<Population<'_>, Refusal> {
+    let positive = |index: usize| {
+        let number = if index < args.len() { parse_i64_strict(args.get(index)) } else { Some(0) };
+        number
+            .and_then(|number| u64::try_from(number).ok())
+            .ok_or(Refusal::fixed("ERR value is out of range, must be positive"))
+    };
+    if args.len() > 5 {
+        return Err(Refusal::Syntax);
+    }
+    let size = positive(4)?;
+    if size > STRING_MAX as u64 {
+        return Err(Refusal::TooLong);
+    }
+    let prefix = if args.len() > 3 { args.get(3) } else { b"key" };
+    Ok(Population { count: positive(2)?, prefix, size: size as usize })
+}
+
+fn begin(args: Args<'_>) -> Result<Walked, Refusal> {
+    population(args)?;
+    Ok(Walked::default())
+}
+
+/// Looks at the next numbers and makes the keys that belong to this shard.
+fn populate(cx: &mut Cx<'_>, args: Args<'_>, walked: &mut Walked) -> Result<bool, Refusal> {
+    let Population { count, prefix, size } = population(args)?;
+    let (mut looked_at, mut made) = (0, 0);
+    while looked_at < POPULATE_LOOKED_AT_MAX && made < POPULATE_MADE_MAX {
+        if walked.position >= count {
+            walked.next_shard();
+            break;
+        }
+        let number = walked.position;
+        walked.position += 1;
+        looked_at += 1;
+        let key = [prefix, b":", number.to_string().as_bytes()].concat();
+        if shard_of(&key, cx.shards) != cx.shard || cx.keys.exists(cx.db, &key) {
+            continue;
+        }
+        let mut value = format!("value:{number}").into_bytes();
+        if size > 0 {
+            value.resize(size, 0);
+        }
+        // Large values are few in a step: they fill a frame by bytes instead of by count.
+        made += 1 + value.len() / 1024;
+        cx.keys.put(cx.db, &key, NewValue::Owned(value), Deadline::None);
+    }
+    Ok(true)
+}
+
+fn populated(_: &Walked, _: u16, reply: &mut ReplyWriter<'_>) {
+    reply.ok();
+}

@@ -1,0 +1,142 @@
+//! SCAN: all keys, a few at a time.
+//!
+//! A cursor says on which shard the scan is and which hashes it has passed there:
+//!
+//! ```text
+//!   bit 52 ................................ 10 | 9 ........ 0
+//!       upper 43 bits of the next hash         | shard
+//! ```
+//!
+//! It fits 53 bits, because some clients keep numbers as doubles. A key that is there from the first
+//! call to the last is returned, whatever the tables do meanwhile (see `table`): the walk passes it
+//! exactly once. Leaving out the lower 21 bits means that the next call begins a little earlier than
+//! this one ended: by chance once in some 10^13 keys, one is returned twice. A cursor that nobody gave
+//! out is not refused, as in Redis; it begins somewhere.
+
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Walk, Walked};
+use crate::glob;
+use crate::limits::SCAN_VISITED_MAX;
+use crate::resp::ReplyWriter;
+use crate::table::Cursor;
+use crate::value::Item;
+
+pub(super) const SCAN: Command = Command {
+    name: "scan",
+    usage: "SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]",
+    summary: "Returns some keys and a cursor for the next call; the cursor 0 begins and ends a scan.",
+    since: "2.8.0",
+    cost: "O(COUNT) for each call, O(N) for all of N keys.",
+    group: Group::Generic,
+    flags: Flags::READONLY,
+    keys: Keys::NONE,
+    run: Run::Walk(Walk { start, step, finish, alone: false }),
+    examples: r#"
+        > SET user:1 Ada
+        OK
+        > SCAN 0 MATCH user:* COUNT 100
+        1) "0"
+        2) 1) "user:1"
+        > SCAN 0 TYPE list
+        1) "0"
+        2) (empty array)
+        > SCAN x
+        (error) ERR invalid cursor
+        > SCAN 0 COUNT 0
+        (error) ERR syntax error
+    "#,
+};
+
+const SHARD_BITS: u32 = 10;
+const POSITION_BITS: u32 = 43;
+/// The bits of a hash that a cursor leaves out.
+const DROPPED_BITS: u32 = u64::BITS - POSITION_BITS;
+
+/// Keys visited when COUNT does not say.
+const COUNT_DEFAULT: u64 = 10;
+
+/// Buckets visited for each key asked for: bounds the time where most buckets are empty.
+const BUCKETS_PER_KEY: u64 = 10;
+
+/// The options of a request.
+struct Options<'a> {
+    pattern: Option<&'a [u8]>,
+    count: u64,
+    type_name: Option<&'a [u8]>,
+}
+
+fn options(mut args: Args<'_>) -> Result<Options<'_>, Refusal> {
+    let mut options = Options { pattern: None, count: COUNT_DEFAULT, type_name: None };
+    args.seek(2);
+    while args.left() > 1 {
+        if args.word("MATCH") {
+            // The pattern that everything matches need not be asked.
+            options.pattern = Some(args.required()?).filter(|pattern| *pattern != b"*");
+        } else if args.word("COUNT") {
+            let count = args.integer()?;
+            options.count =
+                u64::try_from(count).ok().filter(|&count| count > 0).ok_or(Refusal::Syntax)?;
+        } else if args.word("TYPE") {
+            options.type_name = Some(args.required()?);
+        } else {
+            return Err(Refusal::Syntax);
+        }
+    }
+    args.end()?;
+    Ok(options)
+}
+
+fn start(args: Args<'_>) -> Result<Walked, Refusal> {
+    let cursor = std::str::from_utf8(args.get(1)).ok().and_then(|text| text.parse::<u64>().ok());
+    let cursor = cursor.ok_or(Refusal::fixed("ERR invalid cursor"))?;
+    let options = options(args)?;
+    Ok(Walked {
+        shard: (cursor & ((1 << SHARD_BITS) - 1)) as u16,
+        position: (cursor >> SHARD_BITS) << DROPPED_BITS,
+        left: options.count.min(SCAN_VISITED_MAX),
+        ..Walked::default()
+    })
+}
+
+/// Walks over this shard until enough was visited or the shard ends. Expired keys are left out, not
+/// deleted: they may be open.
+fn step(cx: &mut Cx<'_>, args: Args<'_>, walked: &mut Walked) -> Result<bool, Refusal> {
+    let (options, now, first) = (options(args)?, cx.now(), walked.position);
+    let no_string = options.type_name.is_some_and(|name| !name.eq_ignore_ascii_case(b"string"));
+    let mut buckets = walked.left * BUCKETS_PER_KEY;
+    while (walked.left > 0 && buckets > 0) || kept(walked.position) <= first {
+        buckets = buckets.saturating_sub(1);
+        let next = cx.keys.table(cx.db).walk(Cursor(walked.position), &mut |_, item: &Item| {
+            walked.left = walked.left.saturating_sub(1);
+            let lives = item.deadline().is_none_or(|deadline| deadline > now);
+            let fits = options.pattern.is_none_or(|pattern| glob::matches(pattern, item.key()));
+            if lives && fits && !no_string {
+                cx.reply.bulk(item.key());
+                walked.found += 1;
+            }
+        });
+        match next {
+            Some(next) => walked.position = next.0,
+            None => {
+                walked.next_shard();
+                return Ok(walked.left > 0);
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn finish(walked: &Walked, shards: u16, reply: &mut ReplyWriter<'_>) {
+    let position = walked.position >> DROPPED_BITS << SHARD_BITS;
+    let cursor = if walked.shard < shards { position | u64::from(walked.shard) } else { 0 };
+    reply.array(2);
+    reply.bulk(itoa::Buffer::new().format(cursor));
+    reply.array(walked.found);
+    reply.raw(&walked.bytes);
+}
+
+/// What a cursor keeps of a position.
+fn kept(position: u64) -> u64 {
+    position >> DROPPED_BITS << DROPPED_BITS
+}
+
+const _: () = assert!(crate::limits::SHARDS_MAX as u32 <= 1 << SHARD_BITS);

@@ -1,0 +1,259 @@
+//! A cut and the log from it are the shard (J4), whatever happens meanwhile: writes, splits, swaps,
+//! flushes, expiry, open keys. And the two planted bugs of this story are noticed.
+//!
+//! The tests of this file run one after the other, because planted bugs are switches of the process.
+
+mod model_common;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use engine::cut::{CutId, CutPart, Labels};
+use engine::journal::{Decoder, Entry, Global, Reader};
+use engine::model::{ModelNode, World, drain};
+use engine::shard::{Passed, Shard};
+use engine::types::{DbIndex, Lsn};
+use model_common::{Requests, borrowed, check_quiet, check_twin, follower, seed, seeds, words};
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Switches a bug on for as long as this lives.
+struct Planted(&'static AtomicBool);
+
+impl Planted {
+    fn new(bug: &'static AtomicBool) -> Planted {
+        bug.store(true, Ordering::Relaxed);
+        Planted(bug)
+    }
+}
+
+impl Drop for Planted {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Who receives one shard's cut: items and records merged by LSN.
+struct Receiver {
+    twin: Shard,
+    log: Reader,
+    /// Bytes of the log that have been read and not applied.
+    ahead: Vec<u8>,
+    at: Lsn,
+    passed: Passed,
+}
+
+impl Receiver {
+    fn new(node: &ModelNode, shard: u16, at: Lsn) -> Receiver {
+        // Nothing has been sent yet: every record may concern an item that is still to come.
+        let passed =
+            Passed { seed: node.front(shard).node.seed(), boundaries: vec![0; engine::model::DBS] };
+        let log = node.reader(shard, at);
+        Receiver { twin: follower(shard, node.shards()), log, ahead: Vec::new(), at, passed }
+    }
+
+    /// Applies the log up to `lsn`.
+    fn follow(&mut self, lsn: Lsn) -> Result<(), String> {
+        self.ahead.extend_from_slice(&drain(&mut self.log));
+        let mut used = 0;
+        while self.at < lsn {
+            let rest = &self.ahead[used..];
+            let next = Decoder::new().next(rest).map_err(|error| error.to_string())?;
+            let (frame, length) = next.ok_or("the log ends before the label")?;
+            self.at = Lsn(self.at.0 + frame.lsn_count());
+            self.twin.apply_frames(frame.as_bytes(), Some(&self.passed))?;
+            for entry in frame.entries() {
+                if let Entry::Global(global) = entry {
+                    note_global(&mut self.passed, global);
+                }
+            }
+            used += length;
+        }
+        self.ahead.drain(..used);
+        if self.at == lsn { Ok(()) } else { Err(format!("no frame ends at {lsn}")) }
+    }
+
+    fn take(&mut self, part: &CutPart) -> Result<(), String> {
+        for group in &part.groups {
+            self.follow(group.label)?;
+            self.twin.apply_frames(&group.items.to_wire(None), None)?;
+        }
+        // What was found missing was missing as of then: the records before it are still tolerated.
+        for &(_, lsn) in &part.read_at {
+            self.follow(lsn)?;
+        }
+        self.passed.boundaries.clone_from(&part.boundaries);
+        Ok(())
+    }
+}
+
+/// What was sent goes with its table: a swap exchanges it, and of an emptied database all that there
+/// is will be in the log.
+fn note_global(passed: &mut Passed, global: Global) {
+    let boundaries = &mut passed.boundaries;
+    match global {
+        Global::FlushAll => boundaries.fill(u64::MAX),
+        Global::FlushDb(db) => boundaries[db.index()] = u64::MAX,
+        Global::SwapDb(one, other) => boundaries.swap(one.index(), other.index()),
+    }
+}
+
+/// How a test shakes the shard.
+#[derive(Clone, Copy)]
+struct Plan {
+    /// Keys that are there before the cut.
+    populated: usize,
+    /// Keys made while it runs.
+    added: usize,
+    /// Keys that clients write to.
+    hot: usize,
+    upheaval_every: usize,
+    cuts: u64,
+}
+
+fn start_clients(node: &ModelNode, dice: &mut fastrand::Rng, plan: Plan) {
+    for number in 0..4 {
+        let mut client = node.client(dice.u16(..=node.shards()));
+        let mut requests = Requests::new(dice.fork(), plan.hot, plan.upheaval_every);
+        let world = node.world().clone();
+        node.world().spawn(format!("client {number}"), async move {
+            for round in 0..40 {
+                client.db = DbIndex(requests.random.u16(..3));
+                let mut batch: Vec<_> =
+                    (0..requests.random.usize(1..5)).map(|_| requests.next()).collect();
+                if requests.random.bool() {
+                    batch.insert(0, words("MULTI"));
+                    batch.push(words("EXEC"));
+                }
+                if plan.added > 0 && round % 8 == 0 {
+                    client.db = DbIndex(0);
+                    let (count, name) = (plan.added, format!("{number}-{round}"));
+                    batch.push(words(&format!("DEBUG POPULATE {count} more-{name}")));
+                }
+                let batch: Vec<_> = batch.iter().map(borrowed).collect();
+                client.pipeline(&batch).await;
+                if requests.random.u8(..4) == 0 {
+                    world.sleep(requests.random.u64(..30)).await;
+                }
+            }
+        });
+    }
+}
+
+/// Cuts all shards of a shaken node at random moments; what was wrong, if anything.
+fn shake(seed: u64, plan: Plan) -> Result<(), String> {
+    let mut dice = fastrand::Rng::with_seed(seed);
+    let node = ModelNode::in_world(&World::new(seed), dice.u16(1..4));
+    if plan.populated > 0 {
+        let mut client = node.client(0);
+        let line = format!("DEBUG POPULATE {}", plan.populated);
+        node.world().block_on(async move { client.words(&line).await });
+    }
+    start_clients(&node, &mut dice, plan);
+    let mut finished = Vec::new();
+    for number in 0..plan.cuts {
+        for _ in 0..dice.usize(..60) {
+            node.world().step();
+        }
+        finished.extend(cut(&node, &mut dice, CutId(number))?);
+    }
+    check_quiet(&node, &format!("SEED={seed}"));
+    // The clients have ended: who followed from a cut on to the end holds what the shard holds.
+    for mut receiver in finished {
+        let id = receiver.twin.id.0;
+        let (lsn, digest) = node.with_shard(id, |shard| (shard.log.lsn(), shard.keys.digest()));
+        receiver.follow(lsn)?;
+        if receiver.twin.keys.digest() != digest {
+            return Err(format!("shard {id} and its receiver differ"));
+        }
+    }
+    check_twin(&node, &format!("SEED={seed}"));
+    Ok(())
+}
+
+/// One cut of all shards, while the world goes on.
+fn cut(node: &ModelNode, dice: &mut fastrand::Rng, id: CutId) -> Result<Vec<Receiver>, String> {
+    let front = node.outside().clone();
+    let begun = node.world().block_on(async move {
+        front.everywhere(false, move |shard| shard.cut_begin(id, Labels::Own)).await
+    });
+    let mut receivers: Vec<Receiver> =
+        (0u16..).zip(begun).map(|(shard, lsn)| Receiver::new(node, shard, lsn)).collect();
+    let mut running: Vec<u16> = (0..node.shards()).collect();
+    while !running.is_empty() {
+        let shard = running[dice.usize(..running.len())];
+        let part = node.with_shard(shard, |shard| shard.cut_more(id)).expect("the cut is running");
+        receivers[usize::from(shard)].take(&part)?;
+        if part.done {
+            running.retain(|&other| other != shard);
+        }
+        for _ in 0..dice.usize(..40) {
+            node.world().step();
+        }
+        if dice.u8(..4) == 0 {
+            node.heartbeat();
+        }
+    }
+    Ok(receivers)
+}
+
+/// A table that takes many slices to walk, and grows meanwhile.
+const GROWING: Plan = Plan { populated: 12_000, added: 1500, hot: 60, upheaval_every: 0, cuts: 1 };
+
+/// Small tables in which everything is busy.
+const BUSY: Plan = Plan { populated: 0, added: 0, hot: 12, upheaval_every: 0, cuts: 12 };
+
+/// Databases that are swapped and emptied in the middle.
+const UPHEAVED: Plan = Plan { populated: 3000, added: 200, hot: 60, upheaval_every: 10, cuts: 4 };
+
+fn check(seed: u64, plan: Plan) {
+    if let Err(wrong) = shake(seed, plan) {
+        panic!("SEED={seed}: {wrong}");
+    }
+}
+
+#[test]
+fn a_cut_of_a_growing_table_is_whole() {
+    let _alone = alone();
+    seeds(12).into_iter().for_each(|seed| check(seed, GROWING));
+}
+
+#[test]
+fn a_cut_waits_for_open_keys() {
+    let _alone = alone();
+    seeds(60).into_iter().for_each(|seed| check(seed, BUSY));
+}
+
+#[test]
+fn swaps_and_flushes_do_not_disturb_a_cut() {
+    let _alone = alone();
+    seeds(25).into_iter().for_each(|seed| check(seed, UPHEAVED));
+}
+
+/// Whether a planted bug is noticed within so many seeds; a panic is a notice too.
+fn is_noticed(bug: &'static AtomicBool, plan: Plan, seeds: u64) -> bool {
+    let first = seed();
+    let _planted = Planted::new(bug);
+    (0..seeds).any(|index| {
+        let run = || shake(first.wrapping_add(index), plan);
+        !matches!(std::panic::catch_unwind(run), Ok(Ok(())))
+    })
+}
+
+#[test]
+fn a_walk_by_storage_is_noticed() {
+    let _alone = alone();
+    let bug = &engine::table::planted::WALK_GOES_BY_STORAGE;
+    assert!(is_noticed(bug, GROWING, 30), "the planted bug was not noticed");
+}
+
+#[test]
+fn a_cut_that_reads_open_keys_is_noticed() {
+    let _alone = alone();
+    let bug = &engine::cut::planted::CUT_READS_OPEN_KEYS;
+    assert!(is_noticed(bug, BUSY, 60), "the planted bug was not noticed");
+}
