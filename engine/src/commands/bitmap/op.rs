@@ -61,7 +61,7 @@ fn check(args: Args<'_>) -> Result<(), Refusal> {
 }
 
 /// The first key is the destination: what it holds does not matter.
-fn gather(cx: &mut Cx<'_>, key: &[u8], index: usize) -> Result<Carried, Refusal> {
+fn gather(cx: &mut Cx<'_>, key: &[u8], index: usize, _: Args<'_>) -> Result<Carried, Refusal> {
     if index == 0 {
         return Ok(None);
     }

@@ -79,7 +79,7 @@ fn check(args: Args<'_>) -> Result<(), Refusal> {
     Options::parse(args).map(drop)
 }
 
-fn gather(cx: &mut Cx<'_>, key: &[u8], _: usize) -> Result<Carried, Refusal> {
+fn gather(cx: &mut Cx<'_>, key: &[u8], _: usize, _: Args<'_>) -> Result<Carried, Refusal> {
     if cx.keys.string(cx.db, key).is_err() {
         return Err(Refusal::fixed("ERR The specified keys must contain string values"));
     }
