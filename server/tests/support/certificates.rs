@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Key, certificate and authority in a directory that goes with it.
-pub struct Certificates {
+pub(crate) struct Certificates {
     directory: PathBuf,
 }
 
 impl Certificates {
     /// Makes them. Without `openssl` the test fails: skipping would leave TLS untested unnoticed.
-    pub fn make() -> Certificates {
+    pub(crate) fn make() -> Certificates {
         let name = format!("damselfly-tls-{}-{}", std::process::id(), fastrand::u32(..));
         let directory = std::env::temp_dir().join(name);
         fs::create_dir_all(&directory).expect("a directory for certificates");
@@ -38,7 +38,7 @@ impl Certificates {
 
     /// What a node is started with: TLS for clients and towards its master, each with this
     /// certificate.
-    pub fn flags(&self) -> Vec<String> {
+    pub(crate) fn flags(&self) -> Vec<String> {
         let path = |name: &str| self.directory.join(name).display().to_string();
         vec![
             "--tls".to_owned(),

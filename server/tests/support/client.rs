@@ -10,7 +10,7 @@ use std::time::Duration;
 const REPLY_LIMIT: Duration = Duration::from_secs(60);
 
 /// A connection to a node.
-pub struct Client {
+pub(crate) struct Client {
     stream: TcpStream,
     received: Vec<u8>,
     start: usize,
@@ -19,7 +19,7 @@ pub struct Client {
 
 impl Client {
     /// Connects to a port of the loopback.
-    pub fn connect(port: u16) -> io::Result<Client> {
+    pub(crate) fn connect(port: u16) -> io::Result<Client> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(REPLY_LIMIT))?;
@@ -29,23 +29,23 @@ impl Client {
     }
 
     /// The socket, for what a well-behaved client does not do.
-    pub fn stream(&self) -> &TcpStream {
+    pub(crate) fn stream(&self) -> &TcpStream {
         &self.stream
     }
 
     /// Changes the longest time a reply may take.
-    pub fn set_reply_limit(&mut self, limit: Duration) {
+    pub(crate) fn set_reply_limit(&mut self, limit: Duration) {
         let set = self.stream.set_read_timeout(Some(limit));
         set.expect("a positive timeout can be set");
     }
 
     /// Sends bytes as they are.
-    pub fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
 
     /// Reads one reply.
-    pub fn read(&mut self) -> io::Result<Reply> {
+    pub(crate) fn read(&mut self) -> io::Result<Reply> {
         loop {
             let next = self.reader.next(&self.received[self.start..]);
             if let Some((reply, used)) = next.map_err(|error| io::Error::other(format!("{error:?}")))? {
@@ -69,7 +69,7 @@ impl Client {
     }
 
     /// One request and its reply.
-    pub fn try_call<A: AsRef<[u8]>>(&mut self, request: &[A]) -> io::Result<Reply> {
+    pub(crate) fn try_call<A: AsRef<[u8]>>(&mut self, request: &[A]) -> io::Result<Reply> {
         let arguments: Vec<&[u8]> = request.iter().map(AsRef::as_ref).collect();
         let mut out = Vec::new();
         encode_command(&mut out, &arguments);
@@ -78,7 +78,7 @@ impl Client {
     }
 
     /// One request and its reply; fails the test if the connection breaks.
-    pub fn call<A: AsRef<[u8]>>(&mut self, request: &[A]) -> Reply {
+    pub(crate) fn call<A: AsRef<[u8]>>(&mut self, request: &[A]) -> Reply {
         let shown = || {
             let words = request.iter().map(|word| String::from_utf8_lossy(word.as_ref()));
             words.collect::<Vec<_>>().join(" ")
@@ -87,14 +87,14 @@ impl Client {
     }
 
     /// A request whose reply must not be an error.
-    pub fn must<A: AsRef<[u8]>>(&mut self, request: &[A]) -> Reply {
+    pub(crate) fn must<A: AsRef<[u8]>>(&mut self, request: &[A]) -> Reply {
         let reply = self.call(request);
         assert!(reply.error().is_none(), "{reply:?}");
         reply
     }
 
     /// Many requests at once; their replies in order.
-    pub fn try_pipeline(&mut self, requests: &[Vec<Vec<u8>>]) -> io::Result<Vec<Reply>> {
+    pub(crate) fn try_pipeline(&mut self, requests: &[Vec<Vec<u8>>]) -> io::Result<Vec<Reply>> {
         let mut out = Vec::new();
         for request in requests {
             let arguments: Vec<&[u8]> = request.iter().map(Vec::as_slice).collect();
@@ -105,18 +105,18 @@ impl Client {
     }
 
     /// Many requests at once; fails the test if the connection breaks.
-    pub fn pipeline(&mut self, requests: &[Vec<Vec<u8>>]) -> Vec<Reply> {
+    pub(crate) fn pipeline(&mut self, requests: &[Vec<Vec<u8>>]) -> Vec<Reply> {
         self.try_pipeline(requests).unwrap_or_else(|error| panic!("a pipeline: {error}"))
     }
 }
 
 /// A request from words.
-pub fn request<A: AsRef<[u8]>>(words: &[A]) -> Vec<Vec<u8>> {
+pub(crate) fn request<A: AsRef<[u8]>>(words: &[A]) -> Vec<Vec<u8>> {
     words.iter().map(|word| word.as_ref().to_vec()).collect()
 }
 
 /// The text of a reply, or of each of its elements with a space between.
-pub fn text(reply: &Reply) -> String {
+pub(crate) fn text(reply: &Reply) -> String {
     match reply {
         Reply::Error(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         Reply::Integer(number) => number.to_string(),

@@ -70,7 +70,7 @@ fn now_millis() -> i64 {
 
 /// Compares two nodes of which nobody writes the one and the other has caught up. Answers how many keys
 /// they hold; fails with the differences.
-pub fn assert_equal(master: &Node, replica: &Node) -> usize {
+pub(crate) fn assert_equal(master: &Node, replica: &Node) -> usize {
     let (mut from_master, mut from_replica) = (master.client(), replica.client());
     let (mut count, mut differences) = (0, Vec::new());
     for database in 0..DATABASES {
@@ -117,7 +117,7 @@ fn show(database: usize, key: &[u8], left: Option<&Entry>, right: Option<&Entry>
 }
 
 /// The journal heads of a node, one a shard of its master's (or its own).
-pub fn offsets(node: &Node) -> Option<Vec<i64>> {
+pub(crate) fn offsets(node: &Node) -> Option<Vec<i64>> {
     let mut client = Client::connect(node.admin_port).ok()?;
     client.set_reply_limit(std::time::Duration::from_secs(5));
     let reply = client.try_call(&["DFLY", "REPLICAOFFSET"]).ok()?;
@@ -125,12 +125,12 @@ pub fn offsets(node: &Node) -> Option<Vec<i64>> {
 }
 
 /// Whether a node follows its master in stable sync.
-pub fn is_stable(node: &Node) -> bool {
+pub(crate) fn is_stable(node: &Node) -> bool {
     node.ask(&["ROLE"]).is_some_and(|role| role.ends_with("stable_sync") && role.starts_with("replica"))
 }
 
 /// Waits until a replica has everything that its master wrote.
-pub fn wait_caught_up(master: &Node, replica: &Node) {
+pub(crate) fn wait_caught_up(master: &Node, replica: &Node) {
     wait::until("the replica has everything", || {
         is_stable(replica)
             && offsets(master).is_some_and(|heads| Some(heads) == offsets(replica))
@@ -138,7 +138,7 @@ pub fn wait_caught_up(master: &Node, replica: &Node) {
 }
 
 /// Waits until the digests of both nodes are equal: they hold the same, also what is due and hidden.
-pub fn wait_digests_equal(master: &Node, replica: &Node) {
+pub(crate) fn wait_digests_equal(master: &Node, replica: &Node) {
     wait::until("the digests are equal", || {
         let digest = |node: &Node| text(&node.must(&["DEBUG", "DIGEST"]));
         digest(master) == digest(replica)
@@ -146,7 +146,7 @@ pub fn wait_digests_equal(master: &Node, replica: &Node) {
 }
 
 /// Everything at once: the replica catches up, and both are equal in every key and by digest.
-pub fn assert_same(master: &Node, replica: &Node) -> usize {
+pub(crate) fn assert_same(master: &Node, replica: &Node) -> usize {
     wait_caught_up(master, replica);
     let count = assert_equal(master, replica);
     wait_digests_equal(master, replica);

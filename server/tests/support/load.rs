@@ -12,15 +12,15 @@ type Request = Vec<Vec<u8>>;
 
 /// What is written.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Keys of the first database. The others hold a tenth of them.
-    pub keys: u64,
+    pub(crate) keys: u64,
     /// Commands a request buffer.
-    pub pipeline: usize,
+    pub(crate) pipeline: usize,
     /// The pause after each buffer: leaves the machine time for what is tested.
-    pub pause: Duration,
+    pub(crate) pause: Duration,
     /// FLUSHDB of another database, now and then.
-    pub flushes: bool,
+    pub(crate) flushes: bool,
 }
 
 impl Default for Plan {
@@ -30,7 +30,7 @@ impl Default for Plan {
 }
 
 /// A running writer. It stops and is waited for when it is dropped.
-pub struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     written: Arc<AtomicU64>,
     slowest: Arc<AtomicU64>,
@@ -46,7 +46,7 @@ const FLUSHED: u64 = 2;
 impl Load {
     /// Starts writing to a node. Every reply is looked at: an error that such a command cannot give
     /// fails the test.
-    pub fn start(node: &Node, seed: u64, plan: Plan) -> Load {
+    pub(crate) fn start(node: &Node, seed: u64, plan: Plan) -> Load {
         let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let slowest = Arc::new(AtomicU64::new(0));
         let mut client = node.client();
@@ -74,12 +74,12 @@ impl Load {
     }
 
     /// Commands that were answered so far.
-    pub fn written(&self) -> u64 {
+    pub(crate) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
 
     /// Waits until so many more commands were answered.
-    pub fn wait_for(&self, more: u64) {
+    pub(crate) fn wait_for(&self, more: u64) {
         let goal = self.written() + more;
         super::wait::until("the load goes on", || {
             assert!(self.thread.as_ref().is_some_and(|thread| !thread.is_finished()), "load failed");
@@ -88,12 +88,12 @@ impl Load {
     }
 
     /// The longest that a buffer waited for its replies, since the last time this was asked.
-    pub fn take_slowest(&self) -> Duration {
+    pub(crate) fn take_slowest(&self) -> Duration {
         Duration::from_micros(self.slowest.swap(0, Ordering::Relaxed))
     }
 
     /// Stops; answers how many commands were answered.
-    pub fn stop(mut self) -> u64 {
+    pub(crate) fn stop(mut self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take()
             && let Err(panic) = thread.join()
@@ -126,7 +126,7 @@ fn shown(request: &Request) -> String {
 }
 
 /// Fills the first database with `keys` keys, some with deadlines far away.
-pub fn fill(node: &Node, keys: u64, seed: u64) {
+pub(crate) fn fill(node: &Node, keys: u64, seed: u64) {
     let (mut client, mut random) = (node.client(), Rng::with_seed(seed));
     let numbers: Vec<u64> = (0..keys).collect();
     for numbers in numbers.chunks(1000) {

@@ -12,18 +12,18 @@
 
 #![allow(dead_code, reason = "every test file uses another part of it")]
 
-pub mod certificates;
-pub mod client;
-pub mod compare;
-pub mod load;
-pub mod node;
-pub mod process;
-pub mod proxy;
-pub mod scenario;
-pub mod wait;
+pub(crate) mod certificates;
+pub(crate) mod client;
+pub(crate) mod compare;
+pub(crate) mod load;
+pub(crate) mod node;
+pub(crate) mod process;
+pub(crate) mod proxy;
+pub(crate) mod scenario;
+pub(crate) mod wait;
 
 /// The seed of this run: from the environment, or fresh; printed so that a failure can be repeated.
-pub fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let given = std::env::var("DAMSELFLY_SEED").ok().and_then(|text| text.parse().ok());
     let seed = given.unwrap_or_else(|| fastrand::u64(..));
     println!("seed: repeat with DAMSELFLY_SEED={seed}");
@@ -31,6 +31,6 @@ pub fn seed() -> u64 {
 }
 
 /// Whether the long versions are wanted (`SOAK=1`).
-pub fn soak() -> bool {
+pub(crate) fn soak() -> bool {
     std::env::var("SOAK").is_ok_and(|value| value != "0" && !value.is_empty())
 }

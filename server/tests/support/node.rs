@@ -16,12 +16,12 @@ const LOG_LINES_SHOWN: usize = 60;
 
 /// A process of the program under test. It is killed when it is dropped; its log is shown and kept
 /// when the test fails.
-pub struct Node {
+pub(crate) struct Node {
     child: Child,
     /// Where clients and replicas reach it.
-    pub port: u16,
+    pub(crate) port: u16,
     /// The admin port: plaintext also where the client port speaks TLS.
-    pub admin_port: u16,
+    pub(crate) admin_port: u16,
     name: String,
     flags: Vec<String>,
     directory: PathBuf,
@@ -39,7 +39,7 @@ fn fresh_directory(name: &str) -> PathBuf {
 
 /// A port that nobody listens on, below those that the kernel gives to outgoing connections: nobody
 /// takes it while its node is restarted.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     wait::until_some("a free port", || {
         let port = fastrand::u16(10_000..32_000);
         TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
@@ -48,7 +48,7 @@ pub fn free_port() -> u16 {
 
 impl Node {
     /// Starts a node with these flags beside its ports, and waits until it serves.
-    pub fn start(name: &str, shards: u16, flags: &[&str]) -> Node {
+    pub(crate) fn start(name: &str, shards: u16, flags: &[&str]) -> Node {
         let mut flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         flags.push(format!("--proactor_threads={shards}"));
         let directory = fresh_directory(name);
@@ -77,7 +77,7 @@ impl Node {
     }
 
     /// Starts the program where it is expected to refuse: its exit code and what it said.
-    pub fn refused(flags: &[&str]) -> (Option<i32>, String) {
+    pub(crate) fn refused(flags: &[&str]) -> (Option<i32>, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_damselfly")).args(flags).output();
         let output = output.expect("the program can be run");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -96,35 +96,35 @@ impl Node {
     }
 
     /// The process number.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// A connection to the admin port.
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         let client = Client::connect(self.admin_port);
         client.unwrap_or_else(|error| panic!("connecting to {}: {error}", self.name))
     }
 
     /// One request over a connection of its own.
-    pub fn call<A: AsRef<[u8]>>(&self, request: &[A]) -> Reply {
+    pub(crate) fn call<A: AsRef<[u8]>>(&self, request: &[A]) -> Reply {
         self.client().call(request)
     }
 
     /// One request over a connection of its own; must not answer with an error.
-    pub fn must<A: AsRef<[u8]>>(&self, request: &[A]) -> Reply {
+    pub(crate) fn must<A: AsRef<[u8]>>(&self, request: &[A]) -> Reply {
         self.client().must(request)
     }
 
     /// One request whose reply is read as text; nothing if the node cannot answer now.
-    pub fn ask<A: AsRef<[u8]>>(&self, request: &[A]) -> Option<String> {
+    pub(crate) fn ask<A: AsRef<[u8]>>(&self, request: &[A]) -> Option<String> {
         let mut client = Client::connect(self.admin_port).ok()?;
         client.set_reply_limit(Duration::from_secs(5));
         client.try_call(request).ok().map(|reply| text(&reply))
     }
 
     /// Sends a signal.
-    pub fn signal(&self, signal: libc::c_int) {
+    pub(crate) fn signal(&self, signal: libc::c_int) {
         let pid = libc::pid_t::try_from(self.pid()).expect("a process number");
         // SAFETY: no pointers are passed; the process is our child and not yet waited for.
         let sent = unsafe { libc::kill(pid, signal) };
@@ -132,23 +132,23 @@ impl Node {
     }
 
     /// SIGSTOP: it stands still and its sockets stay open.
-    pub fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         self.signal(libc::SIGSTOP);
     }
 
     /// SIGCONT.
-    pub fn thaw(&self) {
+    pub(crate) fn thaw(&self) {
         self.signal(libc::SIGCONT);
     }
 
     /// kill -9, and waits until it is gone.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().expect("a live process can be killed");
         self.child.wait().expect("a child can be waited for");
     }
 
     /// SIGTERM, and waits until it has ended. Its exit code.
-    pub fn stop(&mut self) -> Option<i32> {
+    pub(crate) fn stop(&mut self) -> Option<i32> {
         self.signal(libc::SIGTERM);
         let name = self.name.clone();
         wait::until_some(&format!("{name} ends after SIGTERM"), || {
@@ -158,7 +158,7 @@ impl Node {
     }
 
     /// Starts it again with the same ports, flags and directory, and `more` flags.
-    pub fn restart(&mut self, more: &[&str]) {
+    pub(crate) fn restart(&mut self, more: &[&str]) {
         if self.child.try_wait().expect("a child can be waited for").is_none() {
             self.kill();
         }
@@ -169,18 +169,18 @@ impl Node {
     }
 
     /// Everything that it logged, over restarts.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let bytes = fs::read(self.log_path()).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// How many lines of the log hold these words.
-    pub fn logged(&self, words: &str) -> usize {
+    pub(crate) fn logged(&self, words: &str) -> usize {
         self.log().lines().filter(|line| line.contains(words)).count()
     }
 
     /// The lines of the log that hold these words.
-    pub fn lines_with(&self, words: &str) -> Vec<String> {
+    pub(crate) fn lines_with(&self, words: &str) -> Vec<String> {
         self.log().lines().filter(|line| line.contains(words)).map(str::to_owned).collect()
     }
 
@@ -189,7 +189,7 @@ impl Node {
     }
 
     /// A file in the node's directory.
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 

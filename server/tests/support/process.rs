@@ -5,12 +5,12 @@ use std::fs;
 use std::time::Duration;
 
 /// CPU time, user and system, of a process with all of its threads.
-pub fn cpu_time(pid: u32) -> Duration {
+pub(crate) fn cpu_time(pid: u32) -> Duration {
     read_cpu_time(&format!("/proc/{pid}/stat"))
 }
 
 /// CPU time of the thread that calls.
-pub fn cpu_time_of_thread(pid: u32, thread: u32) -> Duration {
+pub(crate) fn cpu_time_of_thread(pid: u32, thread: u32) -> Duration {
     read_cpu_time(&format!("/proc/{pid}/task/{thread}/stat"))
 }
 
@@ -27,14 +27,14 @@ fn read_cpu_time(path: &str) -> Duration {
 }
 
 /// Resident memory of a process in bytes.
-pub fn resident_bytes(pid: u32) -> u64 {
+pub(crate) fn resident_bytes(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a live process");
     let kilobytes = field(&status, "VmRSS:").and_then(|value| value.split(' ').next()?.parse().ok());
     kilobytes.map_or(0, |kilobytes: u64| kilobytes * 1024)
 }
 
 /// The threads of a process: name and the CPUs that each may run on.
-pub fn threads(pid: u32) -> BTreeMap<u32, (String, String)> {
+pub(crate) fn threads(pid: u32) -> BTreeMap<u32, (String, String)> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a live process");
     let ids = tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse().ok());
     ids.filter_map(|id: u32| {
@@ -50,6 +50,6 @@ fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// The CPUs that this process may run on.
-pub fn allowed_cpus() -> usize {
+pub(crate) fn allowed_cpus() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -15,9 +15,9 @@ use std::time::Duration;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// See the module's doc.
-pub struct Proxy {
+pub(crate) struct Proxy {
     /// Where it listens.
-    pub port: u16,
+    pub(crate) port: u16,
     network: Arc<Network>,
 }
 
@@ -38,7 +38,7 @@ struct Network {
 
 impl Proxy {
     /// A proxy before a port of the loopback.
-    pub fn to(target: u16) -> Proxy {
+    pub(crate) fn to(target: u16) -> Proxy {
         let (listener, port) = super::wait::until_some("a port for a proxy", || {
             let port = free_port();
             TcpListener::bind(("127.0.0.1", port)).ok().map(|listener| (listener, port))
@@ -51,42 +51,42 @@ impl Proxy {
     }
 
     /// Ends all connections now; new ones are taken.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         for stream in self.network.lock().drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 
     /// Ends all connections and lets no new one in, until [`heal`](Proxy::heal).
-    pub fn part(&self) {
+    pub(crate) fn part(&self) {
         self.network.refusing.store(true, Ordering::SeqCst);
         self.cut();
     }
 
     /// Nothing comes through any more, but connections stay open, until [`heal`](Proxy::heal).
-    pub fn stall(&self) {
+    pub(crate) fn stall(&self) {
         self.network.stalled.store(true, Ordering::SeqCst);
     }
 
     /// Everything that comes through is late by so much.
-    pub fn delay(&self, time: Duration) {
+    pub(crate) fn delay(&self, time: Duration) {
         self.network.delay.store(time.as_millis() as u64, Ordering::SeqCst);
     }
 
     /// The network is well again.
-    pub fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.network.refusing.store(false, Ordering::SeqCst);
         self.network.stalled.store(false, Ordering::SeqCst);
         self.network.delay.store(0, Ordering::SeqCst);
     }
 
     /// Bytes that came through, both ways.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.network.bytes.load(Ordering::Relaxed)
     }
 
     /// Connections that are open now, at least.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.network.lock().len() / 2
     }
 }

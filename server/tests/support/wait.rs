@@ -5,18 +5,18 @@ use std::time::{Duration, Instant};
 
 /// How long a condition may take to come true before the test fails. Generous: the machine may be
 /// busy with other tests, and a condition that holds ends the wait at once.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Looks until `look` finds something, and fails after [`PATIENCE`] with what was waited for.
-pub fn until_some<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until_some<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     until_some_within(PATIENCE, what, look)
 }
 
 /// [`until_some`] with a limit of its own.
-pub fn until_some_within<T>(
+pub(crate) fn until_some_within<T>(
     limit: Duration,
     what: &str,
     mut look: impl FnMut() -> Option<T>,
@@ -32,17 +32,17 @@ pub fn until_some_within<T>(
 }
 
 /// Looks until `holds` does.
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     until_some(what, || holds().then_some(()));
 }
 
 /// [`until`] with a limit of its own.
-pub fn until_within(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until_within(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     until_some_within(limit, what, || holds().then_some(()));
 }
 
 /// Lets time pass: only where the passing of time is what is tested (a cut that lasts, a window over
 /// which CPU time is measured).
-pub fn let_pass(time: Duration) {
+pub(crate) fn let_pass(time: Duration) {
     thread::sleep(time);
 }
