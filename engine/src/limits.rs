@@ -15,3 +15,8 @@ pub const SLICE_MICROS: u64 = 100;
 
 /// Commands in one batch to another shard: bounds how long a batch occupies that shard.
 pub const BATCH_COMMANDS_MAX: usize = 1024;
+
+/// Bytes of replies after which a batch comes home with the rest of its commands not yet run, and a
+/// pipeline takes no more requests: bounds what a client that reads slowly can make a node hold to so
+/// much for each shard, and one reply more.
+pub const BATCH_REPLIES_MAX: usize = 256 * 1024;
