@@ -6,6 +6,8 @@
 mod bitmap;
 mod generic;
 mod string;
+#[cfg(test)]
+mod testing;
 
 use crate::command::Command;
 

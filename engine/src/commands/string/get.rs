@@ -1,6 +1,9 @@
-//! Reading strings.
+//! Reading one string, and what may happen to it on the way.
 
-use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Run};
+use super::expiry::{Lifetime, instant};
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run};
+use crate::journal::Deadline;
+use crate::value::NewValue;
 
 pub(super) const GET: Command = Command {
     name: "get",
@@ -23,9 +26,127 @@ pub(super) const GET: Command = Command {
 };
 
 fn get(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
-    match cx.keys.string(cx.db, args.get(1))? {
-        Some(value) => value.with_bytes(|bytes| cx.reply.bulk(bytes)),
-        None => cx.reply.nil(),
+    reply_value(cx, args.get(1))?;
+    Ok(())
+}
+
+pub(super) const GETDEL: Command = Command {
+    name: "getdel",
+    usage: "GETDEL key",
+    summary: "Returns the string at a key and deletes the key.",
+    since: "6.2.0",
+    cost: "O(1)",
+    group: Group::String,
+    flags: Flags::WRITE.union(Flags::FAST),
+    keys: Keys::ONE,
+    run: Run::Here(getdel),
+    examples: r#"
+        > SET ticket 4711
+        OK
+        > GETDEL ticket
+        "4711"
+        > GETDEL ticket
+        (nil)
+    "#,
+};
+
+fn getdel(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
+    let key = args.get(1);
+    if reply_value(cx, key)? {
+        cx.keys.remove(cx.db, key);
     }
     Ok(())
+}
+
+pub(super) const GETEX: Command = Command {
+    name: "getex",
+    usage: "GETEX key [EX seconds | PX milliseconds | EXAT unix-time-seconds | \
+            PXAT unix-time-milliseconds | PERSIST]",
+    summary: "Returns the string at a key and sets, changes or drops its time to live.",
+    since: "6.2.0",
+    cost: "O(1)",
+    group: Group::String,
+    flags: Flags::WRITE.union(Flags::FAST),
+    keys: Keys::ONE,
+    run: Run::Here(getex),
+    examples: r#"
+        > SET session token EX 100
+        OK
+        > GETEX session PERSIST
+        "token"
+        > TTL session
+        (integer) -1
+        > GETEX session EX 60
+        "token"
+        > TTL session
+        (integer) 60
+        > GETEX nothing
+        (nil)
+    "#,
+};
+
+fn getex(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
+    let key = args.required()?;
+    let mut lifetime = Lifetime::Unsaid;
+    while args.left() > 0 {
+        if !lifetime.take_until(&mut args)? && !lifetime.take_persist(&mut args)? {
+            return Err(Refusal::Syntax);
+        }
+    }
+    if !reply_value(cx, key)? {
+        return Ok(());
+    }
+    match lifetime {
+        Lifetime::Until(unit, text) => {
+            let at = instant(unit, text, cx.now(), "getex")?;
+            cx.keys.set_deadline(cx.db, key, Some(at));
+        }
+        // Without a deadline there is nothing to drop, and nothing to tell.
+        Lifetime::Persist if cx.keys.deadline(cx.db, key).flatten().is_some() => {
+            cx.keys.set_deadline(cx.db, key, None);
+        }
+        Lifetime::Persist | Lifetime::Keep | Lifetime::Unsaid => {}
+    }
+    Ok(())
+}
+
+pub(super) const GETSET: Command = Command {
+    name: "getset",
+    usage: "GETSET key value",
+    summary: "Sets the string at a key and returns the one that was there. Use SET with GET instead.",
+    since: "1.0.0",
+    cost: "O(1)",
+    group: Group::String,
+    flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
+    keys: Keys::ONE,
+    run: Run::Here(getset),
+    examples: r#"
+        > GETSET visits 0
+        (nil)
+        > INCR visits
+        (integer) 1
+        > GETSET visits 0
+        "1"
+    "#,
+};
+
+fn getset(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
+    let key = args.get(1);
+    reply_value(cx, key)?;
+    cx.keys.put(cx.db, key, NewValue::from_bytes(args.get(2)), Deadline::None);
+    Ok(())
+}
+
+/// Replies with the string at `key` or nil; says whether there is one.
+pub(super) fn reply_value(cx: &mut Cx<'_>, key: &[u8]) -> Result<bool, Refusal> {
+    match cx.keys.string(cx.db, key)? {
+        Some(value) => {
+            value.with_bytes(|bytes| cx.reply.bulk(bytes));
+            Ok(true)
+        }
+        None => {
+            cx.reply.nil();
+            Ok(false)
+        }
+    }
 }

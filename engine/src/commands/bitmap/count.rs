@@ -1,0 +1,183 @@
+//! Counting bits and searching for one.
+
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run};
+use crate::value::Value;
+use crate::value::number::parse_i64_strict;
+use std::ops::Range;
+
+pub(super) const BITCOUNT: Command = Command {
+    name: "bitcount",
+    usage: "BITCOUNT key [start end [BYTE | BIT]]",
+    summary: "Counts the bits that are 1, in the whole string or from start to end.",
+    since: "2.6.0",
+    cost: "O(N) for N bytes",
+    group: Group::Bitmap,
+    flags: Flags::READONLY,
+    keys: Keys::ONE,
+    run: Run::Here(bitcount),
+    examples: r#"
+        > SET word foobar
+        OK
+        > BITCOUNT word
+        (integer) 26
+        > BITCOUNT word 1 1
+        (integer) 6
+        > BITCOUNT word 5 30 BIT
+        (integer) 17
+    "#,
+};
+
+fn bitcount(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
+    let key = args.required()?;
+    let mut span = Span::WHOLE;
+    if args.left() > 0 {
+        if !matches!(args.left(), 2 | 3) {
+            return Err(Refusal::Syntax);
+        }
+        let (start, end) = (args.integer()?, args.integer()?);
+        span = Span { start, end: Some(end), in_bits: is_in_bits(args.next())? };
+    }
+    // Both before the beginning would meet at 0: BITCOUNT, unlike BITPOS, looks at them first.
+    let is_backwards = span.end.is_some_and(|end| end < 0 && span.start < 0 && span.start > end);
+    let count = cx.keys.string(cx.db, key)?.map_or(0, |value| {
+        value.with_bytes(|bytes| {
+            let bits = span.bits_of(bytes).filter(|_| !is_backwards);
+            bits.map_or(0, |bits| count_ones(bytes, bits))
+        })
+    });
+    cx.reply.integer(count as i64);
+    Ok(())
+}
+
+pub(super) const BITPOS: Command = Command {
+    name: "bitpos",
+    usage: "BITPOS key bit [start [end [BYTE | BIT]]]",
+    summary: "Returns the offset of the first bit that is 1 or 0, -1 if there is none.",
+    since: "2.8.7",
+    cost: "O(N) for N bytes",
+    group: Group::Bitmap,
+    flags: Flags::READONLY,
+    keys: Keys::ONE,
+    run: Run::Here(bitpos),
+    examples: r#"
+        > SET mask "\xff\xf0\x00"
+        OK
+        > BITPOS mask 0
+        (integer) 12
+        > BITPOS mask 1 2
+        (integer) -1
+        > BITPOS mask 1 7 15 BIT
+        (integer) 7
+        > BITPOS mask 2
+        (error) ERR The bit argument must be 1 or 0.
+    "#,
+};
+
+fn bitpos(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
+    let key = args.required()?;
+    let wanted = match args.integer()? {
+        0 => false,
+        1 => true,
+        _ => return Err(Refusal::fixed("ERR The bit argument must be 1 or 0.")),
+    };
+    if args.left() > 3 {
+        return Err(Refusal::Syntax);
+    }
+    let mut span = Span::WHOLE;
+    if args.left() > 0 {
+        span.start = args.integer()?;
+    }
+    if args.left() > 0 {
+        // Redis looks at the unit before the end.
+        let end = args.peek().and_then(parse_i64_strict);
+        args.required()?;
+        span.in_bits = is_in_bits(args.next())?;
+        span.end = Some(end.ok_or(Refusal::NotInteger)?);
+    }
+    let found = match cx.keys.string(cx.db, key)? {
+        None => (!wanted).then_some(0),
+        Some(value) => position(value, wanted, span),
+    };
+    cx.reply.integer(found.map_or(-1, |at| at as i64));
+    Ok(())
+}
+
+fn position(value: Value<'_>, wanted: bool, span: Span) -> Option<usize> {
+    value.with_bytes(|bytes| {
+        let bits = span.bits_of(bytes)?;
+        // Without an end to the search the string goes on with zeros for ever.
+        let behind = (!wanted && span.end.is_none()).then_some(bits.end);
+        first_bit(bytes, bits, wanted).or(behind)
+    })
+}
+
+/// Whether a span counts bits, given the word behind it: `BYTE`, `BIT` or none.
+fn is_in_bits(unit: Option<&[u8]>) -> Result<bool, Refusal> {
+    match unit {
+        None => Ok(false),
+        Some(word) if word.eq_ignore_ascii_case(b"BYTE") => Ok(false),
+        Some(word) if word.eq_ignore_ascii_case(b"BIT") => Ok(true),
+        Some(_) => Err(Refusal::Syntax),
+    }
+}
+
+/// A part of a string as requests name it: both ends included, negative ones counted from the end.
+#[derive(Clone, Copy)]
+struct Span {
+    start: i64,
+    end: Option<i64>,
+    in_bits: bool,
+}
+
+impl Span {
+    const WHOLE: Span = Span { start: 0, end: None, in_bits: false };
+
+    /// Which bits of `bytes` this is; `None` when it is empty.
+    fn bits_of(self, bytes: &[u8]) -> Option<Range<usize>> {
+        let end = self.end.unwrap_or(-1);
+        let scale = if self.in_bits { 1 } else { 8 };
+        let length = (bytes.len() * (8 / scale)) as i64;
+        let from_front = |at: i64| if at < 0 { at.saturating_add(length).max(0) } else { at };
+        let (start, end) = (from_front(self.start), from_front(end).min(length - 1));
+        (start <= end).then(|| start as usize * scale..(end as usize + 1) * scale)
+    }
+}
+
+/// How many of the `bits` are 1. The range is not empty and within the bytes.
+fn count_ones(bytes: &[u8], bits: Range<usize>) -> u64 {
+    let (first, last) = (bits.start / 8, (bits.end - 1) / 8);
+    let before = bytes[first] & !(0xff >> (bits.start % 8));
+    let after = bytes[last] & (0xff_u16 >> ((bits.end - 1) % 8 + 1)) as u8;
+    let mut words = bytes[first..=last].chunks_exact(8);
+    let mut count = 0u64;
+    for word in words.by_ref() {
+        count += u64::from(word_of(word).count_ones());
+    }
+    count += words.remainder().iter().map(|byte| u64::from(byte.count_ones())).sum::<u64>();
+    count - u64::from(before.count_ones() + after.count_ones())
+}
+
+/// The first of the `bits` that is `wanted`. The range is not empty and within the bytes.
+fn first_bit(bytes: &[u8], bits: Range<usize>, wanted: bool) -> Option<usize> {
+    // Looked for is always a 1: what is searched for zeros is inverted on the way.
+    let flip = if wanted { 0 } else { 0xff };
+    let (mut at, end) = (bits.start / 8, bits.end.div_ceil(8));
+    let head = (bytes[at] ^ flip) & (0xff >> (bits.start % 8));
+    if head == 0 {
+        at += 1;
+        let skipped = u64::from_ne_bytes([flip; 8]);
+        let words = bytes[at.min(end)..end].chunks_exact(8);
+        at += words.take_while(|word| word_of(word) == skipped).count() * 8;
+        at += bytes[at.min(end)..end].iter().take_while(|byte| **byte == flip).count();
+    }
+    if at >= end {
+        return None;
+    }
+    let byte = if at == bits.start / 8 { head } else { bytes[at] ^ flip };
+    let found = at * 8 + byte.leading_zeros() as usize;
+    (found < bits.end).then_some(found)
+}
+
+fn word_of(bytes: &[u8]) -> u64 {
+    bytes.try_into().map_or(0, u64::from_ne_bytes)
+}

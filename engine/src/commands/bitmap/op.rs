@@ -1,0 +1,128 @@
+//! Combining strings bit by bit into another one.
+
+use crate::command::{
+    Args, Carried, Carry, Command, Cx, Decision, Flags, Found, Group, Keys, Refusal, Run, Write,
+};
+use crate::value::{Digits, INLINE_MAX, SharedValue};
+use std::sync::Arc;
+
+pub(super) const BITOP: Command = Command {
+    name: "bitop",
+    usage: "BITOP <AND | OR | XOR | NOT> destkey key [key ...]",
+    summary: "Combines strings bit by bit, stores the result and returns its length.",
+    since: "2.6.0",
+    cost: "O(N) for N bytes of the longest string",
+    group: Group::Bitmap,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    keys: Keys::FROM_SECOND,
+    run: Run::Carry(Carry { check, gather, decide }),
+    examples: r#"
+        > MSET one abc other abd
+        OK
+        > BITOP AND both one other
+        (integer) 3
+        > GET both
+        "ab`"
+        > BITOP NOT not one other
+        (error) ERR BITOP NOT must be called with a single source key.
+        > BITOP OR both nothing
+        (integer) 0
+        > EXISTS both
+        (integer) 0
+    "#,
+};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    And,
+    Or,
+    Xor,
+    Not,
+}
+
+fn operation(args: Args<'_>) -> Result<Operation, Refusal> {
+    const WORDS: [(&str, Operation); 4] = [
+        ("AND", Operation::And),
+        ("OR", Operation::Or),
+        ("XOR", Operation::Xor),
+        ("NOT", Operation::Not),
+    ];
+    let word = args.get(1);
+    let named = WORDS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()));
+    let (_, operation) = named.ok_or(Refusal::Syntax)?;
+    if *operation == Operation::Not && args.len() != 4 {
+        return Err(Refusal::fixed("ERR BITOP NOT must be called with a single source key."));
+    }
+    Ok(*operation)
+}
+
+fn check(args: Args<'_>) -> Result<(), Refusal> {
+    operation(args).map(drop)
+}
+
+/// The first key is the destination: what it holds does not matter.
+fn gather(cx: &mut Cx<'_>, key: &[u8], index: usize) -> Result<Carried, Refusal> {
+    if index == 0 {
+        return Ok(None);
+    }
+    // Only strings can be combined; the read is counted here, the reference taken below.
+    cx.keys.string(cx.db, key)?;
+    Ok(cx.keys.peek(cx.db, key).map(Found::of))
+}
+
+fn decide(
+    decision: &mut Decision<'_>,
+    args: Args<'_>,
+    carried: &[Carried],
+) -> Result<Vec<Write>, Refusal> {
+    let operation = operation(args)?;
+    let (db, key) = (decision.db, args.get(2).to_vec());
+    let result = combine(operation, &carried[1..]);
+    decision.reply.count(result.len());
+    if result.is_empty() {
+        return Ok(vec![Write::Remove { db, key }]);
+    }
+    // As bytes also where they happen to be digits, which is how Redis stores them.
+    let value = if result.len() > INLINE_MAX {
+        SharedValue::Large(Arc::new(result))
+    } else {
+        SharedValue::Small(result.into())
+    };
+    Ok(vec![Write::Put { db, key, value, deadline: None }])
+}
+
+/// The combination of all sources, each continued with zeros to the length of the longest.
+fn combine(operation: Operation, sources: &[Carried]) -> Vec<u8> {
+    let length = sources.iter().flatten().map(|found| found.value.len()).max().unwrap_or(0);
+    let mut result = Vec::with_capacity(length);
+    for (index, source) in sources.iter().enumerate() {
+        let mut digits = Digits::new();
+        let bytes =
+            source.as_ref().map_or(b"".as_slice(), |found| found.value.as_bytes(&mut digits));
+        if index == 0 {
+            result.extend_from_slice(bytes);
+            result.resize(length, 0);
+        } else {
+            fold(operation, &mut result, bytes);
+        }
+    }
+    if operation == Operation::Not {
+        result.iter_mut().for_each(|byte| *byte = !*byte);
+    }
+    result
+}
+
+/// Combines one more source into `result`. These loops over bytes compile to vector instructions.
+fn fold(operation: Operation, result: &mut [u8], bytes: &[u8]) {
+    let (common, rest) = result.split_at_mut(bytes.len());
+    let pairs = common.iter_mut().zip(bytes);
+    match operation {
+        Operation::And => {
+            pairs.for_each(|(byte, other)| *byte &= other);
+            rest.fill(0);
+        }
+        Operation::Or => pairs.for_each(|(byte, other)| *byte |= other),
+        Operation::Xor => pairs.for_each(|(byte, other)| *byte ^= other),
+        Operation::Not => {}
+    }
+}

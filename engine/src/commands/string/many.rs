@@ -1,0 +1,124 @@
+//! Several strings with one request.
+
+use crate::command::{
+    Args, Carried, Carry, Command, Cx, Decision, Each, Flags, Found, Group, Join, Keys, Refusal,
+    Run, Write,
+};
+use crate::journal::Deadline;
+use crate::value::number::parse_i64_strict;
+use crate::value::{INLINE_MAX, NewValue, SharedValue};
+use std::sync::Arc;
+
+pub(super) const MGET: Command = Command {
+    name: "mget",
+    usage: "MGET key [key ...]",
+    summary: "Returns the strings at several keys, as of one moment.",
+    since: "1.0.0",
+    cost: "O(N) for N keys",
+    group: Group::String,
+    flags: Flags::READONLY.union(Flags::FAST),
+    keys: Keys::ALL,
+    run: Run::Each(Each { stride: 1, one: mget_one, join: Join::Array }),
+    examples: r#"
+        > MSET red 1 blue 2
+        OK
+        > MGET red green blue
+        1) "1"
+        2) (nil)
+        3) "2"
+    "#,
+};
+
+fn mget_one(cx: &mut Cx<'_>, key: &[u8], _: &[u8]) -> Result<i64, Refusal> {
+    match cx.keys.string(cx.db, key) {
+        Ok(Some(value)) => value.with_bytes(|bytes| cx.reply.bulk(bytes)),
+        // What is no string has no answer here either; MGET never fails.
+        Ok(None) | Err(_) => cx.reply.nil(),
+    }
+    Ok(0)
+}
+
+pub(super) const MSET: Command = Command {
+    name: "mset",
+    usage: "MSET key value [key value ...]",
+    summary: "Sets the strings at several keys at one moment.",
+    since: "1.0.1",
+    cost: "O(N) for N keys",
+    group: Group::String,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    keys: Keys::PAIRS,
+    run: Run::Each(Each { stride: 2, one: mset_one, join: Join::Ok }),
+    examples: r#"
+        > MSET red 1 blue 2
+        OK
+        > GET blue
+        "2"
+        > MSET red 1 blue
+        (error) ERR wrong number of arguments for 'mset' command
+    "#,
+};
+
+fn mset_one(cx: &mut Cx<'_>, key: &[u8], value: &[u8]) -> Result<i64, Refusal> {
+    cx.keys.put(cx.db, key, NewValue::from_bytes(value), Deadline::None);
+    Ok(1)
+}
+
+pub(super) const MSETNX: Command = Command {
+    name: "msetnx",
+    usage: "MSETNX key value [key value ...]",
+    summary: "Sets the strings at several keys at one moment, if none of the keys is there.",
+    since: "1.0.1",
+    cost: "O(N) for N keys",
+    group: Group::String,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    keys: Keys::PAIRS,
+    run: Run::Carry(Carry { check: check_pairs, gather: is_there, decide: set_if_none_is_there }),
+    examples: r#"
+        > MSETNX red 1 blue 2
+        (integer) 1
+        > MSETNX blue 3 green 4
+        (integer) 0
+        > MGET red blue green
+        1) "1"
+        2) "2"
+        3) (nil)
+    "#,
+};
+
+fn check_pairs(args: Args<'_>) -> Result<(), Refusal> {
+    if args.len() % 2 == 1 { Ok(()) } else { Err(Refusal::Arity("msetnx".to_owned())) }
+}
+
+/// Only whether the key is there is of interest: what stands for the value is the cheapest one.
+fn is_there(cx: &mut Cx<'_>, key: &[u8], _: usize) -> Result<Carried, Refusal> {
+    let there = cx.keys.exists(cx.db, key);
+    Ok(there.then_some(Found { value: SharedValue::Int(0), deadline: None }))
+}
+
+fn set_if_none_is_there(
+    decision: &mut Decision<'_>,
+    args: Args<'_>,
+    carried: &[Carried],
+) -> Result<Vec<Write>, Refusal> {
+    if carried.iter().any(Option::is_some) {
+        decision.reply.integer(0);
+        return Ok(Vec::new());
+    }
+    decision.reply.integer(1);
+    let put = |position: usize| Write::Put {
+        db: decision.db,
+        key: args.get(position).to_vec(),
+        value: shared(args.get(position + 1)),
+        deadline: None,
+    };
+    Ok((1..args.len()).step_by(2).map(put).collect())
+}
+
+/// A client's bytes as a value that can go to another shard: copied once.
+fn shared(bytes: &[u8]) -> SharedValue {
+    match parse_i64_strict(bytes) {
+        Some(number) => SharedValue::Int(number),
+        None if bytes.len() > INLINE_MAX => SharedValue::Large(Arc::new(bytes.to_vec())),
+        None => SharedValue::Small(bytes.into()),
+    }
+}

@@ -1,0 +1,172 @@
+//! Strings by their bytes: length, parts, and writing parts.
+
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run};
+use crate::journal::Deadline;
+use crate::limits::STRING_MAX;
+use crate::value::{NewValue, Value};
+
+pub(super) const STRLEN: Command = Command {
+    name: "strlen",
+    usage: "STRLEN key",
+    summary: "Returns the length of the string at a key, 0 if there is none.",
+    since: "2.2.0",
+    cost: "O(1)",
+    group: Group::String,
+    flags: Flags::READONLY.union(Flags::FAST),
+    keys: Keys::ONE,
+    run: Run::Here(strlen),
+    examples: r#"
+        > SET greeting "hello world"
+        OK
+        > STRLEN greeting
+        (integer) 11
+        > STRLEN nothing
+        (integer) 0
+    "#,
+};
+
+fn strlen(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
+    let length = cx.keys.string(cx.db, args.get(1))?.map_or(0, Value::len);
+    cx.reply.count(length);
+    Ok(())
+}
+
+pub(super) const APPEND: Command = Command {
+    name: "append",
+    usage: "APPEND key value",
+    summary: "Appends to the string at a key, creating it, and returns its new length.",
+    since: "2.0.0",
+    cost: "O(M) for M appended bytes, amortized",
+    group: Group::String,
+    flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
+    keys: Keys::ONE,
+    run: Run::Here(append),
+    examples: r#"
+        > APPEND greeting "hello"
+        (integer) 5
+        > APPEND greeting " world"
+        (integer) 11
+        > GET greeting
+        "hello world"
+    "#,
+};
+
+fn append(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
+    let (key, more) = (args.get(1), args.get(2));
+    let length = match cx.keys.string_to_change(cx.db, key)?.map(Value::len) {
+        None => {
+            // A first part may be a number, which is stored as one.
+            cx.keys.put(cx.db, key, NewValue::from_bytes(more), Deadline::None);
+            more.len()
+        }
+        Some(length) if more.is_empty() => length,
+        Some(length) if length + more.len() > STRING_MAX => return Err(Refusal::TooLong),
+        Some(_) => cx.keys.append(cx.db, key, more),
+    };
+    cx.reply.count(length);
+    Ok(())
+}
+
+pub(super) const GETRANGE: Command = Command {
+    name: "getrange",
+    usage: "GETRANGE key start end",
+    summary: "Returns the bytes from start to end, both included; negative ones count from the end.",
+    since: "2.4.0",
+    cost: "O(N) for N returned bytes",
+    group: Group::String,
+    flags: Flags::READONLY,
+    keys: Keys::ONE,
+    run: Run::Here(getrange),
+    examples: r#"
+        > SET greeting "hello world"
+        OK
+        > GETRANGE greeting 0 4
+        "hello"
+        > GETRANGE greeting -5 -1
+        "world"
+        > GETRANGE greeting 20 30
+        ""
+    "#,
+};
+
+pub(super) const SUBSTR: Command = Command {
+    name: "substr",
+    usage: "SUBSTR key start end",
+    summary: "Returns the bytes from start to end. Use GETRANGE instead.",
+    since: "1.0.0",
+    cost: "O(N) for N returned bytes",
+    group: Group::String,
+    flags: Flags::READONLY,
+    keys: Keys::ONE,
+    run: Run::Here(getrange),
+    examples: r#"
+        > SET greeting "hello world"
+        OK
+        > SUBSTR greeting 6 -1
+        "world"
+    "#,
+};
+
+fn getrange(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
+    let key = args.required()?;
+    let (start, end) = (args.integer()?, args.integer()?);
+    let Some(value) = cx.keys.string(cx.db, key)? else {
+        cx.reply.bulk(b"");
+        return Ok(());
+    };
+    value.with_bytes(|bytes| cx.reply.bulk(part_of(bytes, start, end)));
+    Ok(())
+}
+
+/// The bytes from `start` to `end`, both included and counted from the end where negative.
+fn part_of(bytes: &[u8], start: i64, end: i64) -> &[u8] {
+    let length = bytes.len() as i64;
+    let from_front = |at: i64| if at < 0 { at.saturating_add(length).max(0) } else { at };
+    // Both before the beginning would meet at 0; Redis looks at them first.
+    if start < 0 && end < 0 && start > end {
+        return b"";
+    }
+    let (start, end) = (from_front(start), from_front(end).min(length - 1));
+    if start > end { b"" } else { &bytes[start as usize..=end as usize] }
+}
+
+pub(super) const SETRANGE: Command = Command {
+    name: "setrange",
+    usage: "SETRANGE key offset value",
+    summary: "Overwrites the string at a key from offset on, zero-filling up to there.",
+    since: "2.2.0",
+    cost: "O(M) for M written bytes",
+    group: Group::String,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    keys: Keys::ONE,
+    run: Run::Here(setrange),
+    examples: r#"
+        > SET greeting "hello world"
+        OK
+        > SETRANGE greeting 6 redis
+        (integer) 11
+        > GET greeting
+        "hello redis"
+        > SETRANGE padded 3 x
+        (integer) 4
+        > GET padded
+        "\x00\x00\x00x"
+        > SETRANGE greeting -1 x
+        (error) ERR offset is out of range
+    "#,
+};
+
+fn setrange(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
+    let key = args.required()?;
+    let offset = usize::try_from(args.integer()?).map_err(|_| Refusal::OffsetRange)?;
+    let bytes = args.required()?;
+    let mut length = cx.keys.string_to_change(cx.db, key)?.map_or(0, Value::len);
+    if !bytes.is_empty() {
+        if offset.saturating_add(bytes.len()) > STRING_MAX {
+            return Err(Refusal::TooLong);
+        }
+        length = cx.keys.set_range(cx.db, key, offset, bytes);
+    }
+    cx.reply.count(length);
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! What the tests of commands share: one shard, requests as text, replies as text.
+
+use crate::command::{OwnedArgs, Registry};
+use crate::db::Keyspace;
+use crate::resp::Protocol;
+use crate::shard::Shard;
+use crate::types::{DbIndex, Lsn, Millis, ShardId};
+
+/// One shard with all commands that touch keys.
+pub(super) struct Session {
+    pub(super) shard: Shard,
+    registry: &'static Registry,
+    pub(super) protocol: Protocol,
+}
+
+impl Session {
+    pub(super) fn new() -> Session {
+        // The shard wants entries that live as long as the program.
+        let registry: &'static Registry = Box::leak(Box::new(Registry::new(super::families())));
+        let mut shard = Shard::new(ShardId(0), 1, Keyspace::new(16, 7), registry.len());
+        shard.set_now(Millis(1_000_000));
+        Session { shard, registry, protocol: Protocol::Resp2 }
+    }
+
+    /// Runs a request: words at spaces, with Rust's escapes; `''` is an empty argument. Answers with the
+    /// reply, line ends as spaces.
+    pub(super) fn run(&mut self, request: &str) -> String {
+        let words: Vec<Vec<u8>> = request.split(' ').map(unescape).collect();
+        let reply = self.run_args(&words.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        reply
+            .escape_ascii()
+            .to_string()
+            .replace("\\r\\n", " ")
+            .replace("\\'", "'")
+            .trim_end()
+            .to_owned()
+    }
+
+    /// Runs a request; answers with the reply's bytes.
+    pub(super) fn run_args(&mut self, words: &[&[u8]]) -> Vec<u8> {
+        let args: OwnedArgs = words.iter().copied().collect();
+        let mut out = Vec::new();
+        match self.registry.resolve(&args.view()) {
+            Ok(entry) => {
+                let view = args.view();
+                assert!(self.shard.run_here(entry, DbIndex(0), view, self.protocol, &mut out));
+            }
+            Err(refusal) => out.extend_from_slice(format!("-{}\r\n", refusal.text()).as_bytes()),
+        }
+        out
+    }
+
+    /// Runs requests and compares the replies.
+    pub(super) fn check(&mut self, transcript: &[(&str, &str)]) {
+        for (request, reply) in transcript {
+            assert_eq!(self.run(request), *reply, "{request}");
+        }
+    }
+
+    /// How many journal records the request makes.
+    pub(super) fn told(&mut self, request: &str) -> u64 {
+        let Lsn(before) = self.shard.log.lsn();
+        let reply = self.run(request);
+        assert!(!reply.starts_with('-'), "{request}: {reply}");
+        self.shard.log.lsn().0 - before
+    }
+}
+
+/// Runs requests on a new shard and compares the replies.
+pub(super) fn check(transcript: &[(&str, &str)]) {
+    Session::new().check(transcript);
+}
+
+fn unescape(word: &str) -> Vec<u8> {
+    if word == "''" {
+        return Vec::new();
+    }
+    let mut bytes = Vec::new();
+    let mut rest = word.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        match (first, after) {
+            (b'\\', [b'x', high, low, after @ ..]) => {
+                let hex = [*high, *low];
+                let hex = std::str::from_utf8(&hex).expect("two hexadecimal digits");
+                bytes.push(u8::from_str_radix(hex, 16).expect("two hexadecimal digits"));
+                rest = after;
+            }
+            _ => bytes.push(first),
+        }
+    }
+    bytes
+}
