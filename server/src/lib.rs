@@ -15,3 +15,6 @@ pub mod server;
 pub mod start;
 pub mod stop;
 mod welcome;
+
+/// The Redis version whose commands and replies ours are: INFO and HELLO say it.
+pub const REDIS_VERSION: &str = "7.2.5";

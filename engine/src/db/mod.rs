@@ -90,6 +90,8 @@ pub struct Keyspace {
     pub stats: KeyStats,
     /// How accesses are remembered for eviction.
     pub(crate) policy: Policy,
+    /// The running command's client wants accesses not to be remembered.
+    no_touch: bool,
     /// Random choices: eviction, sampling, RANDOMKEY.
     pub(crate) random: fastrand::Rng,
     pub(crate) sweep: expiry::SweepState,
@@ -110,6 +112,7 @@ impl Keyspace {
             graveyard: Vec::new(),
             stats: KeyStats::default(),
             policy: Policy::default(),
+            no_touch: false,
             random: fastrand::Rng::with_seed(seed),
             sweep: expiry::SweepState::default(),
         };
