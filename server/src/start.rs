@@ -135,8 +135,7 @@ impl Program {
         let mut first = Some((self.words, self.stopper));
         for (index, mailbox) in self.mailboxes.into_iter().enumerate() {
             let (server, seed) = (self.server.clone(), self.seed);
-            let settings =
-                rt::Settings::named(format!("shard-{index}")).on_cpu(self.cpus[index]);
+            let settings = rt::Settings::named(format!("shard-{index}")).on_cpu(self.cpus[index]);
             let shard = ShardId(index as u16);
             let lead = first.take();
             let run = move || run_shard(shard, mailbox, server, seed, lead);
@@ -244,10 +243,7 @@ async fn beat(front: Rc<Front>, server: Arc<Server>) {
     }
 }
 
-async fn run_replication(
-    mailbox: Receiver<Message>,
-    server: Arc<Server>,
-) -> Result<(), String> {
+async fn run_replication(mailbox: Receiver<Message>, server: Arc<Server>) -> Result<(), String> {
     let node = server.node.clone();
     let me = ExecutorId(node.shards());
     let front = Front::new(me, node, None, rt::now_millis);

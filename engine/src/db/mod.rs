@@ -81,6 +81,8 @@ pub struct Keyspace {
     role: Role,
     /// What the running task has told so far.
     frame: FrameBuilder,
+    /// Whether records are kept; else they are only counted.
+    telling: bool,
     watchers: Watchers,
     /// Tables that FLUSHALL took away, freed in slices.
     graveyard: Vec<Drain<Item>>,
@@ -103,6 +105,7 @@ impl Keyspace {
             now: Millis(0),
             role: Role::Master,
             frame: FrameBuilder::default(),
+            telling: true,
             watchers: Watchers::default(),
             graveyard: Vec::new(),
             stats: KeyStats::default(),
@@ -201,6 +204,13 @@ impl Keyspace {
     /// Brings the bucket of `key` into the cache ahead of its command.
     pub fn prefetch(&self, db: DbIndex, key: &[u8]) {
         self.dbs[db.index()].table.prefetch(self.hash(key));
+    }
+
+    /// Whether records are kept for the journal, or only counted because it keeps none. Changes only
+    /// while no task is under way.
+    pub fn set_telling(&mut self, telling: bool) {
+        assert!(self.frame.is_empty(), "a frame is told as a whole or not at all");
+        self.telling = telling;
     }
 
     /// The frame of the running task.

@@ -178,7 +178,11 @@ impl Front {
     /// Puts a transaction that applies an upstream's frame into the global order: `parts` are the keys
     /// it needs on each shard and what it does there, all at once. Each shard answers `waiter` with a
     /// [`Done::Value`].
-    pub fn apply_as_one(self: &Rc<Front>, waiter: &Waiter, parts: Vec<(ShardId, Wants, ApplyPart)>) {
+    pub fn apply_as_one(
+        self: &Rc<Front>,
+        waiter: &Waiter,
+        parts: Vec<(ShardId, Wants, ApplyPart)>,
+    ) {
         let mut work: BTreeMap<ShardId, ApplyPart> = BTreeMap::new();
         let mut wants = Vec::with_capacity(parts.len());
         for (shard, keys, part) in parts {

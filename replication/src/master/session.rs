@@ -287,9 +287,8 @@ impl Session {
 
     fn begin_partial(&self, positions: &[Lsn]) -> Result<(), String> {
         for (flow, lsn) in self.flows.iter().zip(positions) {
-            let reader = flow.log.reader_at(*lsn).map_err(|gone| {
-                format!("shard {}: {gone}", flow.index)
-            })?;
+            let reader =
+                flow.log.reader_at(*lsn).map_err(|gone| format!("shard {}: {gone}", flow.index))?;
             flow.begin(*lsn, FlowSender::partial(reader));
         }
         self.state.set(ReplicaState::StableSync);
@@ -302,7 +301,7 @@ impl Session {
             Walks::Own => {
                 // One transaction that is alone everywhere fixes all cuts at once.
                 let begin = move |shard: &mut engine::shard::Shard| {
-                    shard.log.set_keeping(true);
+                    shard.set_keeping(true);
                     let lsn = shard.cut_begin(cut, engine::cut::Labels::Own);
                     (lsn, shard.keys.total_len() as u64)
                 };

@@ -6,12 +6,12 @@
 
 use super::dial::{Call, Target, words};
 use super::session::Running;
+use crate::bell::Bell;
 use crate::handshake::{Terms, lsns_to_text};
 use crate::info::{LinkState, Upstream};
 use crate::service::Service;
 use crate::transport::Transport;
 use crate::wire::{self, Kind};
-use crate::bell::Bell;
 use engine::journal::Position;
 use engine::rt;
 use engine::types::Lsn;

@@ -17,9 +17,7 @@ use crate::wire::{self, Kind};
 use engine::exec::{ApplyPart, Front, Waiter};
 use engine::journal::{Decoder, Entry};
 use engine::rt;
-use engine::shard::{
-    Answer, Applied, ApplyBatch, Done, ExecutorId, Message, Mode, Shard, Wants,
-};
+use engine::shard::{Answer, Applied, ApplyBatch, Done, ExecutorId, Message, Mode, Shard, Wants};
 use engine::types::{Lsn, ShardId};
 use std::any::Any;
 use std::cell::{Cell, RefCell};

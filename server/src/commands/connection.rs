@@ -53,8 +53,7 @@ static SELECT: FrontCommand = FrontCommand {
         "#,
     },
     handler: Handler::Now(|session, args, reply| {
-        let index = parse_i64_strict(args.get(1))
-            .ok_or(Refusal::fixed("ERR invalid DB index"))?;
+        let index = parse_i64_strict(args.get(1)).ok_or(Refusal::fixed("ERR invalid DB index"))?;
         let count = session.front.node.dbs();
         let index = usize::try_from(index).ok().filter(|&index| index < count);
         session.db = DbIndex(index.ok_or(Refusal::DbIndex)? as u16);

@@ -10,18 +10,21 @@
 //! when the buffer is exhausted or [`OUTPUT_FLUSH`] bytes have gathered; while a client does not read
 //! them, nothing more is read from it, so its memory is bounded by one request and one reply more.
 
+mod input;
 pub(crate) mod multi;
 mod session;
 
 pub use multi::Multi;
 pub use session::{Handoff, ReplyMode, Session};
 
+use input::{Head, Input};
+
 use crate::clients::Client;
 use crate::commands::Handler;
 use crate::server::{Counters, Server};
 use engine::command::{Args, Entry, Refusal};
 use engine::exec::{Added, Front};
-use engine::resp::{Limits, Parsed, Parser, ProtocolError, ReplyWriter};
+use engine::resp::{Limits, ProtocolError, ReplyWriter};
 use engine::rt;
 use engine::shard::Shard;
 use replication::transport::Transport;
@@ -31,30 +34,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// First size of a read; doubled while reads fill it.
-const READ_MIN: usize = 16 * 1024;
-/// Largest single read.
-const READ_MAX: usize = 1024 * 1024;
 /// Replies are sent when so many bytes have gathered.
 const OUTPUT_FLUSH: usize = 256 * 1024;
-/// Buffers are given back above this size when they are empty.
+/// The output buffer is given back above this size when it is empty.
 const BUFFER_KEPT: usize = 64 * 1024;
-
-/// What has been read and not yet understood.
-struct Input {
-    buffer: Vec<u8>,
-    /// Everything before it has been handled.
-    position: usize,
-    parser: Parser,
-    read_size: usize,
-}
 
 /// Why the visit to the shard ended.
 enum Next {
     /// The buffer holds no further whole request.
     Read { want: usize },
-    /// The request at the position (so many bytes) must run alone.
-    Alone { consumed: usize },
+    /// The request at the head must run alone.
+    Alone,
     /// Flush the pipeline and go on.
     Flush,
     /// The client broke the protocol.
@@ -70,14 +60,12 @@ pub(crate) async fn serve(
     unread: Vec<u8>,
 ) {
     let mut session = Session::new(front, server, client);
-    let mut input =
-        Input { buffer: unread, position: 0, parser: Parser::new(), read_size: READ_MIN };
+    let mut input = Input::new(unread);
     let outcome = converse(&transport, &mut session, &mut input).await;
     session.forget_watches().await;
     match (outcome, session.handoff.take()) {
         (Ok(()), Some(handoff)) => {
-            let unread = input.buffer.split_off(input.position);
-            if let Ok(parked) = transport.park(unread) {
+            if let Ok(parked) = transport.park(input.into_unread()) {
                 session.server.replication.take_over(handoff.0, parked);
             }
         }
@@ -95,10 +83,10 @@ async fn converse(
         session.refresh();
         let next = visit_shard(session, input, &mut out);
         match next {
-            Next::Alone { consumed } => {
+            Next::Alone => {
                 flush_pipeline(session, &mut out).await;
                 run_alone(session, input, &mut out).await;
-                input.position += consumed;
+                input.handled();
             }
             Next::Flush => flush_pipeline(session, &mut out).await,
             Next::Broken(error) => {
@@ -130,31 +118,28 @@ async fn converse(
 /// Handles the buffered requests that can be handled without waiting.
 fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Vec<u8>) -> Next {
     let front = session.front.clone();
+    let registry = session.server.registry;
     let mut limits = Limits::STANDARD;
     front.with_shard(|shard| {
         loop {
             limits.authenticated = session.authenticated;
-            let rest = &input.buffer[input.position..];
-            let consumed = match input.parser.next(rest, &limits) {
-                Ok(Parsed::Request { consumed }) => consumed,
-                Ok(Parsed::Empty { consumed }) => {
-                    input.position += consumed;
-                    continue;
+            let db = session.db;
+            let head = input.head(registry, &limits, |entry, args| {
+                if let Some(key) = entry.command.keys.positions(&args).next() {
+                    shard.keys.prefetch(db, args.get(key));
                 }
-                Ok(Parsed::Incomplete { want }) => return Next::Read { want },
-                Err(error) => return Next::Broken(error),
-            };
-            let args = Args::of(input.parser.args(rest));
-            match handle(session, shard, args, out) {
-                Handled::Done => input.position += consumed,
-                Handled::Alone => return Next::Alone { consumed },
-                Handled::Full => {
-                    // The request is parsed again after the flush.
-                    input.parser = Parser::new();
-                    return Next::Flush;
-                }
+            });
+            match head {
+                Head::Request => {}
+                Head::Incomplete { want } => return Next::Read { want },
+                Head::Broken(error) => return Next::Broken(error),
             }
-            if out.len() >= OUTPUT_FLUSH || session.close {
+            match handle(session, shard, input.entry(), input.args(), out) {
+                Handled::Done => input.handled(),
+                Handled::Alone => return Next::Alone,
+                Handled::Full => return Next::Flush,
+            }
+            if out.len() >= OUTPUT_FLUSH || session.close || session.handoff.is_some() {
                 return Next::Flush;
             }
         }
@@ -171,11 +156,11 @@ enum Handled {
 fn handle(
     session: &mut Session,
     shard: &mut Shard,
+    entry: Result<&'static Entry, Refusal>,
     args: Args<'_>,
     out: &mut Vec<u8>,
 ) -> Handled {
-    let admitted = session.admit(&args);
-    let entry = match admitted {
+    let entry = match session.admit(entry) {
         Ok(entry) => entry,
         // A refusal stands in the order of the replies, like a command of the front.
         Err(_) if !session.pipeline.is_empty() => return Handled::Alone,
@@ -223,8 +208,8 @@ fn run_now(
 
 /// Runs the request at the input's position by itself. The pipeline is empty.
 async fn run_alone(session: &mut Session, input: &Input, out: &mut Vec<u8>) {
-    let args = Args::of(input.parser.args(&input.buffer[input.position..]));
-    let entry = match session.admit(&args) {
+    let args = input.args();
+    let entry = match session.admit(input.entry()) {
         Ok(entry) => entry,
         Err(refusal) => return session.refuse(&refusal, out),
     };
@@ -289,17 +274,8 @@ async fn read_more(
     input: &mut Input,
     want: usize,
 ) -> io::Result<bool> {
-    if input.position == input.buffer.len() {
-        input.buffer.clear();
-        if input.buffer.capacity() > BUFFER_KEPT {
-            input.buffer.shrink_to(READ_MIN);
-        }
-    } else {
-        input.buffer.drain(..input.position);
-    }
-    input.position = 0;
-    let size = want.clamp(input.read_size, READ_MAX);
-    let reading = transport.read(&mut input.buffer, size);
+    let (buffer, size) = input.room(want);
+    let reading = transport.read(buffer, size);
     let read = match idle_limit(session) {
         Some(limit) => match rt::timeout(limit, reading).await {
             Ok(read) => read?,
@@ -307,14 +283,8 @@ async fn read_more(
         },
         None => reading.await?,
     };
-    input.read_size = if read == size {
-        (input.read_size * 2).min(READ_MAX)
-    } else if read < READ_MIN / 2 {
-        READ_MIN
-    } else {
-        input.read_size
-    };
-    session.client.input_bytes.store(input.buffer.len() as u64, Ordering::Relaxed);
+    input.note_read(read, size);
+    session.client.input_bytes.store(input.waiting() as u64, Ordering::Relaxed);
     Counters::add(&session.server.counters.input_bytes, read as u64);
     Ok(read > 0 && !session.client.killed.load(Ordering::Acquire))
 }

@@ -26,7 +26,12 @@ pub(super) fn runs_inside(entry: &Entry) -> bool {
 }
 
 /// Queues a request.
-pub(super) fn queue(session: &mut Session, entry: &'static Entry, args: Args<'_>, out: &mut Vec<u8>) {
+pub(super) fn queue(
+    session: &mut Session,
+    entry: &'static Entry,
+    args: Args<'_>,
+    out: &mut Vec<u8>,
+) {
     let protocol = session.protocol;
     if let Some(multi) = &mut session.multi {
         multi.queue.push((entry, OwnedArgs::copy(args)));
@@ -63,9 +68,7 @@ pub(crate) async fn exec(session: &mut Session, out: &mut Vec<u8>) -> Result<(),
     session.client.queued.store(u32::MAX, Ordering::Relaxed);
     if multi.spoiled {
         session.forget_watches().await;
-        return Err(Refusal::fixed(
-            "EXECABORT Transaction discarded because of previous errors.",
-        ));
+        return Err(Refusal::fixed("EXECABORT Transaction discarded because of previous errors."));
     }
     if let Some(refusal) = refused_meanwhile(session, &multi) {
         session.forget_watches().await;
@@ -109,10 +112,7 @@ pub(crate) async fn exec(session: &mut Session, out: &mut Vec<u8>) -> Result<(),
 fn refused_meanwhile(session: &Session, multi: &Multi) -> Option<Refusal> {
     let refusal =
         multi.queue.iter().find_map(|(entry, _)| crate::gates::pass(session, entry).err())?;
-    Some(Refusal::made(format!(
-        "EXECABORT Transaction discarded because of: {}",
-        refusal.text()
-    )))
+    Some(Refusal::made(format!("EXECABORT Transaction discarded because of: {}", refusal.text())))
 }
 
 /// Whether a watched key was touched. Their shards hold the keys for us, so the answer stays true

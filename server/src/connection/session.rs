@@ -6,7 +6,7 @@ use crate::commands::Handler;
 use crate::config::Config;
 use crate::gates;
 use crate::server::{Counters, Server};
-use engine::command::{Args, Entry, Refusal};
+use engine::command::{Entry, Refusal};
 use engine::db::{WatchFlag, WatchKey};
 use engine::exec::{Front, Pipeline};
 use engine::resp::{Protocol, ReplyWriter};
@@ -105,9 +105,9 @@ impl Session {
         self.client.last_request_ms.store(age, Ordering::Relaxed);
     }
 
-    /// Finds the command and asks the gates.
-    pub fn admit(&self, args: &Args<'_>) -> Result<&'static Entry, Refusal> {
-        let entry = self.server.registry.resolve(args)?;
+    /// Asks the gates about a command that was found.
+    pub fn admit(&self, entry: Result<&'static Entry, Refusal>) -> Result<&'static Entry, Refusal> {
+        let entry = entry?;
         gates::pass(self, entry)?;
         Ok(entry)
     }
