@@ -124,14 +124,13 @@ impl Transport {
     }
 
     /// Reads what there is, at most `limit` bytes, and appends it to `buffer`; waits until there is
-    /// something. 0: the other side has ended.
+    /// something. 0: the other side has ended. May be cancelled: then `buffer` is as it was.
     pub async fn read(&self, buffer: &mut Vec<u8>, limit: usize) -> io::Result<usize> {
         let Some(tls) = &self.tls else {
-            let start = buffer.len();
-            buffer.resize(start + limit, 0);
-            let read = self.stream.read(&mut buffer[start..]).await;
-            buffer.truncate(start + *read.as_ref().unwrap_or(&0));
-            return read;
+            let mut tail = Tail::of(buffer, limit);
+            let read = self.stream.read(tail.room()).await?;
+            tail.keep += read;
+            return Ok(read);
         };
         loop {
             match self.read_tls(tls, buffer).await? {
@@ -214,6 +213,32 @@ impl Transport {
             let _ = self.send_waiting(tls).await;
         }
         let _ = self.stream.shutdown_write();
+    }
+}
+
+/// Room at the end of a buffer. What was not read into goes away again, also when the reading is
+/// cancelled (by a deadline): nobody takes its zeros for something that came.
+struct Tail<'a> {
+    buffer: &'a mut Vec<u8>,
+    start: usize,
+    keep: usize,
+}
+
+impl Tail<'_> {
+    fn of(buffer: &mut Vec<u8>, limit: usize) -> Tail<'_> {
+        let start = buffer.len();
+        buffer.resize(start + limit, 0);
+        Tail { buffer, start, keep: start }
+    }
+
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.start..]
+    }
+}
+
+impl Drop for Tail<'_> {
+    fn drop(&mut self) {
+        self.buffer.truncate(self.keep);
     }
 }
 
