@@ -168,19 +168,14 @@ enum Handled {
 }
 
 /// Handles one request as far as that needs no waiting.
-fn handle(
-    session: &mut Session,
-    shard: &mut Shard,
-    args: Args<'_>,
-    out: &mut Vec<u8>,
-) -> Handled {
+fn handle(session: &mut Session, shard: &mut Shard, args: Args<'_>, out: &mut Vec<u8>) -> Handled {
     let admitted = session.admit(&args);
     let entry = match admitted {
         Ok(entry) => entry,
         // A refusal stands in the order of the replies, like a command of the front.
         Err(_) if !session.pipeline.is_empty() => return Handled::Alone,
         Err(refusal) => {
-            session.refuse(&refusal, out);
+            session.reject(&args, &refusal, out);
             return Handled::Done;
         }
     };
@@ -191,7 +186,7 @@ fn handle(
         if !session.pipeline.is_empty() {
             return Handled::Alone;
         }
-        run_now(session, function, args, out);
+        run_now(session, entry, function, args, out);
         session.ran(entry);
         return Handled::Done;
     }
@@ -208,13 +203,16 @@ fn handle(
 
 fn run_now(
     session: &mut Session,
+    entry: &'static Entry,
     function: crate::commands::Now,
     args: Args<'_>,
     out: &mut Vec<u8>,
 ) {
     let start = out.len();
     let protocol = session.protocol;
+    let began = session.server.front_stats.began(entry.id);
     let outcome = function(session, args, &mut ReplyWriter::new(out, protocol));
+    session.server.front_stats.ended(entry.id, began, outcome.is_err());
     if let Err(refusal) = outcome {
         out.truncate(start);
         session.refuse(&refusal, out);
@@ -226,7 +224,7 @@ async fn run_alone(session: &mut Session, input: &Input, out: &mut Vec<u8>) {
     let args = Args::of(input.parser.args(&input.buffer[input.position..]));
     let entry = match session.admit(&args) {
         Ok(entry) => entry,
-        Err(refusal) => return session.refuse(&refusal, out),
+        Err(refusal) => return session.reject(&args, &refusal, out),
     };
     session.wait_for_pause(entry).await;
     if session.multi.is_some() && !multi::runs_inside(entry) {
@@ -244,10 +242,11 @@ pub(crate) async fn run_entry(
     out: &mut Vec<u8>,
 ) {
     match session.handler(entry) {
-        Some(Handler::Now(function)) => run_now(session, function, args, out),
+        Some(Handler::Now(function)) => run_now(session, entry, function, args, out),
         Some(Handler::Later(function)) => {
-            let start = out.len();
+            let (start, began) = (out.len(), rt::monotonic());
             let outcome: Result<(), Refusal> = function(session, args, out).await;
+            session.server.front_stats.waited(entry.id, began, outcome.is_err());
             if let Err(refusal) = outcome {
                 out.truncate(start);
                 session.refuse(&refusal, out);
