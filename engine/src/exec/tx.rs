@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
 
 /// The keys that a transaction will touch, collected command by command.
 #[derive(Default)]
@@ -142,7 +143,7 @@ impl Tx {
         if let Place::One(shard) = place_of(entry, &args, shards) {
             return self.run_one(shard, entry, db, protocol, args, out).await;
         }
-        let start = out.len();
+        let (start, began) = (out.len(), Instant::now());
         let mut reply = ReplyWriter::new(out, protocol);
         let outcome = match &entry.command.run {
             Run::Each(each) => match split_each(entry, each, args, shards) {
@@ -177,10 +178,8 @@ impl Tx {
             }
             Run::Here(_) | Run::Front => unreachable!("placed on one shard, or run by the front"),
         };
-        if let Err(refusal) = outcome {
-            out.truncate(start);
-            ReplyWriter::new(out, protocol).error(refusal.text().as_bytes());
-        }
+        out.truncate(if outcome.is_err() { start } else { out.len() });
+        self.front.ran_wide(entry, began, outcome, protocol, out);
     }
 
     async fn run_all(

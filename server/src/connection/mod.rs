@@ -165,7 +165,7 @@ fn handle(
         // A refusal stands in the order of the replies, like a command of the front.
         Err(_) if !session.pipeline.is_empty() => return Handled::Alone,
         Err(refusal) => {
-            session.refuse(&refusal, out);
+            session.reject(&args, &refusal, out);
             return Handled::Done;
         }
     };
@@ -176,7 +176,7 @@ fn handle(
         if !session.pipeline.is_empty() {
             return Handled::Alone;
         }
-        run_now(session, function, args, out);
+        run_now(session, entry, function, args, out);
         session.ran(entry);
         return Handled::Done;
     }
@@ -193,13 +193,16 @@ fn handle(
 
 fn run_now(
     session: &mut Session,
+    entry: &'static Entry,
     function: crate::commands::Now,
     args: Args<'_>,
     out: &mut Vec<u8>,
 ) {
     let start = out.len();
     let protocol = session.protocol;
+    let began = session.server.front_stats.began(entry.id);
     let outcome = function(session, args, &mut ReplyWriter::new(out, protocol));
+    session.server.front_stats.ended(entry.id, began, outcome.is_err());
     if let Err(refusal) = outcome {
         out.truncate(start);
         session.refuse(&refusal, out);
@@ -211,7 +214,7 @@ async fn run_alone(session: &mut Session, input: &Input, out: &mut Vec<u8>) {
     let args = input.args();
     let entry = match session.admit(input.entry()) {
         Ok(entry) => entry,
-        Err(refusal) => return session.refuse(&refusal, out),
+        Err(refusal) => return session.reject(&args, &refusal, out),
     };
     session.wait_for_pause(entry).await;
     if session.multi.is_some() && !multi::runs_inside(entry) {
@@ -229,10 +232,11 @@ pub(crate) async fn run_entry(
     out: &mut Vec<u8>,
 ) {
     match session.handler(entry) {
-        Some(Handler::Now(function)) => run_now(session, function, args, out),
+        Some(Handler::Now(function)) => run_now(session, entry, function, args, out),
         Some(Handler::Later(function)) => {
-            let start = out.len();
+            let (start, began) = (out.len(), rt::monotonic());
             let outcome: Result<(), Refusal> = function(session, args, out).await;
+            session.server.front_stats.waited(entry.id, began, outcome.is_err());
             if let Err(refusal) = outcome {
                 out.truncate(start);
                 session.refuse(&refusal, out);

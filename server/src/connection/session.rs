@@ -5,8 +5,8 @@ use crate::clients::Client;
 use crate::commands::Handler;
 use crate::config::Config;
 use crate::gates;
-use crate::server::{Counters, Server};
-use engine::command::{Entry, Refusal};
+use crate::server::Server;
+use engine::command::{Args, Entry, Refusal};
 use engine::db::{WatchFlag, WatchKey};
 use engine::exec::{Front, Pipeline};
 use engine::resp::{Protocol, ReplyWriter};
@@ -125,9 +125,17 @@ impl Session {
         self.server.handlers[usize::from(entry.id)]
     }
 
+    /// Writes why a request was not admitted.
+    pub fn reject(&mut self, args: &Args<'_>, refusal: &Refusal, out: &mut Vec<u8>) {
+        if let Ok(entry) = self.server.registry.resolve(args) {
+            self.server.front_stats.rejected(entry.id);
+        }
+        self.refuse(refusal, out);
+    }
+
     /// Writes an error. A refused command spoils a MULTI.
     pub fn refuse(&mut self, refusal: &Refusal, out: &mut Vec<u8>) {
-        Counters::add(&self.server.counters.errors, 1);
+        self.server.counters.note_error(&refusal.text());
         if let Some(multi) = &mut self.multi {
             multi.spoiled = true;
         }
@@ -139,9 +147,6 @@ impl Session {
         self.client.last_command.store(u32::from(entry.id), Ordering::Relaxed);
         let commands = self.client.commands.load(Ordering::Relaxed);
         self.client.commands.store(commands + 1, Ordering::Relaxed);
-        if entry.command.is_front() {
-            Counters::add(&self.server.counters.commands, 1);
-        }
     }
 
     /// Waits while CLIENT PAUSE holds this command up.
