@@ -187,7 +187,14 @@ impl Service {
         let mut counters = self.counters.borrow().clone();
         let upstream = self.link.borrow().as_ref().map(|link| {
             (counters.psync_attempts, counters.psync_successes) = link.partial_counts();
-            link.describe()
+            let mut upstream = link.describe();
+            // While the link is down: what Sentinel chooses a new master by.
+            if let (true, Some(position)) = (upstream.applied.is_empty(), &*self.position.borrow())
+            {
+                upstream.offset = position.lsns.iter().map(|lsn| lsn.0).sum();
+                upstream.applied = position.lsns.clone();
+            }
+            upstream
         });
         Info {
             history: lineage.current().to_string(),

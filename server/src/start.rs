@@ -9,6 +9,9 @@ use crate::config::{Config, Pin, Settings};
 use crate::effect;
 use crate::listen::{self, Incoming};
 use crate::log::Log;
+use crate::memory;
+use crate::observe;
+use crate::observe::stats::{FrontStats, Rates};
 use crate::server::{Counters, Server};
 use crate::stop::{self, Stop, Stopper};
 use crate::welcome;
@@ -106,6 +109,8 @@ impl Program {
             tls: Arc::new(TlsStore::new(contexts)),
             clients: Default::default(),
             counters: Counters::default(),
+            front_stats: FrontStats::new(registry.len()),
+            rates: Rates::new(shards),
             status: Arc::new(Status::default()),
             replication,
             run_id: run_id(),
@@ -224,6 +229,7 @@ async fn lead_program(
     bound.serve(&server);
     rt::spawn_local(stop::watch_signals(server.clone(), stopper)).detach();
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    memory::note_startup();
     tracing::info!("ready");
     stop::wait(words, front, server).await;
     Ok(())
@@ -239,7 +245,18 @@ async fn beat(front: Rc<Front>, server: Arc<Server>) {
         while front.with_shard(|shard| shard.heartbeat(&bounds)) == Pace::More {
             rt::yield_now().await;
         }
+        note_rates(&front, &server);
         rt::sleep(pause).await;
+    }
+}
+
+/// Each shard says how much it has done; the first one's heartbeat keeps the samples.
+fn note_rates(front: &Rc<Front>, server: &Arc<Server>) {
+    let shard = usize::from(front.me.0);
+    let commands = |shard: &mut Shard| shard.stats.iter().map(|stats| stats.calls).sum();
+    server.rates.tell(shard, front.with_shard(commands));
+    if shard == 0 {
+        server.rates.sample(Instant::now(), || observe::totals(server));
     }
 }
 

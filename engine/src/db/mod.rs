@@ -216,6 +216,11 @@ impl Keyspace {
         self.telling = telling;
     }
 
+    /// Brings the item of `key` into the cache, once its bucket is there.
+    pub fn prefetch_item(&self, db: DbIndex, key: &[u8]) {
+        self.dbs[db.index()].table.prefetch_entry(self.hash(key));
+    }
+
     /// The frame of the running task.
     pub fn frame(&mut self) -> &mut FrameBuilder {
         &mut self.frame

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
 
 /// The keys that a transaction will touch, collected command by command.
 #[derive(Default)]
@@ -151,7 +152,7 @@ impl Tx {
         if let (Place::One(shard), false) = (place_of(entry, &args, shards), walks) {
             return self.run_one(shard, entry, db, protocol, args, out).await;
         }
-        let start = out.len();
+        let (start, began) = (out.len(), Instant::now());
         let mut reply = ReplyWriter::new(out, protocol);
         let outcome = match &entry.command.run {
             Run::Each(each) => match split_each(entry, each, args, shards) {
@@ -189,10 +190,8 @@ impl Tx {
             }
             Run::Front => unreachable!("run by the front"),
         };
-        if let Err(refusal) = outcome {
-            out.truncate(start);
-            ReplyWriter::new(out, protocol).error(refusal.text().as_bytes());
-        }
+        out.truncate(if outcome.is_err() { start } else { out.len() });
+        self.front.ran_wide(entry, began, outcome, protocol, out);
     }
 
     async fn run_all(

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
 
 /// What a transaction that applies an upstream's frame does on one shard.
 pub type ApplyPart = Box<dyn FnOnce(&mut Shard) -> Box<dyn Any + Send> + Send>;
@@ -36,7 +37,7 @@ impl Front {
         args: Args<'_>,
         out: &mut Vec<u8>,
     ) {
-        let start = out.len();
+        let (start, began) = (out.len(), Instant::now());
         let shards = self.node.shards();
         let mut reply = ReplyWriter::new(out, protocol);
         let outcome = match (&entry.command.run, place_of(entry, &args, shards)) {
@@ -59,10 +60,8 @@ impl Front {
             }
             (Run::Front, _) => unreachable!("the front's commands do not come here"),
         };
-        if let Err(refusal) = outcome {
-            out.truncate(start);
-            ReplyWriter::new(out, protocol).error(refusal.text().as_bytes());
-        }
+        out.truncate(if outcome.is_err() { start } else { out.len() });
+        self.ran_wide(entry, began, outcome, protocol, out);
     }
 
     async fn run_one(self: &Rc<Front>, shard: ShardId, mut batch: Box<Batch>, out: &mut Vec<u8>) {
@@ -390,12 +389,15 @@ pub(super) async fn run_walk(
     args: Args<'_>,
     out: &mut Vec<u8>,
 ) {
-    match walk_all(front, walk, entry, db, protocol, args).await {
+    let began = Instant::now();
+    let outcome = match walk_all(front, walk, entry, db, protocol, args).await {
         Ok(walked) => {
-            (walk.finish)(&walked, front.node.shards(), &mut ReplyWriter::new(out, protocol))
+            (walk.finish)(&walked, front.node.shards(), &mut ReplyWriter::new(out, protocol));
+            Ok(())
         }
-        Err(refusal) => ReplyWriter::new(out, protocol).error(refusal.text().as_bytes()),
-    }
+        Err(refusal) => Err(refusal),
+    };
+    front.ran_wide(entry, began, outcome, protocol, out);
 }
 
 async fn walk_all(

@@ -184,7 +184,7 @@ impl Shard {
         let id = usize::from(entry.id);
         if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room() {
             self.stats[id].rejected += 1;
-            ReplyWriter::new(out, protocol).error(Refusal::OutOfMemory.text().as_bytes());
+            self.refuse(&Refusal::OutOfMemory, protocol, out);
             return;
         }
         let timed = self.stats[id].calls % TIMED_EVERY == 0;
@@ -201,8 +201,15 @@ impl Shard {
         if let Err(refusal) = outcome {
             stats.failed += 1;
             out.truncate(start);
-            ReplyWriter::new(out, protocol).error(refusal.text().as_bytes());
+            self.refuse(&refusal, protocol, out);
         }
+    }
+
+    /// Writes an error and counts it.
+    pub fn refuse(&mut self, refusal: &Refusal, protocol: Protocol, out: &mut Vec<u8>) {
+        let text = refusal.text();
+        self.errors.note(&text);
+        ReplyWriter::new(out, protocol).error(text.as_bytes());
     }
 
     /// Makes room for a command that may need memory; `false` when there is none to be had.
@@ -252,7 +259,6 @@ impl Shard {
         args: Args<'_>,
     ) -> Done {
         let Run::Each(each) = &entry.command.run else { unreachable!("planned as Each") };
-        self.stats[usize::from(entry.id)].calls += 1;
         if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room_in_tx() {
             return Done::Refused(Refusal::OutOfMemory);
         }
@@ -282,7 +288,6 @@ impl Shard {
         args: Args<'_>,
     ) -> Done {
         let Run::Carry(carry) = &entry.command.run else { unreachable!("planned as Carry") };
-        self.stats[usize::from(entry.id)].calls += u64::from(keys.iter().any(|(i, _)| *i == 0));
         if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room_in_tx() {
             return Done::Refused(Refusal::OutOfMemory);
         }
@@ -315,7 +320,6 @@ impl Shard {
         args: Args<'_>,
     ) -> Done {
         let Run::All(all) = &entry.command.run else { unreachable!("planned as All") };
-        self.stats[usize::from(entry.id)].calls += u64::from(self.id.0 == 0);
         let mut unused = Vec::new();
         let reply = ReplyWriter::new(&mut unused, protocol);
         let mut cx = Cx { keys: &mut self.keys, db, reply, shard: self.id, shards: self.shards };
@@ -339,9 +343,6 @@ impl Shard {
         if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room_in_tx() {
             return Err(Refusal::OutOfMemory);
         }
-        let stats = &mut self.stats[usize::from(entry.id)];
-        stats.calls += u64::from(walked.steps == 0);
-        walked.steps += 1;
         let mut out = std::mem::take(&mut walked.bytes);
         let reply = ReplyWriter::new(&mut out, protocol);
         let (shard, shards) = (self.id, self.shards);

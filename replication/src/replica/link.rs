@@ -105,6 +105,7 @@ impl Link {
             down_ms: self.down_since.get().map(|since| since.elapsed().as_millis() as u64),
             last_error: self.last_error.borrow().clone(),
             offset: applied.iter().map(|lsn| lsn.0).sum(),
+            lags: running.as_ref().map(|running| running.lags()).unwrap_or_default(),
             applied,
             session: self.session.get(),
             progress: running.as_ref().and_then(|running| running.progress()),

@@ -3,6 +3,7 @@
 
 mod connection;
 mod replication;
+mod server;
 mod transactions;
 
 use crate::connection::Session;
@@ -40,7 +41,9 @@ pub struct FrontCommand {
 
 /// All front commands, in the order of the manual.
 fn families() -> Vec<&'static [&'static FrontCommand]> {
-    vec![connection::COMMANDS, transactions::COMMANDS, replication::COMMANDS]
+    let mut families = vec![connection::COMMANDS, transactions::COMMANDS, replication::COMMANDS];
+    families.extend(server::FAMILIES);
+    families
 }
 
 /// The registry of all commands of the program, and the functions of those that run in front, by id.

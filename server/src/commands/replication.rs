@@ -3,6 +3,7 @@
 use super::{FrontCommand, Handler};
 use crate::config::{ReplyStyle, Upstream};
 use crate::connection::{Handoff, Session};
+use crate::server::Counters;
 use engine::command::{Args, Command, Flags, Group, Keys, Outcome, Refusal, Run};
 use engine::journal::Position;
 use engine::resp::ReplyWriter;
@@ -242,7 +243,9 @@ static WAIT: FrontCommand = FrontCommand {
                 replicas: replicas.max(0) as usize,
                 limit,
             };
+            Counters::add(&session.server.counters.blocked, 1);
             let count: usize = session.server.replication.ask(&session.front, request).await;
+            Counters::take(&session.server.counters.blocked, 1);
             ReplyWriter::new(out, session.protocol).integer(count as i64);
             Ok(())
         })

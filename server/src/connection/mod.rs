@@ -17,7 +17,7 @@ mod session;
 pub use multi::Multi;
 pub use session::{Handoff, ReplyMode, Session};
 
-use input::{Head, Input};
+use input::{Head, Input, Round};
 
 use crate::clients::Client;
 use crate::commands::Handler;
@@ -132,9 +132,11 @@ fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Vec<u8>) -> N
         loop {
             limits.authenticated = session.may_ask();
             let db = session.db;
-            let head = input.head(registry, &limits, |entry, args| {
-                if let Some(key) = entry.command.keys.positions(&args).next() {
-                    shard.keys.prefetch(db, args.get(key));
+            let head = input.head(registry, &limits, |round, entry, args| {
+                let Some(key) = entry.command.keys.positions(&args).next() else { return };
+                match round {
+                    Round::Buckets => shard.keys.prefetch(db, args.get(key)),
+                    Round::Items => shard.keys.prefetch_item(db, args.get(key)),
                 }
             });
             match head {
@@ -173,7 +175,7 @@ fn handle(
         // A refusal stands in the order of the replies, like a command of the front.
         Err(_) if session.refuses_alone() => return Handled::Alone,
         Err(refusal) => {
-            session.refuse(&refusal, out);
+            session.reject(&args, &refusal, out);
             return Handled::Done;
         }
     };
@@ -184,7 +186,7 @@ fn handle(
         if !session.pipeline.is_empty() {
             return Handled::Alone;
         }
-        run_now(session, function, args, out);
+        run_now(session, entry, function, args, out);
         session.ran(entry);
         return Handled::Done;
     }
@@ -201,13 +203,16 @@ fn handle(
 
 fn run_now(
     session: &mut Session,
+    entry: &'static Entry,
     function: crate::commands::Now,
     args: Args<'_>,
     out: &mut Vec<u8>,
 ) {
     let start = out.len();
     let protocol = session.protocol;
+    let began = session.server.front_stats.began(entry.id);
     let outcome = function(session, args, &mut ReplyWriter::new(out, protocol));
+    session.server.front_stats.ended(entry.id, began, outcome.is_err());
     if let Err(refusal) = outcome {
         out.truncate(start);
         session.refuse(&refusal, out);
@@ -220,7 +225,10 @@ async fn run_alone(session: &mut Session, input: &Input, out: &mut Vec<u8>) {
     let start = out.len();
     session.begin_command();
     match admit_unpaused(session, input).await {
-        Err(refusal) => multi::refuse(session, args.get(0), refusal, out).await,
+        Err(refusal) => {
+            session.note_rejected(&args);
+            multi::refuse(session, args.get(0), refusal, out).await;
+        }
         Ok(_) if session.client.killed.load(Ordering::Acquire) => session.close = true,
         Ok(entry) if session.multi.is_some() && !multi::runs_inside(entry) => {
             multi::queue(session, entry, args, out);
@@ -257,10 +265,11 @@ pub(crate) async fn run_entry(
     out: &mut Vec<u8>,
 ) {
     match session.handler(entry) {
-        Some(Handler::Now(function)) => run_now(session, function, args, out),
+        Some(Handler::Now(function)) => run_now(session, entry, function, args, out),
         Some(Handler::Later(function)) => {
-            let start = out.len();
+            let (start, began) = (out.len(), rt::monotonic());
             let outcome: Result<(), Refusal> = function(session, args, out).await;
+            session.server.front_stats.waited(entry.id, began, outcome.is_err());
             if let Err(refusal) = outcome {
                 out.truncate(start);
                 session.refuse(&refusal, out);

@@ -5,8 +5,8 @@ use crate::clients::Client;
 use crate::commands::Handler;
 use crate::config::Config;
 use crate::gates;
-use crate::server::{Counters, Server};
-use engine::command::{Entry, Refusal};
+use crate::server::Server;
+use engine::command::{Args, Entry, Refusal};
 use engine::db::{WatchFlag, WatchKey};
 use engine::exec::{Front, Pipeline};
 use engine::resp::{Protocol, ReplyWriter};
@@ -193,19 +193,29 @@ impl Session {
         self.server.handlers[usize::from(entry.id)]
     }
 
+    /// Writes why a request was not admitted.
+    pub fn reject(&self, args: &Args<'_>, refusal: &Refusal, out: &mut Vec<u8>) {
+        self.note_rejected(args);
+        self.refuse(refusal, out);
+    }
+
+    /// Counts a request that was not admitted.
+    pub fn note_rejected(&self, args: &Args<'_>) {
+        if let Ok(entry) = self.server.registry.resolve(args) {
+            self.server.front_stats.rejected(entry.id);
+        }
+    }
+
     /// Writes the error of a command that ran and failed.
     pub fn refuse(&self, refusal: &Refusal, out: &mut Vec<u8>) {
-        Counters::add(&self.server.counters.errors, 1);
+        self.server.counters.note_error(&refusal.text());
         ReplyWriter::new(out, self.protocol).error(refusal.text().as_bytes());
     }
 
     /// Notes that a command ran.
-    pub fn ran(&mut self, entry: &Entry) {
+    pub fn ran(&mut self, _entry: &Entry) {
         let commands = self.client.commands.load(Ordering::Relaxed);
         self.client.commands.store(commands + 1, Ordering::Relaxed);
-        if entry.command.is_front() {
-            Counters::add(&self.server.counters.commands, 1);
-        }
     }
 
     /// Waits while CLIENT PAUSE holds this command up; answers whether it had to.
