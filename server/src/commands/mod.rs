@@ -53,11 +53,8 @@ pub fn registry() -> (&'static Registry, Vec<Option<Handler>>) {
     let mut lists: Vec<&[&'static Command]> = engine::commands::families().to_vec();
     lists.push(&front);
     let registry: &'static Registry = Box::leak(Box::new(Registry::new(lists)));
-    let handlers: HashMap<&str, Handler> = families()
-        .into_iter()
-        .flatten()
-        .map(|front| (front.command.name, front.handler))
-        .collect();
+    let handlers: HashMap<&str, Handler> =
+        families().into_iter().flatten().map(|front| (front.command.name, front.handler)).collect();
     let mut by_id = vec![None; registry.len()];
     for entry in registry.iter_all() {
         by_id[usize::from(entry.id)] = handlers.get(entry.name()).copied();

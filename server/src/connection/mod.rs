@@ -130,7 +130,9 @@ async fn converse(
 /// Handles the buffered requests that can be handled without waiting.
 fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Vec<u8>) -> Next {
     let front = session.front.clone();
-    let mut limits = Limits::STANDARD;
+    let request_bytes = usize::try_from(session.config.client_query_buffer_limit);
+    let mut limits =
+        Limits { request_bytes: request_bytes.unwrap_or(usize::MAX), ..Limits::STANDARD };
     front.with_shard(|shard| {
         loop {
             limits.authenticated = session.authenticated;
