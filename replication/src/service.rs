@@ -113,7 +113,7 @@ impl Service {
         let shards = front.node.shards();
         let logs = front
             .call_all(|shard| {
-                shard.log.set_keeping(false);
+                shard.set_keeping(false);
                 shard.log.handle()
             })
             .await;
@@ -315,7 +315,7 @@ impl Service {
             return;
         }
         self.keeping.set(false);
-        self.front.call_all(|shard| shard.log.set_keeping(false)).await;
+        self.front.call_all(|shard| shard.set_keeping(false)).await;
         tracing::info!(
             "replication: nobody read the journal for {} s, it is let go",
             ttl.as_secs()

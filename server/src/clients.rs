@@ -38,6 +38,8 @@ pub struct Client {
     pub last_command: AtomicU32,
     /// Commands queued by MULTI; -1 is `u32::MAX`: not in MULTI.
     pub queued: AtomicU32,
+    /// Bytes of the queued commands.
+    pub queued_bytes: AtomicU64,
     /// Keys watched.
     pub watched: AtomicU32,
     /// Bytes of requests that wait to be parsed.
@@ -120,6 +122,7 @@ impl Clients {
             protocol: AtomicU8::new(2),
             last_command: AtomicU32::new(u32::MAX),
             queued: AtomicU32::new(u32::MAX),
+            queued_bytes: AtomicU64::new(0),
             watched: AtomicU32::new(0),
             input_bytes: AtomicU64::new(0),
             output_bytes: AtomicU64::new(0),
@@ -174,10 +177,21 @@ impl Clients {
         }
     }
 
-    /// Begins, prolongs or ends a pause.
-    pub fn set_pause(&self, pause: Option<Pause>) {
-        *lock(&self.pause) = pause;
-        self.paused.store(pause.is_some(), Ordering::Release);
+    /// Begins a pause, or makes the one in force longer and stricter, never shorter nor milder.
+    pub fn begin_pause(&self, new: Pause) {
+        let mut pause = lock(&self.pause);
+        let old = pause.filter(|old| old.until > Instant::now()).unwrap_or(new);
+        *pause = Some(Pause {
+            until: old.until.max(new.until),
+            only_writes: old.only_writes && new.only_writes,
+        });
+        self.paused.store(true, Ordering::Release);
+    }
+
+    /// Ends the pause.
+    pub fn end_pause(&self) {
+        *lock(&self.pause) = None;
+        self.paused.store(false, Ordering::Release);
     }
 
     /// The pause in force, if any.

@@ -7,6 +7,7 @@ pub mod clients;
 pub mod commands;
 pub mod config;
 pub mod connection;
+pub mod demo;
 pub mod effect;
 mod gates;
 pub mod http;

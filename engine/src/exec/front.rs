@@ -181,6 +181,11 @@ impl Front {
         }
     }
 
+    /// Nobody's place: for a message that is given its asker when it is sent.
+    pub(super) fn nobody(&self) -> ReplyTo {
+        ReplyTo { executor: self.me, ticket: Ticket { index: u32::MAX, generation: 0 } }
+    }
+
     /// A place to wait for answers.
     pub fn waiter(self: &Rc<Front>) -> Waiter {
         let mut waiting = self.waiting.borrow_mut();

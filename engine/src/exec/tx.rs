@@ -44,6 +44,12 @@ impl TxKeys {
         for index in entry.command.keys.positions(args) {
             self.add_key(front, args.get(index), mode);
         }
+        // A command without keys runs on some shard too, which must be part of the transaction.
+        if let (Place::One(shard), false) =
+            (place_of(entry, args, front.node.shards()), matches!(entry.command.run, Run::Walk(_)))
+        {
+            self.keys.entry(shard).or_default();
+        }
     }
 
     /// Adds one key.
@@ -82,6 +88,8 @@ pub struct Tx {
     id: TxId,
     shards: Vec<ShardId>,
     touched: BTreeSet<ShardId>,
+    /// CLIENT NO-TOUCH: commands leave the access times of keys alone.
+    pub no_touch: bool,
 }
 
 impl Front {
@@ -127,7 +135,7 @@ impl Tx {
             };
             id
         };
-        Tx { front: front.clone(), waiter, id, shards, touched: BTreeSet::new() }
+        Tx { front: front.clone(), waiter, id, shards, touched: BTreeSet::new(), no_touch: false }
     }
 
     /// Runs one command inside the transaction; its keys were among those it began with.
@@ -139,8 +147,9 @@ impl Tx {
         args: Args<'_>,
         out: &mut Vec<u8>,
     ) {
-        let shards = self.front.node.shards();
-        if let Place::One(shard) = place_of(entry, &args, shards) {
+        let (shards, no_touch) = (self.front.node.shards(), self.no_touch);
+        let walks = matches!(entry.command.run, Run::Walk(_));
+        if let (Place::One(shard), false) = (place_of(entry, &args, shards), walks) {
             return self.run_one(shard, entry, db, protocol, args, out).await;
         }
         let (start, began) = (out.len(), Instant::now());
@@ -148,7 +157,7 @@ impl Tx {
         let outcome = match &entry.command.run {
             Run::Each(each) => match split_each(entry, each, args, shards) {
                 Ok(split) => {
-                    let work = |args| Work::Each { entry, db, protocol, args };
+                    let work = |args| Work::Each { entry, db, protocol, no_touch, args };
                     let parts = split.parts.into_iter().map(|(s, a)| (s, work(a))).collect();
                     let done = self.hop(parts, entry.writes()).await;
                     super::wide::join_each(each, &split.owners, done, &mut reply)
@@ -176,7 +185,10 @@ impl Tx {
                 let front = self.front.clone();
                 return super::wide::run_walk(&front, walk, entry, db, protocol, args, out).await;
             }
-            Run::Here(_) | Run::Front => unreachable!("placed on one shard, or run by the front"),
+            Run::Here(_) => {
+                Err(Refusal::fixed("CROSSSLOT Keys in request don't hash to the same slot"))
+            }
+            Run::Front => unreachable!("run by the front"),
         };
         out.truncate(if outcome.is_err() { start } else { out.len() });
         self.front.ran_wide(entry, began, outcome, protocol, out);
@@ -211,6 +223,7 @@ impl Tx {
         out: &mut Vec<u8>,
     ) {
         let mut batch = Box::new(Batch::new(self.waiter.reply_to(), db, protocol));
+        batch.no_touch = self.no_touch;
         batch.push(entry, args);
         let done = self.hop(vec![(shard, Work::Commands(batch))], entry.writes()).await;
         for (_, done) in done {

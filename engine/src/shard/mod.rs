@@ -131,6 +131,19 @@ impl Shard {
         }
     }
 
+    /// Whether the journal keeps records or only counts them. Changes while no transaction is under way.
+    pub fn set_keeping(&mut self, keeping: bool) {
+        self.log.set_keeping(keeping);
+        self.keys.set_telling(keeping);
+    }
+
+    /// Begins a new journal, of a new history, that keeps records. Readers of the old one end.
+    pub fn begin_journal(&mut self) {
+        self.log.set_keeping(false);
+        self.log = LogWriter::new();
+        self.keys.set_telling(true);
+    }
+
     /// Makes what the tasks since the last call wrote visible to readers of the journal.
     pub fn publish(&mut self) {
         self.log.publish(self.keys.now());

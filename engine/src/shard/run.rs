@@ -7,6 +7,7 @@ use crate::command::{
 };
 use crate::db::Pressure;
 use crate::journal::{Deadline, FrameBuilder, ShardSet, Transaction};
+use crate::limits::BATCH_REPLIES_MAX;
 use crate::resp::{Protocol, ReplyWriter};
 use crate::types::{DbIndex, Lsn, ShardId, TxId};
 use crate::value::{Item, NewValue};
@@ -38,6 +39,11 @@ pub struct Gate {
     pub pressure: Option<Box<dyn Fn() -> Pressure>>,
 }
 
+/// Whether CLIENT NO-TOUCH means this command: TOUCH touches all the same.
+pub(super) fn touches_quietly(entry: &Entry) -> bool {
+    entry.name() != "touch"
+}
+
 impl Shard {
     /// Runs a command of a connection that lives on this executor, if none of its keys is open.
     ///
@@ -58,9 +64,24 @@ impl Shard {
         true
     }
 
+    /// As [`run_here`](Shard::run_here), leaving the access times of keys alone (CLIENT NO-TOUCH).
+    pub fn run_here_untouched(
+        &mut self,
+        entry: &'static Entry,
+        db: DbIndex,
+        args: Args<'_>,
+        protocol: Protocol,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        self.keys.set_no_touch(touches_quietly(entry));
+        let ran = self.run_here(entry, db, args, protocol, out);
+        self.keys.set_no_touch(false);
+        ran
+    }
+
     /// Runs the commands of a batch, or as many as can run before one has to wait.
     pub(super) fn run_batch(&mut self, mut batch: Box<Batch>) {
-        while batch.ran < batch.commands.len() {
+        while batch.is_unfinished() && batch.replies.len() < BATCH_REPLIES_MAX {
             let command = batch.commands[batch.ran];
             let spans =
                 &batch.spans[command.first as usize..(command.first + command.count) as usize];
@@ -81,7 +102,9 @@ impl Shard {
         let spans = &batch.spans[command.first as usize..(command.first + command.count) as usize];
         let args = Args::new(&batch.bytes, spans);
         let before = self.log.lsn();
+        self.keys.set_no_touch(batch.no_touch && touches_quietly(command.entry));
         self.run_whole(command.entry, batch.db, args, batch.protocol, &mut batch.replies);
+        self.keys.set_no_touch(false);
         batch.ends.push(batch.replies.len() as u32);
         batch.ran += 1;
         let after = self.log.lsn();

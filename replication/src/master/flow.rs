@@ -84,8 +84,15 @@ impl FlowSender {
         self.set_limit();
     }
 
-    /// A part of `walk` arrived; `items` are those of this flow, if any.
-    pub fn arrived(&mut self, walk: u16, items: Option<&CutGroup>, boundaries: &[u64], done: bool) {
+    /// A part of `walk` arrived, read as of `read_at`; `items` are those of this flow, if any.
+    pub fn arrived(
+        &mut self,
+        walk: u16,
+        read_at: Option<Lsn>,
+        items: Option<&CutGroup>,
+        boundaries: &[u64],
+        done: bool,
+    ) {
         let place = self.asked.iter().position(|(asked, _)| *asked == walk);
         let (_, bound) = self.asked.remove(place.expect("only parts that were asked for arrive"));
         let mut messages = Vec::new();
@@ -98,7 +105,8 @@ impl FlowSender {
         let mut passed = vec![u64::from(walk)];
         passed.extend_from_slice(boundaries);
         wire::put_numbers(&mut messages, Kind::Passed, &passed);
-        let label = items.map_or(bound, |group| group.label.max(bound));
+        // The boundaries are as of the reading too: a SWAPDB before it must go out before them.
+        let label = items.map(|group| group.label).max(read_at).unwrap_or(bound).max(bound);
         self.parts.push(Part { label, messages });
         if done {
             self.walks.retain(|open| *open != walk);

@@ -312,7 +312,7 @@ impl Session {
             Walks::Own => {
                 // One transaction that is alone everywhere fixes all cuts at once.
                 let begin = move |shard: &mut engine::shard::Shard| {
-                    shard.log.set_keeping(true);
+                    shard.set_keeping(true);
                     let lsn = shard.cut_begin(cut, engine::cut::Labels::Own);
                     (lsn, shard.keys.total_len() as u64)
                 };
@@ -651,7 +651,9 @@ fn deliver(flows: &[Rc<Flow>], part: &CutPart) -> (u64, usize) {
         bytes += size;
         flow.part_bytes.set(flow.part_bytes.get() + size);
         if let Some(sender) = &mut *flow.sender.borrow_mut() {
-            sender.arrived(part.shard.0, group, &part.boundaries, part.done);
+            let read_at = part.read_at.iter().find(|(flow_of, _)| *flow_of == flow.index);
+            let read_at = read_at.map(|(_, lsn)| *lsn);
+            sender.arrived(part.shard.0, read_at, group, &part.boundaries, part.done);
         }
         flow.wake.ring();
     }

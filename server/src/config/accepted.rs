@@ -5,8 +5,7 @@
 //! something that this program does not do and whose absence matters (persistence, access rules,
 //! another protocol): it is refused, with the help text as the reason. Never the one for the other.
 
-use super::setting::{Alias, Effect, Group, Setting, boolean, integer, of_kind, text};
-use super::value::Kind;
+use super::setting::{Alias, Effect, Group, Setting, boolean, integer, text};
 
 const fn idle(shape: Setting, name: &'static str, help: &'static str) -> Setting {
     shape.without_effect().described(name, Group::Accepted, help)
@@ -107,12 +106,6 @@ pub(super) static SETTINGS: &[Setting] = &[
         "commands of one pipeline on different shards may become visible in another order; replies \
          are always in order",
     ),
-    idle(
-        of_kind(Kind::OutputLimits, "normal 1gb 256mb 60 slave 256mb 64mb 60 pubsub 32mb 8mb 60"),
-        "client_output_buffer_limit",
-        "nothing is read from a client that does not read its replies, so they cannot pile up",
-    )
-    .aliases(&[Alias::same("client-output-buffer-limit")]),
     idle(
         count("10"),
         "repl_ping_replica_period",

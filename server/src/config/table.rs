@@ -17,7 +17,7 @@ use super::typed::{
     take,
 };
 use super::upstream::Upstream;
-use super::value::{Kind, Value};
+use super::value::{Kind, OutputLimits, Value};
 
 /// The largest size a setting takes: 1 EiB, so that sums of a few sizes fit into 64 bits.
 const SIZE_MAX: u64 = 1 << 60;
@@ -98,6 +98,10 @@ settings! {
         tcp_user_timeout: Duration = milliseconds("0", MILLIS_MAX);
         /// The most bytes that one client's request may hold while it arrives.
         client_query_buffer_limit: u64 = size("1gb", SIZE_MAX).aliases(&[named("client-query-buffer-limit")]).mutable();
+        /// When a client that does not read its replies is closed: class (normal, replica, pubsub),
+        /// hard limit, soft limit, and the seconds for which the soft limit may be exceeded.
+        client_output_buffer_limit: OutputLimits = of_kind(Kind::OutputLimits, "normal 1gb 256mb 60 slave 256mb 64mb 60 pubsub 32mb 8mb 60")
+            .aliases(&[named("client-output-buffer-limit")]).mutable();
         /// HTTP (metrics, health, status page) is answered on the client port.
         primary_port_http_enabled: bool = boolean("true").mutable();
     }

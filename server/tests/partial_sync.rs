@@ -1,0 +1,132 @@
+//! After a break only what was missed is sent: a link that is cut for a while under load, and siblings
+//! of a promoted replica that are not ahead of it. Who is ahead starts anew, and the log names the shard.
+
+mod support;
+
+use std::time::Duration;
+use support::compare;
+use support::load::{self, Load, Plan};
+use support::node::Node;
+use support::proxy::Proxy;
+use support::scenario::{self, QUICK_TIMEOUT};
+use support::wait;
+
+#[test]
+fn cuts_under_load_end_in_partial_syncs_only() {
+    let seed = support::seed();
+    let (cuts, time) = if support::soak() { (20, 5000) } else { (3, 1000) };
+    let master = Node::start("master", 2, &[QUICK_TIMEOUT]);
+    let replica = Node::start("replica", 3, &[QUICK_TIMEOUT]);
+    load::fill(&master, 5000, seed);
+    let load = Load::start(&master, seed, Plan { keys: 5000, ..Plan::default() });
+    let proxy = Proxy::to(master.port);
+    scenario::follow(&replica, proxy.port);
+    scenario::wait_follows(&master, &replica);
+    for _ in 0..cuts {
+        scenario::part_for(&proxy, Duration::from_millis(time), &load);
+        scenario::wait_follows(&master, &replica);
+    }
+    load.stop();
+    compare::assert_same(&master, &replica);
+    let (full, partial) = scenario::syncs(&master);
+    assert_eq!((full, partial), (1, cuts), "full and partial syncs");
+}
+
+/// A master and two replicas, the second behind a proxy.
+struct Family {
+    master: Node,
+    elder: Node,
+    younger: Node,
+    before_elder: Proxy,
+    before_younger: Proxy,
+}
+
+fn family(shards: (u16, u16, u16), seed: u64) -> Family {
+    let master = Node::start("master", shards.0, &[QUICK_TIMEOUT]);
+    let elder = Node::start("elder", shards.1, &[QUICK_TIMEOUT]);
+    let younger = Node::start("younger", shards.2, &[QUICK_TIMEOUT]);
+    load::fill(&master, 3000, seed);
+    let (before_elder, before_younger) = (Proxy::to(master.port), Proxy::to(master.port));
+    scenario::follow(&elder, before_elder.port);
+    scenario::follow(&younger, before_younger.port);
+    scenario::wait_follows(&master, &elder);
+    scenario::wait_follows(&master, &younger);
+    Family { master, elder, younger, before_elder, before_younger }
+}
+
+/// Writes for a while.
+fn write(node: &Node, seed: u64, commands: u64) {
+    let load = Load::start(node, seed, Plan { keys: 3000, ..Plan::default() });
+    load.wait_for(commands);
+    load.stop();
+}
+
+#[test]
+fn a_sibling_that_is_not_ahead_continues_partially() {
+    for shards in [(2, 2, 2), (3, 2, 1), (1, 3, 2), (2, 1, 4)] {
+        let seed = support::seed();
+        let mut family = family(shards, seed);
+        write(&family.master, seed ^ 1, 500);
+        compare::wait_caught_up(&family.master, &family.younger);
+        // From here on the younger one misses something.
+        family.before_younger.part();
+        write(&family.master, seed ^ 2, 500);
+        compare::wait_caught_up(&family.master, &family.elder);
+        family.master.kill();
+        family.elder.must(&["REPLICAOF", "NO", "ONE"]);
+        write(&family.elder, seed ^ 3, 500);
+        let Family { elder, younger, .. } = &family;
+        scenario::follow(younger, elder.port);
+        compare::assert_same(elder, younger);
+        assert_eq!(scenario::syncs(elder).0, 0, "{shards:?}: full syncs for the sibling");
+        assert!(scenario::syncs(elder).1 > 0, "{shards:?}: partial syncs for the sibling");
+        write(elder, seed ^ 4, 500);
+        compare::assert_same(elder, younger);
+
+        let newcomer = Node::start("newcomer", 2, &[QUICK_TIMEOUT]);
+        scenario::follow(&newcomer, elder.port);
+        write(elder, seed ^ 5, 300);
+        compare::assert_same(elder, &newcomer);
+        compare::assert_same(elder, younger);
+    }
+}
+
+#[test]
+fn a_sibling_that_is_ahead_starts_anew_and_the_log_names_the_shard() {
+    for shards in [(2, 2, 2), (3, 1, 2)] {
+        let seed = support::seed();
+        let mut family = family(shards, seed);
+        compare::wait_caught_up(&family.master, &family.elder);
+        // From here on the one that will be promoted misses something.
+        family.before_elder.part();
+        write(&family.master, seed ^ 1, 500);
+        compare::wait_caught_up(&family.master, &family.younger);
+        family.master.kill();
+        let Family { elder, younger, .. } = &family;
+        elder.must(&["REPLICAOF", "NO", "ONE"]);
+        scenario::follow(younger, elder.port);
+        write(elder, seed ^ 2, 300);
+        compare::assert_same(elder, younger);
+        assert_eq!(scenario::syncs(elder), (1, 0), "{shards:?}: full and partial syncs");
+        let lines = elder.lines_with(scenario::FULL_SYNC);
+        assert!(lines[0].contains("shard "), "the reason names the shard: {lines:?}");
+        assert!(!younger.lines_with("full sync from").is_empty(), "the sibling says so too");
+    }
+}
+
+#[test]
+fn a_master_that_returns_as_a_replica_continues_when_it_is_not_ahead() {
+    let seed = support::seed();
+    let family = family((2, 3, 2), seed);
+    compare::wait_caught_up(&family.master, &family.elder);
+    let Family { master, elder, .. } = &family;
+    elder.must(&["REPLICAOF", "NO", "ONE"]);
+    write(elder, seed ^ 1, 300);
+    scenario::follow(master, elder.port);
+    compare::assert_same(elder, master);
+    assert_eq!(scenario::syncs(elder).0, 0, "full syncs");
+    wait::until("the younger one follows through its old master", || {
+        compare::is_stable(&family.younger)
+    });
+    compare::assert_same(elder, &family.younger);
+}

@@ -1,0 +1,157 @@
+//! Whether two nodes hold the same: key by key, values and deadlines, in all databases.
+
+use super::client::{Client, request, text};
+use super::node::Node;
+use super::wait;
+use engine::resp::client::Reply;
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Databases of a node that is started without `--dbnum`.
+const DATABASES: usize = 16;
+
+/// Keys that are asked for at once.
+const AT_ONCE: usize = 500;
+
+/// Differences that a failing test shows.
+const SHOWN_MAX: usize = 20;
+
+/// A key's value and deadline (`-1`: none).
+type Entry = (Vec<u8>, i64);
+
+/// Everything that a database shows.
+type Database = BTreeMap<Vec<u8>, Entry>;
+
+/// Reads one database.
+fn read(client: &mut Client, database: usize) -> Database {
+    client.must(&["SELECT", &database.to_string()]);
+    let mut keys: Vec<Vec<u8>> = Vec::new();
+    let mut cursor = b"0".to_vec();
+    loop {
+        let reply = client.must(&[b"SCAN".as_slice(), &cursor, b"COUNT", b"1000"]);
+        let Some([next, found]) = reply.elements() else { panic!("SCAN answers {reply:?}") };
+        keys.extend(
+            found
+                .elements()
+                .unwrap_or_default()
+                .iter()
+                .filter_map(|key| key.bytes().map(<[u8]>::to_vec)),
+        );
+        cursor = next.bytes().expect("a cursor").to_vec();
+        if cursor == b"0" {
+            break;
+        }
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    let mut entries = Database::new();
+    for keys in keys.chunks(AT_ONCE) {
+        let requests: Vec<_> = keys
+            .iter()
+            .flat_map(|key| {
+                [request(&[b"GET".as_slice(), key]), request(&[b"PEXPIRETIME".as_slice(), key])]
+            })
+            .collect();
+        let replies = client.pipeline(&requests);
+        for (key, pair) in keys.iter().zip(replies.chunks(2)) {
+            // A key that expired since the scan shows neither.
+            if let (Reply::Bulk(value), Reply::Integer(deadline)) = (&pair[0], &pair[1])
+                && *deadline != -2
+            {
+                entries.insert(key.clone(), (value.clone(), *deadline));
+            } else {
+                assert!(pair[0] == Reply::Nil || pair[1] == Reply::Integer(-2), "{pair:?}");
+            }
+        }
+    }
+    entries
+}
+
+fn now_millis() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    since.as_millis() as i64
+}
+
+/// Compares two nodes of which nobody writes the one and the other has caught up. Answers how many keys
+/// they hold; fails with the differences.
+pub(crate) fn assert_equal(master: &Node, replica: &Node) -> usize {
+    let (mut from_master, mut from_replica) = (master.client(), replica.client());
+    let (mut count, mut differences) = (0, Vec::new());
+    for database in 0..DATABASES {
+        let (left, right) = (read(&mut from_master, database), read(&mut from_replica, database));
+        let now = now_millis();
+        count += left.len();
+        // What is due may have gone between the two readings.
+        let is_due = |entry: &Entry| entry.1 != -1 && entry.1 <= now;
+        for (key, entry) in &left {
+            match right.get(key) {
+                Some(other) if other == entry => {}
+                None if is_due(entry) => {}
+                other => differences.push(show(database, key, Some(entry), other)),
+            }
+        }
+        for (key, entry) in &right {
+            if !left.contains_key(key) && !is_due(entry) {
+                differences.push(show(database, key, None, Some(entry)));
+            }
+        }
+    }
+    let shown = differences.len().min(SHOWN_MAX);
+    assert!(
+        differences.is_empty(),
+        "{} of {count} keys differ (master, replica):\n{}",
+        differences.len(),
+        differences[..shown].join("\n")
+    );
+    count
+}
+
+fn show(database: usize, key: &[u8], left: Option<&Entry>, right: Option<&Entry>) -> String {
+    let entry = |entry: Option<&Entry>| match entry {
+        None => "missing".to_owned(),
+        Some((value, deadline)) => {
+            let length = value.len();
+            let start = String::from_utf8_lossy(&value[..length.min(48)]).into_owned();
+            format!("{start:?} ({length} bytes, deadline {deadline})")
+        }
+    };
+    let key = String::from_utf8_lossy(key);
+    format!("  db {database} {key:?}: {} / {}", entry(left), entry(right))
+}
+
+/// The journal heads of a node, one a shard of its master's (or its own).
+pub(crate) fn offsets(node: &Node) -> Option<Vec<i64>> {
+    let mut client = Client::connect(node.admin_port).ok()?;
+    client.set_reply_limit(std::time::Duration::from_secs(5));
+    let reply = client.try_call(&["DFLY", "REPLICAOFFSET"]).ok()?;
+    reply.elements()?.iter().map(Reply::integer).collect()
+}
+
+/// Whether a node follows its master in stable sync.
+pub(crate) fn is_stable(node: &Node) -> bool {
+    node.ask(&["ROLE"])
+        .is_some_and(|role| role.ends_with("stable_sync") && role.starts_with("replica"))
+}
+
+/// Waits until a replica has everything that its master wrote.
+pub(crate) fn wait_caught_up(master: &Node, replica: &Node) {
+    wait::until("the replica has everything", || {
+        is_stable(replica) && offsets(master).is_some_and(|heads| Some(heads) == offsets(replica))
+    });
+}
+
+/// Waits until the digests of both nodes are equal: they hold the same, also what is due and hidden.
+pub(crate) fn wait_digests_equal(master: &Node, replica: &Node) {
+    wait::until("the digests are equal", || {
+        let digest = |node: &Node| text(&node.must(&["DEBUG", "DIGEST"]));
+        digest(master) == digest(replica)
+    });
+}
+
+/// Everything at once: the replica catches up, and both are equal in every key and by digest.
+pub(crate) fn assert_same(master: &Node, replica: &Node) -> usize {
+    wait_caught_up(master, replica);
+    let count = assert_equal(master, replica);
+    wait_digests_equal(master, replica);
+    count
+}
