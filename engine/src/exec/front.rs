@@ -108,7 +108,7 @@ impl Front {
         if let Some(shard) = &mut shard {
             let stats = &mut shard.stats[usize::from(entry.id)];
             stats.calls += 1;
-            stats.micros += began.elapsed().as_micros() as u64;
+            stats.nanos += began.elapsed().as_nanos() as u64;
             stats.failed += u64::from(outcome.is_err());
         }
         match (outcome, shard) {

@@ -17,8 +17,8 @@ use crate::value::{Item, NewValue};
 pub struct CommandStats {
     /// How often it ran.
     pub calls: u64,
-    /// Microseconds it took, measured on one call in [`TIMED_EVERY`] and scaled.
-    pub micros: u64,
+    /// Nanoseconds it took: the first call, and one in [`TIMED_EVERY`] after it for all of them.
+    pub nanos: u64,
     /// How often it answered with an error.
     pub failed: u64,
     /// How often a gate refused it before it ran.
@@ -196,7 +196,8 @@ impl Shard {
         let stats = &mut self.stats[id];
         stats.calls += 1;
         if let Some(started) = started {
-            stats.micros += started.elapsed().as_micros() as u64 * TIMED_EVERY;
+            let calls = if stats.calls == 1 { 1 } else { TIMED_EVERY };
+            stats.nanos += started.elapsed().as_nanos() as u64 * calls;
         }
         if let Err(refusal) = outcome {
             stats.failed += 1;

@@ -93,7 +93,7 @@ static MEMORY_DOCTOR: FrontCommand = FrontCommand {
 const SMALL: u64 = 5 * 1024 * 1024;
 
 fn diagnosis(memory: &Memory) -> String {
-    if memory.used < SMALL {
+    if memory.used.saturating_sub(memory.startup) < SMALL {
         return "This node holds too little data for a diagnosis.".to_owned();
     }
     let mut findings = Vec::new();
