@@ -219,3 +219,42 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic aborts the program, so a poisoned lock is never met.
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_second_pause_makes_the_first_longer_and_stricter_never_shorter_nor_milder() {
+        let now = Instant::now();
+        let pause =
+            |seconds, only_writes| Pause { until: now + Duration::from_secs(seconds), only_writes };
+        for (first, second, both) in [
+            (pause(100, true), pause(50, true), pause(100, true)),
+            (pause(50, true), pause(100, true), pause(100, true)),
+            (pause(100, false), pause(50, true), pause(100, false)),
+            (pause(50, true), pause(100, false), pause(100, false)),
+        ] {
+            let clients = Clients::default();
+            assert!(clients.pause().is_none());
+            clients.begin_pause(first);
+            clients.begin_pause(second);
+            let pause = clients.pause().expect("in force");
+            assert_eq!((pause.until, pause.only_writes), (both.until, both.only_writes));
+            clients.end_pause();
+            assert!(clients.pause().is_none());
+        }
+    }
+
+    #[test]
+    fn a_pause_that_is_over_counts_for_nothing() {
+        let clients = Clients::default();
+        let over = Instant::now();
+        clients.begin_pause(Pause { until: over, only_writes: false });
+        assert!(clients.pause().is_none(), "it has ended by itself");
+        let later = Instant::now() + Duration::from_secs(100);
+        clients.begin_pause(Pause { until: later, only_writes: true });
+        assert!(clients.pause().expect("in force").only_writes, "the old one was stricter");
+    }
+}

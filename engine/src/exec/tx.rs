@@ -44,12 +44,6 @@ impl TxKeys {
         for index in entry.command.keys.positions(args) {
             self.add_key(front, args.get(index), mode);
         }
-        // A command without keys runs on some shard too, which must be part of the transaction.
-        if let (Place::One(shard), false) =
-            (place_of(entry, args, front.node.shards()), matches!(entry.command.run, Run::Walk(_)))
-        {
-            self.keys.entry(shard).or_default();
-        }
     }
 
     /// Adds one key.
@@ -148,8 +142,7 @@ impl Tx {
         out: &mut Vec<u8>,
     ) {
         let (shards, no_touch) = (self.front.node.shards(), self.no_touch);
-        let walks = matches!(entry.command.run, Run::Walk(_));
-        if let (Place::One(shard), false) = (place_of(entry, &args, shards), walks) {
+        if let Place::One(shard) = place_of(entry, &args, shards) {
             return self.run_one(shard, entry, db, protocol, args, out).await;
         }
         let (start, began) = (out.len(), Instant::now());

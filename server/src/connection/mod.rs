@@ -173,7 +173,7 @@ fn handle(
     let entry = match session.admit(entry) {
         Ok(entry) => entry,
         // A refusal stands in the order of the replies, like a command of the front.
-        Err(_) if session.refuses_alone() => return Handled::Alone,
+        Err(_) if session.refuses_alone() || multi::is_exec(args.get(0)) => return Handled::Alone,
         Err(refusal) => {
             session.reject(&args, &refusal, out);
             return Handled::Done;
@@ -350,6 +350,7 @@ async fn read_more(
     input: &mut Input,
     want: usize,
 ) -> io::Result<bool> {
+    session.client.input_bytes.store(input.waiting() as u64, Ordering::Relaxed);
     let (buffer, size) = input.room(want);
     let reading = transport.read(buffer, size);
     let read = match idle_limit(session) {

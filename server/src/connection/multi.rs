@@ -57,25 +57,27 @@ pub(super) fn queue(
     ReplyWriter::new(out, protocol).simple("QUEUED");
 }
 
+/// Whether a request that may be malformed names EXEC.
+pub(super) fn is_exec(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"exec")
+}
+
 /// A request was refused before it could be queued or run. It spoils the transaction; if it was EXEC,
-/// it ends it.
+/// it ends it, and says so even where there is none.
 pub(super) async fn refuse(
     session: &mut Session,
     name: &[u8],
     refusal: Refusal,
     out: &mut Vec<u8>,
 ) {
-    match &mut session.multi {
-        Some(_) if name.eq_ignore_ascii_case(b"exec") => {
-            forget(session).await;
-            session.refuse(&aborted(&refusal), out);
-        }
-        Some(multi) => {
-            multi.spoiled = true;
-            session.refuse(&refusal, out);
-        }
-        None => session.refuse(&refusal, out),
+    if is_exec(name) {
+        forget(session).await;
+        return session.refuse(&aborted(&refusal), out);
     }
+    if let Some(multi) = &mut session.multi {
+        multi.spoiled = true;
+    }
+    session.refuse(&refusal, out);
 }
 
 /// EXEC's refusal because of another one; of the codes only ERR is left out.

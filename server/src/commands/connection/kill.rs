@@ -124,3 +124,31 @@ async fn kill(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outco
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::command::OwnedArgs;
+
+    fn check(request: &str, expected: &str) {
+        let args: OwnedArgs = request.split(' ').map(str::as_bytes).collect();
+        let read = Filter::read(args.view());
+        let text = read.map_or_else(|refusal| refusal.text().into_owned(), |_| "good".to_owned());
+        assert_eq!(text, expected, "{request}");
+    }
+
+    #[test]
+    fn filters_are_read_and_refused_as_redis_does() {
+        check("CLIENT KILL ID 5 TYPE normal USER default SKIPME no MAXAGE 10", "good");
+        check("CLIENT KILL addr 127.0.0.1:1 laddr 127.0.0.1:2 type slave", "good");
+        check("CLIENT KILL ID 0", "ERR client-id should be greater than 0");
+        check("CLIENT KILL ID x", "ERR client-id should be greater than 0");
+        check("CLIENT KILL ID 5 TYPE", "ERR syntax error");
+        check("CLIENT KILL FOO 1", "ERR syntax error");
+        check("CLIENT KILL SKIPME maybe", "ERR syntax error");
+        check("CLIENT KILL TYPE foo", "ERR Unknown client type 'foo'");
+        check("CLIENT KILL USER foo", "ERR No such user 'foo'");
+        check("CLIENT KILL MAXAGE 0", "ERR maxage should be greater than 0");
+        check("CLIENT KILL MAXAGE x", "ERR maxage is not an integer or out of range");
+    }
+}
