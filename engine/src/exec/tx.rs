@@ -8,7 +8,7 @@ use crate::resp::{Protocol, ReplyWriter};
 use crate::shard::{
     Answer, Batch, Begin, Done, ExecutorId, Hop, Message, Mode, TxShared, Wants, Work,
 };
-use crate::types::{DbIndex, Lsn, ShardId, TxId, shard_of};
+use crate::types::{DbIndex, ShardId, TxId, shard_of};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -252,19 +252,15 @@ impl Tx {
         done
     }
 
-    /// Ends the transaction: its frame goes to the logs of the shards that it changed. Answers with
-    /// the journal position of each of them, at which the frame is in the log.
-    pub async fn conclude(self) -> Vec<(ShardId, Lsn)> {
+    /// Ends the transaction: its frame goes to the logs of the shards that it changed. Answers whether
+    /// there are any.
+    pub async fn conclude(self) -> bool {
         let touched: Arc<[ShardId]> = self.touched.iter().copied().collect();
         for &shard in &self.shards {
             let hop = Hop { tx: self.id, work: Work::Nothing, conclude: Some(touched.clone()) };
             self.front.node.send(ExecutorId::from(shard), Message::Hop(Box::new(hop)));
         }
         self.collect(self.shards.len()).await;
-        let mut positions = Vec::with_capacity(touched.len());
-        for &shard in touched.iter() {
-            positions.push((shard, self.front.call(shard, |shard| shard.head()).await));
-        }
-        positions
+        !touched.is_empty()
     }
 }

@@ -13,8 +13,7 @@ use super::setting::{
     text,
 };
 use super::typed::{
-    LogLevel, MaxmemoryPolicy, Pin, ReplyStyle, SlowReplicaPolicy, TlsAuthClients,
-    take,
+    LogLevel, MaxmemoryPolicy, Pin, ReplyStyle, SlowReplicaPolicy, TlsAuthClients, take,
 };
 use super::upstream::Upstream;
 use super::value::{Kind, OutputLimits, Value};

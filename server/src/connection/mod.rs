@@ -280,7 +280,7 @@ pub(crate) async fn run_entry(
             let no_touch = session.client.no_touch.load(Ordering::Relaxed);
             front.run_wide(entry, session.db, session.protocol, no_touch, args, out).await;
             if entry.writes() {
-                session.note_wide_write().await;
+                session.wrote_wide = true;
             }
         }
     }

@@ -10,7 +10,7 @@ use engine::command::{Args, Entry, OwnedArgs, Refusal};
 use engine::exec::{Tx, TxKeys};
 use engine::resp::ReplyWriter;
 use engine::shard::Mode;
-use engine::types::{Lsn, shard_of};
+use engine::types::shard_of;
 use std::sync::atomic::Ordering;
 
 /// Requests that MULTI has queued.
@@ -162,11 +162,7 @@ async fn run_queue(session: &mut Session, multi: &Multi, out: &mut Vec<u8>) -> R
         }
         hush(session, start, out);
     }
-    for (shard, lsn) in tx.conclude().await {
-        if lsn != Lsn(0) {
-            session.pipeline.wrote(shard, lsn);
-        }
-    }
+    session.wrote_wide |= tx.conclude().await;
     Ok(())
 }
 

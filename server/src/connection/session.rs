@@ -56,6 +56,9 @@ pub struct Session {
     pub multi: Option<Multi>,
     /// EXEC is running: what would wait for others answers at once.
     pub in_exec: bool,
+    /// A write over several shards whose journal positions have not been asked for: most connections
+    /// never ask (WAIT).
+    pub wrote_wide: bool,
     /// WATCH: raised when one of the keys was touched.
     pub watch_flag: Option<WatchFlag>,
     /// WATCH: the keys.
@@ -86,6 +89,7 @@ impl Session {
             authenticated: false,
             multi: None,
             in_exec: false,
+            wrote_wide: false,
             watch_flag: None,
             watched: Vec::new(),
             reply_mode: ReplyMode::On,
@@ -239,8 +243,15 @@ impl Session {
         waited
     }
 
-    /// After a write over several shards: what WAIT has to wait for.
-    pub async fn note_wide_write(&mut self) {
+    /// Per shard, the journal position after this connection's last write: what WAIT waits for.
+    pub async fn written(&mut self) -> Vec<Lsn> {
+        if std::mem::take(&mut self.wrote_wide) {
+            self.note_wide_write().await;
+        }
+        self.pipeline.written().to_vec()
+    }
+
+    async fn note_wide_write(&mut self) {
         let heads = self.front.call_all(|shard| shard.head()).await;
         for (shard, lsn) in self.front.node.all_shards().zip(heads) {
             if lsn != Lsn(0) {
