@@ -5,7 +5,7 @@ use crate::command::{
     All, Args, Carried, Carry, Cx, Decision, Each, Entry, Flags, Found, Join, Keys, Part, Refusal,
     Run, Walk, Walked, Write,
 };
-use crate::db::Pressure;
+use crate::db::{Pressure, Role};
 use crate::journal::{Deadline, FrameBuilder, ShardSet, Transaction};
 use crate::resp::{Protocol, ReplyWriter};
 use crate::types::{DbIndex, Lsn, ShardId, TxId};
@@ -159,6 +159,11 @@ impl Shard {
         out: &mut Vec<u8>,
     ) {
         let id = usize::from(entry.id);
+        if self.is_closed_to(entry) {
+            self.stats[id].rejected += 1;
+            ReplyWriter::new(out, protocol).error(Refusal::ReadOnly.text().as_bytes());
+            return;
+        }
         if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room() {
             self.stats[id].rejected += 1;
             ReplyWriter::new(out, protocol).error(Refusal::OutOfMemory.text().as_bytes());
@@ -180,6 +185,12 @@ impl Shard {
             out.truncate(start);
             ReplyWriter::new(out, protocol).error(refusal.text().as_bytes());
         }
+    }
+
+    /// Whether the node has become a replica since the command passed its connection's gate: a write
+    /// now would be nobody's history.
+    fn is_closed_to(&self, entry: &Entry) -> bool {
+        self.keys.role() == Role::Replica && entry.writes()
     }
 
     /// Makes room for a command that may need memory; `false` when there is none to be had.
@@ -229,6 +240,9 @@ impl Shard {
         args: Args<'_>,
     ) -> Done {
         let Run::Each(each) = &entry.command.run else { unreachable!("planned as Each") };
+        if self.is_closed_to(entry) {
+            return Done::Refused(Refusal::ReadOnly);
+        }
         self.stats[usize::from(entry.id)].calls += 1;
         if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room_in_tx() {
             return Done::Refused(Refusal::OutOfMemory);
@@ -259,6 +273,9 @@ impl Shard {
         args: Args<'_>,
     ) -> Done {
         let Run::Carry(carry) = &entry.command.run else { unreachable!("planned as Carry") };
+        if self.is_closed_to(entry) {
+            return Done::Refused(Refusal::ReadOnly);
+        }
         self.stats[usize::from(entry.id)].calls += u64::from(keys.iter().any(|(i, _)| *i == 0));
         if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room_in_tx() {
             return Done::Refused(Refusal::OutOfMemory);
@@ -292,6 +309,9 @@ impl Shard {
         args: Args<'_>,
     ) -> Done {
         let Run::All(all) = &entry.command.run else { unreachable!("planned as All") };
+        if self.is_closed_to(entry) {
+            return Done::Refused(Refusal::ReadOnly);
+        }
         self.stats[usize::from(entry.id)].calls += u64::from(self.id.0 == 0);
         let mut unused = Vec::new();
         let reply = ReplyWriter::new(&mut unused, protocol);
@@ -313,6 +333,9 @@ impl Shard {
         args: Args<'_>,
         walked: &mut Walked,
     ) -> Result<bool, Refusal> {
+        if self.is_closed_to(entry) {
+            return Err(Refusal::ReadOnly);
+        }
         if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room_in_tx() {
             return Err(Refusal::OutOfMemory);
         }
