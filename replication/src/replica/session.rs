@@ -270,6 +270,11 @@ async fn apply(running: Rc<Running>, on_stable: impl Fn()) {
         if running.is_broken() && applier.is_settled() {
             return;
         }
+        // After handing out: the last to arrive may be nothing but the word that items are complete.
+        if !running.stable.get() && applier.is_complete() && !running.is_broken() {
+            running.stable.set(true);
+            on_stable();
+        }
         let answered = async { Some(applier.answer().await) };
         let arrived = async {
             running.arrived.wait().await;
@@ -283,10 +288,6 @@ async fn apply(running: Rc<Running>, on_stable: impl Fn()) {
         }
         for flow in &running.flows {
             flow.credit.ring();
-        }
-        if !running.stable.get() && applier.is_complete() && !running.is_broken() {
-            running.stable.set(true);
-            on_stable();
         }
     }
 }

@@ -152,6 +152,11 @@ impl Link {
             if running.broken.get() && applier.is_settled() {
                 return;
             }
+            if !running.stable.get() && applier.is_complete() && !running.broken.get() {
+                running.stable.set(true);
+                self.state.set(LinkState::StableSync);
+                running.moved.iter().for_each(Bell::ring);
+            }
             let answered = async { Some(applier.answer().await) };
             let arrived = async {
                 running.arrived.wait().await;
@@ -164,11 +169,6 @@ impl Link {
                 }
             }
             running.credit.iter().for_each(Bell::ring);
-            if !running.stable.get() && applier.is_complete() && !running.broken.get() {
-                running.stable.set(true);
-                self.state.set(LinkState::StableSync);
-                running.moved.iter().for_each(Bell::ring);
-            }
         }
     }
 }
