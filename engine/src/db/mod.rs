@@ -18,11 +18,13 @@ mod effects;
 mod evict;
 mod expiry;
 mod lookup;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 mod watch;
 
 pub use apply::Broken;
 pub use digest::Digest;
-pub use evict::{Policy, PolicyKind, Pressure};
+pub use evict::{Policy, PolicyKind, Pressure, pressure};
 pub use watch::{WatchFlag, WatchKey};
 
 use crate::journal::FrameBuilder;

@@ -5,7 +5,7 @@ use crate::command::{
     All, Args, Carried, Carry, Cx, Decision, Each, Entry, Flags, Found, Join, Keys, Part, Refusal,
     Run, Walk, Walked, Write,
 };
-use crate::db::Pressure;
+use crate::db::{Pressure, Role};
 use crate::journal::{Deadline, FrameBuilder, ShardSet, Transaction};
 use crate::limits::BATCH_REPLIES_MAX;
 use crate::resp::{Protocol, ReplyWriter};
@@ -182,6 +182,11 @@ impl Shard {
         out: &mut Vec<u8>,
     ) {
         let id = usize::from(entry.id);
+        if self.is_closed_to(entry) {
+            self.stats[id].rejected += 1;
+            self.refuse(&Refusal::ReadOnly, protocol, out);
+            return;
+        }
         if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room() {
             self.stats[id].rejected += 1;
             self.refuse(&Refusal::OutOfMemory, protocol, out);
@@ -211,6 +216,12 @@ impl Shard {
         let text = refusal.text();
         self.errors.note(&text);
         ReplyWriter::new(out, protocol).error(text.as_bytes());
+    }
+
+    /// Whether the node has become a replica since the command passed its connection's gate: a write
+    /// now would be nobody's history.
+    fn is_closed_to(&self, entry: &Entry) -> bool {
+        self.keys.role() == Role::Replica && entry.writes()
     }
 
     /// Makes room for a command that may need memory; `false` when there is none to be had.
@@ -260,6 +271,9 @@ impl Shard {
         args: Args<'_>,
     ) -> Done {
         let Run::Each(each) = &entry.command.run else { unreachable!("planned as Each") };
+        if self.is_closed_to(entry) {
+            return Done::Refused(Refusal::ReadOnly);
+        }
         if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room_in_tx() {
             return Done::Refused(Refusal::OutOfMemory);
         }
@@ -289,6 +303,9 @@ impl Shard {
         args: Args<'_>,
     ) -> Done {
         let Run::Carry(carry) = &entry.command.run else { unreachable!("planned as Carry") };
+        if self.is_closed_to(entry) {
+            return Done::Refused(Refusal::ReadOnly);
+        }
         if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room_in_tx() {
             return Done::Refused(Refusal::OutOfMemory);
         }
@@ -321,6 +338,9 @@ impl Shard {
         args: Args<'_>,
     ) -> Done {
         let Run::All(all) = &entry.command.run else { unreachable!("planned as All") };
+        if self.is_closed_to(entry) {
+            return Done::Refused(Refusal::ReadOnly);
+        }
         let mut unused = Vec::new();
         let reply = ReplyWriter::new(&mut unused, protocol);
         let mut cx = Cx { keys: &mut self.keys, db, reply, shard: self.id, shards: self.shards };
@@ -341,6 +361,9 @@ impl Shard {
         args: Args<'_>,
         walked: &mut Walked,
     ) -> Result<bool, Refusal> {
+        if self.is_closed_to(entry) {
+            return Err(Refusal::ReadOnly);
+        }
         if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room_in_tx() {
             return Err(Refusal::OutOfMemory);
         }

@@ -197,7 +197,8 @@ impl Shard {
             frame,
             touched: here.then(|| touched.clone()),
         };
-        if here && touched.len() > 1 && tx.shared.shards.len() > 1 {
+        let in_order = !super::planted::frames_in_order_of_conclusion();
+        if here && touched.len() > 1 && tx.shared.shards.len() > 1 && in_order {
             let place = self.order.iter_mut().find(|ordered| ordered.id == id);
             place.expect("a writing transaction has its place").concluded = Some(concluded);
         } else {

@@ -18,6 +18,7 @@
 //!
 //! This is a pure decision-maker: it owns buffers and counts, no socket and no shard.
 
+use crate::planted;
 use engine::journal::{
     Decoder, Entry, Frame, FrameBuilder, Global, LogHandle, LogWriter, ShardSet, Transaction,
 };
@@ -267,9 +268,19 @@ impl Gather {
         self.units.is_empty()
     }
 
+    /// Bytes received and not handed out, of the flow that holds most; and bytes handed out and not
+    /// applied.
+    pub fn held(&self) -> (usize, usize) {
+        (self.flows.iter().map(|flow| flow.buffered).max().unwrap_or_default(), self.in_flight)
+    }
+
     /// Per flow, the position up to which everything is applied.
     pub fn applied(&self) -> Vec<Lsn> {
-        self.flows.iter().map(|flow| flow.applied).collect()
+        let position = |flow: &Flow| match planted::counts_received() {
+            true => flow.received(),
+            false => flow.applied,
+        };
+        self.flows.iter().map(position).collect()
     }
 
     /// The position of one flow.
@@ -280,7 +291,7 @@ impl Gather {
     /// What may be applied now; `None` until more arrives or is applied.
     pub fn next(&mut self) -> Result<Option<Dispatch>, String> {
         if let Some(dispatch) = self.ready.pop_front() {
-            return Ok(Some(dispatch));
+            return Ok(Some(self.as_planted(dispatch)));
         }
         if self.in_flight >= IN_FLIGHT_MAX {
             return Ok(None);
@@ -290,10 +301,29 @@ impl Gather {
             self.turn = (self.turn + 1) % self.flows.len();
             self.advance(flow)?;
             if let Some(dispatch) = self.ready.pop_front() {
-                return Ok(Some(dispatch));
+                return Ok(Some(self.as_planted(dispatch)));
             }
         }
         Ok(None)
+    }
+
+    /// With the planted bug, every part of a frame for itself.
+    fn as_planted(&mut self, dispatch: Dispatch) -> Dispatch {
+        match dispatch {
+            Dispatch::AsOne(AsOne { unit, parts, is_global: false, reached, passed })
+                if planted::part_by_part() =>
+            {
+                let batch = |(shard, frames)| {
+                    let (reached, passed) = (reached.clone(), passed.clone());
+                    Dispatch::Batch(Batch { unit, shard, frames, reached, passed })
+                };
+                let mut batches = parts.into_iter().map(batch);
+                let first = batches.next().expect("a unit has a part");
+                batches.rev().for_each(|batch| self.ready.push_front(batch));
+                first
+            }
+            other => other,
+        }
     }
 
     /// One shard has applied its part of a unit. Answers whether a position has moved.
@@ -543,6 +573,20 @@ impl Gather {
 }
 
 impl Flow {
+    /// The end of the last whole frame that has arrived.
+    fn received(&self) -> Lsn {
+        let mut end = self.taken.0;
+        for segment in &self.segments {
+            let Segment::Log(bytes) = segment else { continue };
+            let (mut rest, mut decoder) = (&bytes.buffer[bytes.at..], Decoder::new());
+            while let Ok(Some((frame, used))) = decoder.next(rest) {
+                end += frame.lsn_count();
+                rest = &rest[used..];
+            }
+        }
+        Lsn(end)
+    }
+
     /// Whether the head is the beginning of a frame whose rest has not arrived.
     fn needs_rest(&self) -> bool {
         match (self.segments.front(), self.segments.len()) {
