@@ -101,8 +101,16 @@ impl Terms {
                 to => Some(lsns_from_text(to).ok_or_else(|| bad("end"))?),
             },
             seed: seed.parse().map_err(|_| bad("seed"))?,
-            walks: walks.parse().ok().filter(|walks| *walks <= 1024).ok_or_else(|| bad("walk count"))?,
-            dbs: dbs.parse().ok().filter(|dbs| *dbs <= 65536).ok_or_else(|| bad("database count"))?,
+            walks: walks
+                .parse()
+                .ok()
+                .filter(|walks| *walks <= 1024)
+                .ok_or_else(|| bad("walk count"))?,
+            dbs: dbs
+                .parse()
+                .ok()
+                .filter(|dbs| *dbs <= 65536)
+                .ok_or_else(|| bad("database count"))?,
             keys: keys.parse().map_err(|_| bad("key count"))?,
         })
     }
@@ -161,9 +169,6 @@ mod tests {
         let fields = terms.to_fields().into_iter().map(|field| Reply::Bulk(field.into_bytes()));
         assert_eq!(Terms::from_reply(&Reply::Array(fields.collect())), Ok(terms));
         assert!(Terms::from_reply(&Reply::Array(Vec::new())).is_err());
-        assert_eq!(
-            Terms::from_reply(&Reply::Error(b"ERR no".to_vec())),
-            Err("ERR no".to_owned())
-        );
+        assert_eq!(Terms::from_reply(&Reply::Error(b"ERR no".to_vec())), Err("ERR no".to_owned()));
     }
 }

@@ -133,6 +133,9 @@ pub struct Upstream {
     pub offset: u64,
     /// Per flow, what is applied.
     pub applied: Vec<Lsn>,
+    /// Per flow, records that the master had written as of its last word (at most about a second old)
+    /// and that are not applied here; of a link in stable sync only.
+    pub lags: Vec<u64>,
     /// Names the session with the master.
     pub session: u64,
     /// Items received and to be received, during a full sync.

@@ -113,7 +113,7 @@ impl Service {
         let shards = front.node.shards();
         let logs = front
             .call_all(|shard| {
-                shard.log.set_keeping(false);
+                shard.set_keeping(false);
                 shard.log.handle()
             })
             .await;
@@ -187,7 +187,14 @@ impl Service {
         let mut counters = self.counters.borrow().clone();
         let upstream = self.link.borrow().as_ref().map(|link| {
             (counters.psync_attempts, counters.psync_successes) = link.partial_counts();
-            link.describe()
+            let mut upstream = link.describe();
+            // While the link is down: what Sentinel chooses a new master by.
+            if let (true, Some(position)) = (upstream.applied.is_empty(), &*self.position.borrow())
+            {
+                upstream.offset = position.lsns.iter().map(|lsn| lsn.0).sum();
+                upstream.applied = position.lsns.clone();
+            }
+            upstream
         });
         Info {
             history: lineage.current().to_string(),
@@ -242,9 +249,8 @@ impl Service {
 
     /// Replicas whose every flow has acknowledged these positions.
     fn caught_up(&self, positions: &[Lsn]) -> usize {
-        let has_all = |acked: &Vec<Lsn>| {
-            positions.iter().zip(acked).all(|(wanted, acked)| acked >= wanted)
-        };
+        let has_all =
+            |acked: &Vec<Lsn>| positions.iter().zip(acked).all(|(wanted, acked)| acked >= wanted);
         self.live_sessions().iter().filter_map(|session| session.acked()).filter(has_all).count()
     }
 }
@@ -275,9 +281,8 @@ async fn tick(service: Rc<Service>) {
         rt::sleep(TICK).await;
         service.sessions.borrow_mut().retain(|_, session| !session.is_ended());
         let lag = service.settings.borrow().good_replica_lag;
-        let good = |session: &Rc<Session>| {
-            session.acked().is_some() && session.last_ack_age() <= lag
-        };
+        let good =
+            |session: &Rc<Session>| session.acked().is_some() && session.last_ack_age() <= lag;
         let sessions = service.live_sessions();
         let count = sessions.iter().filter(|session| good(session)).count();
         service.status.set_good_replicas(count as u32);
@@ -310,7 +315,10 @@ impl Service {
             return;
         }
         self.keeping.set(false);
-        self.front.call_all(|shard| shard.log.set_keeping(false)).await;
-        tracing::info!("replication: nobody read the journal for {} s, it is let go", ttl.as_secs());
+        self.front.call_all(|shard| shard.set_keeping(false)).await;
+        tracing::info!(
+            "replication: nobody read the journal for {} s, it is let go",
+            ttl.as_secs()
+        );
     }
 }

@@ -11,6 +11,7 @@
 //!                                Ping    head u64 | journal bytes u64
 //!   replica -> master, flow      Ack     lsn u64: everything up to it is applied
 //!   control, both ways           Alive   nothing
+//!   control, master -> replica   Ping    head u64 per flow: also told while flows are busy
 //!   control, master -> replica   Progress  items sent u64 | keys u64
 //!                                End     why the session ends, as text
 //! ```

@@ -54,9 +54,8 @@ pub fn on_shard(config: &Config, shard: &mut Shard) {
     let bound = bound(config);
     // Without a limit of the operator's own, the machine's limit is far away: not worth a look at
     // every command.
-    shard.gate.pressure = (config.maxmemory > 0).then(|| {
-        Box::new(move || bound.pressure()) as Box<dyn Fn() -> engine::db::Pressure>
-    });
+    shard.gate.pressure = (config.maxmemory > 0)
+        .then(|| Box::new(move || bound.pressure()) as Box<dyn Fn() -> engine::db::Pressure>);
 }
 
 fn policy(config: &Config) -> Policy {

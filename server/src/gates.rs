@@ -14,7 +14,7 @@ pub(crate) fn pass(session: &Session, entry: &Entry) -> Result<(), Refusal> {
 }
 
 fn authenticated(session: &Session, entry: &Entry) -> Result<(), Refusal> {
-    if session.authenticated || entry.command.flags.contains(Flags::NO_AUTH) {
+    if session.may_ask() || entry.command.flags.contains(Flags::NO_AUTH) {
         return Ok(());
     }
     Err(Refusal::fixed("NOAUTH Authentication required."))

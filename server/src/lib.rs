@@ -1,9 +1,13 @@
 //! Who may ask, and how: flags, listeners, connections, and the commands about the node itself.
 
+/// The Redis whose commands and replies these are: clients read it to know what they may use.
+pub const REDIS_VERSION: &str = "7.2.5";
+
 pub mod clients;
 pub mod commands;
 pub mod config;
 pub mod connection;
+pub mod demo;
 pub mod effect;
 mod gates;
 pub mod http;

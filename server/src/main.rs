@@ -9,6 +9,9 @@ use std::sync::Arc;
 static ALLOCATOR: server::memory::Counting = server::memory::Counting;
 
 fn main() -> ExitCode {
+    if let Some(code) = subcommand() {
+        return code;
+    }
     let version = concat!("damselfly ", env!("CARGO_PKG_VERSION"));
     match config::start(std::env::args_os(), std::env::vars_os(), version) {
         Start::Run(settings) => match server::start::run(Arc::new(*settings)) {
@@ -27,4 +30,24 @@ fn main() -> ExitCode {
             ExitCode::from(code as u8)
         }
     }
+}
+
+/// `damselfly demo` is the one word that is not a flag.
+fn subcommand() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    let first = arguments.next()?;
+    if first != "demo" {
+        return None;
+    }
+    let outcome = match arguments.next() {
+        None => server::demo::run(),
+        Some(more) => Err(format!("demo takes no arguments, found '{}'", more.to_string_lossy())),
+    };
+    Some(match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "damselfly: demo: {error}");
+            ExitCode::FAILURE
+        }
+    })
 }

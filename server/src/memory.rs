@@ -19,6 +19,7 @@ struct Count(AtomicI64);
 static COUNTS: [Count; THREADS] = [const { Count(AtomicI64::new(0)) }; THREADS];
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicU64 = AtomicU64::new(0);
+static STARTUP: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static PLACE: Cell<usize> = const { Cell::new(usize::MAX) };
@@ -86,12 +87,32 @@ pub fn used() -> u64 {
     used
 }
 
+/// Notes what the program takes before it holds any data.
+pub fn note_startup() {
+    STARTUP.store(used(), Ordering::Relaxed);
+}
+
+/// Bytes in use when the program began to serve.
+pub fn startup() -> u64 {
+    STARTUP.load(Ordering::Relaxed)
+}
+
+/// Gives memory that this thread has freed back to the system.
+pub fn collect() {
+    unsafe extern "C" {
+        fn mi_collect(force: bool);
+    }
+    // SAFETY: a function of the allocator that is linked in anyway; it takes no pointers and may be
+    // called by any thread at any time.
+    unsafe { mi_collect(true) }
+}
+
 /// The most bytes in use that anybody has seen.
 pub fn peak() -> u64 {
     PEAK.load(Ordering::Relaxed).max(used())
 }
 
-/// `CONFIG RESETSTAT` leaves the peak; a test may want it gone.
+/// Resident memory of the process.
 pub fn resident() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());

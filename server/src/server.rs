@@ -5,15 +5,17 @@ use crate::commands::Handler;
 use crate::config::{Config, Settings};
 use crate::effect;
 use crate::log::Log;
+use crate::observe::stats::{FrontStats, Rates};
 use crate::stop::Stopper;
 use engine::command::Registry;
 use engine::exec::{Front, Node};
+use engine::shard::ErrorCounts;
 use replication::status::Status;
 use replication::tls::TlsStore;
 use replication::{Replication, Request};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// The program, as every executor sees it.
@@ -32,6 +34,10 @@ pub struct Server {
     pub clients: Clients,
     /// Counters of the whole program.
     pub counters: Counters,
+    /// Counters of the commands that fronts run.
+    pub front_stats: FrontStats,
+    /// How fast the totals grow.
+    pub rates: Rates,
     /// What is known of replication without asking.
     pub status: Arc<Status>,
     /// The way to the replication executor.
@@ -114,20 +120,59 @@ pub struct Counters {
     pub connections: AtomicU64,
     /// Connections refused because there were too many.
     pub rejected: AtomicU64,
-    /// Commands run by fronts (those of shards are counted there).
-    pub commands: AtomicU64,
     /// Bytes read from clients.
     pub input_bytes: AtomicU64,
     /// Bytes written to clients.
     pub output_bytes: AtomicU64,
-    /// Requests that a gate or a function refused.
-    pub errors: AtomicU64,
+    /// TLS handshakes begun by clients.
+    pub tls_started: AtomicU64,
+    /// TLS handshakes completed.
+    pub tls_completed: AtomicU64,
+    /// Clients that wait for others just now (WAIT).
+    pub blocked: AtomicU64,
+    /// Error replies of fronts (those of shards are counted there).
+    errors: Mutex<ErrorCounts>,
 }
 
 impl Counters {
     /// Adds to a counter.
     pub fn add(counter: &AtomicU64, more: u64) {
         counter.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// Takes from a counter that goes up and down.
+    pub fn take(counter: &AtomicU64, less: u64) {
+        counter.fetch_sub(less, Ordering::Relaxed);
+    }
+
+    /// Counts an error reply.
+    pub fn note_error(&self, text: &str) {
+        self.lock_errors().note(text);
+    }
+
+    /// Error replies of fronts.
+    pub fn errors(&self) -> ErrorCounts {
+        self.lock_errors().clone()
+    }
+
+    /// `CONFIG RESETSTAT`.
+    pub fn reset(&self) {
+        for counter in [
+            &self.connections,
+            &self.rejected,
+            &self.input_bytes,
+            &self.output_bytes,
+            &self.tls_started,
+            &self.tls_completed,
+        ] {
+            counter.store(0, Ordering::Relaxed);
+        }
+        *self.lock_errors() = ErrorCounts::default();
+    }
+
+    fn lock_errors(&self) -> std::sync::MutexGuard<'_, ErrorCounts> {
+        // A panic aborts the program, so a poisoned lock is never met.
+        self.errors.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Reads a counter.

@@ -9,6 +9,9 @@ use crate::config::{Config, Pin, Settings};
 use crate::effect;
 use crate::listen::{self, Incoming};
 use crate::log::Log;
+use crate::memory;
+use crate::observe;
+use crate::observe::stats::{FrontStats, Rates};
 use crate::server::{Counters, Server};
 use crate::stop::{self, Stop, Stopper};
 use crate::welcome;
@@ -106,6 +109,8 @@ impl Program {
             tls: Arc::new(TlsStore::new(contexts)),
             clients: Default::default(),
             counters: Counters::default(),
+            front_stats: FrontStats::new(registry.len()),
+            rates: Rates::new(shards),
             status: Arc::new(Status::default()),
             replication,
             run_id: run_id(),
@@ -135,8 +140,7 @@ impl Program {
         let mut first = Some((self.words, self.stopper));
         for (index, mailbox) in self.mailboxes.into_iter().enumerate() {
             let (server, seed) = (self.server.clone(), self.seed);
-            let settings =
-                rt::Settings::named(format!("shard-{index}")).on_cpu(self.cpus[index]);
+            let settings = rt::Settings::named(format!("shard-{index}")).on_cpu(self.cpus[index]);
             let shard = ShardId(index as u16);
             let lead = first.take();
             let run = move || run_shard(shard, mailbox, server, seed, lead);
@@ -205,7 +209,7 @@ async fn lead_program(
     server: Arc<Server>,
 ) -> Result<(), String> {
     let config = server.settings.config();
-    let bound = listen::bind(&config)?;
+    let bound = listen::bind(&config).await?;
     server.set_ports(bound.port, bound.admin_port);
     tracing::info!(
         "listening on port {} ({}), admin port {}",
@@ -225,6 +229,7 @@ async fn lead_program(
     bound.serve(&server);
     rt::spawn_local(stop::watch_signals(server.clone(), stopper)).detach();
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    memory::note_startup();
     tracing::info!("ready");
     stop::wait(words, front, server).await;
     Ok(())
@@ -240,14 +245,22 @@ async fn beat(front: Rc<Front>, server: Arc<Server>) {
         while front.with_shard(|shard| shard.heartbeat(&bounds)) == Pace::More {
             rt::yield_now().await;
         }
+        note_rates(&front, &server);
         rt::sleep(pause).await;
     }
 }
 
-async fn run_replication(
-    mailbox: Receiver<Message>,
-    server: Arc<Server>,
-) -> Result<(), String> {
+/// Each shard says how much it has done; the first one's heartbeat keeps the samples.
+fn note_rates(front: &Rc<Front>, server: &Arc<Server>) {
+    let shard = usize::from(front.me.0);
+    let commands = |shard: &mut Shard| shard.stats.iter().map(|stats| stats.calls).sum();
+    server.rates.tell(shard, front.with_shard(commands));
+    if shard == 0 {
+        server.rates.sample(Instant::now(), || observe::totals(server));
+    }
+}
+
+async fn run_replication(mailbox: Receiver<Message>, server: Arc<Server>) -> Result<(), String> {
     let node = server.node.clone();
     let me = ExecutorId(node.shards());
     let front = Front::new(me, node, None, rt::now_millis);

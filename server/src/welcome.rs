@@ -70,9 +70,11 @@ async fn secure(
     if looks_like_tls(&first) == Some(true) {
         let session = Session::server(&tls).map_err(|error| io::Error::other(error.to_string()))?;
         let transport = Transport::tls(stream, session);
+        Counters::add(&server.counters.tls_started, 1);
         let handshake = rt::timeout(HANDSHAKE_MAX, transport.handshake_after(&first)).await;
         return match handshake {
             Ok(Ok(plaintext)) => {
+                Counters::add(&server.counters.tls_completed, 1);
                 *unread = plaintext;
                 Ok(Some(transport))
             }

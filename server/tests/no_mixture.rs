@@ -113,13 +113,7 @@ fn write(mut client: Client, stop: &AtomicBool, seed: u64) {
 }
 
 /// Reads whole groups until told to stop; fails at the first mixture.
-fn read(
-    mut client: Client,
-    stop: &AtomicBool,
-    reads: &AtomicU64,
-    changes: &AtomicU64,
-    seed: u64,
-) {
+fn read(mut client: Client, stop: &AtomicBool, reads: &AtomicU64, changes: &AtomicU64, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut last = vec![String::new(); GROUPS];
     while !stop.load(Ordering::Relaxed) {

@@ -14,7 +14,6 @@ pub struct Args<'a> {
     at: usize,
 }
 
-
 impl<'a> Args<'a> {
     /// The arguments at `spans` in `buffer`; the cursor stands on the first one after the name.
     pub fn new(buffer: &'a [u8], spans: &'a [Span]) -> Args<'a> {

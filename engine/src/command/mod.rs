@@ -295,8 +295,6 @@ pub struct Walked {
     pub found: usize,
     /// The elements, already written.
     pub bytes: Vec<u8>,
-    /// How many steps were made.
-    pub steps: u64,
 }
 
 impl Walked {

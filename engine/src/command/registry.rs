@@ -153,7 +153,7 @@ impl Registry {
 
     /// The command (or subcommand) that `args` asks for, with Redis's refusals for unknown commands,
     /// unknown subcommands and wrong counts of arguments.
-    pub fn resolve(&self, args: &Args<'_>) -> Result<&Entry, Refusal> {
+    pub fn resolve<'r>(&'r self, args: &Args<'_>) -> Result<&'r Entry, Refusal> {
         let Some(entry) = self.find(args.get(0)) else { return Err(unknown(args)) };
         if entry.subcommands.is_empty() {
             return check_arity(entry, args);

@@ -1,7 +1,7 @@
 //! Effects: the only ways to change data. Each changes the table and tells the frame.
 
 use super::{Keyspace, Role};
-use crate::journal::{Deadline, Effect, Entry, Global, Payload, Record};
+use crate::journal::{Deadline, Effect, Entry, FrameBuilder, Global, Payload, Record};
 use crate::types::{DbIndex, Millis};
 use crate::value::{Item, NewValue, SharedValue};
 
@@ -46,8 +46,11 @@ impl Keyspace {
             }
         };
         policy.touch(item, now, &mut self.random);
-        let payload = payload_of(item);
-        self.frame.push(&Record { db, key, effect: Effect::Put { value: payload, deadline } });
+        tell(&mut self.frame, self.telling, || Record {
+            db,
+            key,
+            effect: Effect::Put { value: payload_of(item), deadline },
+        });
         self.changed(db, key);
     }
 
@@ -65,7 +68,7 @@ impl Keyspace {
         let database = &mut self.dbs[db.index()];
         let Some(item) = database.table.remove(hash, key) else { return false };
         database.expires -= usize::from(item.deadline().is_some());
-        self.frame.push(&Record { db, key, effect: Effect::Remove });
+        tell(&mut self.frame, self.telling, || Record { db, key, effect: Effect::Remove });
         self.changed(db, key);
         true
     }
@@ -83,7 +86,8 @@ impl Keyspace {
         if !self.change_deadline(db, hash, key, deadline) {
             return false;
         }
-        self.frame.push(&Record { db, key, effect: Effect::SetDeadline(deadline) });
+        let effect = Effect::SetDeadline(deadline);
+        tell(&mut self.frame, self.telling, || Record { db, key, effect });
         self.changed(db, key);
         true
     }
@@ -113,7 +117,8 @@ impl Keyspace {
         self.vanished(db, hash, key);
         let item = self.existing_or_empty(db, hash, key);
         let len = item.append(bytes);
-        self.frame.push(&Record { db, key, effect: Effect::Append(Payload::Bytes(bytes)) });
+        let effect = Effect::Append(Payload::Bytes(bytes));
+        tell(&mut self.frame, self.telling, || Record { db, key, effect });
         self.changed(db, key);
         len
     }
@@ -126,7 +131,7 @@ impl Keyspace {
         let item = self.existing_or_empty(db, hash, key);
         let len = item.set_range(offset, bytes);
         let effect = Effect::SetRange { offset: offset as u64, bytes: Payload::Bytes(bytes) };
-        self.frame.push(&Record { db, key, effect });
+        tell(&mut self.frame, self.telling, || Record { db, key, effect });
         self.changed(db, key);
         len
     }
@@ -192,6 +197,12 @@ impl Keyspace {
         self.stats.mutations += 1;
         self.watchers.key_changed(db, key);
     }
+}
+
+/// Puts a record into the frame, or only counts it.
+#[inline]
+fn tell<'a>(frame: &mut FrameBuilder, telling: bool, record: impl FnOnce() -> Record<'a>) {
+    if telling { frame.push(&record()) } else { frame.count_one() }
 }
 
 /// What the journal holds of an item's value: the bytes themselves, or one more reference to a large

@@ -81,6 +81,8 @@ pub struct Keyspace {
     role: Role,
     /// What the running task has told so far.
     frame: FrameBuilder,
+    /// Whether records are kept; else they are only counted.
+    telling: bool,
     watchers: Watchers,
     /// Tables that FLUSHALL took away, freed in slices.
     graveyard: Vec<Drain<Item>>,
@@ -88,6 +90,8 @@ pub struct Keyspace {
     pub stats: KeyStats,
     /// How accesses are remembered for eviction.
     pub(crate) policy: Policy,
+    /// The running command's client wants accesses not to be remembered.
+    no_touch: bool,
     /// Random choices: eviction, sampling, RANDOMKEY.
     pub(crate) random: fastrand::Rng,
     pub(crate) sweep: expiry::SweepState,
@@ -103,10 +107,12 @@ impl Keyspace {
             now: Millis(0),
             role: Role::Master,
             frame: FrameBuilder::default(),
+            telling: true,
             watchers: Watchers::default(),
             graveyard: Vec::new(),
             stats: KeyStats::default(),
             policy: Policy::default(),
+            no_touch: false,
             random: fastrand::Rng::with_seed(seed),
             sweep: expiry::SweepState::default(),
         };
@@ -201,6 +207,18 @@ impl Keyspace {
     /// Brings the bucket of `key` into the cache ahead of its command.
     pub fn prefetch(&self, db: DbIndex, key: &[u8]) {
         self.dbs[db.index()].table.prefetch(self.hash(key));
+    }
+
+    /// Whether records are kept for the journal, or only counted because it keeps none. Changes only
+    /// while no task is under way.
+    pub fn set_telling(&mut self, telling: bool) {
+        assert!(self.frame.is_empty(), "a frame is told as a whole or not at all");
+        self.telling = telling;
+    }
+
+    /// Brings the item of `key` into the cache, once its bucket is there.
+    pub fn prefetch_item(&self, db: DbIndex, key: &[u8]) {
+        self.dbs[db.index()].table.prefetch_entry(self.hash(key));
     }
 
     /// The frame of the running task.

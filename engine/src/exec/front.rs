@@ -1,6 +1,8 @@
 //! An executor's front: its shard, if it has one, and the tasks that wait for answers.
 
 use super::Node;
+use crate::command::{Entry, Outcome};
+use crate::resp::{Protocol, ReplyWriter};
 use crate::rt::mailbox::Receiver;
 use crate::shard::{Answer, ExecutorId, Message, ReplyTo, Shard, Ticket};
 use crate::types::{Millis, ShardId};
@@ -11,6 +13,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::Instant;
 
 /// Messages taken from the mailbox before other tasks get their turn: long enough to amortize, short
 /// enough for a connection not to wait noticeably.
@@ -90,6 +93,33 @@ impl Front {
         }
     }
 
+    /// Counts a command that went over several shards, and writes its error if it was refused. It is
+    /// counted here, once, because each shard has seen only its part; its time is that of the whole,
+    /// waiting included.
+    pub(super) fn ran_wide(
+        &self,
+        entry: &Entry,
+        began: Instant,
+        outcome: Outcome,
+        protocol: Protocol,
+        out: &mut Vec<u8>,
+    ) {
+        let mut shard = self.shard.as_ref().map(|shard| shard.borrow_mut());
+        if let Some(shard) = &mut shard {
+            let stats = &mut shard.stats[usize::from(entry.id)];
+            stats.calls += 1;
+            stats.nanos += began.elapsed().as_nanos() as u64;
+            stats.failed += u64::from(outcome.is_err());
+        }
+        match (outcome, shard) {
+            (Ok(()), _) => {}
+            (Err(refusal), Some(mut shard)) => shard.refuse(&refusal, protocol, out),
+            (Err(refusal), None) => {
+                ReplyWriter::new(out, protocol).error(refusal.text().as_bytes());
+            }
+        }
+    }
+
     /// Handles one message out of this executor's mailbox. Messages for its service are handed back.
     pub fn handle(&self, message: Message) -> Option<Box<dyn Any + Send>> {
         match message {
@@ -149,6 +179,11 @@ impl Front {
         if let Some(waker) = place.waker.take() {
             waker.wake();
         }
+    }
+
+    /// Nobody's place: for a message that is given its asker when it is sent.
+    pub(super) fn nobody(&self) -> ReplyTo {
+        ReplyTo { executor: self.me, ticket: Ticket { index: u32::MAX, generation: 0 } }
     }
 
     /// A place to wait for answers.

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
 
 /// The keys that a transaction will touch, collected command by command.
 #[derive(Default)]
@@ -81,6 +82,8 @@ pub struct Tx {
     id: TxId,
     shards: Vec<ShardId>,
     touched: BTreeSet<ShardId>,
+    /// CLIENT NO-TOUCH: commands leave the access times of keys alone.
+    pub no_touch: bool,
 }
 
 impl Front {
@@ -126,7 +129,7 @@ impl Tx {
             };
             id
         };
-        Tx { front: front.clone(), waiter, id, shards, touched: BTreeSet::new() }
+        Tx { front: front.clone(), waiter, id, shards, touched: BTreeSet::new(), no_touch: false }
     }
 
     /// Runs one command inside the transaction; its keys were among those it began with.
@@ -138,16 +141,16 @@ impl Tx {
         args: Args<'_>,
         out: &mut Vec<u8>,
     ) {
-        let shards = self.front.node.shards();
+        let (shards, no_touch) = (self.front.node.shards(), self.no_touch);
         if let Place::One(shard) = place_of(entry, &args, shards) {
             return self.run_one(shard, entry, db, protocol, args, out).await;
         }
-        let start = out.len();
+        let (start, began) = (out.len(), Instant::now());
         let mut reply = ReplyWriter::new(out, protocol);
         let outcome = match &entry.command.run {
             Run::Each(each) => match split_each(entry, each, args, shards) {
                 Ok(split) => {
-                    let work = |args| Work::Each { entry, db, protocol, args };
+                    let work = |args| Work::Each { entry, db, protocol, no_touch, args };
                     let parts = split.parts.into_iter().map(|(s, a)| (s, work(a))).collect();
                     let done = self.hop(parts, entry.writes()).await;
                     super::wide::join_each(each, &split.owners, done, &mut reply)
@@ -175,12 +178,13 @@ impl Tx {
                 let front = self.front.clone();
                 return super::wide::run_walk(&front, walk, entry, db, protocol, args, out).await;
             }
-            Run::Here(_) | Run::Front => unreachable!("placed on one shard, or run by the front"),
+            Run::Here(_) => {
+                Err(Refusal::fixed("CROSSSLOT Keys in request don't hash to the same slot"))
+            }
+            Run::Front => unreachable!("run by the front"),
         };
-        if let Err(refusal) = outcome {
-            out.truncate(start);
-            ReplyWriter::new(out, protocol).error(refusal.text().as_bytes());
-        }
+        out.truncate(if outcome.is_err() { start } else { out.len() });
+        self.front.ran_wide(entry, began, outcome, protocol, out);
     }
 
     async fn run_all(
@@ -212,6 +216,7 @@ impl Tx {
         out: &mut Vec<u8>,
     ) {
         let mut batch = Box::new(Batch::new(self.waiter.reply_to(), db, protocol));
+        batch.no_touch = self.no_touch;
         batch.push(entry, args);
         let done = self.hop(vec![(shard, Work::Commands(batch))], entry.writes()).await;
         for (_, done) in done {

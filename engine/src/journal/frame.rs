@@ -319,6 +319,11 @@ impl FrameBuilder {
         self.pushed(large);
     }
 
+    /// Counts an entry without keeping it: for a log that only counts.
+    pub fn count_one(&mut self) {
+        self.count += 1;
+    }
+
     fn pushed(&mut self, large: Option<Arc<Vec<u8>>>) {
         self.count += 1;
         if let Some(payload) = large {

@@ -21,6 +21,7 @@
 //! [`tests of the model`]: ../../tests/model/index.html
 
 mod apply;
+mod errors;
 mod locks;
 mod message;
 mod run;
@@ -28,6 +29,7 @@ mod slices;
 mod tx;
 
 pub use apply::{Applied, ApplyBatch, Passed};
+pub use errors::ErrorCounts;
 pub use locks::{EntryId, Locks, Mode, Wants};
 pub use message::{
     Answer, Batch, BatchCommand, Begin, Done, EachDone, ExecutorId, Hop, Message, ReplyTo, Ticket,
@@ -54,6 +56,8 @@ pub struct Shard {
     pub log: LogWriter,
     /// Counters per command id.
     pub stats: Vec<CommandStats>,
+    /// Error replies of commands that ran here.
+    pub errors: ErrorCounts,
     /// What the shard asks before it runs a command that may need memory.
     pub gate: Gate,
     /// Cuts under way, the oldest first.
@@ -84,6 +88,7 @@ impl Shard {
             keys,
             log: LogWriter::new(),
             stats: vec![CommandStats::default(); commands],
+            errors: ErrorCounts::default(),
             gate: Gate::default(),
             cuts: Vec::new(),
             locks: Locks::default(),
@@ -126,6 +131,19 @@ impl Shard {
         }
     }
 
+    /// Whether the journal keeps records or only counts them. Changes while no transaction is under way.
+    pub fn set_keeping(&mut self, keeping: bool) {
+        self.log.set_keeping(keeping);
+        self.keys.set_telling(keeping);
+    }
+
+    /// Begins a new journal, of a new history, that keeps records. Readers of the old one end.
+    pub fn begin_journal(&mut self) {
+        self.log.set_keeping(false);
+        self.log = LogWriter::new();
+        self.keys.set_telling(true);
+    }
+
     /// Makes what the tasks since the last call wrote visible to readers of the journal.
     pub fn publish(&mut self) {
         self.log.publish(self.keys.now());
@@ -154,6 +172,13 @@ impl Shard {
         let id = EntryId(self.next_entry);
         self.next_entry += 1;
         id
+    }
+
+    /// Zeroes all counters (`CONFIG RESETSTAT`).
+    pub fn reset_stats(&mut self) {
+        self.stats.fill(CommandStats::default());
+        self.errors = ErrorCounts::default();
+        self.keys.reset_stats();
     }
 
     /// Entries that hold or wait for keys: for INFO and for the model's check that nothing is stuck.

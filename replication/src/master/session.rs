@@ -209,6 +209,17 @@ impl Session {
         self.flows.iter().map(|flow| flow.last_ack.get().elapsed()).max().unwrap_or_default()
     }
 
+    /// What the control connection tells: how far a full sync is, and the heads of the journals, so
+    /// that a replica knows its lag also while it is slow to read its flows.
+    fn news(&self) -> Vec<u8> {
+        let mut message = Vec::new();
+        let progress = [self.items_done.get(), self.items_total.get()];
+        wire::put_numbers(&mut message, Kind::Progress, &progress);
+        let heads: Vec<u64> = self.flows.iter().map(|flow| flow.log.head().0).collect();
+        wire::put_numbers(&mut message, Kind::Ping, &heads);
+        message
+    }
+
     /// What INFO and metrics show.
     pub fn describe(&self, now: Millis) -> Replica {
         let stable = self.state() == ReplicaState::StableSync;
@@ -287,9 +298,8 @@ impl Session {
 
     fn begin_partial(&self, positions: &[Lsn]) -> Result<(), String> {
         for (flow, lsn) in self.flows.iter().zip(positions) {
-            let reader = flow.log.reader_at(*lsn).map_err(|gone| {
-                format!("shard {}: {gone}", flow.index)
-            })?;
+            let reader =
+                flow.log.reader_at(*lsn).map_err(|gone| format!("shard {}: {gone}", flow.index))?;
             flow.begin(*lsn, FlowSender::partial(reader));
         }
         self.state.set(ReplicaState::StableSync);
@@ -302,7 +312,7 @@ impl Session {
             Walks::Own => {
                 // One transaction that is alone everywhere fixes all cuts at once.
                 let begin = move |shard: &mut engine::shard::Shard| {
-                    shard.log.set_keeping(true);
+                    shard.set_keeping(true);
                     let lsn = shard.cut_begin(cut, engine::cut::Labels::Own);
                     (lsn, shard.keys.total_len() as u64)
                 };
@@ -568,21 +578,22 @@ fn take_acks(flow: &Flow, buffer: &mut Vec<u8>) -> Result<(), String> {
 /// The control connection: signs of life one way, progress the other.
 async fn read_control(session: Rc<Session>) {
     let Some(control) = session.control.borrow().clone() else { return };
-    let mut buffer = Vec::new();
+    let (mut buffer, mut told) = (Vec::new(), Instant::now());
     while !session.is_ended() {
-        let reading = control.read(&mut buffer, 4096);
-        match rt::timeout(ALIVE_EVERY, reading).await {
+        let left = ALIVE_EVERY.saturating_sub(told.elapsed());
+        if left.is_zero() {
+            told = Instant::now();
+            if let Err(error) = control.write_all(&session.news()).await {
+                session.end(&format!("control connection: {error}"));
+            }
+            continue;
+        }
+        match rt::timeout(left, control.read(&mut buffer, 4096)).await {
             Ok(Ok(0)) => session.end("the replica closed the control connection"),
             Ok(Ok(_)) => buffer.clear(),
             Ok(Err(error)) => session.end(&format!("control connection: {error}")),
-            Err(_) => {
-                let mut message = Vec::new();
-                let progress = [session.items_done.get(), session.items_total.get()];
-                wire::put_numbers(&mut message, Kind::Progress, &progress);
-                if let Err(error) = control.write_all(&message).await {
-                    session.end(&format!("control connection: {error}"));
-                }
-            }
+            // Time to tell.
+            Err(_) => {}
         }
     }
 }

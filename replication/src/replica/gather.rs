@@ -189,8 +189,8 @@ impl Gather {
     pub fn new(positions: &[Lsn], shards: u16, seed: u64, walks: usize, dbs: usize) -> Gather {
         let flow = |lsn: &Lsn| {
             let boundaries = vec![vec![0; dbs]; walks];
-            let passed = (walks > 0)
-                .then(|| Arc::new(Passed { seed, boundaries: boundaries.clone() }));
+            let passed =
+                (walks > 0).then(|| Arc::new(Passed { seed, boundaries: boundaries.clone() }));
             Flow {
                 segments: VecDeque::new(),
                 buffered: 0,

@@ -6,12 +6,12 @@
 
 use super::dial::{Call, Target, words};
 use super::session::Running;
+use crate::bell::Bell;
 use crate::handshake::{Terms, lsns_to_text};
 use crate::info::{LinkState, Upstream};
 use crate::service::Service;
 use crate::transport::Transport;
 use crate::wire::{self, Kind};
-use crate::bell::Bell;
 use engine::journal::Position;
 use engine::rt;
 use engine::types::Lsn;
@@ -105,6 +105,7 @@ impl Link {
             down_ms: self.down_since.get().map(|since| since.elapsed().as_millis() as u64),
             last_error: self.last_error.borrow().clone(),
             offset: applied.iter().map(|lsn| lsn.0).sum(),
+            lags: running.as_ref().map(|running| running.lags()).unwrap_or_default(),
             applied,
             session: self.session.get(),
             progress: running.as_ref().and_then(|running| running.progress()),

@@ -17,9 +17,7 @@ use crate::wire::{self, Kind};
 use engine::exec::{ApplyPart, Front, Waiter};
 use engine::journal::{Decoder, Entry};
 use engine::rt;
-use engine::shard::{
-    Answer, Applied, ApplyBatch, Done, ExecutorId, Message, Mode, Shard, Wants,
-};
+use engine::shard::{Answer, Applied, ApplyBatch, Done, ExecutorId, Message, Mode, Shard, Wants};
 use engine::types::{Lsn, ShardId};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -54,6 +52,8 @@ pub struct Running {
     paused: Rc<Cell<bool>>,
     started: Instant,
     progress: Cell<(u64, u64)>,
+    /// Per flow, the head of the master's journal as last heard.
+    heads: RefCell<Vec<Lsn>>,
     /// A full sync has come to its end, or there was none.
     stable: Cell<bool>,
 }
@@ -110,6 +110,7 @@ impl Running {
             paused,
             started: Instant::now(),
             progress: Cell::new((0, terms.keys)),
+            heads: RefCell::new(starts.to_vec()),
             stable: Cell::new(stable),
             terms,
         })
@@ -150,6 +151,23 @@ impl Running {
     /// Per flow, what is applied.
     pub fn applied(&self) -> Vec<Lsn> {
         self.gather.borrow().applied()
+    }
+
+    /// Per flow, records that the master is known to have and that are not applied; empty before the
+    /// data is the master's.
+    pub fn lags(&self) -> Vec<u64> {
+        if !self.stable.get() {
+            return Vec::new();
+        }
+        let heads = self.heads.borrow();
+        let lag = |(head, applied): (&Lsn, Lsn)| head.0.saturating_sub(applied.0);
+        heads.iter().zip(self.applied()).map(lag).collect()
+    }
+
+    fn heard_head(&self, flow: usize, head: Lsn) {
+        if let Some(known) = self.heads.borrow_mut().get_mut(flow) {
+            *known = head.max(*known);
+        }
     }
 
     /// Time since something arrived.
@@ -238,7 +256,11 @@ fn take_messages(running: &Running, index: usize, buffer: &mut Vec<u8>) -> Resul
             }
             Kind::CutDone => gather.receive_cut_done(flow),
             // A sign of life; whoever waits for us is answered at once.
-            Kind::Ping => running.flows[index].moved.ring(),
+            Kind::Ping => {
+                let [head, _bytes] = wire::numbers(payload)?;
+                running.heard_head(index, Lsn(head));
+                running.flows[index].moved.ring();
+            }
             other => return Err(format!("the master sent {other:?}")),
         }
     }
@@ -277,6 +299,11 @@ fn take_control(running: &Running, buffer: &mut Vec<u8>) -> Result<(), String> {
             Kind::Progress => {
                 let [done, total] = wire::numbers(payload)?;
                 running.progress.set((done, total));
+            }
+            Kind::Ping => {
+                for (flow, head) in wire::all_numbers(payload)?.into_iter().enumerate() {
+                    running.heard_head(flow, Lsn(head));
+                }
             }
             Kind::Alive => {}
             Kind::End => {

@@ -5,7 +5,7 @@ use crate::handshake::Terms;
 use crate::replica::gather::Relay;
 use crate::replica::link::Link;
 use engine::db::Role;
-use engine::journal::{Global, Lineage, LogWriter, Position};
+use engine::journal::{Global, Lineage, Position};
 use engine::rt;
 use engine::types::Lsn;
 use std::cell::RefCell;
@@ -77,8 +77,7 @@ impl Service {
         let logs = self
             .front
             .everywhere(false, |shard| {
-                shard.log.set_keeping(false);
-                shard.log = LogWriter::new();
+                shard.begin_journal();
                 shard.keys.set_role(Role::Master);
                 shard.forget_reached(Vec::new());
                 shard.log.handle()
@@ -124,9 +123,11 @@ impl Service {
         let same = self.position.borrow().as_ref().is_some_and(|position| {
             !terms.full && position.history == terms.history && position.lsns == starts
         });
-        let kept = self.relay.borrow().clone().filter(|relay| {
-            same && relay.borrow().positions() == starts
-        });
+        let kept = self
+            .relay
+            .borrow()
+            .clone()
+            .filter(|relay| same && relay.borrow().positions() == starts);
         if terms.full {
             self.end_sessions("this node full-syncs with its own master");
             self.status.set_loading(true);
@@ -136,7 +137,7 @@ impl Service {
         self.front
             .everywhere(false, move |shard| {
                 shard.keys.set_role(Role::Replica);
-                shard.log.set_keeping(false);
+                shard.set_keeping(false);
                 shard.forget_reached(reached.clone());
                 if full && shard.keys.apply_global(Global::FlushAll).is_err() {
                     unreachable!("FLUSHALL fits every node");
@@ -195,9 +196,11 @@ impl Service {
 
 /// Errors reach clients with a code.
 fn as_error(text: String) -> String {
-    if text.split(' ').next().is_some_and(|code| {
-        code.len() > 2 && code.bytes().all(|byte| byte.is_ascii_uppercase())
-    }) {
+    if text
+        .split(' ')
+        .next()
+        .is_some_and(|code| code.len() > 2 && code.bytes().all(|byte| byte.is_ascii_uppercase()))
+    {
         text
     } else {
         format!("ERR {text}")

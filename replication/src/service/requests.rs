@@ -309,7 +309,7 @@ impl Service {
         let session = Session::new(terms.session, introduction, ip, &logs, terms.to.clone());
         self.sessions.borrow_mut().insert(terms.session, session.clone());
         self.last_follower.set(Instant::now());
-        self.keeping.set(true);
+        let begin_keeping = !self.keeping.replace(true) && !self.is_replica();
         let kind = if terms.full { "full" } else { "partial" };
         tracing::info!(
             "replication: {kind} sync for replica {}: {}",
@@ -326,6 +326,10 @@ impl Service {
         let service = self.clone();
         let run = async move {
             let (settings, acks) = (service.settings.clone(), service.acks.clone());
+            if begin_keeping {
+                // No frame is half told anywhere while the journals begin to keep what they are told.
+                service.front.everywhere(false, |shard| shard.set_keeping(true)).await;
+            }
             session.run(&service.front, beginning, walks, settings, acks).await;
             let reason = session.end_reason();
             if reason.contains("fell out of the journal") {

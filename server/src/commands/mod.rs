@@ -3,6 +3,7 @@
 
 mod connection;
 mod replication;
+mod server;
 mod transactions;
 
 use crate::connection::Session;
@@ -40,7 +41,9 @@ pub struct FrontCommand {
 
 /// All front commands, in the order of the manual.
 fn families() -> Vec<&'static [&'static FrontCommand]> {
-    vec![connection::COMMANDS, transactions::COMMANDS, replication::COMMANDS]
+    let mut families = vec![connection::COMMANDS, transactions::COMMANDS, replication::COMMANDS];
+    families.extend(server::FAMILIES);
+    families
 }
 
 /// The registry of all commands of the program, and the functions of those that run in front, by id.
@@ -50,11 +53,8 @@ pub fn registry() -> (&'static Registry, Vec<Option<Handler>>) {
     let mut lists: Vec<&[&'static Command]> = engine::commands::families().to_vec();
     lists.push(&front);
     let registry: &'static Registry = Box::leak(Box::new(Registry::new(lists)));
-    let handlers: HashMap<&str, Handler> = families()
-        .into_iter()
-        .flatten()
-        .map(|front| (front.command.name, front.handler))
-        .collect();
+    let handlers: HashMap<&str, Handler> =
+        families().into_iter().flatten().map(|front| (front.command.name, front.handler)).collect();
     let mut by_id = vec![None; registry.len()];
     for entry in registry.iter_all() {
         by_id[usize::from(entry.id)] = handlers.get(entry.name()).copied();

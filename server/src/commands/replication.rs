@@ -3,6 +3,7 @@
 use super::{FrontCommand, Handler};
 use crate::config::{ReplyStyle, Upstream};
 use crate::connection::{Handoff, Session};
+use crate::server::Counters;
 use engine::command::{Args, Command, Flags, Group, Keys, Outcome, Refusal, Run};
 use engine::journal::Position;
 use engine::resp::ReplyWriter;
@@ -125,8 +126,12 @@ static ROLE: FrontCommand = FrontCommand {
         "ROLE",
         "Says whether this node is a master or a replica, and how its links are.",
         "2.8.12",
-        Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE).union(Flags::FAST)
-            .union(Flags::ADMIN).union(Flags::DANGEROUS),
+        Flags::NOSCRIPT
+            .union(Flags::LOADING)
+            .union(Flags::STALE)
+            .union(Flags::FAST)
+            .union(Flags::ADMIN)
+            .union(Flags::DANGEROUS),
         r#"
             > ROLE
             1) "master"
@@ -138,7 +143,11 @@ static ROLE: FrontCommand = FrontCommand {
             let info = session.server.replication.info(&session.front).await;
             let redis = session.config.replication_reply_style == ReplyStyle::Redis;
             let mut reply = ReplyWriter::new(out, session.protocol);
-            if redis { role_redis(&info, &mut reply) } else { role_dragonfly(&info, &mut reply) }
+            if redis {
+                role_redis(&info, &mut reply)
+            } else {
+                role_dragonfly(&info, &mut reply)
+            }
             Ok(())
         })
     }),
@@ -219,11 +228,10 @@ static WAIT: FrontCommand = FrontCommand {
                 ));
             }
             let replicas = parse_i64_strict(args.get(1)).ok_or(Refusal::NotInteger)?;
-            let timeout = parse_i64_strict(args.get(2)).ok_or(Refusal::fixed(
-                "ERR timeout is not an integer or out of range",
-            ))?;
-            let timeout = u64::try_from(timeout)
-                .map_err(|_| Refusal::fixed("ERR timeout is negative"))?;
+            let timeout = parse_i64_strict(args.get(2))
+                .ok_or(Refusal::fixed("ERR timeout is not an integer or out of range"))?;
+            let timeout =
+                u64::try_from(timeout).map_err(|_| Refusal::fixed("ERR timeout is negative"))?;
             let limit = match timeout {
                 // Inside MULTI nobody waits.
                 _ if session.in_exec => Some(Duration::ZERO),
@@ -235,7 +243,9 @@ static WAIT: FrontCommand = FrontCommand {
                 replicas: replicas.max(0) as usize,
                 limit,
             };
+            Counters::add(&session.server.counters.blocked, 1);
             let count: usize = session.server.replication.ask(&session.front, request).await;
+            Counters::take(&session.server.counters.blocked, 1);
             ReplyWriter::new(out, session.protocol).integer(count as i64);
             Ok(())
         })
@@ -345,7 +355,8 @@ async fn follow(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Out
         introduction: session.replica.clone(),
         peer_ip: peer.rsplit_once(':').map_or(peer.clone(), |(ip, _)| ip.to_owned()),
     };
-    let terms: Result<Terms, String> = session.server.replication.ask(&session.front, request).await;
+    let terms: Result<Terms, String> =
+        session.server.replication.ask(&session.front, request).await;
     let terms = terms.map_err(Refusal::made)?;
     let mut reply = ReplyWriter::new(out, session.protocol);
     let fields = terms.to_fields();
@@ -399,7 +410,9 @@ static DFLY_REPLICAOFFSET: FrontCommand = FrontCommand {
 };
 
 fn version(text: &[u8]) -> Result<u32, Refusal> {
-    parse_i64_strict(text).and_then(|version| u32::try_from(version).ok()).ok_or(Refusal::NotInteger)
+    parse_i64_strict(text)
+        .and_then(|version| u32::try_from(version).ok())
+        .ok_or(Refusal::NotInteger)
 }
 
 fn chain(args: Args<'_>) -> Vec<String> {

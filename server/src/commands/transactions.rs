@@ -7,10 +7,8 @@ use engine::resp::ReplyWriter;
 
 pub(super) const COMMANDS: &[&FrontCommand] = &[&MULTI, &EXEC, &DISCARD, &WATCH, &UNWATCH];
 
-const ALWAYS: Flags = Flags::NOSCRIPT
-    .union(Flags::LOADING)
-    .union(Flags::STALE)
-    .union(Flags::ALLOW_BUSY);
+const ALWAYS: Flags =
+    Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE).union(Flags::ALLOW_BUSY);
 
 static MULTI: FrontCommand = FrontCommand {
     command: Command {

@@ -10,18 +10,21 @@
 //! when the buffer is exhausted or [`OUTPUT_FLUSH`] bytes have gathered; while a client does not read
 //! them, nothing more is read from it, so its memory is bounded by one request and one reply more.
 
+mod input;
 pub(crate) mod multi;
 mod session;
 
 pub use multi::Multi;
 pub use session::{Handoff, ReplyMode, Session};
 
+use input::{Head, Input, Round};
+
 use crate::clients::Client;
 use crate::commands::Handler;
 use crate::server::{Counters, Server};
 use engine::command::{Args, Entry, Refusal};
 use engine::exec::{Added, Front};
-use engine::resp::{Limits, Parsed, Parser, ProtocolError, ReplyWriter};
+use engine::resp::{Limits, ProtocolError, ReplyWriter};
 use engine::rt;
 use engine::shard::Shard;
 use replication::transport::Transport;
@@ -29,32 +32,21 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// First size of a read; doubled while reads fill it.
-const READ_MIN: usize = 16 * 1024;
-/// Largest single read.
-const READ_MAX: usize = 1024 * 1024;
+/// Bytes written in one go, within which the limits of waiting output are not looked at.
+const WRITE_MAX: usize = 1024 * 1024;
 /// Replies are sent when so many bytes have gathered.
 const OUTPUT_FLUSH: usize = 256 * 1024;
-/// Buffers are given back above this size when they are empty.
+/// The output buffer is given back above this size when it is empty.
 const BUFFER_KEPT: usize = 64 * 1024;
-
-/// What has been read and not yet understood.
-struct Input {
-    buffer: Vec<u8>,
-    /// Everything before it has been handled.
-    position: usize,
-    parser: Parser,
-    read_size: usize,
-}
 
 /// Why the visit to the shard ended.
 enum Next {
     /// The buffer holds no further whole request.
     Read { want: usize },
-    /// The request at the position (so many bytes) must run alone.
-    Alone { consumed: usize },
+    /// The request at the head must run alone.
+    Alone,
     /// Flush the pipeline and go on.
     Flush,
     /// The client broke the protocol.
@@ -70,14 +62,12 @@ pub(crate) async fn serve(
     unread: Vec<u8>,
 ) {
     let mut session = Session::new(front, server, client);
-    let mut input =
-        Input { buffer: unread, position: 0, parser: Parser::new(), read_size: READ_MIN };
+    let mut input = Input::new(unread);
     let outcome = converse(&transport, &mut session, &mut input).await;
     session.forget_watches().await;
     match (outcome, session.handoff.take()) {
         (Ok(()), Some(handoff)) => {
-            let unread = input.buffer.split_off(input.position);
-            if let Ok(parked) = transport.park(unread) {
+            if let Ok(parked) = transport.park(input.into_unread()) {
                 session.server.replication.take_over(handoff.0, parked);
             }
         }
@@ -92,22 +82,27 @@ async fn converse(
 ) -> io::Result<()> {
     let mut out: Vec<u8> = Vec::new();
     loop {
+        if session.client.killed.load(Ordering::Acquire) {
+            return Ok(());
+        }
         session.refresh();
         let next = visit_shard(session, input, &mut out);
         match next {
-            Next::Alone { consumed } => {
-                flush_pipeline(session, &mut out).await;
+            Next::Alone => {
+                flush_pipeline(transport, session, &mut out).await?;
                 run_alone(session, input, &mut out).await;
-                input.position += consumed;
+                input.handled();
             }
-            Next::Flush => flush_pipeline(session, &mut out).await,
+            Next::Flush => flush_pipeline(transport, session, &mut out).await?,
             Next::Broken(error) => {
-                flush_pipeline(session, &mut out).await;
-                error.write(&mut out);
+                flush_pipeline(transport, session, &mut out).await?;
+                if session.reply_mode == ReplyMode::On {
+                    error.write(&mut out);
+                }
                 session.close = true;
             }
             Next::Read { want } => {
-                flush_pipeline(session, &mut out).await;
+                flush_pipeline(transport, session, &mut out).await?;
                 send(transport, session, &mut out).await?;
                 if session.handoff.is_some() {
                     return Ok(());
@@ -118,7 +113,7 @@ async fn converse(
             }
         }
         if session.close || session.handoff.is_some() || out.len() >= OUTPUT_FLUSH {
-            flush_pipeline(session, &mut out).await;
+            flush_pipeline(transport, session, &mut out).await?;
             send(transport, session, &mut out).await?;
             if session.close || session.handoff.is_some() {
                 return Ok(());
@@ -130,31 +125,31 @@ async fn converse(
 /// Handles the buffered requests that can be handled without waiting.
 fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Vec<u8>) -> Next {
     let front = session.front.clone();
+    let registry = session.server.registry;
     let mut limits = Limits::STANDARD;
+    limits.request_bytes = session.request_limit() as usize;
     front.with_shard(|shard| {
         loop {
-            limits.authenticated = session.authenticated;
-            let rest = &input.buffer[input.position..];
-            let consumed = match input.parser.next(rest, &limits) {
-                Ok(Parsed::Request { consumed }) => consumed,
-                Ok(Parsed::Empty { consumed }) => {
-                    input.position += consumed;
-                    continue;
+            limits.authenticated = session.may_ask();
+            let db = session.db;
+            let head = input.head(registry, &limits, |round, entry, args| {
+                let Some(key) = entry.command.keys.positions(&args).next() else { return };
+                match round {
+                    Round::Buckets => shard.keys.prefetch(db, args.get(key)),
+                    Round::Items => shard.keys.prefetch_item(db, args.get(key)),
                 }
-                Ok(Parsed::Incomplete { want }) => return Next::Read { want },
-                Err(error) => return Next::Broken(error),
-            };
-            let args = Args::of(input.parser.args(rest));
-            match handle(session, shard, args, out) {
-                Handled::Done => input.position += consumed,
-                Handled::Alone => return Next::Alone { consumed },
-                Handled::Full => {
-                    // The request is parsed again after the flush.
-                    input.parser = Parser::new();
-                    return Next::Flush;
-                }
+            });
+            match head {
+                Head::Request => {}
+                Head::Incomplete { want } => return Next::Read { want },
+                Head::Broken(error) => return Next::Broken(error),
             }
-            if out.len() >= OUTPUT_FLUSH || session.close {
+            match handle(session, shard, input.entry(), input.args(), out) {
+                Handled::Done => input.handled(),
+                Handled::Alone => return Next::Alone,
+                Handled::Full => return Next::Flush,
+            }
+            if out.len() >= OUTPUT_FLUSH || session.close || session.handoff.is_some() {
                 return Next::Flush;
             }
         }
@@ -171,16 +166,16 @@ enum Handled {
 fn handle(
     session: &mut Session,
     shard: &mut Shard,
+    entry: Result<&'static Entry, Refusal>,
     args: Args<'_>,
     out: &mut Vec<u8>,
 ) -> Handled {
-    let admitted = session.admit(&args);
-    let entry = match admitted {
+    let entry = match session.admit(entry) {
         Ok(entry) => entry,
         // A refusal stands in the order of the replies, like a command of the front.
-        Err(_) if !session.pipeline.is_empty() => return Handled::Alone,
+        Err(_) if session.refuses_alone() || multi::is_exec(args.get(0)) => return Handled::Alone,
         Err(refusal) => {
-            session.refuse(&refusal, out);
+            session.reject(&args, &refusal, out);
             return Handled::Done;
         }
     };
@@ -191,7 +186,7 @@ fn handle(
         if !session.pipeline.is_empty() {
             return Handled::Alone;
         }
-        run_now(session, function, args, out);
+        run_now(session, entry, function, args, out);
         session.ran(entry);
         return Handled::Done;
     }
@@ -208,13 +203,16 @@ fn handle(
 
 fn run_now(
     session: &mut Session,
+    entry: &'static Entry,
     function: crate::commands::Now,
     args: Args<'_>,
     out: &mut Vec<u8>,
 ) {
     let start = out.len();
     let protocol = session.protocol;
+    let began = session.server.front_stats.began(entry.id);
     let outcome = function(session, args, &mut ReplyWriter::new(out, protocol));
+    session.server.front_stats.ended(entry.id, began, outcome.is_err());
     if let Err(refusal) = outcome {
         out.truncate(start);
         session.refuse(&refusal, out);
@@ -223,17 +221,40 @@ fn run_now(
 
 /// Runs the request at the input's position by itself. The pipeline is empty.
 async fn run_alone(session: &mut Session, input: &Input, out: &mut Vec<u8>) {
-    let args = Args::of(input.parser.args(&input.buffer[input.position..]));
-    let entry = match session.admit(&args) {
-        Ok(entry) => entry,
-        Err(refusal) => return session.refuse(&refusal, out),
-    };
-    session.wait_for_pause(entry).await;
-    if session.multi.is_some() && !multi::runs_inside(entry) {
-        return multi::queue(session, entry, args, out);
+    let args = input.args();
+    let start = out.len();
+    session.begin_command();
+    match admit_unpaused(session, input).await {
+        Err(refusal) => {
+            session.note_rejected(&args);
+            multi::refuse(session, args.get(0), refusal, out).await;
+        }
+        Ok(_) if session.client.killed.load(Ordering::Acquire) => session.close = true,
+        Ok(entry) if session.multi.is_some() && !multi::runs_inside(entry) => {
+            multi::queue(session, entry, args, out);
+        }
+        Ok(entry) => {
+            run_entry(session, entry, args, out).await;
+            session.ran(entry);
+            if entry.name() == "exec" {
+                // It has judged each of its replies by itself.
+                return session.end_command(out.len(), out);
+            }
+        }
     }
-    run_entry(session, entry, args, out).await;
-    session.ran(entry);
+    session.end_command(start, out);
+}
+
+/// Admits a request once no pause holds it up. What the gates said before a pause says nothing about
+/// after it: a node is paused so that it can become a replica.
+async fn admit_unpaused(session: &mut Session, input: &Input) -> Result<&'static Entry, Refusal> {
+    loop {
+        let entry = session.admit(input.entry())?;
+        if !session.wait_for_pause(entry).await {
+            return Ok(entry);
+        }
+        session.refresh();
+    }
 }
 
 /// Runs one admitted command, whatever its shape, and waits for it.
@@ -244,10 +265,11 @@ pub(crate) async fn run_entry(
     out: &mut Vec<u8>,
 ) {
     match session.handler(entry) {
-        Some(Handler::Now(function)) => run_now(session, function, args, out),
+        Some(Handler::Now(function)) => run_now(session, entry, function, args, out),
         Some(Handler::Later(function)) => {
-            let start = out.len();
+            let (start, began) = (out.len(), rt::monotonic());
             let outcome: Result<(), Refusal> = function(session, args, out).await;
+            session.server.front_stats.waited(entry.id, began, outcome.is_err());
             if let Err(refusal) = outcome {
                 out.truncate(start);
                 session.refuse(&refusal, out);
@@ -255,7 +277,8 @@ pub(crate) async fn run_entry(
         }
         None => {
             let front = session.front.clone();
-            front.run_wide(entry, session.db, session.protocol, args, out).await;
+            let no_touch = session.client.no_touch.load(Ordering::Relaxed);
+            front.run_wide(entry, session.db, session.protocol, no_touch, args, out).await;
             if entry.writes() {
                 session.note_wide_write().await;
             }
@@ -263,20 +286,58 @@ pub(crate) async fn run_entry(
     }
 }
 
-async fn flush_pipeline(session: &mut Session, out: &mut Vec<u8>) {
+/// Waits for the pipeline's replies. Where they are too many to hold at a time, they are sent as they
+/// come.
+async fn flush_pipeline(
+    transport: &Transport,
+    session: &mut Session,
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
     let front = session.front.clone();
-    session.pipeline.flush(&front, out).await;
+    while session.pipeline.flush(&front, out).await {
+        send(transport, session, out).await?;
+    }
+    Ok(())
 }
 
 async fn send(transport: &Transport, session: &Session, out: &mut Vec<u8>) -> io::Result<()> {
     if !out.is_empty() {
         session.client.output_bytes.store(out.len() as u64, Ordering::Relaxed);
-        transport.write_all(out).await?;
+        write_within_limits(transport, session, out).await?;
         session.client.output_bytes.store(0, Ordering::Relaxed);
         Counters::add(&session.server.counters.output_bytes, out.len() as u64);
         out.clear();
         if out.capacity() > BUFFER_KEPT {
             out.shrink_to(BUFFER_KEPT);
+        }
+    }
+    Ok(())
+}
+
+/// Writes, as long as the client takes it: a client that leaves more than the soft limit waiting for the
+/// soft time, or more than the hard limit at all, is closed, as is one that takes nothing for `timeout`.
+async fn write_within_limits(
+    transport: &Transport,
+    session: &Session,
+    out: &[u8],
+) -> io::Result<()> {
+    let limit = session.config.client_output_buffer_limit.normal;
+    let (idle, whole) = (idle_limit(session), out.len() as u64);
+    if limit.hard_bytes != 0 && whole > limit.hard_bytes {
+        tracing::warn!("client {}: a reply of {whole} bytes is over the limit", session.client.id);
+        return Err(io::ErrorKind::OutOfMemory.into());
+    }
+    let began = Instant::now();
+    for (index, chunk) in out.chunks(WRITE_MAX).enumerate() {
+        let left = whole - (index * WRITE_MAX) as u64;
+        session.client.output_bytes.store(left, Ordering::Relaxed);
+        let is_soft = limit.soft_bytes != 0 && left > limit.soft_bytes;
+        let soft = is_soft.then(|| limit.soft_time.saturating_sub(began.elapsed()));
+        match idle.into_iter().chain(soft).min() {
+            None => transport.write_all(chunk).await?,
+            Some(patience) => rt::timeout(patience, transport.write_all(chunk))
+                .await
+                .unwrap_or(Err(io::ErrorKind::TimedOut.into()))?,
         }
     }
     Ok(())
@@ -289,17 +350,9 @@ async fn read_more(
     input: &mut Input,
     want: usize,
 ) -> io::Result<bool> {
-    if input.position == input.buffer.len() {
-        input.buffer.clear();
-        if input.buffer.capacity() > BUFFER_KEPT {
-            input.buffer.shrink_to(READ_MIN);
-        }
-    } else {
-        input.buffer.drain(..input.position);
-    }
-    input.position = 0;
-    let size = want.clamp(input.read_size, READ_MAX);
-    let reading = transport.read(&mut input.buffer, size);
+    session.client.input_bytes.store(input.waiting() as u64, Ordering::Relaxed);
+    let (buffer, size) = input.room(want);
+    let reading = transport.read(buffer, size);
     let read = match idle_limit(session) {
         Some(limit) => match rt::timeout(limit, reading).await {
             Ok(read) => read?,
@@ -307,14 +360,8 @@ async fn read_more(
         },
         None => reading.await?,
     };
-    input.read_size = if read == size {
-        (input.read_size * 2).min(READ_MAX)
-    } else if read < READ_MIN / 2 {
-        READ_MIN
-    } else {
-        input.read_size
-    };
-    session.client.input_bytes.store(input.buffer.len() as u64, Ordering::Relaxed);
+    input.note_read(read, size);
+    session.client.input_bytes.store(input.waiting() as u64, Ordering::Relaxed);
     Counters::add(&session.server.counters.input_bytes, read as u64);
     Ok(read > 0 && !session.client.killed.load(Ordering::Acquire))
 }

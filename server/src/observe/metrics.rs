@@ -84,8 +84,6 @@ metrics_table! {
     ConnectionsReceived = Counter "connections_received_total" [];
     /// Connections refused, by reason.
     ConnectionsRefused = Counter "listener_accept_error_total" ["reason"];
-    /// Clients closed because they did not read their replies.
-    OutputLimitDisconnects = Counter "client_output_limit_disconnections_total" [];
     /// TLS handshakes, started and completed.
     TlsHandshakes = Counter "tls_handshakes_total" ["status"];
     /// Seconds until the certificate of a file expires; negative when it has.
@@ -102,7 +100,7 @@ metrics_table! {
     /// Memory by what it is used for.
     MemoryByClassBytes = Gauge "memory_by_class_bytes" ["class"];
     /// Commands refused because memory had run out.
-    OomErrors = Counter "oom_errors_total" ["type"];
+    OomErrors = Counter "oom_errors_total" [];
 
     /// Commands run, by name.
     Commands = Counter "commands_total" ["cmd"];
@@ -111,10 +109,6 @@ metrics_table! {
     CommandsDurationSeconds = Gauge "commands_duration_seconds" ["cmd"];
     /// Commands run.
     CommandsProcessed = Counter "commands_processed_total" [];
-    /// Commands that came in a pipeline.
-    PipelineCommands = Counter "pipeline_commands_total" [];
-    /// Messages sent from one shard's executor to another's.
-    Hops = Counter "hops_total" [];
     /// Error replies, by their first word.
     ErrorReplies = Counter "error_replies_total" ["prefix"];
 
@@ -137,10 +131,6 @@ metrics_table! {
     NetInputBytes = Counter "net_input_bytes_total" [];
     /// Bytes sent to clients.
     NetOutputBytes = Counter "net_output_bytes_total" [];
-    /// Bytes sent to replicas.
-    NetReplicationOutputBytes = Counter "net_replication_output_bytes_total" [];
-    /// Bytes received from the master.
-    NetReplicationInputBytes = Counter "net_replication_input_bytes_total" [];
 
     /// Replicas, by the state of their session.
     ConnectedReplicas = Gauge "connected_replicas" ["replica_state"];
@@ -157,10 +147,10 @@ metrics_table! {
     FullSyncProgressRatio = Gauge "full_sync_progress_ratio" ["replica_ip", "replica_port"];
     /// Seconds that a full sync will take at its present rate.
     FullSyncEtaSeconds = Gauge "full_sync_eta_seconds" ["replica_ip", "replica_port"];
-    /// Full syncs given to replicas, by result and by the reason why it was not a partial one.
-    FullSyncs = Counter "full_sync_total" ["result", "reason"];
-    /// Partial syncs asked for by replicas, by result and reason.
-    PartialSyncs = Counter "partial_sync_total" ["result", "reason"];
+    /// Full syncs begun for replicas, by the reason why they are not partial ones.
+    FullSyncs = Counter "full_sync_total" ["reason"];
+    /// Partial syncs that replicas asked for: ok, or refused in favour of a full one.
+    PartialSyncs = Counter "partial_sync_total" ["result"];
     /// Partial syncs given: Dragonfly's name.
     PsyncCount = Counter "replication_psync_count" [];
     /// Replicas dropped, by reason.
@@ -181,6 +171,9 @@ metrics_table! {
     MasterLastIoSeconds = Gauge "master_last_io_seconds_ago" [];
     /// 1 while a full sync from the master runs.
     MasterSyncInProgress = Gauge "master_sync_in_progress" [];
+    /// Records that the master is known to have and that are not applied here: the largest number over
+    /// its shards, in stable sync only. The master tells its heads about once a second.
+    MasterLagRecords = Gauge "master_lag_records" [];
     /// Records of the master that are applied here, over all shards.
     SlaveReplOffset = Gauge "slave_repl_offset" [];
     /// How often the link to the master was made anew.

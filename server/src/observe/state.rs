@@ -1,15 +1,18 @@
 //! What is gathered to answer one HTTP request.
 
 use crate::http::{self, Request};
-use crate::observe::metrics::{Metric, Samples};
-use crate::server::Server;
+use crate::observe::info::{View, node};
+use crate::observe::metrics::{Lag, Metric, Replica, ReplicaState, Samples};
+use crate::observe::picture::Picture;
+use crate::server::{Counters, Server};
 use engine::exec::Front;
-use replication::info::{Info, LinkState};
+use replication::info::{self, Info, LinkState, Upstream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
-/// Everything that the HTTP pages show, as of one moment.
+/// What the page that was asked for shows, as of one moment.
 pub struct Observed {
     metrics: String,
     health: Result<(), String>,
@@ -17,18 +20,28 @@ pub struct Observed {
     status: Vec<(String, String)>,
 }
 
-/// Gathers what a request needs.
-pub async fn state(front: &Rc<Front>, server: &Arc<Server>, _request: &Request) -> Observed {
-    let info = server.replication.info(front).await;
-    let mut samples = Samples::new();
-    samples.put(Metric::ConnectedClients, server.clients.len() as f64);
-    let dragonfly = server.settings.config().metrics_dragonfly_names;
-    Observed {
-        metrics: samples.render(dragonfly),
+/// Gathers what a request needs, and no more: a probe must not cost a round through all shards.
+pub async fn state(front: &Rc<Front>, server: &Arc<Server>, request: &Request) -> Observed {
+    let mut observed = Observed {
+        metrics: String::new(),
         health: health(server),
-        replication: replication(&info),
-        status: vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())],
+        replication: http::Replication::Master,
+        status: Vec::new(),
+    };
+    match request.path.as_str() {
+        "/metrics" => {
+            let picture = Picture::take(front, server).await;
+            let dragonfly_names = picture.config.metrics_dragonfly_names;
+            observed.metrics = samples(&picture, server).render(dragonfly_names);
+        }
+        "/readyz" => observed.replication = replication(&server.replication.info(front).await),
+        "/" => {
+            let picture = Picture::take(front, server).await;
+            observed.status = node::summary(&View { picture: &picture, server });
+        }
+        _ => {}
     }
+    observed
 }
 
 fn health(server: &Server) -> Result<(), String> {
@@ -44,11 +57,178 @@ fn health(server: &Server) -> Result<(), String> {
 fn replication(info: &Info) -> http::Replication {
     match &info.upstream {
         None => http::Replication::Master,
-        Some(upstream) if upstream.state == LinkState::StableSync => {
-            http::Replication::Stable { lag_records: 0 }
-        }
+        Some(upstream) if upstream.state == LinkState::StableSync => http::Replication::Stable {
+            lag_records: upstream.lags.iter().copied().max().unwrap_or(0),
+        },
         Some(upstream) => http::Replication::NotStable(upstream.state.word().to_owned()),
     }
+}
+
+fn samples(picture: &Picture, server: &Server) -> Samples {
+    let mut samples = Samples::new();
+    put_node(&mut samples, picture, server);
+    put_clients(&mut samples, picture, server);
+    put_memory(&mut samples, picture);
+    put_commands(&mut samples, picture, server);
+    put_keys(&mut samples, picture);
+    put_replication(&mut samples, picture);
+    if let Some(upstream) = &picture.replication.upstream {
+        put_upstream(&mut samples, upstream);
+    }
+    samples
+}
+
+fn put_node(samples: &mut Samples, picture: &Picture, server: &Server) {
+    samples.put_labelled(Metric::Version, &[env!("CARGO_PKG_VERSION")], 1.0);
+    let is_master = picture.replication.upstream.is_none();
+    samples.put(Metric::Master, f64::from(u8::from(is_master)));
+    samples.put(Metric::UptimeSeconds, server.started.elapsed().as_secs() as f64);
+    samples.put(Metric::Shards, f64::from(server.node.shards()));
+    let tls = server.tls.current();
+    let own = tls.server.as_ref().map(|tls| tls.identity());
+    let identity = own.or_else(|| tls.client.as_ref().and_then(|tls| tls.identity()));
+    if let Some(identity) = identity {
+        let left = identity.seconds_left(SystemTime::now()) as f64;
+        let file = picture.config.tls_cert_file.as_str();
+        samples.put_labelled(Metric::TlsCertExpirySeconds, &[file], left);
+    }
+}
+
+fn put_clients(samples: &mut Samples, picture: &Picture, server: &Server) {
+    let (clients, counters) = (&picture.clients, &server.counters);
+    let get = |counter| Counters::get(counter) as f64;
+    samples.put_labelled(Metric::ConnectedClients, &["main"], clients.normal as f64);
+    samples.put_labelled(Metric::ConnectedClients, &["admin"], clients.admin as f64);
+    samples.put(Metric::MaxClients, f64::from(picture.config.maxclients));
+    samples.put(Metric::BlockedClients, get(&counters.blocked));
+    samples.put(Metric::ConnectionsReceived, get(&counters.connections));
+    samples.put_labelled(Metric::ConnectionsRefused, &["maxclients"], get(&counters.rejected));
+    samples.put_labelled(Metric::TlsHandshakes, &["started"], get(&counters.tls_started));
+    samples.put_labelled(Metric::TlsHandshakes, &["completed"], get(&counters.tls_completed));
+    samples.put(Metric::NetInputBytes, get(&counters.input_bytes));
+    samples.put(Metric::NetOutputBytes, get(&counters.output_bytes));
+}
+
+fn put_memory(samples: &mut Samples, picture: &Picture) {
+    let memory = &picture.memory;
+    samples.put(Metric::MemoryUsedBytes, memory.used as f64);
+    samples.put(Metric::MemoryUsedPeakBytes, memory.peak as f64);
+    samples.put(Metric::MemoryMaxBytes, memory.max as f64);
+    samples.put(Metric::UsedMemoryRssBytes, memory.resident as f64);
+    for (class, bytes) in [
+        ("dataset", memory.dataset()),
+        ("tables", memory.tables),
+        ("replication_log", memory.journals),
+        ("client_buffers", memory.clients),
+        ("startup", memory.startup),
+    ] {
+        samples.put_labelled(Metric::MemoryByClassBytes, &[class], bytes as f64);
+    }
+}
+
+fn put_commands(samples: &mut Samples, picture: &Picture, server: &Server) {
+    samples.put(Metric::CommandsProcessed, picture.commands_total() as f64);
+    for entry in server.registry.iter_all() {
+        let stats = picture.commands[usize::from(entry.id)];
+        if stats.calls > 0 {
+            let seconds = stats.nanos as f64 / 1e9;
+            samples.put_labelled(Metric::Commands, &[entry.name()], stats.calls as f64);
+            samples.put_labelled(Metric::CommandsDurationSeconds, &[entry.name()], seconds);
+        }
+    }
+    for (word, count) in picture.errors.sorted() {
+        samples.put_labelled(Metric::ErrorReplies, &[word], count as f64);
+        if word == "OOM" {
+            samples.put(Metric::OomErrors, count as f64);
+        }
+    }
+}
+
+fn put_keys(samples: &mut Samples, picture: &Picture) {
+    let keys = &picture.keys;
+    samples.put(Metric::KeyspaceHits, keys.hits as f64);
+    samples.put(Metric::KeyspaceMisses, keys.misses as f64);
+    samples.put(Metric::KeyspaceMutations, keys.mutations as f64);
+    samples.put(Metric::ExpiredKeys, keys.expired as f64);
+    samples.put(Metric::EvictedKeys, keys.evicted as f64);
+    for (index, db) in
+        picture.dbs.iter().enumerate().filter(|(index, db)| *index == 0 || db.keys > 0)
+    {
+        let name = format!("db{index}");
+        samples.put_labelled(Metric::DbKeys, &[&name], db.keys as f64);
+        samples.put_labelled(Metric::DbKeysExpiring, &[&name], db.expires as f64);
+    }
+}
+
+fn put_replication(samples: &mut Samples, picture: &Picture) {
+    let info = &picture.replication;
+    for state in [ReplicaState::Preparation, ReplicaState::FullSync, ReplicaState::StableSync] {
+        let count = info.replicas.iter().filter(|replica| state_of(replica) == state).count();
+        samples.put_labelled(Metric::ConnectedReplicas, &[state.word()], count as f64);
+    }
+    for replica in &info.replicas {
+        samples.put_replica(&shown(replica));
+    }
+    let counters = &info.counters;
+    for (reason, count) in &counters.full_reasons {
+        samples.put_labelled(Metric::FullSyncs, &[reason], *count as f64);
+    }
+    samples.put_labelled(Metric::PartialSyncs, &["ok"], counters.partial_ok as f64);
+    samples.put_labelled(Metric::PartialSyncs, &["refused"], counters.partial_err as f64);
+    samples.put(Metric::PsyncCount, counters.partial_ok as f64);
+    samples.put_labelled(Metric::ReplicasDropped, &["journal"], counters.dropped as f64);
+    let most = crate::effect::journals_bytes(&picture.config) / info.journals.len().max(1) as u64;
+    for (shard, journal) in info.journals.iter().enumerate() {
+        let shard = shard.to_string();
+        let age = journal.oldest_age_ms as f64 / 1e3;
+        samples.put_labelled(Metric::BacklogBytes, &[&shard], journal.bytes as f64);
+        samples.put_labelled(Metric::BacklogMaxBytes, &[&shard], most as f64);
+        samples.put_labelled(Metric::BacklogOldestAgeSeconds, &[&shard], age);
+        samples.put_labelled(Metric::JournalLsn, &[&shard], journal.head.0 as f64);
+    }
+}
+
+fn state_of(replica: &info::Replica) -> ReplicaState {
+    match replica.state {
+        info::ReplicaState::Preparation => ReplicaState::Preparation,
+        info::ReplicaState::FullSync => ReplicaState::FullSync,
+        info::ReplicaState::StableSync => ReplicaState::StableSync,
+    }
+}
+
+fn shown(replica: &info::Replica) -> Replica {
+    let millis = replica.lags.iter().map(|lag| lag.millis).max().unwrap_or(0);
+    Replica {
+        ip: replica.ip.clone(),
+        port: replica.port,
+        state: state_of(replica),
+        lag: Lag {
+            shard_records: replica.lags.iter().map(|lag| lag.records).collect(),
+            bytes: replica.lags.iter().map(|lag| lag.bytes).sum(),
+            seconds: millis as f64 / 1e3,
+        },
+        progress_ratio: replica.progress.as_ref().map(info::Progress::ratio),
+        eta_seconds: replica.progress.as_ref().map(|progress| progress.eta_seconds),
+    }
+}
+
+fn put_upstream(samples: &mut Samples, upstream: &Upstream) {
+    let one_if = |yes: bool| f64::from(u8::from(yes));
+    let (is_up, is_syncing) =
+        (upstream.state == LinkState::StableSync, upstream.state == LinkState::FullSync);
+    samples.put(Metric::MasterLinkStatus, one_if(is_up));
+    samples.put(Metric::MasterSyncInProgress, one_if(is_syncing));
+    if is_up || is_syncing {
+        samples.put(Metric::MasterLastIoSeconds, upstream.last_io_ms as f64 / 1e3);
+    }
+    if !is_syncing {
+        samples.put(Metric::SlaveReplOffset, upstream.offset as f64);
+    }
+    if is_up && let Some(most) = upstream.lags.iter().max() {
+        samples.put(Metric::MasterLagRecords, *most as f64);
+    }
+    samples.put(Metric::ReplicaReconnects, upstream.reconnects as f64);
+    samples.put(Metric::ReplicaGuardHolding, one_if(upstream.guarded));
 }
 
 impl http::State for Observed {

@@ -1,0 +1,390 @@
+//! COMMAND: what there is, derived from the declarations.
+
+use super::super::{FrontCommand, Handler};
+use super::{ALWAYS, HELP, declare};
+use engine::command::{Args, Entry, Flags, Keys, Refusal, Registry};
+use engine::glob;
+use engine::resp::ReplyWriter;
+
+pub(super) const COMMANDS: &[&FrontCommand] = &[
+    &COMMAND,
+    &COMMAND_COUNT,
+    &COMMAND_INFO,
+    &COMMAND_DOCS,
+    &COMMAND_LIST,
+    &COMMAND_GETKEYS,
+    &COMMAND_GETKEYSANDFLAGS,
+    &COMMAND_HELP,
+];
+
+static COMMAND: FrontCommand = FrontCommand {
+    command: declare(
+        "command",
+        "COMMAND [subcommand [argument ...]]",
+        "Returns what is known of all commands.",
+        "2.8.13",
+        ALWAYS,
+        "",
+    ),
+    handler: Handler::Now(|session, _, reply| {
+        let registry = session.server.registry;
+        reply.array(registry.iter().count());
+        registry.iter().for_each(|entry| put_info(entry, reply));
+        Ok(())
+    }),
+};
+
+static COMMAND_COUNT: FrontCommand = FrontCommand {
+    command: declare(
+        "command|count",
+        "COMMAND COUNT",
+        "Returns how many commands there are.",
+        "2.8.13",
+        ALWAYS,
+        "",
+    ),
+    handler: Handler::Now(|session, _, reply| {
+        reply.count(session.server.registry.iter().count());
+        Ok(())
+    }),
+};
+
+static COMMAND_INFO: FrontCommand = FrontCommand {
+    command: declare(
+        "command|info",
+        "COMMAND INFO [command-name [command-name ...]]",
+        "Returns what is known of these commands, or of all.",
+        "2.8.13",
+        ALWAYS,
+        r#"
+            > COMMAND INFO nothing
+            1) (nil)
+        "#,
+    ),
+    handler: Handler::Now(|session, args, reply| {
+        let registry = session.server.registry;
+        if args.len() == 2 {
+            reply.array(registry.iter().count());
+            registry.iter().for_each(|entry| put_info(entry, reply));
+            return Ok(());
+        }
+        reply.array(args.len() - 2);
+        for name in args.from(2) {
+            match find(registry, name) {
+                Some(entry) => put_info(entry, reply),
+                None => reply.nil_array(),
+            }
+        }
+        Ok(())
+    }),
+};
+
+static COMMAND_DOCS: FrontCommand = FrontCommand {
+    command: declare(
+        "command|docs",
+        "COMMAND DOCS [command-name [command-name ...]]",
+        "Returns the texts about these commands, or about all.",
+        "7.0.0",
+        ALWAYS,
+        "",
+    ),
+    handler: Handler::Now(|session, args, reply| {
+        let registry = session.server.registry;
+        let entries: Vec<&Entry> = if args.len() == 2 {
+            registry.iter().collect()
+        } else {
+            args.from(2).filter_map(|name| find(registry, name)).collect()
+        };
+        reply.map(entries.len());
+        for entry in entries {
+            reply.bulk(entry.name());
+            put_docs(entry, reply);
+        }
+        Ok(())
+    }),
+};
+
+static COMMAND_LIST: FrontCommand = FrontCommand {
+    command: declare(
+        "command|list",
+        "COMMAND LIST [FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]",
+        "Returns the names of all commands and subcommands, or of some.",
+        "7.0.0",
+        ALWAYS,
+        r#"
+            > COMMAND LIST FILTERBY PATTERN appe*
+            1) "append"
+        "#,
+    ),
+    handler: Handler::Now(|session, args, reply| {
+        let fits = filter(args)?;
+        let entries = session.server.registry.iter_all().filter(|entry| fits(entry));
+        let names: Vec<&str> = entries.map(Entry::name).collect();
+        reply.array(names.len());
+        names.iter().for_each(|name| reply.bulk(name));
+        Ok(())
+    }),
+};
+
+type Filter<'a> = Box<dyn Fn(&Entry) -> bool + 'a>;
+
+fn filter(mut args: Args<'_>) -> Result<Filter<'_>, Refusal> {
+    args.seek(2);
+    if args.left() == 0 {
+        return Ok(Box::new(|_| true));
+    }
+    if args.left() != 3 || !args.word("FILTERBY") {
+        return Err(Refusal::Syntax);
+    }
+    let (kind, value) = (args.required()?, args.required()?);
+    match kind.to_ascii_uppercase().as_slice() {
+        // There are no modules, so none of them has a command.
+        b"MODULE" => Ok(Box::new(|_| false)),
+        b"ACLCAT" => Ok(Box::new(move |entry| {
+            entry.categories().iter().any(|name| value.eq_ignore_ascii_case(name.as_bytes()))
+        })),
+        b"PATTERN" => {
+            Ok(Box::new(move |entry| glob::matches_any_case(value, entry.name().as_bytes())))
+        }
+        _ => Err(Refusal::Syntax),
+    }
+}
+
+static COMMAND_GETKEYS: FrontCommand = FrontCommand {
+    command: declare(
+        "command|getkeys",
+        "COMMAND GETKEYS command [argument ...]",
+        "Returns the keys of a request.",
+        "2.8.13",
+        ALWAYS,
+        r#"
+            > COMMAND GETKEYS MSET a 1 b 2
+            1) "a"
+            2) "b"
+            > COMMAND GETKEYS PING
+            (error) ERR The command has no key arguments
+        "#,
+    ),
+    handler: Handler::Now(|session, args, reply| {
+        let (_, keys) = keys_of(session.server.registry, args)?;
+        reply.array(keys.len());
+        keys.iter().for_each(|key| reply.bulk(key));
+        Ok(())
+    }),
+};
+
+static COMMAND_GETKEYSANDFLAGS: FrontCommand = FrontCommand {
+    command: declare(
+        "command|getkeysandflags",
+        "COMMAND GETKEYSANDFLAGS command [argument ...]",
+        "Returns the keys of a request and what is done with them.",
+        "7.0.0",
+        ALWAYS,
+        "",
+    ),
+    handler: Handler::Now(|session, args, reply| {
+        let (entry, keys) = keys_of(session.server.registry, args)?;
+        reply.array(keys.len());
+        for key in keys {
+            reply.array(2);
+            reply.bulk(key);
+            put_key_flags(entry, reply);
+        }
+        Ok(())
+    }),
+};
+
+static COMMAND_HELP: FrontCommand = FrontCommand {
+    command: declare("command|help", "COMMAND HELP", "Prints this help.", "5.0.0", ALWAYS, ""),
+    handler: HELP,
+};
+
+/// A command, or a subcommand as `container|sub`.
+fn find<'a>(registry: &'a Registry, name: &[u8]) -> Option<&'a Entry> {
+    let Some(bar) = name.iter().position(|byte| *byte == b'|') else { return registry.find(name) };
+    let subcommands = &registry.find(&name[..bar])?.subcommands;
+    subcommands.iter().find(|entry| entry.name().as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// The keys of the request that follows `COMMAND GETKEYS`.
+fn keys_of<'a, 'r>(
+    registry: &'r Registry,
+    args: Args<'a>,
+) -> Result<(&'r Entry, Vec<&'a [u8]>), Refusal> {
+    let request: engine::command::OwnedArgs = args.from(2).collect();
+    let request = request.view();
+    let entry = registry.resolve(&request).map_err(|refusal| match refusal {
+        Refusal::Arity(_) => {
+            Refusal::fixed("ERR Invalid number of arguments specified for command")
+        }
+        _ => Refusal::fixed("ERR Invalid command specified"),
+    })?;
+    let keys: Vec<&[u8]> =
+        entry.command.keys.positions(&request).map(|index| args.get(index + 2)).collect();
+    if keys.is_empty() {
+        return Err(Refusal::fixed("ERR The command has no key arguments"));
+    }
+    Ok((entry, keys))
+}
+
+/// Redis's words for flags.
+const FLAG_WORDS: [(Flags, &str); 16] = [
+    (Flags::WRITE, "write"),
+    (Flags::READONLY, "readonly"),
+    (Flags::DENYOOM, "denyoom"),
+    (Flags::ADMIN, "admin"),
+    (Flags::PUBSUB, "pubsub"),
+    (Flags::NOSCRIPT, "noscript"),
+    (Flags::BLOCKING, "blocking"),
+    (Flags::LOADING, "loading"),
+    (Flags::STALE, "stale"),
+    (Flags::SKIP_MONITOR, "skip_monitor"),
+    (Flags::FAST, "fast"),
+    (Flags::NO_AUTH, "no_auth"),
+    (Flags::MOVABLE_KEYS, "movablekeys"),
+    (Flags::NO_MULTI, "no_multi"),
+    (Flags::ALLOW_BUSY, "allow_busy"),
+    (Flags::NO_ASYNC_LOADING, "no_async_loading"),
+];
+
+/// The ten elements of COMMAND INFO.
+fn put_info(entry: &Entry, reply: &mut ReplyWriter<'_>) {
+    let Keys { first, last, step } = entry.command.keys;
+    reply.array(10);
+    reply.bulk(entry.name());
+    reply.integer(i64::from(entry.arity));
+    let words: Vec<&str> = FLAG_WORDS
+        .iter()
+        .filter(|(flag, _)| entry.command.flags.contains(*flag))
+        .map(|(_, word)| *word)
+        .collect();
+    reply.set(words.len());
+    words.iter().for_each(|word| reply.simple(word));
+    reply.count(first);
+    reply.integer(i64::from(last));
+    reply.count(step);
+    let categories = entry.categories();
+    reply.set(categories.len());
+    categories.iter().for_each(|name| reply.simple(format!("@{name}")));
+    // No hints for proxies: nothing here derives them.
+    reply.set(0);
+    put_key_specs(entry, reply);
+    reply.array(entry.subcommands.len());
+    entry.subcommands.iter().for_each(|entry| put_info(entry, reply));
+}
+
+/// What is done with keys, in Redis's words. A write may read what it changes.
+fn put_key_flags(entry: &Entry, reply: &mut ReplyWriter<'_>) {
+    reply.set(2);
+    let words = if entry.writes() { ["RW", "UPDATE"] } else { ["RO", "ACCESS"] };
+    words.iter().for_each(|word| reply.simple(word));
+}
+
+fn put_key_specs(entry: &Entry, reply: &mut ReplyWriter<'_>) {
+    let keys = entry.command.keys;
+    if !keys.any() {
+        return reply.set(0);
+    }
+    reply.set(1);
+    reply.map(3);
+    reply.bulk("flags");
+    put_key_flags(entry, reply);
+    reply.bulk("begin_search");
+    reply.map(2);
+    reply.bulk("type");
+    reply.bulk("index");
+    reply.bulk("spec");
+    reply.map(1);
+    reply.bulk("index");
+    reply.count(keys.first);
+    reply.bulk("find_keys");
+    reply.map(2);
+    reply.bulk("type");
+    reply.bulk("range");
+    reply.bulk("spec");
+    reply.map(3);
+    reply.bulk("lastkey");
+    // Counted from the first key, unless from the end.
+    let last = i64::from(keys.last);
+    reply.integer(if last < 0 { last } else { last - keys.first as i64 });
+    reply.bulk("keystep");
+    reply.count(keys.step);
+    reply.bulk("limit");
+    reply.count(0);
+}
+
+fn put_docs(entry: &Entry, reply: &mut ReplyWriter<'_>) {
+    let command = entry.command;
+    reply.map(5 + usize::from(!entry.subcommands.is_empty()));
+    for (name, text) in [
+        ("summary", command.summary),
+        ("since", command.since),
+        ("group", command.group.name()),
+        ("complexity", command.cost),
+        ("usage", command.usage),
+    ] {
+        reply.bulk(name);
+        reply.bulk(text);
+    }
+    if !entry.subcommands.is_empty() {
+        reply.bulk("subcommands");
+        reply.map(entry.subcommands.len());
+        for entry in &entry.subcommands {
+            reply.bulk(entry.name());
+            put_docs(entry, reply);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::registry;
+    use engine::command::OwnedArgs;
+    use engine::resp::Protocol;
+
+    fn info(name: &str) -> String {
+        let (registry, _) = registry();
+        let mut out = Vec::new();
+        let entry = find(registry, name.as_bytes()).expect("a known command");
+        put_info(entry, &mut ReplyWriter::new(&mut out, Protocol::Resp2));
+        String::from_utf8(out).expect("plain text").replace("\r\n", " ")
+    }
+
+    #[test]
+    fn a_command_is_described_as_redis_describes_it() {
+        assert_eq!(
+            info("get"),
+            "*10 $3 get :2 *2 +readonly +fast :1 :1 :1 *3 +@string +@read +@fast *0 *1 *6 \
+             $5 flags *2 +RO +ACCESS $12 begin_search *4 $4 type $5 index $4 spec *2 $5 index :1 \
+             $9 find_keys *4 $4 type $5 range $4 spec *6 $7 lastkey :0 $7 keystep :1 $5 limit :0 *0 "
+        );
+        assert!(info("object|encoding").contains("$7 lastkey :0"), "one key, at the second place");
+        assert!(info("mset").contains("$7 lastkey :-1 $7 keystep :2"));
+    }
+
+    #[test]
+    fn keys_of_a_request_are_found() {
+        let (registry, _) = registry();
+        let check = |request: &str, expected: Result<&[&str], &str>| {
+            let words = format!("COMMAND GETKEYS {request}");
+            let args: OwnedArgs = words.split(' ').map(str::as_bytes).collect();
+            let keys = keys_of(registry, args.view()).map(|(_, keys)| {
+                keys.iter().map(|key| String::from_utf8_lossy(key).into_owned()).collect()
+            });
+            let expected = expected.map(|keys| keys.iter().map(|key| (*key).to_owned()).collect());
+            assert_eq!(
+                keys.map_err(|refusal| refusal.text().into_owned()),
+                expected.map_err(str::to_owned) as Result<Vec<String>, String>,
+                "{request}"
+            );
+        };
+        check("GET a", Ok(&["a"]));
+        check("mset a 1 b 2", Ok(&["a", "b"]));
+        check("BITOP AND to x y", Ok(&["to", "x", "y"]));
+        check("OBJECT ENCODING a", Ok(&["a"]));
+        check("PING", Err("ERR The command has no key arguments"));
+        check("NOTHING a", Err("ERR Invalid command specified"));
+        check("GET", Err("ERR Invalid number of arguments specified for command"));
+    }
+}

@@ -1,0 +1,148 @@
+//! CONFIG: settings read and changed while the program runs.
+
+use super::super::{FrontCommand, Handler};
+use super::{ADMIN, ALWAYS, CONTAINER, HELP, declare};
+use crate::config::{Change, Group, Refusal as SettingRefusal};
+use crate::connection::Session;
+use crate::server::Server;
+use engine::command::{Args, Outcome, Refusal};
+use engine::resp::ReplyWriter;
+use replication::Request;
+
+pub(super) const COMMANDS: &[&FrontCommand] =
+    &[&CONFIG, &CONFIG_GET, &CONFIG_SET, &CONFIG_REWRITE, &CONFIG_RESETSTAT, &CONFIG_HELP];
+
+static CONFIG: FrontCommand = FrontCommand {
+    command: declare(
+        "config",
+        "CONFIG subcommand [argument ...]",
+        "Reads and changes settings.",
+        "2.0.0",
+        ADMIN,
+        "",
+    ),
+    handler: CONTAINER,
+};
+
+static CONFIG_GET: FrontCommand = FrontCommand {
+    command: declare(
+        "config|get",
+        "CONFIG GET parameter [parameter ...]",
+        "Returns settings whose names fit one of the patterns, with their values.",
+        "2.0.0",
+        ADMIN,
+        r#"
+            > CONFIG GET maxmemory-policy
+            1) "maxmemory-policy"
+            2) "noeviction"
+        "#,
+    ),
+    handler: Handler::Now(|session, args, reply| {
+        let patterns: Vec<&[u8]> = args.from(2).collect();
+        let pairs = session.server.settings.get(&patterns);
+        reply.map(pairs.len());
+        for (name, value) in pairs {
+            reply.bulk(name);
+            reply.bulk(value);
+        }
+        Ok(())
+    }),
+};
+
+static CONFIG_SET: FrontCommand = FrontCommand {
+    command: declare(
+        "config|set",
+        "CONFIG SET parameter value [parameter value ...]",
+        "Changes settings: all of them or, if one is refused, none.",
+        "2.0.0",
+        ADMIN,
+        r#"
+            > CONFIG SET maxmemory-samples 10
+            OK
+            > CONFIG SET maxmemory-samples ten
+            (error) ERR CONFIG SET failed (possibly related to argument 'maxmemory-samples') - argument couldn't be parsed into an integer
+        "#,
+    ),
+    handler: Handler::Later(|session, args, out| Box::pin(set(session, args, out))),
+};
+
+async fn set(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outcome {
+    if args.len() % 2 != 0 {
+        return Err(Refusal::Arity("config|set".to_owned()));
+    }
+    let words: Vec<&[u8]> = args.from(2).collect();
+    let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+    let server = session.server.clone();
+    server.settings.set(&pairs, |change| prepare(&server, change)).map_err(Refusal::made)?;
+    server.reconfigure(&session.front).await;
+    for name in words.iter().step_by(2) {
+        // The value may be a secret.
+        tracing::info!("CONFIG SET {} by {}", name.escape_ascii(), session.client.peer);
+    }
+    ReplyWriter::new(out, session.protocol).ok();
+    Ok(())
+}
+
+/// What may still refuse a change: certificates that cannot be loaded. They are read whenever one of
+/// their settings is named, also with the value that it has: `CONFIG SET tls true` after the files
+/// were replaced.
+fn prepare(server: &Server, change: &Change<'_>) -> Result<(), SettingRefusal> {
+    let Some(setting) = change.named.iter().find(|setting| setting.group == Group::Tls) else {
+        return Ok(());
+    };
+    server.reload_tls(change.after).map_err(|reason| SettingRefusal::new(setting.name, reason))
+}
+
+static CONFIG_REWRITE: FrontCommand = FrontCommand {
+    command: declare(
+        "config|rewrite",
+        "CONFIG REWRITE",
+        "Writes the settings that were changed into the flagfile.",
+        "2.8.0",
+        ADMIN,
+        "",
+    ),
+    handler: Handler::Now(|session, _, reply| {
+        let rewritten = session.server.settings.rewrite().map_err(Refusal::made)?;
+        tracing::info!(
+            "CONFIG REWRITE: {} settings written to {}",
+            rewritten.settings,
+            rewritten.path.display()
+        );
+        for name in &rewritten.overruled {
+            tracing::warn!("CONFIG REWRITE: the command line gives {name} too and may overrule it");
+        }
+        reply.ok();
+        Ok(())
+    }),
+};
+
+static CONFIG_RESETSTAT: FrontCommand = FrontCommand {
+    command: declare(
+        "config|resetstat",
+        "CONFIG RESETSTAT",
+        "Zeroes the counters that INFO shows.",
+        "2.0.0",
+        ADMIN,
+        r#"
+            > CONFIG RESETSTAT
+            OK
+        "#,
+    ),
+    handler: Handler::Later(|session, _, out| {
+        Box::pin(async move {
+            let server = session.server.clone();
+            session.front.call_all(|shard| shard.reset_stats()).await;
+            server.replication.ask::<()>(&session.front, Request::ResetCounters).await;
+            server.front_stats.reset();
+            server.counters.reset();
+            ReplyWriter::new(out, session.protocol).ok();
+            Ok(())
+        })
+    }),
+};
+
+static CONFIG_HELP: FrontCommand = FrontCommand {
+    command: declare("config|help", "CONFIG HELP", "Prints this help.", "5.0.0", ALWAYS, ""),
+    handler: HELP,
+};

@@ -1,0 +1,101 @@
+//! DEBUG: the subcommands that are not about keys.
+
+use super::super::{FrontCommand, Handler};
+use super::{ADMIN, ALWAYS, HELP, declare};
+use crate::connection::Session;
+use engine::command::{Args, Flags, Outcome, Refusal};
+use engine::resp::ReplyWriter;
+use engine::rt;
+use replication::Request;
+use std::time::Duration;
+
+pub(super) const COMMANDS: &[&FrontCommand] = &[&DEBUG_SLEEP, &DEBUG_REPLICA, &DEBUG_HELP];
+
+static DEBUG_SLEEP: FrontCommand = FrontCommand {
+    command: declare(
+        "debug|sleep",
+        "DEBUG SLEEP seconds",
+        "Lets this connection wait. Others go on: no shard sleeps.",
+        "1.0.0",
+        // In a transaction it would hold up everybody who wants the same keys.
+        ADMIN.union(Flags::NO_MULTI),
+        r#"
+            > DEBUG SLEEP 0.01
+            OK
+        "#,
+    ),
+    handler: Handler::Later(|session, args, out| {
+        Box::pin(async move {
+            rt::sleep(duration(args.get(2))?).await;
+            ReplyWriter::new(out, session.protocol).ok();
+            Ok(())
+        })
+    }),
+};
+
+/// A number of seconds, with a fraction.
+fn duration(text: &[u8]) -> Result<Duration, Refusal> {
+    let seconds = std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok());
+    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.ok_or(Refusal::NotFloat)
+}
+
+static DEBUG_REPLICA: FrontCommand = FrontCommand {
+    command: declare(
+        "debug|replica",
+        "DEBUG REPLICA <OFFSET | PAUSE | RESUME>",
+        "On a replica: what it has applied; or it stops reading from its master, or goes on.",
+        "7.2.0",
+        ADMIN,
+        r#"
+            > DEBUG REPLICA OFFSET
+            (error) ERR I am master
+        "#,
+    ),
+    handler: Handler::Later(|session, args, out| Box::pin(replica(session, args, out))),
+};
+
+const I_AM_MASTER: Refusal = Refusal::fixed("ERR I am master");
+
+async fn replica(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outcome {
+    let (front, replication) = (session.front.clone(), &session.server.replication);
+    let word = args.get(2).to_ascii_uppercase();
+    let pause = match word.as_slice() {
+        b"OFFSET" => {
+            let upstream = replication.info(&front).await.upstream.ok_or(I_AM_MASTER)?;
+            let mut reply = ReplyWriter::new(out, session.protocol);
+            reply.array(2);
+            reply.bulk(format!("SYNC{}", upstream.session));
+            reply.array(upstream.applied.len());
+            upstream.applied.iter().for_each(|lsn| reply.integer(lsn.0 as i64));
+            return Ok(());
+        }
+        b"PAUSE" => true,
+        b"RESUME" => false,
+        _ => return Err(Refusal::Syntax),
+    };
+    let is_replica: bool = replication.ask(&front, Request::Pause(pause)).await;
+    if !is_replica {
+        return Err(I_AM_MASTER);
+    }
+    ReplyWriter::new(out, session.protocol).ok();
+    Ok(())
+}
+
+static DEBUG_HELP: FrontCommand = FrontCommand {
+    command: declare("debug|help", "DEBUG HELP", "Prints this help.", "1.0.0", ALWAYS, ""),
+    handler: HELP,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sleep_is_a_finite_number_of_seconds() {
+        assert_eq!(duration(b"0.5"), Ok(Duration::from_millis(500)));
+        for text in ["", "-1", "nan", "inf", "1e300", "one"] {
+            assert_eq!(duration(text.as_bytes()), Err(Refusal::NotFloat), "{text}");
+        }
+    }
+}

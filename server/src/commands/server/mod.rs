@@ -1,0 +1,80 @@
+//! Commands about the node itself: what it is, what it was told, what it costs, how it ends.
+//!
+//! Data-less all of them: they run where the connection lives and ask shards and replication by
+//! messages.
+
+mod command;
+mod config;
+mod debug;
+mod info;
+mod latency;
+mod memory;
+mod process;
+mod snapshot;
+
+use super::{FrontCommand, Handler};
+use crate::connection::Session;
+use engine::command::{Args, Command, Flags, Group, Keys, Outcome, Refusal, Run};
+use engine::resp::ReplyWriter;
+
+/// The families, in the order of the manual.
+pub(super) const FAMILIES: [&[&FrontCommand]; 8] = [
+    info::COMMANDS,
+    config::COMMANDS,
+    command::COMMANDS,
+    memory::COMMANDS,
+    latency::COMMANDS,
+    debug::COMMANDS,
+    snapshot::COMMANDS,
+    process::COMMANDS,
+];
+
+/// Allowed whatever state the node is in.
+const ALWAYS: Flags = Flags::LOADING.union(Flags::STALE);
+
+/// For operators, whatever state the node is in.
+const ADMIN: Flags = ALWAYS.union(Flags::ADMIN).union(Flags::NOSCRIPT);
+
+/// A declaration with what all commands of this room have in common.
+const fn declare(
+    name: &'static str,
+    usage: &'static str,
+    summary: &'static str,
+    since: &'static str,
+    flags: Flags,
+    examples: &'static str,
+) -> Command {
+    Command {
+        name,
+        usage,
+        summary,
+        since,
+        cost: "O(1)",
+        group: Group::Server,
+        flags,
+        keys: Keys::NONE,
+        run: Run::Front,
+        examples,
+    }
+}
+
+/// What a container runs by itself. The registry hands a request to one of its subcommands or refuses
+/// it, so nobody comes here.
+const CONTAINER: Handler = Handler::Now(|_, _, _| Err(Refusal::Syntax));
+
+/// HELP of a container.
+const HELP: Handler = Handler::Now(help);
+
+/// The lines follow from the declarations of the subcommands.
+fn help(session: &mut Session, args: Args<'_>, reply: &mut ReplyWriter<'_>) -> Outcome {
+    let container = session.server.registry.find(args.get(0)).ok_or(Refusal::Syntax)?;
+    let name = container.name().to_ascii_uppercase();
+    let of_one = |line: &str| line.strip_prefix(&name).unwrap_or(line).trim_start().to_owned();
+    reply.array(1 + 2 * container.subcommands.len());
+    reply.simple(format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+    for entry in &container.subcommands {
+        reply.simple(of_one(entry.command.usage));
+        reply.simple(format!("    {}", entry.command.summary));
+    }
+    Ok(())
+}

@@ -1,0 +1,164 @@
+//! INFO: sections of `name:value` lines under Redis's names, and ours beside them.
+//!
+//! A section is one entry of a table and one function that writes its lines out of a [`Picture`].
+//! Clients parse these lines (Sentinel, exporters, libraries), so a field that Redis has is there
+//! also where its answer is a constant here; what is not known is left out.
+
+mod commands;
+pub(crate) mod node;
+mod replication;
+mod stats;
+
+use super::Picture;
+use crate::server::Server;
+use std::fmt::{Display, Write};
+
+/// Everything that a section may look at.
+pub struct View<'a> {
+    /// What was gathered.
+    pub picture: &'a Picture,
+    /// What all executors share.
+    pub server: &'a Server,
+}
+
+/// Lines under way.
+#[derive(Default)]
+pub struct Lines(String);
+
+impl Lines {
+    /// One field.
+    fn put(&mut self, name: impl Display, value: impl Display) {
+        let _ = write!(self.0, "{name}:");
+        let start = self.0.len();
+        let _ = write!(self.0, "{value}");
+        // A line break in a value would begin another field.
+        if self.0[start..].contains(['\r', '\n']) {
+            let clean = self.0[start..].replace(['\r', '\n'], " ");
+            self.0.truncate(start);
+            self.0.push_str(&clean);
+        }
+        self.0.push_str("\r\n");
+    }
+
+    /// A number of bytes, also for people.
+    fn put_bytes(&mut self, name: &str, bytes: u64) {
+        self.put(name, bytes);
+        self.put(format_args!("{name}_human"), human(bytes));
+    }
+}
+
+/// In which answers a section stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Shown {
+    /// Without arguments, and in all the others.
+    Default,
+    /// In `all` and `everything`.
+    All,
+    /// In `default` and `everything`, not in `all`: Redis does so with modules.
+    NotAll,
+}
+
+struct Section {
+    title: &'static str,
+    shown: Shown,
+    write: fn(&View<'_>, &mut Lines),
+}
+
+const fn section(title: &'static str, shown: Shown, write: fn(&View<'_>, &mut Lines)) -> Section {
+    Section { title, shown, write }
+}
+
+/// In the order of Redis.
+static SECTIONS: &[Section] = &[
+    section("Server", Shown::Default, node::server),
+    section("Clients", Shown::Default, node::clients),
+    section("Memory", Shown::Default, node::memory),
+    section("Persistence", Shown::Default, node::persistence),
+    section("Stats", Shown::Default, stats::stats),
+    section("Replication", Shown::Default, replication::replication),
+    section("CPU", Shown::Default, node::cpu),
+    section("Modules", Shown::NotAll, |_, _| {}),
+    section("Commandstats", Shown::All, commands::commandstats),
+    section("Errorstats", Shown::Default, commands::errorstats),
+    // Latencies are not measured by percentile: a title without lines says so.
+    section("Latencystats", Shown::All, |_, _| {}),
+    section("Cluster", Shown::Default, |_, lines| lines.put("cluster_enabled", 0)),
+    section("Keyspace", Shown::Default, stats::keyspace),
+    section("TLS", Shown::Default, node::tls),
+];
+
+/// INFO's answer to these names of sections; none is the default. Unknown names are passed over, as
+/// in Redis.
+pub fn render(view: &View<'_>, names: &[&[u8]]) -> String {
+    let named = |word: &str| names.iter().any(|name| name.eq_ignore_ascii_case(word.as_bytes()));
+    let (default, all) = (names.is_empty() || named("default"), named("all"));
+    let everything = named("everything");
+    let mut text = Lines::default();
+    for section in SECTIONS {
+        let wanted = everything
+            || named(section.title)
+            || match section.shown {
+                Shown::Default => default || all,
+                Shown::All => all,
+                Shown::NotAll => default,
+            };
+        if !wanted {
+            continue;
+        }
+        if !text.0.is_empty() {
+            text.0.push_str("\r\n");
+        }
+        let _ = write!(text.0, "# {}\r\n", section.title);
+        (section.write)(view, &mut text);
+    }
+    text.0
+}
+
+/// A number of bytes as Redis writes it for people.
+pub fn human(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["K", "M", "G", "T", "P"];
+    if bytes < 1024 {
+        return format!("{bytes}B");
+    }
+    let (mut amount, mut unit) = (bytes as f64 / 1024.0, 0);
+    while amount >= 1024.0 && unit + 1 < UNITS.len() {
+        amount /= 1024.0;
+        unit += 1;
+    }
+    format!("{amount:.2}{}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_written_as_redis_writes_them() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1.00K"),
+            (1_536_000, "1.46M"),
+            (3 << 30, "3.00G"),
+            (u64::MAX, "16384.00P"),
+        ] {
+            assert_eq!(human(bytes), text);
+        }
+    }
+
+    #[test]
+    fn a_value_cannot_begin_another_field() {
+        let mut lines = Lines::default();
+        lines.put("last_error", "one\r\nrole:master");
+        lines.put(format_args!("db{}", 0), 7);
+        assert_eq!(lines.0, "last_error:one  role:master\r\ndb0:7\r\n");
+    }
+
+    #[test]
+    fn sections_have_one_title_each() {
+        for (index, section) in SECTIONS.iter().enumerate() {
+            let again = SECTIONS[..index].iter().any(|other| other.title == section.title);
+            assert!(!again, "{}", section.title);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The whole node at about one moment: what INFO, the metrics and MEMORY STATS are written from.
+//!
+//! Shards are asked by one round of messages, replication by another; nothing is locked that a
+//! request needs.
+
+use crate::config::Config;
+use crate::effect;
+use crate::memory;
+use crate::observe::stats::PerSecond;
+use crate::server::{Counters, Server};
+use engine::db::KeyStats;
+use engine::exec::Front;
+use engine::shard::{CommandStats, ErrorCounts, Shard};
+use engine::types::DbIndex;
+use replication::info::Info;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// See the module's doc.
+pub struct Picture {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// Replication on this node.
+    pub replication: Info,
+    /// Keys and keys with a deadline, by database.
+    pub dbs: Vec<Db>,
+    /// Counters of keys over all shards.
+    pub keys: KeyStats,
+    /// Counters by command id, over shards and fronts.
+    pub commands: Vec<CommandStats>,
+    /// Error replies by their first word.
+    pub errors: ErrorCounts,
+    /// Memory.
+    pub memory: Memory,
+    /// Client connections.
+    pub clients: Clients,
+    /// Growth of the totals.
+    pub rates: PerSecond,
+    /// Entries that hold or wait for keys, over all shards.
+    pub open_entries: usize,
+}
+
+/// One database over all shards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Db {
+    /// Its keys.
+    pub keys: usize,
+    /// Those with a deadline.
+    pub expires: usize,
+}
+
+/// Memory of the process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory {
+    /// In use now.
+    pub used: u64,
+    /// The most that was in use.
+    pub peak: u64,
+    /// When the program began to serve.
+    pub startup: u64,
+    /// Resident.
+    pub resident: u64,
+    /// `maxmemory`, worked out.
+    pub max: u64,
+    /// What the machine grants.
+    pub system: u64,
+    /// Tables, items excluded.
+    pub tables: u64,
+    /// Journals.
+    pub journals: u64,
+    /// Buffers of clients.
+    pub clients: u64,
+}
+
+impl Memory {
+    /// What is not data: the program itself, tables, journals, buffers.
+    pub fn overhead(&self) -> u64 {
+        (self.startup + self.tables + self.journals + self.clients).min(self.used)
+    }
+
+    /// Keys and values.
+    pub fn dataset(&self) -> u64 {
+        self.used - self.overhead()
+    }
+
+    /// Resident over used.
+    pub fn fragmentation(&self) -> f64 {
+        if self.used == 0 { 0.0 } else { self.resident as f64 / self.used as f64 }
+    }
+}
+
+/// Client connections.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clients {
+    /// Over the main listeners.
+    pub normal: usize,
+    /// Over the admin port.
+    pub admin: usize,
+    /// The longest waiting input.
+    pub input_most: u64,
+    /// The longest waiting output.
+    pub output_most: u64,
+    /// Those that watch keys.
+    pub watching: usize,
+}
+
+/// What one shard tells.
+struct ShardPart {
+    dbs: Vec<Db>,
+    keys: KeyStats,
+    commands: Vec<CommandStats>,
+    errors: ErrorCounts,
+    tables: u64,
+    open_entries: usize,
+}
+
+fn look(shard: &mut Shard) -> ShardPart {
+    let db = |index: usize| {
+        let db = DbIndex(index as u16);
+        Db { keys: shard.keys.len(db), expires: shard.keys.expires(db) }
+    };
+    ShardPart {
+        dbs: (0..shard.keys.db_count()).map(db).collect(),
+        keys: shard.keys.stats,
+        commands: shard.stats.clone(),
+        errors: shard.errors.clone(),
+        tables: shard.keys.table_bytes() as u64,
+        open_entries: shard.open_entries(),
+    }
+}
+
+impl Picture {
+    /// Asks everybody.
+    pub async fn take(front: &Rc<Front>, server: &Arc<Server>) -> Picture {
+        let parts = front.call_all(look).await;
+        let replication = server.replication.info(front).await;
+        let config = server.settings.config();
+        let (clients, buffers) = clients(server);
+        let journals = replication.journals.iter().map(|journal| journal.bytes).sum();
+        let mut picture = Picture {
+            dbs: vec![Db::default(); server.node.dbs()],
+            keys: KeyStats::default(),
+            commands: vec![CommandStats::default(); server.registry.len()],
+            errors: server.counters.errors(),
+            memory: Memory {
+                used: memory::used(),
+                peak: memory::peak(),
+                startup: memory::startup(),
+                resident: memory::resident(),
+                max: effect::maxmemory(&config),
+                system: memory::granted(),
+                tables: 0,
+                journals,
+                clients: buffers,
+            },
+            clients,
+            rates: server.rates.per_second(),
+            open_entries: 0,
+            config,
+            replication,
+        };
+        parts.iter().for_each(|part| picture.add(part));
+        server.front_stats.add_to(&mut picture.commands);
+        picture
+    }
+
+    fn add(&mut self, part: &ShardPart) {
+        for (db, more) in self.dbs.iter_mut().zip(&part.dbs) {
+            db.keys += more.keys;
+            db.expires += more.expires;
+        }
+        let (keys, more) = (&mut self.keys, &part.keys);
+        keys.hits += more.hits;
+        keys.misses += more.misses;
+        keys.expired += more.expired;
+        keys.evicted += more.evicted;
+        keys.mutations += more.mutations;
+        for (stats, more) in self.commands.iter_mut().zip(&part.commands) {
+            stats.calls += more.calls;
+            stats.nanos += more.nanos;
+            stats.failed += more.failed;
+            stats.rejected += more.rejected;
+        }
+        self.errors.merge(&part.errors);
+        self.memory.tables += part.tables;
+        self.open_entries += part.open_entries;
+    }
+
+    /// Commands run so far.
+    pub fn commands_total(&self) -> u64 {
+        self.commands.iter().map(|stats| stats.calls).sum()
+    }
+
+    /// Keys of all databases.
+    pub fn keys_total(&self) -> usize {
+        self.dbs.iter().map(|db| db.keys).sum()
+    }
+}
+
+fn clients(server: &Server) -> (Clients, u64) {
+    let (mut clients, mut buffers) = (Clients::default(), 0);
+    for client in server.clients.all() {
+        let input = client.input_bytes.load(Ordering::Relaxed);
+        let output = client.output_bytes.load(Ordering::Relaxed);
+        clients.admin += usize::from(client.admin);
+        clients.normal += usize::from(!client.admin);
+        clients.input_most = clients.input_most.max(input);
+        clients.output_most = clients.output_most.max(output);
+        clients.watching += usize::from(client.watched.load(Ordering::Relaxed) > 0);
+        buffers += input + output;
+    }
+    (clients, buffers)
+}
+
+/// Totals for rates, from what is known without asking.
+pub(crate) fn totals(server: &Server) -> super::stats::Totals {
+    super::stats::Totals {
+        commands: server.rates.told() + server.front_stats.calls(),
+        input_bytes: Counters::get(&server.counters.input_bytes),
+        output_bytes: Counters::get(&server.counters.output_bytes),
+    }
+}
