@@ -7,6 +7,7 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 use support::client::{Client, request, text};
 use support::node::Node;
 use support::proxy::Proxy;
@@ -106,6 +107,8 @@ fn write(mut client: Client, stop: &AtomicBool, seed: u64) {
         for reply in client.pipeline(&requests) {
             assert!(reply.error().is_none(), "{reply:?}");
         }
+        // Leaves the processor to those who read.
+        thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -34,6 +34,11 @@ const UNIT_BYTES: usize = 32 * 1024;
 /// Handed out and not yet applied, over all flows: bounds the shards' inboxes.
 const IN_FLIGHT_MAX: usize = 16 * 1024 * 1024;
 
+/// Units handed out and not yet applied. Each waits in the queue of its shards, and a reader there waits
+/// behind those that want its keys: small transactions alone would be hundreds of thousands in
+/// [`IN_FLIGHT_MAX`]. Enough to keep every shard busy over a round of messages.
+const UNITS_MAX: usize = 256;
+
 /// A flow whose received bytes exceed this is not read from, unless it waits for the rest of a frame.
 pub const FLOW_CREDIT: usize = 4 * 1024 * 1024;
 
@@ -293,7 +298,7 @@ impl Gather {
         if let Some(dispatch) = self.ready.pop_front() {
             return Ok(Some(self.as_planted(dispatch)));
         }
-        if self.in_flight >= IN_FLIGHT_MAX {
+        if self.in_flight >= IN_FLIGHT_MAX || self.units.len() >= UNITS_MAX {
             return Ok(None);
         }
         for _ in 0..self.flows.len() {

@@ -1,6 +1,6 @@
 //! Clients that keep writing: a thread that draws commands at random from a seed.
 
-use super::client::{Client, request};
+use super::client::request;
 use super::node::Node;
 use fastrand::Rng;
 use std::sync::Arc;
@@ -121,6 +121,7 @@ fn is_expected(error: &str) -> bool {
     error.starts_with("ERR no such key")
         || error.starts_with("ERR value is not an integer")
         || error.contains("would overflow")
+        || error.contains("are the same")
 }
 
 fn shown(request: &Request) -> String {
