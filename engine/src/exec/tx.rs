@@ -33,12 +33,12 @@ impl TxKeys {
         match entry.command.run {
             Run::All(All { barrier: true, .. }) => self.everything = true,
             Run::All(_) | Run::Walk(_) => self.spread = true,
-            // A command without keys runs on some shard all the same, which must take part.
-            _ => {
-                if let Place::One(shard) = place_of(entry, args, front.node.shards()) {
-                    self.keys.entry(shard).or_default();
-                }
-            }
+            _ => {}
+        }
+        // A command without keys runs on some shard all the same, which must take part; where there
+        // is one shard only, so does one that looks at all of them.
+        if let Place::One(shard) = place_of(entry, args, front.node.shards()) {
+            self.keys.entry(shard).or_default();
         }
         let mode = if write { Mode::Exclusive } else { Mode::Shared };
         for index in entry.command.keys.positions(args) {
