@@ -25,3 +25,7 @@ pub const SCAN_VISITED_MAX: u64 = 10_000;
 pub const POPULATE_MADE_MAX: usize = 256;
 /// See [`POPULATE_MADE_MAX`].
 pub const POPULATE_LOOKED_AT_MAX: usize = 4096;
+/// Bytes of replies after which a batch comes home with the rest of its commands not yet run, and a
+/// pipeline takes no more requests: bounds what a client that reads slowly can make a node hold to so
+/// much for each shard, and one reply more.
+pub const BATCH_REPLIES_MAX: usize = 256 * 1024;

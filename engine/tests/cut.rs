@@ -50,8 +50,10 @@ struct Receiver {
 impl Receiver {
     fn new(node: &ModelNode, shard: u16, at: Lsn) -> Receiver {
         // Nothing has been sent yet: every record may concern an item that is still to come.
-        let passed =
-            Passed { seed: node.front(shard).node.seed(), boundaries: vec![0; engine::model::DBS] };
+        let passed = Passed {
+            seed: node.front(shard).node.seed(),
+            boundaries: vec![vec![0; engine::model::DBS]],
+        };
         let log = node.reader(shard, at);
         Receiver { twin: follower(shard, node.shards()), log, ahead: Vec::new(), at, passed }
     }
@@ -86,7 +88,7 @@ impl Receiver {
         for &(_, lsn) in &part.read_at {
             self.follow(lsn)?;
         }
-        self.passed.boundaries.clone_from(&part.boundaries);
+        self.passed.boundaries[0].clone_from(&part.boundaries);
         Ok(())
     }
 }
@@ -94,7 +96,7 @@ impl Receiver {
 /// What was sent goes with its table: a swap exchanges it, and of an emptied database all that there
 /// is will be in the log.
 fn note_global(passed: &mut Passed, global: Global) {
-    let boundaries = &mut passed.boundaries;
+    let boundaries = &mut passed.boundaries[0];
     match global {
         Global::FlushAll => boundaries.fill(u64::MAX),
         Global::FlushDb(db) => boundaries[db.index()] = u64::MAX,

@@ -16,6 +16,7 @@
 //! A chain is the node ids from a node up to its topmost master, its own first: whoever finds itself in
 //! the chain of its would-be master refuses, so circles of any length are (J7).
 
+use crate::{planted, wire};
 use engine::journal::{HistoryId, Lineage};
 use engine::resp::client::Reply;
 use engine::types::Lsn;
@@ -114,6 +115,33 @@ impl Terms {
             keys: keys.parse().map_err(|_| bad("key count"))?,
         })
     }
+}
+
+/// Whether a node whose chain is `own` would have the asker, whose chain is `asker`, as its replica.
+pub fn check(version: u32, asker: &[String], own: &[String]) -> Result<(), String> {
+    if version != wire::VERSION {
+        return Err(format!(
+            "ERR this node speaks version {} of the replication protocol, not {version}",
+            wire::VERSION
+        ));
+    }
+    let asker = asker.first().map(String::as_str).unwrap_or_default();
+    if own.first().is_some_and(|me| me == asker) {
+        return Err("ERR a node cannot follow itself".to_owned());
+    }
+    if own.iter().any(|node| node == asker) {
+        return Err("ERR this would close a cycle: this node follows you already".to_owned());
+    }
+    Ok(())
+}
+
+/// A node feeds others only while its data is somebody's: as a master, or in stable sync with its own
+/// (J7).
+pub fn may_feed(is_stable: bool) -> Result<(), String> {
+    if is_stable || planted::feeds_while_syncing() {
+        return Ok(());
+    }
+    Err("ERR this node is a replica and not in stable sync itself".to_owned())
 }
 
 fn texts(reply: &Reply) -> Result<Vec<String>, String> {

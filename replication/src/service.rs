@@ -12,12 +12,12 @@ pub use requests::{Replication, Request, Takeover};
 use crate::bell::Bell;
 use crate::info::{Counters, Info, Journal};
 use crate::master::session::Session;
-use crate::replica::gather::Relay;
 use crate::replica::link::Link;
+use crate::standing::Standing;
 use crate::status::Status;
 use crate::tls::{ClientTls, TlsStore};
 use engine::exec::Front;
-use engine::journal::{Bounds, HeldLogs, HistoryId, Lineage, LogHandle, LogRange, Position};
+use engine::journal::{Bounds, HistoryId, LogHandle, LogRange, Position};
 use engine::rt;
 use engine::types::{Lsn, Millis};
 use std::cell::{Cell, RefCell};
@@ -74,15 +74,7 @@ pub struct Service {
     /// Names this node in chains.
     pub node_id: String,
     tls: Arc<TlsStore>,
-    lineage: RefCell<Lineage>,
-    /// The journals of the current history: our shards', or the relay's.
-    logs: RefCell<Vec<LogHandle>>,
-    /// As a replica: the upstream's journals as far as they are applied.
-    relay: RefCell<Option<Rc<RefCell<Relay>>>>,
-    /// Relays of the history before, for those who followed the same master.
-    older: RefCell<Option<(HistoryId, Rc<RefCell<Relay>>)>>,
-    /// As a replica: which history and positions our data is; none while it is half of something.
-    position: RefCell<Option<Position>>,
+    standing: Standing,
     sessions: RefCell<BTreeMap<u64, Rc<Session>>>,
     next_session: Cell<u64>,
     link: RefCell<Option<Rc<Link>>>,
@@ -110,25 +102,14 @@ impl Service {
         settings: Settings,
         tls: Arc<TlsStore>,
     ) -> Rc<Service> {
-        let shards = front.node.shards();
-        let logs = front
-            .call_all(|shard| {
-                shard.set_keeping(false);
-                shard.log.handle()
-            })
-            .await;
-        let history = new_history();
+        let standing = Standing::empty(&front, new_history()).await;
         let service = Rc::new(Service {
             front,
             status,
             settings: Rc::new(RefCell::new(settings)),
             node_id: new_history().to_string(),
             tls,
-            lineage: RefCell::new(Lineage::unrelated(history, shards)),
-            logs: RefCell::new(logs),
-            relay: RefCell::new(None),
-            older: RefCell::new(None),
-            position: RefCell::new(None),
+            standing,
             sessions: RefCell::default(),
             next_session: Cell::new(fastrand::u64(1..1 << 40)),
             link: RefCell::new(None),
@@ -176,21 +157,19 @@ impl Service {
 
     /// Which position this node's data is: what it asks a master to continue from.
     pub fn position(&self) -> Option<Position> {
-        self.position.borrow().clone()
+        self.standing.position()
     }
 
     /// What INFO, ROLE and the metrics show.
     pub fn info(&self) -> Info {
         let now = rt::now_millis();
-        let lineage = self.lineage.borrow();
-        let logs = self.logs.borrow();
+        let (lineage, logs) = (self.standing.lineage(), self.standing.logs());
         let mut counters = self.counters.borrow().clone();
         let upstream = self.link.borrow().as_ref().map(|link| {
             (counters.psync_attempts, counters.psync_successes) = link.partial_counts();
             let mut upstream = link.describe();
             // While the link is down: what Sentinel chooses a new master by.
-            if let (true, Some(position)) = (upstream.applied.is_empty(), &*self.position.borrow())
-            {
+            if let (true, Some(position)) = (upstream.applied.is_empty(), self.position()) {
                 upstream.offset = position.lsns.iter().map(|lsn| lsn.0).sum();
                 upstream.applied = position.lsns.clone();
             }
@@ -212,33 +191,6 @@ impl Service {
     fn live_sessions(&self) -> Vec<Rc<Session>> {
         let sessions = self.sessions.borrow();
         sessions.values().filter(|session| !session.is_ended()).cloned().collect()
-    }
-
-    /// What is held of the histories' journals.
-    fn held(&self) -> Vec<(HistoryId, Vec<LogRange>)> {
-        let ranges = |logs: &[LogHandle]| logs.iter().map(LogHandle::range).collect();
-        let mut held = vec![(self.lineage.borrow().current(), ranges(&self.logs.borrow()))];
-        if let Some((history, relay)) = &*self.older.borrow() {
-            held.push((*history, ranges(&relay.borrow().handles())));
-        }
-        held
-    }
-
-    fn judge(&self, asked: &Position) -> engine::journal::Verdict {
-        let held = self.held();
-        let held: Vec<HeldLogs<'_>> =
-            held.iter().map(|(history, logs)| HeldLogs { history: *history, logs }).collect();
-        self.lineage.borrow().judge(asked, &held)
-    }
-
-    fn logs_of(&self, history: HistoryId) -> Vec<LogHandle> {
-        if self.lineage.borrow().current() == history {
-            return self.logs.borrow().clone();
-        }
-        match &*self.older.borrow() {
-            Some((older, relay)) if *older == history => relay.borrow().handles(),
-            _ => Vec::new(),
-        }
     }
 
     fn end_sessions(&self, reason: &str) {
@@ -297,14 +249,7 @@ async fn tick(service: Rc<Service>) {
 impl Service {
     fn trim_relays(&self) {
         let bounds = self.settings.borrow().journal_bounds;
-        let now = rt::now_millis();
-        let relays = self.relay.borrow().clone().into_iter();
-        let older = self.older.borrow().as_ref().map(|(_, relay)| relay.clone());
-        for relay in relays.chain(older) {
-            for log in relay.borrow_mut().logs_mut() {
-                log.trim(&bounds, now);
-            }
-        }
+        self.standing.trim_relays(&bounds, rt::now_millis());
     }
 
     /// Journals that nobody has read for long are only counted.

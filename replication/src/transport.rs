@@ -7,7 +7,7 @@
 //! It never falls back to plaintext: what it was made as it stays.
 
 use crate::tls::{Session, SessionState, TlsError};
-use engine::rt::{Accepted, Peer, Stream};
+use engine::rt::{Accepted, Notify, Peer, Stream};
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -23,9 +23,59 @@ pub struct Transport {
 
 struct Tls {
     session: RefCell<Session>,
-    incoming: RefCell<Vec<u8>>,
-    /// A task is sending ciphertext: others leave what they have to it.
+    /// Ciphertext on its way out, and how much of it has gone. Kept here, so that a task that is
+    /// cancelled while it sends leaves the rest to the next one.
+    outgoing: RefCell<(Vec<u8>, usize)>,
+    /// A task is sending ciphertext.
     sending: Cell<bool>,
+    /// It has ended.
+    sent: Notify,
+}
+
+/// What to do while another task sends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Others {
+    /// Leave what waits to it.
+    Leave,
+    /// Wait until it is done.
+    Await,
+}
+
+/// The right to send, and what is sent.
+struct Sending<'a> {
+    tls: &'a Tls,
+    bytes: Vec<u8>,
+    position: usize,
+}
+
+impl Sending<'_> {
+    fn begin(tls: &Tls) -> Sending<'_> {
+        tls.sending.set(true);
+        let (bytes, position) = tls.outgoing.take();
+        Sending { tls, bytes, position }
+    }
+
+    /// Whether there is something to send; takes what the session has made meanwhile.
+    fn has_more(&mut self) -> bool {
+        if self.position == self.bytes.len() {
+            self.bytes.clear();
+            self.position = 0;
+            self.tls.session.borrow_mut().take_ciphertext(&mut self.bytes);
+        }
+        !self.bytes.is_empty()
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.position..]
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        *self.tls.outgoing.borrow_mut() = (std::mem::take(&mut self.bytes), self.position);
+        self.tls.sending.set(false);
+        self.tls.sent.notify_all();
+    }
 }
 
 /// A transport between two executors.
@@ -46,8 +96,9 @@ impl Transport {
     pub fn tls(stream: Stream, session: Session) -> Transport {
         let tls = Tls {
             session: RefCell::new(session),
-            incoming: RefCell::new(Vec::new()),
+            outgoing: RefCell::default(),
             sending: Cell::new(false),
+            sent: Notify::new(),
         };
         Transport { stream, tls: Some(tls) }
     }
@@ -95,7 +146,7 @@ impl Transport {
         let Some(tls) = &self.tls else { return Ok(first.to_vec()) };
         let mut plaintext = Vec::new();
         let fed = tls.session.borrow_mut().feed(first, &mut plaintext).map_err(tls_error);
-        self.send_waiting(tls).await?;
+        self.send_waiting(tls, Others::Leave).await?;
         fed?;
         while tls.session.borrow().state() == SessionState::Handshaking {
             if self.read_tls(tls, &mut plaintext).await? == Fed::End {
@@ -109,7 +160,7 @@ impl Transport {
     pub async fn handshake(&self) -> io::Result<()> {
         let Some(tls) = &self.tls else { return Ok(()) };
         let mut nothing = Vec::new();
-        self.send_waiting(tls).await?;
+        self.send_waiting(tls, Others::Leave).await?;
         while tls.session.borrow().state() == SessionState::Handshaking {
             if self.read_tls(tls, &mut nothing).await? == Fed::End {
                 tls.session.borrow_mut().end_of_input().map_err(tls_error)?;
@@ -127,10 +178,11 @@ impl Transport {
     /// something. 0: the other side has ended. May be cancelled: then `buffer` is as it was.
     pub async fn read(&self, buffer: &mut Vec<u8>, limit: usize) -> io::Result<usize> {
         let Some(tls) = &self.tls else {
-            let mut tail = Tail::of(buffer, limit);
-            let read = self.stream.read(tail.room()).await?;
-            tail.keep += read;
-            return Ok(read);
+            let take = |bytes: &[u8]| {
+                buffer.extend_from_slice(bytes);
+                bytes.len()
+            };
+            return self.stream.read_with(limit, take).await;
         };
         loop {
             match self.read_tls(tls, buffer).await? {
@@ -142,20 +194,16 @@ impl Transport {
     }
 
     async fn read_tls(&self, tls: &Tls, plaintext: &mut Vec<u8>) -> io::Result<Fed> {
-        let mut incoming = tls.incoming.take();
-        incoming.resize(CIPHERTEXT_READ, 0);
-        let read = self.stream.read(&mut incoming).await;
-        let fed = match read {
-            Ok(0) => Ok(None),
-            Ok(read) => {
+        let feed = |bytes: &[u8]| match bytes {
+            [] => Ok(None),
+            bytes => {
                 let mut session = tls.session.borrow_mut();
-                session.feed(&incoming[..read], plaintext).map(Some).map_err(tls_error)
+                session.feed(bytes, plaintext).map(Some).map_err(tls_error)
             }
-            Err(error) => Err(error),
         };
-        *tls.incoming.borrow_mut() = incoming;
+        let fed = self.stream.read_with(CIPHERTEXT_READ, feed).await.and_then(|fed| fed);
         // Alerts, handshake flights and key updates are owed at once, also after an error.
-        let sent = self.send_waiting(tls).await;
+        let sent = self.send_waiting(tls, Others::Leave).await;
         let fed = fed?;
         sent?;
         let closed = tls.session.borrow().state() == SessionState::PeerClosed;
@@ -182,63 +230,35 @@ impl Transport {
         while !slices.is_empty() {
             let taken = tls.session.borrow_mut().write(slices).map_err(tls_error)?;
             IoSlice::advance_slices(&mut slices, taken);
-            self.send_waiting(tls).await?;
+            self.send_waiting(tls, Others::Await).await?;
         }
         Ok(())
     }
 
-    async fn send_waiting(&self, tls: &Tls) -> io::Result<()> {
-        if tls.sending.replace(true) {
-            return Ok(());
+    /// Sends the ciphertext that waits. One task at a time does; it sends what others leave to it.
+    async fn send_waiting(&self, tls: &Tls, others: Others) -> io::Result<()> {
+        while tls.sending.get() {
+            if others == Others::Leave {
+                return Ok(());
+            }
+            if tls.sent.wait().await.is_err() {
+                return Err(io::Error::other("too many tasks write on one connection"));
+            }
         }
-        let mut ciphertext = Vec::new();
-        let outcome = loop {
-            ciphertext.clear();
-            tls.session.borrow_mut().take_ciphertext(&mut ciphertext);
-            if ciphertext.is_empty() {
-                break Ok(());
-            }
-            if let Err(error) = self.stream.write_all(&ciphertext).await {
-                break Err(error);
-            }
-        };
-        tls.sending.set(false);
-        outcome
+        let mut sending = Sending::begin(tls);
+        while sending.has_more() {
+            sending.position += self.stream.write_some(sending.rest()).await?;
+        }
+        Ok(())
     }
 
     /// Says farewell (TLS) and ends our side; errors do not matter any more.
     pub async fn close(&self) {
         if let Some(tls) = &self.tls {
             tls.session.borrow_mut().close();
-            let _ = self.send_waiting(tls).await;
+            let _ = self.send_waiting(tls, Others::Await).await;
         }
         let _ = self.stream.shutdown_write();
-    }
-}
-
-/// Room at the end of a buffer. What was not read into goes away again, also when the reading is
-/// cancelled (by a deadline): nobody takes its zeros for something that came.
-struct Tail<'a> {
-    buffer: &'a mut Vec<u8>,
-    start: usize,
-    keep: usize,
-}
-
-impl Tail<'_> {
-    fn of(buffer: &mut Vec<u8>, limit: usize) -> Tail<'_> {
-        let start = buffer.len();
-        buffer.resize(start + limit, 0);
-        Tail { buffer, start, keep: start }
-    }
-
-    fn room(&mut self) -> &mut [u8] {
-        &mut self.buffer[self.start..]
-    }
-}
-
-impl Drop for Tail<'_> {
-    fn drop(&mut self) {
-        self.buffer.truncate(self.keep);
     }
 }
 

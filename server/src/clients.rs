@@ -38,6 +38,8 @@ pub struct Client {
     pub last_command: AtomicU32,
     /// Commands queued by MULTI; -1 is `u32::MAX`: not in MULTI.
     pub queued: AtomicU32,
+    /// Bytes of the queued commands.
+    pub queued_bytes: AtomicU64,
     /// Keys watched.
     pub watched: AtomicU32,
     /// Bytes of requests that wait to be parsed.
@@ -120,6 +122,7 @@ impl Clients {
             protocol: AtomicU8::new(2),
             last_command: AtomicU32::new(u32::MAX),
             queued: AtomicU32::new(u32::MAX),
+            queued_bytes: AtomicU64::new(0),
             watched: AtomicU32::new(0),
             input_bytes: AtomicU64::new(0),
             output_bytes: AtomicU64::new(0),
@@ -174,10 +177,21 @@ impl Clients {
         }
     }
 
-    /// Begins, prolongs or ends a pause.
-    pub fn set_pause(&self, pause: Option<Pause>) {
-        *lock(&self.pause) = pause;
-        self.paused.store(pause.is_some(), Ordering::Release);
+    /// Begins a pause, or makes the one in force longer and stricter, never shorter nor milder.
+    pub fn begin_pause(&self, new: Pause) {
+        let mut pause = lock(&self.pause);
+        let old = pause.filter(|old| old.until > Instant::now()).unwrap_or(new);
+        *pause = Some(Pause {
+            until: old.until.max(new.until),
+            only_writes: old.only_writes && new.only_writes,
+        });
+        self.paused.store(true, Ordering::Release);
+    }
+
+    /// Ends the pause.
+    pub fn end_pause(&self) {
+        *lock(&self.pause) = None;
+        self.paused.store(false, Ordering::Release);
     }
 
     /// The pause in force, if any.
@@ -204,4 +218,43 @@ impl Client {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic aborts the program, so a poisoned lock is never met.
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_second_pause_makes_the_first_longer_and_stricter_never_shorter_nor_milder() {
+        let now = Instant::now();
+        let pause =
+            |seconds, only_writes| Pause { until: now + Duration::from_secs(seconds), only_writes };
+        for (first, second, both) in [
+            (pause(100, true), pause(50, true), pause(100, true)),
+            (pause(50, true), pause(100, true), pause(100, true)),
+            (pause(100, false), pause(50, true), pause(100, false)),
+            (pause(50, true), pause(100, false), pause(100, false)),
+        ] {
+            let clients = Clients::default();
+            assert!(clients.pause().is_none());
+            clients.begin_pause(first);
+            clients.begin_pause(second);
+            let pause = clients.pause().expect("in force");
+            assert_eq!((pause.until, pause.only_writes), (both.until, both.only_writes));
+            clients.end_pause();
+            assert!(clients.pause().is_none());
+        }
+    }
+
+    #[test]
+    fn a_pause_that_is_over_counts_for_nothing() {
+        let clients = Clients::default();
+        let over = Instant::now();
+        clients.begin_pause(Pause { until: over, only_writes: false });
+        assert!(clients.pause().is_none(), "it has ended by itself");
+        let later = Instant::now() + Duration::from_secs(100);
+        clients.begin_pause(Pause { until: later, only_writes: true });
+        assert!(clients.pause().expect("in force").only_writes, "the old one was stricter");
+    }
 }

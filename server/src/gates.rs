@@ -2,11 +2,13 @@
 
 use crate::connection::Session;
 use engine::command::{Entry, Flags, Refusal};
+use std::sync::atomic::Ordering;
 
 type Gate = fn(&Session, &Entry) -> Result<(), Refusal>;
 
 /// The gates, in the order in which Redis asks.
-const GATES: &[Gate] = &[authenticated, allowed_in_multi, enough_replicas, writable, loaded];
+const GATES: &[Gate] =
+    &[authenticated, running, allowed_in_multi, enough_replicas, writable, loaded];
 
 /// Lets the command through, or says why not.
 pub(crate) fn pass(session: &Session, entry: &Entry) -> Result<(), Refusal> {
@@ -14,10 +16,18 @@ pub(crate) fn pass(session: &Session, entry: &Entry) -> Result<(), Refusal> {
 }
 
 fn authenticated(session: &Session, entry: &Entry) -> Result<(), Refusal> {
-    if session.authenticated || entry.command.flags.contains(Flags::NO_AUTH) {
+    if session.may_ask() || entry.command.flags.contains(Flags::NO_AUTH) {
         return Ok(());
     }
     Err(Refusal::fixed("NOAUTH Authentication required."))
+}
+
+/// A node that stops takes no more writes: its replicas are given what there is.
+fn running(session: &Session, entry: &Entry) -> Result<(), Refusal> {
+    if entry.writes() && session.server.stopping.load(Ordering::Acquire) {
+        return Err(Refusal::fixed("ERR this node is stopping and takes no more writes"));
+    }
+    Ok(())
 }
 
 fn allowed_in_multi(session: &Session, entry: &Entry) -> Result<(), Refusal> {

@@ -14,7 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A connection on its way to its executor.
 pub struct Incoming {
@@ -33,8 +33,39 @@ pub struct Bound {
     pub admin_port: u16,
 }
 
+/// How long a port may be in use: the kernel takes the sockets of a process that was killed down a
+/// moment after the process itself, and a service manager starts the next one at once.
+const IN_USE_MAX: Duration = Duration::from_secs(2);
+
+/// Why a port cannot be listened on.
+struct Refused {
+    kind: io::ErrorKind,
+    text: String,
+}
+
+impl From<String> for Refused {
+    fn from(text: String) -> Refused {
+        Refused { kind: io::ErrorKind::Other, text }
+    }
+}
+
 /// Binds everything that the settings ask for. An error names the address.
-pub fn bind(config: &Config) -> Result<Bound, String> {
+pub async fn bind(config: &Config) -> Result<Bound, String> {
+    let deadline = Instant::now() + IN_USE_MAX;
+    loop {
+        match bind_now(config) {
+            Ok(bound) => return Ok(bound),
+            Err(refused)
+                if refused.kind == io::ErrorKind::AddrInUse && Instant::now() < deadline =>
+            {
+                rt::sleep(Duration::from_millis(20)).await;
+            }
+            Err(refused) => return Err(refused.text),
+        }
+    }
+}
+
+fn bind_now(config: &Config) -> Result<Bound, Refused> {
     let mut bound = Bound { listeners: Vec::new(), port: 0, admin_port: 0 };
     if config.port != 0 {
         let port = config.port.max(0) as u16;
@@ -48,7 +79,9 @@ pub fn bind(config: &Config) -> Result<Bound, String> {
         bound.listeners.push((bind_unix(config)?, false));
     }
     if bound.listeners.is_empty() {
-        return Err("nothing to listen on: port, admin_port and unixsocket are all off".to_owned());
+        return Err("nothing to listen on: port, admin_port and unixsocket are all off"
+            .to_owned()
+            .into());
     }
     Ok(bound)
 }
@@ -59,10 +92,10 @@ fn bind_all(
     port: u16,
     config: &Config,
     admin: bool,
-) -> Result<u16, String> {
+) -> Result<u16, Refused> {
     let backlog = u32::from(config.tcp_backlog);
     if hosts.is_empty() {
-        let listener = Listener::bind_any(port, backlog);
+        let listener = patiently(|| Listener::bind_any(port, backlog));
         return add(listeners, listener, admin, &format!("port {port}"));
     }
     let mut port = port;
@@ -73,9 +106,27 @@ fn bind_all(
             .parse()
             .map_err(|_| format!("cannot listen on '{host}': not an IP address"))?;
         let address = SocketAddr::new(address, port);
-        port = add(listeners, Listener::bind(address, backlog), admin, &address.to_string())?;
+        let listener = patiently(|| Listener::bind(address, backlog));
+        port = add(listeners, listener, admin, &address.to_string())?;
     }
     Ok(port)
+}
+
+/// Binds, and tries again for a while where the port is in use: of a process that was killed, the
+/// kernel takes io_uring down after the process has gone, and its listening socket with it. Nothing is
+/// served yet, so nobody minds that this blocks.
+fn patiently(bind: impl Fn() -> io::Result<Listener>) -> io::Result<Listener> {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    const PAUSE: Duration = Duration::from_millis(20);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match bind() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                std::thread::sleep(PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 fn add(
@@ -83,8 +134,11 @@ fn add(
     listener: io::Result<Listener>,
     admin: bool,
     shown: &str,
-) -> Result<u16, String> {
-    let listener = listener.map_err(|error| format!("cannot listen on {shown}: {error}"))?;
+) -> Result<u16, Refused> {
+    let listener = listener.map_err(|error| Refused {
+        kind: error.kind(),
+        text: format!("cannot listen on {shown}: {error}"),
+    })?;
     let port = listener.local_addr().map_or(0, |address| address.port());
     listeners.push((listener, admin));
     Ok(port)

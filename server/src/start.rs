@@ -209,7 +209,7 @@ async fn lead_program(
     server: Arc<Server>,
 ) -> Result<(), String> {
     let config = server.settings.config();
-    let bound = listen::bind(&config)?;
+    let bound = listen::bind(&config).await?;
     server.set_ports(bound.port, bound.admin_port);
     tracing::info!(
         "listening on port {} ({}), admin port {}",

@@ -7,6 +7,7 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 use support::client::{Client, request, text};
 use support::node::Node;
 use support::proxy::Proxy;
@@ -106,17 +107,13 @@ fn write(mut client: Client, stop: &AtomicBool, seed: u64) {
         for reply in client.pipeline(&requests) {
             assert!(reply.error().is_none(), "{reply:?}");
         }
+        // Leaves the processor to those who read.
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
 /// Reads whole groups until told to stop; fails at the first mixture.
-fn read(
-    mut client: Client,
-    stop: &AtomicBool,
-    reads: &AtomicU64,
-    changes: &AtomicU64,
-    seed: u64,
-) {
+fn read(mut client: Client, stop: &AtomicBool, reads: &AtomicU64, changes: &AtomicU64, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut last = vec![String::new(); GROUPS];
     while !stop.load(Ordering::Relaxed) {

@@ -83,7 +83,9 @@ fn no_page_says_that_io_uring_moves_the_bytes_of_sockets() {
     for page in pages() {
         let text = fs::read_to_string(&page).expect("a page");
         for sentence in text.split(['.', '\n']).filter(|text| text.contains("io_uring")) {
-            for word in [" reads ", " writes ", "zero-copy", "zero copy", "socket I/O", "network I/O"] {
+            for word in
+                [" reads ", " writes ", "zero-copy", "zero copy", "socket I/O", "network I/O"]
+            {
                 assert!(!sentence.contains(word), "{}: {sentence}", page.display());
             }
         }

@@ -47,7 +47,8 @@ struct Shape {
     troubles: &'static [Trouble],
 }
 
-const LINK: &[Trouble] = &[Trouble::Cut, Trouble::Silence, Trouble::Cut, Trouble::Freeze, Trouble::Cut];
+const LINK: &[Trouble] =
+    &[Trouble::Cut, Trouble::Silence, Trouble::Cut, Trouble::Freeze, Trouble::Cut];
 const ALL: &[Trouble] = &[
     Trouble::SwapDb,
     Trouble::CutFullSync,
@@ -59,7 +60,13 @@ const ALL: &[Trouble] = &[
     Trouble::Cut,
 ];
 
-const fn shape(master: u16, replica: u16, tls: bool, keys: u64, troubles: &'static [Trouble]) -> Shape {
+const fn shape(
+    master: u16,
+    replica: u16,
+    tls: bool,
+    keys: u64,
+    troubles: &'static [Trouble],
+) -> Shape {
     Shape { master, replica, tls, keys, remain: keys as usize / 2, troubles }
 }
 
@@ -93,7 +100,10 @@ fn every_shape_stays_exact_in_the_soak() {
             run(shape(master, replica, tls, 1_000_000, ALL));
         }
     }
-    run(Shape { remain: 0, ..shape(2, 4, true, 1_000_000, &[Trouble::FlushAll, Trouble::FlushAll]) });
+    run(Shape {
+        remain: 0,
+        ..shape(2, 4, true, 1_000_000, &[Trouble::FlushAll, Trouble::FlushAll])
+    });
 }
 
 /// Everything that takes part in a run.
@@ -112,7 +122,8 @@ fn run(shape: Shape) {
     let mut random = fastrand::Rng::with_seed(seed);
     let certificates = shape.tls.then(Certificates::make);
     // Slow enough that a full sync of these keys can be met in its middle.
-    let limit = format!("--snapshot_egress_limit_bytes={}", shape.keys * 30 / u64::from(shape.master));
+    let limit =
+        format!("--snapshot_egress_limit_bytes={}", shape.keys * 30 / u64::from(shape.master));
     let tls = certificates.as_ref().map(Certificates::flags).unwrap_or_default();
     let flags: Vec<&str> =
         [QUICK_TIMEOUT, &limit].into_iter().chain(tls.iter().map(String::as_str)).collect();
@@ -135,7 +146,9 @@ fn run(shape: Shape) {
     let written = load.stop();
     let count = compare::assert_same(&master, &replica);
     let (full, partial) = scenario::syncs(&master);
-    println!("{count} keys equal after {written} commands, {full} full and {partial} partial syncs");
+    println!(
+        "{count} keys equal after {written} commands, {full} full and {partial} partial syncs"
+    );
     assert!(count >= shape.remain, "only {count} keys remain: nothing is proven");
 }
 

@@ -36,7 +36,11 @@ fn another_master_replaces_the_data_of_the_first() {
     load.stop();
     compare::assert_same(&two, &replica);
     assert_eq!(text(&replica.must(&["EXISTS", "only-on-one"])), "0");
-    assert!(scenario::role(&one).trim() == "master", "the first master has let go: {}", scenario::role(&one));
+    assert!(
+        scenario::role(&one).trim() == "master",
+        "the first master has let go: {}",
+        scenario::role(&one)
+    );
 }
 
 #[test]

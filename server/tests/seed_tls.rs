@@ -24,11 +24,9 @@ const REPLICA: &str = "dragonfly --tls --tls_key_file=replica-client-key.pem \
                        --tls_replication=true --port 6380";
 const CLI: &str = "redis-cli --tls --key ./client-key.pem --cert ./client-cert.pem --cacert \
                    ./ca-cert.pem -p 6380";
-const MASTER_WITH_ADMIN: &str =
-    "dragonfly --tls --tls_key_file=server-key.pem --tls_cert_file=server-cert.pem \
+const MASTER_WITH_ADMIN: &str = "dragonfly --tls --tls_key_file=server-key.pem --tls_cert_file=server-cert.pem \
      --tls_ca_cert_file=ca-cert.pem -admin_port=6380 --no_tls_on_admin_port=true";
-const REPLICA_WITH_ADMIN: &str =
-    "dragonfly --tls --tls_key_file=replica-client-key.pem --tls_cert_file=replica-client-cert.pem \
+const REPLICA_WITH_ADMIN: &str = "dragonfly --tls --tls_key_file=replica-client-key.pem --tls_cert_file=replica-client-cert.pem \
      --tls_ca_cert_file=ca-cert.pem --port 6381 -admin_port=6382";
 /// What a plain client reads on a port that wants TLS.
 const NOT_TLS: &str = "Bad TLS header, double check if you enabled TLS for your client.";
@@ -149,7 +147,9 @@ fn plain_answer(port: u16) -> String {
 #[test]
 fn the_documented_lines_replicate_over_tls() {
     let shop = Workshop::new();
-    shop.openssl("req -x509 -newkey rsa:4096 -nodes -keyout ca-key.pem -out ca-cert.pem -subj /CN=ca");
+    shop.openssl(
+        "req -x509 -newkey rsa:4096 -nodes -keyout ca-key.pem -out ca-cert.pem -subj /CN=ca",
+    );
     for name in ["server", "replica-client", "client"] {
         shop.openssl(&format!(
             "req -newkey rsa:4096 -nodes -keyout {name}-key.pem -out {name}-req.pem \
@@ -284,8 +284,10 @@ fn encrypted_keys_open_with_a_passphrase_from_a_file_or_the_environment() {
     shop.write("passphrase", "secret\n");
     shop.write("wrong", "guessed\n");
     let with_file = |name: &str| format!("{MASTER} --tls_key_file_pass_file={name}");
-    let lines: [(String, &[(&str, &str)]); 2] =
-        [(with_file("passphrase"), &[]), (MASTER.to_owned(), &[("DFLY_tls_key_file_pass", "secret")])];
+    let lines: [(String, &[(&str, &str)]); 2] = [
+        (with_file("passphrase"), &[]),
+        (MASTER.to_owned(), &[("DFLY_tls_key_file_pass", "secret")]),
+    ];
     for (line, variables) in lines {
         let node = Running::start(&shop, &line, free_port(), variables);
         assert_eq!(cli(&shop, node.port, "PING"), "PONG");
@@ -479,9 +481,13 @@ fn every_flag_of_the_lines_is_taken_in_every_spelling() {
             }
         }
     }
-    for (spelling, is_on) in
-        [("--tls", true), ("-tls", true), ("--tls=true", true), ("--tls=false", false), ("--notls", false)]
-    {
+    for (spelling, is_on) in [
+        ("--tls", true),
+        ("-tls", true),
+        ("--tls=true", true),
+        ("--tls=false", false),
+        ("--notls", false),
+    ] {
         let words = ["dragonfly", spelling].into_iter().chain(rest).map(str::to_owned);
         assert_eq!(config_of(&words.collect::<Vec<_>>()).tls, is_on, "{spelling}");
     }

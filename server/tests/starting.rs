@@ -91,10 +91,9 @@ fn limit_locked_memory(bytes: u64) -> io::Result<()> {
 
 #[test]
 fn a_machine_that_forbids_io_uring_is_named() {
-    for (errno, parts) in [
-        (libc::EPERM, &["io_uring", "seccomp"][..]),
-        (libc::ENOSYS, &["io_uring", "kernel"][..]),
-    ] {
+    for (errno, parts) in
+        [(libc::EPERM, &["io_uring", "seccomp"][..]), (libc::ENOSYS, &["io_uring", "kernel"][..])]
+    {
         let mut command = program(&["--port=-1"]);
         // SAFETY: between fork and exec only async-signal-safe calls, on values of their own.
         unsafe { command.pre_exec(move || forbid_io_uring(errno)) };
@@ -105,7 +104,8 @@ fn a_machine_that_forbids_io_uring_is_named() {
 
 /// A seccomp filter that answers `io_uring_setup` with `errno` and lets everything else pass.
 fn forbid_io_uring(errno: i32) -> io::Result<()> {
-    let word = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
+    let word =
+        |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
     let mut filter = [
         // The number of the system call is the first word of what a filter sees.
         word(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),

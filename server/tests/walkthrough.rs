@@ -83,7 +83,10 @@ fn check_page(name: &str) {
         .stdin(Stdio::null());
     let output = command.output().expect("bash runs");
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(printed.contains(&format!("{MARK} end")), "{name} does not come to its end:\n{printed}");
+    assert!(
+        printed.contains(&format!("{MARK} end")),
+        "{name} does not come to its end:\n{printed}"
+    );
     for (index, step) in steps.iter().enumerate() {
         let mark = format!("{MARK} {index}\n");
         let own = printed.split(&mark).nth(1).and_then(|rest| rest.split(MARK).next());
@@ -110,7 +113,8 @@ fn the_page_about_tls_is_true() {
 
 #[test]
 fn commands_and_their_output_are_found_in_a_page() {
-    let page = "a\n```sh\none\ntwo\n```\n```text\nout\n```\nb\n```sh\nthree\n```\n```toml\nx\n```\n";
+    let page =
+        "a\n```sh\none\ntwo\n```\n```text\nout\n```\nb\n```sh\nthree\n```\n```toml\nx\n```\n";
     let found: Vec<(String, usize)> =
         steps(page).into_iter().map(|step| (step.commands, step.printed.len())).collect();
     assert_eq!(found, [("one\ntwo\n".to_owned(), 1), ("three\n".to_owned(), 0)]);

@@ -156,7 +156,12 @@ impl Shard {
         groups: &mut Vec<CutGroup>,
         budget: &mut Budget,
     ) -> bool {
-        let Some(db) = self.keys.db_of(table) else {
+        let db = if planted::cut_goes_by_number() {
+            Some(DbIndex(cut.tables.len() as u16 - 1))
+        } else {
+            self.keys.db_of(table)
+        };
+        let Some(db) = db else {
             cut.next_table();
             return true;
         };
@@ -257,14 +262,25 @@ pub mod planted {
     /// the item and in the frame that follows.
     pub static CUT_READS_OPEN_KEYS: AtomicBool = AtomicBool::new(false);
 
+    /// A walk goes by the numbers of databases (J4): SWAPDB in the middle makes it skip half a table.
+    pub static CUT_GOES_BY_DATABASE_NUMBER: AtomicBool = AtomicBool::new(false);
+
     pub(super) fn cut_reads_open_keys() -> bool {
         CUT_READS_OPEN_KEYS.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn cut_goes_by_number() -> bool {
+        CUT_GOES_BY_DATABASE_NUMBER.load(Ordering::Relaxed)
     }
 }
 
 #[cfg(not(feature = "planted-bugs"))]
 mod planted {
     pub(super) fn cut_reads_open_keys() -> bool {
+        false
+    }
+
+    pub(super) fn cut_goes_by_number() -> bool {
         false
     }
 }

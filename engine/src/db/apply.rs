@@ -31,6 +31,13 @@ impl Keyspace {
             return Err(Broken::Database);
         }
         let hash = self.hash(key);
+        #[cfg(feature = "planted-bugs")]
+        if super::planted::is_on(&super::planted::REPLICA_EXPIRES_BY_ITSELF)
+            && self.vanished(db, hash, key)
+        {
+            let database = &mut self.dbs[db.index()];
+            database.expires -= usize::from(database.table.remove(hash, key).is_some());
+        }
         match effect {
             Effect::Put { value, deadline } => {
                 self.apply_put(db, hash, key, new_value(value), *deadline)?;

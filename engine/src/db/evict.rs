@@ -110,6 +110,20 @@ pub enum Pressure {
     Refuse,
 }
 
+/// What memory means for a command that may need some: of `used` bytes the journals hold `journal`, and
+/// `bound` is maxmemory less what the journals may take at the most. What they do take is left out, so
+/// that the journal of eviction's own deletions cannot feed eviction (J5).
+pub fn pressure(used: u64, journal: u64, bound: u64, evicts: bool) -> Pressure {
+    #[cfg(feature = "planted-bugs")]
+    let journal =
+        if super::planted::is_on(&super::planted::JOURNAL_COUNTS_AS_DATA) { 0 } else { journal };
+    match used.saturating_sub(journal) <= bound {
+        true => Pressure::None,
+        false if evicts => Pressure::Evict,
+        false => Pressure::Refuse,
+    }
+}
+
 /// The counter of a new key: above 0, so that it is not the first to go.
 const LFU_INITIAL: u32 = 5;
 const CLOCK_MASK: u64 = 0xff_ffff;

@@ -16,7 +16,9 @@ impl Keyspace {
         match self.dbs[db.index()].table.get_mut(hash, key) {
             Some(item) => {
                 self.stats.hits += 1;
-                policy.touch(item, now, &mut self.random);
+                if !self.no_touch {
+                    policy.touch(item, now, &mut self.random);
+                }
                 Some(item)
             }
             None => {
@@ -24,6 +26,11 @@ impl Keyspace {
                 None
             }
         }
+    }
+
+    /// CLIENT NO-TOUCH: whether reads leave the access times of keys alone, until said otherwise.
+    pub(crate) fn set_no_touch(&mut self, no_touch: bool) {
+        self.no_touch = no_touch;
     }
 
     /// The item at `key` without counting the read or remembering the access (EXISTS in a write,

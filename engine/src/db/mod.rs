@@ -18,11 +18,13 @@ mod effects;
 mod evict;
 mod expiry;
 mod lookup;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 mod watch;
 
 pub use apply::Broken;
 pub use digest::Digest;
-pub use evict::{Policy, PolicyKind, Pressure};
+pub use evict::{Policy, PolicyKind, Pressure, pressure};
 pub use watch::{WatchFlag, WatchKey};
 
 use crate::journal::FrameBuilder;
@@ -90,6 +92,8 @@ pub struct Keyspace {
     pub stats: KeyStats,
     /// How accesses are remembered for eviction.
     pub(crate) policy: Policy,
+    /// The running command's client wants accesses not to be remembered.
+    no_touch: bool,
     /// Random choices: eviction, sampling, RANDOMKEY.
     pub(crate) random: fastrand::Rng,
     pub(crate) sweep: expiry::SweepState,
@@ -110,6 +114,7 @@ impl Keyspace {
             graveyard: Vec::new(),
             stats: KeyStats::default(),
             policy: Policy::default(),
+            no_touch: false,
             random: fastrand::Rng::with_seed(seed),
             sweep: expiry::SweepState::default(),
         };
@@ -211,6 +216,11 @@ impl Keyspace {
     pub fn set_telling(&mut self, telling: bool) {
         assert!(self.frame.is_empty(), "a frame is told as a whole or not at all");
         self.telling = telling;
+    }
+
+    /// Brings the item of `key` into the cache, once its bucket is there.
+    pub fn prefetch_item(&self, db: DbIndex, key: &[u8]) {
+        self.dbs[db.index()].table.prefetch_entry(self.hash(key));
     }
 
     /// The frame of the running task.

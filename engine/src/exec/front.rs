@@ -108,7 +108,7 @@ impl Front {
         if let Some(shard) = &mut shard {
             let stats = &mut shard.stats[usize::from(entry.id)];
             stats.calls += 1;
-            stats.micros += began.elapsed().as_micros() as u64;
+            stats.nanos += began.elapsed().as_nanos() as u64;
             stats.failed += u64::from(outcome.is_err());
         }
         match (outcome, shard) {
@@ -179,6 +179,11 @@ impl Front {
         if let Some(waker) = place.waker.take() {
             waker.wake();
         }
+    }
+
+    /// Nobody's place: for a message that is given its asker when it is sent.
+    pub(super) fn nobody(&self) -> ReplyTo {
+        ReplyTo { executor: self.me, ticket: Ticket { index: u32::MAX, generation: 0 } }
     }
 
     /// A place to wait for answers.

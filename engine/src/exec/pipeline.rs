@@ -12,10 +12,11 @@
 
 use super::{Front, Place, place_of};
 use crate::command::{Args, Entry};
-use crate::limits::BATCH_COMMANDS_MAX;
+use crate::limits::{BATCH_COMMANDS_MAX, BATCH_REPLIES_MAX};
 use crate::resp::Protocol;
 use crate::shard::{Answer, Batch, ExecutorId, Message, Shard};
 use crate::types::{DbIndex, Lsn, ShardId};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// What became of a request.
@@ -42,11 +43,16 @@ pub struct Pipeline {
     batches: Vec<Option<Box<Batch>>>,
     /// Used batches, their memory kept.
     spare: Vec<Box<Batch>>,
-    pieces: Vec<Piece>,
+    pieces: VecDeque<Piece>,
+    /// Batches that came home, by shard, with the index of the next reply to use.
+    home: Vec<Option<(Box<Batch>, usize)>>,
     /// Replies of commands that ran here after the first one that went elsewhere.
     local: Vec<u8>,
+    /// Bytes of `local` that have been used.
+    local_used: usize,
     /// The journal position after this connection's last write, per shard: what WAIT waits for.
     written: Vec<Lsn>,
+    no_touch: bool,
 }
 
 /// A used batch above this size is not kept: one large value must not stay with a connection.
@@ -56,6 +62,11 @@ impl Pipeline {
     /// The journal position after this connection's last write, per shard (empty: it never wrote).
     pub fn written(&self) -> &[Lsn] {
         &self.written
+    }
+
+    /// CLIENT NO-TOUCH: what is added from here on leaves the access times of keys alone.
+    pub fn set_no_touch(&mut self, no_touch: bool) {
+        self.no_touch = no_touch;
     }
 
     /// Notes a write of this connection.
@@ -87,14 +98,22 @@ impl Pipeline {
         let Place::One(place) = place_of(entry, &args, front.node.shards()) else {
             return Added::Fence;
         };
+        if self.local.len() >= BATCH_REPLIES_MAX {
+            return Added::Full;
+        }
         let here = ExecutorId::from(place) == front.me;
         if here && !self.has_batch(place) {
             let before = shard.head();
             let start = self.local.len();
             let output = if self.pieces.is_empty() { &mut *out } else { &mut self.local };
-            if shard.run_here(entry, db, args, protocol, output) {
+            let ran = if self.no_touch {
+                shard.run_here_untouched(entry, db, args, protocol, output)
+            } else {
+                shard.run_here(entry, db, args, protocol, output)
+            };
+            if ran {
                 if !self.pieces.is_empty() {
-                    self.pieces.push(Piece::Local(self.local.len() - start));
+                    self.pieces.push_back(Piece::Local(self.local.len() - start));
                 }
                 if shard.head() != before {
                     self.wrote(place, shard.head());
@@ -122,10 +141,7 @@ impl Pipeline {
             self.batches.resize_with(usize::from(front.node.shards()), || None);
         }
         let batch = self.batches[place.index()].get_or_insert_with(|| {
-            let nobody = crate::shard::ReplyTo {
-                executor: front.me,
-                ticket: crate::shard::Ticket { index: u32::MAX, generation: 0 },
-            };
+            let nobody = front.nobody();
             match self.spare.pop() {
                 Some(mut batch) => {
                     batch.reset(nobody, db, protocol);
@@ -137,15 +153,19 @@ impl Pipeline {
         if batch.commands.len() >= BATCH_COMMANDS_MAX {
             return Added::Full;
         }
+        batch.no_touch = self.no_touch;
         batch.push(entry, args);
-        self.pieces.push(Piece::Remote(place));
+        self.pieces.push_back(Piece::Remote(place));
         Added::Yes
     }
 
-    /// Sends the batches, waits for them, and appends all outstanding replies to `out` in order.
-    pub async fn flush(&mut self, front: &Rc<Front>, out: &mut Vec<u8>) {
+    /// Sends the batches, waits for them, and appends outstanding replies to `out` in order.
+    ///
+    /// Answers whether replies are still outstanding: then there are too many bytes of them to hold
+    /// at a time, and the rest runs with the next flush, before which `out` should be sent.
+    pub async fn flush(&mut self, front: &Rc<Front>, out: &mut Vec<u8>) -> bool {
         if self.pieces.is_empty() {
-            return;
+            return false;
         }
         let waiter = front.waiter();
         let mut sent = 0;
@@ -156,41 +176,61 @@ impl Pipeline {
                 sent += 1;
             }
         }
-        let mut home: Vec<Option<Box<Batch>>> = Vec::new();
-        home.resize_with(self.batches.len(), || None);
+        self.home.resize_with(self.batches.len(), || None);
         for _ in 0..sent {
             let Answer::Batch(batch) = waiter.next().await else {
                 unreachable!("a batch answers with itself")
             };
-            let shard = batch.ran_on.index();
-            home[shard] = Some(batch);
-        }
-        self.assemble(&mut home, out);
-    }
-
-    fn assemble(&mut self, home: &mut [Option<Box<Batch>>], out: &mut Vec<u8>) {
-        let mut next = vec![0usize; home.len()];
-        let mut local = 0;
-        for piece in self.pieces.drain(..) {
-            match piece {
-                Piece::Local(len) => {
-                    out.extend_from_slice(&self.local[local..local + len]);
-                    local += len;
-                }
-                Piece::Remote(shard) => {
-                    let batch = home[shard.index()].as_ref().expect("every batch came home");
-                    out.extend_from_slice(batch.reply(next[shard.index()]));
-                    next[shard.index()] += 1;
-                }
-            }
-        }
-        self.local.clear();
-        for batch in home.iter_mut().filter_map(Option::take) {
             if batch.written != Lsn(0) {
                 self.wrote(batch.ran_on, batch.written);
             }
-            let bytes = batch.bytes.capacity() + batch.replies.capacity();
-            if bytes <= SPARE_BYTES_MAX && self.spare.len() < 4 {
+            let shard = batch.ran_on.index();
+            self.home[shard] = Some((batch, 0));
+        }
+        self.assemble(out);
+        self.clean_up();
+        !self.pieces.is_empty()
+    }
+
+    /// Appends replies in order, up to the first that is not here.
+    fn assemble(&mut self, out: &mut Vec<u8>) {
+        while let Some(piece) = self.pieces.front() {
+            match piece {
+                Piece::Local(len) => {
+                    out.extend_from_slice(&self.local[self.local_used..self.local_used + len]);
+                    self.local_used += len;
+                }
+                Piece::Remote(shard) => {
+                    let home = self.home[shard.index()].as_mut().expect("every batch came home");
+                    let (batch, next) = home;
+                    if *next == batch.ends.len() {
+                        return;
+                    }
+                    out.extend_from_slice(batch.reply(*next));
+                    *next += 1;
+                }
+            }
+            self.pieces.pop_front();
+        }
+        self.local.clear();
+        self.local_used = 0;
+        if self.local.capacity() > SPARE_BYTES_MAX {
+            self.local = Vec::new();
+        }
+    }
+
+    /// Batches whose replies are used go out again if they are unfinished, and to the spare ones if not.
+    fn clean_up(&mut self) {
+        for (home, slot) in self.home.iter_mut().zip(&mut self.batches) {
+            let Some((mut batch, next)) = home.take() else { continue };
+            if next < batch.ends.len() {
+                *home = Some((batch, next));
+            } else if batch.is_unfinished() {
+                batch.forget_replies();
+                *slot = Some(batch);
+            } else if batch.bytes.capacity() + batch.replies.capacity() <= SPARE_BYTES_MAX
+                && self.spare.len() < 4
+            {
                 self.spare.push(batch);
             }
         }

@@ -8,7 +8,7 @@ use crate::resp::{Protocol, ReplyWriter};
 use crate::shard::{
     Answer, Batch, Begin, Done, ExecutorId, Hop, Message, Mode, TxShared, Wants, Work,
 };
-use crate::types::{DbIndex, Lsn, ShardId, TxId, shard_of};
+use crate::types::{DbIndex, ShardId, TxId, shard_of};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -82,6 +82,8 @@ pub struct Tx {
     id: TxId,
     shards: Vec<ShardId>,
     touched: BTreeSet<ShardId>,
+    /// CLIENT NO-TOUCH: commands leave the access times of keys alone.
+    pub no_touch: bool,
 }
 
 impl Front {
@@ -127,7 +129,7 @@ impl Tx {
             };
             id
         };
-        Tx { front: front.clone(), waiter, id, shards, touched: BTreeSet::new() }
+        Tx { front: front.clone(), waiter, id, shards, touched: BTreeSet::new(), no_touch: false }
     }
 
     /// Runs one command inside the transaction; its keys were among those it began with.
@@ -139,7 +141,7 @@ impl Tx {
         args: Args<'_>,
         out: &mut Vec<u8>,
     ) {
-        let shards = self.front.node.shards();
+        let (shards, no_touch) = (self.front.node.shards(), self.no_touch);
         if let Place::One(shard) = place_of(entry, &args, shards) {
             return self.run_one(shard, entry, db, protocol, args, out).await;
         }
@@ -148,7 +150,7 @@ impl Tx {
         let outcome = match &entry.command.run {
             Run::Each(each) => match split_each(entry, each, args, shards) {
                 Ok(split) => {
-                    let work = |args| Work::Each { entry, db, protocol, args };
+                    let work = |args| Work::Each { entry, db, protocol, no_touch, args };
                     let parts = split.parts.into_iter().map(|(s, a)| (s, work(a))).collect();
                     let done = self.hop(parts, entry.writes()).await;
                     super::wide::join_each(each, &split.owners, done, &mut reply)
@@ -176,7 +178,10 @@ impl Tx {
                 let front = self.front.clone();
                 return super::wide::run_walk(&front, walk, entry, db, protocol, args, out).await;
             }
-            Run::Here(_) | Run::Front => unreachable!("placed on one shard, or run by the front"),
+            Run::Here(_) => {
+                Err(Refusal::fixed("CROSSSLOT Keys in request don't hash to the same slot"))
+            }
+            Run::Front => unreachable!("run by the front"),
         };
         out.truncate(if outcome.is_err() { start } else { out.len() });
         self.front.ran_wide(entry, began, outcome, protocol, out);
@@ -211,6 +216,7 @@ impl Tx {
         out: &mut Vec<u8>,
     ) {
         let mut batch = Box::new(Batch::new(self.waiter.reply_to(), db, protocol));
+        batch.no_touch = self.no_touch;
         batch.push(entry, args);
         let done = self.hop(vec![(shard, Work::Commands(batch))], entry.writes()).await;
         for (_, done) in done {
@@ -246,19 +252,15 @@ impl Tx {
         done
     }
 
-    /// Ends the transaction: its frame goes to the logs of the shards that it changed. Answers with
-    /// the journal position of each of them, at which the frame is in the log.
-    pub async fn conclude(self) -> Vec<(ShardId, Lsn)> {
+    /// Ends the transaction: its frame goes to the logs of the shards that it changed. Answers whether
+    /// there are any.
+    pub async fn conclude(self) -> bool {
         let touched: Arc<[ShardId]> = self.touched.iter().copied().collect();
         for &shard in &self.shards {
             let hop = Hop { tx: self.id, work: Work::Nothing, conclude: Some(touched.clone()) };
             self.front.node.send(ExecutorId::from(shard), Message::Hop(Box::new(hop)));
         }
         self.collect(self.shards.len()).await;
-        let mut positions = Vec::with_capacity(touched.len());
-        for &shard in touched.iter() {
-            positions.push((shard, self.front.call(shard, |shard| shard.head()).await));
-        }
-        positions
+        !touched.is_empty()
     }
 }

@@ -26,11 +26,14 @@ pub type ApplyPart = Box<dyn FnOnce(&mut Shard) -> Box<dyn Any + Send> + Send>;
 
 impl Front {
     /// Runs one command that needs several shards (or one, behind a fence) and appends its reply.
+    /// `no_touch` leaves the access times of keys alone.
+    #[allow(clippy::too_many_arguments, reason = "a request, its context and its output")]
     pub async fn run_wide(
         self: &Rc<Front>,
         entry: &'static Entry,
         db: DbIndex,
         protocol: Protocol,
+        no_touch: bool,
         args: Args<'_>,
         out: &mut Vec<u8>,
     ) {
@@ -39,9 +42,14 @@ impl Front {
         let mut reply = ReplyWriter::new(out, protocol);
         let outcome = match (&entry.command.run, place_of(entry, &args, shards)) {
             (_, Place::One(shard)) => {
-                return self.run_one(shard, entry, db, protocol, args, out).await;
+                let mut batch = Batch::new(self.nobody(), db, protocol);
+                batch.no_touch = no_touch;
+                batch.push(entry, args);
+                return self.run_one(shard, Box::new(batch), out).await;
             }
-            (Run::Each(each), _) => self.wide_each(each, entry, db, args, &mut reply).await,
+            (Run::Each(each), _) => {
+                self.wide_each(each, entry, db, no_touch, args, &mut reply).await
+            }
             (Run::Carry(carry), _) => self.wide_carry(carry, entry, db, args, &mut reply).await,
             (Run::All(all), _) => self.wide_all(all, entry, db, args, &mut reply).await,
             (Run::Walk(walk), _) => {
@@ -56,18 +64,9 @@ impl Front {
         self.ran_wide(entry, began, outcome, protocol, out);
     }
 
-    async fn run_one(
-        self: &Rc<Front>,
-        shard: ShardId,
-        entry: &'static Entry,
-        db: DbIndex,
-        protocol: Protocol,
-        args: Args<'_>,
-        out: &mut Vec<u8>,
-    ) {
+    async fn run_one(self: &Rc<Front>, shard: ShardId, mut batch: Box<Batch>, out: &mut Vec<u8>) {
         let waiter = self.waiter();
-        let mut batch = Box::new(Batch::new(waiter.reply_to(), db, protocol));
-        batch.push(entry, args);
+        batch.reply_to = waiter.reply_to();
         self.node.send(ExecutorId::from(shard), Message::Batch(batch));
         let Answer::Batch(batch) = waiter.next().await else {
             unreachable!("a batch answers with itself")
@@ -80,6 +79,7 @@ impl Front {
         each: &Each,
         entry: &'static Entry,
         db: DbIndex,
+        no_touch: bool,
         args: Args<'_>,
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), Refusal> {
@@ -90,7 +90,7 @@ impl Front {
         let count = wants.len();
         let work = |shard| {
             let args = split.parts.remove(&shard)?;
-            Some(Work::Each { entry, db, protocol, args })
+            Some(Work::Each { entry, db, protocol, no_touch, args })
         };
         self.begin(&waiter, wants, writes, work, true);
         let done = collect(&waiter, count).await;

@@ -61,13 +61,13 @@ impl Client {
             }
             match args.get(0).to_ascii_uppercase().as_slice() {
                 b"SELECT" | b"MULTI" | b"EXEC" | b"DISCARD" => {
-                    self.pipeline.flush(&self.front, &mut out).await;
+                    while self.pipeline.flush(&self.front, &mut out).await {}
                     self.own(args, &mut out).await;
                 }
                 _ => self.data(args, &mut out).await,
             }
         }
-        self.pipeline.flush(&self.front, &mut out).await;
+        while self.pipeline.flush(&self.front, &mut out).await {}
         out
     }
 
@@ -120,7 +120,7 @@ impl Client {
         let entry = match self.front.node.registry().resolve(&args) {
             Ok(entry) => entry,
             Err(refusal) => {
-                self.pipeline.flush(&self.front, out).await;
+                while self.pipeline.flush(&self.front, out).await {}
                 if let Some(queue) = &mut self.queue {
                     queue.refused = true;
                 }
@@ -139,10 +139,13 @@ impl Client {
         loop {
             match self.add(entry, args, out) {
                 Added::Yes => return,
-                Added::Full => self.pipeline.flush(&self.front, out).await,
+                Added::Full => while self.pipeline.flush(&self.front, out).await {},
                 Added::Fence => {
-                    self.pipeline.flush(&self.front, out).await;
-                    return self.front.run_wide(entry, self.db, self.protocol, args, out).await;
+                    while self.pipeline.flush(&self.front, out).await {}
+                    return self
+                        .front
+                        .run_wide(entry, self.db, self.protocol, false, args, out)
+                        .await;
                 }
             }
         }

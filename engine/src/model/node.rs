@@ -75,7 +75,7 @@ impl ModelNode {
             let shard = (index < shards).then(|| {
                 let keys = Keyspace::new(DBS, seed);
                 let mut shard = Shard::new(ShardId(index), shards, keys, registry.len());
-                shard.log.set_keeping(true);
+                shard.set_keeping(true);
                 shard
             });
             let clock = world.clone();

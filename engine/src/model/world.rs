@@ -132,7 +132,11 @@ impl World {
         });
         let woken = Arc::new(Woken(AtomicBool::new(true)));
         let task = Task { name: name.into(), future: Some(future), woken };
-        self.0.tasks.borrow_mut().push(Some(task));
+        let mut tasks = self.0.tasks.borrow_mut();
+        match tasks.iter().position(Option::is_none) {
+            Some(free) => tasks[free] = Some(task),
+            None => tasks.push(Some(task)),
+        }
         Joined(result)
     }
 

@@ -80,6 +80,8 @@ pub struct Batch {
     pub db: DbIndex,
     /// The connection's protocol.
     pub protocol: Protocol,
+    /// The connection leaves the access times of keys alone.
+    pub no_touch: bool,
     /// The requests' bytes, one after the other.
     pub bytes: Vec<u8>,
     /// Where the arguments stand in `bytes`.
@@ -115,6 +117,7 @@ impl Batch {
             ran_on: ShardId(0),
             db,
             protocol,
+            no_touch: false,
             bytes: Vec::new(),
             spans: Vec::new(),
             commands: Vec::new(),
@@ -133,7 +136,22 @@ impl Batch {
         self.replies.clear();
         self.ends.clear();
         (self.reply_to, self.db, self.protocol) = (reply_to, db, protocol);
+        self.no_touch = false;
         (self.ran, self.written) = (0, Lsn(0));
+    }
+
+    /// Whether commands are left that have not run: there were too many bytes of replies.
+    pub fn is_unfinished(&self) -> bool {
+        self.ran < self.commands.len()
+    }
+
+    /// Forgets the replies, which have been used, so that the rest can run.
+    pub fn forget_replies(&mut self) {
+        self.ends.clear();
+        if self.replies.capacity() > 2 * crate::limits::BATCH_REPLIES_MAX {
+            self.replies = Vec::new();
+        }
+        self.replies.clear();
     }
 
     /// Adds a command, copying its arguments.
@@ -152,7 +170,7 @@ impl Batch {
         self.commands.is_empty()
     }
 
-    /// The reply of command `index`.
+    /// The reply of command `index`, counted from the first whose reply is here.
     pub fn reply(&self, index: usize) -> &[u8] {
         let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
         &self.replies[start..self.ends[index] as usize]
@@ -210,6 +228,8 @@ pub enum Work {
         db: DbIndex,
         /// The protocol of the reply's elements.
         protocol: Protocol,
+        /// The connection leaves the access times of keys alone.
+        no_touch: bool,
         /// The command's name and this shard's keys (and values).
         args: OwnedArgs,
     },

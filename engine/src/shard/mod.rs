@@ -186,3 +186,24 @@ impl Shard {
         self.locks.len()
     }
 }
+
+/// Test-only switches that plant the bugs of this room's stories.
+#[cfg(feature = "planted-bugs")]
+pub mod planted {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// Frames of many-shard transactions go to the log as they conclude, in whatever order that is on
+    /// each shard (J2).
+    pub static FRAMES_IN_ORDER_OF_CONCLUSION: AtomicBool = AtomicBool::new(false);
+
+    pub(super) fn frames_in_order_of_conclusion() -> bool {
+        FRAMES_IN_ORDER_OF_CONCLUSION.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(not(feature = "planted-bugs"))]
+mod planted {
+    pub(super) fn frames_in_order_of_conclusion() -> bool {
+        false
+    }
+}

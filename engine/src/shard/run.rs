@@ -5,8 +5,9 @@ use crate::command::{
     All, Args, Carried, Carry, Cx, Decision, Each, Entry, Flags, Found, Join, Keys, Part, Refusal,
     Run, Walk, Walked, Write,
 };
-use crate::db::Pressure;
+use crate::db::{Pressure, Role};
 use crate::journal::{Deadline, FrameBuilder, ShardSet, Transaction};
+use crate::limits::BATCH_REPLIES_MAX;
 use crate::resp::{Protocol, ReplyWriter};
 use crate::types::{DbIndex, Lsn, ShardId, TxId};
 use crate::value::{Item, NewValue};
@@ -16,8 +17,8 @@ use crate::value::{Item, NewValue};
 pub struct CommandStats {
     /// How often it ran.
     pub calls: u64,
-    /// Microseconds it took, measured on one call in [`TIMED_EVERY`] and scaled.
-    pub micros: u64,
+    /// Nanoseconds it took: the first call, and one in [`TIMED_EVERY`] after it for all of them.
+    pub nanos: u64,
     /// How often it answered with an error.
     pub failed: u64,
     /// How often a gate refused it before it ran.
@@ -36,6 +37,11 @@ const EVICTIONS_PER_COMMAND: usize = 64;
 pub struct Gate {
     /// Whether memory is short, and what may be done about it.
     pub pressure: Option<Box<dyn Fn() -> Pressure>>,
+}
+
+/// Whether CLIENT NO-TOUCH means this command: TOUCH touches all the same.
+pub(super) fn touches_quietly(entry: &Entry) -> bool {
+    entry.name() != "touch"
 }
 
 impl Shard {
@@ -58,9 +64,24 @@ impl Shard {
         true
     }
 
+    /// As [`run_here`](Shard::run_here), leaving the access times of keys alone (CLIENT NO-TOUCH).
+    pub fn run_here_untouched(
+        &mut self,
+        entry: &'static Entry,
+        db: DbIndex,
+        args: Args<'_>,
+        protocol: Protocol,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        self.keys.set_no_touch(touches_quietly(entry));
+        let ran = self.run_here(entry, db, args, protocol, out);
+        self.keys.set_no_touch(false);
+        ran
+    }
+
     /// Runs the commands of a batch, or as many as can run before one has to wait.
     pub(super) fn run_batch(&mut self, mut batch: Box<Batch>) {
-        while batch.ran < batch.commands.len() {
+        while batch.is_unfinished() && batch.replies.len() < BATCH_REPLIES_MAX {
             let command = batch.commands[batch.ran];
             let spans =
                 &batch.spans[command.first as usize..(command.first + command.count) as usize];
@@ -81,7 +102,9 @@ impl Shard {
         let spans = &batch.spans[command.first as usize..(command.first + command.count) as usize];
         let args = Args::new(&batch.bytes, spans);
         let before = self.log.lsn();
+        self.keys.set_no_touch(batch.no_touch && touches_quietly(command.entry));
         self.run_whole(command.entry, batch.db, args, batch.protocol, &mut batch.replies);
+        self.keys.set_no_touch(false);
         batch.ends.push(batch.replies.len() as u32);
         batch.ran += 1;
         let after = self.log.lsn();
@@ -159,6 +182,11 @@ impl Shard {
         out: &mut Vec<u8>,
     ) {
         let id = usize::from(entry.id);
+        if self.is_closed_to(entry) {
+            self.stats[id].rejected += 1;
+            self.refuse(&Refusal::ReadOnly, protocol, out);
+            return;
+        }
         if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room() {
             self.stats[id].rejected += 1;
             self.refuse(&Refusal::OutOfMemory, protocol, out);
@@ -173,7 +201,8 @@ impl Shard {
         let stats = &mut self.stats[id];
         stats.calls += 1;
         if let Some(started) = started {
-            stats.micros += started.elapsed().as_micros() as u64 * TIMED_EVERY;
+            let calls = if stats.calls == 1 { 1 } else { TIMED_EVERY };
+            stats.nanos += started.elapsed().as_nanos() as u64 * calls;
         }
         if let Err(refusal) = outcome {
             stats.failed += 1;
@@ -187,6 +216,12 @@ impl Shard {
         let text = refusal.text();
         self.errors.note(&text);
         ReplyWriter::new(out, protocol).error(text.as_bytes());
+    }
+
+    /// Whether the node has become a replica since the command passed its connection's gate: a write
+    /// now would be nobody's history.
+    fn is_closed_to(&self, entry: &Entry) -> bool {
+        self.keys.role() == Role::Replica && entry.writes()
     }
 
     /// Makes room for a command that may need memory; `false` when there is none to be had.
@@ -236,6 +271,9 @@ impl Shard {
         args: Args<'_>,
     ) -> Done {
         let Run::Each(each) = &entry.command.run else { unreachable!("planned as Each") };
+        if self.is_closed_to(entry) {
+            return Done::Refused(Refusal::ReadOnly);
+        }
         if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room_in_tx() {
             return Done::Refused(Refusal::OutOfMemory);
         }
@@ -265,6 +303,9 @@ impl Shard {
         args: Args<'_>,
     ) -> Done {
         let Run::Carry(carry) = &entry.command.run else { unreachable!("planned as Carry") };
+        if self.is_closed_to(entry) {
+            return Done::Refused(Refusal::ReadOnly);
+        }
         if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room_in_tx() {
             return Done::Refused(Refusal::OutOfMemory);
         }
@@ -297,6 +338,9 @@ impl Shard {
         args: Args<'_>,
     ) -> Done {
         let Run::All(all) = &entry.command.run else { unreachable!("planned as All") };
+        if self.is_closed_to(entry) {
+            return Done::Refused(Refusal::ReadOnly);
+        }
         let mut unused = Vec::new();
         let reply = ReplyWriter::new(&mut unused, protocol);
         let mut cx = Cx { keys: &mut self.keys, db, reply, shard: self.id, shards: self.shards };
@@ -317,6 +361,9 @@ impl Shard {
         args: Args<'_>,
         walked: &mut Walked,
     ) -> Result<bool, Refusal> {
+        if self.is_closed_to(entry) {
+            return Err(Refusal::ReadOnly);
+        }
         if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room_in_tx() {
             return Err(Refusal::OutOfMemory);
         }

@@ -13,6 +13,7 @@
 //! mailboxes under one lock (`exec::order`).
 
 use super::apply::Applying;
+use super::run::touches_quietly;
 use super::{
     Answer, Batch, Begin, Done, EntryId, ExecutorId, Hop, Message, Shard, TxShared, Wants, Work,
 };
@@ -151,8 +152,11 @@ impl Shard {
     fn run_work(&mut self, work: Work) -> Done {
         match work {
             Work::Nothing => Done::Nothing,
-            Work::Each { entry, db, protocol, args } => {
-                self.run_each(entry, db, protocol, args.view())
+            Work::Each { entry, db, protocol, no_touch, args } => {
+                self.keys.set_no_touch(no_touch && touches_quietly(entry));
+                let done = self.run_each(entry, db, protocol, args.view());
+                self.keys.set_no_touch(false);
+                done
             }
             Work::Gather { entry, db, keys, args } => {
                 self.run_gather(entry, db, &keys, args.view())
@@ -176,7 +180,9 @@ impl Shard {
         let command = batch.commands[batch.ran];
         let spans = &batch.spans[command.first as usize..(command.first + command.count) as usize];
         let args = crate::command::Args::new(&batch.bytes, spans);
+        self.keys.set_no_touch(batch.no_touch && touches_quietly(command.entry));
         self.run_untold(command.entry, batch.db, args, batch.protocol, &mut batch.replies);
+        self.keys.set_no_touch(false);
         batch.ends.push(batch.replies.len() as u32);
         batch.ran += 1;
     }
@@ -191,7 +197,8 @@ impl Shard {
             frame,
             touched: here.then(|| touched.clone()),
         };
-        if here && touched.len() > 1 && tx.shared.shards.len() > 1 {
+        let in_order = !super::planted::frames_in_order_of_conclusion();
+        if here && touched.len() > 1 && tx.shared.shards.len() > 1 && in_order {
             let place = self.order.iter_mut().find(|ordered| ordered.id == id);
             place.expect("a writing transaction has its place").concluded = Some(concluded);
         } else {

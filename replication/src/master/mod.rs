@@ -1,5 +1,6 @@
 //! Feeding replicas.
 
+pub mod feed;
 pub mod flow;
 pub mod lag;
 pub mod session;

@@ -10,6 +10,7 @@
 //! A replica that does not read costs nothing but its place in the journal: writers wait on their
 //! sockets, and when the journal is trimmed past them the session ends. No shard ever waits.
 
+use super::feed::{self, Walks};
 use super::flow::{FlowSender, Step};
 use super::lag::LagTimes;
 use crate::bell::Bell;
@@ -20,7 +21,7 @@ use crate::transport::Transport;
 use crate::wire::{self, Kind};
 use engine::cut::{CutId, CutPart};
 use engine::exec::Front;
-use engine::journal::{LogHandle, Reader};
+use engine::journal::LogHandle;
 use engine::rt;
 use engine::types::{Lsn, Millis, ShardId};
 use std::cell::{Cell, RefCell};
@@ -91,8 +92,13 @@ pub struct Flow {
 pub enum Beginning {
     /// Items of all our shards, merged with the journals.
     Full,
-    /// The journals from these positions.
-    Partial(Vec<Lsn>),
+    /// The journals from some positions.
+    Partial {
+        /// The positions.
+        from: Vec<Lsn>,
+        /// The journals are those of our own shards.
+        own: bool,
+    },
 }
 
 impl Session {
@@ -253,12 +259,10 @@ impl Session {
         if !self.wait_attached().await {
             return;
         }
-        let begun = match beginning {
-            Beginning::Partial(positions) => self.begin_partial(&positions),
-            Beginning::Full => self.begin_full(front, walks).await,
-        };
-        if let Err(reason) = begun {
-            return self.end(&reason);
+        if let Err(reason) = self.begin(front, beginning, walks).await {
+            self.end(&reason);
+            self.drop_cut(front, walks).await;
+            return;
         }
         let mut tasks = Vec::new();
         for flow in &self.flows {
@@ -277,11 +281,15 @@ impl Session {
         for task in tasks {
             task.cancel().await;
         }
+        self.drop_cut(front, walks).await;
+        self.say_why().await;
+    }
+
+    async fn drop_cut(&self, front: &Rc<Front>, walks: Walks) {
         if walks != Walks::None {
             let cut = self.cut;
             front.call_all(move |shard| shard.cut_drop(cut)).await;
         }
-        self.say_why().await;
     }
 
     async fn wait_attached(&self) -> bool {
@@ -296,62 +304,31 @@ impl Session {
         !self.is_ended()
     }
 
-    fn begin_partial(&self, positions: &[Lsn]) -> Result<(), String> {
-        for (flow, lsn) in self.flows.iter().zip(positions) {
-            let reader =
-                flow.log.reader_at(*lsn).map_err(|gone| format!("shard {}: {gone}", flow.index))?;
-            flow.begin(*lsn, FlowSender::partial(reader));
-        }
-        self.state.set(ReplicaState::StableSync);
-        Ok(())
+    fn logs(&self) -> Vec<LogHandle> {
+        self.flows.iter().map(|flow| flow.log.clone()).collect()
     }
 
-    async fn begin_full(&self, front: &Rc<Front>, walks: Walks) -> Result<(), String> {
-        let cut = self.cut;
-        let readers: Vec<Reader> = match walks {
-            Walks::Own => {
-                // One transaction that is alone everywhere fixes all cuts at once.
-                let begin = move |shard: &mut engine::shard::Shard| {
-                    shard.set_keeping(true);
-                    let lsn = shard.cut_begin(cut, engine::cut::Labels::Own);
-                    (lsn, shard.keys.total_len() as u64)
-                };
-                let starts = front.everywhere(false, begin).await;
-                self.items_total.set(starts.iter().map(|(_, keys)| keys).sum());
-                self.readers(starts.into_iter().map(|(lsn, _)| lsn))?
+    async fn begin(
+        &self,
+        front: &Rc<Front>,
+        beginning: Beginning,
+        walks: Walks,
+    ) -> Result<(), String> {
+        let logs = self.logs();
+        let (begun, state) = match beginning {
+            Beginning::Partial { from, own } => {
+                (feed::begin_partial(front, own, &logs, &from).await?, ReplicaState::StableSync)
             }
-            Walks::Relay => {
-                // All relays move together on this executor: their heads of one moment belong
-                // together.
-                let heads: Vec<Lsn> = self.flows.iter().map(|flow| flow.log.head()).collect();
-                let readers = self.readers(heads.into_iter())?;
-                let upstream = self.flows.len() as u16;
-                let begin = move |shard: &mut engine::shard::Shard| {
-                    shard.cut_begin(cut, engine::cut::Labels::Upstream(upstream));
-                    shard.keys.total_len() as u64
-                };
-                self.items_total.set(front.call_all(begin).await.into_iter().sum());
-                readers
+            Beginning::Full => {
+                (feed::begin_full(front, self.cut, walks, &logs).await?, ReplicaState::FullSync)
             }
-            Walks::None => unreachable!("a full sync walks shards"),
         };
-        for (flow, reader) in self.flows.iter().zip(readers) {
-            let lsn = reader.lsn();
-            let walkers = match walks {
-                Walks::Own => vec![flow.index],
-                _ => front.node.all_shards().map(|shard| shard.0).collect(),
-            };
-            flow.begin(lsn, FlowSender::full(reader, walkers));
+        self.items_total.set(begun.keys);
+        for (flow, sender) in self.flows.iter().zip(begun.senders) {
+            flow.begin(sender);
         }
-        self.state.set(ReplicaState::FullSync);
+        self.state.set(state);
         Ok(())
-    }
-
-    fn readers(&self, starts: impl Iterator<Item = Lsn>) -> Result<Vec<Reader>, String> {
-        let reader = |(flow, lsn): (&Rc<Flow>, Lsn)| {
-            flow.log.reader_at(lsn).map_err(|gone| format!("shard {}: {gone}", flow.index))
-        };
-        self.flows.iter().zip(starts).map(reader).collect()
     }
 
     /// Looks at what nothing else tells: silence, and a journal trimmed past a writer that waits for
@@ -414,20 +391,9 @@ impl Session {
     }
 }
 
-/// Which shards bring items.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Walks {
-    /// None: a partial sync.
-    None,
-    /// Each of our shards its own flow's.
-    Own,
-    /// Every shard items of every flow: we are a replica ourselves.
-    Relay,
-}
-
 impl Flow {
-    fn begin(&self, lsn: Lsn, sender: FlowSender) {
-        self.acked.set(lsn);
+    fn begin(&self, sender: FlowSender) {
+        self.acked.set(sender.reader().lsn());
         self.acked_bytes.set(sender.reader().bytes());
         self.last_ack.set(Instant::now());
         *self.sender.borrow_mut() = Some(sender);
@@ -606,10 +572,8 @@ async fn walk(
     walks: Walks,
     settings: Rc<RefCell<Settings>>,
 ) {
-    let flows: Vec<Rc<Flow>> = match walks {
-        Walks::Own => vec![session.flows[shard.index()].clone()],
-        _ => session.flows.clone(),
-    };
+    let feeds = |flow: &&Rc<Flow>| walks.feeds(shard, flow.index);
+    let flows: Vec<Rc<Flow>> = session.flows.iter().filter(feeds).cloned().collect();
     let (cut, mut before) = (session.cut, 0);
     while !session.is_ended() {
         for flow in &flows {
@@ -646,14 +610,10 @@ async fn walk(
 fn deliver(flows: &[Rc<Flow>], part: &CutPart) -> (u64, usize) {
     let mut bytes = 0;
     for flow in flows {
-        let group = part.groups.iter().find(|group| group.flow == flow.index);
-        let size = group.map_or(0, |group| group.items.wire_bytes());
-        bytes += size;
-        flow.part_bytes.set(flow.part_bytes.get() + size);
         if let Some(sender) = &mut *flow.sender.borrow_mut() {
-            let read_at = part.read_at.iter().find(|(flow_of, _)| *flow_of == flow.index);
-            let read_at = read_at.map(|(_, lsn)| *lsn);
-            sender.arrived(part.shard.0, read_at, group, &part.boundaries, part.done);
+            let size = feed::deliver(sender, flow.index, part);
+            flow.part_bytes.set(flow.part_bytes.get() + size);
+            bytes += size;
         }
         flow.wake.ring();
     }

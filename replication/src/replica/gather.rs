@@ -18,6 +18,7 @@
 //!
 //! This is a pure decision-maker: it owns buffers and counts, no socket and no shard.
 
+use crate::planted;
 use engine::journal::{
     Decoder, Entry, Frame, FrameBuilder, Global, LogHandle, LogWriter, ShardSet, Transaction,
 };
@@ -32,6 +33,11 @@ const UNIT_BYTES: usize = 32 * 1024;
 
 /// Handed out and not yet applied, over all flows: bounds the shards' inboxes.
 const IN_FLIGHT_MAX: usize = 16 * 1024 * 1024;
+
+/// Units handed out and not yet applied. Each waits in the queue of its shards, and a reader there waits
+/// behind those that want its keys: small transactions alone would be hundreds of thousands in
+/// [`IN_FLIGHT_MAX`]. Enough to keep every shard busy over a round of messages.
+const UNITS_MAX: usize = 256;
 
 /// A flow whose received bytes exceed this is not read from, unless it waits for the rest of a frame.
 pub const FLOW_CREDIT: usize = 4 * 1024 * 1024;
@@ -267,9 +273,19 @@ impl Gather {
         self.units.is_empty()
     }
 
+    /// Bytes received and not handed out, of the flow that holds most; and bytes handed out and not
+    /// applied.
+    pub fn held(&self) -> (usize, usize) {
+        (self.flows.iter().map(|flow| flow.buffered).max().unwrap_or_default(), self.in_flight)
+    }
+
     /// Per flow, the position up to which everything is applied.
     pub fn applied(&self) -> Vec<Lsn> {
-        self.flows.iter().map(|flow| flow.applied).collect()
+        let position = |flow: &Flow| match planted::counts_received() {
+            true => flow.received(),
+            false => flow.applied,
+        };
+        self.flows.iter().map(position).collect()
     }
 
     /// The position of one flow.
@@ -280,9 +296,9 @@ impl Gather {
     /// What may be applied now; `None` until more arrives or is applied.
     pub fn next(&mut self) -> Result<Option<Dispatch>, String> {
         if let Some(dispatch) = self.ready.pop_front() {
-            return Ok(Some(dispatch));
+            return Ok(Some(self.as_planted(dispatch)));
         }
-        if self.in_flight >= IN_FLIGHT_MAX {
+        if self.in_flight >= IN_FLIGHT_MAX || self.units.len() >= UNITS_MAX {
             return Ok(None);
         }
         for _ in 0..self.flows.len() {
@@ -290,10 +306,29 @@ impl Gather {
             self.turn = (self.turn + 1) % self.flows.len();
             self.advance(flow)?;
             if let Some(dispatch) = self.ready.pop_front() {
-                return Ok(Some(dispatch));
+                return Ok(Some(self.as_planted(dispatch)));
             }
         }
         Ok(None)
+    }
+
+    /// With the planted bug, every part of a frame for itself.
+    fn as_planted(&mut self, dispatch: Dispatch) -> Dispatch {
+        match dispatch {
+            Dispatch::AsOne(AsOne { unit, parts, is_global: false, reached, passed })
+                if planted::part_by_part() =>
+            {
+                let batch = |(shard, frames)| {
+                    let (reached, passed) = (reached.clone(), passed.clone());
+                    Dispatch::Batch(Batch { unit, shard, frames, reached, passed })
+                };
+                let mut batches = parts.into_iter().map(batch);
+                let first = batches.next().expect("a unit has a part");
+                batches.rev().for_each(|batch| self.ready.push_front(batch));
+                first
+            }
+            other => other,
+        }
     }
 
     /// One shard has applied its part of a unit. Answers whether a position has moved.
@@ -543,6 +578,20 @@ impl Gather {
 }
 
 impl Flow {
+    /// The end of the last whole frame that has arrived.
+    fn received(&self) -> Lsn {
+        let mut end = self.taken.0;
+        for segment in &self.segments {
+            let Segment::Log(bytes) = segment else { continue };
+            let (mut rest, mut decoder) = (&bytes.buffer[bytes.at..], Decoder::new());
+            while let Ok(Some((frame, used))) = decoder.next(rest) {
+                end += frame.lsn_count();
+                rest = &rest[used..];
+            }
+        }
+        Lsn(end)
+    }
+
     /// Whether the head is the beginning of a frame whose rest has not arrived.
     fn needs_rest(&self) -> bool {
         match (self.segments.front(), self.segments.len()) {

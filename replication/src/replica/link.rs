@@ -371,7 +371,7 @@ impl Link {
             .await;
         self.last_io.set(Instant::now());
         let applied = running.applied();
-        service.end_following(running.is_stable(), &applied, to.as_deref());
+        service.end_following(running.is_stable(), &applied);
         if to.is_some_and(|to| applied >= to) {
             return Ok(());
         }

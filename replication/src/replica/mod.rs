@@ -5,6 +5,7 @@
 //!                            └─► StableSync (partial sync)
 //! ```
 
+pub mod applier;
 pub mod dial;
 pub mod gather;
 pub mod link;

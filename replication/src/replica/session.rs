@@ -7,19 +7,18 @@
 //! It ends when anything breaks; what was handed to shards is waited for, so that afterwards the
 //! positions say exactly what is applied.
 
-use super::gather::{Dispatch, Gather, Relay};
+use super::applier::{Applier, Taken};
+use super::gather::Relay;
 use crate::bell::Bell;
 use crate::handshake::Terms;
 use crate::info::Progress;
 use crate::service::Settings;
 use crate::transport::Transport;
 use crate::wire::{self, Kind};
-use engine::exec::{ApplyPart, Front, Waiter};
-use engine::journal::{Decoder, Entry};
+use engine::exec::Front;
 use engine::rt;
-use engine::shard::{Answer, Applied, ApplyBatch, Done, ExecutorId, Message, Mode, Shard, Wants};
-use engine::types::{Lsn, ShardId};
-use std::any::Any;
+use engine::shard::Answer;
+use engine::types::Lsn;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -37,9 +36,7 @@ const ALIVE_EVERY: Duration = Duration::from_secs(1);
 pub struct Running {
     /// What the master granted.
     pub terms: Terms,
-    front: Rc<Front>,
-    gather: RefCell<Gather>,
-    relay: Rc<RefCell<Relay>>,
+    applier: Applier,
     settings: Rc<RefCell<Settings>>,
     flows: Vec<Flow>,
     control: Transport,
@@ -67,12 +64,6 @@ struct Flow {
     credit: Bell,
 }
 
-/// A unit that one shard has applied.
-struct UnitApplied {
-    unit: u64,
-    error: Option<String>,
-}
-
 impl Running {
     /// A session over connected flows that begin at `starts`.
     #[allow(clippy::too_many_arguments, reason = "what a session is made of")]
@@ -86,8 +77,7 @@ impl Running {
         settings: Rc<RefCell<Settings>>,
         paused: Rc<Cell<bool>>,
     ) -> Rc<Running> {
-        let walks = if terms.full { terms.walks } else { 0 };
-        let gather = Gather::new(starts, front.node.shards(), terms.seed, walks, terms.dbs);
+        let applier = Applier::new(front, &terms, starts, relay);
         let flow = |(transport, lsn): (Transport, &Lsn)| Flow {
             transport,
             unread: RefCell::default(),
@@ -97,9 +87,7 @@ impl Running {
         };
         let stable = !terms.full;
         Rc::new(Running {
-            front,
-            gather: RefCell::new(gather),
-            relay,
+            applier,
             settings,
             flows: flows.into_iter().zip(starts).map(flow).collect(),
             control,
@@ -150,7 +138,7 @@ impl Running {
 
     /// Per flow, what is applied.
     pub fn applied(&self) -> Vec<Lsn> {
-        self.gather.borrow().applied()
+        self.applier.applied()
     }
 
     /// Per flow, records that the master is known to have and that are not applied; empty before the
@@ -218,7 +206,7 @@ async fn read_flow(running: Rc<Running>, index: usize) {
         while running.paused.get() && !running.is_broken() {
             rt::sleep(Duration::from_millis(20)).await;
         }
-        while !running.gather.borrow().wants_more(index as u16) && !running.is_broken() {
+        while !running.applier.wants_more(index as u16) && !running.is_broken() {
             flow.credit.wait_for(ALIVE_EVERY).await;
         }
         let read = flow.transport.read(&mut buffer, READ_BYTES).await;
@@ -238,33 +226,11 @@ async fn read_flow(running: Rc<Running>, index: usize) {
 }
 
 fn take_messages(running: &Running, index: usize, buffer: &mut Vec<u8>) -> Result<(), String> {
-    let mut gather = running.gather.borrow_mut();
-    let mut at = 0;
-    while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
-        at += used;
-        let flow = index as u16;
-        match kind {
-            Kind::Log => gather.receive_log(flow, payload),
-            Kind::Items => gather.receive_items(flow, payload),
-            Kind::Passed => {
-                let mut numbers = wire::all_numbers(payload)?;
-                if numbers.is_empty() {
-                    return Err("a boundary without a walk".to_owned());
-                }
-                let walk = numbers.remove(0) as usize;
-                gather.receive_passed(flow, walk, numbers)?;
-            }
-            Kind::CutDone => gather.receive_cut_done(flow),
-            // A sign of life; whoever waits for us is answered at once.
-            Kind::Ping => {
-                let [head, _bytes] = wire::numbers(payload)?;
-                running.heard_head(index, Lsn(head));
-                running.flows[index].moved.ring();
-            }
-            other => return Err(format!("the master sent {other:?}")),
-        }
+    if let Some(head) = running.applier.receive(index as u16, buffer)? {
+        running.heard_head(index, head);
+        // A sign of life; whoever waits for us is answered at once.
+        running.flows[index].moved.ring();
     }
-    buffer.drain(..at);
     Ok(())
 }
 
@@ -320,104 +286,45 @@ fn take_control(running: &Running, buffer: &mut Vec<u8>) -> Result<(), String> {
 
 /// Hands out what may be applied and takes in what was, until the session breaks and nothing is out.
 async fn apply(running: Rc<Running>, on_stable: impl Fn()) {
-    let waiter = running.front.waiter();
+    let applier = &running.applier;
     loop {
-        if !running.is_broken() {
-            hand_out(&running, &waiter);
+        if !running.is_broken()
+            && let Err(error) = applier.hand_out()
+        {
+            running.break_off(&error);
         }
-        if running.is_broken() && running.gather.borrow().is_settled() {
+        if running.is_broken() && applier.is_settled() {
             return;
         }
-        let answered = async { Some(waiter.next().await) };
+        // After handing out: the last to arrive may be nothing but the word that items are complete.
+        if !running.stable.get() && applier.is_complete() && !running.is_broken() {
+            running.stable.set(true);
+            on_stable();
+        }
+        let answered = async { Some(applier.answer().await) };
         let arrived = async {
             running.arrived.wait().await;
             None
         };
         if let Some(answer) = futures_lite::future::or(answered, arrived).await {
             take_in(&running, answer);
-            while let Some(answer) = waiter.try_next() {
+            while let Some(answer) = applier.try_answer() {
                 take_in(&running, answer);
             }
         }
         for flow in &running.flows {
             flow.credit.ring();
         }
-        if !running.stable.get() && running.gather.borrow().is_complete() && !running.is_broken() {
-            running.stable.set(true);
-            on_stable();
-        }
     }
-}
-
-fn hand_out(running: &Rc<Running>, waiter: &Waiter) {
-    loop {
-        let next = running.gather.borrow_mut().next();
-        match next {
-            Ok(None) => return,
-            Err(error) => return running.break_off(&error),
-            Ok(Some(Dispatch::Batch(batch))) => {
-                let message = ApplyBatch {
-                    reply_to: waiter.reply_to(),
-                    unit: batch.unit,
-                    frames: batch.frames,
-                    reached: batch.reached,
-                    passed: batch.passed,
-                };
-                let to = ExecutorId::from(batch.shard);
-                running.front.node.send(to, Message::Apply(Box::new(message)));
-            }
-            Ok(Some(Dispatch::AsOne(as_one))) => hand_out_as_one(running, waiter, as_one),
-        }
-    }
-}
-
-fn hand_out_as_one(running: &Rc<Running>, waiter: &Waiter, as_one: super::gather::AsOne) {
-    let super::gather::AsOne { unit, parts, is_global, reached, passed } = as_one;
-    let part = |(shard, frames): (ShardId, Vec<u8>)| {
-        let wants = if is_global { Wants::Everything } else { wants_of(&running.front, &frames) };
-        let (reached, passed) = (reached.clone(), passed.clone());
-        let apply: ApplyPart = Box::new(move |shard: &mut Shard| {
-            let error = shard.apply_frames(&frames, passed.as_deref()).err();
-            for (flow, lsn) in reached {
-                shard.note_reached(flow, lsn);
-            }
-            Box::new(UnitApplied { unit, error }) as Box<dyn Any + Send>
-        });
-        (shard, wants, apply)
-    };
-    let parts = parts.into_iter().map(part).collect();
-    running.front.apply_as_one(waiter, parts);
-}
-
-fn wants_of(front: &Front, frames: &[u8]) -> Wants {
-    let (mut keys, mut rest, mut decoder) = (Vec::new(), frames, Decoder::new());
-    while let Ok(Some((frame, used))) = decoder.next(rest) {
-        for entry in frame.entries() {
-            if let Entry::Record(record) = entry {
-                keys.push((front.node.hash(record.key), Mode::Exclusive));
-            }
-        }
-        rest = &rest[used..];
-    }
-    Wants::keys(keys)
 }
 
 fn take_in(running: &Running, answer: Answer) {
-    let value = match answer {
-        Answer::Value(value) | Answer::Done(_, Done::Value(value)) => value,
-        _ => unreachable!("applying answers with a value"),
-    };
-    let applied = match value.downcast::<Applied>() {
-        Ok(applied) => UnitApplied { unit: applied.unit, error: applied.error },
-        Err(value) => *value.downcast::<UnitApplied>().expect("applying answers with its unit"),
-    };
-    if let Some(error) = applied.error {
+    let Taken { moved, broken } = running.applier.take_in(answer, rt::now_millis());
+    if let Some(error) = broken {
         // The copy is not exact any more: start anew rather than go on.
         running.stable.set(false);
         running.break_off(&format!("a broken promise of the master: {error}"));
     }
-    let mut relay = running.relay.borrow_mut();
-    let moved = running.gather.borrow_mut().completed(applied.unit, &mut relay, rt::now_millis());
     if moved {
         running.flows.iter().for_each(|flow| flow.moved.ring());
     }
@@ -430,10 +337,8 @@ async fn acknowledge(running: Rc<Running>, index: usize) {
     let mut last = Instant::now();
     while !running.is_broken() {
         let moved = flow.moved.wait_for(ALIVE_EVERY).await;
-        let (applied, settled) = {
-            let gather = running.gather.borrow();
-            (gather.applied_of(index as u16), gather.is_settled())
-        };
+        let applied = running.applier.applied_of(index as u16);
+        let settled = running.applier.is_settled();
         let interval = running.settings.borrow().acks_interval;
         let due = settled
             || applied.0 - flow.acked.get().0 >= ACK_EVERY_RECORDS

@@ -4,8 +4,6 @@ use super::{Service, new_history};
 use crate::handshake::Terms;
 use crate::replica::gather::Relay;
 use crate::replica::link::Link;
-use engine::db::Role;
-use engine::journal::{Global, Lineage, Position};
 use engine::rt;
 use engine::types::Lsn;
 use std::cell::RefCell;
@@ -41,20 +39,10 @@ impl Service {
         Ok(())
     }
 
-    /// A master with data of its own stops writing. Its data and position stay: perhaps the new
-    /// master can continue from there.
     async fn become_replica(&self) {
         self.status.set_replica(true);
         self.end_sessions("this node follows another one now");
-        let positions = self
-            .front
-            .everywhere(false, |shard| {
-                shard.keys.set_role(Role::Replica);
-                shard.log.lsn()
-            })
-            .await;
-        let history = self.lineage.borrow().current();
-        *self.position.borrow_mut() = Some(Position { history, lsns: positions });
+        self.standing.become_replica().await;
     }
 
     /// REPLICAOF NO ONE: the data stays, a new history begins.
@@ -73,39 +61,7 @@ impl Service {
 
     async fn become_master(&self) {
         self.end_sessions("this node was promoted");
-        let shards = self.front.node.shards();
-        let logs = self
-            .front
-            .everywhere(false, |shard| {
-                shard.begin_journal();
-                shard.keys.set_role(Role::Master);
-                shard.forget_reached(Vec::new());
-                shard.log.handle()
-            })
-            .await;
-        *self.logs.borrow_mut() = logs;
-        let history = new_history();
-        let position = self.position.borrow_mut().take();
-        let relay = self.relay.borrow_mut().take();
-        let lineage = match position {
-            Some(position) => {
-                let before = self.lineage.borrow().clone();
-                let before = if before.current() == position.history {
-                    before
-                } else {
-                    // Stopped while catching up on an older history: what came after it was not seen.
-                    Lineage::unrelated(position.history, position.lsns.len() as u16)
-                };
-                *self.older.borrow_mut() = relay.map(|relay| (position.history, relay));
-                before.branch_off(history, shards, position.lsns)
-            }
-            None => {
-                // Half of a full sync is nobody's history.
-                *self.older.borrow_mut() = None;
-                Lineage::unrelated(history, shards)
-            }
-        };
-        *self.lineage.borrow_mut() = lineage;
+        self.standing.become_master(new_history()).await;
         self.upstream_chain.borrow_mut().clear();
         self.keeping.set(true);
         self.last_follower.set(std::time::Instant::now());
@@ -120,48 +76,11 @@ impl Service {
 
     /// A session with the master begins: a full sync drops what is here.
     pub async fn begin_following(&self, terms: &Terms, starts: &[Lsn]) -> Rc<RefCell<Relay>> {
-        let same = self.position.borrow().as_ref().is_some_and(|position| {
-            !terms.full && position.history == terms.history && position.lsns == starts
-        });
-        let kept = self
-            .relay
-            .borrow()
-            .clone()
-            .filter(|relay| same && relay.borrow().positions() == starts);
         if terms.full {
-            self.end_sessions("this node full-syncs with its own master");
             self.status.set_loading(true);
-            *self.position.borrow_mut() = None;
         }
-        let (full, reached) = (terms.full, starts.to_vec());
-        self.front
-            .everywhere(false, move |shard| {
-                shard.keys.set_role(Role::Replica);
-                shard.set_keeping(false);
-                shard.forget_reached(reached.clone());
-                if full && shard.keys.apply_global(Global::FlushAll).is_err() {
-                    unreachable!("FLUSHALL fits every node");
-                }
-            })
-            .await;
-        let relay = kept.unwrap_or_else(|| {
-            // Whoever reads the old relay could not tell that it ends here.
-            self.end_sessions("this node relays another history now");
-            Rc::new(RefCell::new(Relay::starting_at(starts)))
-        });
-        *self.logs.borrow_mut() = relay.borrow().handles();
-        *self.relay.borrow_mut() = Some(relay.clone());
-        *self.older.borrow_mut() = None;
-        *self.lineage.borrow_mut() = if terms.lineage.current() == terms.history {
-            terms.lineage.clone()
-        } else {
-            Lineage::unrelated(terms.history, starts.len() as u16)
-        };
-        if !terms.full {
-            let (history, lsns) = (terms.history, starts.to_vec());
-            *self.position.borrow_mut() = Some(Position { history, lsns });
-        }
-        relay
+        let end_sessions = |reason: &str| self.end_sessions(reason);
+        self.standing.begin_following(terms, starts, &end_sessions).await
     }
 
     /// A full sync is complete: readers are let in.
@@ -169,17 +88,9 @@ impl Service {
         self.status.set_loading(false);
     }
 
-    /// A session with the master has ended and everything is applied. `to` is where its history ends
-    /// and the next one begins.
-    pub fn end_following(&self, stable: bool, applied: &[Lsn], to: Option<&[Lsn]>) {
-        if !stable {
-            *self.position.borrow_mut() = None;
-            return;
-        }
-        let history = self.lineage.borrow().current();
-        // At the end of a leg the master takes this position for the beginning of the next history.
-        debug_assert!(to.is_none_or(|to| to.len() == applied.len()));
-        *self.position.borrow_mut() = Some(Position { history, lsns: applied.to_vec() });
+    /// A session with the master has ended and everything handed out is applied.
+    pub fn end_following(&self, stable: bool, applied: &[Lsn]) {
+        self.standing.end_following(stable, applied);
     }
 
     async fn begin_change(&self) {

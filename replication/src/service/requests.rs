@@ -2,14 +2,13 @@
 
 use super::Service;
 use crate::bell::Bell;
-use crate::handshake::{Introduction, Terms};
+use crate::handshake::{self, Introduction, Terms};
 use crate::info::{Info, LinkState};
-use crate::master::session::{Beginning, Session, Walks};
+use crate::master::session::{Beginning, Session};
 use crate::service::Settings;
 use crate::transport::{Parked, Transport};
-use crate::wire;
 use engine::exec::{Front, Node};
-use engine::journal::{Position, Verdict};
+use engine::journal::Position;
 use engine::rt;
 use engine::shard::{Answer, ExecutorId, Message, ReplyTo};
 use engine::types::Lsn;
@@ -177,7 +176,7 @@ impl Service {
             Request::Drain(limit) => {
                 let drain = async move {
                     let heads: Vec<Lsn> =
-                        service.logs.borrow().iter().map(|log| log.head()).collect();
+                        service.standing.logs().iter().map(|log| log.head()).collect();
                     let replicas = service.live_sessions().len();
                     let count = service.wait(&heads, replicas, Some(limit)).await;
                     service.answer(reply_to, count);
@@ -229,20 +228,7 @@ impl Service {
     }
 
     fn check(&self, version: u32, chain: &[String]) -> Result<(), String> {
-        if version != wire::VERSION {
-            return Err(format!(
-                "ERR this node speaks version {} of the replication protocol, not {version}",
-                wire::VERSION
-            ));
-        }
-        let asker = chain.first().map(String::as_str).unwrap_or_default();
-        if asker == self.node_id {
-            return Err("ERR a node cannot follow itself".to_owned());
-        }
-        if self.chain().iter().any(|node| node == asker) {
-            return Err("ERR this would close a cycle: this node follows you already".to_owned());
-        }
-        Ok(())
+        handshake::check(version, chain, &self.chain())
     }
 
     async fn agree(
@@ -254,13 +240,15 @@ impl Service {
         peer_ip: String,
     ) -> Result<Terms, String> {
         self.check(version, chain)?;
-        let link = self.link.borrow().clone();
-        if link.is_some_and(|link| link.state() != LinkState::StableSync) {
-            return Err("ERR this node is a replica and not in stable sync itself".to_owned());
-        }
         let keys = self.front.call_all(|shard| shard.keys.total_len() as u64).await;
-        let verdict = position.as_ref().map(|position| self.judge(position));
-        let mut terms = self.terms(verdict, keys.iter().sum());
+        // After the last wait: from here to the open session nothing can change.
+        self.check(version, chain)?;
+        let link = self.link.borrow().clone();
+        handshake::may_feed(link.is_none_or(|link| link.state() == LinkState::StableSync))?;
+        let mut terms = self.standing.terms(position.as_ref(), self.chain(), keys.iter().sum());
+        if terms.full && position.is_some() {
+            self.counters.borrow_mut().partial_err += 1;
+        }
         let session = self.next_session.get();
         self.next_session.set(session + 1);
         terms.session = session;
@@ -268,68 +256,29 @@ impl Service {
         Ok(terms)
     }
 
-    fn terms(&self, verdict: Option<Verdict>, keys: u64) -> Terms {
-        let lineage = self.lineage.borrow().clone();
-        let (full, reason, leg) = match verdict {
-            None => (true, "nothing to continue from".to_owned(), None),
-            Some(Verdict::Full(reason)) => {
-                self.counters.borrow_mut().partial_err += 1;
-                (true, reason.to_string(), None)
-            }
-            Some(Verdict::Continue(legs)) => {
-                (false, "continues".to_owned(), legs.into_iter().next())
-            }
-        };
-        let (history, from, to) = match leg {
-            Some(leg) => (leg.history, leg.from, leg.to),
-            None => {
-                let zeros = vec![Lsn(0); usize::from(lineage.shards())];
-                (lineage.current(), zeros, None)
-            }
-        };
-        Terms {
-            full,
-            reason,
-            session: 0,
-            chain: self.chain(),
-            lineage,
-            history,
-            from,
-            to,
-            seed: self.front.node.seed(),
-            walks: usize::from(self.front.node.shards()),
-            dbs: self.front.node.dbs(),
-            keys,
-        }
-    }
-
     fn open_session(self: &Rc<Service>, terms: &Terms, introduction: Introduction, ip: String) {
         self.note_sync(terms);
-        let logs = self.logs_of(terms.history);
+        let logs = self.standing.logs_of(terms.history);
         let session = Session::new(terms.session, introduction, ip, &logs, terms.to.clone());
         self.sessions.borrow_mut().insert(terms.session, session.clone());
         self.last_follower.set(Instant::now());
-        let begin_keeping = !self.keeping.replace(true) && !self.is_replica();
+        self.keeping.set(true);
         let kind = if terms.full { "full" } else { "partial" };
         tracing::info!(
             "replication: {kind} sync for replica {}: {}",
             session.address(),
             terms.reason
         );
-        let walks = match (terms.full, self.is_replica()) {
-            (false, _) => Walks::None,
-            (true, false) => Walks::Own,
-            (true, true) => Walks::Relay,
+        let walks = self.standing.walks(terms, self.is_replica());
+        let beginning = if terms.full {
+            Beginning::Full
+        } else {
+            let own = !self.is_replica() && terms.history == self.standing.lineage().current();
+            Beginning::Partial { from: terms.from.clone(), own }
         };
-        let beginning =
-            if terms.full { Beginning::Full } else { Beginning::Partial(terms.from.clone()) };
         let service = self.clone();
         let run = async move {
             let (settings, acks) = (service.settings.clone(), service.acks.clone());
-            if begin_keeping {
-                // No frame is half told anywhere while the journals begin to keep what they are told.
-                service.front.everywhere(false, |shard| shard.set_keeping(true)).await;
-            }
             session.run(&service.front, beginning, walks, settings, acks).await;
             let reason = session.end_reason();
             if reason.contains("fell out of the journal") {

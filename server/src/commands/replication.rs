@@ -239,7 +239,7 @@ static WAIT: FrontCommand = FrontCommand {
                 timeout => Some(Duration::from_millis(timeout)),
             };
             let request = Request::Wait {
-                positions: session.pipeline.written().to_vec(),
+                positions: session.written().await,
                 replicas: replicas.max(0) as usize,
                 limit,
             };

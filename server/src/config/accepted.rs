@@ -33,6 +33,7 @@ const SCHEDULER: &str = "tunes a mechanism of Dragonfly's scheduler that has no 
 const SNAPSHOT: &str = "there are no snapshot files yet";
 const ENCODING: &str = "a threshold of Redis's encodings; collections here are always compact";
 const LAZY: &str = "large values are always released in the background";
+const READS: &str = "a client is read as far as its requests are answered, at most 1 MiB ahead";
 const SLOWLOG: &str = "kept for tools; there is no slow log yet";
 const PUBSUB: &str = "kept for tools; there is no publish and subscribe yet";
 const SCRIPTS: &str = "kept for tools; there are no scripts yet";
@@ -94,9 +95,23 @@ pub(super) static SETTINGS: &[Setting] = &[
     idle(boolean("true"), "migrate_connections", SCHEDULER),
     idle(boolean("true"), "multi_exec_squash", SCHEDULER),
     idle(boolean("false"), "omit_basic_usage", GLOG),
-    idle(text("128mb"), "pipeline_buffer_limit", "see max_client_iobuf_len"),
-    idle(count("10000"), "pipeline_queue_limit", "see max_client_iobuf_len"),
-    idle(count("1"), "pipeline_squash", "see pipeline_order"),
+    idle(text("64kb"), "max_client_iobuf_len", READS),
+    idle(text("128mb"), "pipeline_buffer_limit", READS),
+    idle(count("10000"), "pipeline_queue_limit", READS),
+    idle(count("1"), "pipeline_squash", SCHEDULER),
+    fixed(
+        "pipeline_order",
+        &["relaxed"],
+        text("relaxed"),
+        "commands of one pipeline on different shards may become visible in another order; replies \
+         are always in order",
+    ),
+    idle(
+        count("10"),
+        "repl_ping_replica_period",
+        "both ends of a link show every second that they live",
+    )
+    .aliases(&[Alias::same("repl-ping-replica-period"), Alias::same("repl-ping-slave-period")]),
     idle(text("196mb"), "publish_buffer_limit", PUBSUB),
     idle(boolean("true"), "rdbchecksum", SNAPSHOT),
     idle(boolean("true"), "rdbcompression", SNAPSHOT),

@@ -13,8 +13,7 @@ use super::setting::{
     text,
 };
 use super::typed::{
-    LogLevel, MaxmemoryPolicy, Pin, PipelineOrder, ReplyStyle, SlowReplicaPolicy, TlsAuthClients,
-    take,
+    LogLevel, MaxmemoryPolicy, Pin, ReplyStyle, SlowReplicaPolicy, TlsAuthClients, take,
 };
 use super::upstream::Upstream;
 use super::value::{Kind, OutputLimits, Value};
@@ -96,18 +95,12 @@ settings! {
         /// A connection whose sent data is not acknowledged for so long is closed. 0 is the kernel's
         /// own limit.
         tcp_user_timeout: Duration = milliseconds("0", MILLIS_MAX);
-        /// The most bytes of requests read ahead for one client.
-        max_client_iobuf_len: usize = size("64kb", 1 << 30).mutable();
         /// The most bytes that one client's request may hold while it arrives.
         client_query_buffer_limit: u64 = size("1gb", SIZE_MAX).aliases(&[named("client-query-buffer-limit")]).mutable();
         /// When a client that does not read its replies is closed: class (normal, replica, pubsub),
         /// hard limit, soft limit, and the seconds for which the soft limit may be exceeded.
         client_output_buffer_limit: OutputLimits = of_kind(Kind::OutputLimits, "normal 1gb 256mb 60 slave 256mb 64mb 60 pubsub 32mb 8mb 60")
             .aliases(&[named("client-output-buffer-limit")]).mutable();
-        /// In which order the commands of one pipeline become visible to other clients: strict is the
-        /// order they were sent in; relaxed lets commands on different shards overtake each other
-        /// and is faster. Replies are always in order.
-        pipeline_order: PipelineOrder = choice(PipelineOrder::WORDS, "relaxed").mutable();
         /// HTTP (metrics, health, status page) is answered on the client port.
         primary_port_http_enabled: bool = boolean("true").mutable();
     }
@@ -207,8 +200,6 @@ settings! {
         replication_timeout: Duration = milliseconds("30000", MILLIS_MAX).aliases(&[Alias::seconds("repl-timeout")]).mutable();
         /// The longest time between two acknowledgements of a replica that receives records.
         replication_acks_interval: Duration = milliseconds("1000", 60_000).mutable();
-        /// How often an idle link is proven alive.
-        repl_ping_replica_period: Duration = seconds("10", 3600).aliases(&[named("repl-ping-replica-period"), named("repl-ping-slave-period")]).mutable();
         /// How long a first connection to the master may take.
         master_connect_timeout_ms: Duration = milliseconds("20000", MILLIS_MAX).mutable();
         /// How long a later connection to the master may take.

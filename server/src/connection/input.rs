@@ -53,6 +53,15 @@ pub(super) struct Input {
     next: usize,
 }
 
+/// What is fetched ahead.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Round {
+    /// Where the table would hold the keys.
+    Buckets,
+    /// The items that are there.
+    Items,
+}
+
 /// What the head of the input is.
 pub(super) enum Head {
     /// A request that can be run.
@@ -79,12 +88,12 @@ impl Input {
     }
 
     /// Looks at the next request; parses ahead when there is none. `fresh` is called with each request
-    /// that was parsed now.
+    /// that was parsed now, in two rounds: for the buckets of keys, then for the items in them.
     pub(super) fn head(
         &mut self,
         registry: &'static Registry,
         limits: &Limits,
-        mut fresh: impl FnMut(&'static Entry, Args<'_>),
+        mut fresh: impl FnMut(Round, &'static Entry, Args<'_>),
     ) -> Head {
         if self.next < self.ahead.len() {
             return Head::Request;
@@ -116,9 +125,11 @@ impl Input {
             }
         }
         if self.ahead.len() > 1 {
-            for index in 0..self.ahead.len() {
-                if let Ok(entry) = self.ahead[index].entry {
-                    fresh(entry, self.args_of(index));
+            for round in [Round::Buckets, Round::Items] {
+                for index in 0..self.ahead.len() {
+                    if let Ok(entry) = self.ahead[index].entry {
+                        fresh(round, entry, self.args_of(index));
+                    }
                 }
             }
         }

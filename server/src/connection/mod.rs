@@ -17,7 +17,7 @@ mod session;
 pub use multi::Multi;
 pub use session::{Handoff, ReplyMode, Session};
 
-use input::{Head, Input};
+use input::{Head, Input, Round};
 
 use crate::clients::Client;
 use crate::commands::Handler;
@@ -32,8 +32,10 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+/// Bytes written in one go, within which the limits of waiting output are not looked at.
+const WRITE_MAX: usize = 1024 * 1024;
 /// Replies are sent when so many bytes have gathered.
 const OUTPUT_FLUSH: usize = 256 * 1024;
 /// The output buffer is given back above this size when it is empty.
@@ -80,22 +82,27 @@ async fn converse(
 ) -> io::Result<()> {
     let mut out: Vec<u8> = Vec::new();
     loop {
+        if session.client.killed.load(Ordering::Acquire) {
+            return Ok(());
+        }
         session.refresh();
         let next = visit_shard(session, input, &mut out);
         match next {
             Next::Alone => {
-                flush_pipeline(session, &mut out).await;
+                flush_pipeline(transport, session, &mut out).await?;
                 run_alone(session, input, &mut out).await;
                 input.handled();
             }
-            Next::Flush => flush_pipeline(session, &mut out).await,
+            Next::Flush => flush_pipeline(transport, session, &mut out).await?,
             Next::Broken(error) => {
-                flush_pipeline(session, &mut out).await;
-                error.write(&mut out);
+                flush_pipeline(transport, session, &mut out).await?;
+                if session.reply_mode == ReplyMode::On {
+                    error.write(&mut out);
+                }
                 session.close = true;
             }
             Next::Read { want } => {
-                flush_pipeline(session, &mut out).await;
+                flush_pipeline(transport, session, &mut out).await?;
                 send(transport, session, &mut out).await?;
                 if session.handoff.is_some() {
                     return Ok(());
@@ -106,7 +113,7 @@ async fn converse(
             }
         }
         if session.close || session.handoff.is_some() || out.len() >= OUTPUT_FLUSH {
-            flush_pipeline(session, &mut out).await;
+            flush_pipeline(transport, session, &mut out).await?;
             send(transport, session, &mut out).await?;
             if session.close || session.handoff.is_some() {
                 return Ok(());
@@ -120,13 +127,16 @@ fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Vec<u8>) -> N
     let front = session.front.clone();
     let registry = session.server.registry;
     let mut limits = Limits::STANDARD;
+    limits.request_bytes = session.request_limit() as usize;
     front.with_shard(|shard| {
         loop {
-            limits.authenticated = session.authenticated;
+            limits.authenticated = session.may_ask();
             let db = session.db;
-            let head = input.head(registry, &limits, |entry, args| {
-                if let Some(key) = entry.command.keys.positions(&args).next() {
-                    shard.keys.prefetch(db, args.get(key));
+            let head = input.head(registry, &limits, |round, entry, args| {
+                let Some(key) = entry.command.keys.positions(&args).next() else { return };
+                match round {
+                    Round::Buckets => shard.keys.prefetch(db, args.get(key)),
+                    Round::Items => shard.keys.prefetch_item(db, args.get(key)),
                 }
             });
             match head {
@@ -163,7 +173,7 @@ fn handle(
     let entry = match session.admit(entry) {
         Ok(entry) => entry,
         // A refusal stands in the order of the replies, like a command of the front.
-        Err(_) if !session.pipeline.is_empty() => return Handled::Alone,
+        Err(_) if session.refuses_alone() || multi::is_exec(args.get(0)) => return Handled::Alone,
         Err(refusal) => {
             session.reject(&args, &refusal, out);
             return Handled::Done;
@@ -212,16 +222,39 @@ fn run_now(
 /// Runs the request at the input's position by itself. The pipeline is empty.
 async fn run_alone(session: &mut Session, input: &Input, out: &mut Vec<u8>) {
     let args = input.args();
-    let entry = match session.admit(input.entry()) {
-        Ok(entry) => entry,
-        Err(refusal) => return session.reject(&args, &refusal, out),
-    };
-    session.wait_for_pause(entry).await;
-    if session.multi.is_some() && !multi::runs_inside(entry) {
-        return multi::queue(session, entry, args, out);
+    let start = out.len();
+    session.begin_command();
+    match admit_unpaused(session, input).await {
+        Err(refusal) => {
+            session.note_rejected(&args);
+            multi::refuse(session, args.get(0), refusal, out).await;
+        }
+        Ok(_) if session.client.killed.load(Ordering::Acquire) => session.close = true,
+        Ok(entry) if session.multi.is_some() && !multi::runs_inside(entry) => {
+            multi::queue(session, entry, args, out);
+        }
+        Ok(entry) => {
+            run_entry(session, entry, args, out).await;
+            session.ran(entry);
+            if entry.name() == "exec" {
+                // It has judged each of its replies by itself.
+                return session.end_command(out.len(), out);
+            }
+        }
     }
-    run_entry(session, entry, args, out).await;
-    session.ran(entry);
+    session.end_command(start, out);
+}
+
+/// Admits a request once no pause holds it up. What the gates said before a pause says nothing about
+/// after it: a node is paused so that it can become a replica.
+async fn admit_unpaused(session: &mut Session, input: &Input) -> Result<&'static Entry, Refusal> {
+    loop {
+        let entry = session.admit(input.entry())?;
+        if !session.wait_for_pause(entry).await {
+            return Ok(entry);
+        }
+        session.refresh();
+    }
 }
 
 /// Runs one admitted command, whatever its shape, and waits for it.
@@ -244,28 +277,67 @@ pub(crate) async fn run_entry(
         }
         None => {
             let front = session.front.clone();
-            front.run_wide(entry, session.db, session.protocol, args, out).await;
+            let no_touch = session.client.no_touch.load(Ordering::Relaxed);
+            front.run_wide(entry, session.db, session.protocol, no_touch, args, out).await;
             if entry.writes() {
-                session.note_wide_write().await;
+                session.wrote_wide = true;
             }
         }
     }
 }
 
-async fn flush_pipeline(session: &mut Session, out: &mut Vec<u8>) {
+/// Waits for the pipeline's replies. Where they are too many to hold at a time, they are sent as they
+/// come.
+async fn flush_pipeline(
+    transport: &Transport,
+    session: &mut Session,
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
     let front = session.front.clone();
-    session.pipeline.flush(&front, out).await;
+    while session.pipeline.flush(&front, out).await {
+        send(transport, session, out).await?;
+    }
+    Ok(())
 }
 
 async fn send(transport: &Transport, session: &Session, out: &mut Vec<u8>) -> io::Result<()> {
     if !out.is_empty() {
         session.client.output_bytes.store(out.len() as u64, Ordering::Relaxed);
-        transport.write_all(out).await?;
+        write_within_limits(transport, session, out).await?;
         session.client.output_bytes.store(0, Ordering::Relaxed);
         Counters::add(&session.server.counters.output_bytes, out.len() as u64);
         out.clear();
         if out.capacity() > BUFFER_KEPT {
             out.shrink_to(BUFFER_KEPT);
+        }
+    }
+    Ok(())
+}
+
+/// Writes, as long as the client takes it: a client that leaves more than the soft limit waiting for the
+/// soft time, or more than the hard limit at all, is closed, as is one that takes nothing for `timeout`.
+async fn write_within_limits(
+    transport: &Transport,
+    session: &Session,
+    out: &[u8],
+) -> io::Result<()> {
+    let limit = session.config.client_output_buffer_limit.normal;
+    let (idle, whole) = (idle_limit(session), out.len() as u64);
+    if limit.hard_bytes != 0 && whole > limit.hard_bytes {
+        tracing::warn!("client {}: a reply of {whole} bytes is over the limit", session.client.id);
+        return Err(io::ErrorKind::OutOfMemory.into());
+    }
+    let began = Instant::now();
+    for (index, chunk) in out.chunks(WRITE_MAX).enumerate() {
+        let left = whole - (index * WRITE_MAX) as u64;
+        session.client.output_bytes.store(left, Ordering::Relaxed);
+        let is_soft = limit.soft_bytes != 0 && left > limit.soft_bytes;
+        let soft = is_soft.then(|| limit.soft_time.saturating_sub(began.elapsed()));
+        match idle.into_iter().chain(soft).min() {
+            None => transport.write_all(chunk).await?,
+            Some(patience) => rt::timeout(patience, transport.write_all(chunk))
+                .await
+                .unwrap_or(Err(io::ErrorKind::TimedOut.into()))?,
         }
     }
     Ok(())
@@ -278,6 +350,7 @@ async fn read_more(
     input: &mut Input,
     want: usize,
 ) -> io::Result<bool> {
+    session.client.input_bytes.store(input.waiting() as u64, Ordering::Relaxed);
     let (buffer, size) = input.room(want);
     let reading = transport.read(buffer, size);
     let read = match idle_limit(session) {

@@ -5,19 +5,28 @@
 //! frame. Commands without keys run where the connection lives, at their place in the order.
 
 use super::{Session, run_entry};
+use crate::gates;
 use engine::command::{Args, Entry, OwnedArgs, Refusal};
 use engine::exec::{Tx, TxKeys};
 use engine::resp::ReplyWriter;
 use engine::shard::Mode;
-use engine::types::{Lsn, shard_of};
+use engine::types::shard_of;
 use std::sync::atomic::Ordering;
 
 /// Requests that MULTI has queued.
 #[derive(Default)]
 pub struct Multi {
     queue: Vec<(&'static Entry, OwnedArgs)>,
+    bytes: u64,
     /// A request was refused: EXEC refuses the whole.
     pub spoiled: bool,
+}
+
+impl Multi {
+    /// Whether EXEC may change data.
+    pub fn writes(&self) -> bool {
+        self.queue.iter().any(|(entry, _)| entry.writes())
+    }
 }
 
 /// Whether the command runs at once inside MULTI instead of being queued.
@@ -25,19 +34,65 @@ pub(super) fn runs_inside(entry: &Entry) -> bool {
     matches!(entry.name(), "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
 }
 
-/// Queues a request.
+/// Queues a request. A queue above `client_query_buffer_limit` ends the connection, as a request of
+/// that size does.
 pub(super) fn queue(
     session: &mut Session,
     entry: &'static Entry,
     args: Args<'_>,
     out: &mut Vec<u8>,
 ) {
-    let protocol = session.protocol;
-    if let Some(multi) = &mut session.multi {
-        multi.queue.push((entry, OwnedArgs::copy(args)));
-        session.client.queued.store(multi.queue.len() as u32, Ordering::Relaxed);
-        ReplyWriter::new(out, protocol).simple("QUEUED");
+    let (protocol, limit) = (session.protocol, session.request_limit());
+    let Some(multi) = &mut session.multi else { return };
+    let args = OwnedArgs::copy(args);
+    multi.bytes += (args.heap_bytes() + size_of::<(&Entry, OwnedArgs)>()) as u64;
+    if multi.bytes > limit {
+        tracing::warn!("client {} queued too much by MULTI, it is closed", session.client.id);
+        session.close = true;
+        return;
     }
+    multi.queue.push((entry, args));
+    session.client.queued.store(multi.queue.len() as u32, Ordering::Relaxed);
+    session.client.queued_bytes.store(multi.bytes, Ordering::Relaxed);
+    ReplyWriter::new(out, protocol).simple("QUEUED");
+}
+
+/// Whether a request that may be malformed names EXEC.
+pub(super) fn is_exec(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"exec")
+}
+
+/// A request was refused before it could be queued or run. It spoils the transaction; if it was EXEC,
+/// it ends it, and says so even where there is none.
+pub(super) async fn refuse(
+    session: &mut Session,
+    name: &[u8],
+    refusal: Refusal,
+    out: &mut Vec<u8>,
+) {
+    if is_exec(name) {
+        forget(session).await;
+        return session.refuse(&aborted(&refusal), out);
+    }
+    if let Some(multi) = &mut session.multi {
+        multi.spoiled = true;
+    }
+    session.refuse(&refusal, out);
+}
+
+/// EXEC's refusal because of another one; of the codes only ERR is left out.
+fn aborted(because: &Refusal) -> Refusal {
+    let text = because.text();
+    let text = text.strip_prefix("ERR ").unwrap_or(&text);
+    Refusal::made(format!("EXECABORT Transaction discarded because of: {text}"))
+}
+
+/// Forgets the queue and the watched keys.
+pub(crate) async fn forget(session: &mut Session) {
+    session.multi = None;
+    session.client.queued.store(u32::MAX, Ordering::Relaxed);
+    session.client.queued_bytes.store(0, Ordering::Relaxed);
+    session.forget_watches().await;
 }
 
 /// MULTI.
@@ -52,11 +107,10 @@ pub(crate) fn begin(session: &mut Session) -> Result<(), Refusal> {
 
 /// DISCARD.
 pub(crate) async fn discard(session: &mut Session) -> Result<(), Refusal> {
-    if session.multi.take().is_none() {
+    if session.multi.is_none() {
         return Err(Refusal::fixed("ERR DISCARD without MULTI"));
     }
-    session.client.queued.store(u32::MAX, Ordering::Relaxed);
-    session.forget_watches().await;
+    forget(session).await;
     Ok(())
 }
 
@@ -65,14 +119,19 @@ pub(crate) async fn exec(session: &mut Session, out: &mut Vec<u8>) -> Result<(),
     let Some(multi) = session.multi.take() else {
         return Err(Refusal::fixed("ERR EXEC without MULTI"));
     };
-    session.client.queued.store(u32::MAX, Ordering::Relaxed);
+    let outcome = run_queue(session, &multi, out).await;
+    forget(session).await;
+    outcome
+}
+
+async fn run_queue(session: &mut Session, multi: &Multi, out: &mut Vec<u8>) -> Result<(), Refusal> {
     if multi.spoiled {
-        session.forget_watches().await;
         return Err(Refusal::fixed("EXECABORT Transaction discarded because of previous errors."));
     }
-    if let Some(refusal) = refused_meanwhile(session, &multi) {
-        session.forget_watches().await;
-        return Err(refusal);
+    // A gate may have closed since the commands were queued (the node became a replica).
+    let mut refused = multi.queue.iter().filter_map(|(entry, _)| gates::pass(session, entry).err());
+    if let Some(refusal) = refused.next() {
+        return Err(aborted(&refusal));
     }
     let mut keys = TxKeys::default();
     for (entry, args) in &multi.queue {
@@ -83,14 +142,17 @@ pub(crate) async fn exec(session: &mut Session, out: &mut Vec<u8>) -> Result<(),
     }
     let front = session.front.clone();
     let mut tx = Tx::begin(&front, keys).await;
+    tx.no_touch = session.client.no_touch.load(Ordering::Relaxed);
     if is_touched(session).await {
         tx.conclude().await;
-        session.forget_watches().await;
         ReplyWriter::new(out, session.protocol).nil_array();
         return Ok(());
     }
+    let start = out.len();
     ReplyWriter::new(out, session.protocol).array(multi.queue.len());
+    hush(session, start, out);
     for (entry, args) in &multi.queue {
+        let start = out.len();
         if entry.command.is_front() {
             session.in_exec = true;
             Box::pin(run_entry(session, entry, args.view(), out)).await;
@@ -98,21 +160,17 @@ pub(crate) async fn exec(session: &mut Session, out: &mut Vec<u8>) -> Result<(),
         } else {
             tx.run(entry, session.db, session.protocol, args.view(), out).await;
         }
+        hush(session, start, out);
     }
-    for (shard, lsn) in tx.conclude().await {
-        if lsn != Lsn(0) {
-            session.pipeline.wrote(shard, lsn);
-        }
-    }
-    session.forget_watches().await;
+    session.wrote_wide |= tx.conclude().await;
     Ok(())
 }
 
-/// A gate may have closed since the commands were queued (the node became a replica).
-fn refused_meanwhile(session: &Session, multi: &Multi) -> Option<Refusal> {
-    let refusal =
-        multi.queue.iter().find_map(|(entry, _)| crate::gates::pass(session, entry).err())?;
-    Some(Refusal::made(format!("EXECABORT Transaction discarded because of: {}", refusal.text())))
+/// CLIENT REPLY may stand in the queue, so each reply is judged by itself.
+fn hush(session: &Session, start: usize, out: &mut Vec<u8>) {
+    if session.is_silent() {
+        out.truncate(start);
+    }
 }
 
 /// Whether a watched key was touched. Their shards hold the keys for us, so the answer stays true

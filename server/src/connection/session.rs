@@ -26,6 +26,8 @@ pub enum ReplyMode {
     Off,
     /// The next command's is not.
     SkipNext,
+    /// This command's is not.
+    Skip,
 }
 
 /// The connection leaves this executor: the replication executor takes it over.
@@ -54,6 +56,9 @@ pub struct Session {
     pub multi: Option<Multi>,
     /// EXEC is running: what would wait for others answers at once.
     pub in_exec: bool,
+    /// A write over several shards whose journal positions have not been asked for: most connections
+    /// never ask (WAIT).
+    pub wrote_wide: bool,
     /// WATCH: raised when one of the keys was touched.
     pub watch_flag: Option<WatchFlag>,
     /// WATCH: the keys.
@@ -72,8 +77,7 @@ impl Session {
     /// A fresh connection's state.
     pub fn new(front: Rc<Front>, server: Arc<Server>, client: Arc<Client>) -> Session {
         let config = server.settings.config();
-        let nopass = config.requirepass.is_empty() || (client.admin && config.admin_nopass);
-        Session {
+        let mut session = Session {
             front,
             config_generation: server.settings.generation(),
             server,
@@ -82,15 +86,76 @@ impl Session {
             pipeline: Pipeline::default(),
             db: DbIndex(0),
             protocol: Protocol::Resp2,
-            authenticated: nopass,
+            authenticated: false,
             multi: None,
             in_exec: false,
+            wrote_wide: false,
             watch_flag: None,
             watched: Vec::new(),
             reply_mode: ReplyMode::On,
             close: false,
             handoff: None,
             replica: replication::Introduction::default(),
+        };
+        session.authenticated = session.needs_no_password();
+        session
+    }
+
+    /// Whether every password is right, and none is needed.
+    pub fn needs_no_password(&self) -> bool {
+        self.config.requirepass.is_empty() || (self.client.admin && self.config.admin_nopass)
+    }
+
+    /// Whether commands are open to this connection. A password set later leaves those alone who
+    /// came in without one.
+    pub fn may_ask(&self) -> bool {
+        self.authenticated || self.needs_no_password()
+    }
+
+    /// The most bytes of one request, or of MULTI's queue. Below a megabyte (Redis's least) nothing
+    /// sensible could be said.
+    pub fn request_limit(&self) -> u64 {
+        self.config.client_query_buffer_limit.max(1 << 20)
+    }
+
+    /// SELECT.
+    pub fn select(&mut self, db: DbIndex) {
+        self.db = db;
+        self.client.db.store(db.0, Ordering::Relaxed);
+    }
+
+    /// HELLO.
+    pub fn speak(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+        let number = if protocol == Protocol::Resp3 { 3 } else { 2 };
+        self.client.protocol.store(number, Ordering::Relaxed);
+    }
+
+    /// CLIENT NO-TOUCH.
+    pub fn set_no_touch(&mut self, on: bool) {
+        self.client.no_touch.store(on, Ordering::Relaxed);
+        self.pipeline.set_no_touch(on);
+    }
+
+    /// Whether the reply of the command that runs just now is not sent.
+    pub fn is_silent(&self) -> bool {
+        matches!(self.reply_mode, ReplyMode::Off | ReplyMode::Skip)
+    }
+
+    /// A command begins: `CLIENT REPLY SKIP` before it was meant for it.
+    pub fn begin_command(&mut self) {
+        if self.reply_mode == ReplyMode::SkipNext {
+            self.reply_mode = ReplyMode::Skip;
+        }
+    }
+
+    /// A command ends. Takes its reply, from `start` on, back when nobody wants it.
+    pub fn end_command(&mut self, start: usize, out: &mut Vec<u8>) {
+        if matches!(self.reply_mode, ReplyMode::Off | ReplyMode::Skip | ReplyMode::SkipNext) {
+            out.truncate(start);
+        }
+        if self.reply_mode == ReplyMode::Skip {
+            self.reply_mode = ReplyMode::On;
         }
     }
 
@@ -108,6 +173,7 @@ impl Session {
     /// Asks the gates about a command that was found.
     pub fn admit(&self, entry: Result<&'static Entry, Refusal>) -> Result<&'static Entry, Refusal> {
         let entry = entry?;
+        self.client.last_command.store(u32::from(entry.id), Ordering::Relaxed);
         gates::pass(self, entry)?;
         Ok(entry)
     }
@@ -120,50 +186,72 @@ impl Session {
             || self.server.clients.pause().is_some()
     }
 
+    /// Whether a refusal needs the slow way: it has to wait for replies before it, spoils a MULTI, or
+    /// nobody wants to read it.
+    pub fn refuses_alone(&self) -> bool {
+        !self.pipeline.is_empty() || self.multi.is_some() || self.reply_mode != ReplyMode::On
+    }
+
     /// The function of a command that runs here.
     pub fn handler(&self, entry: &Entry) -> Option<Handler> {
         self.server.handlers[usize::from(entry.id)]
     }
 
     /// Writes why a request was not admitted.
-    pub fn reject(&mut self, args: &Args<'_>, refusal: &Refusal, out: &mut Vec<u8>) {
-        if let Ok(entry) = self.server.registry.resolve(args) {
-            self.server.front_stats.rejected(entry.id);
-        }
+    pub fn reject(&self, args: &Args<'_>, refusal: &Refusal, out: &mut Vec<u8>) {
+        self.note_rejected(args);
         self.refuse(refusal, out);
     }
 
-    /// Writes an error. A refused command spoils a MULTI.
-    pub fn refuse(&mut self, refusal: &Refusal, out: &mut Vec<u8>) {
-        self.server.counters.note_error(&refusal.text());
-        if let Some(multi) = &mut self.multi {
-            multi.spoiled = true;
+    /// Counts a request that was not admitted.
+    pub fn note_rejected(&self, args: &Args<'_>) {
+        if let Ok(entry) = self.server.registry.resolve(args) {
+            self.server.front_stats.rejected(entry.id);
         }
+    }
+
+    /// Writes the error of a command that ran and failed.
+    pub fn refuse(&self, refusal: &Refusal, out: &mut Vec<u8>) {
+        self.server.counters.note_error(&refusal.text());
         ReplyWriter::new(out, self.protocol).error(refusal.text().as_bytes());
     }
 
     /// Notes that a command ran.
-    pub fn ran(&mut self, entry: &Entry) {
-        self.client.last_command.store(u32::from(entry.id), Ordering::Relaxed);
+    pub fn ran(&mut self, _entry: &Entry) {
         let commands = self.client.commands.load(Ordering::Relaxed);
         self.client.commands.store(commands + 1, Ordering::Relaxed);
     }
 
-    /// Waits while CLIENT PAUSE holds this command up.
-    pub async fn wait_for_pause(&self, entry: &Entry) {
+    /// Waits while CLIENT PAUSE holds this command up; answers whether it had to.
+    ///
+    /// CLIENT's own commands pass, or nobody could end a pause. EXEC writes if its queue does.
+    pub async fn wait_for_pause(&self, entry: &Entry) -> bool {
+        let queue_writes = || self.multi.as_ref().is_some_and(Multi::writes);
+        let writes = entry.writes() || (entry.name() == "exec" && queue_writes());
+        let exempt = self.client.admin || entry.name().starts_with("client|");
+        let mut waited = false;
         while let Some(pause) = self.server.clients.pause() {
-            let exempt = self.client.admin || entry.name().starts_with("client|");
-            if exempt || (pause.only_writes && !entry.writes()) {
-                return;
+            let killed = self.client.killed.load(Ordering::Acquire);
+            if exempt || killed || (pause.only_writes && !writes) {
+                break;
             }
+            waited = true;
             // A pause may be ended early: look again soon.
             let left = pause.until.saturating_duration_since(Instant::now());
             rt::sleep(left.min(Duration::from_millis(10))).await;
         }
+        waited
     }
 
-    /// After a write over several shards: what WAIT has to wait for.
-    pub async fn note_wide_write(&mut self) {
+    /// Per shard, the journal position after this connection's last write: what WAIT waits for.
+    pub async fn written(&mut self) -> Vec<Lsn> {
+        if std::mem::take(&mut self.wrote_wide) {
+            self.note_wide_write().await;
+        }
+        self.pipeline.written().to_vec()
+    }
+
+    async fn note_wide_write(&mut self) {
         let heads = self.front.call_all(|shard| shard.head()).await;
         for (shard, lsn) in self.front.node.all_shards().zip(heads) {
             if lsn != Lsn(0) {

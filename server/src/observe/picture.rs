@@ -178,7 +178,7 @@ impl Picture {
         keys.mutations += more.mutations;
         for (stats, more) in self.commands.iter_mut().zip(&part.commands) {
             stats.calls += more.calls;
-            stats.micros += more.micros;
+            stats.nanos += more.nanos;
             stats.failed += more.failed;
             stats.rejected += more.rejected;
         }

@@ -131,7 +131,7 @@ fn put_commands(samples: &mut Samples, picture: &Picture, server: &Server) {
     for entry in server.registry.iter_all() {
         let stats = picture.commands[usize::from(entry.id)];
         if stats.calls > 0 {
-            let seconds = stats.micros as f64 / 1e6;
+            let seconds = stats.nanos as f64 / 1e9;
             samples.put_labelled(Metric::Commands, &[entry.name()], stats.calls as f64);
             samples.put_labelled(Metric::CommandsDurationSeconds, &[entry.name()], seconds);
         }

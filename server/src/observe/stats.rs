@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Default)]
 struct FrontCount {
     calls: AtomicU64,
-    micros: AtomicU64,
+    nanos: AtomicU64,
     failed: AtomicU64,
     rejected: AtomicU64,
 }
@@ -30,19 +30,20 @@ impl FrontStats {
         FrontStats((0..commands).map(|_| FrontCount::default()).collect())
     }
 
-    /// A command that answers at once is about to run; the time is to be handed to
-    /// [`ended`](FrontStats::ended) if it is one of those that are timed.
-    pub fn began(&self, id: u16) -> Option<Instant> {
+    /// A command that answers at once is about to run. What is returned is to be handed to
+    /// [`ended`](FrontStats::ended): the time and for how many calls it counts, if it is timed.
+    pub fn began(&self, id: u16) -> Option<(Instant, u64)> {
         let calls = self.0[usize::from(id)].calls.fetch_add(1, Ordering::Relaxed);
-        calls.is_multiple_of(TIMED_EVERY).then(Instant::now)
+        let timed = calls.is_multiple_of(TIMED_EVERY);
+        timed.then(|| (Instant::now(), if calls == 0 { 1 } else { TIMED_EVERY }))
     }
 
     /// A command that answers at once has run.
-    pub fn ended(&self, id: u16, began: Option<Instant>, failed: bool) {
+    pub fn ended(&self, id: u16, began: Option<(Instant, u64)>, failed: bool) {
         let count = &self.0[usize::from(id)];
-        if let Some(began) = began {
-            let micros = began.elapsed().as_micros() as u64 * TIMED_EVERY;
-            count.micros.fetch_add(micros, Ordering::Relaxed);
+        if let Some((began, calls)) = began {
+            let nanos = began.elapsed().as_nanos() as u64 * calls;
+            count.nanos.fetch_add(nanos, Ordering::Relaxed);
         }
         count.failed.fetch_add(u64::from(failed), Ordering::Relaxed);
     }
@@ -51,7 +52,7 @@ impl FrontStats {
     pub fn waited(&self, id: u16, began: Instant, failed: bool) {
         let count = &self.0[usize::from(id)];
         count.calls.fetch_add(1, Ordering::Relaxed);
-        count.micros.fetch_add(began.elapsed().as_micros() as u64, Ordering::Relaxed);
+        count.nanos.fetch_add(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
         count.failed.fetch_add(u64::from(failed), Ordering::Relaxed);
     }
 
@@ -64,7 +65,7 @@ impl FrontStats {
     pub fn add_to(&self, stats: &mut [CommandStats]) {
         for (stats, count) in stats.iter_mut().zip(&self.0) {
             stats.calls += count.calls.load(Ordering::Relaxed);
-            stats.micros += count.micros.load(Ordering::Relaxed);
+            stats.nanos += count.nanos.load(Ordering::Relaxed);
             stats.failed += count.failed.load(Ordering::Relaxed);
             stats.rejected += count.rejected.load(Ordering::Relaxed);
         }
@@ -78,7 +79,7 @@ impl FrontStats {
     /// `CONFIG RESETSTAT`.
     pub fn reset(&self) {
         for count in &self.0 {
-            for counter in [&count.calls, &count.micros, &count.failed, &count.rejected] {
+            for counter in [&count.calls, &count.nanos, &count.failed, &count.rejected] {
                 counter.store(0, Ordering::Relaxed);
             }
         }

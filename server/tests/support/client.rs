@@ -48,7 +48,9 @@ impl Client {
     pub(crate) fn read(&mut self) -> io::Result<Reply> {
         loop {
             let next = self.reader.next(&self.received[self.start..]);
-            if let Some((reply, used)) = next.map_err(|error| io::Error::other(format!("{error:?}")))? {
+            if let Some((reply, used)) =
+                next.map_err(|error| io::Error::other(format!("{error:?}")))?
+            {
                 self.start += used;
                 if self.start == self.received.len() {
                     self.received.clear();

@@ -30,9 +30,13 @@ fn read(client: &mut Client, database: usize) -> Database {
     loop {
         let reply = client.must(&[b"SCAN".as_slice(), &cursor, b"COUNT", b"1000"]);
         let Some([next, found]) = reply.elements() else { panic!("SCAN answers {reply:?}") };
-        keys.extend(found.elements().unwrap_or_default().iter().filter_map(|key| {
-            key.bytes().map(<[u8]>::to_vec)
-        }));
+        keys.extend(
+            found
+                .elements()
+                .unwrap_or_default()
+                .iter()
+                .filter_map(|key| key.bytes().map(<[u8]>::to_vec)),
+        );
         cursor = next.bytes().expect("a cursor").to_vec();
         if cursor == b"0" {
             break;
@@ -74,8 +78,7 @@ pub(crate) fn assert_equal(master: &Node, replica: &Node) -> usize {
     let (mut from_master, mut from_replica) = (master.client(), replica.client());
     let (mut count, mut differences) = (0, Vec::new());
     for database in 0..DATABASES {
-        let (left, right) =
-            (read(&mut from_master, database), read(&mut from_replica, database));
+        let (left, right) = (read(&mut from_master, database), read(&mut from_replica, database));
         let now = now_millis();
         count += left.len();
         // What is due may have gone between the two readings.
@@ -126,14 +129,14 @@ pub(crate) fn offsets(node: &Node) -> Option<Vec<i64>> {
 
 /// Whether a node follows its master in stable sync.
 pub(crate) fn is_stable(node: &Node) -> bool {
-    node.ask(&["ROLE"]).is_some_and(|role| role.ends_with("stable_sync") && role.starts_with("replica"))
+    node.ask(&["ROLE"])
+        .is_some_and(|role| role.ends_with("stable_sync") && role.starts_with("replica"))
 }
 
 /// Waits until a replica has everything that its master wrote.
 pub(crate) fn wait_caught_up(master: &Node, replica: &Node) {
     wait::until("the replica has everything", || {
-        is_stable(replica)
-            && offsets(master).is_some_and(|heads| Some(heads) == offsets(replica))
+        is_stable(replica) && offsets(master).is_some_and(|heads| Some(heads) == offsets(replica))
     });
 }
 

@@ -1,6 +1,6 @@
 //! Clients that keep writing: a thread that draws commands at random from a seed.
 
-use super::client::{Client, request};
+use super::client::request;
 use super::node::Node;
 use fastrand::Rng;
 use std::sync::Arc;
@@ -82,7 +82,10 @@ impl Load {
     pub(crate) fn wait_for(&self, more: u64) {
         let goal = self.written() + more;
         super::wait::until("the load goes on", || {
-            assert!(self.thread.as_ref().is_some_and(|thread| !thread.is_finished()), "load failed");
+            assert!(
+                self.thread.as_ref().is_some_and(|thread| !thread.is_finished()),
+                "load failed"
+            );
             self.written() >= goal
         });
     }
@@ -118,6 +121,7 @@ fn is_expected(error: &str) -> bool {
     error.starts_with("ERR no such key")
         || error.starts_with("ERR value is not an integer")
         || error.contains("would overflow")
+        || error.contains("are the same")
 }
 
 fn shown(request: &Request) -> String {
@@ -135,7 +139,10 @@ pub(crate) fn fill(node: &Node, keys: u64, seed: u64) {
             .map(|number| {
                 let mut words = vec![b"SET".to_vec(), key(*number), value(&mut random)];
                 if random.u32(..10) == 0 {
-                    words.extend([b"EX".to_vec(), random.u32(3600..90_000).to_string().into_bytes()]);
+                    words.extend([
+                        b"EX".to_vec(),
+                        random.u32(3600..90_000).to_string().into_bytes(),
+                    ]);
                 }
                 words
             })
@@ -224,6 +231,10 @@ fn draw(random: &mut Rng, keys: u64) -> Request {
         }
         95..=97 => vec![b"DEL".to_vec(), key(one), key(number(random))],
         98 => vec![b"GETDEL".to_vec(), key(one)],
-        _ => vec![b"INCRBYFLOAT".to_vec(), format!("float:{}", one % 100).into_bytes(), b"0.1".to_vec()],
+        _ => vec![
+            b"INCRBYFLOAT".to_vec(),
+            format!("float:{}", one % 100).into_bytes(),
+            b"0.1".to_vec(),
+        ],
     }
 }

@@ -67,11 +67,7 @@ impl Node {
             if node.wait_until_serving() {
                 return node;
             }
-            assert!(
-                node.log().contains("in use"),
-                "{name} does not start: {}",
-                node.last_lines()
-            );
+            assert!(node.log().contains("in use"), "{name} does not start: {}", node.last_lines());
         }
         panic!("{name} found no free port");
     }

@@ -29,7 +29,8 @@ fn read_cpu_time(path: &str) -> Duration {
 /// Resident memory of a process in bytes.
 pub(crate) fn resident_bytes(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a live process");
-    let kilobytes = field(&status, "VmRSS:").and_then(|value| value.split(' ').next()?.parse().ok());
+    let kilobytes =
+        field(&status, "VmRSS:").and_then(|value| value.split(' ').next()?.parse().ok());
     kilobytes.map_or(0, |kilobytes: u64| kilobytes * 1024)
 }
 

@@ -138,8 +138,7 @@ fn join(network: &Arc<Network>, incoming: TcpStream, outgoing: TcpStream) -> io:
     open.push(incoming.try_clone()?);
     open.push(outgoing.try_clone()?);
     drop(open);
-    let pairs =
-        [(incoming.try_clone()?, outgoing.try_clone()?), (outgoing, incoming)];
+    let pairs = [(incoming.try_clone()?, outgoing.try_clone()?), (outgoing, incoming)];
     for (from, to) in pairs {
         let network = network.clone();
         thread::spawn(move || copy(&network, from, to));

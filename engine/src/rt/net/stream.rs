@@ -44,6 +44,13 @@ pub struct Stream {
     ready: RefCell<TcpStream>,
 }
 
+/// Bytes that one read takes at the most: enough for the kernel's own bursts.
+const SCRATCH: usize = 256 * 1024;
+
+thread_local! {
+    static SCRATCH_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// How long a stalled writer first waits when it cannot be told that there is room again.
 const HANGUP_WAIT_MIN: Duration = Duration::from_millis(1);
 /// And at most. It is also how late the last bytes can be for a client that has half-closed.
@@ -99,6 +106,29 @@ impl Stream {
         poll_fn(|cx| self.poll_receive(cx, buffer)).await
     }
 
+    /// Reads what there is, at most `limit` bytes (and no more than the scratch buffer holds), and shows it to `take`; waits until
+    /// there is something. An empty slice: the peer has ended its side.
+    ///
+    /// All connections of an executor read into one scratch buffer: an idle connection holds none, and
+    /// none is zeroed for a read. Dropping the wait loses nothing.
+    pub async fn read_with<T>(&self, limit: usize, take: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
+        let mut take = Some(take);
+        poll_fn(|cx| {
+            SCRATCH_BUFFER.with_borrow_mut(|scratch| {
+                if scratch.is_empty() {
+                    scratch.resize(SCRATCH, 0);
+                }
+                let room = limit.clamp(1, SCRATCH);
+                let read = std::task::ready!(self.poll_receive(cx, &mut scratch[..room]));
+                Poll::Ready(read.map(|read| {
+                    let take = take.take().expect("a future is not polled after it is ready");
+                    take(&scratch[..read])
+                }))
+            })
+        })
+        .await
+    }
+
     /// As [`Stream::read`], but `None` where that would wait.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         raw::receive(self.fd, buffer)
@@ -123,6 +153,15 @@ impl Stream {
             bytes = &bytes[sent..];
         }
         Ok(())
+    }
+
+    /// Writes a first part of `bytes` (not empty), waiting until there is room. Dropping the wait
+    /// writes nothing.
+    pub async fn write_some(&self, bytes: &[u8]) -> io::Result<usize> {
+        match raw::send(self.fd, bytes)? {
+            Some(sent) => Ok(sent),
+            None => self.send_when_room(bytes).await,
+        }
     }
 
     /// Writes all of all `pieces`, with as few system calls as possible. They are consumed.

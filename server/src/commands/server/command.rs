@@ -214,7 +214,9 @@ fn keys_of<'a, 'r>(
     let request: engine::command::OwnedArgs = args.from(2).collect();
     let request = request.view();
     let entry = registry.resolve(&request).map_err(|refusal| match refusal {
-        Refusal::Arity(_) => Refusal::fixed("ERR Invalid number of arguments specified for command"),
+        Refusal::Arity(_) => {
+            Refusal::fixed("ERR Invalid number of arguments specified for command")
+        }
         _ => Refusal::fixed("ERR Invalid command specified"),
     })?;
     let keys: Vec<&[u8]> =

@@ -16,7 +16,11 @@ const fn command(name: &'static str, usage: &'static str, summary: &'static str)
 }
 
 static MEMORY_STATS: FrontCommand = FrontCommand {
-    command: command("memory|stats", "MEMORY STATS", "Returns what memory is used for, in figures."),
+    command: command(
+        "memory|stats",
+        "MEMORY STATS",
+        "Returns what memory is used for, in figures.",
+    ),
     handler: Handler::Later(|session, _, out| {
         Box::pin(async move {
             let picture = Picture::take(&session.front, &session.server).await;
@@ -70,7 +74,11 @@ fn put_stats(picture: &Picture, reply: &mut ReplyWriter<'_>) {
 }
 
 static MEMORY_DOCTOR: FrontCommand = FrontCommand {
-    command: command("memory|doctor", "MEMORY DOCTOR", "Says whether something about memory is odd."),
+    command: command(
+        "memory|doctor",
+        "MEMORY DOCTOR",
+        "Says whether something about memory is odd.",
+    ),
     handler: Handler::Later(|session, _, out| {
         Box::pin(async move {
             let picture = Picture::take(&session.front, &session.server).await;
@@ -85,7 +93,7 @@ static MEMORY_DOCTOR: FrontCommand = FrontCommand {
 const SMALL: u64 = 5 * 1024 * 1024;
 
 fn diagnosis(memory: &Memory) -> String {
-    if memory.used < SMALL {
+    if memory.used.saturating_sub(memory.startup) < SMALL {
         return "This node holds too little data for a diagnosis.".to_owned();
     }
     let mut findings = Vec::new();

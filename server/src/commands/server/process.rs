@@ -86,7 +86,14 @@ static MODULE: FrontCommand = FrontCommand {
 };
 
 static MODULE_LIST: FrontCommand = FrontCommand {
-    command: declare("module|list", "MODULE LIST", "Returns the modules: none.", "4.0.0", ADMIN, ""),
+    command: declare(
+        "module|list",
+        "MODULE LIST",
+        "Returns the modules: none.",
+        "4.0.0",
+        ADMIN,
+        "",
+    ),
     handler: Handler::Now(|_, _, reply| {
         reply.array(0);
         Ok(())

@@ -8,10 +8,11 @@ pub(super) fn commandstats(view: &View<'_>, lines: &mut Lines) {
         if stats.calls == 0 && stats.rejected == 0 {
             continue;
         }
-        let each = if stats.calls == 0 { 0.0 } else { stats.micros as f64 / stats.calls as f64 };
+        let micros = stats.nanos as f64 / 1e3;
+        let each = if stats.calls == 0 { 0.0 } else { micros / stats.calls as f64 };
         let value = format_args!(
-            "calls={},usec={},usec_per_call={each:.2},rejected_calls={},failed_calls={}",
-            stats.calls, stats.micros, stats.rejected, stats.failed
+            "calls={},usec={micros:.0},usec_per_call={each:.2},rejected_calls={},failed_calls={}",
+            stats.calls, stats.rejected, stats.failed
         );
         lines.put(format_args!("cmdstat_{}", entry.name()), value);
     }

@@ -1,0 +1,82 @@
+//! Switches that plant the bugs of this crate's stories, so that the model can be seen to catch them.
+//!
+//! Compiled only with the feature `planted-bugs`; all are off until a test turns one on. They are
+//! process-wide: a test that uses one runs in a process, or under a lock, of its own.
+
+#[cfg(feature = "planted-bugs")]
+mod switches {
+    use engine::types::Lsn;
+    use std::cell::RefCell;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// J2: a frame that needs several shards is applied part by part.
+    pub static FRAMES_ARE_APPLIED_PART_BY_PART: AtomicBool = AtomicBool::new(false);
+
+    /// J6: a position counts what was received, not what was applied.
+    pub static POSITIONS_COUNT_WHAT_WAS_RECEIVED: AtomicBool = AtomicBool::new(false);
+
+    /// J6: flows that could continue do so, although others have to begin anew.
+    pub static PARTIAL_AND_FULL_FLOWS_ARE_MIXED: AtomicBool = AtomicBool::new(false);
+
+    /// J7: a node goes on feeding others while it full-syncs itself.
+    pub static FEEDS_WHILE_IT_FULL_SYNCS: AtomicBool = AtomicBool::new(false);
+
+    thread_local! {
+        /// What was asked for when a full sync was granted because a journal was trimmed.
+        static ASKED: RefCell<Vec<Lsn>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub(crate) fn part_by_part() -> bool {
+        FRAMES_ARE_APPLIED_PART_BY_PART.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn counts_received() -> bool {
+        POSITIONS_COUNT_WHAT_WAS_RECEIVED.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn feeds_while_syncing() -> bool {
+        FEEDS_WHILE_IT_FULL_SYNCS.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_asked(asked: &[Lsn]) {
+        ASKED.with(|known| *known.borrow_mut() = asked.to_vec());
+    }
+
+    /// Where flow `index`, whose journal is held from `first` on, begins instead of at `start`.
+    pub(crate) fn mixed_start(index: usize, first: Lsn, start: Lsn) -> Lsn {
+        if !PARTIAL_AND_FULL_FLOWS_ARE_MIXED.load(Ordering::Relaxed) {
+            return start;
+        }
+        let asked = ASKED.with(|known| known.borrow().get(index).copied());
+        asked.filter(|asked| *asked < start && *asked >= first).unwrap_or(start)
+    }
+}
+
+#[cfg(feature = "planted-bugs")]
+pub use switches::*;
+
+#[cfg(not(feature = "planted-bugs"))]
+mod off {
+    use engine::types::Lsn;
+
+    pub(crate) fn part_by_part() -> bool {
+        false
+    }
+
+    pub(crate) fn counts_received() -> bool {
+        false
+    }
+
+    pub(crate) fn feeds_while_syncing() -> bool {
+        false
+    }
+
+    pub(crate) fn note_asked(_asked: &[Lsn]) {}
+
+    pub(crate) fn mixed_start(_index: usize, _first: Lsn, start: Lsn) -> Lsn {
+        start
+    }
+}
+
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) use off::*;

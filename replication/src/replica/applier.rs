@@ -1,0 +1,196 @@
+//! Received bytes in, work for shards out, answers of shards in: a session with the master without its
+//! sockets.
+//!
+//! ```text
+//!   messages of a flow ─► receive ─► gather ─► hand_out ─► shards ─► answers ─► take_in ─► relay
+//! ```
+//!
+//! The tasks of `session` perform this over sockets; the model performs it in memory.
+
+use super::gather::{AsOne, Dispatch, Gather, Relay};
+use crate::handshake::Terms;
+use crate::wire::{self, Kind};
+use engine::exec::{ApplyPart, Front, Waiter};
+use engine::journal::{Decoder, Entry};
+use engine::shard::{Answer, Applied, ApplyBatch, Done, ExecutorId, Message, Mode, Shard, Wants};
+use engine::types::{Lsn, Millis, ShardId};
+use std::any::Any;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// See the module's doc.
+pub struct Applier {
+    front: Rc<Front>,
+    waiter: Waiter,
+    gather: RefCell<Gather>,
+    relay: Rc<RefCell<Relay>>,
+}
+
+/// A unit that one shard has applied.
+struct UnitApplied {
+    unit: u64,
+    error: Option<String>,
+}
+
+/// What an answer of a shard came to.
+#[derive(Debug)]
+pub struct Taken {
+    /// A position has moved.
+    pub moved: bool,
+    /// A record did not fit what it found: the copy is not exact any more.
+    pub broken: Option<String>,
+}
+
+impl Applier {
+    /// The applier of a session on `terms` whose flows begin at `starts`.
+    pub fn new(
+        front: Rc<Front>,
+        terms: &Terms,
+        starts: &[Lsn],
+        relay: Rc<RefCell<Relay>>,
+    ) -> Applier {
+        let walks = if terms.full { terms.walks } else { 0 };
+        let gather = Gather::new(starts, front.node.shards(), terms.seed, walks, terms.dbs);
+        let waiter = front.waiter();
+        Applier { front, waiter, gather: RefCell::new(gather), relay }
+    }
+
+    /// Takes the whole messages out of what flow `flow` has received. Answers with the
+    /// master's head if it said so: then it wants a sign of life.
+    pub fn receive(&self, flow: u16, buffer: &mut Vec<u8>) -> Result<Option<Lsn>, String> {
+        let mut gather = self.gather.borrow_mut();
+        let (mut at, mut pinged) = (0, None);
+        while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
+            at += used;
+            match kind {
+                Kind::Log => gather.receive_log(flow, payload),
+                Kind::Items => gather.receive_items(flow, payload),
+                Kind::Passed => {
+                    let mut numbers = wire::all_numbers(payload)?;
+                    if numbers.is_empty() {
+                        return Err("a boundary without a walk".to_owned());
+                    }
+                    let walk = numbers.remove(0) as usize;
+                    gather.receive_passed(flow, walk, numbers)?;
+                }
+                Kind::CutDone => gather.receive_cut_done(flow),
+                Kind::Ping => {
+                    let [head, _bytes] = wire::numbers(payload)?;
+                    pinged = Some(Lsn(head));
+                }
+                other => return Err(format!("the master sent {other:?}")),
+            }
+        }
+        buffer.drain(..at);
+        Ok(pinged)
+    }
+
+    /// Sends to the shards what may be applied now.
+    pub fn hand_out(&self) -> Result<(), String> {
+        loop {
+            let next = self.gather.borrow_mut().next()?;
+            match next {
+                None => return Ok(()),
+                Some(Dispatch::Batch(batch)) => {
+                    let message = ApplyBatch {
+                        reply_to: self.waiter.reply_to(),
+                        unit: batch.unit,
+                        frames: batch.frames,
+                        reached: batch.reached,
+                        passed: batch.passed,
+                    };
+                    let to = ExecutorId::from(batch.shard);
+                    self.front.node.send(to, Message::Apply(Box::new(message)));
+                }
+                Some(Dispatch::AsOne(as_one)) => self.hand_out_as_one(as_one),
+            }
+        }
+    }
+
+    fn hand_out_as_one(&self, as_one: AsOne) {
+        let AsOne { unit, parts, is_global, reached, passed } = as_one;
+        let part = |(shard, frames): (ShardId, Vec<u8>)| {
+            let wants = if is_global { Wants::Everything } else { wants_of(&self.front, &frames) };
+            let (reached, passed) = (reached.clone(), passed.clone());
+            let apply: ApplyPart = Box::new(move |shard: &mut Shard| {
+                let error = shard.apply_frames(&frames, passed.as_deref()).err();
+                for (flow, lsn) in reached {
+                    shard.note_reached(flow, lsn);
+                }
+                Box::new(UnitApplied { unit, error }) as Box<dyn Any + Send>
+            });
+            (shard, wants, apply)
+        };
+        let parts = parts.into_iter().map(part).collect();
+        self.front.apply_as_one(&self.waiter, parts);
+    }
+
+    /// The next answer of a shard.
+    pub async fn answer(&self) -> Answer {
+        self.waiter.next().await
+    }
+
+    /// An answer that is there already.
+    pub fn try_answer(&self) -> Option<Answer> {
+        self.waiter.try_next()
+    }
+
+    /// A shard has answered: what is applied everywhere goes into the relay.
+    pub fn take_in(&self, answer: Answer, now: Millis) -> Taken {
+        let value = match answer {
+            Answer::Value(value) | Answer::Done(_, Done::Value(value)) => value,
+            _ => unreachable!("applying answers with a value"),
+        };
+        let applied = match value.downcast::<Applied>() {
+            Ok(applied) => UnitApplied { unit: applied.unit, error: applied.error },
+            Err(value) => *value.downcast::<UnitApplied>().expect("applying answers with its unit"),
+        };
+        let mut relay = self.relay.borrow_mut();
+        let moved = self.gather.borrow_mut().completed(applied.unit, &mut relay, now);
+        Taken { moved, broken: applied.error }
+    }
+
+    /// Whether flow `flow` may be read from.
+    pub fn wants_more(&self, flow: u16) -> bool {
+        self.gather.borrow().wants_more(flow)
+    }
+
+    /// Whether the items of all flows are complete and everything handed out is applied.
+    pub fn is_complete(&self) -> bool {
+        self.gather.borrow().is_complete()
+    }
+
+    /// Whether everything that was handed out is applied.
+    pub fn is_settled(&self) -> bool {
+        self.gather.borrow().is_settled()
+    }
+
+    /// Per flow, what is applied.
+    pub fn applied(&self) -> Vec<Lsn> {
+        self.gather.borrow().applied()
+    }
+
+    /// What is applied of one flow.
+    pub fn applied_of(&self, flow: u16) -> Lsn {
+        self.gather.borrow().applied_of(flow)
+    }
+
+    /// Bytes received and not handed out, of the flow that holds most; and bytes handed out and not
+    /// applied.
+    pub fn held(&self) -> (usize, usize) {
+        self.gather.borrow().held()
+    }
+}
+
+fn wants_of(front: &Front, frames: &[u8]) -> Wants {
+    let (mut keys, mut rest, mut decoder) = (Vec::new(), frames, Decoder::new());
+    while let Ok(Some((frame, used))) = decoder.next(rest) {
+        for entry in frame.entries() {
+            if let Entry::Record(record) = entry {
+                keys.push((front.node.hash(record.key), Mode::Exclusive));
+            }
+        }
+        rest = &rest[used..];
+    }
+    Wants::keys(keys)
+}

@@ -1,0 +1,259 @@
+//! Where a node stands: which history and positions its data is, and what it holds of their journals.
+//!
+//! ```text
+//!   empty start ──► master of an unrelated history
+//!   become_replica   the own journals' heads are the position
+//!   begin_following  full: nobody's position; partial: the master's history from where we stand
+//!   end_following    what is applied everywhere
+//!   become_master    a new history branches off there; the relays are kept for siblings
+//! ```
+//!
+//! It changes shards through their front, and knows no sockets, no sessions and no clock, so the model
+//! drives the very same code. Whoever changes the standing ends the sessions that the change outdates:
+//! it is told when, by the `end_sessions` that it hands in.
+
+use crate::handshake::Terms;
+use crate::master::feed::Walks;
+use crate::planted;
+use crate::replica::gather::Relay;
+use engine::db::Role;
+use engine::exec::Front;
+use engine::journal::{
+    Bounds, Global, HeldLogs, HistoryId, Lineage, LogHandle, LogRange, Position, Reason, Verdict,
+};
+use engine::types::{Lsn, Millis};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// See the module's doc.
+pub struct Standing {
+    front: Rc<Front>,
+    lineage: RefCell<Lineage>,
+    /// The journals of the current history: our shards', or the relay's.
+    logs: RefCell<Vec<LogHandle>>,
+    /// As a replica: the upstream's journals as far as they are applied.
+    relay: RefCell<Option<Rc<RefCell<Relay>>>>,
+    /// Relays of the history before, for those who followed the same master.
+    older: RefCell<Option<(HistoryId, Rc<RefCell<Relay>>)>>,
+    /// As a replica: which history and positions our data is; none while it is half of something.
+    position: RefCell<Option<Position>>,
+}
+
+impl Standing {
+    /// A node that begins empty, with `history` of its own; its journals are only counted until
+    /// somebody reads them.
+    pub async fn empty(front: &Rc<Front>, history: HistoryId) -> Standing {
+        let logs = front
+            .call_all(|shard| {
+                shard.set_keeping(false);
+                shard.log.handle()
+            })
+            .await;
+        Standing {
+            front: front.clone(),
+            lineage: RefCell::new(Lineage::unrelated(history, front.node.shards())),
+            logs: RefCell::new(logs),
+            relay: RefCell::new(None),
+            older: RefCell::new(None),
+            position: RefCell::new(None),
+        }
+    }
+
+    /// The current history and its ancestors.
+    pub fn lineage(&self) -> Lineage {
+        self.lineage.borrow().clone()
+    }
+
+    /// The journals of the current history.
+    pub fn logs(&self) -> Vec<LogHandle> {
+        self.logs.borrow().clone()
+    }
+
+    /// As a replica: which position the data is.
+    pub fn position(&self) -> Option<Position> {
+        self.position.borrow().clone()
+    }
+
+    /// The journals of `history`; none if they are not held.
+    pub fn logs_of(&self, history: HistoryId) -> Vec<LogHandle> {
+        if self.lineage.borrow().current() == history {
+            return self.logs();
+        }
+        match &*self.older.borrow() {
+            Some((older, relay)) if *older == history => relay.borrow().handles(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether somebody at `asked` may continue.
+    pub fn judge(&self, asked: &Position) -> Verdict {
+        let ranges =
+            |logs: &[LogHandle]| -> Vec<LogRange> { logs.iter().map(LogHandle::range).collect() };
+        let mut held = vec![(self.lineage.borrow().current(), ranges(&self.logs.borrow()))];
+        if let Some((history, relay)) = &*self.older.borrow() {
+            held.push((*history, ranges(&relay.borrow().handles())));
+        }
+        let held: Vec<HeldLogs<'_>> =
+            held.iter().map(|(history, logs)| HeldLogs { history: *history, logs }).collect();
+        self.lineage.borrow().judge(asked, &held)
+    }
+
+    /// What somebody at `asked` is granted; the session is still to be named.
+    pub fn terms(&self, asked: Option<&Position>, chain: Vec<String>, keys: u64) -> Terms {
+        let verdict = asked.map(|asked| self.judge(asked));
+        let trimmed = matches!(verdict, Some(Verdict::Full(Reason::Trimmed { .. })));
+        planted::note_asked(asked.filter(|_| trimmed).map_or(&[], |asked| &asked.lsns));
+        let lineage = self.lineage();
+        let (full, reason, leg) = match verdict {
+            None => (true, "nothing to continue from".to_owned(), None),
+            Some(Verdict::Full(reason)) => (true, reason.to_string(), None),
+            Some(Verdict::Continue(legs)) => {
+                (false, "continues".to_owned(), legs.into_iter().next())
+            }
+        };
+        let (history, from, to) = match leg {
+            Some(leg) => (leg.history, leg.from, leg.to),
+            None => {
+                let zeros = vec![Lsn(0); usize::from(lineage.shards())];
+                (lineage.current(), zeros, None)
+            }
+        };
+        let node = &self.front.node;
+        let (seed, walks, dbs) = (node.seed(), usize::from(node.shards()), node.dbs());
+        let session = 0;
+        Terms { full, reason, session, chain, lineage, history, from, to, seed, walks, dbs, keys }
+    }
+
+    /// Which shards bring items in a session on `terms`.
+    pub fn walks(&self, terms: &Terms, is_replica: bool) -> Walks {
+        match (terms.full, is_replica) {
+            (false, _) => Walks::None,
+            (true, false) => Walks::Own,
+            (true, true) => Walks::Relay,
+        }
+    }
+
+    /// A master with data of its own stops writing. Its data and position stay: perhaps the new
+    /// master can continue from there.
+    pub async fn become_replica(&self) {
+        let positions = self
+            .front
+            .everywhere(false, |shard| {
+                shard.keys.set_role(Role::Replica);
+                shard.log.lsn()
+            })
+            .await;
+        let history = self.lineage.borrow().current();
+        *self.position.borrow_mut() = Some(Position { history, lsns: positions });
+    }
+
+    /// The data stays, `history` begins: it branches off at the position that is held.
+    pub async fn become_master(&self, history: HistoryId) {
+        let shards = self.front.node.shards();
+        let logs = self
+            .front
+            .everywhere(false, |shard| {
+                shard.begin_journal();
+                shard.keys.set_role(Role::Master);
+                shard.forget_reached(Vec::new());
+                shard.log.handle()
+            })
+            .await;
+        *self.logs.borrow_mut() = logs;
+        let position = self.position.borrow_mut().take();
+        let relay = self.relay.borrow_mut().take();
+        let lineage = match position {
+            Some(position) => {
+                let before = self.lineage();
+                let before = if before.current() == position.history {
+                    before
+                } else {
+                    // Stopped while catching up on an older history: what came after it was not seen.
+                    Lineage::unrelated(position.history, position.lsns.len() as u16)
+                };
+                *self.older.borrow_mut() = relay.map(|relay| (position.history, relay));
+                before.branch_off(history, shards, position.lsns)
+            }
+            None => {
+                // Half of a full sync is nobody's history.
+                *self.older.borrow_mut() = None;
+                Lineage::unrelated(history, shards)
+            }
+        };
+        *self.lineage.borrow_mut() = lineage;
+    }
+
+    /// A session with the master begins: a full sync drops what is here.
+    pub async fn begin_following(
+        &self,
+        terms: &Terms,
+        starts: &[Lsn],
+        end_sessions: &dyn Fn(&str),
+    ) -> Rc<RefCell<Relay>> {
+        let same = self.position.borrow().as_ref().is_some_and(|position| {
+            !terms.full && position.history == terms.history && position.lsns == starts
+        });
+        let kept = self
+            .relay
+            .borrow()
+            .clone()
+            .filter(|relay| same && relay.borrow().positions() == starts);
+        let feeds_on = terms.full && planted::feeds_while_syncing();
+        if terms.full && !feeds_on {
+            end_sessions("this node full-syncs with its own master");
+        }
+        if terms.full {
+            *self.position.borrow_mut() = None;
+        }
+        let (full, reached) = (terms.full, starts.to_vec());
+        self.front
+            .everywhere(false, move |shard| {
+                shard.keys.set_role(Role::Replica);
+                shard.set_keeping(false);
+                shard.forget_reached(reached.clone());
+                if full && shard.keys.apply_global(Global::FlushAll).is_err() {
+                    unreachable!("FLUSHALL fits every node");
+                }
+            })
+            .await;
+        let relay = kept.unwrap_or_else(|| {
+            // Whoever reads the old relay could not tell that it ends here.
+            if !feeds_on {
+                end_sessions("this node relays another history now");
+            }
+            Rc::new(RefCell::new(Relay::starting_at(starts)))
+        });
+        *self.logs.borrow_mut() = relay.borrow().handles();
+        *self.relay.borrow_mut() = Some(relay.clone());
+        *self.older.borrow_mut() = None;
+        *self.lineage.borrow_mut() = if terms.lineage.current() == terms.history {
+            terms.lineage.clone()
+        } else {
+            Lineage::unrelated(terms.history, starts.len() as u16)
+        };
+        if !terms.full {
+            let (history, lsns) = (terms.history, starts.to_vec());
+            *self.position.borrow_mut() = Some(Position { history, lsns });
+        }
+        relay
+    }
+
+    /// A session with the master has ended and everything handed out is applied, up to `applied`;
+    /// unless it was `stable` the data is nobody's.
+    pub fn end_following(&self, stable: bool, applied: &[Lsn]) {
+        let history = self.lineage.borrow().current();
+        let position = stable.then(|| Position { history, lsns: applied.to_vec() });
+        *self.position.borrow_mut() = position;
+    }
+
+    /// Keeps what is relayed within bounds.
+    pub fn trim_relays(&self, bounds: &Bounds, now: Millis) {
+        let relay = self.relay.borrow().clone();
+        let older = self.older.borrow().as_ref().map(|(_, relay)| relay.clone());
+        for relay in relay.into_iter().chain(older) {
+            for log in relay.borrow_mut().logs_mut() {
+                log.trim(bounds, now);
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The model that cannot be fooled: several nodes in one thread, their real tables, journals, cuts,
+//! gathers and histories, under a seeded scheduler; random clients, random misfortunes. Afterwards all
+//! copies are equal, no reader has seen half a frame, nobody waits for ever, and memory is bounded.
+//!
+//! ```text
+//!   scenario   the run: plan, misfortunes, checks
+//!     ├─ load        what clients write and read
+//!     ├─ member      a node: real shards, real `Standing`; sessions, link, roles
+//!     │    ├─ feeding     master side: real `feed`, `FlowSender`, cuts, journal readers
+//!     │    └─ following   replica side: real `Applier`, `Gather`, `Relay`
+//!     └─ net         pipes: in order, in pieces, frozen, cut
+//! ```
+//!
+//! `SEED=n cargo test --release -p replication --test model` repeats one run; `SEEDS=10000` runs so many
+//! fresh ones. In `planted` each story's bug is switched on, and must be found.
+
+mod feeding;
+mod following;
+mod load;
+mod member;
+mod net;
+mod planted;
+mod scenario;
+
+use scenario::Plan;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Planted bugs are switches of the process: who plants one is alone.
+static SWITCHES: RwLock<()> = RwLock::new(());
+
+/// Fresh seeds in the gate.
+const FRESH_SEEDS: u64 = 300;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|value| value.parse().ok())
+}
+
+/// One run; a panic counts as found too.
+fn attempt(seed: u64, plan: impl Fn(&mut fastrand::Rng) -> Plan) -> Result<String, String> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| scenario::run(seed, plan)));
+    outcome.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(format!("panicked: {}", text.unwrap_or_default()))
+    })
+}
+
+/// Runs seeds on all CPUs, until one fails.
+fn run_all(
+    first: u64,
+    count: u64,
+    plan: fn(&mut fastrand::Rng) -> Plan,
+) -> Result<(), (u64, String)> {
+    let next = AtomicU64::new(0);
+    let failure = std::sync::Mutex::new(None);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= count {
+                        return;
+                    }
+                    let seed = first.wrapping_add(index);
+                    if let Err(wrong) = attempt(seed, plan) {
+                        next.store(count, Ordering::Relaxed);
+                        failure.lock().unwrap().get_or_insert((seed, wrong));
+                    }
+                }
+            });
+        }
+    });
+    failure.into_inner().unwrap().map_or(Ok(()), Err)
+}
+
+#[test]
+#[allow(clippy::print_stdout, reason = "seeds are printed")]
+fn copies_are_equal_whatever_happens() {
+    let _switches = SWITCHES.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+    load::check_requests();
+    let (first, count) = match number("SEED") {
+        Some(seed) => (seed, 1),
+        None => (fastrand::u64(..u64::MAX / 2), number("SEEDS").unwrap_or(FRESH_SEEDS)),
+    };
+    println!("SEED={first}, {count} seeds");
+    if let Err((seed, wrong)) = run_all(first, count, Plan::any) {
+        panic!("{wrong}\nrepeat: SEED={seed} cargo test --release -p replication --test model");
+    }
+}

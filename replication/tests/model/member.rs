@@ -1,0 +1,240 @@
+//! A node of the cluster: `service` without sockets and clocks.
+
+use crate::feeding::Session;
+use crate::following::Link;
+use engine::exec::Front;
+use engine::journal::{Bounds, HistoryId, Position};
+use engine::model::{ModelNode, World};
+use engine::shard::Shard;
+use replication::handshake::{self, Terms};
+use replication::info::LinkState;
+use replication::standing::Standing;
+use replication::wire;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// One node.
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) node: ModelNode,
+    /// The replication executor's front.
+    pub(crate) front: Rc<Front>,
+    pub(crate) standing: Standing,
+    pub(crate) is_replica: Cell<bool>,
+    pub(crate) is_alive: Cell<bool>,
+    /// A change of role is under way.
+    pub(crate) changing: Cell<bool>,
+    pub(crate) link: RefCell<Option<Rc<Link>>>,
+    pub(crate) above: RefCell<Vec<String>>,
+    sessions: RefCell<Vec<Rc<Session>>>,
+    next_session: Cell<u64>,
+}
+
+fn new_history(dice: &mut fastrand::Rng) -> HistoryId {
+    let mut id = [0; 20];
+    dice.fill(&mut id);
+    HistoryId(id)
+}
+
+impl Member {
+    /// An empty master.
+    pub(crate) fn new(world: &World, name: String, shards: u16) -> Rc<Member> {
+        let node = ModelNode::in_world(world, shards);
+        let (front, history) = (node.outside().clone(), new_history(&mut world.dice()));
+        let standing = world.block_on(async move { Standing::empty(&front, history).await });
+        Rc::new(Member {
+            name,
+            front: node.outside().clone(),
+            node,
+            standing,
+            is_replica: Cell::new(false),
+            is_alive: Cell::new(true),
+            changing: Cell::new(false),
+            link: RefCell::default(),
+            above: RefCell::default(),
+            sessions: RefCell::default(),
+            next_session: Cell::new(1),
+        })
+    }
+
+    pub(crate) fn dice(&self) -> fastrand::Rng {
+        self.node.world().dice()
+    }
+
+    pub(crate) fn chain(&self) -> Vec<String> {
+        let mut chain = vec![self.name.clone()];
+        chain.extend(self.above.borrow().iter().cloned());
+        chain
+    }
+
+    pub(crate) fn link(&self) -> Option<Rc<Link>> {
+        self.link.borrow().clone()
+    }
+
+    /// Whether readers are let in: not while a full sync replaces the data.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.is_alive.get()
+            && !self.changing.get()
+            && (!self.is_replica.get()
+                || self.link().is_some_and(|link| link.state.get() == LinkState::StableSync))
+    }
+
+    /// DFLY FOLLOW.
+    pub(crate) async fn agree(
+        self: &Rc<Member>,
+        asker: &[String],
+        position: Option<Position>,
+    ) -> Result<(Terms, Rc<Session>), String> {
+        let keys = self.front.call_all(|shard| shard.keys.total_len() as u64).await;
+        handshake::check(wire::VERSION, asker, &self.chain())?;
+        let link = self.link();
+        handshake::may_feed(link.is_none_or(|link| link.state.get() == LinkState::StableSync))?;
+        let mut terms = self.standing.terms(position.as_ref(), self.chain(), keys.iter().sum());
+        terms.session = self.next_session.replace(self.next_session.get() + 1);
+        let walks = self.standing.walks(&terms, self.is_replica.get());
+        let logs = self.standing.logs_of(terms.history);
+        let session = Session::new(terms.session, &terms, walks, logs);
+        self.sessions.borrow_mut().push(session.clone());
+        Ok((terms, session))
+    }
+
+    pub(crate) fn end_sessions(&self) {
+        let sessions = self.sessions.borrow().clone();
+        sessions.iter().for_each(|session| session.end());
+    }
+
+    fn feeds_nobody(&self) -> bool {
+        self.sessions.borrow().iter().all(|session| session.ended.get())
+    }
+
+    /// Nobody has read the journals for long: they are only counted.
+    pub(crate) fn stop_keeping_if_unread(&self) {
+        if !self.is_replica.get() && !self.changing.get() && self.feeds_nobody() {
+            for shard in 0..self.node.shards() {
+                self.node.with_shard(shard, |shard| shard.log.set_keeping(false));
+            }
+        }
+    }
+
+    /// REPLICAOF.
+    pub(crate) async fn follow(self: Rc<Member>, cluster: Rc<Cluster>, upstream: usize) {
+        let before = self.link();
+        match before {
+            Some(before) => {
+                before.stop().await;
+                self.link.borrow_mut().take();
+            }
+            None => {
+                self.is_replica.set(true);
+                self.end_sessions();
+                self.standing.become_replica().await;
+            }
+        }
+        let link = Link::new(upstream);
+        *self.link.borrow_mut() = Some(link.clone());
+        self.above.borrow_mut().clear();
+        self.node.world().spawn("link", link.run(self.clone(), cluster));
+        self.changing.set(false);
+    }
+
+    /// REPLICAOF NO ONE.
+    pub(crate) async fn promote(self: Rc<Member>) {
+        if let Some(link) = self.link() {
+            link.stop().await;
+            self.link.borrow_mut().take();
+            self.end_sessions();
+            self.standing.become_master(new_history(&mut self.dice())).await;
+            self.above.borrow_mut().clear();
+            self.is_replica.set(false);
+        }
+        self.changing.set(false);
+    }
+
+    /// What time does to a node.
+    pub(crate) fn tick(&self, bounds: &Bounds) -> Result<(), String> {
+        let now = self.node.world().now();
+        self.sessions.borrow_mut().retain(|session| !session.ended.get());
+        let sessions = self.sessions.borrow().clone();
+        sessions.iter().for_each(|session| session.watch());
+        for id in 0..self.node.shards() {
+            self.node.with_shard(id, |shard| {
+                shard.heartbeat_once();
+                shard.publish();
+                shard.log.trim(bounds, now);
+            });
+            self.node.with_shard(id, |shard: &mut Shard| check_bound(shard, bounds))?;
+        }
+        self.standing.trim_relays(bounds, now);
+        Ok(())
+    }
+}
+
+/// What the log holds, by its own count and by what can be read of it, is within its bound.
+fn check_bound(shard: &Shard, bounds: &Bounds) -> Result<(), String> {
+    let log = shard.log.handle();
+    let first = log.reader_at(log.first()).map_err(|gone| gone.to_string())?;
+    let readable = log.total_bytes() - first.bytes();
+    let held = log.bytes().max(readable);
+    if held > bounds.bytes {
+        return Err(format!(
+            "the log of shard {} holds {held} of {} bytes",
+            shard.id, bounds.bytes
+        ));
+    }
+    Ok(())
+}
+
+/// All nodes, by their places; a node that restarts is another one in the same place.
+pub(crate) struct Cluster {
+    members: RefCell<Vec<Rc<Member>>>,
+    failure: RefCell<Option<String>>,
+    /// Full and partial syncs granted.
+    pub(crate) syncs: Cell<(u32, u32)>,
+    /// Notes every change of role, in the order of the run.
+    pub(crate) story: RefCell<Vec<String>>,
+}
+
+impl Cluster {
+    pub(crate) fn new(members: Vec<Rc<Member>>) -> Rc<Cluster> {
+        Rc::new(Cluster {
+            members: RefCell::new(members),
+            failure: RefCell::default(),
+            syncs: Cell::default(),
+            story: RefCell::default(),
+        })
+    }
+
+    pub(crate) fn member(&self, place: usize) -> Rc<Member> {
+        self.members.borrow()[place].clone()
+    }
+
+    pub(crate) fn members(&self) -> Vec<Rc<Member>> {
+        self.members.borrow().clone()
+    }
+
+    pub(crate) fn replace(&self, place: usize, member: Rc<Member>) {
+        self.members.borrow_mut()[place] = member;
+    }
+
+    pub(crate) fn note_sync(&self, terms: &Terms) {
+        let (full, partial) = self.syncs.get();
+        self.syncs.set(if terms.full { (full + 1, partial) } else { (full, partial + 1) });
+        let asked = if terms.full { "full" } else { "partial" };
+        let by = &terms.chain[0];
+        self.note(format!("{by} grants {asked} ({}) from {:?}", terms.reason, terms.from));
+    }
+
+    pub(crate) fn note(&self, what: String) {
+        self.story.borrow_mut().push(what);
+    }
+
+    /// Notes what must not happen; the first counts.
+    pub(crate) fn fail(&self, what: String) -> String {
+        self.failure.borrow_mut().get_or_insert_with(|| what.clone());
+        what
+    }
+
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.failure.borrow().clone()
+    }
+}

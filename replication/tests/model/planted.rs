@@ -1,0 +1,207 @@
+//! The stories of J1 to J7: the bug of each is planted, and found within a stated number of seeds; the
+//! seeds that found it pass without it.
+
+use crate::load::Load;
+use crate::scenario::{ALL, Plan, Trouble};
+use crate::{SWITCHES, attempt, number};
+use engine::{cut, db, journal, shard, table};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A switch for as long as this lives.
+struct Planted(&'static AtomicBool);
+
+impl Planted {
+    fn new(bug: &'static AtomicBool) -> Planted {
+        bug.store(true, Ordering::SeqCst);
+        Planted(bug)
+    }
+}
+
+impl Drop for Planted {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Finds the bug within `seeds` fresh seeds.
+#[allow(clippy::print_stdout, reason = "seeds are printed")]
+fn check(bug: &'static AtomicBool, seeds: u64, plan: fn(&mut fastrand::Rng) -> Plan) {
+    let _alone = SWITCHES.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let first = number("SEED").unwrap_or_else(|| fastrand::u64(..u64::MAX / 2));
+    println!("SEED={first}, at most {seeds} seeds");
+    let planted = Planted::new(bug);
+    let found = (first..first + seeds).find_map(|seed| Some((seed, attempt(seed, plan).err()?)));
+    drop(planted);
+    let (found, how) = found.unwrap_or_else(|| panic!("not found in {seeds} seeds from {first}"));
+    println!(
+        "found by seed {} of {seeds}: {}",
+        found - first + 1,
+        how.lines().next().unwrap_or("")
+    );
+    for seed in first..=found {
+        if let Err(wrong) = attempt(seed, plan) {
+            panic!("SEED={seed} fails without the bug: {wrong}");
+        }
+    }
+}
+
+const LOAD: Load =
+    Load { clients: 3, rounds: 60, keys: 12, upheaval_every: 0, large_every: 0, added: 0 };
+
+/// Two nodes, nothing goes wrong.
+const CALM: Plan = Plan {
+    nodes: 2,
+    shards: [1, 1, 1, 1],
+    populated: 0,
+    load: LOAD,
+    journal_bytes: 64_000_000,
+    trouble_every: 0,
+    kinds: ALL,
+    chain: true,
+    evicts: false,
+};
+
+fn any_shards(dice: &mut fastrand::Rng) -> [u16; 4] {
+    [(); 4].map(|()| dice.u16(1..=4))
+}
+
+#[test]
+fn j1_a_replica_that_expires_by_itself_keeps_an_immortal_key() {
+    check(&db::planted::REPLICA_EXPIRES_BY_ITSELF, 20, |dice| Plan {
+        shards: any_shards(dice),
+        trouble_every: 10,
+        kinds: &[Trouble::Freeze],
+        ..CALM
+    });
+}
+
+#[test]
+fn j2_an_mset_of_one_shard_is_shown_half_applied_on_three() {
+    let bug = &replication::planted::FRAMES_ARE_APPLIED_PART_BY_PART;
+    check(bug, 30, |_| Plan { shards: [1, 3, 1, 1], ..CALM });
+}
+
+#[test]
+fn j2_transactions_logged_in_two_orders_wait_for_each_other() {
+    check(&shard::planted::FRAMES_IN_ORDER_OF_CONCLUSION, 20, |dice| Plan {
+        shards: [dice.u16(2..=4), dice.u16(1..=4), 1, 1],
+        load: Load { keys: 60, clients: 6, ..LOAD },
+        ..CALM
+    });
+}
+
+#[test]
+fn j2_a_cut_that_reads_open_keys_applies_a_change_twice() {
+    check(&cut::planted::CUT_READS_OPEN_KEYS, 60, |dice| Plan {
+        shards: [dice.u16(2..=4), 2, 1, 1],
+        load: Load { keys: 8, clients: 6, rounds: 80, ..LOAD },
+        trouble_every: 8,
+        kinds: &[Trouble::Restart],
+        ..CALM
+    });
+}
+
+#[test]
+fn j3_writes_that_nobody_counted_are_missed_by_who_returns() {
+    check(&journal::planted::NO_COUNT_WITHOUT_READERS, 40, |dice| Plan {
+        shards: any_shards(dice),
+        load: Load { rounds: 200, ..LOAD },
+        trouble_every: 5,
+        kinds: &[Trouble::NoRoute, Trouble::LetGo],
+        ..CALM
+    });
+}
+
+#[test]
+fn j4_a_walk_by_storage_never_sends_what_was_displaced() {
+    check(&table::planted::WALK_GOES_BY_STORAGE, 40, |dice| Plan {
+        shards: [1, dice.u16(1..=4), 1, 1],
+        populated: 12_000,
+        load: Load { added: 1500, rounds: 40, ..LOAD },
+        ..CALM
+    });
+}
+
+#[test]
+fn j4_a_walk_by_database_number_skips_what_is_swapped() {
+    check(&cut::planted::CUT_GOES_BY_DATABASE_NUMBER, 40, |dice| Plan {
+        shards: any_shards(dice),
+        populated: 5000,
+        load: Load { upheaval_every: 12, added: 100, ..LOAD },
+        ..CALM
+    });
+}
+
+#[test]
+fn j5_a_journal_that_counts_as_data_evicts_until_nothing_is_left() {
+    check(&db::planted::JOURNAL_COUNTS_AS_DATA, 10, |dice| Plan {
+        shards: any_shards(dice),
+        populated: 5000,
+        load: Load { added: 300, ..LOAD },
+        journal_bytes: 400_000,
+        evicts: true,
+        ..CALM
+    });
+}
+
+#[test]
+fn j5_a_large_value_that_weighs_nothing_stays_behind_a_frozen_reader() {
+    check(&journal::planted::LARGE_VALUES_WEIGH_NOTHING, 10, |dice| Plan {
+        shards: any_shards(dice),
+        load: Load { large_every: 20, ..LOAD },
+        journal_bytes: 1_000_000,
+        trouble_every: 10,
+        kinds: &[Trouble::Freeze],
+        ..CALM
+    });
+}
+
+#[test]
+fn j6_a_history_known_by_its_id_alone_diverges() {
+    check(&journal::planted::HISTORY_BY_ID_ONLY, 60, |dice| Plan {
+        nodes: 3,
+        shards: [dice.u16(1..=2); 4],
+        chain: false,
+        trouble_every: 12,
+        kinds: &[Trouble::Freeze, Trouble::Promote, Trouble::Move],
+        ..CALM
+    });
+}
+
+#[test]
+fn j6_a_position_that_counts_what_was_received_loses_half_a_transaction() {
+    check(&replication::planted::POSITIONS_COUNT_WHAT_WAS_RECEIVED, 40, |dice| Plan {
+        nodes: 3,
+        shards: [dice.u16(2..=4), dice.u16(1..=4), dice.u16(1..=4), 1],
+        chain: false,
+        trouble_every: 8,
+        kinds: &[Trouble::Freeze, Trouble::Cut, Trouble::Promote],
+        ..CALM
+    });
+}
+
+#[test]
+fn j6_partial_and_full_flows_in_one_session_wait_for_a_part_that_never_comes() {
+    check(&replication::planted::PARTIAL_AND_FULL_FLOWS_ARE_MIXED, 60, |dice| Plan {
+        shards: [dice.u16(2..=4), dice.u16(1..=4), 1, 1],
+        load: Load { rounds: 150, ..LOAD },
+        journal_bytes: 8_000,
+        trouble_every: 5,
+        kinds: &[Trouble::NoRoute],
+        ..CALM
+    });
+}
+
+#[test]
+fn j7_the_middle_of_a_chain_that_feeds_on_while_it_syncs_leaves_half_of_the_old_world() {
+    check(&replication::planted::FEEDS_WHILE_IT_FULL_SYNCS, 40, |dice| Plan {
+        nodes: 3,
+        shards: any_shards(dice),
+        populated: 500,
+        journal_bytes: 32_000,
+        load: Load { rounds: 150, ..LOAD },
+        trouble_every: 5,
+        kinds: &[Trouble::NoRoute, Trouble::Freeze],
+        ..CALM
+    });
+}

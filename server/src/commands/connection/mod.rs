@@ -1,0 +1,123 @@
+//! Commands about the client's own connection, and about those of others: one file per family.
+//!
+//! ```text
+//!   basic    PING ECHO SELECT QUIT RESET       listing  CLIENT LIST, INFO
+//!   login    AUTH HELLO                        kill     CLIENT KILL
+//!   client   what a client says of itself      pause    CLIENT PAUSE, UNPAUSE
+//! ```
+//!
+//! Nothing here blocks and nobody is tracked, so CLIENT TRACKING and its kin are unknown subcommands.
+
+mod basic;
+mod client;
+mod kill;
+mod listing;
+mod login;
+mod pause;
+
+use super::{FrontCommand, Handler};
+use engine::command::{Args, Command, Flags, Group, Keys, Refusal, Run};
+use engine::value::number::parse_i64_strict;
+
+pub(super) const COMMANDS: &[&FrontCommand] = &[
+    &login::AUTH,
+    &client::CLIENT,
+    &client::GETNAME,
+    &client::GETREDIR,
+    &client::HELP,
+    &client::ID,
+    &listing::INFO,
+    &kill::KILL,
+    &listing::LIST,
+    &client::NO_EVICT,
+    &client::NO_TOUCH,
+    &pause::PAUSE,
+    &client::REPLY,
+    &client::SETINFO,
+    &client::SETNAME,
+    &client::UNBLOCK,
+    &pause::UNPAUSE,
+    &basic::ECHO,
+    &login::HELLO,
+    &basic::PING,
+    &basic::QUIT,
+    &basic::RESET,
+    &basic::SELECT,
+];
+
+/// Commands that a connection may always send, even before AUTH.
+const ALWAYS: Flags = Flags::NOSCRIPT
+    .union(Flags::LOADING)
+    .union(Flags::STALE)
+    .union(Flags::FAST)
+    .union(Flags::NO_AUTH)
+    .union(Flags::ALLOW_BUSY);
+
+/// Commands about one's own connection.
+const OWN: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
+
+/// Commands about the connections of others.
+const OTHERS: Flags = OWN.union(Flags::ADMIN).union(Flags::DANGEROUS);
+
+const fn declare(
+    name: &'static str,
+    usage: &'static str,
+    summary: &'static str,
+    since: &'static str,
+    flags: Flags,
+    examples: &'static str,
+    handler: Handler,
+) -> FrontCommand {
+    let command = Command {
+        name,
+        usage,
+        summary,
+        since,
+        cost: "O(1)",
+        group: Group::Connection,
+        flags,
+        keys: Keys::NONE,
+        run: Run::Front,
+        examples,
+    };
+    FrontCommand { command, handler }
+}
+
+/// As [`declare`], for a command that looks at all connections.
+const fn over_all(declared: FrontCommand) -> FrontCommand {
+    let FrontCommand { command, handler } = declared;
+    FrontCommand {
+        command: Command { cost: "O(N) in the number of connections", ..command },
+        handler,
+    }
+}
+
+/// `on` or `off`.
+fn switch(word: &[u8]) -> Result<bool, Refusal> {
+    match word {
+        word if word.eq_ignore_ascii_case(b"on") => Ok(true),
+        word if word.eq_ignore_ascii_case(b"off") => Ok(false),
+        _ => Err(Refusal::Syntax),
+    }
+}
+
+/// An integer, refused in the words of the option.
+fn integer(arg: &[u8], refused: &'static str) -> Result<i64, Refusal> {
+    parse_i64_strict(arg).ok_or(Refusal::fixed(refused))
+}
+
+/// A text that CLIENT LIST can show: printable ASCII without spaces.
+fn plain(arg: &[u8]) -> Option<&str> {
+    std::str::from_utf8(arg).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()))
+}
+
+/// Redis's refusal of a subcommand with too many arguments.
+fn at_most(args: &Args<'_>, most: usize) -> Result<(), Refusal> {
+    if args.len() <= most {
+        return Ok(());
+    }
+    Err(Refusal::made(format!(
+        "ERR unknown subcommand or wrong number of arguments for '{}'. Try CLIENT HELP.",
+        String::from_utf8_lossy(args.get(1))
+    )))
+}

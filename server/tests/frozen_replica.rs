@@ -1,0 +1,149 @@
+//! A frozen replica costs its master nothing: no write waits for it, no CPU is spent on it, memory
+//! stays within the journal's bound. Thawed, it continues if the journal still holds its position;
+//! else there is exactly one full sync, with the reason in the log.
+
+mod support;
+
+use std::time::{Duration, Instant};
+use support::client::{Client, request};
+use support::compare;
+use support::load::{self, Load, Plan};
+use support::node::Node;
+use support::process;
+use support::scenario::{self, QUICK_TIMEOUT};
+use support::wait;
+
+/// Writes `rounds` buffers of `SET`s of `size` bytes; answers the longest wait for a reply.
+fn write(client: &mut Client, rounds: u64, size: usize, pause: Duration) -> Duration {
+    let value = vec![b'v'; size];
+    let mut slowest = Duration::ZERO;
+    for round in 0..rounds {
+        let requests: Vec<_> = (0..16_u64)
+            .map(|index| {
+                let key = format!("key:{}", (round * 16 + index) % 5000);
+                request(&[b"SET", key.as_bytes(), &value])
+            })
+            .collect();
+        let began = Instant::now();
+        client.pipeline(&requests);
+        slowest = slowest.max(began.elapsed());
+        std::thread::sleep(pause);
+    }
+    slowest
+}
+
+#[test]
+fn no_write_waits_for_a_frozen_replica_and_it_continues_when_thawed() {
+    // The link is not given up meanwhile: all that a frozen socket can do is done to the master.
+    let master = Node::start("master", 2, &["--replication_timeout=60000"]);
+    let replica = Node::start("replica", 2, &["--replication_timeout=60000"]);
+    scenario::follow(&replica, master.port);
+    scenario::wait_stable(&replica);
+    let mut client = master.client();
+    let pause = Duration::from_millis(1);
+    write(&mut client, 500, 512, pause);
+
+    // How long a write waits on this machine, as busy as it is now, while the replica is well.
+    let usual = write(&mut client, 1500, 512, pause);
+    replica.freeze();
+    let frozen = write(&mut client, 1500, 512, pause);
+    replica.thaw();
+    println!("the slowest write: {usual:?} with a live replica, {frozen:?} with a frozen one");
+    // 24 MB are far more than the sockets between the two hold: a master that waits, waits here.
+    let bound = Duration::from_millis(50).max(usual * 2) + scheduling_noise();
+    assert!(frozen <= bound, "a write waited {frozen:?} while the replica was frozen");
+    compare::assert_same(&master, &replica);
+    assert_eq!(scenario::syncs(&master), (1, 0), "full and partial syncs: the link never broke");
+}
+
+/// How long this thread, which does nothing, is kept from running at worst: other processes.
+fn scheduling_noise() -> Duration {
+    let mut worst = Duration::ZERO;
+    for _ in 0..500 {
+        let began = Instant::now();
+        std::thread::sleep(Duration::from_millis(1));
+        worst = worst.max(began.elapsed());
+    }
+    worst
+}
+
+#[test]
+fn a_frozen_replica_costs_no_cpu() {
+    let flags = ["--replication_timeout=60000", "--repl_backlog_size=8388608"];
+    let master = Node::start("master", 1, &flags);
+    let replica = Node::start("replica", 1, &["--replication_timeout=60000"]);
+    let mut client = master.client();
+    let rounds = if support::soak() { 20_000 } else { 6000 };
+    let measure = |client: &mut Client| {
+        let before = process::cpu_time(master.pid());
+        write(client, rounds, 64, Duration::ZERO);
+        process::cpu_time(master.pid()) - before
+    };
+    scenario::follow(&replica, master.port);
+    scenario::wait_stable(&replica);
+    write(&mut client, 1000, 64, Duration::ZERO);
+    let live = measure(&mut client);
+    compare::wait_caught_up(&master, &replica);
+    replica.freeze();
+    let frozen = measure(&mut client);
+    replica.thaw();
+    println!("CPU of the master: {live:?} with a live replica, {frozen:?} with a frozen one");
+    // A clock tick either way is what /proc can tell.
+    let bound = live.mul_f64(1.1) + Duration::from_millis(20);
+    assert!(frozen <= bound, "{frozen:?} of CPU with a frozen replica, {live:?} with a live one");
+}
+
+#[test]
+fn memory_stays_within_the_journal_and_one_full_sync_follows() {
+    const BACKLOG: u64 = 4 * 1024 * 1024;
+    let backlog = format!("--repl_backlog_size={BACKLOG}");
+    // The link lives on: only the journal's bound can end it.
+    let flags = ["--replication_timeout=60000", backlog.as_str()];
+    let master = Node::start("master", 2, &flags);
+    let replica = Node::start("replica", 3, &["--replication_timeout=60000"]);
+    scenario::follow(&replica, master.port);
+    scenario::wait_stable(&replica);
+    let mut client = master.client();
+    // The data itself has its size before memory is measured, and the journal is full.
+    write(&mut client, 1000, 2000, Duration::ZERO);
+    compare::wait_caught_up(&master, &replica);
+    let before = process::resident_bytes(master.pid());
+    replica.freeze();
+    write(&mut client, 3000, 2000, Duration::ZERO);
+    wait::until("the master drops the replica that fell out of the journal", || {
+        master.logged("fell out of the journal") > 0
+    });
+    let after = process::resident_bytes(master.pid());
+    println!("resident: {before} before the freeze, {after} after 96 MB of writes");
+    assert!(
+        after <= before + 4 * BACKLOG,
+        "resident memory grew from {before} to {after} bytes with a journal of {BACKLOG}"
+    );
+    let line = &master.lines_with("fell out of the journal")[0];
+    assert!(line.contains("repl_backlog_size"), "the line names what to raise: {line}");
+    replica.thaw();
+    compare::assert_same(&master, &replica);
+    assert_eq!(scenario::syncs(&master), (2, 0), "one full sync more");
+    let reason = &master.lines_with(scenario::FULL_SYNC)[1];
+    assert!(reason.contains("shard "), "the reason says where the journal is too short: {reason}");
+}
+
+#[test]
+fn a_freeze_beyond_the_timeout_ends_in_a_partial_sync() {
+    let seed = support::seed();
+    let master = Node::start("master", 2, &[QUICK_TIMEOUT]);
+    let replica = Node::start("replica", 3, &[QUICK_TIMEOUT]);
+    load::fill(&master, 2000, seed);
+    let load = Load::start(&master, seed, Plan { keys: 2000, ..Plan::default() });
+    scenario::follow(&replica, master.port);
+    scenario::wait_follows(&master, &replica);
+    let left = master.logged("left:");
+    replica.freeze();
+    wait::until("the master gives up", || master.logged("left:") > left);
+    load.wait_for(500);
+    replica.thaw();
+    scenario::wait_follows(&master, &replica);
+    load.stop();
+    compare::assert_same(&master, &replica);
+    assert_eq!(scenario::syncs(&master), (1, 1), "full and partial syncs");
+}
