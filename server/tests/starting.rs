@@ -137,3 +137,20 @@ fn a_port_is_free_as_soon_as_its_node_has_ended() {
     }
     assert_ne!(node.port, free_port());
 }
+
+#[test]
+fn systemd_finds_nothing_to_complain_about_in_the_unit() {
+    let unit = include_str!("../packaging/damselfly.service");
+    let unit = unit.replace("/usr/bin/damselfly", env!("CARGO_BIN_EXE_damselfly"));
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("damselfly.service");
+    std::fs::write(&path, unit).expect("write the unit");
+    let mut command = Command::new("systemd-analyze");
+    let output = command.args(["verify", "--man=no"]).arg(&path).output();
+    let output = output.expect("systemd-analyze is needed for this test");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    // Other units of the machine are not our business.
+    let own: Vec<&str> = said.lines().filter(|line| line.contains("damselfly")).collect();
+    assert!(own.is_empty() && output.status.success(), "{said}");
+}

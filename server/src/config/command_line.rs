@@ -82,10 +82,16 @@ pub fn start(
     match read(arguments, variables, version) {
         Ok(start) => start,
         Err(text) => {
-            let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+            let text = one_line(text.strip_prefix("error: ").unwrap_or(&text));
             Start::Say { text: format!("{PROGRAM}: {text}\n"), code: 1 }
         }
     }
+}
+
+/// An error as one line: clap's tips stay, its usage line does not.
+fn one_line(text: &str) -> String {
+    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 fn read(
