@@ -19,7 +19,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) nodes: usize,
-    /// Shards of each node; 0 for any.
+    /// Shards of each node.
     pub(crate) shards: [u16; 4],
     pub(crate) populated: usize,
     pub(crate) load: Load,
@@ -92,6 +92,8 @@ impl Plan {
                 keys: [4, 12, 60][dice.usize(..3)],
                 upheaval_every: if evicts { 0 } else { [0, 12, 60, 200][dice.usize(..4)] },
                 large_every: if evicts { 0 } else { large_every },
+                flushes: dice.bool(),
+                pause: [2, 30, 200][dice.usize(..3)],
                 added: if dice.usize(..4) == 0 { 300 } else { 0 },
             },
             journal_bytes,
@@ -185,10 +187,8 @@ impl Run {
             return;
         }
         let member = self.cluster.member(place);
-        let bound = self.plan.journal_bytes * u64::from(member.node.shards());
-        let logs: Vec<_> =
-            (0..member.node.shards()).map(|id| member.node.with_shard(id, |s| s.log.handle())).collect();
-        let _ = bound;
+        let log = |id| member.node.with_shard(id, |shard| shard.log.handle());
+        let logs: Vec<_> = (0..member.node.shards()).map(log).collect();
         for id in 0..member.node.shards() {
             let (used, logs) = (self.memory[place].clone(), logs.clone());
             member.node.with_shard(id, |shard| {
