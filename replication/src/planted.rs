@@ -6,7 +6,7 @@
 #[cfg(feature = "planted-bugs")]
 mod switches {
     use engine::types::Lsn;
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
     use std::sync::atomic::{AtomicBool, Ordering};
 
     /// J2: a frame that needs several shards is applied part by part.
@@ -24,10 +24,16 @@ mod switches {
     thread_local! {
         /// What was asked for when a full sync was granted because a journal was trimmed.
         static ASKED: RefCell<Vec<Lsn>> = const { RefCell::new(Vec::new()) };
+        static PAUSED: Cell<bool> = const { Cell::new(false) };
     }
 
     pub(crate) fn part_by_part() -> bool {
         FRAMES_ARE_APPLIED_PART_BY_PART.load(Ordering::Relaxed)
+    }
+
+    /// Between two parts of a frame: whether to wait for something to happen first.
+    pub(crate) fn pauses_between_parts() -> bool {
+        part_by_part() && PAUSED.with(|paused| !paused.replace(!paused.get()))
     }
 
     pub(crate) fn counts_received() -> bool {
@@ -60,6 +66,10 @@ mod off {
     use engine::types::Lsn;
 
     pub(crate) fn part_by_part() -> bool {
+        false
+    }
+
+    pub(crate) fn pauses_between_parts() -> bool {
         false
     }
 

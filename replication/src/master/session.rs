@@ -601,6 +601,10 @@ async fn walk(
         for flow in &flows {
             while flow.part_bytes.get() > PARTS_BYTES_MAX && !session.is_ended() {
                 flow.drained.wait_for(ALIVE_EVERY).await;
+                // A bell is heard by one: on a chain all our walkers feed this flow.
+                if flow.part_bytes.get() <= PARTS_BYTES_MAX {
+                    flow.drained.ring();
+                }
             }
         }
     }

@@ -295,6 +295,9 @@ impl Gather {
 
     /// What may be applied now; `None` until more arrives or is applied.
     pub fn next(&mut self) -> Result<Option<Dispatch>, String> {
+        if !self.ready.is_empty() && planted::pauses_between_parts() {
+            return Ok(None);
+        }
         if let Some(dispatch) = self.ready.pop_front() {
             return Ok(Some(self.as_planted(dispatch)));
         }

@@ -13,7 +13,6 @@ use replication::wire::{self, Kind};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
 
 /// Bytes sent in one go.
 const SEND_BYTES: usize = 256 * 1024;
@@ -217,5 +216,4 @@ async fn walk(session: Rc<Session>, member: Rc<Member>, shard: ShardId) {
             }
         }
     }
-    let _ = Poll::Ready(());
 }

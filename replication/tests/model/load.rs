@@ -21,6 +21,10 @@ pub(crate) struct Load {
     pub(crate) upheaval_every: usize,
     /// One value in so many is larger than what the journal copies; 0 for none.
     pub(crate) large_every: usize,
+    /// Databases are emptied too, not only swapped.
+    pub(crate) flushes: bool,
+    /// Clients pause so long now and then that everything can be sent meanwhile, in milliseconds.
+    pub(crate) pause: u64,
     /// Keys that a client adds now and then.
     pub(crate) added: usize,
 }
@@ -63,7 +67,7 @@ const REQUESTS: &[&str] = &[
 ];
 
 /// What is asked rarely: whole databases.
-const UPHEAVALS: &[&str] = &["SWAPDB $d $d", "SWAPDB 0 $d", "FLUSHDB", "FLUSHALL"];
+const UPHEAVALS: [&str; 4] = ["SWAPDB $d $d", "SWAPDB 0 $d", "FLUSHDB", "FLUSHALL"];
 
 struct Requests {
     dice: fastrand::Rng,
@@ -74,7 +78,7 @@ struct Requests {
 impl Requests {
     fn next(&mut self) -> Words {
         if self.load.upheaval_every > 0 && self.dice.usize(..self.load.upheaval_every) == 0 {
-            let line = UPHEAVALS[self.dice.usize(..UPHEAVALS.len())];
+            let line = UPHEAVALS[self.dice.usize(..if self.load.flushes { 4 } else { 2 })];
             return self.filled(line);
         }
         let line = REQUESTS[self.dice.usize(..REQUESTS.len())];
@@ -167,7 +171,7 @@ pub(crate) async fn write(cluster: Rc<Cluster>, load: Load, dice: fastrand::Rng,
         }
         client.pipeline(&borrowed(&batch)).await;
         if requests.dice.u8(..4) == 0 {
-            member.node.world().sleep(requests.dice.u64(..30)).await;
+            member.node.world().sleep(requests.dice.u64(..load.pause)).await;
         }
     }
 }
@@ -203,14 +207,17 @@ fn is_uniform(reply: &Reply) -> bool {
     }
 }
 
-/// Fills database 0.
+/// Fills the databases that clients use.
 pub(crate) async fn populate(mut client: Client, count: usize) {
-    client.words(&format!("DEBUG POPULATE {count}")).await;
+    for (db, count) in [(0, count), (1, count / 4), (2, count / 4)] {
+        client.db = DbIndex(db);
+        client.words(&format!("DEBUG POPULATE {count}")).await;
+    }
 }
 
 /// Whether the build has every command that clients use.
 pub(crate) fn check_requests() {
-    for line in REQUESTS.iter().chain(UPHEAVALS) {
+    for line in REQUESTS.iter().chain(&UPHEAVALS) {
         let name = line.split(' ').next().unwrap();
         assert!(registry().find(name.as_bytes()).is_some(), "no {name}");
     }

@@ -86,6 +86,9 @@ fn copies_are_equal_whatever_happens() {
         None => (fastrand::u64(..u64::MAX / 2), number("SEEDS").unwrap_or(FRESH_SEEDS)),
     };
     println!("SEED={first}, {count} seeds");
+    if std::env::var_os("STORY").is_some() {
+        println!("{:?}", attempt(first, Plan::any));
+    }
     if let Err((seed, wrong)) = run_all(first, count, Plan::any) {
         panic!("{wrong}\nrepeat: SEED={seed} cargo test --release -p replication --test model");
     }

@@ -45,8 +45,16 @@ fn check(bug: &'static AtomicBool, seeds: u64, plan: fn(&mut fastrand::Rng) -> P
     }
 }
 
-const LOAD: Load =
-    Load { clients: 3, rounds: 60, keys: 12, upheaval_every: 0, large_every: 0, added: 0 };
+const LOAD: Load = Load {
+    clients: 3,
+    rounds: 60,
+    keys: 12,
+    upheaval_every: 0,
+    large_every: 0,
+    flushes: true,
+    pause: 30,
+    added: 0,
+};
 
 /// Two nodes, nothing goes wrong.
 const CALM: Plan = Plan {
@@ -105,7 +113,7 @@ fn j2_a_cut_that_reads_open_keys_applies_a_change_twice() {
 fn j3_writes_that_nobody_counted_are_missed_by_who_returns() {
     check(&journal::planted::NO_COUNT_WITHOUT_READERS, 40, |dice| Plan {
         shards: any_shards(dice),
-        load: Load { rounds: 200, ..LOAD },
+        load: Load { rounds: 200, clients: 2, pause: 300, ..LOAD },
         trouble_every: 5,
         kinds: &[Trouble::NoRoute, Trouble::LetGo],
         ..CALM
@@ -127,7 +135,7 @@ fn j4_a_walk_by_database_number_skips_what_is_swapped() {
     check(&cut::planted::CUT_GOES_BY_DATABASE_NUMBER, 40, |dice| Plan {
         shards: any_shards(dice),
         populated: 5000,
-        load: Load { upheaval_every: 12, added: 100, ..LOAD },
+        load: Load { upheaval_every: 8, flushes: false, ..LOAD },
         ..CALM
     });
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) nodes: usize,
-    /// Shards of each node; 0 for any.
+    /// Shards of each node.
     pub(crate) shards: [u16; 4],
     pub(crate) populated: usize,
     pub(crate) load: Load,
@@ -92,6 +92,8 @@ impl Plan {
                 keys: [4, 12, 60][dice.usize(..3)],
                 upheaval_every: if evicts { 0 } else { [0, 12, 60, 200][dice.usize(..4)] },
                 large_every: if evicts { 0 } else { large_every },
+                flushes: dice.bool(),
+                pause: [2, 30, 200][dice.usize(..3)],
                 added: if dice.usize(..4) == 0 { 300 } else { 0 },
             },
             journal_bytes,
@@ -128,15 +130,8 @@ pub(crate) fn run(seed: u64, plan: impl Fn(&mut fastrand::Rng) -> Plan) -> Resul
     let member = |place: usize| Member::new(&world, format!("node-{place}"), plan.shards[place]);
     let cluster = Cluster::new((0..plan.nodes).map(member).collect());
     let memory = (0..plan.nodes).map(|_| Rc::default()).collect();
-    let mut run = Run {
-        plan,
-        world,
-        dice,
-        cluster: cluster.clone(),
-        restarts: 0,
-        repairs: Vec::new(),
-        memory,
-    };
+    let mut run =
+        Run { plan, world, dice, cluster: cluster.clone(), restarts: 0, repairs: Vec::new(), memory };
     let outcome = run.whole();
     let story = cluster.story.borrow().join("\n  ");
     outcome.map_err(|wrong| format!("{wrong}\n{plan:?}\n  {story}")).map(|()| story)
@@ -192,11 +187,8 @@ impl Run {
             return;
         }
         let member = self.cluster.member(place);
-        let bound = self.plan.journal_bytes * u64::from(member.node.shards());
-        let logs: Vec<_> = (0..member.node.shards())
-            .map(|id| member.node.with_shard(id, |s| s.log.handle()))
-            .collect();
-        let _ = bound;
+        let log = |id| member.node.with_shard(id, |shard| shard.log.handle());
+        let logs: Vec<_> = (0..member.node.shards()).map(log).collect();
         for id in 0..member.node.shards() {
             let (used, logs) = (self.memory[place].clone(), logs.clone());
             member.node.with_shard(id, |shard| {
@@ -444,13 +436,9 @@ impl Run {
             let (ours, theirs) = (items(master), items(member));
             let keys: std::collections::BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
             let differs = |key: &&(u16, String)| ours.get(*key) != theirs.get(*key);
-            let mut text = format!(
-                "{} ({} keys) and {} ({} keys) differ:",
-                master.name,
-                ours.len(),
-                member.name,
-                theirs.len()
-            );
+            let mut text =
+                format!("{} ({} keys) and {} ({} keys) differ:",
+                    master.name, ours.len(), member.name, theirs.len());
             for key in keys.into_iter().filter(differs).take(10) {
                 text += &format!("\n  {key:?}: {:?} / {:?}", ours.get(key), theirs.get(key));
             }

@@ -1,0 +1,343 @@
+//! The decision-makers between journals and shards, by tables: what a flow sends next, in which order
+//! received frames are handed out, and whom a node would have as its replica.
+
+use engine::cut::CutGroup;
+use engine::journal::{
+    Deadline, Decoder, Effect, Entry, FrameBuilder, LogWriter, Payload, Record, ShardSet,
+    Transaction,
+};
+use engine::types::{DbIndex, Lsn, Millis, ShardId, TxId, shard_of};
+use replication::handshake;
+use replication::master::flow::{FlowSender, Step};
+use replication::replica::gather::{Dispatch, Gather, Relay};
+use replication::wire;
+use std::collections::BTreeMap;
+
+fn set(key: &str) -> Record<'_> {
+    let effect = Effect::Put { value: Payload::Int(1), deadline: Deadline::None };
+    Record { db: DbIndex(0), key: key.as_bytes(), effect }
+}
+
+/// What happens to a flow, and what it must say.
+enum Op {
+    /// The shard writes so many records.
+    Write(usize),
+    /// A walker asks its shard for a part.
+    Ask(u16),
+    /// The part arrives, read as of this LSN, with an item or without.
+    Part { walk: u16, read_at: u64, item: bool, done: bool },
+    /// What the flow sends next.
+    Says(&'static str),
+}
+use Op::{Ask, Part, Says, Write};
+
+fn words(step: Step) -> String {
+    match step {
+        Step::Log(span) => format!("log to {}", span.lsn_after()),
+        Step::Messages(bytes) => {
+            let (mut at, mut kinds) = (0, Vec::new());
+            while let Some((kind, _, used)) = wire::next(&bytes[at..]).unwrap() {
+                kinds.push(format!("{kind:?}"));
+                at += used;
+            }
+            kinds.join(" ")
+        }
+        Step::Wait => "wait".to_owned(),
+        Step::Gone(_) => "gone".to_owned(),
+    }
+}
+
+fn check_flow(walks: &[u16], script: &[Op]) {
+    let mut log = LogWriter::new();
+    let reader = log.handle().reader_at(Lsn(0)).unwrap();
+    let mut flow = FlowSender::full(reader, walks.to_vec());
+    for (number, op) in script.iter().enumerate() {
+        match *op {
+            Write(count) => {
+                (0..count).for_each(|_| drop(log.append_one(&set("key"))));
+                log.publish(Millis(1));
+            }
+            Ask(walk) => flow.ask(walk),
+            Part { walk, read_at, item, done } => {
+                let mut items = FrameBuilder::new();
+                items.push(&set("item"));
+                let group = CutGroup { flow: 0, label: Lsn(read_at), items };
+                let group = item.then_some(&group);
+                flow.arrived(walk, Some(Lsn(read_at)), group, &[0; 16], done);
+            }
+            Says(expected) => assert_eq!(words(flow.next(1 << 20)), expected, "line {number}"),
+        }
+    }
+}
+
+#[test]
+fn an_item_follows_the_journal_up_to_its_label_and_precedes_the_rest() {
+    check_flow(&[0], &[
+        Write(7),
+        Ask(0),
+        Write(2),
+        Says("log to 7"),
+        Says("wait"),
+        Write(3),
+        Part { walk: 0, read_at: 9, item: true, done: true },
+        Says("log to 9"),
+        Says("Items Passed"),
+        Says("CutDone"),
+        Says("log to 12"),
+        Says("wait"),
+    ]);
+}
+
+#[test]
+fn boundaries_wait_for_the_journal_too() {
+    check_flow(&[0], &[
+        Ask(0),
+        Write(4),
+        Part { walk: 0, read_at: 4, item: false, done: false },
+        Says("log to 4"),
+        Says("Passed"),
+        Says("wait"),
+        Ask(0),
+        Part { walk: 0, read_at: 4, item: true, done: true },
+        Says("Items Passed"),
+        Says("CutDone"),
+    ]);
+}
+
+#[test]
+fn of_several_walkers_the_smallest_bound_decides() {
+    check_flow(&[0, 1], &[
+        Write(3),
+        Ask(0),
+        Write(3),
+        Ask(1),
+        Says("log to 3"),
+        Part { walk: 1, read_at: 6, item: true, done: true },
+        Says("wait"),
+        Part { walk: 0, read_at: 5, item: true, done: true },
+        Says("log to 5"),
+        Says("Items Passed"),
+        Says("log to 6"),
+        Says("Items Passed"),
+        Says("CutDone"),
+    ]);
+}
+
+#[test]
+fn a_label_below_what_was_sent_already_counts_as_of_the_question() {
+    // A shard that had nothing to apply for long has reached less than the relay's head.
+    check_flow(&[0], &[
+        Write(5),
+        Says("log to 5"),
+        Ask(0),
+        Part { walk: 0, read_at: 2, item: true, done: true },
+        Says("Items Passed"),
+        Says("CutDone"),
+        Says("wait"),
+    ]);
+}
+
+/// A frame of a flow: keys, and the transaction if it has parts elsewhere.
+type Parts = &'static [(&'static [&'static str], Option<(u64, &'static [u16])>)];
+
+fn encoded(parts: Parts) -> Vec<Vec<u8>> {
+    let frame = |(keys, tx): &(&[&str], Option<(u64, &[u16])>)| {
+        let mut frame = FrameBuilder::new();
+        keys.iter().for_each(|key| frame.push(&set(key)));
+        match tx {
+            None => frame.to_wire(None),
+            Some((id, shards)) => {
+                let set = ShardSet::of(shards.iter().map(|shard| ShardId(*shard)));
+                frame.to_wire(Some(Transaction { id: TxId(*id), shards: set.shards() }))
+            }
+        }
+    };
+    parts.iter().map(frame).collect()
+}
+
+/// All ways to merge so many frames of each flow, as sequences of flows.
+fn merges(left: &mut Vec<usize>, so_far: &mut Vec<u16>, all: &mut Vec<Vec<u16>>) {
+    if left.iter().all(|count| *count == 0) {
+        return all.push(so_far.clone());
+    }
+    for flow in 0..left.len() {
+        if left[flow] > 0 {
+            left[flow] -= 1;
+            so_far.push(flow as u16);
+            merges(left, so_far, all);
+            so_far.pop();
+            left[flow] += 1;
+        }
+    }
+}
+
+fn keys_of(frames: &[u8]) -> Vec<String> {
+    let (mut rest, mut decoder, mut keys) = (frames, Decoder::new(), Vec::new());
+    while let Some((frame, used)) = decoder.next(rest).unwrap() {
+        for entry in frame.entries() {
+            if let Entry::Record(record) = entry {
+                keys.push(String::from_utf8(record.key.to_vec()).unwrap());
+            }
+        }
+        rest = &rest[used..];
+    }
+    keys
+}
+
+/// Hands out all that may be, and reports it done; answers with the keys of each dispatch, sorted.
+fn drain(gather: &mut Gather, relay: &mut Relay, shards: u16) -> Vec<Vec<String>> {
+    let mut handed = Vec::new();
+    while let Some(dispatch) = gather.next().unwrap() {
+        let (unit, parts) = match dispatch {
+            Dispatch::Batch(batch) => {
+                (batch.unit, BTreeMap::from([(batch.shard, batch.frames)]))
+            }
+            Dispatch::AsOne(as_one) => (as_one.unit, as_one.parts),
+        };
+        let mut keys = Vec::new();
+        for (shard, frames) in &parts {
+            for key in keys_of(frames) {
+                assert_eq!(shard_of(key.as_bytes(), shards), *shard, "{key} on the wrong shard");
+                keys.push(key);
+            }
+        }
+        keys.sort();
+        handed.push(keys);
+        for _ in parts {
+            gather.completed(unit, relay, Millis(1));
+        }
+    }
+    handed
+}
+
+/// Whatever the order in which frames arrive, and however their bytes are cut: each of `whole` is
+/// handed out as one, each flow in its order, and positions and relays come to the same end.
+fn check_gather(flows: &[Parts], shards: u16, whole: &[&[&str]]) {
+    let frames: Vec<Vec<Vec<u8>>> = flows.iter().map(|parts| encoded(parts)).collect();
+    let (mut left, mut all) = (frames.iter().map(Vec::len).collect(), Vec::new());
+    merges(&mut left, &mut Vec::new(), &mut all);
+    assert!(all.len() > 1);
+    for order in all {
+        let starts = vec![Lsn(10); flows.len()];
+        let mut gather = Gather::new(&starts, shards, 1, 0, 16);
+        let mut relay = Relay::starting_at(&starts);
+        let (mut next, mut handed) = (vec![0; flows.len()], Vec::new());
+        for &flow in &order {
+            let bytes = &frames[usize::from(flow)][next[usize::from(flow)]];
+            next[usize::from(flow)] += 1;
+            let (front, back) = bytes.split_at(bytes.len() / 2);
+            gather.receive_log(flow, front);
+            handed.extend(drain(&mut gather, &mut relay, shards));
+            gather.receive_log(flow, back);
+            handed.extend(drain(&mut gather, &mut relay, shards));
+        }
+        for keys in whole {
+            assert!(handed.iter().any(|one| one == keys), "{keys:?} torn in {order:?}: {handed:?}");
+        }
+        let handed: Vec<&String> = handed.iter().flatten().collect();
+        for parts in flows {
+            let place = |key: &str| handed.iter().position(|one| *one == key).expect("handed out");
+            let places: Vec<usize> = parts
+                .iter()
+                .map(|(keys, _)| keys.iter().map(|key| place(key)).min().unwrap_or_default())
+                .collect();
+            assert!(places.is_sorted(), "out of order in {order:?}: {handed:?}");
+        }
+        let count = |parts: &Parts| parts.iter().map(|(keys, _)| keys.len().max(1) as u64).sum::<u64>();
+        let ends: Vec<Lsn> = flows.iter().map(|parts| Lsn(10 + count(parts))).collect();
+        assert_eq!((gather.applied(), relay.positions()), (ends.clone(), ends), "{order:?}");
+    }
+}
+
+#[test]
+fn a_transaction_goes_as_one_once_all_its_parts_are_there() {
+    let flow_0: Parts = &[(&["a1"], None), (&["x1"], Some((1, &[0, 1]))), (&["c1"], None)];
+    let flow_1: Parts = &[(&["d1"], None), (&["y1"], Some((1, &[0, 1]))), (&["e1"], None)];
+    (1..=4).for_each(|shards| check_gather(&[flow_0, flow_1], shards, &[&["x1", "y1"]]));
+}
+
+#[test]
+fn transactions_in_one_order_never_wait_for_each_other() {
+    let flow_0: Parts = &[(&["a1"], Some((1, &[0, 1]))), (&["b1"], Some((3, &[0, 2])))];
+    let flow_1: Parts = &[(&["a2"], Some((1, &[0, 1]))), (&["c1"], Some((2, &[1, 2])))];
+    let flow_2: Parts = &[(&["c2"], Some((2, &[1, 2]))), (&["b2"], Some((3, &[0, 2])))];
+    let whole: &[&[&str]] = &[&["a1", "a2"], &["b1", "b2"], &["c1", "c2"]];
+    (1..=4).for_each(|shards| check_gather(&[flow_0, flow_1, flow_2], shards, whole));
+}
+
+#[test]
+fn a_frame_of_one_flow_is_whole_also_where_it_needs_several_shards() {
+    let flow_0: Parts = &[(&["k1", "k2", "k3", "k4"], None), (&["z1"], None)];
+    let flow_1: Parts = &[(&["m1"], None), (&[], Some((1, &[1])))];
+    (3..=4).for_each(|shards| {
+        check_gather(&[flow_0, flow_1], shards, &[&["k1", "k2", "k3", "k4"]]);
+    });
+}
+
+#[test]
+fn transactions_in_two_orders_are_refused() {
+    let flow_0: Parts = &[(&["a1"], Some((1, &[0, 1]))), (&["b1"], Some((2, &[0, 1])))];
+    let flow_1: Parts = &[(&["b2"], Some((2, &[0, 1]))), (&["a2"], Some((1, &[0, 1])))];
+    let starts = [Lsn(0), Lsn(0)];
+    let mut gather = Gather::new(&starts, 2, 1, 0, 16);
+    encoded(flow_0).iter().for_each(|frame| gather.receive_log(0, frame));
+    encoded(flow_1).iter().for_each(|frame| gather.receive_log(1, frame));
+    assert!((0..4).any(|_| gather.next().is_err()));
+}
+
+#[test]
+fn what_is_not_complete_on_all_flows_does_not_count() {
+    let flow_0: Parts = &[(&["a1"], None), (&["x1"], Some((1, &[0, 1])))];
+    let starts = [Lsn(0), Lsn(0)];
+    let mut gather = Gather::new(&starts, 2, 1, 0, 16);
+    let mut relay = Relay::starting_at(&starts);
+    encoded(flow_0).iter().for_each(|frame| gather.receive_log(0, frame));
+    while let Some(Dispatch::Batch(batch)) = gather.next().unwrap() {
+        gather.completed(batch.unit, &mut relay, Millis(1));
+    }
+    assert!(gather.is_settled());
+    assert_eq!(gather.applied(), [Lsn(1), Lsn(0)]);
+    assert_eq!(relay.positions(), [Lsn(1), Lsn(0)]);
+}
+
+#[test]
+fn a_flow_is_not_read_beyond_its_credit_but_for_the_rest_of_a_frame() {
+    let mut gather = Gather::new(&[Lsn(0), Lsn(0)], 2, 1, 0, 16);
+    let part: Parts = &[(&["x1"], Some((1, &[0, 1])))];
+    gather.receive_log(0, &encoded(part)[0]);
+    assert!(gather.next().unwrap().is_none());
+    let one: Parts = &[(&["b1"], None)];
+    let frame = &encoded(one)[0];
+    let many = frame.repeat(replication::replica::gather::FLOW_CREDIT / frame.len() + 1);
+    gather.receive_log(0, &many);
+    assert!(!gather.wants_more(0) && gather.wants_more(1));
+    let mut large = FrameBuilder::new();
+    let value = vec![b'v'; 60_000];
+    let effect = Effect::Put { value: Payload::Bytes(&value), deadline: Deadline::None };
+    (0..100).for_each(|_| large.push(&Record { db: DbIndex(0), key: b"big", effect: effect.clone() }));
+    let large = large.to_wire(None);
+    gather.receive_log(1, &large[..large.len() - 1]);
+    assert!(gather.next().unwrap().is_none());
+    assert!(gather.wants_more(1), "the rest of a frame is always read");
+}
+
+#[test]
+fn a_node_refuses_versions_itself_and_cycles() {
+    let chain = |names: &str| names.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let rows = [
+        (wire::VERSION, "b", "a", ""),
+        (wire::VERSION, "c b", "a", ""),
+        (wire::VERSION, "b x", "a x", ""),
+        (wire::VERSION + 1, "b", "a", "version"),
+        (wire::VERSION, "a", "a", "itself"),
+        (wire::VERSION, "b", "a b", "cycle"),
+        (wire::VERSION, "c", "a b c", "cycle"),
+    ];
+    for (version, asker, own, refusal) in rows {
+        match handshake::check(version, &chain(asker), &chain(own)) {
+            Ok(()) => assert_eq!(refusal, "", "{asker} asks {own}"),
+            Err(text) => assert!(!refusal.is_empty() && text.contains(refusal), "{text}"),
+        }
+    }
+    assert!(handshake::may_feed(true).is_ok() && handshake::may_feed(false).is_err());
+}
