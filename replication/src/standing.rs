@@ -143,8 +143,12 @@ impl Standing {
                 shard.log.lsn()
             })
             .await;
-        let history = self.lineage.borrow().current();
-        *self.position.borrow_mut() = Some(Position { history, lsns: positions });
+        let lineage = self.lineage.borrow();
+        // Who never wrote and never followed anybody has nothing that a master could continue.
+        let began =
+            lineage.branches().next().is_some() || positions.iter().any(|lsn| *lsn > Lsn(0));
+        let position = Position { history: lineage.current(), lsns: positions };
+        *self.position.borrow_mut() = began.then_some(position);
     }
 
     /// The data stays, `history` begins: it branches off at the position that is held.

@@ -72,69 +72,81 @@ fn check_flow(walks: &[u16], script: &[Op]) {
 
 #[test]
 fn an_item_follows_the_journal_up_to_its_label_and_precedes_the_rest() {
-    check_flow(&[0], &[
-        Write(7),
-        Ask(0),
-        Write(2),
-        Says("log to 7"),
-        Says("wait"),
-        Write(3),
-        Part { walk: 0, read_at: 9, item: true, done: true },
-        Says("log to 9"),
-        Says("Items Passed"),
-        Says("CutDone"),
-        Says("log to 12"),
-        Says("wait"),
-    ]);
+    check_flow(
+        &[0],
+        &[
+            Write(7),
+            Ask(0),
+            Write(2),
+            Says("log to 7"),
+            Says("wait"),
+            Write(3),
+            Part { walk: 0, read_at: 9, item: true, done: true },
+            Says("log to 9"),
+            Says("Items Passed"),
+            Says("CutDone"),
+            Says("log to 12"),
+            Says("wait"),
+        ],
+    );
 }
 
 #[test]
 fn boundaries_wait_for_the_journal_too() {
-    check_flow(&[0], &[
-        Ask(0),
-        Write(4),
-        Part { walk: 0, read_at: 4, item: false, done: false },
-        Says("log to 4"),
-        Says("Passed"),
-        Says("wait"),
-        Ask(0),
-        Part { walk: 0, read_at: 4, item: true, done: true },
-        Says("Items Passed"),
-        Says("CutDone"),
-    ]);
+    check_flow(
+        &[0],
+        &[
+            Ask(0),
+            Write(4),
+            Part { walk: 0, read_at: 4, item: false, done: false },
+            Says("log to 4"),
+            Says("Passed"),
+            Says("wait"),
+            Ask(0),
+            Part { walk: 0, read_at: 4, item: true, done: true },
+            Says("Items Passed"),
+            Says("CutDone"),
+        ],
+    );
 }
 
 #[test]
 fn of_several_walkers_the_smallest_bound_decides() {
-    check_flow(&[0, 1], &[
-        Write(3),
-        Ask(0),
-        Write(3),
-        Ask(1),
-        Says("log to 3"),
-        Part { walk: 1, read_at: 6, item: true, done: true },
-        Says("wait"),
-        Part { walk: 0, read_at: 5, item: true, done: true },
-        Says("log to 5"),
-        Says("Items Passed"),
-        Says("log to 6"),
-        Says("Items Passed"),
-        Says("CutDone"),
-    ]);
+    check_flow(
+        &[0, 1],
+        &[
+            Write(3),
+            Ask(0),
+            Write(3),
+            Ask(1),
+            Says("log to 3"),
+            Part { walk: 1, read_at: 6, item: true, done: true },
+            Says("wait"),
+            Part { walk: 0, read_at: 5, item: true, done: true },
+            Says("log to 5"),
+            Says("Items Passed"),
+            Says("log to 6"),
+            Says("Items Passed"),
+            Says("CutDone"),
+        ],
+    );
 }
 
 #[test]
 fn a_label_below_what_was_sent_already_counts_as_of_the_question() {
     // A shard that had nothing to apply for long has reached less than the relay's head.
-    check_flow(&[0], &[
-        Write(5),
-        Says("log to 5"),
-        Ask(0),
-        Part { walk: 0, read_at: 2, item: true, done: true },
-        Says("Items Passed"),
-        Says("CutDone"),
-        Says("wait"),
-    ]);
+    check_flow(
+        &[0],
+        &[
+            Write(5),
+            Says("log to 5"),
+            Ask(0),
+            Part { walk: 0, read_at: 2, item: true, done: true },
+            Says("Items Passed"),
+            Says("CutDone"),
+            Says("wait"),
+        ],
+    );
 }
 
 /// A frame of a flow: keys, and the transaction if it has parts elsewhere.
@@ -189,9 +201,7 @@ fn drain(gather: &mut Gather, relay: &mut Relay, shards: u16) -> Vec<Vec<String>
     let mut handed = Vec::new();
     while let Some(dispatch) = gather.next().unwrap() {
         let (unit, parts) = match dispatch {
-            Dispatch::Batch(batch) => {
-                (batch.unit, BTreeMap::from([(batch.shard, batch.frames)]))
-            }
+            Dispatch::Batch(batch) => (batch.unit, BTreeMap::from([(batch.shard, batch.frames)])),
             Dispatch::AsOne(as_one) => (as_one.unit, as_one.parts),
         };
         let mut keys = Vec::new();
@@ -243,7 +253,8 @@ fn check_gather(flows: &[Parts], shards: u16, whole: &[&[&str]]) {
                 .collect();
             assert!(places.is_sorted(), "out of order in {order:?}: {handed:?}");
         }
-        let count = |parts: &Parts| parts.iter().map(|(keys, _)| keys.len().max(1) as u64).sum::<u64>();
+        let count =
+            |parts: &Parts| parts.iter().map(|(keys, _)| keys.len().max(1) as u64).sum::<u64>();
         let ends: Vec<Lsn> = flows.iter().map(|parts| Lsn(10 + count(parts))).collect();
         assert_eq!((gather.applied(), relay.positions()), (ends.clone(), ends), "{order:?}");
     }
@@ -314,7 +325,8 @@ fn a_flow_is_not_read_beyond_its_credit_but_for_the_rest_of_a_frame() {
     let mut large = FrameBuilder::new();
     let value = vec![b'v'; 60_000];
     let effect = Effect::Put { value: Payload::Bytes(&value), deadline: Deadline::None };
-    (0..100).for_each(|_| large.push(&Record { db: DbIndex(0), key: b"big", effect: effect.clone() }));
+    (0..100)
+        .for_each(|_| large.push(&Record { db: DbIndex(0), key: b"big", effect: effect.clone() }));
     let large = large.to_wire(None);
     gather.receive_log(1, &large[..large.len() - 1]);
     assert!(gather.next().unwrap().is_none());

@@ -77,7 +77,7 @@ unsafe impl GlobalAlloc for Counting {
 
 /// Bytes in use.
 pub fn used() -> u64 {
-    let threads = NEXT.load(Ordering::Relaxed).min(THREADS).max(1);
+    let threads = NEXT.load(Ordering::Relaxed).clamp(1, THREADS);
     let mut used: i64 = COUNTS[..threads].iter().map(|count| count.0.load(Ordering::Relaxed)).sum();
     if threads < THREADS {
         used += COUNTS[THREADS - 1].0.load(Ordering::Relaxed);
@@ -133,6 +133,14 @@ pub fn granted() -> u64 {
     group.into_iter().chain(machine).min().unwrap_or(u64::MAX)
 }
 
+/// Bytes that the shards' journals hold, as of their last heartbeats.
+static JOURNALS: AtomicU64 = AtomicU64::new(0);
+
+/// A shard's journal held `before` bytes when it was last told, and holds `now`.
+pub fn note_journal(before: u64, now: u64) {
+    JOURNALS.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+}
+
 /// The bound that eviction works against: maxmemory less what the journals may take, so that
 /// eviction's own deletions cannot feed it (J5).
 #[derive(Clone, Copy, Debug)]
@@ -146,12 +154,6 @@ pub struct Bound {
 impl Bound {
     /// What the bound means for a command that may need memory.
     pub fn pressure(&self) -> Pressure {
-        if used() <= self.bytes {
-            Pressure::None
-        } else if self.evicts {
-            Pressure::Evict
-        } else {
-            Pressure::Refuse
-        }
+        engine::db::pressure(used(), JOURNALS.load(Ordering::Relaxed), self.bytes, self.evicts)
     }
 }

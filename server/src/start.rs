@@ -238,6 +238,7 @@ async fn lead_program(
 /// Background work of a shard, `hz` times a second, in slices.
 async fn beat(front: Rc<Front>, server: Arc<Server>) {
     let mut reader = crate::config::Reader::new(server.settings.clone());
+    let mut journal = 0;
     loop {
         let config = reader.config();
         let bounds = effect::journal_bounds(config, server.node.shards());
@@ -245,6 +246,8 @@ async fn beat(front: Rc<Front>, server: Arc<Server>) {
         while front.with_shard(|shard| shard.heartbeat(&bounds)) == Pace::More {
             rt::yield_now().await;
         }
+        let before = std::mem::replace(&mut journal, front.with_shard(|s| s.log.held_bytes()));
+        crate::memory::note_journal(before, journal);
         note_rates(&front, &server);
         rt::sleep(pause).await;
     }

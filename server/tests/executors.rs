@@ -59,9 +59,8 @@ fn an_idle_pair_costs_less_than_one_percent() {
     master.must(&["SET", "key", "value"]);
     let time = Duration::from_secs(if support::soak() { 20 } else { 4 });
     // A busy machine makes every wake-up dearer: the best of a few windows is what the program needs.
-    let idle = |node: &Node| {
-        (0..3).map(|_| load_over(node.pid(), time / 2)).fold(f64::MAX, f64::min)
-    };
+    let idle =
+        |node: &Node| (0..3).map(|_| load_over(node.pid(), time / 2)).fold(f64::MAX, f64::min);
     let alone = idle(&master);
     scenario::follow(&replica, master.port);
     scenario::wait_stable(&replica);
@@ -84,7 +83,7 @@ fn a_stalled_client_that_half_closes_burns_no_cpu() {
     for _ in 0..64 {
         request.extend_from_slice(b"*2\r\n$3\r\nGET\r\n$3\r\nbig\r\n");
     }
-    (&mut &*stalled.stream()).write_all(&request).expect("requests can be sent");
+    (&mut stalled.stream()).write_all(&request).expect("requests can be sent");
     stalled.stream().shutdown(Shutdown::Write).expect("a socket can be half-closed");
     // It has begun to answer, so it stands at a full socket now.
     wait::until("replies wait in the socket", || {

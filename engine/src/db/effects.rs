@@ -173,7 +173,7 @@ impl Keyspace {
 
     pub(super) fn flush_db_untold(&mut self, db: DbIndex) {
         self.watchers.database_changed(db, &self.dbs[db.index()].table);
-        if self.dbs[db.index()].table.len() == 0 {
+        if self.dbs[db.index()].table.is_empty() {
             // Nothing to free; the identity may stay, since a cut of nothing is complete either way.
             return;
         }

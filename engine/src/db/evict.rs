@@ -150,7 +150,7 @@ impl Policy {
         }
         let (then, counter) = (clock >> 8, clock & 0xff);
         let passed = minutes(now).wrapping_sub(then) & 0xffff;
-        let lost = if self.lfu_decay_minutes == 0 { 0 } else { passed / self.lfu_decay_minutes };
+        let lost = passed.checked_div(self.lfu_decay_minutes).unwrap_or(0);
         counter.saturating_sub(lost)
     }
 

@@ -189,9 +189,7 @@ impl Service {
             }
             Request::Pause(paused) => {
                 let link = self.link.borrow().clone();
-                if let Some(link) = &link {
-                    link.set_paused(paused);
-                }
+                link.iter().for_each(|link| link.set_paused(paused));
                 self.answer(reply_to, link.is_some());
             }
             Request::ResetCounters => {

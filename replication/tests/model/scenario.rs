@@ -130,8 +130,15 @@ pub(crate) fn run(seed: u64, plan: impl Fn(&mut fastrand::Rng) -> Plan) -> Resul
     let member = |place: usize| Member::new(&world, format!("node-{place}"), plan.shards[place]);
     let cluster = Cluster::new((0..plan.nodes).map(member).collect());
     let memory = (0..plan.nodes).map(|_| Rc::default()).collect();
-    let mut run =
-        Run { plan, world, dice, cluster: cluster.clone(), restarts: 0, repairs: Vec::new(), memory };
+    let mut run = Run {
+        plan,
+        world,
+        dice,
+        cluster: cluster.clone(),
+        restarts: 0,
+        repairs: Vec::new(),
+        memory,
+    };
     let outcome = run.whole();
     let story = cluster.story.borrow().join("\n  ");
     outcome.map_err(|wrong| format!("{wrong}\n{plan:?}\n  {story}")).map(|()| story)
@@ -436,9 +443,13 @@ impl Run {
             let (ours, theirs) = (items(master), items(member));
             let keys: std::collections::BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
             let differs = |key: &&(u16, String)| ours.get(*key) != theirs.get(*key);
-            let mut text =
-                format!("{} ({} keys) and {} ({} keys) differ:",
-                    master.name, ours.len(), member.name, theirs.len());
+            let mut text = format!(
+                "{} ({} keys) and {} ({} keys) differ:",
+                master.name,
+                ours.len(),
+                member.name,
+                theirs.len()
+            );
             for key in keys.into_iter().filter(differs).take(10) {
                 text += &format!("\n  {key:?}: {:?} / {:?}", ours.get(key), theirs.get(key));
             }

@@ -66,7 +66,7 @@ pub(super) static HELLO: FrontCommand = declare(
     "6.0.0",
     ALWAYS.union(Flags::SENSITIVE),
     "",
-    Handler::Now(|session, args, reply| hello(session, args, reply)),
+    Handler::Now(hello),
 );
 
 /// What HELLO asks for.
