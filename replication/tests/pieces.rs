@@ -54,7 +54,9 @@ fn check_flow(walks: &[u16], script: &[Op]) {
     for (number, op) in script.iter().enumerate() {
         match *op {
             Write(count) => {
-                (0..count).for_each(|_| drop(log.append_one(&set("key"))));
+                for _ in 0..count {
+                    log.append_one(&set("key"));
+                }
                 log.publish(Millis(1));
             }
             Ask(walk) => flow.ask(walk),
