@@ -101,12 +101,16 @@ fn memory_stays_within_the_journal_and_one_full_sync_follows() {
     let flags = ["--replication_timeout=60000", backlog.as_str()];
     let master = Node::start("master", 2, &flags);
     let replica = Node::start("replica", 3, &["--replication_timeout=60000"]);
-    scenario::follow(&replica, master.port);
-    scenario::wait_stable(&replica);
     let mut client = master.client();
-    // The data itself has its size before memory is measured, and the journal is full.
-    write(&mut client, 1000, 2000, Duration::ZERO);
-    compare::wait_caught_up(&master, &replica);
+    // The data itself has its size, and the journal is full, before memory is measured. In small steps:
+    // a live replica on a busy machine is not to fall out of so small a journal.
+    write(&mut client, 400, 2000, Duration::ZERO);
+    scenario::follow(&replica, master.port);
+    for _ in 0..20 {
+        write(&mut client, 20, 2000, Duration::ZERO);
+        compare::wait_caught_up(&master, &replica);
+    }
+    assert_eq!(scenario::syncs(&master), (1, 0), "full and partial syncs so far");
     let before = process::resident_bytes(master.pid());
     replica.freeze();
     write(&mut client, 3000, 2000, Duration::ZERO);
@@ -124,6 +128,11 @@ fn memory_stays_within_the_journal_and_one_full_sync_follows() {
     replica.thaw();
     compare::assert_same(&master, &replica);
     assert_eq!(scenario::syncs(&master), (2, 0), "one full sync more");
+    assert_eq!(master.logged("fell out of the journal"), 1, "dropped once");
+    let stats = support::client::text(&master.must(&["INFO", "stats"]));
+    for line in ["sync_full:2", "sync_full_reason_trimmed:1"] {
+        assert!(stats.lines().any(|known| known.trim() == line), "{line} is not in {stats}");
+    }
     let reason = &master.lines_with(scenario::FULL_SYNC)[1];
     assert!(reason.contains("shard "), "the reason says where the journal is too short: {reason}");
 }
