@@ -59,9 +59,8 @@ fn an_idle_pair_costs_less_than_one_percent() {
     master.must(&["SET", "key", "value"]);
     let time = Duration::from_secs(if support::soak() { 20 } else { 4 });
     // A busy machine makes every wake-up dearer: the best of a few windows is what the program needs.
-    let idle = |node: &Node| {
-        (0..3).map(|_| load_over(node.pid(), time / 2)).fold(f64::MAX, f64::min)
-    };
+    let idle =
+        |node: &Node| (0..3).map(|_| load_over(node.pid(), time / 2)).fold(f64::MAX, f64::min);
     let alone = idle(&master);
     scenario::follow(&replica, master.port);
     scenario::wait_stable(&replica);

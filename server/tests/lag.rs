@@ -106,9 +106,8 @@ fn lag_is_nothing_idle_grows_while_the_replica_stands_still_and_goes_away() {
     for _ in 0..3 {
         write(&master, 1000);
         wait::until("lag grows in all units", || {
-            lags(&master).is_some_and(|(now, _)| {
-                now.0 > before.0 && now.1 > before.1 && now.2 > before.2
-            })
+            lags(&master)
+                .is_some_and(|(now, _)| now.0 > before.0 && now.1 > before.1 && now.2 > before.2)
         });
         before = lags(&master).expect("stable sync").0;
     }
@@ -124,7 +123,9 @@ fn lag_is_nothing_idle_grows_while_the_replica_stands_still_and_goes_away() {
     let page = get(&master, "/metrics");
     assert_eq!(largest(&metric(&page, "dfly_connected_replica_lag_records")), records as f64);
     assert_eq!(largest(&metric(&page, "dfly_connected_replica_lag_bytes")), bytes as f64);
-    assert!(largest(&metric(&page, "dfly_connected_replica_lag_seconds")) * 1000.0 >= millis as f64);
+    assert!(
+        largest(&metric(&page, "dfly_connected_replica_lag_seconds")) * 1000.0 >= millis as f64
+    );
     assert_eq!(largest(&metric(&page, "dfly_shard_lag_records")), records as f64);
     assert_eq!(scenario::role(&master), format!("master 127.0.0.1 {} stable_sync", replica.port));
     let not_ready = get(&master, &format!("/readyz?max_lag_records={}", records - 1));
@@ -175,7 +176,11 @@ fn syncs_are_counted_with_their_reasons() {
         scenario::wait_follows(&master, &replica);
     }
     let stats = info(&master, "stats");
-    assert_eq!((stats["sync_full"].as_str(), stats["sync_partial_ok"].as_str()), ("1", "2"), "{stats:?}");
+    assert_eq!(
+        (stats["sync_full"].as_str(), stats["sync_partial_ok"].as_str()),
+        ("1", "2"),
+        "{stats:?}"
+    );
     assert!(stats.keys().any(|name| name.starts_with("sync_full_reason_")), "{stats:?}");
 }
 
