@@ -94,7 +94,11 @@ fn a_frozen_replica_costs_no_cpu() {
     println!("CPU of the master: {live:?} with a live replica, {frozen:?} with a frozen one");
     let bound = live.mul_f64(1.1) + Duration::from_millis(5);
     assert!(frozen <= bound, "{frozen:?} of CPU with a frozen replica, {live:?} with a live one");
-    assert_eq!(scenario::syncs(&master), (1, 0), "full and partial syncs: nothing else was measured");
+    assert_eq!(
+        scenario::syncs(&master),
+        (1, 0),
+        "full and partial syncs: nothing else was measured"
+    );
 }
 
 #[test]
