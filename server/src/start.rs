@@ -237,8 +237,10 @@ async fn lead_program(
 
 /// Background work of a shard, `hz` times a second, in slices.
 async fn beat(front: Rc<Front>, server: Arc<Server>) {
+    /// The pause of a shard for which nothing happens: waking up costs more than what there is to do.
+    const IDLE_PAUSE: Duration = Duration::from_millis(100);
     let mut reader = crate::config::Reader::new(server.settings.clone());
-    let mut journal = 0;
+    let (mut journal, mut done_before) = (0, None);
     loop {
         let config = reader.config();
         let bounds = effect::journal_bounds(config, server.node.shards());
@@ -248,19 +250,23 @@ async fn beat(front: Rc<Front>, server: Arc<Server>) {
         }
         let before = std::mem::replace(&mut journal, front.with_shard(|s| s.log.held_bytes()));
         crate::memory::note_journal(before, journal);
-        note_rates(&front, &server);
-        rt::sleep(pause).await;
+        let done = note_rates(&front, &server);
+        let is_idle = done_before.replace(done) == Some(done);
+        rt::sleep(if is_idle { pause.max(IDLE_PAUSE) } else { pause }).await;
     }
 }
 
-/// Each shard says how much it has done; the first one's heartbeat keeps the samples.
-fn note_rates(front: &Rc<Front>, server: &Arc<Server>) {
+/// Each shard says how much it has done; the first one's heartbeat keeps the samples. Answers with the
+/// number of commands that ran on this shard, which stands still while it is idle.
+fn note_rates(front: &Rc<Front>, server: &Arc<Server>) -> u64 {
     let shard = usize::from(front.me.0);
     let commands = |shard: &mut Shard| shard.stats.iter().map(|stats| stats.calls).sum();
-    server.rates.tell(shard, front.with_shard(commands));
+    let done: u64 = front.with_shard(commands);
+    server.rates.tell(shard, done);
     if shard == 0 {
         server.rates.sample(Instant::now(), || observe::totals(server));
     }
+    done
 }
 
 async fn run_replication(mailbox: Receiver<Message>, server: Arc<Server>) -> Result<(), String> {

@@ -69,28 +69,36 @@ fn scheduling_noise() -> Duration {
 
 #[test]
 fn a_frozen_replica_costs_no_cpu() {
-    let flags = ["--replication_timeout=60000", "--repl_backlog_size=8388608"];
-    let master = Node::start("master", 1, &flags);
-    let replica = Node::start("replica", 1, &["--replication_timeout=60000"]);
+    let flags = ["--replication_timeout=60000"];
+    let (master, replica) = (Node::start("master", 1, &flags), Node::start("replica", 1, &flags));
     let mut client = master.client();
-    let rounds = if support::soak() { 20_000 } else { 6000 };
-    let measure = |client: &mut Client| {
+    let rounds = if support::soak() { 20_000 } else { 2000 };
+    let mut measure = || {
         let before = process::cpu_time(master.pid());
-        write(client, rounds, 64, Duration::ZERO);
+        write(&mut client, rounds, 64, Duration::ZERO);
         process::cpu_time(master.pid()) - before
     };
     scenario::follow(&replica, master.port);
     scenario::wait_stable(&replica);
-    write(&mut client, 1000, 64, Duration::ZERO);
-    let live = measure(&mut client);
-    compare::wait_caught_up(&master, &replica);
-    replica.freeze();
-    let frozen = measure(&mut client);
-    replica.thaw();
+    measure();
+    // Other processes can only make a measurement dearer: the cheapest of several is the program's.
+    let (mut live, mut frozen) = (Duration::MAX, Duration::MAX);
+    for _ in 0..6 {
+        compare::wait_caught_up(&master, &replica);
+        live = live.min(measure());
+        compare::wait_caught_up(&master, &replica);
+        replica.freeze();
+        frozen = frozen.min(measure());
+        replica.thaw();
+    }
     println!("CPU of the master: {live:?} with a live replica, {frozen:?} with a frozen one");
-    // A clock tick either way is what /proc can tell.
-    let bound = live.mul_f64(1.1) + Duration::from_millis(20);
+    let bound = live.mul_f64(1.1) + Duration::from_millis(5);
     assert!(frozen <= bound, "{frozen:?} of CPU with a frozen replica, {live:?} with a live one");
+    assert_eq!(
+        scenario::syncs(&master),
+        (1, 0),
+        "full and partial syncs: nothing else was measured"
+    );
 }
 
 #[test]
@@ -101,12 +109,16 @@ fn memory_stays_within_the_journal_and_one_full_sync_follows() {
     let flags = ["--replication_timeout=60000", backlog.as_str()];
     let master = Node::start("master", 2, &flags);
     let replica = Node::start("replica", 3, &["--replication_timeout=60000"]);
-    scenario::follow(&replica, master.port);
-    scenario::wait_stable(&replica);
     let mut client = master.client();
-    // The data itself has its size before memory is measured, and the journal is full.
-    write(&mut client, 1000, 2000, Duration::ZERO);
-    compare::wait_caught_up(&master, &replica);
+    // The data itself has its size, and the journal is full, before memory is measured. In small steps:
+    // a live replica on a busy machine is not to fall out of so small a journal.
+    write(&mut client, 400, 2000, Duration::ZERO);
+    scenario::follow(&replica, master.port);
+    for _ in 0..20 {
+        write(&mut client, 20, 2000, Duration::ZERO);
+        compare::wait_caught_up(&master, &replica);
+    }
+    assert_eq!(scenario::syncs(&master), (1, 0), "full and partial syncs so far");
     let before = process::resident_bytes(master.pid());
     replica.freeze();
     write(&mut client, 3000, 2000, Duration::ZERO);
@@ -124,6 +136,11 @@ fn memory_stays_within_the_journal_and_one_full_sync_follows() {
     replica.thaw();
     compare::assert_same(&master, &replica);
     assert_eq!(scenario::syncs(&master), (2, 0), "one full sync more");
+    assert_eq!(master.logged("fell out of the journal"), 1, "dropped once");
+    let stats = support::client::text(&master.must(&["INFO", "stats"]));
+    for line in ["sync_full:2", "sync_full_reason_trimmed:1"] {
+        assert!(stats.lines().any(|known| known.trim() == line), "{line} is not in {stats}");
+    }
     let reason = &master.lines_with(scenario::FULL_SYNC)[1];
     assert!(reason.contains("shard "), "the reason says where the journal is too short: {reason}");
 }

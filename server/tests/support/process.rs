@@ -4,26 +4,18 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-/// CPU time, user and system, of a process with all of its threads.
+/// CPU time of a process with all the threads that it has now, in the scheduler's own precision: what
+/// an idle program spends is less than the clock ticks that `stat` counts.
 pub(crate) fn cpu_time(pid: u32) -> Duration {
-    read_cpu_time(&format!("/proc/{pid}/stat"))
+    threads(pid).into_keys().map(|thread| cpu_time_of_thread(pid, thread)).sum()
 }
 
-/// CPU time of the thread that calls.
+/// CPU time of one thread; nothing if it has ended.
 pub(crate) fn cpu_time_of_thread(pid: u32, thread: u32) -> Duration {
-    read_cpu_time(&format!("/proc/{pid}/task/{thread}/stat"))
-}
-
-fn read_cpu_time(path: &str) -> Duration {
-    let stat = fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    // The name, in parentheses, may hold anything; behind it the fields are counted from the third.
-    let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
-    let mut fields = fields.split_ascii_whitespace().skip(11);
-    let mut ticks = || fields.next().and_then(|field| field.parse::<u64>().ok());
-    let (user, system) = (ticks().expect("user time"), ticks().expect("system time"));
-    // SAFETY: no pointers are passed.
-    let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as u64;
-    Duration::from_millis((user + system) * 1000 / per_second)
+    let path = format!("/proc/{pid}/task/{thread}/schedstat");
+    let figures = fs::read_to_string(path).unwrap_or_default();
+    let nanoseconds = figures.split(' ').next().and_then(|figure| figure.parse().ok());
+    nanoseconds.map_or(Duration::ZERO, Duration::from_nanos)
 }
 
 /// Resident memory of a process in bytes.
