@@ -118,10 +118,12 @@ fn j3_writes_that_nobody_counted_are_missed_by_who_returns() {
 
 #[test]
 fn j4_a_walk_by_storage_never_sends_what_was_displaced() {
-    check(&table::planted::WALK_GOES_BY_STORAGE, 40, |dice| Plan {
+    check(&table::planted::WALK_GOES_BY_STORAGE, 60, |dice| Plan {
+        nodes: 4,
         shards: [1, dice.u16(1..=4), 1, 1],
         populated: 12_000,
-        load: Load { added: 1500, rounds: 40, ..LOAD },
+        load: Load { added: 1500, rounds: 80, ..LOAD },
+        chain: false,
         ..CALM
     });
 }
