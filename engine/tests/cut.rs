@@ -86,7 +86,9 @@ impl Receiver {
         for &(_, lsn) in &part.read_at {
             self.follow(lsn)?;
         }
-        self.passed.boundaries.clone_from(&part.boundaries);
+        if !part.boundaries.is_empty() {
+            self.passed.boundaries.clone_from(&part.boundaries);
+        }
         Ok(())
     }
 }

@@ -107,6 +107,19 @@ fn boundaries_wait_for_the_journal_too() {
 }
 
 #[test]
+fn a_walk_that_paused_says_nothing_of_boundaries() {
+    let mut log = LogWriter::new();
+    let mut flow = FlowSender::full(log.handle().reader_at(Lsn(0)).unwrap(), vec![0]);
+    flow.ask(0);
+    log.append_one(&set("key"));
+    log.publish(Millis(1));
+    flow.arrived(0, Some(Lsn(1)), None, &[], false);
+    assert_eq!(words(flow.next(1 << 20)), "log to 1");
+    assert_eq!(words(flow.next(1 << 20)), "wait");
+    assert!(flow.is_full_sync());
+}
+
+#[test]
 fn of_several_walkers_the_smallest_bound_decides() {
     check_flow(&[0, 1], &[
         Write(3),

@@ -118,11 +118,11 @@ fn j3_writes_that_nobody_counted_are_missed_by_who_returns() {
 
 #[test]
 fn j4_a_walk_by_storage_never_sends_what_was_displaced() {
-    check(&table::planted::WALK_GOES_BY_STORAGE, 60, |dice| Plan {
+    check(&table::planted::WALK_GOES_BY_STORAGE, 150, |dice| Plan {
         nodes: 4,
         shards: [1, dice.u16(1..=4), 1, 1],
         populated: 12_000,
-        load: Load { added: 1500, rounds: 80, ..LOAD },
+        load: Load { added: 1500, rounds: 24, clients: 4, ..LOAD },
         chain: false,
         ..CALM
     });
@@ -143,7 +143,7 @@ fn j5_a_journal_that_counts_as_data_evicts_until_nothing_is_left() {
     check(&db::planted::JOURNAL_COUNTS_AS_DATA, 10, |dice| Plan {
         shards: any_shards(dice),
         populated: 5000,
-        load: Load { added: 300, ..LOAD },
+        load: Load { added: 100, ..LOAD },
         journal_bytes: 400_000,
         evicts: true,
         ..CALM
