@@ -380,5 +380,8 @@ fn a_node_refuses_versions_itself_and_cycles() {
             Err(text) => assert!(!refusal.is_empty() && text.contains(refusal), "{text}"),
         }
     }
-    assert!(handshake::may_feed(true).is_ok() && handshake::may_feed(false).is_err());
+    for (is_changing, is_stable) in [(false, true), (false, false), (true, true), (true, false)] {
+        let may = handshake::may_feed(is_changing, is_stable).is_ok();
+        assert_eq!(may, is_stable && !is_changing);
+    }
 }
