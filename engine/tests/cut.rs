@@ -88,7 +88,9 @@ impl Receiver {
         for &(_, lsn) in &part.read_at {
             self.follow(lsn)?;
         }
-        self.passed.boundaries[0].clone_from(&part.boundaries);
+        if !part.boundaries.is_empty() {
+            self.passed.boundaries[0].clone_from(&part.boundaries);
+        }
         Ok(())
     }
 }

@@ -32,6 +32,7 @@ fn is_test(path: &Path) -> bool {
     let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
     path.components().any(|part| part.as_os_str() == "tests")
         || name == "tests"
+        || name == "testing"
         || name.ends_with("_tests")
 }
 

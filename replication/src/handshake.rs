@@ -136,8 +136,11 @@ pub fn check(version: u32, asker: &[String], own: &[String]) -> Result<(), Strin
 }
 
 /// A node feeds others only while its data is somebody's: as a master, or in stable sync with its own
-/// (J7).
-pub fn may_feed(is_stable: bool) -> Result<(), String> {
+/// (J7); and not while its role changes, since the journals of before end there.
+pub fn may_feed(is_changing: bool, is_stable: bool) -> Result<(), String> {
+    if is_changing {
+        return Err("ERR this node is changing its role".to_owned());
+    }
     if is_stable || planted::feeds_while_syncing() {
         return Ok(());
     }

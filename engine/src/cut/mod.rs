@@ -40,8 +40,6 @@ pub struct Cut {
     labels: Labels,
     /// Items sent so far.
     items: u64,
-    /// How far the walk had come, per database, when it last paused.
-    boundaries: Vec<u64>,
 }
 
 /// Whose LSNs label the items.
@@ -65,7 +63,8 @@ pub struct CutPart {
     /// boundaries hold from there on: what a record up to there changes may have been gone already when
     /// the walk came by.
     pub read_at: Vec<(u16, Lsn)>,
-    /// How far the walk has come, per database; `u64::MAX` where it is complete.
+    /// How far the walk has come, per database; `u64::MAX` where it is complete. Empty when the walk
+    /// paused: what was known before may be of databases that have been swapped since.
     pub boundaries: Vec<u64>,
     /// Whether this was the last part.
     pub done: bool,
@@ -104,8 +103,7 @@ impl Shard {
             .rev()
             .map(|index| self.keys.table_id(DbIndex(index as u16)))
             .collect();
-        let boundaries = vec![0; tables.len()];
-        self.cuts.push(Cut { id, tables, cursor: Cursor::START, labels, items: 0, boundaries });
+        self.cuts.push(Cut { id, tables, cursor: Cursor::START, labels, items: 0 });
         self.log.lsn()
     }
 
@@ -129,15 +127,12 @@ impl Shard {
                 break;
             }
         }
-        if !pauses {
-            cut.boundaries = self.boundaries(&cut);
-        }
         let part = CutPart {
             cut: id,
             shard: self.id,
             groups,
             read_at: self.read_at(cut.labels),
-            boundaries: cut.boundaries.clone(),
+            boundaries: if pauses { Vec::new() } else { self.boundaries(&cut) },
             done: cut.tables.is_empty(),
             progress: (cut.items, self.keys.total_len() as u64),
         };

@@ -84,7 +84,8 @@ impl FlowSender {
         self.set_limit();
     }
 
-    /// A part of `walk` arrived, read as of `read_at`; `items` are those of this flow, if any.
+    /// A part of `walk` arrived, read as of `read_at`; `items` are those of this flow, if any, and
+    /// `boundaries` are empty when the walk paused.
     pub fn arrived(
         &mut self,
         walk: u16,
@@ -102,12 +103,16 @@ impl FlowSender {
                 wire::put_bytes(&mut messages, Kind::Items, piece);
             }
         }
-        let mut passed = vec![u64::from(walk)];
-        passed.extend_from_slice(boundaries);
-        wire::put_numbers(&mut messages, Kind::Passed, &passed);
+        if !boundaries.is_empty() {
+            let mut passed = vec![u64::from(walk)];
+            passed.extend_from_slice(boundaries);
+            wire::put_numbers(&mut messages, Kind::Passed, &passed);
+        }
         // The boundaries are as of the reading too: a SWAPDB before it must go out before them.
         let label = items.map(|group| group.label).max(read_at).unwrap_or(bound).max(bound);
-        self.parts.push(Part { label, messages });
+        if !messages.is_empty() {
+            self.parts.push(Part { label, messages });
+        }
         if done {
             self.walks.retain(|open| *open != walk);
         }

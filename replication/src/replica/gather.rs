@@ -25,6 +25,7 @@ use engine::journal::{
 use engine::shard::Passed;
 use engine::types::{DbIndex, Lsn, Millis, ShardId, TxId, shard_of};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Bytes of frames that one unit takes: large enough to amortize a message to a shard, small enough
@@ -108,6 +109,8 @@ struct Unit {
 /// What a flow's position passes when its next unit is applied.
 struct Step {
     unit: u64,
+    /// The flows that the unit moves, this one among them.
+    members: Rc<[u16]>,
     end: Lsn,
     /// The frames as they came; empty for items.
     raw: Vec<u8>,
@@ -343,18 +346,41 @@ impl Gather {
         }
         let Some(state) = self.units.remove(&unit) else { return false };
         self.in_flight -= state.bytes;
-        let mut moved = false;
-        for &index in &state.flows {
-            let flow = &mut self.flows[usize::from(index)];
-            while flow.steps.front().is_some_and(|step| !self.units.contains_key(&step.unit)) {
-                let Some(step) = flow.steps.pop_front() else { break };
-                moved |= step.end != flow.applied;
-                flow.applied = step.end;
-                relay.append(usize::from(index), &step.raw);
-            }
-        }
+        let moved = self.pass_steps(state.flows, relay);
         // All flows at once: nobody sees one part of a transaction in the relay without the others.
         relay.publish(now);
+        moved
+    }
+
+    /// Moves the positions of these flows over what is applied. A transaction's parts pass all their
+    /// flows at once, when nothing unfinished is before any of them: else positions and relays of one
+    /// moment would hold it on one flow and not on another, and whoever began there would wait for its
+    /// other part for ever (J6).
+    fn pass_steps(&mut self, mut flows: Vec<u16>, relay: &mut Relay) -> bool {
+        let mut moved = false;
+        while let Some(index) = flows.pop() {
+            while let Some(step) = self.flows[usize::from(index)].steps.front() {
+                let unit = step.unit;
+                let members = step.members.clone();
+                let is_first = |member: &u16| {
+                    let first = self.flows[usize::from(*member)].steps.front();
+                    first.is_some_and(|step| step.unit == unit)
+                };
+                if self.units.contains_key(&unit) || !members.iter().all(is_first) {
+                    break;
+                }
+                for &member in members.iter() {
+                    let flow = &mut self.flows[usize::from(member)];
+                    let Some(step) = flow.steps.pop_front() else { continue };
+                    moved |= step.end != flow.applied;
+                    flow.applied = step.end;
+                    relay.append(usize::from(member), &step.raw);
+                    if member != index {
+                        flows.push(member);
+                    }
+                }
+            }
+        }
         moved
     }
 
@@ -459,7 +485,8 @@ impl Gather {
         let flow = &mut self.flows[index];
         let (end, passed) = (flow.taken, flow.passed.clone());
         let reached = vec![(index as u16, end)];
-        flow.steps.push_back(Step { unit, end, raw });
+        let members = Rc::from([index as u16]);
+        flow.steps.push_back(Step { unit, members, end, raw });
         let left = run.as_one.as_ref().map_or(run.shards.len(), BTreeMap::len);
         self.units.insert(unit, Unit { left, bytes, flows: vec![index as u16] });
         self.in_flight += bytes;
@@ -492,6 +519,7 @@ impl Gather {
             passed: None,
         };
         let (mut merged, mut total) = (Merged::default(), 0);
+        let shared: Rc<[u16]> = Rc::from(members.as_slice());
         for &index in &members {
             let shards = self.shards;
             let flow = &mut self.flows[usize::from(index)];
@@ -506,7 +534,7 @@ impl Gather {
             bytes.compact();
             flow.buffered -= used;
             flow.taken = end;
-            flow.steps.push_back(Step { unit, end, raw });
+            flow.steps.push_back(Step { unit, members: shared.clone(), end, raw });
             total += used;
             as_one.reached.push((index, end));
             as_one.passed = as_one.passed.take().or_else(|| flow.passed.clone());

@@ -242,7 +242,8 @@ impl Service {
         // After the last wait: from here to the open session nothing can change.
         self.check(version, chain)?;
         let link = self.link.borrow().clone();
-        handshake::may_feed(link.is_none_or(|link| link.state() == LinkState::StableSync))?;
+        let is_stable = link.is_none_or(|link| link.state() == LinkState::StableSync);
+        handshake::may_feed(self.changing.get(), is_stable)?;
         let mut terms = self.standing.terms(position.as_ref(), self.chain(), keys.iter().sum());
         if terms.full && position.is_some() {
             self.counters.borrow_mut().partial_err += 1;

@@ -17,8 +17,9 @@ use std::rc::Rc;
 /// Bytes sent in one go.
 const SEND_BYTES: usize = 256 * 1024;
 
-/// Parts of items held for one flow.
-const PARTS_BYTES_MAX: u64 = 256 * 1024;
+/// Parts of items held for one flow: so few that a walk waits for its connections, and much happens
+/// between two parts.
+const PARTS_BYTES_MAX: u64 = 16 * 1024;
 
 /// One replica being fed.
 pub(crate) struct Session {

@@ -165,7 +165,8 @@ pub(crate) async fn write(cluster: Rc<Cluster>, load: Load, dice: fastrand::Rng,
             1 | 2 => batch.extend(requests.together()),
             _ => {}
         }
-        if load.added > 0 && round % 8 == 0 {
+        if load.added > 0 && round % 2 == 0 {
+            client.db = DbIndex(0);
             let line = format!("DEBUG POPULATE {} more-{number}-{round}", load.added);
             batch.push(line.split(' ').map(|word| word.as_bytes().to_vec()).collect());
         }

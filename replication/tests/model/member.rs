@@ -88,7 +88,8 @@ impl Member {
         let keys = self.front.call_all(|shard| shard.keys.total_len() as u64).await;
         handshake::check(wire::VERSION, asker, &self.chain())?;
         let link = self.link();
-        handshake::may_feed(link.is_none_or(|link| link.state.get() == LinkState::StableSync))?;
+        let is_stable = link.is_none_or(|link| link.state.get() == LinkState::StableSync);
+        handshake::may_feed(self.changing.get(), is_stable)?;
         let mut terms = self.standing.terms(position.as_ref(), self.chain(), keys.iter().sum());
         terms.session = self.next_session.replace(self.next_session.get() + 1);
         let walks = self.standing.walks(&terms, self.is_replica.get());

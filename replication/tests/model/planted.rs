@@ -86,7 +86,7 @@ fn j1_a_replica_that_expires_by_itself_keeps_an_immortal_key() {
 #[test]
 fn j2_an_mset_of_one_shard_is_shown_half_applied_on_three() {
     let bug = &replication::planted::FRAMES_ARE_APPLIED_PART_BY_PART;
-    check(bug, 30, |_| Plan { shards: [1, 3, 1, 1], ..CALM });
+    check(bug, 120, |_| Plan { shards: [1, 3, 1, 1], ..CALM });
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn j2_transactions_logged_in_two_orders_wait_for_each_other() {
 
 #[test]
 fn j2_a_cut_that_reads_open_keys_applies_a_change_twice() {
-    check(&cut::planted::CUT_READS_OPEN_KEYS, 60, |dice| Plan {
+    check(&cut::planted::CUT_READS_OPEN_KEYS, 100, |dice| Plan {
         shards: [dice.u16(2..=4), 2, 1, 1],
         load: Load { keys: 8, clients: 6, rounds: 80, ..LOAD },
         trouble_every: 8,
@@ -122,10 +122,12 @@ fn j3_writes_that_nobody_counted_are_missed_by_who_returns() {
 
 #[test]
 fn j4_a_walk_by_storage_never_sends_what_was_displaced() {
-    check(&table::planted::WALK_GOES_BY_STORAGE, 40, |dice| Plan {
+    check(&table::planted::WALK_GOES_BY_STORAGE, 250, |dice| Plan {
+        nodes: 4,
         shards: [1, dice.u16(1..=4), 1, 1],
         populated: 12_000,
-        load: Load { added: 1500, rounds: 40, ..LOAD },
+        load: Load { added: 1500, rounds: 24, clients: 4, ..LOAD },
+        chain: false,
         ..CALM
     });
 }
@@ -145,7 +147,7 @@ fn j5_a_journal_that_counts_as_data_evicts_until_nothing_is_left() {
     check(&db::planted::JOURNAL_COUNTS_AS_DATA, 10, |dice| Plan {
         shards: any_shards(dice),
         populated: 5000,
-        load: Load { added: 300, ..LOAD },
+        load: Load { added: 100, ..LOAD },
         journal_bytes: 400_000,
         evicts: true,
         ..CALM
@@ -154,7 +156,7 @@ fn j5_a_journal_that_counts_as_data_evicts_until_nothing_is_left() {
 
 #[test]
 fn j5_a_large_value_that_weighs_nothing_stays_behind_a_frozen_reader() {
-    check(&journal::planted::LARGE_VALUES_WEIGH_NOTHING, 10, |dice| Plan {
+    check(&journal::planted::LARGE_VALUES_WEIGH_NOTHING, 40, |dice| Plan {
         shards: any_shards(dice),
         load: Load { large_every: 20, ..LOAD },
         journal_bytes: 1_000_000,
@@ -178,7 +180,7 @@ fn j6_a_history_known_by_its_id_alone_diverges() {
 
 #[test]
 fn j6_a_position_that_counts_what_was_received_loses_half_a_transaction() {
-    check(&replication::planted::POSITIONS_COUNT_WHAT_WAS_RECEIVED, 40, |dice| Plan {
+    check(&replication::planted::POSITIONS_COUNT_WHAT_WAS_RECEIVED, 100, |dice| Plan {
         nodes: 3,
         shards: [dice.u16(2..=4), dice.u16(1..=4), dice.u16(1..=4), 1],
         chain: false,

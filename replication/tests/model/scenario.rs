@@ -94,7 +94,7 @@ impl Plan {
                 large_every: if evicts { 0 } else { large_every },
                 flushes: dice.bool(),
                 pause: [2, 30, 200][dice.usize(..3)],
-                added: if dice.usize(..4) == 0 { 300 } else { 0 },
+                added: if dice.usize(..4) == 0 { 100 } else { 0 },
             },
             journal_bytes,
             trouble_every: [0, 10, 30][dice.usize(..3)],
