@@ -18,10 +18,10 @@
 //!
 //! This is a pure decision-maker: it owns buffers and counts, no socket and no shard.
 
+pub use super::relay::Relay;
 use crate::planted;
-use engine::journal::{
-    Decoder, Entry, Frame, FrameBuilder, Global, LogHandle, LogWriter, ShardSet, Transaction,
-};
+
+use engine::journal::{Decoder, Entry, Frame, FrameBuilder, Global, ShardSet, Transaction};
 use engine::shard::Passed;
 use engine::types::{DbIndex, Lsn, Millis, ShardId, TxId, shard_of};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -143,48 +143,6 @@ pub struct Gather {
     /// Where the search for something to hand out goes on, for fairness.
     turn: usize,
     ready: VecDeque<Dispatch>,
-}
-
-/// The journals of the upstream, as far as they are applied here.
-pub struct Relay {
-    logs: Vec<LogWriter>,
-}
-
-impl Relay {
-    /// Relays that begin at these positions.
-    pub fn starting_at(positions: &[Lsn]) -> Relay {
-        Relay { logs: positions.iter().map(|lsn| LogWriter::starting_at(*lsn)).collect() }
-    }
-
-    /// The logs, for those who follow us.
-    pub fn handles(&self) -> Vec<LogHandle> {
-        self.logs.iter().map(LogWriter::handle).collect()
-    }
-
-    /// All positions.
-    pub fn positions(&self) -> Vec<Lsn> {
-        self.logs.iter().map(LogWriter::lsn).collect()
-    }
-
-    /// The logs, for trimming.
-    pub fn logs_mut(&mut self) -> &mut [LogWriter] {
-        &mut self.logs
-    }
-
-    fn append(&mut self, flow: usize, raw: &[u8]) {
-        let (mut rest, mut decoder) = (raw, Decoder::new());
-        while !rest.is_empty() {
-            let Ok(Some((frame, used))) = decoder.next(rest) else {
-                unreachable!("only frames that were decoded before are relayed")
-            };
-            self.logs[flow].append_encoded(&frame);
-            rest = &rest[used..];
-        }
-    }
-
-    fn publish(&mut self, now: Millis) {
-        self.logs.iter_mut().for_each(|log| log.publish(now));
-    }
 }
 
 impl Gather {

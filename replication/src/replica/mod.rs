@@ -9,4 +9,5 @@ pub mod applier;
 pub mod dial;
 pub mod gather;
 pub mod link;
+mod relay;
 pub mod session;

@@ -1,0 +1,47 @@
+//! The upstream's journals, kept as they came: what a replica feeds its own replicas with, and after a
+//! promotion its siblings (J7).
+
+use engine::journal::{Decoder, LogHandle, LogWriter};
+use engine::types::{Lsn, Millis};
+
+/// The journals of the upstream, as far as they are applied here.
+pub struct Relay {
+    logs: Vec<LogWriter>,
+}
+
+impl Relay {
+    /// Relays that begin at these positions.
+    pub fn starting_at(positions: &[Lsn]) -> Relay {
+        Relay { logs: positions.iter().map(|lsn| LogWriter::starting_at(*lsn)).collect() }
+    }
+
+    /// The logs, for those who follow us.
+    pub fn handles(&self) -> Vec<LogHandle> {
+        self.logs.iter().map(LogWriter::handle).collect()
+    }
+
+    /// All positions.
+    pub fn positions(&self) -> Vec<Lsn> {
+        self.logs.iter().map(LogWriter::lsn).collect()
+    }
+
+    /// The logs, for trimming.
+    pub fn logs_mut(&mut self) -> &mut [LogWriter] {
+        &mut self.logs
+    }
+
+    pub(super) fn append(&mut self, flow: usize, raw: &[u8]) {
+        let (mut rest, mut decoder) = (raw, Decoder::new());
+        while !rest.is_empty() {
+            let Ok(Some((frame, used))) = decoder.next(rest) else {
+                unreachable!("only frames that were decoded before are relayed")
+            };
+            self.logs[flow].append_encoded(&frame);
+            rest = &rest[used..];
+        }
+    }
+
+    pub(super) fn publish(&mut self, now: Millis) {
+        self.logs.iter_mut().for_each(|log| log.publish(now));
+    }
+}
