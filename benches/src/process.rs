@@ -35,12 +35,29 @@ pub fn resident_bytes(pid: u32) -> Option<u64> {
 
 /// Memory of the process `pid` and its children, pages that they share counted once: what a forked child that
 /// serializes the data really costs.
+///
+/// Without children it is the resident memory, which the kernel just knows; for shared pages it has to walk the page
+/// tables, which takes milliseconds per GB of the measured process's own time.
 pub fn family_bytes(pid: u32) -> Option<u64> {
+    let children = children(pid);
+    if children.is_empty() {
+        return resident_bytes(pid);
+    }
     let of_one = |pid: u32| kilobytes_of(Path::new(&format!("/proc/{pid}/smaps_rollup")), "Pss:");
-    let children =
-        fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let children = children.split_ascii_whitespace().filter_map(|child| child.parse().ok());
-    Some(of_one(pid)? + children.filter_map(of_one).sum::<u64>())
+    // A child may have ended meanwhile; then it costs nothing.
+    Some(of_one(pid)? + children.into_iter().filter_map(of_one).sum::<u64>())
+}
+
+/// The children of the process `pid`, whichever thread forked them.
+fn children(pid: u32) -> Vec<u32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let of_thread = |path: &Path| fs::read_to_string(path.join("children")).unwrap_or_default();
+    let lists = threads.flatten().map(|thread| of_thread(&thread.path()));
+    lists
+        .flat_map(|list| {
+            list.split_ascii_whitespace().filter_map(|child| child.parse().ok()).collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 fn kilobytes_of(path: &Path, field: &str) -> Option<u64> {
@@ -90,6 +107,16 @@ mod tests {
         assert_eq!(listener_on(port), Some(std::process::id()));
         drop(listener);
         assert_eq!(listener_on(port), None);
+    }
+
+    #[test]
+    fn a_child_counts_with_its_parent() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let found = children(std::process::id()).contains(&child.id());
+        let family = family_bytes(std::process::id());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(found && family.unwrap() > 100_000);
     }
 
     #[test]

@@ -214,7 +214,7 @@ impl Bench<'_> {
             }
             let writes = self.load(&master, Command::Set, DEPTH);
             let report = clean(load::run(&writes)?, "writes")?;
-            let name = format!("{count} replicas, {link}: master CPU us per write");
+            let name = format!("replicas {count}, {link}: master CPU us per write");
             costs.push(cpu(&report)?);
             table.push(&name, self.column, costs[count]);
         }
