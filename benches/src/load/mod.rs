@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   run --> worker thread 1 --> epoll --> connections 1, 3, 5 ...
-//!       \-> worker thread 2 --> epoll --> connections 2, 4, 6 ...   requests in flight, oldest first
+//!       \-> worker thread 2 --> epoll --> connections 2, 4, 6 ...   in flight: oldest first
 //! ```
 //!
 //! Every reply is delimited and judged: errors are counted and the first one shown, and a value
