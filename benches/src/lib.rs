@@ -8,7 +8,8 @@
 //!   process    CPU time and memory of a process, from /proc
 //! ```
 //!
-//! Everything is std threads and epoll on purpose: the tool must not share its engine room with what it measures.
+//! Everything is std threads and epoll on purpose: the tool must not share its engine room with
+//! what it measures.
 
 pub mod client;
 pub mod load;

@@ -5,15 +5,31 @@ use std::path::Path;
 
 /// User and system time of the process `pid`, all of its threads, in seconds.
 pub fn cpu_seconds(pid: u32) -> Option<f64> {
+    ticks(pid).map(|times| (times[0] + times[1]) as f64 / ticks_per_second())
+}
+
+/// The same with its children, those that live and those that it has waited for.
+pub fn family_cpu_seconds(pid: u32) -> Option<f64> {
+    let own: u64 = ticks(pid)?.iter().sum();
+    let living: u64 = children(pid).into_iter().filter_map(ticks).flatten().sum();
+    Some((own + living) as f64 / ticks_per_second())
+}
+
+/// User and system time, and the same of the children that it has waited for, in the kernel's
+/// ticks.
+fn ticks(pid: u32) -> Option<[u64; 4]> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may contain anything; the fields after it are counted from the third.
+    // The name, in parentheses, may contain anything; the fields after it are counted from the
+    // third.
     let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_ascii_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
+    let mut fields = fields.split_ascii_whitespace().skip(11).map(|field| field.parse().ok());
+    Some([fields.next()??, fields.next()??, fields.next()??, fields.next()??])
+}
+
+fn ticks_per_second() -> f64 {
     // SAFETY: no pointers.
     let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
-    (ticks > 0).then(|| (user + system) as f64 / ticks as f64)
+    ticks.max(1) as f64
 }
 
 /// User and system time of this process, in seconds.
@@ -33,14 +49,31 @@ pub fn resident_bytes(pid: u32) -> Option<u64> {
     kilobytes_of(Path::new(&format!("/proc/{pid}/status")), "VmRSS:")
 }
 
-/// Memory of the process `pid` and its children, pages that they share counted once: what a forked child that
-/// serializes the data really costs.
+/// Memory of the process `pid` and its children, pages that they share counted once: what a forked
+/// child that serializes the data really costs.
+///
+/// Without children it is the resident memory, which the kernel just knows; for shared pages it has
+/// to walk the page tables, which takes milliseconds per GB of the measured process's own time.
 pub fn family_bytes(pid: u32) -> Option<u64> {
+    let children = children(pid);
+    if children.is_empty() {
+        return resident_bytes(pid);
+    }
     let of_one = |pid: u32| kilobytes_of(Path::new(&format!("/proc/{pid}/smaps_rollup")), "Pss:");
-    let children =
-        fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let children = children.split_ascii_whitespace().filter_map(|child| child.parse().ok());
-    Some(of_one(pid)? + children.filter_map(of_one).sum::<u64>())
+    // A child may have ended meanwhile; then it costs nothing.
+    Some(of_one(pid)? + children.into_iter().filter_map(of_one).sum::<u64>())
+}
+
+/// The children of the process `pid`, whichever thread forked them.
+fn children(pid: u32) -> Vec<u32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let of_thread = |path: &Path| fs::read_to_string(path.join("children")).unwrap_or_default();
+    let lists = threads.flatten().map(|thread| of_thread(&thread.path()));
+    lists
+        .flat_map(|list| {
+            list.split_ascii_whitespace().filter_map(|child| child.parse().ok()).collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 fn kilobytes_of(path: &Path, field: &str) -> Option<u64> {
@@ -93,10 +126,22 @@ mod tests {
     }
 
     #[test]
+    fn a_child_counts_with_its_parent() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let found = children(std::process::id()).contains(&child.id());
+        let family = family_bytes(std::process::id());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(found && family.unwrap() > 100_000);
+    }
+
+    #[test]
     fn this_process_has_cpu_time_and_memory() {
         let pid = std::process::id();
         assert!(resident_bytes(pid).unwrap() > 100_000);
         assert!(family_bytes(pid).unwrap() > 100_000);
         assert!((cpu_seconds(pid).unwrap() - own_cpu_seconds()).abs() < 1.0);
+        let own = cpu_seconds(pid);
+        assert!(family_cpu_seconds(pid) >= own);
     }
 }

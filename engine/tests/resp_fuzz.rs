@@ -1,7 +1,8 @@
-//! Random and mutated bytes for both parsers: whole and in pieces they must say the same, and never panic.
+//! Random and mutated bytes for both parsers: whole and in pieces they must say the same, and never
+//! panic.
 //!
-//! Every run draws a fresh seed and prints it; `SEED=n cargo test -p engine --test resp_fuzz` repeats one, and
-//! `ROUNDS=n` sets how long it runs.
+//! Every run draws a fresh seed and prints it; `SEED=n cargo test -p engine --test resp_fuzz`
+//! repeats one, and `ROUNDS=n` sets how long it runs.
 
 use engine::resp::{
     Limits, Parsed, Parser, ProtocolError, Reply, ReplyError, ReplyLimits, ReplyReader,

@@ -114,7 +114,7 @@ fn heading(plan: &Plan) -> String {
     let arguments = arguments.join(" ");
     let (repeats, kernel) = (plan.repeats, kernel.trim());
     format!(
-        "side_by_side {arguments}\n{cpus} CPUs, kernel {kernel}; median of {repeats} runs [least..most]; load and servers on \
-         the same machine"
+        "side_by_side {arguments}\n{cpus} CPUs, kernel {kernel}; median of {repeats} runs \
+         [least..most]; load and servers on the same machine"
     )
 }

@@ -1,12 +1,13 @@
 //! What is asked, and what the answer must be.
 //!
-//! Each family of commands has keys of its own (`key:`, `count:`, `text:`), so that an INCR never spoils what a GET
-//! must find. The value of a key follows from its number and the value size: whoever fills and whoever checks agree
-//! without talking.
+//! Each family of commands has keys of its own (`key:`, `count:`, `text:`), so that an INCR never
+//! spoils what a GET must find. The value of a key follows from its number and the value size:
+//! whoever fills and whoever checks agree without talking.
 
 use engine::resp::Reply;
 
-/// What keys of SET, GET, MSET and MGET begin with; twelve digits follow, so that a key has 16 bytes.
+/// What keys of SET, GET, MSET and MGET begin with; twelve digits follow, so that a key has 16
+/// bytes.
 pub const KEY_PREFIX: &str = "key:";
 const COUNTER_PREFIX: &str = "cnt:";
 const TEXT_PREFIX: &str = "txt:";
@@ -26,7 +27,8 @@ pub enum Command {
     Mget(usize),
     /// APPEND to a text; the answer must be its length.
     Append,
-    /// Any command: words in which `__key__` and `__value__` are replaced. The answer must be no error.
+    /// Any command: words in which `__key__` and `__value__` are replaced. The answer must be no
+    /// error.
     Template(Vec<String>),
 }
 
@@ -134,7 +136,8 @@ pub(super) enum Verdict {
     Error(String),
 }
 
-/// Where keys come from: the same state gives the same keys again, so a check needs no list of them.
+/// Where keys come from: the same state gives the same keys again, so a check needs no list of
+/// them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct KeySource {
     /// Random: state of the sequence. Sequential: the next key.

@@ -81,7 +81,8 @@ impl Connection {
             let is_full = self.filled + length == self.input.len();
             self.filled += length;
             self.judge_replies(&mut judge)?;
-            // One reply per read is the rule without pipelining: asking again would cost a system call for nothing.
+            // One reply per read is the rule without pipelining: asking again would cost a system
+            // call for nothing.
             if !is_full && !self.link.has_tls() {
                 return Ok(());
             }

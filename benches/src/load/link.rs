@@ -92,8 +92,8 @@ impl Link {
         self.socket.as_raw_fd()
     }
 
-    /// Sends from `bytes` what the socket takes now; how much. With TLS everything is taken, and `has_unsent` says
-    /// whether ciphertext is left.
+    /// Sends from `bytes` what the socket takes now; how much. With TLS everything is taken, and
+    /// `has_unsent` says whether ciphertext is left.
     pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Some(session) = &mut self.tls else { return or_none(self.socket.write(bytes)) };
         session.writer().write_all(bytes)?;
@@ -116,8 +116,9 @@ impl Link {
         self.tls.as_ref().is_some_and(|session| session.wants_write())
     }
 
-    /// Writes what has arrived to the beginning of `spare`: how much, or nothing if there is nothing now. A closed
-    /// connection is an error: replies are outstanding, or it would not be read.
+    /// Writes what has arrived to the beginning of `spare`: how much, or nothing if there is
+    /// nothing now. A closed connection is an error: replies are outstanding, or it would not be
+    /// read.
     pub(super) fn receive(&mut self, spare: &mut [u8]) -> io::Result<Option<usize>> {
         let received = match &mut self.tls {
             None => self.socket.read(spare),

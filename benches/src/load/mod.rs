@@ -2,16 +2,17 @@
 //!
 //! ```text
 //!   run --> worker thread 1 --> epoll --> connections 1, 3, 5 ...
-//!       \-> worker thread 2 --> epoll --> connections 2, 4, 6 ...   each with requests in flight, oldest first
+//!       \-> worker thread 2 --> epoll --> connections 2, 4, 6 ...   in flight: oldest first
 //! ```
 //!
-//! Every reply is delimited and judged: errors are counted and the first one shown, and a value that a GET returns
-//! must be the one that belongs to its key. *Closed loop*: a connection sends a batch of `pipeline` requests and the
-//! next one when all are answered, so a slow server is asked less. *Open loop*: requests have times of their own, and
-//! a latency counts from the intended time, so that a stall of the server shows in every request it delayed.
+//! Every reply is delimited and judged: errors are counted and the first one shown, and a value
+//! that a GET returns must be the one that belongs to its key. *Closed loop*: a connection sends a
+//! batch of `pipeline` requests and the next one when all are answered, so a slow server is asked
+//! less. *Open loop*: requests have times of their own, and a latency counts from the intended
+//! time, so that a stall of the server shows in every request it delayed.
 //!
-//! What it does not do: reconnect (a lost connection is counted, its open requests too), follow redirections, or
-//! judge commands of a template beyond "no error".
+//! What it does not do: reconnect (a lost connection is counted, its open requests too), follow
+//! redirections, or judge commands of a template beyond "no error".
 
 mod command;
 mod connection;
@@ -35,8 +36,8 @@ use crate::process;
 pub enum Pace {
     /// The next batch when the last one is answered.
     Closed,
-    /// At a fixed rate over all connections, however the server fares. `pipeline` bounds what one connection has in
-    /// flight; what finds no room waits, and its waiting counts.
+    /// At a fixed rate over all connections, however the server fares. `pipeline` bounds what one
+    /// connection has in flight; what finds no room waits, and its waiting counts.
     Open {
         /// Requests per second.
         rate: f64,
@@ -106,7 +107,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// Fifty connections, closed loop without pipelining, 100 k SETs of 32 bytes over 1 M random keys.
+    /// Fifty connections, closed loop without pipelining, 100 k SETs of 32 bytes over 1 M random
+    /// keys.
     pub fn new(address: SocketAddr) -> Config {
         Config {
             address,

@@ -76,7 +76,8 @@ pub struct Report {
     pub server_cpu_seconds: Option<f64>,
     /// Resident memory of the server at the end.
     pub server_resident_bytes: Option<u64>,
-    /// CPU time of this whole process during the run: near `seconds` times threads, the generator is the limit.
+    /// CPU time of this whole process during the run: near `seconds` times threads, the generator
+    /// is the limit.
     pub client_cpu_seconds: f64,
 }
 
@@ -118,7 +119,8 @@ impl Report {
         (self.requests > 0).then(|| seconds * 1e6 / self.requests as f64)
     }
 
-    /// Whether every request was answered, and rightly. (Missing values are for the caller to judge.)
+    /// Whether every request was answered, and rightly. (Missing values are for the caller to
+    /// judge.)
     pub fn is_clean(&self) -> bool {
         self.errors == 0 && self.wrong == 0 && self.lost == 0 && self.lost_connections == 0
     }
@@ -129,10 +131,11 @@ impl Report {
             |value: Option<f64>| value.map_or("null".into(), |value| format!("{value:.6}"));
         let text = |text: &Option<String>| text.as_deref().map_or("null".into(), json_string);
         format!(
-            "{{\"requests\":{},\"seconds\":{:.6},\"requests_per_second\":{:.1},\"errors\":{},\"wrong\":{},\
-             \"missing\":{},\"lost\":{},\"lost_connections\":{},\"first_error\":{},\"latency_us\":{{\"p50\":{:.3},\
-             \"p99\":{:.3},\"p999\":{:.3},\"max\":{:.3}}},\"server_cpu_seconds\":{},\
-             \"server_cpu_us_per_request\":{},\"server_resident_bytes\":{},\"client_cpu_seconds\":{:.6}}}",
+            "{{\"requests\":{},\"seconds\":{:.6},\"requests_per_second\":{:.1},\"errors\":{},\
+             \"wrong\":{},\"missing\":{},\"lost\":{},\"lost_connections\":{},\"first_error\":{},\
+             \"latency_us\":{{\"p50\":{:.3},\"p99\":{:.3},\"p999\":{:.3},\"max\":{:.3}}},\
+             \"server_cpu_seconds\":{},\"server_cpu_us_per_request\":{},\
+             \"server_resident_bytes\":{},\"client_cpu_seconds\":{:.6}}}",
             self.requests,
             self.seconds,
             self.throughput(),

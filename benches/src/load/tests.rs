@@ -165,8 +165,8 @@ fn a_template_is_filled_in() {
 
 #[test]
 fn an_open_loop_counts_latency_from_the_intended_time() {
-    // One connection with one request in flight, 20 ms each, but one is to be sent every 5 ms: the twentieth waits for
-    // the nineteen before it.
+    // One connection with one request in flight, 20 ms each, but one is to be sent every 5 ms: the
+    // twentieth waits for the nineteen before it.
     let address = serve(Fault::Slow(Duration::from_millis(20)));
     let report = run(&Config {
         connections: 1,

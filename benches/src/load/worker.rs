@@ -132,7 +132,8 @@ impl<'a> Worker<'a> {
     /// Sends and judges until the end, and what is in flight then.
     pub(super) fn run(mut self, start: Instant) -> io::Result<Tally> {
         self.start = start;
-        // SAFETY: changes the timer slack of this thread only; 1 ns instead of 50 us, so that intended times are met.
+        // SAFETY: changes the timer slack of this thread only; 1 ns instead of 50 us, so that
+        // intended times are met.
         unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
         if self.interval.is_none() {
             (0..self.connections.len()).for_each(|number| self.send_batch(number));
@@ -260,8 +261,8 @@ impl<'a> Worker<'a> {
             tv_nsec: i64::from(timeout.subsec_nanos()) as _,
         };
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENTS];
-        // SAFETY: `events` has room for as many events as are asked for, `timeout` lives during the call, and no
-        // signal mask is passed. (libc has no wrapper for it on every C library.)
+        // SAFETY: `events` has room for as many events as are asked for, `timeout` lives during the
+        // call, and no signal mask is passed. (libc has no wrapper for it on every C library.)
         let count = unsafe {
             libc::syscall(
                 libc::SYS_epoll_pwait2,

@@ -1,7 +1,9 @@
-//! The side-by-side table: the same rows for a peer and for the subject, alternating, repeated, medians with spread.
+//! The side-by-side table: the same rows for a peer and for the subject, alternating, repeated,
+//! medians with spread.
 //!
-//! Alternating means: peer, subject, peer, subject ... so that a machine that slows down for a while slows down both.
-//! The two columns never run at the same time; within a column a master and its replicas of course do.
+//! Alternating means: peer, subject, peer, subject ... so that a machine that slows down for a
+//! while slows down both. The two columns never run at the same time; within a column a master and
+//! its replicas of course do.
 
 mod rows;
 mod table;
@@ -41,8 +43,8 @@ pub struct Plan {
     pub directory: PathBuf,
 }
 
-/// How many times more requests a run has at this pipeline depth: so that all runs take about as long, and the 10 ms
-/// in which the kernel counts CPU time stay below 1 %.
+/// How many times more requests a run has at this pipeline depth: so that all runs take about as
+/// long, and the 10 ms in which the kernel counts CPU time stay below 1 %.
 pub fn depth_factor(pipeline: usize) -> u64 {
     match pipeline {
         0..=4 => 1,

@@ -15,8 +15,8 @@ const SYNC_TIMEOUT: Duration = Duration::from_secs(600);
 /// How often memory is looked at during a sync.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Most requests in flight per connection of the writes beside a full sync: so deep that a stall does not slow the
-/// writer down, but is seen in its latencies.
+/// Most requests in flight per connection of the writes beside a full sync: so deep that a stall
+/// does not slow the writer down, but is seen in its latencies.
 const WRITER_DEPTH: usize = 1000;
 
 /// A row, or a family of rows that share their servers.
@@ -153,7 +153,7 @@ impl Bench<'_> {
             table.push(&figure("master memory before, MB"), self.column, sync.before / 1e6);
             table.push(&figure("master memory peak, MB"), self.column, sync.peak / 1e6);
             table.push(&figure("peak / before"), self.column, sync.peak / sync.before);
-            table.push(&figure("master CPU s"), self.column, sync.cpu_seconds);
+            table.push(&figure("master CPU s, with children"), self.column, sync.cpu_seconds);
             if let Some(report) = report {
                 let report = clean(report, "writes beside a full sync")?;
                 table.push(&figure("writer's p99 ms"), self.column, report.latency.p99 / 1e3);
@@ -171,7 +171,8 @@ impl Bench<'_> {
         }
         let replica = self.start(None)?;
         let family = || process::family_bytes(master.pid()).ok_or_else(|| spoiled("no memory"));
-        let cpu = || process::cpu_seconds(master.pid()).ok_or_else(|| spoiled("no CPU time"));
+        let cpu =
+            || process::family_cpu_seconds(master.pid()).ok_or_else(|| spoiled("no CPU time"));
         let (before, cpu_before) = (family()? as f64, cpu()?);
         let mut client = replica.client()?;
         let start = Instant::now();
@@ -214,7 +215,7 @@ impl Bench<'_> {
             }
             let writes = self.load(&master, Command::Set, DEPTH);
             let report = clean(load::run(&writes)?, "writes")?;
-            let name = format!("{count} replicas, {link}: master CPU us per write");
+            let name = format!("replicas {count}, {link}: master CPU us per write");
             costs.push(cpu(&report)?);
             table.push(&name, self.column, costs[count]);
         }

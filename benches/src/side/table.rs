@@ -88,7 +88,8 @@ impl fmt::Display for Table {
         writeln!(f, "|{dashes:-<width$}|{0:->28}|{0:->28}|------:|", ":")?;
         for (row, [left, right]) in &self.rows {
             let ratio = match (left.median(), right.median()) {
-                (Some(left), Some(right)) if left != 0.0 => format!("{:.2}", right / left),
+                // A difference may be nothing, and a ratio to nothing says nothing.
+                (Some(left), Some(right)) if left.abs() > 1e-9 => format!("{:.2}", right / left),
                 _ => "-".into(),
             };
             writeln!(f, "| {row:name$} | {left:>26} | {right:>26} | {ratio:>5} |")?;
@@ -122,10 +123,13 @@ mod tests {
         table.push("CPU us", 0, 4.0);
         table.push("CPU us", 1, 1.0);
         table.push("sync s", 1, 1.0);
+        table.push("difference", 0, 1e-16);
+        table.push("difference", 1, 0.2);
         let text = table.to_string();
         let row = |name: &str| text.lines().find(|line| line.contains(name)).unwrap().to_owned();
         assert!(row("CPU us").ends_with("|  0.25 |"), "{text}");
         assert!(row("sync s").ends_with("|     - |"), "{text}");
+        assert!(row("difference").ends_with("|     - |"), "{text}");
         let lengths: Vec<usize> = text.lines().map(str::len).collect();
         assert!(lengths.windows(2).all(|pair| pair[0] == pair[1]), "{text}");
     }

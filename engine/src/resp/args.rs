@@ -4,7 +4,8 @@ use std::ops::{Index, Range};
 
 /// Where one argument stands, in bytes from the beginning of its request.
 ///
-/// Two `u32` suffice because a request is bounded by `Limits::request_bytes`, which is at most 4 GiB - 1.
+/// Two `u32` suffice because a request is bounded by `Limits::request_bytes`, which is at most 4
+/// GiB - 1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Span {
     /// Offset of the first byte.
@@ -48,7 +49,8 @@ impl<'a> Args<'a> {
         self.spans.is_empty()
     }
 
-    /// The argument at `index`. Panics beyond `len()`, as indexing does: whoever calls has checked the arity.
+    /// The argument at `index`. Panics beyond `len()`, as indexing does: whoever calls has checked
+    /// the arity.
     #[inline]
     pub fn get(&self, index: usize) -> &'a [u8] {
         &self.bytes[self.spans[index].range()]

@@ -1,8 +1,9 @@
 //! The other end of the protocol: commands out, replies in.
 //!
-//! For the handshakes of replication, for tests and for the load generator. `ReplyReader` first finds the end of a
-//! reply (`ReplyScanner`) and then builds it, so that a tree is built once and never from half of its bytes. What it
-//! builds is bounded by the bytes that came: counts that a peer only announces reserve nothing.
+//! For the handshakes of replication, for tests and for the load generator. `ReplyReader` first
+//! finds the end of a reply (`ReplyScanner`) and then builds it, so that a tree is built once and
+//! never from half of its bytes. What it builds is bounded by the bytes that came: counts that a
+//! peer only announces reserve nothing.
 
 use super::error::ReplyError;
 use super::number::parse_i64;
@@ -112,8 +113,8 @@ impl ReplyReader {
         ReplyReader { scanner: ReplyScanner::new(limits) }
     }
 
-    /// The reply that `buffer` begins with and its length; nothing if it has not ended yet: then the next call must
-    /// bring the same bytes and more. After an error nothing more can be read.
+    /// The reply that `buffer` begins with and its length; nothing if it has not ended yet: then
+    /// the next call must bring the same bytes and more. After an error nothing more can be read.
     pub fn next(&mut self, buffer: &[u8]) -> Result<Option<(Reply, usize)>, ReplyError> {
         let Some(length) = self.scanner.next(buffer)? else { return Ok(None) };
         let mut rest = &buffer[..length];
@@ -121,8 +122,8 @@ impl ReplyReader {
     }
 }
 
-/// Builds the reply at the beginning of `rest`, which the scanner has found to be whole. As deep as the scanner
-/// has allowed.
+/// Builds the reply at the beginning of `rest`, which the scanner has found to be whole. As deep as
+/// the scanner has allowed.
 fn decode(rest: &mut &[u8]) -> Result<Reply, ReplyError> {
     loop {
         let (marker, text) = line(rest)?;

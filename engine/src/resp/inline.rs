@@ -4,9 +4,9 @@
 //!   SET greeting "two words\r\n" 'it\'s'
 //! ```
 //!
-//! In double quotes `\n \r \t \b \a \xHH` mean what they mean in C and any other `\c` means `c`; in single
-//! quotes only `\'` is special. After a closing quote a space or the end must follow; an opening one may
-//! stand within a word.
+//! In double quotes `\n \r \t \b \a \xHH` mean what they mean in C and any other `\c` means `c`; in
+//! single quotes only `\'` is special. After a closing quote a space or the end must follow; an
+//! opening one may stand within a word.
 
 use super::args::Span;
 
@@ -21,8 +21,8 @@ pub(super) enum Line {
     Unbalanced,
 }
 
-/// Splits `line` (without its end) and appends a span per word. `unquoted` is empty before, and stays so if there
-/// are no quotes.
+/// Splits `line` (without its end) and appends a span per word. `unquoted` is empty before, and
+/// stays so if there are no quotes.
 pub(super) fn split(line: &[u8], spans: &mut Vec<Span>, unquoted: &mut Vec<u8>) -> Line {
     let mut position = 0;
     loop {

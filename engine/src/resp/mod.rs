@@ -4,13 +4,13 @@
 //!   read buffer --> Parser --> Args (spans into the read buffer) --> command
 //!   output buffer <-- ReplyWriter (RESP2 or RESP3) <--
 //!
-//!   encode_command --> (socket) --> ReplyReader / ReplyScanner      the client's side: handshakes, tests, benches
+//!   encode_command --> (socket) --> ReplyReader / ReplyScanner   the client's side
 //! ```
 //!
-//! What is promised: bytes may arrive cut anywhere, and nothing that was looked at is looked at again;
-//! no allocation per argument; every length that a peer claims has a bound, and memory grows with
-//! the bytes that came, never with the bytes that were announced. What is not here: sockets, buffers'
-//! ownership, and what a command means.
+//! What is promised: bytes may arrive cut anywhere, and nothing that was looked at is looked at
+//! again; no allocation per argument; every length that a peer claims has a bound, and memory grows
+//! with the bytes that came, never with the bytes that were announced. What is not here: sockets,
+//! buffers' ownership, and what a command means.
 
 mod args;
 pub mod client;

@@ -3,7 +3,8 @@
 /// Longest text that [`write_double`] appends: sign, 17 digits, point, `e-308`.
 pub const DOUBLE_TEXT_MAX: usize = 25;
 
-/// Reads a decimal `i64` the way Redis does: an optional `-`, no `+`, no leading zero, no `-0`, no space.
+/// Reads a decimal `i64` the way Redis does: an optional `-`, no `+`, no leading zero, no `-0`, no
+/// space.
 pub fn parse_i64(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),
@@ -35,8 +36,8 @@ pub fn write_i64(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// Appends `value` as Redis 7.2 spells a double: whole numbers up to 2^52 without a point, `inf`, `-inf`,
-/// `nan`, else the fewest digits that read back as the same value.
+/// Appends `value` as Redis 7.2 spells a double: whole numbers up to 2^52 without a point, `inf`,
+/// `-inf`, `nan`, else the fewest digits that read back as the same value.
 pub fn write_double(out: &mut Vec<u8>, value: f64) {
     const WHOLE_MAX: f64 = (1u64 << 52) as f64;
     if value.is_nan() {
@@ -88,8 +89,8 @@ fn write_shortest(out: &mut Vec<u8>, value: f64) {
     }
 }
 
-/// Takes apart what ryu wrote (`12.5`, `1e21`, `1.5e-9`): the digits without zeros at either end, how many,
-/// and the power of ten of the last one.
+/// Takes apart what ryu wrote (`12.5`, `1e21`, `1.5e-9`): the digits without zeros at either end,
+/// how many, and the power of ten of the last one.
 fn significant_digits(text: &[u8]) -> ([u8; 24], usize, i32) {
     let mut digits = [0u8; 24];
     let mut count = 0;

@@ -6,29 +6,31 @@
 //!                        `-- position: everything before it is understood and kept in `spans`
 //! ```
 //!
-//! The parser owns no bytes. The caller hands it the buffer from the first byte of the open request on, at
-//! every call the same bytes and perhaps more; after a request it cuts off `consumed` bytes. Only the stretch
-//! behind `position + searched` is looked at again, so a request that comes byte by byte costs no more than
-//! linear work.
+//! The parser owns no bytes. The caller hands it the buffer from the first byte of the open request
+//! on, at every call the same bytes and perhaps more; after a request it cuts off `consumed` bytes.
+//! Only the stretch behind `position + searched` is looked at again, so a request that comes byte
+//! by byte costs no more than linear work.
 //!
-//! As Redis, it believes in the place of line breaks and does not look at the bytes there: the byte after `\r`
-//! and the two bytes after an argument are skipped. Unlike Redis, it takes a NUL in an inline request for an
-//! ordinary byte.
+//! As Redis, it believes in the place of line breaks and does not look at the bytes there: the byte
+//! after `\r` and the two bytes after an argument are skipped. Unlike Redis, it takes a NUL in an
+//! inline request for an ordinary byte.
 
 use super::args::{Args, Span};
 use super::error::ProtocolError;
 use super::inline::{self, Line};
 use super::number::parse_i64;
 
-/// Longest line (inline request, count or length) without an end in sight: Redis's PROTO_INLINE_MAX_SIZE.
+/// Longest line (inline request, count or length) without an end in sight: Redis's
+/// PROTO_INLINE_MAX_SIZE.
 pub(super) const LINE_BYTES_MAX: usize = 64 * 1024;
 
-/// Most arguments, and the longest, before authentication: enough for HELLO AUTH SETNAME, too little to hurt.
+/// Most arguments, and the longest, before authentication: enough for HELLO AUTH SETNAME, too
+/// little to hurt.
 const UNAUTHENTICATED_ARGUMENTS_MAX: usize = 10;
 const UNAUTHENTICATED_BULK_BYTES_MAX: usize = 16 * 1024;
 
-/// Spans that are kept from one request to the next; more are given back, so that one MSET of a million
-/// arguments does not cost 8 MB for as long as its connection lives.
+/// Spans that are kept from one request to the next; more are given back, so that one MSET of a
+/// million arguments does not cost 8 MB for as long as its connection lives.
 const SPANS_KEPT: usize = 1024;
 
 /// The same for the bytes of unquoted inline arguments.
@@ -48,8 +50,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Redis's `proto-max-bulk-len`, 1 M arguments (also the largest MSET that one frame should have to
-    /// carry), and Redis's `client-query-buffer-limit`.
+    /// Redis's `proto-max-bulk-len`, 1 M arguments (also the largest MSET that one frame should
+    /// have to carry), and Redis's `client-query-buffer-limit`.
     pub const STANDARD: Limits = Limits {
         bulk_bytes: 512 << 20,
         arguments: 1 << 20,
@@ -69,8 +71,8 @@ impl Default for Limits {
 pub enum Parsed {
     /// The beginning of a request, or nothing.
     Incomplete {
-        /// How many bytes are known to be missing, at least 1. A peer's claim: good for the size of the
-        /// next read, not a reason to reserve it all at once.
+        /// How many bytes are known to be missing, at least 1. A peer's claim: good for the size of
+        /// the next read, not a reason to reserve it all at once.
         want: usize,
     },
     /// A whole request; `Parser::args` has its arguments until the next call.
@@ -254,7 +256,8 @@ impl Parser {
         Ok(Parsed::Request { consumed: self.finish() })
     }
 
-    /// Reads `$length`: the length and where the argument begins, or nothing if the line has not ended.
+    /// Reads `$length`: the length and where the argument begins, or nothing if the line has not
+    /// ended.
     #[inline]
     fn length(
         &mut self,
@@ -290,7 +293,8 @@ impl Parser {
             NumberLine::TooLong => return Err(ProtocolError::TooBigBulkCount),
             NumberLine::Invalid | NumberLine::Number { .. } => {}
         }
-        // Redis looks at the first byte only once the line is whole; so the order of errors is the same.
+        // Redis looks at the first byte only once the line is whole; so the order of errors is the
+        // same.
         let marker = buffer[self.position];
         if marker != b'$' {
             return Err(ProtocolError::ExpectedBulk(marker));
@@ -303,8 +307,8 @@ impl Parser {
         }
     }
 
-    /// Looks for the end of the line at `position`, from where the last search ended, and reads the number
-    /// after its first byte.
+    /// Looks for the end of the line at `position`, from where the last search ended, and reads the
+    /// number after its first byte.
     #[cold]
     fn number_line(&mut self, buffer: &[u8]) -> NumberLine {
         let line = &buffer[self.position..];
@@ -362,10 +366,11 @@ enum NumberLine {
     Number { number: i64, next: usize },
 }
 
-/// Reads `marker`, one to eight digits and a line end at `at`: the number and where the next line begins.
+/// Reads `marker`, one to eight digits and a line end at `at`: the number and where the next line
+/// begins.
 ///
-/// Nothing if the buffer ends before that or anything is out of the ordinary; then the slow path finds out
-/// what it is.
+/// Nothing if the buffer ends before that or anything is out of the ordinary; then the slow path
+/// finds out what it is.
 #[inline(always)]
 pub(super) fn short_number(buffer: &[u8], at: usize, marker: u8) -> Option<(usize, usize)> {
     const DIGITS_MAX: usize = 8;

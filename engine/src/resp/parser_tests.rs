@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// One request as it should be understood: the arguments (none: an empty request), and what follows it.
+/// One request as it should be understood: the arguments (none: an empty request), and what follows
+/// it.
 fn check(bytes: &[u8], expected: &[&[u8]], rest: usize) {
     let consumed = bytes.len() - rest;
     let whole =

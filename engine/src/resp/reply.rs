@@ -1,8 +1,8 @@
 //! Replies, written straight into a connection's output buffer.
 //!
-//! One method per type of RESP3; each knows what Redis makes of it for a client of RESP2. Aggregates are a
-//! header only: `array(n)` is followed by n replies, `map(n)` by n pairs. That the count is kept is the
-//! command's promise.
+//! One method per type of RESP3; each knows what Redis makes of it for a client of RESP2.
+//! Aggregates are a header only: `array(n)` is followed by n replies, `map(n)` by n pairs. That the
+//! count is kept is the command's promise.
 
 use super::number::{self, DOUBLE_TEXT_MAX};
 
@@ -58,8 +58,8 @@ impl<'a> ReplyWriter<'a> {
         self.line(b'+', text.as_ref());
     }
 
-    /// An error: `text` begins with its code (`ERR`, `WRONGTYPE`) and carries no `-`. Line breaks become
-    /// spaces, those at the ends vanish.
+    /// An error: `text` begins with its code (`ERR`, `WRONGTYPE`) and carries no `-`. Line breaks
+    /// become spaces, those at the ends vanish.
     pub fn error(&mut self, text: impl AsRef<[u8]>) {
         self.line(b'-', text.as_ref());
     }

@@ -1,14 +1,16 @@
 //! Where replies end: the cheap half of reading them.
 //!
-//! A reply is a tree written in preorder, so its end is where no element is missing any more. The scanner keeps
-//! how many are missing per level and looks at no byte twice; it neither copies nor builds anything. The load
-//! generator counts replies with it; `ReplyReader` decodes what it has delimited.
+//! A reply is a tree written in preorder, so its end is where no element is missing any more. The
+//! scanner keeps how many are missing per level and looks at no byte twice; it neither copies nor
+//! builds anything. The load generator counts replies with it; `ReplyReader` decodes what it has
+//! delimited.
 
 use super::error::ReplyError;
 use super::number::parse_i64;
 use super::parser::short_number;
 
-/// What a reply may be, at most. It comes from a peer who was believed to be a server, which it may not be.
+/// What a reply may be, at most. It comes from a peer who was believed to be a server, which it may
+/// not be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReplyLimits {
     /// Longest reply in bytes.
@@ -18,7 +20,8 @@ pub struct ReplyLimits {
 }
 
 impl Default for ReplyLimits {
-    /// One value of the largest size and its frame; the depth of Redis's deepest replies (COMMAND DOCS) doubled.
+    /// One value of the largest size and its frame; the depth of Redis's deepest replies (COMMAND
+    /// DOCS) doubled.
     fn default() -> ReplyLimits {
         ReplyLimits { bytes: (512 << 20) + 64, depth: 32 }
     }
@@ -51,8 +54,9 @@ impl ReplyScanner {
         ReplyScanner { limits, position: 0, searched: 0, missing: Vec::new(), is_inside: false }
     }
 
-    /// The length of the reply that `buffer` begins with; nothing if it has not ended yet: then the next call must
-    /// bring the same bytes and more. After a reply the caller cuts it off. After an error nothing can be read.
+    /// The length of the reply that `buffer` begins with; nothing if it has not ended yet: then the
+    /// next call must bring the same bytes and more. After a reply the caller cuts it off. After an
+    /// error nothing can be read.
     #[inline]
     pub fn next(&mut self, buffer: &[u8]) -> Result<Option<usize>, ReplyError> {
         if !self.is_inside
@@ -81,8 +85,8 @@ impl ReplyScanner {
             [b'$', b'0'..=b'9', ..] => {
                 let (length, body) = short_number(buffer, 0, b'$')?;
                 let end = body + length + 2;
-                // The line ends are looked at here as strictly as on the slow path: how the bytes were cut
-                // must not decide what is malformed.
+                // The line ends are looked at here as strictly as on the slow path: how the bytes
+                // were cut must not decide what is malformed.
                 (end <= self.limits.bytes
                     && buffer[body - 1] == b'\n'
                     && buffer.get(end - 2..end) == Some(b"\r\n"))
@@ -117,7 +121,8 @@ impl ReplyScanner {
     /// Enters what `step` has found into the levels; true if the reply is whole.
     fn settle(&mut self, step: &Step) -> Result<bool, ReplyError> {
         if step.is_reply {
-            // The element fills one place of its level. (At the top there is one place, and no level for it.)
+            // The element fills one place of its level. (At the top there is one place, and no
+            // level for it.)
             if let Some(missing) = self.missing.last_mut() {
                 *missing -= 1;
             }
