@@ -52,8 +52,9 @@ fn every_message_of_many_threads_arrives_once_and_in_its_senders_order() {
 }
 
 #[test]
-fn a_lost_wake_up_between_two_executors_is_rare_and_only_a_delay() {
-    const ROUNDS: usize = 50_000;
+fn no_wake_up_between_two_executors_is_lost() {
+    // With glommio's own wakers some 20 of these were: each then waited for the next timer.
+    const ROUNDS: usize = 200_000;
     let (there, mut there_end) = mailbox::<usize>();
     let (back, mut back_end) = mailbox::<usize>();
     let echo = start(move || async move {
@@ -62,22 +63,18 @@ fn a_lost_wake_up_between_two_executors_is_rare_and_only_a_delay() {
         }
     });
     let asker = start(move || async move {
-        let mut slow = 0;
+        let mut slowest = Duration::ZERO;
         for number in 0..ROUNDS {
             let began = Instant::now();
             there.push(number).unwrap();
+            // Nothing else goes on in either executor, no timer is up before this one.
             let answer = timeout(DEADLINE, back_end.recv()).await;
             assert_eq!(answer, Ok(Some(number)), "round {number}");
-            // A lost wake-up is made up for by the executor's heart-beat, after 250 ms at most.
-            slow += usize::from(began.elapsed() > Duration::from_millis(50));
+            slowest = slowest.max(began.elapsed());
         }
-        slow
+        slowest
     });
-    let slow = join(asker);
-    eprintln!("{slow} of {ROUNDS} rounds took more than 50 ms");
-    // Not zero: glommio 0.9 still loses one in some thousands on a quiet machine (18 of 50,000 were
-    // seen; on a busy one none). What is promised is that none is a standstill, and few are delays.
-    assert!(slow <= ROUNDS / 100, "{slow}");
+    eprintln!("the slowest of {ROUNDS} rounds took {:?}", join(asker));
     join(echo);
 }
 
@@ -219,6 +216,18 @@ fn a_cancelled_task_stops_and_a_finished_one_gives_its_output() {
         let task = spawn_local(async {});
         yield_now().await;
         task.detach();
+    });
+}
+
+#[test]
+fn a_spawned_task_first_runs_when_its_spawner_waits() {
+    run(|| async {
+        let ran = Rc::new(Cell::new(false));
+        let inside = Rc::clone(&ran);
+        let task = spawn_local(async move { inside.set(true) });
+        assert!(!ran.get(), "the spawner may be in the middle of something");
+        task.await;
+        assert!(ran.get());
     });
 }
 

@@ -124,10 +124,10 @@ impl Transport {
     }
 
     /// Takes the connection off this executor. `unread` is plaintext that was read and not used.
-    pub fn park(self, unread: Vec<u8>) -> io::Result<Parked> {
-        let accepted = self.stream.into_accepted()?;
+    pub fn park(self, unread: Vec<u8>) -> Parked {
+        let accepted = self.stream.into_accepted();
         let session = self.tls.map(|tls| tls.session.into_inner());
-        Ok(Parked { accepted, session, unread })
+        Parked { accepted, session, unread }
     }
 
     /// Takes a parked connection over into the current executor.

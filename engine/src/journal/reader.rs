@@ -23,6 +23,7 @@ use super::{
     log::LogHandle,
     publish::{Edge, SleeperId},
 };
+use crate::rt::ForeignWaker;
 use crate::types::Lsn;
 
 /// Why a position cannot be read from.
@@ -128,6 +129,8 @@ impl std::fmt::Debug for Span {
 pub struct Reader {
     log: LogHandle,
     id: SleeperId,
+    /// How the writer's thread wakes the task that waits here.
+    sleeper: Option<ForeignWaker>,
     /// The chunk it stands in; none before it has entered the next one.
     chunk: Option<Arc<Chunk>>,
     /// The next byte of the chunk.
@@ -155,6 +158,7 @@ impl Reader {
         let mut reader = Reader {
             log,
             id,
+            sleeper: None,
             chunk: None,
             offset: 0,
             large: 0,
@@ -404,14 +408,19 @@ impl Reader {
     }
 
     /// Registers to be woken at the next publication; true if there is something to read already
-    /// (or the reader is gone), and sleeping would be wrong.
+    /// (or the reader is gone), and sleeping would be wrong. The writer uses and drops `waker` on its
+    /// own thread: an executor's task gives one of a [`ForeignWaker`].
     pub fn register(&self, waker: &Waker) -> bool {
         self.log.0.bell.register(self.id, waker, || self.is_readable())
     }
 
     /// Ready as soon as [`Reader::next`] has something to say.
-    pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
-        if self.is_readable() || self.register(context.waker()) {
+    pub fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_readable() {
+            return Poll::Ready(());
+        }
+        let waker = ForeignWaker::set(&mut self.sleeper, context.waker()).waker();
+        if self.register(&waker) {
             return Poll::Ready(());
         }
         Poll::Pending

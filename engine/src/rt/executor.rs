@@ -14,20 +14,17 @@ use std::time::Duration;
 
 use glommio::{LocalExecutorBuilder, Placement};
 
-use super::task;
-use super::time::sleep;
+use super::poller::Poller;
+use super::{task, wake};
 
 /// glommio's "preemption timer", turned off as far as it can be.
 ///
-/// When it fires between glommio's look at the kernel and its look at the tasks, glommio 0.9 takes
-/// "preempted" for "nothing to run" and sleeps, with tasks ready to run, until something else wakes
-/// it. At 500 us that was one lost wake-up in about 2,500 between two busy executors. What the
+/// When anything that belongs to its "latency ring" happens between glommio's look at the kernel and
+/// its look at the tasks, glommio 0.9 takes "preempted" for "nothing to run" and sleeps, with tasks
+/// ready to run, until something else wakes it. Two things of that ring could come at any time: this
+/// timer, and wakers that other threads use ([`wake`](super::wake) has its own instead). What the
 /// timer is good for, looking at the kernel while tasks keep the CPU busy, [`task::yield_now`] does.
 const PREEMPTION_INTERVAL: Duration = Duration::from_secs(3600);
-
-/// An executor never sleeps longer than this, so that a wake-up that is lost all the same is a
-/// delay and not a standstill. Costs four short wake-ups a second.
-const SLEEP_MAX: Duration = Duration::from_millis(250);
 
 /// From how many CPUs on `--pin=auto` pins: on fewer, something else always wants one of ours.
 pub const PIN_AUTO_CPUS_MIN: usize = 4;
@@ -127,21 +124,21 @@ where
             ),
             None => format!("cannot start executor {}: {error}", settings.name),
         })?;
+    let explain = |error| format!("cannot start executor {}: {error}", settings.name);
+    let bell = wake::Bell::enter().map_err(explain)?;
+    let poller = Poller::enter(bell).map_err(explain)?;
     // Nobody may be waiting to hear it.
     let _ = started.try_send(());
-    Ok(executor.run(async move {
-        task::spawn_local(heartbeat()).detach();
+    let output = executor.run(async move {
+        let polling = glommio::spawn_local(poller.run());
         let output = make().await;
         task::cancel_detached().await;
+        polling.cancel().await;
         output
-    }))
-}
-
-/// See [`SLEEP_MAX`].
-async fn heartbeat() {
-    loop {
-        sleep(SLEEP_MAX).await;
-    }
+    });
+    Poller::leave();
+    wake::leave();
+    Ok(output)
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

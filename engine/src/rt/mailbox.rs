@@ -10,18 +10,17 @@
 //! sleeps. One of the two sees the other, so no message is slept over; and only the first sender
 //! after the receiver fell asleep pays for waking it.
 //!
-//! The waker stays with the receiver: senders only borrow it. A glommio waker that is *dropped* on
-//! a foreign thread may race with its task's end there.
-//!
 //! The queue has no bound of its own. Whoever sends has one: a connection has at most one batch
 //! under way to each shard, so a shard's mailbox holds at most as many as there are connections.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use crossbeam::queue::SegQueue;
+
+use super::wake::ForeignWaker;
 
 /// A new, empty queue.
 pub fn mailbox<T>() -> (Sender<T>, Receiver<T>) {
@@ -160,11 +159,11 @@ struct Shared<T> {
     closed: AtomicBool,
     senders: AtomicUsize,
     /// Set by the receiver before it parks; taken only by it.
-    waker: Mutex<Option<Waker>>,
+    waker: Mutex<Option<ForeignWaker>>,
 }
 
 impl<T> Shared<T> {
-    fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
+    fn waker(&self) -> MutexGuard<'_, Option<ForeignWaker>> {
         self.waker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -174,7 +173,7 @@ impl<T> Shared<T> {
             && self.parked.swap(false, Ordering::AcqRel)
             && let Some(waker) = self.waker().as_ref()
         {
-            waker.wake_by_ref();
+            waker.wake();
         }
     }
 
@@ -182,12 +181,7 @@ impl<T> Shared<T> {
         if !self.queue.is_empty() {
             return Poll::Ready(true);
         }
-        {
-            let mut waker = self.waker();
-            if !waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
-                *waker = Some(cx.waker().clone());
-            }
-        }
+        ForeignWaker::set(&mut self.waker(), cx.waker());
         self.parked.store(true, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         let orphaned = self.senders.load(Ordering::Acquire) == 0;

@@ -5,11 +5,12 @@
 //!
 //! - a machine that forbids io_uring or locked memory is named in words ([`probe`]), not a panic;
 //! - a detached task ends with its executor, and its sockets with it ([`task`]);
-//! - a write that a half-closed peer does not drain costs no CPU ([`net`]);
+//! - a request that arrives interrupts nobody, and a write that a half-closed peer does not drain
+//!   costs no CPU (`poller`);
+//! - no wake-up from another thread is lost ([`wake`]);
 //! - a port is bound exclusively, and is free as soon as its listener is dropped ([`net`]);
 //! - a wait that is dropped leaves neither a timer nor lost data behind ([`time`], [`net`]);
-//! - a waker is never dropped on a foreign thread, where glommio could free a task twice
-//!   ([`mod@mailbox`], [`reply`]).
+//! - a task's waker never leaves its thread, where glommio could free a task twice ([`wake`]).
 //!
 //! It knows no keys, no commands and no wire protocol.
 //!
@@ -25,11 +26,13 @@ pub mod executor;
 pub mod mailbox;
 pub mod net;
 pub mod notify;
+mod poller;
 pub mod probe;
 pub mod reply;
 pub mod signals;
 pub mod task;
 pub mod time;
+pub mod wake;
 
 pub use executor::{Executor, Pin, Settings};
 pub use mailbox::{Receiver, Sender, mailbox};
@@ -38,3 +41,4 @@ pub use notify::{Event, Notify};
 pub use reply::{ReplySlot, ReplyTo};
 pub use task::{Task, spawn_local, yield_if_needed, yield_now};
 pub use time::{monotonic, now_millis, sleep, timeout};
+pub use wake::ForeignWaker;

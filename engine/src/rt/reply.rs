@@ -9,7 +9,9 @@
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::Poll;
+
+use super::wake::ForeignWaker;
 
 /// The asker's side.
 pub struct ReplySlot<T> {
@@ -25,8 +27,7 @@ pub struct ReplyTo<T> {
 struct State<T> {
     round: u64,
     progress: Progress<T>,
-    /// Set and taken by the asker only: see `mailbox` for why.
-    waker: Option<Waker>,
+    waker: Option<ForeignWaker>,
 }
 
 enum Progress<T> {
@@ -64,9 +65,7 @@ impl<T> ReplySlot<T> {
                 Progress::Idle => Poll::Ready(None),
                 Progress::Asked => {
                     state.progress = Progress::Asked;
-                    if !state.waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
-                        state.waker = Some(cx.waker().clone());
-                    }
+                    ForeignWaker::set(&mut state.waker, cx.waker());
                     Poll::Pending
                 }
             }
@@ -107,7 +106,7 @@ impl<T> ReplyTo<T> {
         }
         state.progress = answer;
         if let Some(waker) = &state.waker {
-            waker.wake_by_ref();
+            waker.wake();
         }
     }
 }

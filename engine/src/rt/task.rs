@@ -58,10 +58,13 @@ pub fn spawn_local<T: 'static>(future: impl Future<Output = T> + 'static) -> Tas
     let id = NEXT_ID.replace(NEXT_ID.get() + 1);
     LIVE.with_borrow_mut(|live| live.insert(id, None));
     let entry = Entry { id };
-    let inner = glommio::spawn_local(async move {
+    let future = async move {
         let _entry = entry;
         future.await
-    });
+    };
+    // glommio's plain `spawn_local` runs the task at once, in the middle of what the caller does.
+    let inner = glommio::spawn_local_into(future, glommio::TaskQueueHandle::default())
+        .expect("an executor always has its default queue");
     Task { id, inner }
 }
 
@@ -80,8 +83,13 @@ pub async fn yield_now() {
     } else {
         Timer::new(Duration::from_micros(1)).await;
         futures_lite::future::yield_now().await;
-        LAST_LOOK.set(Some(Instant::now()));
+        looked();
     }
+}
+
+/// The executor has looked at its sockets, timers and foreign wake-ups by itself.
+pub(super) fn looked() {
+    LAST_LOOK.set(Some(Instant::now()));
 }
 
 /// Yields if [`POLL_INTERVAL`] has passed since the executor last looked at its sockets: cheap

@@ -67,9 +67,14 @@ impl FlowSender {
         FlowSender { reader, asked, parts, walks, finishing, inside_frame: false }
     }
 
-    /// The reader, to wait for it.
+    /// The reader, to look at it.
     pub fn reader(&self) -> &Reader {
         &self.reader
+    }
+
+    /// The reader, to wait for it.
+    pub fn reader_mut(&mut self) -> &mut Reader {
+        &mut self.reader
     }
 
     /// Whether items are still to be sent.

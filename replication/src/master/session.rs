@@ -494,8 +494,8 @@ async fn write_flow(session: Rc<Session>, flow: Rc<Flow>) {
 
 /// Waits for the journal or a part; `false` when it is time for a sign of life.
 async fn wait_for_more(flow: &Flow) -> bool {
-    let readable = std::future::poll_fn(|context| match &*flow.sender.borrow() {
-        Some(sender) => sender.reader().poll_readable(context),
+    let readable = std::future::poll_fn(|context| match &mut *flow.sender.borrow_mut() {
+        Some(sender) => sender.reader_mut().poll_readable(context),
         None => std::task::Poll::Pending,
     });
     let more = futures_lite::future::or(readable, flow.wake.wait());

@@ -162,7 +162,8 @@ async fn write_flow(session: Rc<Session>, flow: Rc<Flow>, conn: Rc<Conn>) {
                 sent
             }
             Step::Wait => {
-                let readable = poll_fn(|cx| flow.sender.borrow().reader().poll_readable(cx));
+                let readable =
+                    poll_fn(|cx| flow.sender.borrow_mut().reader_mut().poll_readable(cx));
                 futures_lite::future::or(readable, flow.wake.wait()).await;
                 Ok(())
             }

@@ -67,9 +67,8 @@ pub(crate) async fn serve(
     session.forget_watches().await;
     match (outcome, session.handoff.take()) {
         (Ok(()), Some(handoff)) => {
-            if let Ok(parked) = transport.park(input.into_unread()) {
-                session.server.replication.take_over(handoff.0, parked);
-            }
+            let parked = transport.park(input.into_unread());
+            session.server.replication.take_over(handoff.0, parked);
         }
         _ => transport.close().await,
     }

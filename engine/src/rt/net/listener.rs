@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +11,8 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::address::{Peer, canonical};
 use super::raw;
-use super::stream::{Accepted, wait_readable};
+use super::stream::Accepted;
+use crate::rt::poller::Readiness;
 use crate::rt::time::sleep;
 
 /// How long accepting first pauses when there are no descriptors or no memory for a connection.
@@ -97,9 +98,9 @@ impl Listener {
         loop {
             let shortage = match self.try_accept() {
                 Ok(Some(accepted)) => return Ok(accepted),
-                Ok(None) => match wait_readable(self.socket.as_fd()) {
-                    Ok(readable) => {
-                        readable.await;
+                Ok(None) => match Readiness::new(self.socket.as_raw_fd()) {
+                    Ok(readiness) => {
+                        readiness.readable().await;
                         continue;
                     }
                     Err(error) => error,
@@ -152,8 +153,8 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // Closing alone is not enough: a poll of the ring that is still being taken back keeps the
-        // socket alive, and it would go on accepting connections that nobody serves.
+        // Closing alone is not enough where a child process has inherited the socket: it would go on
+        // accepting connections that nobody serves.
         self.close();
         if let Some(path) = &self.path {
             // It may be gone already.

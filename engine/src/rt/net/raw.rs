@@ -66,14 +66,3 @@ pub(super) fn accept(listener: RawFd) -> io::Result<Option<(OwnedFd, socket2::So
         Err(error) => Err(error),
     }
 }
-
-/// Whether the peer has shut down its sending side, or the connection is broken.
-///
-/// Unlike a peek this also sees an end that stands behind unread data.
-pub(super) fn peer_has_hung_up(fd: RawFd) -> bool {
-    let signs = libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR;
-    let mut request = libc::pollfd { fd, events: libc::POLLRDHUP, revents: 0 };
-    // SAFETY: one valid pollfd; a timeout of 0 does not wait.
-    let answer = unsafe { libc::poll(&raw mut request, 1, 0) };
-    answer > 0 && request.revents & signs != 0
-}

@@ -6,23 +6,21 @@
 //! A wait that is dropped leaves the stream as it was: bytes stay in the kernel until a call
 //! returns them, and no timer is left.
 
-use std::cell::RefCell;
-use std::future::{Future, poll_fn};
+use std::cell::{OnceCell, RefCell};
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
-use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_lite::{AsyncRead, AsyncWrite};
-use glommio::net::TcpStream;
 use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use super::address::{Peer, canonical};
 use super::raw;
-use crate::rt::time::{sleep, timeout};
+use crate::rt::poller::Readiness;
+use crate::rt::time::timeout;
 
 /// A connection that belongs to no executor yet: send it to one, and make it a [`Stream`] there.
 /// Dropping it closes it.
@@ -37,11 +35,10 @@ pub struct Accepted {
 /// A connection of the current executor. Dropping it closes it.
 #[derive(Debug)]
 pub struct Stream {
-    fd: RawFd,
+    /// Made when something first has to wait; before the descriptor, because it is dropped first.
+    readiness: OnceCell<Readiness>,
+    fd: OwnedFd,
     peer: Peer,
-    /// Owns the descriptor, and knows when it is ready. Over a Unix-domain socket too: nothing is
-    /// used of it that would notice the difference.
-    ready: RefCell<TcpStream>,
 }
 
 /// Bytes that one read takes at the most: enough for the kernel's own bursts.
@@ -51,19 +48,11 @@ thread_local! {
     static SCRATCH_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// How long a stalled writer first waits when it cannot be told that there is room again.
-const HANGUP_WAIT_MIN: Duration = Duration::from_millis(1);
-/// And at most. It is also how late the last bytes can be for a client that has half-closed.
-const HANGUP_WAIT_MAX: Duration = Duration::from_millis(50);
-
 impl Stream {
     /// Takes a connection over into the current executor.
     pub fn from_accepted(accepted: Accepted) -> Self {
         let Accepted { fd, peer } = accepted;
-        let fd = fd.into_raw_fd();
-        // SAFETY: we own `fd`, and give it away here; it is closed when the TcpStream is dropped.
-        let ready = RefCell::new(unsafe { TcpStream::from_raw_fd(fd) });
-        Self { fd, peer, ready }
+        Self { readiness: OnceCell::new(), fd, peer }
     }
 
     /// Connects to `address` over TCP.
@@ -89,7 +78,7 @@ impl Stream {
         let stream = Self::from_accepted(Accepted { fd: s.into(), peer });
         if connecting {
             // Sending nothing waits while the connection is being made, and sends nothing after.
-            timeout(limit, poll_fn(|cx| stream.poll_send(cx, &[]))).await??;
+            timeout(limit, stream.send_when_room(&[])).await??;
             if let Some(error) = SockRef::from(&stream).take_error()? {
                 return Err(error);
             }
@@ -131,7 +120,14 @@ impl Stream {
 
     /// As [`Stream::read`], but `None` where that would wait.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        raw::receive(self.fd, buffer)
+        let read = raw::receive(self.fd(), buffer)?;
+        // Less than there was room for was all there was.
+        if read.is_none_or(|read| read < buffer.len())
+            && let Some(readiness) = self.readiness.get()
+        {
+            readiness.drained();
+        }
+        Ok(read)
     }
 
     /// Waits until [`Stream::try_read`] has an answer: bytes or the end. An error of the
@@ -146,7 +142,7 @@ impl Stream {
     /// Dropped half-way, an unknown part is written: the connection is good for nothing more.
     pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            let sent = match raw::send(self.fd, bytes)? {
+            let sent = match raw::send(self.fd(), bytes)? {
                 Some(sent) => sent,
                 None => self.send_when_room(bytes).await?,
             };
@@ -158,7 +154,7 @@ impl Stream {
     /// Writes a first part of `bytes` (not empty), waiting until there is room. Dropping the wait
     /// writes nothing.
     pub async fn write_some(&self, bytes: &[u8]) -> io::Result<usize> {
-        match raw::send(self.fd, bytes)? {
+        match raw::send(self.fd(), bytes)? {
             Some(sent) => Ok(sent),
             None => self.send_when_room(bytes).await,
         }
@@ -172,7 +168,7 @@ impl Stream {
             if pieces.is_empty() {
                 return Ok(());
             }
-            let sent = match raw::send_pieces(self.fd, pieces)? {
+            let sent = match raw::send_pieces(self.fd(), pieces)? {
                 Some(sent) => sent,
                 None => self.send_when_room(&pieces[0]).await?,
             };
@@ -182,50 +178,47 @@ impl Stream {
 
     /// Writes what there is room for now: `None` if there is none.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<Option<usize>> {
-        raw::send(self.fd, bytes)
+        raw::send(self.fd(), bytes)
     }
 
     /// Writes of `pieces` what there is room for now: `None` if there is none.
     pub fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
-        raw::send_pieces(self.fd, pieces)
+        raw::send_pieces(self.fd(), pieces)
     }
 
     /// Sends a first part of `bytes` as soon as there is room.
-    ///
-    /// Why not simply wait until the socket is writable: io_uring ends a wait for room at once when
-    /// the peer has shut down *its* sending side, room or no room. glommio then sends in vain and
-    /// waits again, some 19,000 times a second, until the client goes away; any client can do that
-    /// to us. So when a wait is in vain we look whether the peer has hung up, and if so try at
-    /// intervals instead.
     async fn send_when_room(&self, bytes: &[u8]) -> io::Result<usize> {
-        let sent = poll_fn(|cx| match self.poll_send(cx, bytes) {
-            Poll::Ready(sent) => Poll::Ready(Some(sent)),
-            Poll::Pending if raw::peer_has_hung_up(self.fd) => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        });
-        if let Some(sent) = sent.await {
-            return sent;
-        }
-        let mut wait = HANGUP_WAIT_MIN;
-        loop {
-            sleep(wait).await;
-            if let Some(sent) = raw::send(self.fd, bytes)? {
-                return Ok(sent);
+        let readiness = self.readiness()?;
+        poll_fn(|cx| match raw::send(self.fd(), bytes)? {
+            Some(sent) => Poll::Ready(Ok(sent)),
+            None => {
+                readiness.wake_to_write(cx);
+                Poll::Pending
             }
-            wait = (wait * 2).min(HANGUP_WAIT_MAX);
+        })
+        .await
+    }
+
+    fn poll_receive(&self, cx: &Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let readiness = self.readiness()?;
+        if readiness.may_read()
+            && let Some(read) = self.try_read(buffer)?
+        {
+            return Poll::Ready(Ok(read));
         }
+        readiness.wake_to_read(cx);
+        Poll::Pending
     }
 
-    fn poll_receive(
-        &self,
-        cx: &mut std::task::Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.ready.borrow_mut()).poll_read(cx, buffer)
-    }
-
-    fn poll_send(&self, cx: &mut std::task::Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.ready.borrow_mut()).poll_write(cx, bytes)
+    /// In the set of the current executor from now on.
+    fn readiness(&self) -> io::Result<&Readiness> {
+        match self.readiness.get() {
+            Some(readiness) => Ok(readiness),
+            None => {
+                let new = Readiness::new(self.fd())?;
+                Ok(self.readiness.get_or_init(|| new))
+            }
+        }
     }
 
     /// Ends our sending side; the peer reads the end after all that was written.
@@ -290,42 +283,26 @@ impl Stream {
 
     /// Takes the connection out of this executor, to be handed to another. What was received and
     /// not read stays in the kernel and goes with it.
-    pub fn into_accepted(self) -> io::Result<Accepted> {
-        // glommio does not give its descriptor back, so the other executor gets a second name of
-        // the same socket, and ours is closed.
-        let fd = self.as_fd().try_clone_to_owned()?;
-        Ok(Accepted { fd, peer: self.peer })
+    pub fn into_accepted(self) -> Accepted {
+        let Self { readiness, fd, peer } = self;
+        drop(readiness);
+        Accepted { fd, peer }
     }
 
     /// The descriptor's number, as CLIENT LIST shows it.
     pub fn fd(&self) -> RawFd {
-        self.fd
+        self.fd.as_raw_fd()
     }
 }
 
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: `ready` keeps the descriptor open as long as `self` lives.
-        unsafe { BorrowedFd::borrow_raw(self.fd) }
+        self.fd.as_fd()
     }
 }
 
 impl AsRawFd for Stream {
     fn as_raw_fd(&self) -> RawFd {
-        self.fd
+        self.fd()
     }
-}
-
-/// Waits until the kernel has something to tell about reading from `fd`, of whatever kind it is.
-///
-/// glommio polls only what it takes for a stream, once when it is made, and then tries to receive.
-/// So it is given a second name of the descriptor, and what comes of its receiving (an error, for a
-/// listener) is not looked at.
-pub(super) fn wait_readable(fd: BorrowedFd<'_>) -> io::Result<impl Future<Output = ()>> {
-    let second = fd.try_clone_to_owned()?.into_raw_fd();
-    // SAFETY: we own `second`, and give it away here; it is closed when the TcpStream is dropped.
-    let mut ready = unsafe { TcpStream::from_raw_fd(second) };
-    Ok(async move {
-        let _ = poll_fn(|cx| Pin::new(&mut ready).poll_read(cx, &mut [0])).await;
-    })
 }
