@@ -131,7 +131,7 @@ where
     let _ = started.try_send(());
     let output = executor.run(async move {
         let polling = glommio::spawn_local(poller.run());
-        let output = make().await;
+        let output = task::counted(make()).await;
         task::cancel_detached().await;
         polling.cancel().await;
         output

@@ -8,8 +8,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,7 @@ pub fn spawn_local<T: 'static>(future: impl Future<Output = T> + 'static) -> Tas
     let entry = Entry { id };
     let future = async move {
         let _entry = entry;
-        future.await
+        counted(future).await
     };
     // glommio's plain `spawn_local` runs the task at once, in the middle of what the caller does.
     let inner = glommio::spawn_local_into(future, glommio::TaskQueueHandle::default())
@@ -78,13 +78,56 @@ pub const POLL_INTERVAL: Duration = Duration::from_micros(500);
 /// is off (see `executor`). So every task that yields when the interval is over waits on a timer
 /// that is up at once: no task is ready then, and the executor looks.
 pub async fn yield_now() {
-    if LAST_LOOK.get().is_some_and(|last| last.elapsed() < POLL_INTERVAL) {
-        futures_lite::future::yield_now().await;
-    } else {
+    if look_is_due() {
+        let wanting = Wanting::begin();
         Timer::new(Duration::from_micros(1)).await;
+        drop(wanting);
         futures_lite::future::yield_now().await;
         looked();
+    } else {
+        futures_lite::future::yield_now().await;
     }
+}
+
+/// Whether [`POLL_INTERVAL`] has passed since the executor last looked.
+pub(super) fn look_is_due() -> bool {
+    LAST_LOOK.get().is_none_or(|last| last.elapsed() >= POLL_INTERVAL)
+}
+
+/// Whether tasks wait for the executor to look at its timers: it must not sleep elsewhere.
+pub(super) fn ring_is_wanted() -> bool {
+    WANTING.get() > 0
+}
+
+/// While it lives, a task waits for the executor to look at its timers.
+struct Wanting;
+
+impl Wanting {
+    fn begin() -> Self {
+        WANTING.set(WANTING.get() + 1);
+        Self
+    }
+}
+
+impl Drop for Wanting {
+    fn drop(&mut self) {
+        WANTING.set(WANTING.get() - 1);
+    }
+}
+
+/// How often tasks of this executor were polled so far: if twice the same, none was ready between.
+pub(super) fn polls() -> u64 {
+    POLLS.get()
+}
+
+/// The future, its polls counted in [`polls`].
+pub(super) async fn counted<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        POLLS.set(POLLS.get() + 1);
+        future.as_mut().poll(cx)
+    })
+    .await
 }
 
 /// The executor has looked at its sockets, timers and foreign wake-ups by itself.
@@ -95,7 +138,7 @@ pub(super) fn looked() {
 /// Yields if [`POLL_INTERVAL`] has passed since the executor last looked at its sockets: cheap
 /// enough for inner loops of some microseconds a turn.
 pub async fn yield_if_needed() {
-    if LAST_LOOK.get().is_none_or(|last| last.elapsed() >= POLL_INTERVAL) {
+    if look_is_due() {
         yield_now().await;
     }
 }
@@ -127,6 +170,8 @@ thread_local! {
     /// When a task last came back from letting the executor look at its sockets.
     static LAST_LOOK: Cell<Option<Instant>> = const { Cell::new(None) };
     static NEXT_ID: Cell<u64> = const { Cell::new(0) };
+    static POLLS: Cell<u64> = const { Cell::new(0) };
+    static WANTING: Cell<u32> = const { Cell::new(0) };
     /// The tasks whose futures exist.
     static LIVE: RefCell<LiveTasks> =
         RefCell::new(HashMap::with_hasher(foldhash::fast::FixedState::with_seed(0)));
