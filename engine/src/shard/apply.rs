@@ -70,13 +70,19 @@ impl Passed {
 /// The queue of what is to be applied.
 #[derive(Default)]
 pub(super) struct Applying {
-    pub(super) queue: VecDeque<Queued>,
+    queue: VecDeque<Queued>,
+    /// The place of the queue's front: how many have left it so far.
+    front: u64,
     /// Per upstream shard: the position that everything on this shard has reached.
-    pub(super) reached: Vec<Lsn>,
+    reached: Vec<Lsn>,
 }
 
+/// A place in the queue, counted from the first that ever stood in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct ApplyPlace(u64);
+
 /// One place in the queue.
-pub(super) enum Queued {
+enum Queued {
     /// A batch, whether its keys are granted.
     Batch { entry: EntryId, wants: Wants, batch: Box<ApplyBatch>, granted: bool },
     /// A transaction, whether it is armed.
@@ -84,8 +90,40 @@ pub(super) enum Queued {
 }
 
 impl Applying {
-    pub(super) fn tx(id: TxId) -> Queued {
-        Queued::Tx { id, armed: false }
+    /// A transaction takes its place, not armed yet.
+    pub(super) fn push_tx(&mut self, id: TxId) -> ApplyPlace {
+        self.push(Queued::Tx { id, armed: false })
+    }
+
+    fn push(&mut self, queued: Queued) -> ApplyPlace {
+        self.queue.push_back(queued);
+        ApplyPlace(self.front + self.queue.len() as u64 - 1)
+    }
+
+    fn pop(&mut self) -> Option<Queued> {
+        let queued = self.queue.pop_front()?;
+        self.front += 1;
+        Some(queued)
+    }
+
+    fn at(&mut self, place: ApplyPlace) -> Option<&mut Queued> {
+        self.queue.get_mut(usize::try_from(place.0.checked_sub(self.front)?).ok()?)
+    }
+}
+
+impl Wants {
+    /// The keys that encoded frames change, each alone; `hash` is the node's.
+    pub fn of_frames(frames: &[u8], hash: impl Fn(&[u8]) -> u64) -> Wants {
+        let (mut keys, mut rest, mut decoder) = (Vec::new(), frames, Decoder::new());
+        while let Ok(Some((frame, used))) = decoder.next(rest) {
+            for entry in frame.entries() {
+                if let Entry::Record(record) = entry {
+                    keys.push((hash(record.key), Mode::Exclusive));
+                }
+            }
+            rest = &rest[used..];
+        }
+        Wants::keys(keys)
     }
 }
 
@@ -96,35 +134,27 @@ impl Shard {
             return self.apply_batch(*batch);
         }
         let entry = self.new_entry();
-        let wants = self.wants_of_frames(&batch.frames);
+        let wants = Wants::of_frames(&batch.frames, |key| self.keys.hash(key));
         let granted = self.locks.request(entry, &wants);
+        let place = self.applying.push(Queued::Batch { entry, wants, batch, granted });
         if !granted {
-            self.entries.insert(entry, Waiting::Apply);
+            self.entries.insert(entry, Waiting::Apply(place));
         }
-        self.applying.queue.push_back(Queued::Batch { entry, wants, batch, granted });
         self.drain_applying();
     }
 
     /// The keys of a waiting batch are its own now.
-    pub(super) fn apply_granted(&mut self, which: EntryId) {
-        for queued in &mut self.applying.queue {
-            if let Queued::Batch { entry, granted, .. } = queued
-                && *entry == which
-            {
-                *granted = true;
-            }
+    pub(super) fn apply_granted(&mut self, place: ApplyPlace) {
+        if let Some(Queued::Batch { granted, .. }) = self.applying.at(place) {
+            *granted = true;
         }
         self.drain_applying();
     }
 
     /// A transaction of applied records is armed on all shards.
-    pub(super) fn apply_armed(&mut self, which: TxId) {
-        for queued in &mut self.applying.queue {
-            if let Queued::Tx { id, armed } = queued
-                && *id == which
-            {
-                *armed = true;
-            }
+    pub(super) fn apply_armed(&mut self, place: ApplyPlace) {
+        if let Some(Queued::Tx { armed, .. }) = self.applying.at(place) {
+            *armed = true;
         }
         self.drain_applying();
     }
@@ -135,7 +165,7 @@ impl Shard {
                 Some(Queued::Batch { granted: true, .. } | Queued::Tx { armed: true, .. }) => {}
                 _ => return,
             }
-            match self.applying.queue.pop_front() {
+            match self.applying.pop() {
                 Some(Queued::Batch { entry, wants, batch, .. }) => {
                     self.apply_batch(*batch);
                     self.locks.release(entry, &wants, &mut self.granted);
@@ -144,21 +174,6 @@ impl Shard {
                 None => return,
             }
         }
-    }
-
-    fn wants_of_frames(&self, frames: &[u8]) -> Wants {
-        let mut keys = Vec::new();
-        let mut rest = frames;
-        let mut decoder = Decoder::new();
-        while let Ok(Some((frame, consumed))) = decoder.next(rest) {
-            for entry in frame.entries() {
-                if let Entry::Record(record) = entry {
-                    keys.push((self.keys.hash(record.key), Mode::Exclusive));
-                }
-            }
-            rest = &rest[consumed..];
-        }
-        Wants::keys(keys)
     }
 
     fn apply_batch(&mut self, batch: ApplyBatch) {

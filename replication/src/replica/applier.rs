@@ -11,8 +11,7 @@ use super::gather::{AsOne, Dispatch, Gather, Relay};
 use crate::handshake::Terms;
 use crate::wire::{self, Kind};
 use engine::exec::{ApplyPart, Front, Waiter};
-use engine::journal::{Decoder, Entry};
-use engine::shard::{Answer, Applied, ApplyBatch, Done, ExecutorId, Message, Mode, Shard, Wants};
+use engine::shard::{Answer, Applied, ApplyBatch, Done, ExecutorId, Message, Shard, Wants};
 use engine::types::{Lsn, Millis, ShardId};
 use std::any::Any;
 use std::cell::RefCell;
@@ -110,7 +109,10 @@ impl Applier {
     fn hand_out_as_one(&self, as_one: AsOne) {
         let AsOne { unit, parts, is_global, reached, passed } = as_one;
         let part = |(shard, frames): (ShardId, Vec<u8>)| {
-            let wants = if is_global { Wants::Everything } else { wants_of(&self.front, &frames) };
+            let wants = match is_global {
+                true => Wants::Everything,
+                false => Wants::of_frames(&frames, |key| self.front.node.hash(key)),
+            };
             let (reached, passed) = (reached.clone(), passed.clone());
             let apply: ApplyPart = Box::new(move |shard: &mut Shard| {
                 let error = shard.apply_frames(&frames, passed.as_deref()).err();
@@ -180,17 +182,4 @@ impl Applier {
     pub fn held(&self) -> (usize, usize) {
         self.gather.borrow().held()
     }
-}
-
-fn wants_of(front: &Front, frames: &[u8]) -> Wants {
-    let (mut keys, mut rest, mut decoder) = (Vec::new(), frames, Decoder::new());
-    while let Ok(Some((frame, used))) = decoder.next(rest) {
-        for entry in frame.entries() {
-            if let Entry::Record(record) = entry {
-                keys.push((front.node.hash(record.key), Mode::Exclusive));
-            }
-        }
-        rest = &rest[used..];
-    }
-    Wants::keys(keys)
 }
