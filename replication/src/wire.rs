@@ -19,6 +19,8 @@
 //! Journal and item bytes are frames of `engine::journal`; a frame may span messages, but messages of
 //! the other kind come only between frames.
 
+use engine::types::Lsn;
+
 /// Bytes before the payload.
 pub const HEADER: usize = 5;
 
@@ -76,6 +78,18 @@ impl Kind {
     }
 }
 
+/// The highest LSN that a peer may name: 28 years of ten million records a second. So positions can be
+/// counted on, and those of all shards summed up, without an overflow.
+pub const LSN_MAX: u64 = 1 << 53;
+
+/// An LSN that a peer named.
+pub fn lsn(number: u64) -> Result<Lsn, String> {
+    if number > LSN_MAX {
+        return Err(format!("LSN {number} is beyond what can be counted"));
+    }
+    Ok(Lsn(number))
+}
+
 /// The header of a message with a payload of `length` bytes, which is at most [`PAYLOAD_MAX`].
 pub fn header(kind: Kind, length: usize) -> [u8; HEADER] {
     assert!(length <= PAYLOAD_MAX, "a message of {length} bytes exceeds {PAYLOAD_MAX}");
@@ -108,6 +122,74 @@ pub fn next(buffer: &[u8]) -> Result<Option<(Kind, &[u8], usize)>, String> {
         return Err(format!("a message of {length} bytes exceeds {PAYLOAD_MAX}"));
     }
     Ok(rest.get(..length).map(|payload| (kind, payload, HEADER + length)))
+}
+
+/// What a master says on the control connection.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum News {
+    /// Items sent, and keys there are.
+    Progress(u64, u64),
+    /// Each journal's head.
+    Heads(Vec<Lsn>),
+    /// It lives.
+    Alive,
+    /// The session ends, and why.
+    End(String),
+}
+
+impl News {
+    /// Out of a message.
+    pub fn of(kind: Kind, payload: &[u8]) -> Result<News, String> {
+        match kind {
+            Kind::Progress => {
+                let [done, total] = numbers(payload)?;
+                Ok(News::Progress(done, total))
+            }
+            Kind::Ping => Ok(News::Heads(
+                all_numbers(payload)?.into_iter().map(lsn).collect::<Result<_, _>>()?,
+            )),
+            Kind::Alive => Ok(News::Alive),
+            Kind::End => Ok(News::End(String::from_utf8_lossy(payload).into_owned())),
+            other => Err(format!("the master sent {other:?} on the control connection")),
+        }
+    }
+}
+
+/// What a replica says on a flow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Said {
+    /// Everything up to this is applied.
+    Ack(Lsn),
+    /// It lives.
+    Alive,
+}
+
+impl Said {
+    /// Out of a message on a flow whose journal's head is `head`.
+    pub fn of(kind: Kind, payload: &[u8], head: Lsn) -> Result<Said, String> {
+        match kind {
+            Kind::Ack => {
+                let [acked] = numbers(payload)?;
+                if acked > head.0 {
+                    return Err(format!("it acknowledged {acked}, which was never written"));
+                }
+                Ok(Said::Ack(Lsn(acked)))
+            }
+            Kind::Alive => Ok(Said::Alive),
+            other => Err(format!("it sent {other:?}")),
+        }
+    }
+}
+
+/// Takes the first message of a flow off `buffer`, once it is there: where the journal begins.
+pub fn take_start(buffer: &mut Vec<u8>) -> Result<Option<Lsn>, String> {
+    let Some((kind, payload, used)) = next(buffer)? else { return Ok(None) };
+    if kind != Kind::Start {
+        return Err(format!("the master began with {kind:?}"));
+    }
+    let [number] = numbers(payload)?;
+    buffer.drain(..used);
+    lsn(number).map(Some)
 }
 
 /// The numbers of a payload that holds exactly `N`.

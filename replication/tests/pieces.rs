@@ -374,6 +374,77 @@ fn a_flow_is_not_read_beyond_its_credit_but_for_the_rest_of_a_frame() {
     assert!(gather.wants_more(1), "the rest of a frame is always read");
 }
 
+/// What a gather of a full sync says to these messages on its only flow.
+fn check_refused(walks: usize, messages: &[(wire::Kind, &[u8])], why: &str) {
+    let mut gather = Gather::new(&[Lsn(0)], 1, 1, walks, 1);
+    let mut bytes = Vec::new();
+    messages.iter().for_each(|(kind, payload)| wire::put_bytes(&mut bytes, *kind, payload));
+    let outcome = gather.receive(0, &mut bytes).and_then(|_| {
+        loop {
+            match gather.next() {
+                Ok(Some(_)) => {}
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        }
+    });
+    match outcome {
+        Ok(()) => assert_eq!(why, "", "taken"),
+        Err(error) => assert!(!why.is_empty() && error.contains(why), "{error}"),
+    }
+}
+
+#[test]
+fn what_a_flow_cannot_go_on_from_is_an_error() {
+    use wire::Kind::{CutDone, Items, Log, Passed, Ping};
+    let one: Parts = &[(&["key"], None)];
+    let frame = encoded(one).remove(0);
+    let (front, back) = frame.split_at(3);
+    let part: Parts = &[(&["key"], Some((1, &[0])))];
+    let part = encoded(part).remove(0);
+    let passed = [0u8; 16];
+    check_refused(1, &[(Items, &frame), (Passed, &passed), (CutDone, b""), (Log, &frame)], "");
+    // A frame that is never whole: it would stop its flow for ever.
+    check_refused(1, &[(Log, front), (Items, &frame), (Log, back)], "where other messages begin");
+    check_refused(1, &[(Items, front), (CutDone, b"")], "where other messages begin");
+    check_refused(1, &[(Log, &frame), (Log, front), (Passed, &passed)], "where other messages");
+    check_refused(1, &[(Log, front), (Items, b""), (Log, back)], "");
+    // Items where there are none.
+    check_refused(0, &[(Items, &frame)], "none are left");
+    check_refused(0, &[(CutDone, b"")], "none are left");
+    check_refused(1, &[(CutDone, b""), (Items, &frame)], "none are left");
+    check_refused(1, &[(CutDone, b""), (CutDone, b"")], "none are left");
+    check_refused(1, &[(Items, &part)], "part of a transaction");
+    check_refused(1, &[(Passed, &[9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])], "of walk 9");
+    check_refused(1, &[(Passed, b"")], "without a walk");
+    check_refused(1, &[(Ping, &[0xff; 16])], "beyond what can be counted");
+}
+
+#[test]
+fn a_flow_that_waits_is_not_fed_small_messages_without_end() {
+    let mut gather = Gather::new(&[Lsn(0), Lsn(0)], 2, 1, 1, 1);
+    let part: Parts = &[(&["x1"], Some((1, &[0, 1])))];
+    gather.receive_log(0, &encoded(part)[0]);
+    assert!(gather.next().unwrap().is_none());
+    let one: Parts = &[(&["b1"], None)];
+    let frame = encoded(one).remove(0);
+    let mut rounds = 0;
+    while gather.wants_more(0) {
+        gather.receive_passed(0, &[0, 1]).unwrap();
+        gather.receive_items(0, &frame).unwrap();
+        gather.receive_log(0, &frame);
+        rounds += 1;
+        assert!(rounds < 100_000, "more and more is kept");
+    }
+    let (held, _) = gather.held();
+    assert!(held >= replication::replica::gather::FLOW_CREDIT);
+    gather.receive_log(1, &encoded(part)[0]);
+    let mut relay = Relay::starting_at(&[Lsn(0), Lsn(0)]);
+    drain(&mut gather, &mut relay, 2, 2);
+    assert!(gather.held().0 < 1000 && gather.wants_more(0), "all of it is taken, and counted so");
+    assert_eq!(gather.applied()[0], Lsn(1 + rounds));
+}
+
 #[test]
 fn a_node_refuses_versions_itself_and_cycles() {
     let chain = |names: &str| names.split(' ').map(str::to_owned).collect::<Vec<_>>();

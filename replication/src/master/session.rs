@@ -18,7 +18,7 @@ use crate::handshake::Introduction;
 use crate::info::{Lag, Progress, Replica, ReplicaState};
 use crate::service::Settings;
 use crate::transport::Transport;
-use crate::wire::{self, Kind};
+use crate::wire::{self, Kind, Said};
 use engine::cut::{CutId, CutPart};
 use engine::exec::Front;
 use engine::journal::LogHandle;
@@ -77,6 +77,8 @@ pub struct Flow {
     log: LogHandle,
     sender: RefCell<Option<FlowSender>>,
     transport: RefCell<Option<Rc<Transport>>>,
+    /// What had arrived on it before it was handed over.
+    unread: RefCell<Vec<u8>>,
     acked: Cell<Lsn>,
     last_ack: Cell<Instant>,
     times: RefCell<LagTimes>,
@@ -116,6 +118,7 @@ impl Session {
                 log: log.clone(),
                 sender: RefCell::new(None),
                 transport: RefCell::new(None),
+                unread: RefCell::default(),
                 acked: Cell::new(Lsn(0)),
                 last_ack: Cell::new(Instant::now()),
                 times: RefCell::default(),
@@ -188,13 +191,15 @@ impl Session {
         self.attached.ring();
     }
 
-    /// A flow's connection is handed over; `false` if there is no such flow or it is attached.
-    pub fn attach_flow(&self, index: usize, transport: Transport) -> bool {
+    /// A flow's connection is handed over, with what was read of it and not used; `false` if there is
+    /// no such flow or it is attached.
+    pub fn attach_flow(&self, index: usize, transport: Transport, unread: Vec<u8>) -> bool {
         let Some(flow) = self.flows.get(index) else { return false };
         if flow.transport.borrow().is_some() || self.is_ended() {
             return false;
         }
         *flow.transport.borrow_mut() = Some(Rc::new(transport));
+        *flow.unread.borrow_mut() = unread;
         self.attached.ring();
         true
     }
@@ -505,7 +510,10 @@ async fn wait_for_more(flow: &Flow) -> bool {
 /// Takes acknowledgements, until the session ends.
 async fn read_acks(session: Rc<Session>, flow: Rc<Flow>, acks: Rc<Bell>) {
     let Some(transport) = flow.transport.borrow().clone() else { return };
-    let mut buffer = Vec::new();
+    let mut buffer = flow.unread.take();
+    if let Err(error) = take_acks(&flow, &mut buffer) {
+        session.end(&format!("flow {}: {error}", flow.index));
+    }
     while !session.is_ended() {
         match transport.read(&mut buffer, 4096).await {
             Ok(0) => session.end(&format!("flow {}: the replica closed it", flow.index)),
@@ -524,16 +532,9 @@ async fn read_acks(session: Rc<Session>, flow: Rc<Flow>, acks: Rc<Bell>) {
 fn take_acks(flow: &Flow, buffer: &mut Vec<u8>) -> Result<(), String> {
     let mut at = 0;
     while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
-        match kind {
-            Kind::Ack => {
-                let [lsn] = wire::numbers(payload)?;
-                if lsn > flow.log.head().0 {
-                    return Err(format!("it acknowledged {lsn}, which was never written"));
-                }
-                flow.ack(Lsn(lsn));
-            }
-            Kind::Alive => flow.last_ack.set(Instant::now()),
-            other => return Err(format!("it sent {other:?}")),
+        match Said::of(kind, payload, flow.log.head())? {
+            Said::Ack(lsn) => flow.ack(lsn),
+            Said::Alive => flow.last_ack.set(Instant::now()),
         }
         at += used;
     }

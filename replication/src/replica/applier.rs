@@ -9,7 +9,6 @@
 
 use super::gather::{AsOne, Dispatch, Gather, Relay};
 use crate::handshake::Terms;
-use crate::wire::{self, Kind};
 use engine::exec::{ApplyPart, Front, Waiter};
 use engine::shard::{Answer, Applied, ApplyBatch, Done, ExecutorId, Message, Shard, Wants};
 use engine::types::{Lsn, Millis, ShardId};
@@ -57,31 +56,7 @@ impl Applier {
     /// Takes the whole messages out of what flow `flow` has received. Answers with the
     /// master's head if it said so: then it wants a sign of life.
     pub fn receive(&self, flow: u16, buffer: &mut Vec<u8>) -> Result<Option<Lsn>, String> {
-        let mut gather = self.gather.borrow_mut();
-        let (mut at, mut pinged) = (0, None);
-        while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
-            at += used;
-            match kind {
-                Kind::Log => gather.receive_log(flow, payload),
-                Kind::Items => gather.receive_items(flow, payload),
-                Kind::Passed => {
-                    let mut numbers = wire::all_numbers(payload)?;
-                    if numbers.is_empty() {
-                        return Err("a boundary without a walk".to_owned());
-                    }
-                    let walk = numbers.remove(0) as usize;
-                    gather.receive_passed(flow, walk, numbers)?;
-                }
-                Kind::CutDone => gather.receive_cut_done(flow),
-                Kind::Ping => {
-                    let [head, _bytes] = wire::numbers(payload)?;
-                    pinged = Some(Lsn(head));
-                }
-                other => return Err(format!("the master sent {other:?}")),
-            }
-        }
-        buffer.drain(..at);
-        Ok(pinged)
+        self.gather.borrow_mut().receive(flow, buffer)
     }
 
     /// Sends to the shards what may be applied now.

@@ -20,6 +20,7 @@
 
 pub use super::relay::Relay;
 use crate::planted;
+use crate::wire::{self, Kind};
 
 use engine::journal::{Decoder, Entry, Frame, FrameBuilder, Global, ShardSet, Transaction};
 use engine::shard::Passed;
@@ -118,7 +119,10 @@ struct Step {
 
 struct Flow {
     segments: VecDeque<Segment>,
+    /// Bytes that the segments hold, each with what it costs to be one.
     buffered: usize,
+    /// No items may come (any more).
+    items_over: bool,
     /// The end of the last frame that was handed out.
     taken: Lsn,
     applied: Lsn,
@@ -156,6 +160,7 @@ impl Gather {
             Flow {
                 segments: VecDeque::new(),
                 buffered: 0,
+                items_over: walks == 0,
                 taken: *lsn,
                 applied: *lsn,
                 steps: VecDeque::new(),
@@ -177,45 +182,82 @@ impl Gather {
         }
     }
 
+    /// Takes the whole messages out of what a flow has received. Answers with the master's head if it
+    /// said so: then it wants a sign of life.
+    pub fn receive(&mut self, flow: u16, buffer: &mut Vec<u8>) -> Result<Option<Lsn>, String> {
+        let (mut at, mut pinged) = (0, None);
+        while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
+            at += used;
+            match kind {
+                Kind::Log => self.receive_log(flow, payload),
+                Kind::Items => self.receive_items(flow, payload)?,
+                Kind::Passed => self.receive_passed(flow, &wire::all_numbers(payload)?)?,
+                Kind::CutDone if payload.is_empty() => self.receive_cut_done(flow)?,
+                Kind::Ping => {
+                    let [head, _bytes] = wire::numbers(payload)?;
+                    pinged = Some(wire::lsn(head)?);
+                }
+                other => return Err(format!("the master sent {other:?}")),
+            }
+        }
+        buffer.drain(..at);
+        Ok(pinged)
+    }
+
     /// Journal bytes arrive on a flow.
     pub fn receive_log(&mut self, flow: u16, bytes: &[u8]) {
         let flow = &mut self.flows[usize::from(flow)];
-        flow.buffered += bytes.len();
-        if let Some(Segment::Log(open)) = flow.segments.back_mut() {
-            return open.buffer.extend_from_slice(bytes);
+        match flow.segments.back_mut() {
+            _ if bytes.is_empty() => {}
+            Some(Segment::Log(open)) => {
+                flow.buffered += bytes.len();
+                open.buffer.extend_from_slice(bytes);
+            }
+            _ => flow.push(Segment::Log(Bytes::of(bytes))),
         }
-        flow.segments.push_back(Segment::Log(Bytes { buffer: bytes.to_vec(), ..Bytes::default() }));
     }
 
     /// Item bytes arrive on a flow.
-    pub fn receive_items(&mut self, flow: u16, bytes: &[u8]) {
-        let flow = &mut self.flows[usize::from(flow)];
-        flow.buffered += bytes.len();
-        if let Some(Segment::Items(open)) = flow.segments.back_mut() {
-            return open.buffer.extend_from_slice(bytes);
+    pub fn receive_items(&mut self, flow: u16, bytes: &[u8]) -> Result<(), String> {
+        let flow = self.flow_in_sync(flow)?;
+        match flow.segments.back_mut() {
+            _ if bytes.is_empty() => {}
+            Some(Segment::Items(open)) => {
+                flow.buffered += bytes.len();
+                open.buffer.extend_from_slice(bytes);
+            }
+            _ => flow.push(Segment::Items(Bytes::of(bytes))),
         }
-        let open = Bytes { buffer: bytes.to_vec(), ..Bytes::default() };
-        flow.segments.push_back(Segment::Items(open));
+        Ok(())
     }
 
-    /// A flow says how far one of the sender's walks has come.
-    pub fn receive_passed(
-        &mut self,
-        flow: u16,
-        walk: usize,
-        boundaries: Vec<u64>,
-    ) -> Result<(), String> {
-        let flow = &mut self.flows[usize::from(flow)];
-        if flow.boundaries.get(walk).is_none_or(|known| known.len() != boundaries.len()) {
+    /// A flow says how far one of the sender's walks has come: its number, and a boundary a database.
+    pub fn receive_passed(&mut self, flow: u16, numbers: &[u64]) -> Result<(), String> {
+        let flow = self.flow_in_sync(flow)?;
+        let (walk, boundaries) = numbers.split_first().ok_or("a boundary without a walk")?;
+        let known = usize::try_from(*walk).ok().and_then(|walk| flow.boundaries.get(walk));
+        if known.is_none_or(|known| known.len() != boundaries.len()) {
             return Err(format!("a boundary of walk {walk}, which is not part of this sync"));
         }
-        flow.segments.push_back(Segment::Passed { walk, boundaries });
+        flow.push(Segment::Passed { walk: *walk as usize, boundaries: boundaries.to_vec() });
         Ok(())
     }
 
     /// A flow's items are complete.
-    pub fn receive_cut_done(&mut self, flow: u16) {
-        self.flows[usize::from(flow)].segments.push_back(Segment::CutDone);
+    pub fn receive_cut_done(&mut self, flow: u16) -> Result<(), String> {
+        let flow = self.flow_in_sync(flow)?;
+        flow.items_over = true;
+        flow.push(Segment::CutDone);
+        Ok(())
+    }
+
+    /// A flow on which items may come.
+    fn flow_in_sync(&mut self, flow: u16) -> Result<&mut Flow, String> {
+        let flow = &mut self.flows[usize::from(flow)];
+        match flow.items_over {
+            true => Err("the master sent items where none are left to be sent".to_owned()),
+            false => Ok(flow),
+        }
     }
 
     /// Whether a flow may be read from.
@@ -353,11 +395,7 @@ impl Gather {
                     if bytes.at < bytes.buffer.len() {
                         break;
                     }
-                    if flow.segments.len() == 1 {
-                        flow.segments.clear();
-                        return Ok(());
-                    }
-                    flow.segments.pop_front();
+                    flow.pop();
                 }
             }
         }
@@ -373,7 +411,7 @@ impl Gather {
     fn take_mark(&mut self, index: usize) {
         let seed = self.seed;
         let flow = &mut self.flows[index];
-        match flow.segments.pop_front() {
+        match flow.pop() {
             Some(Segment::Passed { walk, boundaries }) => {
                 flow.boundaries[walk] = boundaries;
                 let boundaries = flow.boundaries.clone();
@@ -400,8 +438,15 @@ impl Gather {
         let start = bytes.at;
         let mut run = Run::default();
         let mut counted = 0;
+        let mut is_cut_off = false;
         while run.bytes < UNIT_BYTES {
-            let Some((frame, used)) = decode(bytes)? else { break };
+            let Some((frame, used)) = decode(bytes)? else {
+                is_cut_off = bytes.at < bytes.buffer.len();
+                break;
+            };
+            if !is_log && frame.transaction().is_some() {
+                return Err("items that are part of a transaction".to_owned());
+            }
             if is_log && let Some(transaction) = frame.transaction() {
                 let parts = transaction.shards.count();
                 let highest = transaction.shards.highest().index();
@@ -426,6 +471,9 @@ impl Gather {
         let raw = if is_log { bytes.buffer[start..bytes.at].to_vec() } else { Vec::new() };
         let consumed = bytes.at - start;
         bytes.compact();
+        if is_cut_off && flow.segments.len() > 1 {
+            return Err("a frame ends where other messages begin".to_owned());
+        }
         if consumed == 0 {
             return Ok(());
         }
@@ -567,6 +615,17 @@ impl Gather {
 }
 
 impl Flow {
+    fn push(&mut self, segment: Segment) {
+        self.buffered += segment.cost();
+        self.segments.push_back(segment);
+    }
+
+    fn pop(&mut self) -> Option<Segment> {
+        let segment = self.segments.pop_front()?;
+        self.buffered -= segment.cost();
+        Some(segment)
+    }
+
     /// The end of the last whole frame that has arrived.
     fn received(&self) -> Lsn {
         let mut end = self.taken.0;
@@ -592,7 +651,24 @@ impl Flow {
     }
 }
 
+impl Segment {
+    /// What counts against the flow's credit: bytes to be taken yet, and the segment itself, so that
+    /// ever so many small ones are bounded too.
+    fn cost(&self) -> usize {
+        let held = match self {
+            Segment::Log(bytes) | Segment::Items(bytes) => bytes.buffer.len() - bytes.at,
+            Segment::Passed { boundaries, .. } => size_of_val(boundaries.as_slice()),
+            Segment::CutDone => 0,
+        };
+        held + size_of::<Segment>()
+    }
+}
+
 impl Bytes {
+    fn of(bytes: &[u8]) -> Bytes {
+        Bytes { buffer: bytes.to_vec(), ..Bytes::default() }
+    }
+
     /// Gives back what was taken, when it is worth moving the rest.
     fn compact(&mut self) {
         if self.at == self.buffer.len() {

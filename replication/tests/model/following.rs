@@ -137,7 +137,7 @@ impl Link {
         self.apply(me, cluster, &running).await;
         let applied = running.applier.applied();
         me.standing.end_following(running.stable.get() && running.exact.get(), &applied);
-        if terms.to.is_some_and(|to| applied >= to) { Ok(()) } else { Err("broke".to_owned()) }
+        if terms.is_over(&applied) { Ok(()) } else { Err("broke".to_owned()) }
     }
 
     async fn apply(&self, me: &Member, cluster: &Cluster, running: &Running) {
