@@ -4,7 +4,7 @@
 //! ```text
 //!   requests   AUTH, REPLCONF, DFLY ...           replica -> master   RESP, then positions and chains
 //!   answers    OK, who the master is, terms       master -> replica   RESP, then `Terms`
-//!   flows      Start, Log, Items, Passed, ...     master -> replica   `wire`, then `Gather`
+//!   flows      Start, Log, Items, Piece, ...      master -> replica   `wire`, then `Gather`
 //!   signs      Ack, Alive, Progress, Ping, End    both ways           `wire`
 //! ```
 //!
@@ -428,6 +428,7 @@ impl Talk {
                 let frame = self.frame(random, flow, count, false);
                 self.flows[flow].push(Saying::Items(frame.to_wire(None)));
             }
+            9 if is_syncing => self.large_item(random, flow),
             7 if is_syncing => {
                 let mut numbers = vec![random.u64(..self.walks as u64)];
                 numbers.extend((0..DBS).map(|_| random.u64(..)));
@@ -439,6 +440,39 @@ impl Talk {
             }
             _ => self.message(flow, Kind::Ping, &[random.u64(..=wire::LSN_MAX), random.u64(..)]),
         }
+    }
+
+    /// An item in pieces, with whatever comes between them. It is handed out when it is whole, so the
+    /// key is one that nothing else happens to.
+    fn large_item(&mut self, random: &mut Rng, flow: usize) {
+        let number = random.u64(..);
+        let flows = self.flows.len() as u16;
+        let mut keys = (0u32..).map(|index| format!("large:{number}:{index}").into_bytes());
+        let key = keys.find(|key| shard_of(key, flows).index() == flow).expect("some key fits");
+        let value = vec![b'v'; random.usize(..3000)];
+        let effect = Effect::Put { value: Payload::Bytes(&value), deadline: Deadline::None };
+        let db = DbIndex(random.u16(..DBS as u16));
+        let mut frame = FrameBuilder::new();
+        frame.push(&Record { db, key: &key, effect: effect.clone() });
+        let bytes = frame.to_wire(None);
+        let mut message = Vec::new();
+        wire::Large { number, length: bytes.len() as u64, db, key: &key }.put(&mut message);
+        self.flows[flow].push(Saying::Message(message));
+        let mut at = 0;
+        while at < bytes.len() {
+            let stretch = frame.wire_stretch(at as u64, random.usize(1..2000));
+            assert_eq!(stretch, bytes[at..at + stretch.len()]);
+            at += stretch.len();
+            let mut message = Vec::new();
+            wire::put_piece(&mut message, number, &stretch);
+            self.flows[flow].push(Saying::Message(message));
+            if random.bool() {
+                let between = self.frame(random, flow, 1, true);
+                self.ends[flow].0 += 1;
+                self.flows[flow].push(Saying::Log(between.to_wire(None)));
+            }
+        }
+        self.entries.insert((db.0, key), vec![format!("{effect:?}")]);
     }
 
     fn message(&mut self, flow: usize, kind: Kind, numbers: &[u64]) {

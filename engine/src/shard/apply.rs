@@ -11,11 +11,13 @@
 //!
 //! While no key is open a batch is applied the moment it arrives.
 
+use super::held::{HeldKeys, LargeId, LargeStep};
 use super::{Answer, EntryId, Mode, ReplyTo, Shard, Wants, tx::Waiting};
 use crate::db::Broken;
-use crate::journal::{Decoder, Entry, Record};
+use crate::journal::{Decoder, Entry, Global, Record};
 use crate::table::hash_with;
 use crate::types::{DbIndex, Lsn, TxId, shard_of};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -28,6 +30,8 @@ pub struct ApplyBatch {
     /// Whole frames, encoded, all of whose keys are on this shard. They are applied as one: no reader
     /// sees some of them and not others.
     pub frames: Vec<u8>,
+    /// What it says of a large item that arrives in pieces; then the frames are none or that item.
+    pub large: Option<LargeStep>,
     /// The positions that this shard has reached with it, by upstream shard.
     pub reached: Vec<(u16, Lsn)>,
     /// While a full sync runs: how far it has come. A record that does not fit is tolerated for keys
@@ -56,6 +60,26 @@ pub struct Passed {
 }
 
 impl Passed {
+    /// Databases are emptied or change their numbers: what was emptied needs no more items, and swapped
+    /// databases swap how far their items have come.
+    pub fn note_global(&mut self, global: Global) {
+        for dbs in &mut self.boundaries {
+            match global {
+                Global::FlushAll => dbs.fill(u64::MAX),
+                Global::FlushDb(DbIndex(db)) => {
+                    if let Some(boundary) = dbs.get_mut(usize::from(db)) {
+                        *boundary = u64::MAX;
+                    }
+                }
+                Global::SwapDb(one, other) => {
+                    if one.index() < dbs.len() && other.index() < dbs.len() {
+                        dbs.swap(one.index(), other.index());
+                    }
+                }
+            }
+        }
+    }
+
     /// Whether the item of this key has been sent (or is known not to exist).
     pub fn contains(&self, db: DbIndex, key: &[u8]) -> bool {
         let sender = shard_of(key, self.boundaries.len() as u16);
@@ -71,6 +95,8 @@ impl Passed {
 #[derive(Default)]
 pub(super) struct Applying {
     queue: VecDeque<Queued>,
+    /// Keys whose items are on their way.
+    held: HeldKeys,
     /// The place of the queue's front: how many have left it so far.
     front: u64,
     /// Per upstream shard: the position that everything on this shard has reached.
@@ -177,7 +203,12 @@ impl Shard {
     }
 
     fn apply_batch(&mut self, batch: ApplyBatch) {
-        let error = self.apply_frames(&batch.frames, batch.passed.as_deref()).err();
+        let outcome = match &batch.large {
+            None => self.apply_frames(&batch.frames, batch.passed.as_deref()),
+            Some(LargeStep::Begins { id, db, key }) => self.applying.held.begin(*id, *db, key),
+            Some(LargeStep::Whole { id, key }) => self.apply_whole(*id, key, &batch.frames),
+        };
+        let error = outcome.err();
         for (flow, lsn) in batch.reached {
             self.note_reached(flow, lsn);
         }
@@ -190,13 +221,18 @@ impl Shard {
     pub fn apply_frames(&mut self, frames: &[u8], passed: Option<&Passed>) -> Result<(), String> {
         let mut rest = frames;
         let mut decoder = Decoder::new();
+        // Databases that a transaction swaps count as swapped for what it changes after that.
+        let mut passed = passed.map(Cow::Borrowed);
         while !rest.is_empty() {
             let (frame, consumed) = decoder
                 .next(rest)
                 .map_err(|error| format!("a record cannot be read: {error:?}"))?
                 .ok_or_else(|| "a batch ends inside a frame".to_owned())?;
             for entry in frame.entries() {
-                self.apply_entry(&entry, passed)?;
+                self.apply_entry(&entry, passed.as_deref())?;
+                if let (Entry::Global(global), Some(passed)) = (&entry, &mut passed) {
+                    passed.to_mut().note_global(*global);
+                }
             }
             rest = &rest[consumed..];
         }
@@ -207,8 +243,11 @@ impl Shard {
         match entry {
             Entry::Global(global) => {
                 let outcome = self.keys.apply_global(*global);
-                outcome.map_err(|broken| format!("{global:?} cannot be applied: {broken:?}"))
+                outcome.map_err(|broken| format!("{global:?} cannot be applied: {broken:?}"))?;
+                self.applying.held.note_global(*global);
+                Ok(())
             }
+            Entry::Record(record) if self.applying.held.hold(record) => Ok(()),
             Entry::Record(record) => match self.keys.apply(record) {
                 Ok(()) => Ok(()),
                 Err(Broken::Missing)
@@ -221,6 +260,27 @@ impl Shard {
         }
     }
 
+    /// A large item is whole: it stands in its place, and what happened to its key meanwhile follows.
+    fn apply_whole(&mut self, id: LargeId, key: &[u8], frame: &[u8]) -> Result<(), String> {
+        // Without a held key the database was emptied meanwhile: the item is of a world that is gone.
+        let Some(held) = self.applying.held.end(id, key) else { return Ok(()) };
+        let unreadable = |error| format!("a large item cannot be read: {error}");
+        for frames in [frame, &held.records] {
+            let (mut rest, mut decoder) = (frames, Decoder::new());
+            while let Some((frame, used)) = decoder.next(rest).map_err(unreadable)? {
+                for entry in frame.entries() {
+                    let Entry::Record(record) = entry else { continue };
+                    // The database may have changed its number since the record was made.
+                    let record = Record { db: held.db, ..record };
+                    let outcome = self.keys.apply(&record);
+                    outcome.map_err(|broken| describe(&record, broken))?;
+                }
+                rest = &rest[used..];
+            }
+        }
+        Ok(())
+    }
+
     /// This shard has applied everything of upstream shard `flow` that concerns it, up to `lsn`.
     pub fn note_reached(&mut self, flow: u16, lsn: Lsn) {
         let reached = &mut self.applying.reached;
@@ -231,10 +291,12 @@ impl Shard {
         reached[flow] = reached[flow].max(lsn);
     }
 
-    /// Forgets how far upstream flows have come: another upstream, or another history.
+    /// Forgets how far upstream flows have come, and items that have come in part: another upstream, or
+    /// another history.
     pub fn forget_reached(&mut self, reached: Vec<Lsn>) {
         assert!(self.applying.queue.is_empty(), "positions change only while nothing is applied");
         self.applying.reached = reached;
+        self.applying.held = HeldKeys::default();
     }
 
     /// Per upstream shard, the position that this shard has reached.

@@ -442,6 +442,10 @@ impl Flow {
         sent.push_back((end, bytes));
     }
 
+    fn has_pieces(&self) -> bool {
+        self.sender.borrow().as_ref().is_some_and(FlowSender::has_pieces)
+    }
+
     fn step(&self) -> Step {
         let mut sender = self.sender.borrow_mut();
         sender.as_mut().map_or(Step::Wait, |sender| sender.next(SEND_BYTES))
@@ -463,7 +467,7 @@ async fn write_flow(session: Rc<Session>, flow: Rc<Flow>) {
                 flow.note_sent(span.lsn_after(), span.bytes_after());
                 let mut slices = [IoSlice::new(&header), IoSlice::new(&span)];
                 let sent = transport.write_vectored(&mut slices).await;
-                if sent.is_ok() && span.len() < GATHER_BELOW {
+                if sent.is_ok() && span.len() < GATHER_BELOW && !flow.has_pieces() {
                     drop(span);
                     rt::sleep(GATHER).await;
                 }
@@ -582,10 +586,10 @@ async fn walk(
                 sender.ask(shard.0);
             }
         }
-        let Some(part) = front.call(shard, move |shard| shard.cut_more(cut)).await else {
+        let Some(mut part) = front.call(shard, move |shard| shard.cut_more(cut)).await else {
             return session.end("the cut was dropped");
         };
-        let (bytes, items) = deliver(&flows, &part);
+        let (bytes, items) = deliver(&flows, &mut part);
         session.items_done.set(session.items_done.get() + part.progress.0 - before);
         before = part.progress.0;
         if part.done {
@@ -612,8 +616,8 @@ async fn walk(
 }
 
 /// Puts a part's items into their flows; answers with bytes and groups.
-fn deliver(flows: &[Rc<Flow>], part: &CutPart) -> (u64, usize) {
-    let mut bytes = 0;
+fn deliver(flows: &[Rc<Flow>], part: &mut CutPart) -> (u64, usize) {
+    let (mut bytes, groups) = (0, part.groups.len());
     for flow in flows {
         if let Some(sender) = &mut *flow.sender.borrow_mut() {
             let size = feed::deliver(sender, flow.index, part);
@@ -622,5 +626,5 @@ fn deliver(flows: &[Rc<Flow>], part: &CutPart) -> (u64, usize) {
         }
         flow.wake.ring();
     }
-    (bytes, part.groups.len())
+    (bytes, groups)
 }

@@ -70,6 +70,7 @@ impl Applier {
                         reply_to: self.waiter.reply_to(),
                         unit: batch.unit,
                         frames: batch.frames,
+                        large: batch.large,
                         reached: batch.reached,
                         passed: batch.passed,
                     };
