@@ -144,13 +144,13 @@ fn j4_a_walk_by_database_number_skips_what_is_swapped() {
 
 #[test]
 fn j4_a_record_that_does_not_wait_for_the_pieces_of_its_item_is_undone_by_it() {
-    // A journal that large values soon push out: whoever comes back begins anew.
-    check(&shard::planted::RECORDS_DO_NOT_WAIT_FOR_THEIR_ITEM, 80, |dice| Plan {
+    check(&shard::planted::RECORDS_DO_NOT_WAIT_FOR_THEIR_ITEM, 30, |dice| Plan {
+        nodes: 4,
         shards: any_shards(dice),
-        load: Load { clients: 5, keys: 4, large_every: 3, rounds: 80, ..LOAD },
-        journal_bytes: 4_000_000,
-        trouble_every: 4,
-        kinds: &[Trouble::Cut, Trouble::NoRoute],
+        load: Load { clients: 4, keys: 4, large_every: 3, rounds: 120, pause: 5, ..LOAD },
+        trouble_every: 3,
+        kinds: &[Trouble::Restart],
+        chain: false,
         ..CALM
     });
 }
