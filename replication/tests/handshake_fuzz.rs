@@ -202,7 +202,7 @@ fn understand(words: &Words) -> Option<(Vec<String>, Option<Position>)> {
 
 #[test]
 fn a_master_reads_what_a_replica_asks() {
-    rounds("requests", 1_500, |random| {
+    rounds("requests", 800, |random| {
         let said = requests(random);
         let mut bytes = Vec::new();
         for words in &said {
@@ -313,7 +313,7 @@ fn check_adopted(terms: &Terms) {
 
 #[test]
 fn a_replica_reads_what_a_master_answers() {
-    rounds("answers", 1_500, |random| {
+    rounds("answers", 800, |random| {
         let terms = terms(random);
         let mut bytes = b"+OK\r\n+PONG\r\n+OK\r\n*2\r\n$9\r\ndamselfly\r\n:1\r\n+OK\r\n".to_vec();
         let mut fields = terms.to_fields();
@@ -695,7 +695,7 @@ fn play(
 
 #[test]
 fn a_replica_takes_what_a_master_sends_however_it_is_cut() {
-    rounds("flows", 1_500, |random| {
+    rounds("flows", 1_000, |random| {
         let talk = Talk::any(random);
         let cut = Cut::any(random);
         let flows: Vec<Vec<u8>> =
@@ -712,7 +712,7 @@ fn a_replica_takes_what_a_master_sends_however_it_is_cut() {
 
 #[test]
 fn a_replica_ends_the_same_at_every_cut_whatever_a_master_sends() {
-    rounds("broken flows", 2_500, |random| {
+    rounds("broken flows", 1_500, |random| {
         let talk = Talk::any(random);
         let mut flows: Vec<Vec<u8>> =
             (0..talk.flows.len()).map(|flow| talk.bytes(flow, random)).collect();
@@ -779,7 +779,7 @@ fn messages(
 #[test]
 fn both_sides_read_signs_of_life_and_news() {
     let head = Lsn(1000);
-    rounds("signs", 5_000, |random| {
+    rounds("signs", 3_000, |random| {
         let (mut acks, mut acked) = (Vec::new(), Vec::new());
         let (mut news, mut told) = (Vec::new(), Vec::new());
         for _ in 0..random.usize(..12) {
