@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use engine::cut::{CutId, CutPart, Labels};
-use engine::journal::{Decoder, Entry, Global, Reader};
+use engine::journal::{
+    Decoder, Effect, Entry, FrameBuilder, Global, Reader, Record, ShardSet, Transaction,
+};
 use engine::model::{ModelNode, World, drain};
 use engine::shard::{Passed, Shard};
-use engine::types::{DbIndex, Lsn};
+use engine::types::{DbIndex, Lsn, ShardId, TxId};
 use model_common::{Requests, borrowed, check_quiet, check_twin, follower, seed, seeds, words};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -70,7 +72,7 @@ impl Receiver {
             self.twin.apply_frames(frame.as_bytes(), Some(&self.passed))?;
             for entry in frame.entries() {
                 if let Entry::Global(global) = entry {
-                    note_global(&mut self.passed, global);
+                    self.passed.note_global(global);
                 }
             }
             used += length;
@@ -82,7 +84,10 @@ impl Receiver {
     fn take(&mut self, part: &CutPart) -> Result<(), String> {
         for group in &part.groups {
             self.follow(group.label)?;
-            self.twin.apply_frames(&group.items.to_wire(None), None)?;
+            let frames = (!group.items.is_empty()).then_some(&group.items);
+            for frame in frames.into_iter().chain(group.large.iter().map(|item| &item.frame)) {
+                self.twin.apply_frames(&frame.to_wire(None), None)?;
+            }
         }
         // What was found missing was missing as of then: the records before it are still tolerated.
         for &(_, lsn) in &part.read_at {
@@ -95,15 +100,27 @@ impl Receiver {
     }
 }
 
-/// What was sent goes with its table: a swap exchanges it, and of an emptied database all that there
-/// is will be in the log.
-fn note_global(passed: &mut Passed, global: Global) {
-    let boundaries = &mut passed.boundaries[0];
-    match global {
-        Global::FlushAll => boundaries.fill(u64::MAX),
-        Global::FlushDb(db) => boundaries[db.index()] = u64::MAX,
-        Global::SwapDb(one, other) => boundaries.swap(one.index(), other.index()),
-    }
+#[test]
+fn what_a_transaction_swaps_counts_as_swapped_for_what_it_changes_next() {
+    let _alone = alone();
+    let mut twin = follower(0, 1);
+    let swap = Entry::Global(Global::SwapDb(DbIndex(0), DbIndex(1)));
+    let remove = Record { db: DbIndex(0), key: b"still to come", effect: Effect::Remove };
+    let set = ShardSet::of([ShardId(0)]);
+    let transaction = Transaction { id: TxId(1), shards: set.shards() };
+    let mut frame = FrameBuilder::new();
+    frame.push_entry(&swap);
+    frame.push(&remove);
+    let swapped = frame.to_wire(Some(transaction));
+    frame.push_entry(&swap);
+    frame.push(&remove);
+    let swapped_back = frame.to_wire(Some(transaction));
+    // All of database 0 was sent, and nothing of database 1.
+    let mut boundaries = vec![0; engine::model::DBS];
+    boundaries[0] = u64::MAX;
+    let passed = Passed { seed: 1, boundaries: vec![boundaries] };
+    assert_eq!(twin.apply_frames(&swapped, Some(&passed)), Ok(()));
+    assert!(twin.apply_frames(&swapped_back, Some(&passed)).is_err());
 }
 
 /// How a test shakes the shard.

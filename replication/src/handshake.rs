@@ -17,9 +17,65 @@
 //! the chain of its would-be master refuses, so circles of any length are (J7).
 
 use crate::{planted, wire};
-use engine::journal::{HistoryId, Lineage};
+use engine::journal::{HistoryId, Lineage, Position};
+use engine::resp::ReplyLimits;
 use engine::resp::client::Reply;
 use engine::types::Lsn;
+
+/// What a master's answer may be. The longest by far are terms: a lineage of 16 branches over 1024
+/// shards takes less than 400 KB.
+pub const REPLY_LIMITS: ReplyLimits = ReplyLimits { bytes: 1024 * 1024, depth: 4 };
+
+/// A request as words.
+pub type Words = Vec<Vec<u8>>;
+
+/// The request to authenticate, if there is something to show.
+pub fn auth(user: &str, password: &str) -> Option<Words> {
+    let shown = [user, password].into_iter().filter(|word| !word.is_empty());
+    (!password.is_empty()).then(|| words(std::iter::once("AUTH").chain(shown)))
+}
+
+/// Where clients reach this node; an empty address lets the master use the connection's.
+pub fn introduction(port: u16, address: &str) -> Words {
+    let port = port.to_string();
+    let mut said = vec!["REPLCONF", "listening-port", &port];
+    if !address.is_empty() {
+        said.extend(["ip-address", address]);
+    }
+    words(said)
+}
+
+/// What this node understands; a Damselfly answers with more than OK.
+pub fn capabilities() -> Words {
+    words("REPLCONF capa eof capa psync2 capa damselfly".split(' '))
+}
+
+/// Whether the master would have this node, whose chain this is, its own id first.
+pub fn ask_check(chain: &[String]) -> Words {
+    asked("CHECK", chain)
+}
+
+/// To be fed, from a position if there is one.
+pub fn ask_follow(chain: &[String], position: Option<&Position>) -> Words {
+    let mut request = asked("FOLLOW", chain);
+    let position = position.map_or_else(|| "?".to_owned(), Position::to_string);
+    request.push(position.into_bytes());
+    request
+}
+
+/// To make this connection one flow of a session.
+pub fn ask_flow(session: u64, index: usize) -> Words {
+    words(["DFLY", "FLOW", &session.to_string(), &index.to_string()])
+}
+
+fn asked(what: &str, chain: &[String]) -> Words {
+    let node = chain.first().map_or("", String::as_str);
+    words(["DFLY", what, &wire::VERSION.to_string(), node, &chain.join(",")])
+}
+
+fn words<'a>(words: impl IntoIterator<Item = &'a str>) -> Words {
+    words.into_iter().map(|word| word.as_bytes().to_vec()).collect()
+}
 
 /// What a replica said about itself with REPLCONF.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,8 +145,12 @@ impl Terms {
             return Err(format!("the master's terms have {} fields", fields.len()));
         };
         let bad = |what: &str| format!("the master's terms name a bad {what}");
-        Ok(Terms {
-            full: full == "FULL",
+        let terms = Terms {
+            full: match full.as_str() {
+                "FULL" => true,
+                "PARTIAL" => false,
+                _ => return Err(bad("kind of sync")),
+            },
             reason: reason.clone(),
             session: session.parse().map_err(|_| bad("session"))?,
             chain: chain.split(',').map(str::to_owned).collect(),
@@ -105,15 +165,36 @@ impl Terms {
             walks: walks
                 .parse()
                 .ok()
-                .filter(|walks| *walks <= 1024)
+                .filter(|walks| (1..=usize::from(engine::limits::SHARDS_MAX)).contains(walks))
                 .ok_or_else(|| bad("walk count"))?,
             dbs: dbs
                 .parse()
                 .ok()
-                .filter(|dbs| *dbs <= 65536)
+                .filter(|dbs| (1..=65536).contains(dbs))
                 .ok_or_else(|| bad("database count"))?,
             keys: keys.parse().map_err(|_| bad("key count"))?,
-        })
+        };
+        terms.agrees().map(|()| terms)
+    }
+
+    /// Whether the fields fit each other: who adopts them relies on it, at a promotion at the latest.
+    fn agrees(&self) -> Result<(), String> {
+        let flows = self.from.len();
+        if self.lineage.shards_of(&self.history).is_some_and(|shards| shards != flows) {
+            return Err("the master's terms name a history of another number of shards".to_owned());
+        }
+        let Some(to) = &self.to else { return Ok(()) };
+        let ends = self.from.iter().zip(to).all(|(from, to)| from <= to);
+        if self.full || to.len() != flows || !ends {
+            return Err("the master's terms end where they do not begin".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Whether `applied` has come to where the flows end.
+    pub fn is_over(&self, applied: &[Lsn]) -> bool {
+        let Some(to) = &self.to else { return false };
+        applied.len() == to.len() && applied.iter().zip(to).all(|(applied, to)| applied >= to)
     }
 }
 
@@ -171,13 +252,50 @@ pub fn lsns_to_text(lsns: &[Lsn]) -> String {
 
 /// LSNs out of text; at least one, at most as many as a node may have shards.
 pub fn lsns_from_text(text: &str) -> Option<Vec<Lsn>> {
-    let lsns: Option<Vec<Lsn>> = text.split('-').map(|part| part.parse().ok().map(Lsn)).collect();
-    lsns.filter(|lsns| lsns.len() <= usize::from(engine::limits::SHARDS_MAX))
+    let most = usize::from(engine::limits::SHARDS_MAX);
+    let lsn = |part: &str| part.parse().ok().and_then(|number| wire::lsn(number).ok());
+    let lsns: Option<Vec<Lsn>> = text.split('-').take(most + 1).map(lsn).collect();
+    lsns.filter(|lsns| lsns.len() <= most)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn terms_that_do_not_hold_together_are_refused() {
+        let (one, two) = (HistoryId([1; 20]), HistoryId([2; 20]));
+        let lineage = Lineage::unrelated(one, 2).branch_off(two, 1, vec![Lsn(5), Lsn(6)]);
+        let fields = |full: &str, history: HistoryId, from: &str, to: &str, walks: &str| {
+            let lineage = lineage.to_string();
+            let history = history.to_string();
+            let fields = [full, "", "1", "a", &lineage, &history, from, to, "9", walks, "16", "0"];
+            Reply::Array(fields.map(|field| Reply::Bulk(field.as_bytes().to_vec())).to_vec())
+        };
+        let rows = [
+            ("FULL", two, "0", "-", "1", ""),
+            ("PARTIAL", one, "1-2", "5-6", "1", ""),
+            ("PARTIAL", HistoryId([3; 20]), "1-2-3", "-", "1", ""),
+            ("Full", two, "0", "-", "1", "kind of sync"),
+            // A promotion would branch off at two positions of a history of one shard.
+            ("FULL", two, "0-0", "-", "1", "another number of shards"),
+            ("PARTIAL", one, "1", "-", "1", "another number of shards"),
+            ("PARTIAL", one, "1-2", "5", "1", "where they do not begin"),
+            ("PARTIAL", one, "1-7", "5-6", "1", "where they do not begin"),
+            ("FULL", one, "0-0", "5-6", "1", "where they do not begin"),
+            // Nobody would bring the items, and nothing would be what is left.
+            ("FULL", two, "0", "-", "0", "walk count"),
+            ("FULL", two, "0", "-", "1025", "walk count"),
+            ("FULL", two, "18446744073709551615", "-", "1", "position"),
+            ("FULL", two, "", "-", "1", "position"),
+        ];
+        for (full, history, from, to, walks, refusal) in rows {
+            match Terms::from_reply(&fields(full, history, from, to, walks)) {
+                Ok(_) => assert_eq!(refusal, "", "{full} {from} {to} {walks}"),
+                Err(text) => assert!(!refusal.is_empty() && text.contains(refusal), "{text}"),
+            }
+        }
+    }
 
     #[test]
     fn terms_survive_the_way_over_the_wire() {
@@ -193,12 +311,14 @@ mod tests {
             from: vec![Lsn(1), Lsn(2)],
             to: Some(vec![Lsn(4), Lsn(5)]),
             seed: u64::MAX,
-            walks: 0,
+            walks: 3,
             dbs: 16,
             keys: 1,
         };
         let fields = terms.to_fields().into_iter().map(|field| Reply::Bulk(field.into_bytes()));
-        assert_eq!(Terms::from_reply(&Reply::Array(fields.collect())), Ok(terms));
+        assert_eq!(Terms::from_reply(&Reply::Array(fields.collect())), Ok(terms.clone()));
+        let is_over = |lsns: [u64; 2]| terms.is_over(&lsns.map(Lsn));
+        assert!(is_over([4, 5]) && is_over([5, 5]) && !is_over([3, 6]) && !is_over([6, 3]));
         assert!(Terms::from_reply(&Reply::Array(Vec::new())).is_err());
         assert_eq!(Terms::from_reply(&Reply::Error(b"ERR no".to_vec())), Err("ERR no".to_owned()));
     }

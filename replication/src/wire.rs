@@ -6,6 +6,8 @@
 //!   master -> replica, flow      Start   lsn u64: the journal follows from here; the first message
 //!                                Log     bytes of the journal, cut anywhere
 //!                                Items   bytes of encoded items, cut anywhere
+//!                                Large   number u64 | length u64 | database u16 | key: an item begins
+//!                                Piece   number u64 | bytes of that encoded item
 //!                                Passed  shard u16 | a boundary u64 per database
 //!                                CutDone nothing: the items are complete
 //!                                Ping    head u64 | journal bytes u64
@@ -17,7 +19,10 @@
 //! ```
 //!
 //! Journal and item bytes are frames of `engine::journal`; a frame may span messages, but messages of
-//! the other kind come only between frames.
+//! the other kind come only between frames. A large item comes in pieces, with anything between them; it
+//! counts as of where it began.
+
+use engine::types::{DbIndex, Lsn};
 
 /// Bytes before the payload.
 pub const HEADER: usize = 5;
@@ -26,7 +31,7 @@ pub const HEADER: usize = 5;
 pub const PAYLOAD_MAX: usize = 1024 * 1024;
 
 /// Version of this protocol; both sides must speak the same.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What a message is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,9 +56,13 @@ pub enum Kind {
     End,
     /// Where the journal begins.
     Start,
+    /// An item that comes in pieces begins.
+    Large,
+    /// A piece of it.
+    Piece,
 }
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 12] = [
     Kind::Log,
     Kind::Items,
     Kind::Passed,
@@ -64,6 +73,8 @@ const KINDS: [Kind; 10] = [
     Kind::Progress,
     Kind::End,
     Kind::Start,
+    Kind::Large,
+    Kind::Piece,
 ];
 
 impl Kind {
@@ -74,6 +85,18 @@ impl Kind {
     fn of(byte: u8) -> Option<Kind> {
         KINDS.get(usize::from(byte).checked_sub(1)?).copied()
     }
+}
+
+/// The highest LSN that a peer may name: 28 years of ten million records a second. So positions can be
+/// counted on, and those of all shards summed up, without an overflow.
+pub const LSN_MAX: u64 = 1 << 53;
+
+/// An LSN that a peer named.
+pub fn lsn(number: u64) -> Result<Lsn, String> {
+    if number > LSN_MAX {
+        return Err(format!("LSN {number} is beyond what can be counted"));
+    }
+    Ok(Lsn(number))
 }
 
 /// The header of a message with a payload of `length` bytes, which is at most [`PAYLOAD_MAX`].
@@ -108,6 +131,120 @@ pub fn next(buffer: &[u8]) -> Result<Option<(Kind, &[u8], usize)>, String> {
         return Err(format!("a message of {length} bytes exceeds {PAYLOAD_MAX}"));
     }
     Ok(rest.get(..length).map(|payload| (kind, payload, HEADER + length)))
+}
+
+/// What a master says on the control connection.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum News {
+    /// Items sent, and keys there are.
+    Progress(u64, u64),
+    /// Each journal's head.
+    Heads(Vec<Lsn>),
+    /// It lives.
+    Alive,
+    /// The session ends, and why.
+    End(String),
+}
+
+impl News {
+    /// Out of a message.
+    pub fn of(kind: Kind, payload: &[u8]) -> Result<News, String> {
+        match kind {
+            Kind::Progress => {
+                let [done, total] = numbers(payload)?;
+                Ok(News::Progress(done, total))
+            }
+            Kind::Ping => Ok(News::Heads(
+                all_numbers(payload)?.into_iter().map(lsn).collect::<Result<_, _>>()?,
+            )),
+            Kind::Alive => Ok(News::Alive),
+            Kind::End => Ok(News::End(String::from_utf8_lossy(payload).into_owned())),
+            other => Err(format!("the master sent {other:?} on the control connection")),
+        }
+    }
+}
+
+/// What a replica says on a flow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Said {
+    /// Everything up to this is applied.
+    Ack(Lsn),
+    /// It lives.
+    Alive,
+}
+
+impl Said {
+    /// Out of a message on a flow whose journal's head is `head`.
+    pub fn of(kind: Kind, payload: &[u8], head: Lsn) -> Result<Said, String> {
+        match kind {
+            Kind::Ack => {
+                let [acked] = numbers(payload)?;
+                if acked > head.0 {
+                    return Err(format!("it acknowledged {acked}, which was never written"));
+                }
+                Ok(Said::Ack(Lsn(acked)))
+            }
+            Kind::Alive => Ok(Said::Alive),
+            other => Err(format!("it sent {other:?}")),
+        }
+    }
+}
+
+/// An item that comes in pieces begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Large<'a> {
+    /// Names it on its flow.
+    pub number: u64,
+    /// Bytes of all its pieces: a frame with its record alone.
+    pub length: u64,
+    /// Its database as of now.
+    pub db: DbIndex,
+    /// Its key.
+    pub key: &'a [u8],
+}
+
+impl<'a> Large<'a> {
+    /// Appends the message.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&header(Kind::Large, 18 + self.key.len()));
+        out.extend_from_slice(&self.number.to_le_bytes());
+        out.extend_from_slice(&self.length.to_le_bytes());
+        out.extend_from_slice(&self.db.0.to_le_bytes());
+        out.extend_from_slice(self.key);
+    }
+
+    /// Out of a payload.
+    pub fn of(payload: &'a [u8]) -> Result<Large<'a>, String> {
+        let short = || format!("a large item begins in {} bytes", payload.len());
+        let (numbers, rest) = payload.split_at_checked(16).ok_or_else(short)?;
+        let (db, key) = rest.split_first_chunk::<2>().ok_or_else(short)?;
+        let [number, length] = self::numbers(numbers)?;
+        Ok(Large { number, length, db: DbIndex(u16::from_le_bytes(*db)), key })
+    }
+}
+
+/// Appends a piece of a large item.
+pub fn put_piece(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
+    out.extend_from_slice(&header(Kind::Piece, 8 + bytes.len()));
+    out.extend_from_slice(&number.to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
+/// A piece out of a payload: of which item, and its bytes.
+pub fn piece(payload: &[u8]) -> Result<(u64, &[u8]), String> {
+    let (number, bytes) = payload.split_at_checked(8).ok_or("a piece without a number")?;
+    Ok((read_number(number), bytes))
+}
+
+/// Takes the first message of a flow off `buffer`, once it is there: where the journal begins.
+pub fn take_start(buffer: &mut Vec<u8>) -> Result<Option<Lsn>, String> {
+    let Some((kind, payload, used)) = next(buffer)? else { return Ok(None) };
+    if kind != Kind::Start {
+        return Err(format!("the master began with {kind:?}"));
+    }
+    let [number] = numbers(payload)?;
+    buffer.drain(..used);
+    lsn(number).map(Some)
 }
 
 /// The numbers of a payload that holds exactly `N`.
@@ -163,7 +300,8 @@ mod tests {
     #[test]
     fn what_no_peer_sends_is_refused() {
         assert!(next(&[0, 0, 0, 0, 0]).is_err());
-        assert!(next(&[11, 0, 0, 0, 0]).is_err());
+        assert!(next(&[13, 0, 0, 0, 0]).is_err());
+        assert!(Large::of(&[0; 17]).is_err() && piece(&[0; 7]).is_err());
         assert!(next(&[1, 255, 255, 255, 255]).is_err());
         assert!(numbers::<1>(&[1, 2, 3]).is_err());
         assert!(all_numbers(&[1, 2, 3]).is_err());

@@ -1,17 +1,19 @@
 //! The decision-makers between journals and shards, by tables: what a flow sends next, in which order
 //! received frames are handed out, and whom a node would have as its replica.
 
-use engine::cut::CutGroup;
+use engine::cut::{CutGroup, LargeItem};
 use engine::journal::{
     Deadline, Decoder, Effect, Entry, FrameBuilder, LogWriter, Payload, Record, ShardSet,
     Transaction,
 };
+use engine::shard::LargeStep;
 use engine::types::{DbIndex, Lsn, Millis, ShardId, TxId, shard_of};
 use replication::handshake;
 use replication::master::flow::{FlowSender, Step};
 use replication::replica::gather::{Dispatch, Gather, Relay};
 use replication::wire;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 fn set(key: &str) -> Record<'_> {
     let effect = Effect::Put { value: Payload::Int(1), deadline: Deadline::None };
@@ -63,8 +65,9 @@ fn check_flow(walks: &[u16], script: &[Op]) {
             Part { walk, read_at, item, done } => {
                 let mut items = FrameBuilder::new();
                 items.push(&set("item"));
-                let group = CutGroup { flow: 0, label: Lsn(read_at), items };
-                let group = item.then_some(&group);
+                let large = Vec::new();
+                let group = CutGroup { flow: 0, label: Lsn(read_at), items, large };
+                let group = item.then_some(group);
                 flow.arrived(walk, Some(Lsn(read_at)), group, &[0; 16], done);
             }
             Says(expected) => assert_eq!(words(flow.next(1 << 20)), expected, "line {number}"),
@@ -162,6 +165,70 @@ fn a_label_below_what_was_sent_already_counts_as_of_the_question() {
             Says("wait"),
         ],
     );
+}
+
+fn large_item(key: &str, length: usize) -> LargeItem {
+    let value = Payload::Shared(Arc::new(vec![b'v'; length]));
+    let mut frame = FrameBuilder::new();
+    let effect = Effect::Put { value, deadline: Deadline::None };
+    frame.push(&Record { db: DbIndex(0), key: key.as_bytes(), effect });
+    LargeItem { db: DbIndex(0), key: key.as_bytes().to_vec(), frame }
+}
+
+#[test]
+fn the_journal_goes_on_between_the_pieces_of_a_large_item() {
+    let mut log = LogWriter::new();
+    let mut flow = FlowSender::full(log.handle().reader_at(Lsn(0)).unwrap(), vec![0]);
+    let mut write = |count: usize| {
+        for _ in 0..count {
+            log.append_one(&set("key"));
+        }
+        log.publish(Millis(1));
+    };
+    flow.ask(0);
+    write(2);
+    let item = large_item("big", 600 * 1024);
+    let expected = item.frame.to_wire(None);
+    let items = FrameBuilder::new();
+    let group = CutGroup { flow: 0, label: Lsn(2), items, large: vec![item] };
+    flow.arrived(0, Some(Lsn(2)), Some(group), &[0; 16], true);
+    write(1);
+    let mut gather = Gather::new(&[Lsn(0)], 1, 1, 1, 16);
+    let (mut said, mut handed) = (Vec::new(), Vec::new());
+    loop {
+        let step = flow.next(1 << 20);
+        let mut bytes = match &step {
+            Step::Log(span) => {
+                let mut message = Vec::new();
+                wire::put_bytes(&mut message, wire::Kind::Log, span);
+                message
+            }
+            Step::Messages(messages) => messages.clone(),
+            Step::Wait => break,
+            Step::Gone(gone) => panic!("{gone}"),
+        };
+        said.push(words(step));
+        gather.receive(0, &mut bytes).unwrap();
+        while let Some(Dispatch::Batch(batch)) = gather.next().unwrap() {
+            if let Some(LargeStep::Whole { key, .. }) = &batch.large {
+                assert_eq!((key.as_slice(), &batch.frames), (&b"big"[..], &expected));
+            }
+            handed.push(match &batch.large {
+                Some(LargeStep::Begins { .. }) => "begins".to_owned(),
+                Some(LargeStep::Whole { .. }) => "whole".to_owned(),
+                None => keys_of(&batch.frames).join(" "),
+            });
+            gather.completed(batch.unit, &mut Relay::starting_at(&[Lsn(0)]), Millis(1));
+        }
+        if said.len() < 6 {
+            write(1);
+        }
+    }
+    let expected =
+        ["log to 2", "Large Passed", "Piece", "log to 6", "Piece", "log to 8", "Piece", "CutDone"];
+    assert_eq!(said, expected);
+    assert_eq!(handed, ["key key", "begins", "key key key key", "key key", "whole"]);
+    assert!(gather.is_complete());
 }
 
 /// A frame of a flow: keys, and the transaction if it has parts elsewhere.
@@ -372,6 +439,98 @@ fn a_flow_is_not_read_beyond_its_credit_but_for_the_rest_of_a_frame() {
     gather.receive_log(1, &large[..large.len() - 1]);
     assert!(gather.next().unwrap().is_none());
     assert!(gather.wants_more(1), "the rest of a frame is always read");
+}
+
+/// What a gather of a full sync says to these messages on its only flow.
+fn check_refused(walks: usize, messages: &[(wire::Kind, &[u8])], why: &str) {
+    let mut gather = Gather::new(&[Lsn(0)], 1, 1, walks, 1);
+    let mut bytes = Vec::new();
+    messages.iter().for_each(|(kind, payload)| wire::put_bytes(&mut bytes, *kind, payload));
+    let outcome = gather.receive(0, &mut bytes).and_then(|_| {
+        loop {
+            match gather.next() {
+                Ok(Some(_)) => {}
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        }
+    });
+    match outcome {
+        Ok(()) => assert_eq!(why, "", "taken"),
+        Err(error) => assert!(!why.is_empty() && error.contains(why), "{error}"),
+    }
+}
+
+#[test]
+fn what_a_flow_cannot_go_on_from_is_an_error() {
+    use wire::Kind::{CutDone, Items, Large, Log, Passed, Piece, Ping};
+    let one: Parts = &[(&["key"], None)];
+    let frame = encoded(one).remove(0);
+    let (front, back) = frame.split_at(3);
+    let part: Parts = &[(&["key"], Some((1, &[0])))];
+    let part = encoded(part).remove(0);
+    let passed = [0u8; 16];
+    check_refused(1, &[(Items, &frame), (Passed, &passed), (CutDone, b""), (Log, &frame)], "");
+    // A frame that is never whole: it would stop its flow for ever.
+    check_refused(1, &[(Log, front), (Items, &frame), (Log, back)], "where other messages begin");
+    check_refused(1, &[(Items, front), (CutDone, b"")], "where other messages begin");
+    check_refused(1, &[(Log, &frame), (Log, front), (Passed, &passed)], "where other messages");
+    check_refused(1, &[(Log, front), (Items, b""), (Log, back)], "");
+    // Items where there are none.
+    check_refused(0, &[(Items, &frame)], "none are left");
+    check_refused(0, &[(CutDone, b"")], "none are left");
+    check_refused(1, &[(CutDone, b""), (Items, &frame)], "none are left");
+    check_refused(1, &[(CutDone, b""), (CutDone, b"")], "none are left");
+    check_refused(1, &[(Items, &part)], "part of a transaction");
+    check_refused(1, &[(Passed, &[9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])], "of walk 9");
+    check_refused(1, &[(Passed, b"")], "without a walk");
+    // Large items that are not what they were announced as.
+    let large = |length: usize, key: &[u8]| {
+        let mut message = Vec::new();
+        let length = length as u64;
+        wire::Large { number: 7, length, db: DbIndex(0), key }.put(&mut message);
+        message.split_off(wire::HEADER)
+    };
+    let piece = |bytes: &[u8]| [&7u64.to_le_bytes()[..], bytes].concat();
+    let (begins, whole) = (large(frame.len(), b"key"), piece(&frame));
+    let (first, last) = (piece(front), piece(back));
+    check_refused(1, &[(Large, &begins), (Piece, &first), (Log, &frame), (Piece, &last)], "");
+    check_refused(1, &[(Large, &begins), (Piece, &first), (CutDone, b"")], "on its way");
+    check_refused(1, &[(Large, &begins), (Large, &begins)], "begins among 1");
+    check_refused(1, &[(Large, &begins), (Piece, &whole), (Piece, &first)], "did not begin");
+    check_refused(1, &[(Large, &begins), (Piece, &last), (Piece, &first)], "not what it was");
+    check_refused(1, &[(Large, &large(frame.len(), b"yek")), (Piece, &whole)], "not what it was");
+    check_refused(1, &[(Large, &large(frame.len() - 1, b"key")), (Piece, &whole)], "is longer");
+    check_refused(1, &[(Large, &large(3, b"key"))], "an item of 3 bytes");
+    check_refused(1, &[(Large, &large(usize::MAX, b"key"))], "an item of");
+    check_refused(0, &[(Large, &begins)], "none are left");
+    check_refused(1, &[(Piece, &whole)], "did not begin");
+    check_refused(1, &[(Ping, &[0xff; 16])], "beyond what can be counted");
+}
+
+#[test]
+fn a_flow_that_waits_is_not_fed_small_messages_without_end() {
+    let mut gather = Gather::new(&[Lsn(0), Lsn(0)], 2, 1, 1, 1);
+    let part: Parts = &[(&["x1"], Some((1, &[0, 1])))];
+    gather.receive_log(0, &encoded(part)[0]);
+    assert!(gather.next().unwrap().is_none());
+    let one: Parts = &[(&["b1"], None)];
+    let frame = encoded(one).remove(0);
+    let mut rounds = 0;
+    while gather.wants_more(0) {
+        gather.receive_passed(0, &[0, 1]).unwrap();
+        gather.receive_items(0, &frame).unwrap();
+        gather.receive_log(0, &frame);
+        rounds += 1;
+        assert!(rounds < 100_000, "more and more is kept");
+    }
+    let (held, _) = gather.held();
+    assert!(held >= replication::replica::gather::FLOW_CREDIT);
+    gather.receive_log(1, &encoded(part)[0]);
+    let mut relay = Relay::starting_at(&[Lsn(0), Lsn(0)]);
+    drain(&mut gather, &mut relay, 2, 2);
+    assert!(gather.held().0 < 1000 && gather.wants_more(0), "all of it is taken, and counted so");
+    assert_eq!(gather.applied()[0], Lsn(1 + rounds));
 }
 
 #[test]

@@ -16,6 +16,9 @@
 //! The walk goes over table *identities*: SWAPDB in the middle changes the number that items carry, not
 //! what is walked; a table that was flushed away needs no walking. Items of open keys are waited for.
 //!
+//! A large value is handed out as a reference ([`LargeItem`]): it is sent in pieces, between which the log
+//! goes on. Who receives it holds its key's later records back until it is whole.
+//!
 //! On a replica the labels are the upstream's: an item belongs to the upstream shard of its slot and
 //! carries that shard's LSN up to which everything was applied here (J7).
 
@@ -80,7 +83,33 @@ pub struct CutGroup {
     pub label: Lsn,
     /// The items, as `Put` records.
     pub items: FrameBuilder,
+    /// Those that are sent in pieces.
+    pub large: Vec<LargeItem>,
 }
+
+impl CutGroup {
+    /// How many bytes the items take on the wire, about.
+    pub fn wire_bytes(&self) -> u64 {
+        self.items.wire_bytes() + self.large.iter().map(|item| item.frame.wire_bytes()).sum::<u64>()
+    }
+}
+
+/// One item that is sent in pieces: a reference to its value as of the label, not a copy.
+pub struct LargeItem {
+    /// Its database as of the label.
+    pub db: DbIndex,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// A frame with its `Put` record alone.
+    pub frame: FrameBuilder,
+}
+
+/// Values longer than this are sent in pieces, so that the journal goes on meanwhile. At 1 Gbit/s it is
+/// 2 ms.
+pub const LARGE_ITEM_BYTES: usize = 256 * 1024;
+
+/// Keys longer than this are not named apart from their items: those are sent whole.
+const LARGE_ITEM_KEY_MAX: usize = 64 * 1024;
 
 /// Bytes that one part carries before it ends: enough to fill a few TLS records, small enough that two
 /// parts a flow are cheap to hold.
@@ -173,7 +202,14 @@ impl Shard {
             let (flow, label) = self.label(cut.labels, item.key());
             let group = group_of(groups, flow, label);
             let before = group.items.wire_bytes();
-            push_item(&mut group.items, db, item);
+            if item.value().len() > LARGE_ITEM_BYTES && item.key().len() <= LARGE_ITEM_KEY_MAX {
+                let mut frame = FrameBuilder::new();
+                push_item(&mut frame, db, item);
+                budget.bytes = budget.bytes.saturating_sub(frame.wire_bytes());
+                group.large.push(LargeItem { db, key: item.key().to_vec(), frame });
+            } else {
+                push_item(&mut group.items, db, item);
+            }
             budget.bytes = budget.bytes.saturating_sub(group.items.wire_bytes() - before);
             cut.items += 1;
         });
@@ -228,7 +264,7 @@ impl Cut {
 
 fn group_of(groups: &mut Vec<CutGroup>, flow: u16, label: Lsn) -> &mut CutGroup {
     let place = groups.iter().position(|group| group.flow == flow).unwrap_or_else(|| {
-        groups.push(CutGroup { flow, label, items: FrameBuilder::new() });
+        groups.push(CutGroup { flow, label, items: FrameBuilder::new(), large: Vec::new() });
         groups.len() - 1
     });
     &mut groups[place]

@@ -1,7 +1,7 @@
 //! A transaction driven by its coordinator, hop by hop: MULTI over several shards, and whatever else
 //! needs more than one step.
 
-use super::wide::{ask_all, carry_on, gather_by_shard, join_parts, split_each};
+use super::wide::{ask_all, carry_on, collect, gather_by_shard, join_parts, split_each};
 use super::{Front, Place, Waiter, place_of};
 use crate::command::{All, Args, Entry, Flags, OwnedArgs, Refusal, Run};
 use crate::resp::{Protocol, ReplyWriter};
@@ -237,19 +237,7 @@ impl Tx {
             let hop = Hop { tx: self.id, work, conclude: None };
             self.front.node.send(ExecutorId::from(shard), Message::Hop(Box::new(hop)));
         }
-        self.collect(count).await
-    }
-
-    async fn collect(&self, count: usize) -> Vec<(ShardId, Done)> {
-        let mut done = Vec::with_capacity(count);
-        for _ in 0..count {
-            let Answer::Done(shard, one) = self.waiter.next().await else {
-                unreachable!("a hop answers with what it did")
-            };
-            done.push((shard, one));
-        }
-        done.sort_by_key(|(shard, _)| *shard);
-        done
+        collect(&self.waiter, count).await
     }
 
     /// Ends the transaction: its frame goes to the logs of the shards that it changed. Answers whether
@@ -260,7 +248,7 @@ impl Tx {
             let hop = Hop { tx: self.id, work: Work::Nothing, conclude: Some(touched.clone()) };
             self.front.node.send(ExecutorId::from(shard), Message::Hop(Box::new(hop)));
         }
-        self.collect(self.shards.len()).await;
+        collect(&self.waiter, self.shards.len()).await;
         !touched.is_empty()
     }
 }

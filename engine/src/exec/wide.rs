@@ -228,7 +228,8 @@ impl Front {
     }
 }
 
-async fn collect(waiter: &Waiter, count: usize) -> Vec<(ShardId, Done)> {
+/// Waits until so many shards have done their hop; answers with what they did, by shard.
+pub(super) async fn collect(waiter: &Waiter, count: usize) -> Vec<(ShardId, Done)> {
     let mut done = Vec::with_capacity(count);
     for _ in 0..count {
         let Answer::Done(shard, one) = waiter.next().await else {

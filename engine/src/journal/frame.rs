@@ -396,6 +396,28 @@ impl FrameBuilder {
         }
     }
 
+    /// At most `most` bytes of [`to_wire`](FrameBuilder::to_wire) without a transaction, from `from` on:
+    /// for whoever sends a large frame in pieces and does not want to copy it whole.
+    pub fn wire_stretch(&self, from: u64, most: usize) -> Vec<u8> {
+        let mut head = Vec::new();
+        self.encode_head(None, &mut head);
+        let mut slices: Vec<&[u8]> = vec![&head];
+        let mut done = 0;
+        for (at, payload) in &self.large {
+            slices.extend([&self.bytes[done..*at], payload.as_slice()]);
+            done = *at;
+        }
+        slices.push(&self.bytes[done..]);
+        let (mut skip, mut stretch) = (from, Vec::new());
+        for slice in slices {
+            let start = skip.min(slice.len() as u64) as usize;
+            let end = slice.len().min(start + most - stretch.len());
+            stretch.extend_from_slice(&slice[start..end]);
+            skip -= start as u64;
+        }
+        stretch
+    }
+
     /// The frame as it goes over the wire, large payloads copied in.
     pub fn to_wire(&self, transaction: Option<Transaction<'_>>) -> Vec<u8> {
         let mut wire = Vec::new();

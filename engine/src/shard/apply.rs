@@ -11,11 +11,13 @@
 //!
 //! While no key is open a batch is applied the moment it arrives.
 
+use super::held::{HeldKeys, LargeId, LargeStep};
 use super::{Answer, EntryId, Mode, ReplyTo, Shard, Wants, tx::Waiting};
 use crate::db::Broken;
-use crate::journal::{Decoder, Entry, Record};
+use crate::journal::{Decoder, Entry, Global, Record};
 use crate::table::hash_with;
 use crate::types::{DbIndex, Lsn, TxId, shard_of};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -28,6 +30,8 @@ pub struct ApplyBatch {
     /// Whole frames, encoded, all of whose keys are on this shard. They are applied as one: no reader
     /// sees some of them and not others.
     pub frames: Vec<u8>,
+    /// What it says of a large item that arrives in pieces; then the frames are none or that item.
+    pub large: Option<LargeStep>,
     /// The positions that this shard has reached with it, by upstream shard.
     pub reached: Vec<(u16, Lsn)>,
     /// While a full sync runs: how far it has come. A record that does not fit is tolerated for keys
@@ -56,6 +60,26 @@ pub struct Passed {
 }
 
 impl Passed {
+    /// Databases are emptied or change their numbers: what was emptied needs no more items, and swapped
+    /// databases swap how far their items have come.
+    pub fn note_global(&mut self, global: Global) {
+        for dbs in &mut self.boundaries {
+            match global {
+                Global::FlushAll => dbs.fill(u64::MAX),
+                Global::FlushDb(DbIndex(db)) => {
+                    if let Some(boundary) = dbs.get_mut(usize::from(db)) {
+                        *boundary = u64::MAX;
+                    }
+                }
+                Global::SwapDb(one, other) => {
+                    if one.index() < dbs.len() && other.index() < dbs.len() {
+                        dbs.swap(one.index(), other.index());
+                    }
+                }
+            }
+        }
+    }
+
     /// Whether the item of this key has been sent (or is known not to exist).
     pub fn contains(&self, db: DbIndex, key: &[u8]) -> bool {
         let sender = shard_of(key, self.boundaries.len() as u16);
@@ -70,13 +94,21 @@ impl Passed {
 /// The queue of what is to be applied.
 #[derive(Default)]
 pub(super) struct Applying {
-    pub(super) queue: VecDeque<Queued>,
+    queue: VecDeque<Queued>,
+    /// Keys whose items are on their way.
+    held: HeldKeys,
+    /// The place of the queue's front: how many have left it so far.
+    front: u64,
     /// Per upstream shard: the position that everything on this shard has reached.
-    pub(super) reached: Vec<Lsn>,
+    reached: Vec<Lsn>,
 }
 
+/// A place in the queue, counted from the first that ever stood in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct ApplyPlace(u64);
+
 /// One place in the queue.
-pub(super) enum Queued {
+enum Queued {
     /// A batch, whether its keys are granted.
     Batch { entry: EntryId, wants: Wants, batch: Box<ApplyBatch>, granted: bool },
     /// A transaction, whether it is armed.
@@ -84,8 +116,40 @@ pub(super) enum Queued {
 }
 
 impl Applying {
-    pub(super) fn tx(id: TxId) -> Queued {
-        Queued::Tx { id, armed: false }
+    /// A transaction takes its place, not armed yet.
+    pub(super) fn push_tx(&mut self, id: TxId) -> ApplyPlace {
+        self.push(Queued::Tx { id, armed: false })
+    }
+
+    fn push(&mut self, queued: Queued) -> ApplyPlace {
+        self.queue.push_back(queued);
+        ApplyPlace(self.front + self.queue.len() as u64 - 1)
+    }
+
+    fn pop(&mut self) -> Option<Queued> {
+        let queued = self.queue.pop_front()?;
+        self.front += 1;
+        Some(queued)
+    }
+
+    fn at(&mut self, place: ApplyPlace) -> Option<&mut Queued> {
+        self.queue.get_mut(usize::try_from(place.0.checked_sub(self.front)?).ok()?)
+    }
+}
+
+impl Wants {
+    /// The keys that encoded frames change, each alone; `hash` is the node's.
+    pub fn of_frames(frames: &[u8], hash: impl Fn(&[u8]) -> u64) -> Wants {
+        let (mut keys, mut rest, mut decoder) = (Vec::new(), frames, Decoder::new());
+        while let Ok(Some((frame, used))) = decoder.next(rest) {
+            for entry in frame.entries() {
+                if let Entry::Record(record) = entry {
+                    keys.push((hash(record.key), Mode::Exclusive));
+                }
+            }
+            rest = &rest[used..];
+        }
+        Wants::keys(keys)
     }
 }
 
@@ -96,35 +160,27 @@ impl Shard {
             return self.apply_batch(*batch);
         }
         let entry = self.new_entry();
-        let wants = self.wants_of_frames(&batch.frames);
+        let wants = Wants::of_frames(&batch.frames, |key| self.keys.hash(key));
         let granted = self.locks.request(entry, &wants);
+        let place = self.applying.push(Queued::Batch { entry, wants, batch, granted });
         if !granted {
-            self.entries.insert(entry, Waiting::Apply);
+            self.entries.insert(entry, Waiting::Apply(place));
         }
-        self.applying.queue.push_back(Queued::Batch { entry, wants, batch, granted });
         self.drain_applying();
     }
 
     /// The keys of a waiting batch are its own now.
-    pub(super) fn apply_granted(&mut self, which: EntryId) {
-        for queued in &mut self.applying.queue {
-            if let Queued::Batch { entry, granted, .. } = queued
-                && *entry == which
-            {
-                *granted = true;
-            }
+    pub(super) fn apply_granted(&mut self, place: ApplyPlace) {
+        if let Some(Queued::Batch { granted, .. }) = self.applying.at(place) {
+            *granted = true;
         }
         self.drain_applying();
     }
 
     /// A transaction of applied records is armed on all shards.
-    pub(super) fn apply_armed(&mut self, which: TxId) {
-        for queued in &mut self.applying.queue {
-            if let Queued::Tx { id, armed } = queued
-                && *id == which
-            {
-                *armed = true;
-            }
+    pub(super) fn apply_armed(&mut self, place: ApplyPlace) {
+        if let Some(Queued::Tx { armed, .. }) = self.applying.at(place) {
+            *armed = true;
         }
         self.drain_applying();
     }
@@ -135,7 +191,7 @@ impl Shard {
                 Some(Queued::Batch { granted: true, .. } | Queued::Tx { armed: true, .. }) => {}
                 _ => return,
             }
-            match self.applying.queue.pop_front() {
+            match self.applying.pop() {
                 Some(Queued::Batch { entry, wants, batch, .. }) => {
                     self.apply_batch(*batch);
                     self.locks.release(entry, &wants, &mut self.granted);
@@ -146,23 +202,13 @@ impl Shard {
         }
     }
 
-    fn wants_of_frames(&self, frames: &[u8]) -> Wants {
-        let mut keys = Vec::new();
-        let mut rest = frames;
-        let mut decoder = Decoder::new();
-        while let Ok(Some((frame, consumed))) = decoder.next(rest) {
-            for entry in frame.entries() {
-                if let Entry::Record(record) = entry {
-                    keys.push((self.keys.hash(record.key), Mode::Exclusive));
-                }
-            }
-            rest = &rest[consumed..];
-        }
-        Wants::keys(keys)
-    }
-
     fn apply_batch(&mut self, batch: ApplyBatch) {
-        let error = self.apply_frames(&batch.frames, batch.passed.as_deref()).err();
+        let outcome = match &batch.large {
+            None => self.apply_frames(&batch.frames, batch.passed.as_deref()),
+            Some(LargeStep::Begins { id, db, key }) => self.applying.held.begin(*id, *db, key),
+            Some(LargeStep::Whole { id, key }) => self.apply_whole(*id, key, &batch.frames),
+        };
+        let error = outcome.err();
         for (flow, lsn) in batch.reached {
             self.note_reached(flow, lsn);
         }
@@ -175,13 +221,18 @@ impl Shard {
     pub fn apply_frames(&mut self, frames: &[u8], passed: Option<&Passed>) -> Result<(), String> {
         let mut rest = frames;
         let mut decoder = Decoder::new();
+        // Databases that a transaction swaps count as swapped for what it changes after that.
+        let mut passed = passed.map(Cow::Borrowed);
         while !rest.is_empty() {
             let (frame, consumed) = decoder
                 .next(rest)
                 .map_err(|error| format!("a record cannot be read: {error:?}"))?
                 .ok_or_else(|| "a batch ends inside a frame".to_owned())?;
             for entry in frame.entries() {
-                self.apply_entry(&entry, passed)?;
+                self.apply_entry(&entry, passed.as_deref())?;
+                if let (Entry::Global(global), Some(passed)) = (&entry, &mut passed) {
+                    passed.to_mut().note_global(*global);
+                }
             }
             rest = &rest[consumed..];
         }
@@ -192,8 +243,11 @@ impl Shard {
         match entry {
             Entry::Global(global) => {
                 let outcome = self.keys.apply_global(*global);
-                outcome.map_err(|broken| format!("{global:?} cannot be applied: {broken:?}"))
+                outcome.map_err(|broken| format!("{global:?} cannot be applied: {broken:?}"))?;
+                self.applying.held.note_global(*global);
+                Ok(())
             }
+            Entry::Record(record) if self.applying.held.hold(record) => Ok(()),
             Entry::Record(record) => match self.keys.apply(record) {
                 Ok(()) => Ok(()),
                 Err(Broken::Missing)
@@ -206,6 +260,27 @@ impl Shard {
         }
     }
 
+    /// A large item is whole: it stands in its place, and what happened to its key meanwhile follows.
+    fn apply_whole(&mut self, id: LargeId, key: &[u8], frame: &[u8]) -> Result<(), String> {
+        // Without a held key the database was emptied meanwhile: the item is of a world that is gone.
+        let Some(held) = self.applying.held.end(id, key) else { return Ok(()) };
+        let unreadable = |error| format!("a large item cannot be read: {error}");
+        for frames in [frame, &held.records] {
+            let (mut rest, mut decoder) = (frames, Decoder::new());
+            while let Some((frame, used)) = decoder.next(rest).map_err(unreadable)? {
+                for entry in frame.entries() {
+                    let Entry::Record(record) = entry else { continue };
+                    // The database may have changed its number since the record was made.
+                    let record = Record { db: held.db, ..record };
+                    let outcome = self.keys.apply(&record);
+                    outcome.map_err(|broken| describe(&record, broken))?;
+                }
+                rest = &rest[used..];
+            }
+        }
+        Ok(())
+    }
+
     /// This shard has applied everything of upstream shard `flow` that concerns it, up to `lsn`.
     pub fn note_reached(&mut self, flow: u16, lsn: Lsn) {
         let reached = &mut self.applying.reached;
@@ -216,10 +291,12 @@ impl Shard {
         reached[flow] = reached[flow].max(lsn);
     }
 
-    /// Forgets how far upstream flows have come: another upstream, or another history.
+    /// Forgets how far upstream flows have come, and items that have come in part: another upstream, or
+    /// another history.
     pub fn forget_reached(&mut self, reached: Vec<Lsn>) {
         assert!(self.applying.queue.is_empty(), "positions change only while nothing is applied");
         self.applying.reached = reached;
+        self.applying.held = HeldKeys::default();
     }
 
     /// Per upstream shard, the position that this shard has reached.

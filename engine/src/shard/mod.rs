@@ -22,6 +22,7 @@
 
 mod apply;
 mod errors;
+mod held;
 mod locks;
 mod message;
 mod run;
@@ -30,6 +31,7 @@ mod tx;
 
 pub use apply::{Applied, ApplyBatch, Passed};
 pub use errors::ErrorCounts;
+pub use held::{LargeId, LargeStep};
 pub use locks::{EntryId, Locks, Mode, Wants};
 pub use message::{
     Answer, Batch, BatchCommand, Begin, Done, EachDone, ExecutorId, Hop, Message, ReplyTo, Ticket,
@@ -196,14 +198,26 @@ pub mod planted {
     /// each shard (J2).
     pub static FRAMES_IN_ORDER_OF_CONCLUSION: AtomicBool = AtomicBool::new(false);
 
+    /// Records of a key whose item is on its way in pieces are applied at once (J4): the item, when it
+    /// is whole, undoes them.
+    pub static RECORDS_DO_NOT_WAIT_FOR_THEIR_ITEM: AtomicBool = AtomicBool::new(false);
+
     pub(super) fn frames_in_order_of_conclusion() -> bool {
         FRAMES_IN_ORDER_OF_CONCLUSION.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn records_do_not_wait() -> bool {
+        RECORDS_DO_NOT_WAIT_FOR_THEIR_ITEM.load(Ordering::Relaxed)
     }
 }
 
 #[cfg(not(feature = "planted-bugs"))]
 mod planted {
     pub(super) fn frames_in_order_of_conclusion() -> bool {
+        false
+    }
+
+    pub(super) fn records_do_not_wait() -> bool {
         false
     }
 }

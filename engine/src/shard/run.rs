@@ -195,8 +195,7 @@ impl Shard {
         let timed = self.stats[id].calls % TIMED_EVERY == 0;
         let started = timed.then(std::time::Instant::now);
         let start = out.len();
-        let reply = ReplyWriter::new(out, protocol);
-        let mut cx = Cx { keys: &mut self.keys, db, reply, shard: self.id, shards: self.shards };
+        let mut cx = self.cx(db, protocol, out);
         let outcome = run_shape(&mut cx, entry, args);
         let stats = &mut self.stats[id];
         stats.calls += 1;
@@ -222,6 +221,23 @@ impl Shard {
     /// now would be nobody's history.
     fn is_closed_to(&self, entry: &Entry) -> bool {
         self.keys.role() == Role::Replica && entry.writes()
+    }
+
+    /// Asks the gates for one hop of a wider command.
+    fn may_hop(&mut self, entry: &Entry) -> Result<(), Refusal> {
+        if self.is_closed_to(entry) {
+            return Err(Refusal::ReadOnly);
+        }
+        if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room_in_tx() {
+            return Err(Refusal::OutOfMemory);
+        }
+        Ok(())
+    }
+
+    /// What a command's function gets of this shard; its reply goes to `out`.
+    fn cx<'a>(&'a mut self, db: DbIndex, protocol: Protocol, out: &'a mut Vec<u8>) -> Cx<'a> {
+        let reply = ReplyWriter::new(out, protocol);
+        Cx { keys: &mut self.keys, db, reply, shard: self.id, shards: self.shards }
     }
 
     /// Makes room for a command that may need memory; `false` when there is none to be had.
@@ -271,19 +287,14 @@ impl Shard {
         args: Args<'_>,
     ) -> Done {
         let Run::Each(each) = &entry.command.run else { unreachable!("planned as Each") };
-        if self.is_closed_to(entry) {
-            return Done::Refused(Refusal::ReadOnly);
-        }
-        if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room_in_tx() {
-            return Done::Refused(Refusal::OutOfMemory);
+        if let Err(refusal) = self.may_hop(entry) {
+            return Done::Refused(refusal);
         }
         let mut done = EachDone::default();
         let mut index = 1;
         while index < args.len() {
             let value = if each.stride > 1 { args.get(index + 1) } else { b"" };
-            let reply = ReplyWriter::new(&mut done.bytes, protocol);
-            let mut cx =
-                Cx { keys: &mut self.keys, db, reply, shard: self.id, shards: self.shards };
+            let mut cx = self.cx(db, protocol, &mut done.bytes);
             match (each.one)(&mut cx, args.get(index), value) {
                 Ok(number) => done.sum += number,
                 Err(refusal) => return Done::Refused(refusal),
@@ -303,18 +314,13 @@ impl Shard {
         args: Args<'_>,
     ) -> Done {
         let Run::Carry(carry) = &entry.command.run else { unreachable!("planned as Carry") };
-        if self.is_closed_to(entry) {
-            return Done::Refused(Refusal::ReadOnly);
-        }
-        if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room_in_tx() {
-            return Done::Refused(Refusal::OutOfMemory);
+        if let Err(refusal) = self.may_hop(entry) {
+            return Done::Refused(refusal);
         }
         let mut unused = Vec::new();
         let mut gathered = Vec::with_capacity(keys.len());
         for &(index, position) in keys {
-            let reply = ReplyWriter::new(&mut unused, Protocol::Resp2);
-            let mut cx =
-                Cx { keys: &mut self.keys, db, reply, shard: self.id, shards: self.shards };
+            let mut cx = self.cx(db, Protocol::Resp2, &mut unused);
             match (carry.gather)(&mut cx, args.get(position), index, args) {
                 Ok(found) => gathered.push((index, found)),
                 Err(refusal) => return Done::Refused(refusal),
@@ -338,12 +344,11 @@ impl Shard {
         args: Args<'_>,
     ) -> Done {
         let Run::All(all) = &entry.command.run else { unreachable!("planned as All") };
-        if self.is_closed_to(entry) {
-            return Done::Refused(Refusal::ReadOnly);
+        if let Err(refusal) = self.may_hop(entry) {
+            return Done::Refused(refusal);
         }
         let mut unused = Vec::new();
-        let reply = ReplyWriter::new(&mut unused, protocol);
-        let mut cx = Cx { keys: &mut self.keys, db, reply, shard: self.id, shards: self.shards };
+        let mut cx = self.cx(db, protocol, &mut unused);
         match (all.part)(&mut cx, args) {
             Ok(part) => Done::Part(part),
             Err(refusal) => Done::Refused(refusal),
@@ -361,16 +366,9 @@ impl Shard {
         args: Args<'_>,
         walked: &mut Walked,
     ) -> Result<bool, Refusal> {
-        if self.is_closed_to(entry) {
-            return Err(Refusal::ReadOnly);
-        }
-        if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room_in_tx() {
-            return Err(Refusal::OutOfMemory);
-        }
+        self.may_hop(entry)?;
         let mut out = std::mem::take(&mut walked.bytes);
-        let reply = ReplyWriter::new(&mut out, protocol);
-        let (shard, shards) = (self.id, self.shards);
-        let mut cx = Cx { keys: &mut self.keys, db, reply, shard, shards };
+        let mut cx = self.cx(db, protocol, &mut out);
         let goes_on = (walk.step)(&mut cx, args, walked);
         walked.bytes = out;
         if !walk.alone {

@@ -12,7 +12,7 @@
 //! The global order is the order of arrival: a coordinator takes the id and puts `Begin` into all
 //! mailboxes under one lock (`exec::order`).
 
-use super::apply::Applying;
+use super::apply::ApplyPlace;
 use super::run::touches_quietly;
 use super::{
     Answer, Batch, Begin, Done, EntryId, ExecutorId, Hop, Message, Shard, TxShared, Wants, Work,
@@ -26,8 +26,8 @@ use std::sync::atomic::Ordering;
 pub(super) enum Waiting {
     /// A batch whose next command's keys are open.
     Batch { batch: Box<Batch>, wants: Wants },
-    /// Records of an upstream flow whose keys are open.
-    Apply,
+    /// Records of an upstream flow whose keys are open, at their place among those.
+    Apply(ApplyPlace),
     /// A transaction.
     Tx(TxId),
 }
@@ -39,7 +39,8 @@ pub(super) struct Transaction {
     wants: Wants,
     work: Option<Work>,
     concludes: bool,
-    applies: bool,
+    /// Of a transaction that applies an upstream's records: its place among those.
+    applies: Option<ApplyPlace>,
     frame: FrameBuilder,
 }
 
@@ -70,9 +71,7 @@ impl Shard {
         self.entries.insert(entry, Waiting::Tx(id));
         let Begin { shared, wants, work, concludes, applies } = begin;
         let frame = FrameBuilder::default();
-        if applies {
-            self.applying.queue.push_back(Applying::tx(id));
-        }
+        let applies = applies.then(|| self.applying.push_tx(id));
         self.transactions
             .insert(id, Transaction { shared, entry, wants, work, concludes, applies, frame });
         if granted {
@@ -84,7 +83,7 @@ impl Shard {
     pub(super) fn serve(&mut self, entry: EntryId) {
         match self.entries.remove(&entry).expect("a granted entry waits for something") {
             Waiting::Batch { batch, wants } => self.resume_batch(entry, batch, &wants),
-            Waiting::Apply => self.apply_granted(entry),
+            Waiting::Apply(place) => self.apply_granted(place),
             Waiting::Tx(id) => self.granted_here(id),
         }
     }
@@ -111,8 +110,8 @@ impl Shard {
 
     /// All shards have granted their keys: the transaction that brought its work does it now.
     pub(super) fn armed(&mut self, id: TxId) {
-        if self.transactions[&id].applies {
-            return self.apply_armed(id);
+        if let Some(place) = self.transactions[&id].applies {
+            return self.apply_armed(place);
         }
         self.run_armed(id);
     }

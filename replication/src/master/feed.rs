@@ -10,7 +10,7 @@
 
 use super::flow::FlowSender;
 use crate::planted;
-use engine::cut::{CutId, CutPart, Labels};
+use engine::cut::{CutGroup, CutId, CutPart, Labels};
 use engine::exec::Front;
 use engine::journal::{LogHandle, Reader};
 use engine::shard::Shard;
@@ -116,10 +116,12 @@ fn readers(logs: &[LogHandle], starts: impl Iterator<Item = Lsn>) -> Result<Vec<
     logs.iter().enumerate().zip(starts).map(reader).collect()
 }
 
-/// Gives flow `flow` what a part holds for it; answers with the bytes of its items.
-pub fn deliver(sender: &mut FlowSender, flow: u16, part: &CutPart) -> u64 {
-    let group = part.groups.iter().find(|group| group.flow == flow);
+/// Gives flow `flow` what a part holds for it, which leaves the part; answers with the bytes of its items.
+pub fn deliver(sender: &mut FlowSender, flow: u16, part: &mut CutPart) -> u64 {
+    let group = part.groups.iter().position(|group| group.flow == flow);
+    let group = group.map(|place| part.groups.swap_remove(place));
+    let bytes = group.as_ref().map_or(0, CutGroup::wire_bytes);
     let read_at = part.read_at.iter().find(|(of, _)| *of == flow).map(|(_, lsn)| *lsn);
     sender.arrived(part.shard.0, read_at, group, &part.boundaries, part.done);
-    group.map_or(0, |group| group.items.wire_bytes())
+    bytes
 }

@@ -10,12 +10,20 @@
 //! that moment, which the part's label cannot be below; and a part waits until the journal has come to
 //! its label. Several of our shards may feed one flow (on a chain): the smallest bound decides.
 //!
+//! A large item only *begins* there; its pieces go out in turns with the journal, so that one value of
+//! hundreds of megabytes does not let the journal wait until it is trimmed. The replica holds that key's
+//! records back until the item is whole.
+//!
 //! This is a pure decision-maker: it owns a reader of the log and no socket.
 
 use crate::wire::{self, Kind};
-use engine::cut::CutGroup;
+use engine::cut::{CutGroup, LargeItem};
 use engine::journal::{Gone, Read, Reader, Span};
 use engine::types::Lsn;
+use std::collections::VecDeque;
+
+/// Bytes of a large item that are sent before the journal has its turn again.
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// What the flow has to send next.
 #[derive(Debug)]
@@ -37,6 +45,12 @@ pub struct FlowSender {
     asked: Vec<(u16, Lsn)>,
     /// Parts that arrived and wait for the journal to come to their label.
     parts: Vec<Part>,
+    /// Large items on their way, the first one first.
+    pieces: VecDeque<Outgoing>,
+    /// The next number of a large item.
+    next_large: u64,
+    /// The journal had its turn: a piece is next.
+    piece_is_next: bool,
     /// Our shards whose walk is not complete; none in stable sync.
     walks: Vec<u16>,
     /// A `CutDone` is owed.
@@ -48,6 +62,15 @@ pub struct FlowSender {
 struct Part {
     label: Lsn,
     messages: Vec<u8>,
+    /// Items of which the messages say that they begin.
+    large: Vec<Outgoing>,
+}
+
+/// A large item, sent in pieces.
+struct Outgoing {
+    number: u64,
+    item: LargeItem,
+    sent: u64,
 }
 
 impl FlowSender {
@@ -64,7 +87,17 @@ impl FlowSender {
 
     fn new(reader: Reader, walks: Vec<u16>, finishing: bool) -> FlowSender {
         let (asked, parts) = (Vec::new(), Vec::new());
-        FlowSender { reader, asked, parts, walks, finishing, inside_frame: false }
+        FlowSender {
+            reader,
+            asked,
+            parts,
+            pieces: VecDeque::new(),
+            next_large: 0,
+            piece_is_next: false,
+            walks,
+            finishing,
+            inside_frame: false,
+        }
     }
 
     /// The reader, to look at it.
@@ -95,33 +128,52 @@ impl FlowSender {
         &mut self,
         walk: u16,
         read_at: Option<Lsn>,
-        items: Option<&CutGroup>,
+        items: Option<CutGroup>,
         boundaries: &[u64],
         done: bool,
     ) {
         let place = self.asked.iter().position(|(asked, _)| *asked == walk);
         let (_, bound) = self.asked.remove(place.expect("only parts that were asked for arrive"));
-        let mut messages = Vec::new();
-        if let Some(group) = items {
+        // The boundaries are as of the reading too: a SWAPDB before it must go out before them.
+        let label =
+            items.as_ref().map(|group| group.label).max(read_at).unwrap_or(bound).max(bound);
+        let (mut messages, mut large) = (Vec::new(), Vec::new());
+        if let Some(group) = items.as_ref().filter(|group| !group.items.is_empty()) {
             let encoded = group.items.to_wire(None);
             for piece in encoded.chunks(wire::PAYLOAD_MAX) {
                 wire::put_bytes(&mut messages, Kind::Items, piece);
             }
+        }
+        for item in items.into_iter().flat_map(|group| group.large) {
+            large.push(self.announce(item, &mut messages));
         }
         if !boundaries.is_empty() {
             let mut passed = vec![u64::from(walk)];
             passed.extend_from_slice(boundaries);
             wire::put_numbers(&mut messages, Kind::Passed, &passed);
         }
-        // The boundaries are as of the reading too: a SWAPDB before it must go out before them.
-        let label = items.map(|group| group.label).max(read_at).unwrap_or(bound).max(bound);
         if !messages.is_empty() {
-            self.parts.push(Part { label, messages });
+            self.parts.push(Part { label, messages, large });
         }
         if done {
             self.walks.retain(|open| *open != walk);
         }
         self.set_limit();
+    }
+
+    /// Says that an item's pieces will follow.
+    fn announce(&mut self, item: LargeItem, messages: &mut Vec<u8>) -> Outgoing {
+        let number = self.next_large;
+        self.next_large += 1;
+        let length = item.frame.wire_bytes();
+        let large = wire::Large { number, length, db: item.db, key: &item.key };
+        large.put(messages);
+        Outgoing { number, item, sent: 0 }
+    }
+
+    /// Whether pieces of large items wait to be sent.
+    pub fn has_pieces(&self) -> bool {
+        !self.pieces.is_empty()
     }
 
     fn set_limit(&mut self) {
@@ -136,7 +188,11 @@ impl FlowSender {
             if let Some(messages) = self.due_part() {
                 return Step::Messages(messages);
             }
-            if self.finishing && self.walks.is_empty() && self.parts.is_empty() {
+            if self.piece_is_next && self.has_pieces() {
+                return self.piece();
+            }
+            let is_all_sent = self.parts.is_empty() && self.pieces.is_empty();
+            if self.finishing && self.walks.is_empty() && is_all_sent {
                 self.finishing = false;
                 let mut done = Vec::new();
                 wire::put_numbers(&mut done, Kind::CutDone, &[]);
@@ -148,11 +204,28 @@ impl FlowSender {
             Read::Bytes(span) => {
                 // A piece that does not move the LSN ends inside its frame.
                 self.inside_frame = span.lsn_after() == before;
+                self.piece_is_next = true;
                 Step::Log(span)
             }
+            Read::Empty if self.has_pieces() && !self.inside_frame => self.piece(),
             Read::Empty => Step::Wait,
             Read::Gone(gone) => Step::Gone(gone),
         }
+    }
+
+    /// The next piece of the large item that began first.
+    fn piece(&mut self) -> Step {
+        self.piece_is_next = false;
+        let Some(first) = self.pieces.front_mut() else { return Step::Wait };
+        let frame = &first.item.frame;
+        let stretch = frame.wire_stretch(first.sent, PIECE_BYTES);
+        let mut message = Vec::with_capacity(stretch.len() + 16);
+        wire::put_piece(&mut message, first.number, &stretch);
+        first.sent += stretch.len() as u64;
+        if first.sent >= frame.wire_bytes() {
+            self.pieces.pop_front();
+        }
+        Step::Messages(message)
     }
 
     /// A part whose label the journal has come to.
@@ -160,6 +233,7 @@ impl FlowSender {
         let here = self.reader.lsn();
         let place = self.parts.iter().position(|part| part.label <= here)?;
         let part = self.parts.remove(place);
+        self.pieces.extend(part.large);
         self.set_limit();
         Some(part.messages)
     }

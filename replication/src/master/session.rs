@@ -18,7 +18,7 @@ use crate::handshake::Introduction;
 use crate::info::{Lag, Progress, Replica, ReplicaState};
 use crate::service::Settings;
 use crate::transport::Transport;
-use crate::wire::{self, Kind};
+use crate::wire::{self, Kind, Said};
 use engine::cut::{CutId, CutPart};
 use engine::exec::Front;
 use engine::journal::LogHandle;
@@ -77,6 +77,8 @@ pub struct Flow {
     log: LogHandle,
     sender: RefCell<Option<FlowSender>>,
     transport: RefCell<Option<Rc<Transport>>>,
+    /// What had arrived on it before it was handed over.
+    unread: RefCell<Vec<u8>>,
     acked: Cell<Lsn>,
     last_ack: Cell<Instant>,
     times: RefCell<LagTimes>,
@@ -116,6 +118,7 @@ impl Session {
                 log: log.clone(),
                 sender: RefCell::new(None),
                 transport: RefCell::new(None),
+                unread: RefCell::default(),
                 acked: Cell::new(Lsn(0)),
                 last_ack: Cell::new(Instant::now()),
                 times: RefCell::default(),
@@ -188,13 +191,15 @@ impl Session {
         self.attached.ring();
     }
 
-    /// A flow's connection is handed over; `false` if there is no such flow or it is attached.
-    pub fn attach_flow(&self, index: usize, transport: Transport) -> bool {
+    /// A flow's connection is handed over, with what was read of it and not used; `false` if there is
+    /// no such flow or it is attached.
+    pub fn attach_flow(&self, index: usize, transport: Transport, unread: Vec<u8>) -> bool {
         let Some(flow) = self.flows.get(index) else { return false };
         if flow.transport.borrow().is_some() || self.is_ended() {
             return false;
         }
         *flow.transport.borrow_mut() = Some(Rc::new(transport));
+        *flow.unread.borrow_mut() = unread;
         self.attached.ring();
         true
     }
@@ -437,6 +442,10 @@ impl Flow {
         sent.push_back((end, bytes));
     }
 
+    fn has_pieces(&self) -> bool {
+        self.sender.borrow().as_ref().is_some_and(FlowSender::has_pieces)
+    }
+
     fn step(&self) -> Step {
         let mut sender = self.sender.borrow_mut();
         sender.as_mut().map_or(Step::Wait, |sender| sender.next(SEND_BYTES))
@@ -458,7 +467,7 @@ async fn write_flow(session: Rc<Session>, flow: Rc<Flow>) {
                 flow.note_sent(span.lsn_after(), span.bytes_after());
                 let mut slices = [IoSlice::new(&header), IoSlice::new(&span)];
                 let sent = transport.write_vectored(&mut slices).await;
-                if sent.is_ok() && span.len() < GATHER_BELOW {
+                if sent.is_ok() && span.len() < GATHER_BELOW && !flow.has_pieces() {
                     drop(span);
                     rt::sleep(GATHER).await;
                 }
@@ -505,7 +514,10 @@ async fn wait_for_more(flow: &Flow) -> bool {
 /// Takes acknowledgements, until the session ends.
 async fn read_acks(session: Rc<Session>, flow: Rc<Flow>, acks: Rc<Bell>) {
     let Some(transport) = flow.transport.borrow().clone() else { return };
-    let mut buffer = Vec::new();
+    let mut buffer = flow.unread.take();
+    if let Err(error) = take_acks(&flow, &mut buffer) {
+        session.end(&format!("flow {}: {error}", flow.index));
+    }
     while !session.is_ended() {
         match transport.read(&mut buffer, 4096).await {
             Ok(0) => session.end(&format!("flow {}: the replica closed it", flow.index)),
@@ -524,16 +536,9 @@ async fn read_acks(session: Rc<Session>, flow: Rc<Flow>, acks: Rc<Bell>) {
 fn take_acks(flow: &Flow, buffer: &mut Vec<u8>) -> Result<(), String> {
     let mut at = 0;
     while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
-        match kind {
-            Kind::Ack => {
-                let [lsn] = wire::numbers(payload)?;
-                if lsn > flow.log.head().0 {
-                    return Err(format!("it acknowledged {lsn}, which was never written"));
-                }
-                flow.ack(Lsn(lsn));
-            }
-            Kind::Alive => flow.last_ack.set(Instant::now()),
-            other => return Err(format!("it sent {other:?}")),
+        match Said::of(kind, payload, flow.log.head())? {
+            Said::Ack(lsn) => flow.ack(lsn),
+            Said::Alive => flow.last_ack.set(Instant::now()),
         }
         at += used;
     }
@@ -581,10 +586,10 @@ async fn walk(
                 sender.ask(shard.0);
             }
         }
-        let Some(part) = front.call(shard, move |shard| shard.cut_more(cut)).await else {
+        let Some(mut part) = front.call(shard, move |shard| shard.cut_more(cut)).await else {
             return session.end("the cut was dropped");
         };
-        let (bytes, items) = deliver(&flows, &part);
+        let (bytes, items) = deliver(&flows, &mut part);
         session.items_done.set(session.items_done.get() + part.progress.0 - before);
         before = part.progress.0;
         if part.done {
@@ -611,8 +616,8 @@ async fn walk(
 }
 
 /// Puts a part's items into their flows; answers with bytes and groups.
-fn deliver(flows: &[Rc<Flow>], part: &CutPart) -> (u64, usize) {
-    let mut bytes = 0;
+fn deliver(flows: &[Rc<Flow>], part: &mut CutPart) -> (u64, usize) {
+    let (mut bytes, groups) = (0, part.groups.len());
     for flow in flows {
         if let Some(sender) = &mut *flow.sender.borrow_mut() {
             let size = feed::deliver(sender, flow.index, part);
@@ -621,5 +626,5 @@ fn deliver(flows: &[Rc<Flow>], part: &CutPart) -> (u64, usize) {
         }
         flow.wake.ring();
     }
-    (bytes, part.groups.len())
+    (bytes, groups)
 }

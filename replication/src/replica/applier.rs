@@ -9,10 +9,8 @@
 
 use super::gather::{AsOne, Dispatch, Gather, Relay};
 use crate::handshake::Terms;
-use crate::wire::{self, Kind};
 use engine::exec::{ApplyPart, Front, Waiter};
-use engine::journal::{Decoder, Entry};
-use engine::shard::{Answer, Applied, ApplyBatch, Done, ExecutorId, Message, Mode, Shard, Wants};
+use engine::shard::{Answer, Applied, ApplyBatch, Done, ExecutorId, Message, Shard, Wants};
 use engine::types::{Lsn, Millis, ShardId};
 use std::any::Any;
 use std::cell::RefCell;
@@ -58,31 +56,7 @@ impl Applier {
     /// Takes the whole messages out of what flow `flow` has received. Answers with the
     /// master's head if it said so: then it wants a sign of life.
     pub fn receive(&self, flow: u16, buffer: &mut Vec<u8>) -> Result<Option<Lsn>, String> {
-        let mut gather = self.gather.borrow_mut();
-        let (mut at, mut pinged) = (0, None);
-        while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
-            at += used;
-            match kind {
-                Kind::Log => gather.receive_log(flow, payload),
-                Kind::Items => gather.receive_items(flow, payload),
-                Kind::Passed => {
-                    let mut numbers = wire::all_numbers(payload)?;
-                    if numbers.is_empty() {
-                        return Err("a boundary without a walk".to_owned());
-                    }
-                    let walk = numbers.remove(0) as usize;
-                    gather.receive_passed(flow, walk, numbers)?;
-                }
-                Kind::CutDone => gather.receive_cut_done(flow),
-                Kind::Ping => {
-                    let [head, _bytes] = wire::numbers(payload)?;
-                    pinged = Some(Lsn(head));
-                }
-                other => return Err(format!("the master sent {other:?}")),
-            }
-        }
-        buffer.drain(..at);
-        Ok(pinged)
+        self.gather.borrow_mut().receive(flow, buffer)
     }
 
     /// Sends to the shards what may be applied now.
@@ -96,6 +70,7 @@ impl Applier {
                         reply_to: self.waiter.reply_to(),
                         unit: batch.unit,
                         frames: batch.frames,
+                        large: batch.large,
                         reached: batch.reached,
                         passed: batch.passed,
                     };
@@ -110,7 +85,10 @@ impl Applier {
     fn hand_out_as_one(&self, as_one: AsOne) {
         let AsOne { unit, parts, is_global, reached, passed } = as_one;
         let part = |(shard, frames): (ShardId, Vec<u8>)| {
-            let wants = if is_global { Wants::Everything } else { wants_of(&self.front, &frames) };
+            let wants = match is_global {
+                true => Wants::Everything,
+                false => Wants::of_frames(&frames, |key| self.front.node.hash(key)),
+            };
             let (reached, passed) = (reached.clone(), passed.clone());
             let apply: ApplyPart = Box::new(move |shard: &mut Shard| {
                 let error = shard.apply_frames(&frames, passed.as_deref()).err();
@@ -180,17 +158,4 @@ impl Applier {
     pub fn held(&self) -> (usize, usize) {
         self.gather.borrow().held()
     }
-}
-
-fn wants_of(front: &Front, frames: &[u8]) -> Wants {
-    let (mut keys, mut rest, mut decoder) = (Vec::new(), frames, Decoder::new());
-    while let Ok(Some((frame, used))) = decoder.next(rest) {
-        for entry in frame.entries() {
-            if let Entry::Record(record) = entry {
-                keys.push((front.node.hash(record.key), Mode::Exclusive));
-            }
-        }
-        rest = &rest[used..];
-    }
-    Wants::keys(keys)
 }

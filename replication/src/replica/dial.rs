@@ -3,10 +3,10 @@
 //! Every step has its deadline and its own words when it fails: an operator reads them in REPLICAOF's
 //! reply.
 
+use crate::handshake;
 use crate::service::Settings;
 use crate::tls::{ClientTls, Session};
 use crate::transport::Transport;
-use engine::resp::ReplyLimits;
 use engine::resp::client::{Reply, ReplyReader, encode_command};
 use engine::rt::{self, Stream};
 use std::sync::Arc;
@@ -54,14 +54,8 @@ impl Call {
     }
 
     async fn authenticate(&mut self, settings: &Settings) -> Result<(), String> {
-        if settings.master_password.is_empty() {
-            return Ok(());
-        }
-        let mut request: Vec<&[u8]> = vec![b"AUTH"];
-        if !settings.master_user.is_empty() {
-            request.push(settings.master_user.as_bytes());
-        }
-        request.push(settings.master_password.as_bytes());
+        let request = handshake::auth(&settings.master_user, &settings.master_password);
+        let Some(request) = request else { return Ok(()) };
         match self.ask(&request).await? {
             reply if reply.is_ok() => Ok(()),
             reply => Err(format!("could not authenticate to master: {}", words(&reply))),
@@ -69,13 +63,14 @@ impl Call {
     }
 
     /// Sends a request and waits for its reply.
-    pub async fn ask(&mut self, request: &[&[u8]]) -> Result<Reply, String> {
+    pub async fn ask<W: AsRef<[u8]>>(&mut self, request: &[W]) -> Result<Reply, String> {
+        let request: Vec<&[u8]> = request.iter().map(AsRef::as_ref).collect();
         let mut out = Vec::new();
-        encode_command(&mut out, request);
+        encode_command(&mut out, &request);
         let left = self.deadline.saturating_duration_since(Instant::now());
         let asking = async {
             self.transport.write_all(&out).await.map_err(|error| lost(&error))?;
-            let mut reader = ReplyReader::new(ReplyLimits::default());
+            let mut reader = ReplyReader::new(handshake::REPLY_LIMITS);
             loop {
                 match reader.next(&self.buffer) {
                     Ok(Some((reply, used))) => {

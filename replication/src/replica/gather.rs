@@ -16,14 +16,19 @@
 //! in order, when all shards have reported (J6). What a position has passed is appended to the relay,
 //! as it came (J7).
 //!
+//! A large item's pieces are put together aside; its shard is told when it begins, so that the key's
+//! records wait there, and when it is whole.
+//!
 //! This is a pure decision-maker: it owns buffers and counts, no socket and no shard.
 
 pub use super::relay::Relay;
 use crate::planted;
 
-use engine::journal::{Decoder, Entry, Frame, FrameBuilder, Global, ShardSet, Transaction};
-use engine::shard::Passed;
-use engine::types::{DbIndex, Lsn, Millis, ShardId, TxId, shard_of};
+use super::receive::{Arriving, Bytes, Segment};
+use super::recut::{Merged, Run};
+use engine::journal::{Decoder, Entry, Frame, Global};
+use engine::shard::{LargeStep, Passed};
+use engine::types::{Lsn, Millis, ShardId, TxId, shard_of};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -61,6 +66,8 @@ pub struct Batch {
     pub shard: ShardId,
     /// Whole encoded frames.
     pub frames: Vec<u8>,
+    /// What it says of a large item.
+    pub large: Option<LargeStep>,
     /// Positions that the shard has reached with it, by flow.
     pub reached: Vec<(u16, Lsn)>,
     /// How far the items have come, during a full sync.
@@ -82,21 +89,6 @@ pub struct AsOne {
     pub passed: Option<Arc<Passed>>,
 }
 
-/// A stretch of what a flow received.
-enum Segment {
-    Log(Bytes),
-    Items(Bytes),
-    Passed { walk: usize, boundaries: Vec<u64> },
-    CutDone,
-}
-
-#[derive(Default)]
-struct Bytes {
-    buffer: Vec<u8>,
-    at: usize,
-    decoder: Decoder,
-}
-
 /// A unit that was handed out.
 struct Unit {
     /// Shards that have not reported.
@@ -116,23 +108,29 @@ struct Step {
     raw: Vec<u8>,
 }
 
-struct Flow {
-    segments: VecDeque<Segment>,
-    buffered: usize,
+pub(super) struct Flow {
+    pub(super) segments: VecDeque<Segment>,
+    /// Bytes that the segments hold, each with what it costs to be one.
+    pub(super) buffered: usize,
+    /// No items may come (any more).
+    pub(super) items_over: bool,
     /// The end of the last frame that was handed out.
     taken: Lsn,
     applied: Lsn,
     steps: VecDeque<Step>,
     /// The transaction at its head, when its other parts are not there yet.
     waiting: Option<TxId>,
+    /// Large items by their numbers. Their bytes do not count against the credit: it is by reading on
+    /// that they become whole.
+    pub(super) arriving: HashMap<u64, Arriving>,
     cut_done: bool,
-    boundaries: Vec<Vec<u64>>,
+    pub(super) boundaries: Vec<Vec<u64>>,
     passed: Option<Arc<Passed>>,
 }
 
 /// The receiving side of a session.
 pub struct Gather {
-    flows: Vec<Flow>,
+    pub(super) flows: Vec<Flow>,
     /// How many shards we have.
     shards: u16,
     /// The seed of the sender's hash.
@@ -156,10 +154,12 @@ impl Gather {
             Flow {
                 segments: VecDeque::new(),
                 buffered: 0,
+                items_over: walks == 0,
                 taken: *lsn,
                 applied: *lsn,
                 steps: VecDeque::new(),
                 waiting: None,
+                arriving: HashMap::new(),
                 cut_done: walks == 0,
                 boundaries,
                 passed,
@@ -175,47 +175,6 @@ impl Gather {
             turn: 0,
             ready: VecDeque::new(),
         }
-    }
-
-    /// Journal bytes arrive on a flow.
-    pub fn receive_log(&mut self, flow: u16, bytes: &[u8]) {
-        let flow = &mut self.flows[usize::from(flow)];
-        flow.buffered += bytes.len();
-        if let Some(Segment::Log(open)) = flow.segments.back_mut() {
-            return open.buffer.extend_from_slice(bytes);
-        }
-        flow.segments.push_back(Segment::Log(Bytes { buffer: bytes.to_vec(), ..Bytes::default() }));
-    }
-
-    /// Item bytes arrive on a flow.
-    pub fn receive_items(&mut self, flow: u16, bytes: &[u8]) {
-        let flow = &mut self.flows[usize::from(flow)];
-        flow.buffered += bytes.len();
-        if let Some(Segment::Items(open)) = flow.segments.back_mut() {
-            return open.buffer.extend_from_slice(bytes);
-        }
-        let open = Bytes { buffer: bytes.to_vec(), ..Bytes::default() };
-        flow.segments.push_back(Segment::Items(open));
-    }
-
-    /// A flow says how far one of the sender's walks has come.
-    pub fn receive_passed(
-        &mut self,
-        flow: u16,
-        walk: usize,
-        boundaries: Vec<u64>,
-    ) -> Result<(), String> {
-        let flow = &mut self.flows[usize::from(flow)];
-        if flow.boundaries.get(walk).is_none_or(|known| known.len() != boundaries.len()) {
-            return Err(format!("a boundary of walk {walk}, which is not part of this sync"));
-        }
-        flow.segments.push_back(Segment::Passed { walk, boundaries });
-        Ok(())
-    }
-
-    /// A flow's items are complete.
-    pub fn receive_cut_done(&mut self, flow: u16) {
-        self.flows[usize::from(flow)].segments.push_back(Segment::CutDone);
     }
 
     /// Whether a flow may be read from.
@@ -284,7 +243,7 @@ impl Gather {
             {
                 let batch = |(shard, frames)| {
                     let (reached, passed) = (reached.clone(), passed.clone());
-                    Dispatch::Batch(Batch { unit, shard, frames, reached, passed })
+                    Dispatch::Batch(Batch { unit, shard, frames, large: None, reached, passed })
                 };
                 let mut batches = parts.into_iter().map(batch);
                 let first = batches.next().expect("a unit has a part");
@@ -349,15 +308,15 @@ impl Gather {
             match flow.segments.front_mut() {
                 None => return Ok(()),
                 Some(Segment::Passed { .. } | Segment::CutDone) => self.take_mark(index),
+                Some(Segment::Large { .. }) => {
+                    self.take_large(index);
+                    return Ok(());
+                }
                 Some(Segment::Items(bytes) | Segment::Log(bytes)) => {
                     if bytes.at < bytes.buffer.len() {
                         break;
                     }
-                    if flow.segments.len() == 1 {
-                        flow.segments.clear();
-                        return Ok(());
-                    }
-                    flow.segments.pop_front();
+                    flow.pop();
                 }
             }
         }
@@ -373,7 +332,7 @@ impl Gather {
     fn take_mark(&mut self, index: usize) {
         let seed = self.seed;
         let flow = &mut self.flows[index];
-        match flow.segments.pop_front() {
+        match flow.pop() {
             Some(Segment::Passed { walk, boundaries }) => {
                 flow.boundaries[walk] = boundaries;
                 let boundaries = flow.boundaries.clone();
@@ -400,8 +359,15 @@ impl Gather {
         let start = bytes.at;
         let mut run = Run::default();
         let mut counted = 0;
+        let mut is_cut_off = false;
         while run.bytes < UNIT_BYTES {
-            let Some((frame, used)) = decode(bytes)? else { break };
+            let Some((frame, used)) = decode(bytes)? else {
+                is_cut_off = bytes.at < bytes.buffer.len();
+                break;
+            };
+            if !is_log && frame.transaction().is_some() {
+                return Err("items that are part of a transaction".to_owned());
+            }
             if is_log && let Some(transaction) = frame.transaction() {
                 let parts = transaction.shards.count();
                 let highest = transaction.shards.highest().index();
@@ -426,6 +392,9 @@ impl Gather {
         let raw = if is_log { bytes.buffer[start..bytes.at].to_vec() } else { Vec::new() };
         let consumed = bytes.at - start;
         bytes.compact();
+        if is_cut_off && flow.segments.len() > 1 {
+            return Err("a frame ends where other messages begin".to_owned());
+        }
         if consumed == 0 {
             return Ok(());
         }
@@ -437,17 +406,41 @@ impl Gather {
         Ok(())
     }
 
-    fn hand_out(&mut self, index: usize, run: Run, raw: Vec<u8>, bytes: usize) {
+    /// Hands a large item's beginning or end to the shard of its key.
+    fn take_large(&mut self, index: usize) {
+        let Some(Segment::Large { step, frame }) = self.flows[index].pop() else { return };
+        let (LargeStep::Begins { key, .. } | LargeStep::Whole { key, .. }) = &step;
+        let shard = shard_of(key, self.shards);
+        let (unit, reached) = self.begin_unit(index, 1, Vec::new(), frame.len());
+        let passed = self.flows[index].passed.clone();
+        let large = Some(step);
+        let batch = Batch { unit, shard, frames: frame, large, reached, passed };
+        self.ready.push_back(Dispatch::Batch(batch));
+    }
+
+    /// A unit of one flow, for so many shards; answers with its name and what is reached with it.
+    fn begin_unit(
+        &mut self,
+        index: usize,
+        left: usize,
+        raw: Vec<u8>,
+        bytes: usize,
+    ) -> (u64, Vec<(u16, Lsn)>) {
         let unit = self.next_unit;
         self.next_unit += 1;
         let flow = &mut self.flows[index];
-        let (end, passed) = (flow.taken, flow.passed.clone());
-        let reached = vec![(index as u16, end)];
+        let end = flow.taken;
         let members = Rc::from([index as u16]);
         flow.steps.push_back(Step { unit, members, end, raw });
-        let left = run.as_one.as_ref().map_or(run.shards.len(), BTreeMap::len);
         self.units.insert(unit, Unit { left, bytes, flows: vec![index as u16] });
         self.in_flight += bytes;
+        (unit, vec![(index as u16, end)])
+    }
+
+    fn hand_out(&mut self, index: usize, run: Run, raw: Vec<u8>, bytes: usize) {
+        let left = run.as_one.as_ref().map_or(run.shards.len(), BTreeMap::len);
+        let (unit, reached) = self.begin_unit(index, left, raw, bytes);
+        let passed = self.flows[index].passed.clone();
         match run.as_one {
             Some(parts) => {
                 let is_global = false;
@@ -457,7 +450,7 @@ impl Gather {
             None => {
                 for (shard, frames) in run.shards {
                     let (reached, passed) = (reached.clone(), passed.clone());
-                    let batch = Batch { unit, shard, frames, reached, passed };
+                    let batch = Batch { unit, shard, frames, large: None, reached, passed };
                     self.ready.push_back(Dispatch::Batch(batch));
                 }
             }
@@ -553,20 +546,27 @@ impl Gather {
     /// FLUSHALL and its kin in the middle of a full sync: what was flushed needs no more items, and
     /// swapped databases swap how far their items have come.
     fn note_globals(&mut self, globals: &[Global]) {
-        let seed = self.seed;
         for flow in self.flows.iter_mut().filter(|flow| flow.passed.is_some()) {
-            for dbs in &mut flow.boundaries {
-                for global in globals {
-                    note_global(dbs, *global);
-                }
-            }
-            let boundaries = flow.boundaries.clone();
-            flow.passed = Some(Arc::new(Passed { seed, boundaries }));
+            let mut passed = Passed { seed: self.seed, boundaries: flow.boundaries.clone() };
+            globals.iter().for_each(|global| passed.note_global(*global));
+            flow.boundaries.clone_from(&passed.boundaries);
+            flow.passed = Some(Arc::new(passed));
         }
     }
 }
 
 impl Flow {
+    pub(super) fn push(&mut self, segment: Segment) {
+        self.buffered += segment.cost();
+        self.segments.push_back(segment);
+    }
+
+    fn pop(&mut self) -> Option<Segment> {
+        let segment = self.segments.pop_front()?;
+        self.buffered -= segment.cost();
+        Some(segment)
+    }
+
     /// The end of the last whole frame that has arrived.
     fn received(&self) -> Lsn {
         let mut end = self.taken.0;
@@ -592,19 +592,6 @@ impl Flow {
     }
 }
 
-impl Bytes {
-    /// Gives back what was taken, when it is worth moving the rest.
-    fn compact(&mut self) {
-        if self.at == self.buffer.len() {
-            self.buffer.clear();
-            self.at = 0;
-        } else if self.at >= FLOW_CREDIT / 2 {
-            self.buffer.drain(..self.at);
-            self.at = 0;
-        }
-    }
-}
-
 fn decode(bytes: &mut Bytes) -> Result<Option<(Frame<'_>, usize)>, String> {
     bytes
         .decoder
@@ -616,73 +603,6 @@ fn has_global(frame: &Frame<'_>) -> bool {
     frame.entries().any(|entry| matches!(entry, Entry::Global(_)))
 }
 
-fn note_global(dbs: &mut [u64], global: Global) {
-    match global {
-        Global::FlushAll => dbs.fill(u64::MAX),
-        Global::FlushDb(DbIndex(db)) => {
-            if let Some(boundary) = dbs.get_mut(usize::from(db)) {
-                *boundary = u64::MAX;
-            }
-        }
-        Global::SwapDb(one, other) => {
-            if one.index() < dbs.len() && other.index() < dbs.len() {
-                dbs.swap(one.index(), other.index());
-            }
-        }
-    }
-}
-
-/// The parts of one transaction from several flows, cut anew for our shards. All parts hold the same
-/// globals in the same order, so records between two globals stay between them.
-#[derive(Default)]
-struct Merged {
-    globals: Vec<Global>,
-    /// By how many globals stand before them: records by our shard.
-    stretches: Vec<BTreeMap<ShardId, FrameBuilder>>,
-}
-
-impl Merged {
-    fn add(&mut self, frame: &Frame<'_>, shards: u16) {
-        let mut before = 0;
-        for entry in frame.entries() {
-            match entry {
-                Entry::Global(global) => {
-                    if self.globals.len() == before {
-                        self.globals.push(global);
-                    }
-                    before += 1;
-                }
-                Entry::Record(record) => {
-                    if self.stretches.len() <= before {
-                        self.stretches.resize_with(before + 1, BTreeMap::new);
-                    }
-                    let shard = shard_of(record.key, shards);
-                    self.stretches[before].entry(shard).or_default().push(&record);
-                }
-            }
-        }
-    }
-
-    fn into_parts(mut self, tx: TxId, shards: u16) -> BTreeMap<ShardId, Vec<u8>> {
-        let mut parts: BTreeMap<ShardId, Vec<u8>> = BTreeMap::new();
-        self.stretches.resize_with(self.globals.len() + 1, BTreeMap::new);
-        for (before, stretch) in self.stretches.into_iter().enumerate() {
-            for (shard, frame) in stretch {
-                parts.entry(shard).or_default().extend(frame.to_wire(None));
-            }
-            let Some(global) = self.globals.get(before) else { break };
-            for shard in (0..shards).map(ShardId) {
-                let set = ShardSet::of([shard]);
-                let mut frame = FrameBuilder::new();
-                frame.push_entry(&Entry::Global(*global));
-                let transaction = Transaction { id: tx, shards: set.shards() };
-                parts.entry(shard).or_default().extend(frame.to_wire(Some(transaction)));
-            }
-        }
-        parts
-    }
-}
-
 /// What needs only one shard, and not alone, is applied as one anyway when it is one batch.
 fn one_batch_or_as_one(mut as_one: AsOne) -> Dispatch {
     if as_one.parts.len() == 1
@@ -690,72 +610,7 @@ fn one_batch_or_as_one(mut as_one: AsOne) -> Dispatch {
         && let Some((shard, frames)) = as_one.parts.pop_first()
     {
         let AsOne { unit, reached, passed, .. } = as_one;
-        return Dispatch::Batch(Batch { unit, shard, frames, reached, passed });
+        return Dispatch::Batch(Batch { unit, shard, frames, large: None, reached, passed });
     }
     Dispatch::AsOne(as_one)
-}
-
-/// Frames taken off one flow, by our shard.
-#[derive(Default)]
-struct Run {
-    shards: BTreeMap<ShardId, Vec<u8>>,
-    /// One frame that needs several shards, alone in its run.
-    as_one: Option<BTreeMap<ShardId, Vec<u8>>>,
-    bytes: usize,
-}
-
-impl Run {
-    /// Adds a frame; `false` if it does not go with what is there already.
-    fn add(
-        &mut self,
-        frame: &Frame<'_>,
-        flow: usize,
-        shards: u16,
-        same_cut: bool,
-        is_log: bool,
-    ) -> Result<bool, String> {
-        let raw = frame.as_bytes();
-        if shards == 1 || (same_cut && is_log) {
-            let shard = if shards == 1 { ShardId(0) } else { ShardId(flow as u16) };
-            self.put(shard, raw);
-            return Ok(true);
-        }
-        let mut owners = frame.entries().filter_map(|entry| match entry {
-            Entry::Record(record) => Some(shard_of(record.key, shards)),
-            Entry::Global(_) => None,
-        });
-        let Some(first) = owners.next() else {
-            self.put(ShardId(0), &[]);
-            return Ok(true);
-        };
-        if owners.all(|owner| owner == first) {
-            self.put(first, raw);
-            return Ok(true);
-        }
-        let mut builders = BTreeMap::<ShardId, FrameBuilder>::new();
-        for entry in frame.entries() {
-            if let Entry::Record(record) = entry {
-                builders.entry(shard_of(record.key, shards)).or_default().push(&record);
-            }
-        }
-        let parts = builders.into_iter().map(|(shard, frame)| (shard, frame.to_wire(None)));
-        if !is_log {
-            // Items: nobody reads while they arrive, so nothing has to be seen as one.
-            for (shard, part) in parts {
-                self.put(shard, &part);
-            }
-            return Ok(true);
-        }
-        if !self.shards.is_empty() {
-            return Ok(false);
-        }
-        self.bytes += raw.len();
-        self.as_one = Some(parts.collect());
-        Ok(true)
-    }
-
-    fn put(&mut self, shard: ShardId, frames: &[u8]) {
-        self.shards.entry(shard).or_default().extend_from_slice(frames);
-        self.bytes += frames.len();
-    }
 }

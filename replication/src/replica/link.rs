@@ -7,11 +7,11 @@
 use super::dial::{Call, Target, words};
 use super::session::Running;
 use crate::bell::Bell;
-use crate::handshake::{Terms, lsns_to_text};
+use crate::handshake::{self, Terms, lsns_to_text};
 use crate::info::{LinkState, Upstream};
 use crate::service::Service;
 use crate::transport::Transport;
-use crate::wire::{self, Kind};
+use crate::wire;
 use engine::journal::Position;
 use engine::rt;
 use engine::types::Lsn;
@@ -173,18 +173,12 @@ impl Link {
         if greeting.error().is_some() {
             return Err(format!("could not greet master: {}", words(&greeting)));
         }
-        let port = settings.announce_port.to_string();
-        let mut request: Vec<&[u8]> = vec![b"REPLCONF", b"listening-port", port.as_bytes()];
-        if !settings.announce_ip.is_empty() {
-            request.extend([b"ip-address".as_slice(), settings.announce_ip.as_bytes()]);
-        }
+        let request = handshake::introduction(settings.announce_port, &settings.announce_ip);
         let reply = call.ask(&request).await?;
         if !reply.is_ok() {
             return Err(format!("could not greet master: {}", words(&reply)));
         }
-        let capabilities: [&[u8]; 7] =
-            [b"REPLCONF", b"capa", b"eof", b"capa", b"psync2", b"capa", b"damselfly"];
-        let reply = call.ask(&capabilities).await?;
+        let reply = call.ask(&handshake::capabilities()).await?;
         if reply.elements().is_none() {
             return Err(format!(
                 "{}:{} is not a Damselfly (it answers {}): following a Redis is not supported yet",
@@ -193,11 +187,7 @@ impl Link {
                 words(&reply)
             ));
         }
-        let version = wire::VERSION.to_string();
-        let chain = service.chain().join(",");
-        let node = service.node_id.as_bytes();
-        let request = [b"DFLY", b"CHECK".as_slice(), version.as_bytes(), node, chain.as_bytes()];
-        let reply = call.ask(&request).await?;
+        let reply = call.ask(&handshake::ask_check(&service.chain())).await?;
         if reply.is_ok() { Ok(call) } else { Err(words(&reply)) }
     }
 
@@ -226,9 +216,7 @@ impl Link {
         self.session.set(terms.session);
         service.adopt_chain(&terms.chain);
         let flows = self.connect_flows(service, &terms, limit).await?;
-        let (control, unread) = control.into_parts();
-        drop(unread);
-        self.follow(service, terms, flows, control).await
+        self.follow(service, terms, flows, control.into_parts()).await
     }
 
     async fn agree(
@@ -237,18 +225,7 @@ impl Link {
         control: &mut Call,
         asked: Option<&Position>,
     ) -> Result<Terms, String> {
-        let version = wire::VERSION.to_string();
-        let chain = service.chain().join(",");
-        let position = asked.map_or_else(|| "?".to_owned(), Position::to_string);
-        let request = [
-            b"DFLY",
-            b"FOLLOW".as_slice(),
-            version.as_bytes(),
-            service.node_id.as_bytes(),
-            chain.as_bytes(),
-            position.as_bytes(),
-        ];
-        let reply = control.ask(&request).await?;
+        let reply = control.ask(&handshake::ask_follow(&service.chain(), asked)).await?;
         let terms = Terms::from_reply(&reply)?;
         if terms.dbs > service.front.node.dbs() {
             return Err(format!(
@@ -303,9 +280,7 @@ impl Link {
             let tls = tls.clone();
             let target = Target { host: &self.host, port: self.port, tls, settings: &settings };
             let mut call = Call::dial(&target, limit).await?;
-            let (session, index) = (terms.session.to_string(), index.to_string());
-            let request = [b"DFLY", b"FLOW".as_slice(), session.as_bytes(), index.as_bytes()];
-            let reply = call.ask(&request).await?;
+            let reply = call.ask(&handshake::ask_flow(terms.session, index)).await?;
             if !reply.is_ok() {
                 return Err(format!("flow {index}: {}", words(&reply)));
             }
@@ -319,7 +294,7 @@ impl Link {
         service: &Rc<Service>,
         terms: Terms,
         flows: Vec<(Transport, Vec<u8>)>,
-        control: Transport,
+        (control, news): (Transport, Vec<u8>),
     ) -> Result<(), String> {
         let limit = service.settings.borrow().timeout;
         let mut starts = Vec::with_capacity(flows.len());
@@ -342,7 +317,6 @@ impl Link {
             return Ok(());
         }
         let full = terms.full;
-        let to = terms.to.clone();
         let relay = service.begin_following(&terms, &starts).await;
         self.explicit.set(false);
         let running = Running::new(
@@ -355,7 +329,7 @@ impl Link {
             service.settings_shared(),
             self.paused.clone(),
         );
-        running.preload(rests);
+        running.preload(rests, news);
         *self.running.borrow_mut() = Some(running.clone());
         self.state.set(if full { LinkState::FullSync } else { LinkState::StableSync });
         if !full {
@@ -372,7 +346,7 @@ impl Link {
         self.last_io.set(Instant::now());
         let applied = running.applied();
         service.end_following(running.is_stable(), &applied);
-        if to.is_some_and(|to| applied >= to) {
+        if running.terms.is_over(&applied) {
             return Ok(());
         }
         Err(reason)
@@ -389,13 +363,8 @@ impl Link {
 /// The first message of a flow: where its journal begins.
 async fn read_start(transport: &Transport, buffer: &mut Vec<u8>) -> Result<Lsn, String> {
     loop {
-        if let Some((kind, payload, used)) = wire::next(buffer)? {
-            if kind != Kind::Start {
-                return Err(format!("the master began with {kind:?}"));
-            }
-            let [lsn] = wire::numbers(payload)?;
-            buffer.drain(..used);
-            return Ok(Lsn(lsn));
+        if let Some(start) = wire::take_start(buffer)? {
+            return Ok(start);
         }
         match transport.read(buffer, 16 * 1024).await {
             Ok(0) => return Err("the master closed it".to_owned()),

@@ -9,5 +9,7 @@ pub mod applier;
 pub mod dial;
 pub mod gather;
 pub mod link;
+mod receive;
+mod recut;
 mod relay;
 pub mod session;

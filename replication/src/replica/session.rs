@@ -14,7 +14,7 @@ use crate::handshake::Terms;
 use crate::info::Progress;
 use crate::service::Settings;
 use crate::transport::Transport;
-use crate::wire::{self, Kind};
+use crate::wire::{self, Kind, News};
 use engine::exec::Front;
 use engine::rt;
 use engine::shard::Answer;
@@ -40,6 +40,8 @@ pub struct Running {
     settings: Rc<RefCell<Settings>>,
     flows: Vec<Flow>,
     control: Transport,
+    /// What had arrived on it before the session began.
+    control_unread: RefCell<Vec<u8>>,
     broken: RefCell<Option<String>>,
     breaking: Bell,
     /// Bytes arrived.
@@ -91,6 +93,7 @@ impl Running {
             settings,
             flows: flows.into_iter().zip(starts).map(flow).collect(),
             control,
+            control_unread: RefCell::default(),
             broken: RefCell::new(None),
             breaking: Bell::default(),
             arrived: Bell::default(),
@@ -120,8 +123,9 @@ impl Running {
         self.arrived.ring();
     }
 
-    /// Gives the flows what had arrived before the session began.
-    pub fn preload(&self, unread: Vec<Vec<u8>>) {
+    /// Gives the flows and the control connection what had arrived before the session began.
+    pub fn preload(&self, unread: Vec<Vec<u8>>, news: Vec<u8>) {
+        *self.control_unread.borrow_mut() = news;
         for (flow, bytes) in self.flows.iter().zip(unread) {
             *flow.unread.borrow_mut() = bytes;
         }
@@ -235,7 +239,10 @@ fn take_messages(running: &Running, index: usize, buffer: &mut Vec<u8>) -> Resul
 }
 
 async fn read_control(running: Rc<Running>) {
-    let mut buffer = Vec::new();
+    let mut buffer = running.control_unread.take();
+    if let Err(error) = take_control(&running, &mut buffer) {
+        running.break_off(&error);
+    }
     while !running.is_broken() {
         let reading = running.control.read(&mut buffer, 4096);
         match rt::timeout(ALIVE_EVERY, reading).await {
@@ -261,22 +268,15 @@ async fn read_control(running: Rc<Running>) {
 fn take_control(running: &Running, buffer: &mut Vec<u8>) -> Result<(), String> {
     let mut at = 0;
     while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
-        match kind {
-            Kind::Progress => {
-                let [done, total] = wire::numbers(payload)?;
-                running.progress.set((done, total));
-            }
-            Kind::Ping => {
-                for (flow, head) in wire::all_numbers(payload)?.into_iter().enumerate() {
-                    running.heard_head(flow, Lsn(head));
+        match News::of(kind, payload)? {
+            News::Progress(done, total) => running.progress.set((done, total)),
+            News::Heads(heads) => {
+                for (flow, head) in heads.into_iter().enumerate() {
+                    running.heard_head(flow, head);
                 }
             }
-            Kind::Alive => {}
-            Kind::End => {
-                let reason = String::from_utf8_lossy(payload).into_owned();
-                return Err(format!("the master ended the session: {reason}"));
-            }
-            other => return Err(format!("the master sent {other:?} on the control connection")),
+            News::Alive => {}
+            News::End(reason) => return Err(format!("the master ended the session: {reason}")),
         }
         at += used;
     }

@@ -207,7 +207,7 @@ impl Service {
     }
 
     fn take_over(self: &Rc<Service>, what: Takeover, parked: Parked) {
-        let (transport, _unread) = Transport::unpark(parked);
+        let (transport, unread) = Transport::unpark(parked);
         let _ = transport.stream().set_nodelay(true);
         let id = match what {
             Takeover::Control(id) | Takeover::Flow(id, _) => id,
@@ -216,9 +216,10 @@ impl Service {
         // A session that ended meanwhile: dropping the transport closes the connection.
         let Some(session) = session else { return };
         match what {
+            // What a replica says there is nothing but signs of life.
             Takeover::Control(_) => session.attach_control(transport),
             Takeover::Flow(_, index) => {
-                if !session.attach_flow(index, transport) {
+                if !session.attach_flow(index, transport, unread) {
                     session.end(&format!("flow {index} was connected twice or does not exist"));
                 }
             }

@@ -198,18 +198,20 @@ async fn walk(session: Rc<Session>, member: Rc<Member>, shard: ShardId) {
     let flows: Vec<Rc<Flow>> = session.flows.borrow().iter().filter(feeds).cloned().collect();
     while !session.ended.get() {
         flows.iter().for_each(|flow| flow.sender.borrow_mut().ask(shard.0));
-        let Some(part) = member.front.call(shard, move |shard| shard.cut_more(cut)).await else {
+        let Some(mut part) = member.front.call(shard, move |shard| shard.cut_more(cut)).await
+        else {
             return session.end();
         };
+        let is_empty = part.groups.is_empty();
         for flow in &flows {
-            let size = feed::deliver(&mut flow.sender.borrow_mut(), flow.index, &part);
+            let size = feed::deliver(&mut flow.sender.borrow_mut(), flow.index, &mut part);
             flow.part_bytes.set(flow.part_bytes.get() + size);
             flow.wake.ring();
         }
         if part.done {
             return;
         }
-        if part.groups.is_empty() {
+        if is_empty {
             member.node.world().yield_now().await;
         }
         for flow in &flows {

@@ -112,6 +112,9 @@ impl Link {
             return Ok(());
         }
         let end = |_: &str| me.end_sessions();
+        if terms.full {
+            me.is_half.set(true);
+        }
         let relay = me.standing.begin_following(&terms, &starts, &end).await;
         let bells = || (0..starts.len()).map(|_| Bell::default()).collect();
         let running = Rc::new(Running {
@@ -137,7 +140,7 @@ impl Link {
         self.apply(me, cluster, &running).await;
         let applied = running.applier.applied();
         me.standing.end_following(running.stable.get() && running.exact.get(), &applied);
-        if terms.to.is_some_and(|to| applied >= to) { Ok(()) } else { Err("broke".to_owned()) }
+        if terms.is_over(&applied) { Ok(()) } else { Err("broke".to_owned()) }
     }
 
     async fn apply(&self, me: &Member, cluster: &Cluster, running: &Running) {
@@ -154,6 +157,7 @@ impl Link {
             }
             if !running.stable.get() && applier.is_complete() && !running.broken.get() {
                 running.stable.set(true);
+                me.is_half.set(false);
                 self.state.set(LinkState::StableSync);
                 running.moved.iter().for_each(Bell::ring);
             }

@@ -22,6 +22,8 @@ pub(crate) struct Member {
     pub(crate) standing: Standing,
     pub(crate) is_replica: Cell<bool>,
     pub(crate) is_alive: Cell<bool>,
+    /// Its data is a part of what a full sync was to bring.
+    pub(crate) is_half: Cell<bool>,
     /// A change of role is under way.
     pub(crate) changing: Cell<bool>,
     pub(crate) link: RefCell<Option<Rc<Link>>>,
@@ -49,6 +51,7 @@ impl Member {
             standing,
             is_replica: Cell::new(false),
             is_alive: Cell::new(true),
+            is_half: Cell::new(false),
             changing: Cell::new(false),
             link: RefCell::default(),
             above: RefCell::default(),
@@ -139,9 +142,12 @@ impl Member {
     }
 
     /// REPLICAOF NO ONE.
-    pub(crate) async fn promote(self: Rc<Member>) {
+    pub(crate) async fn promote(self: Rc<Member>, cluster: Rc<Cluster>) {
         if let Some(link) = self.link() {
             link.stop().await;
+            if self.is_half.get() {
+                cluster.has_half.set(true);
+            }
             self.link.borrow_mut().take();
             self.end_sessions();
             self.standing.become_master(new_history(&mut self.dice())).await;
@@ -191,6 +197,9 @@ pub(crate) struct Cluster {
     failure: RefCell<Option<String>>,
     /// Full and partial syncs granted.
     pub(crate) syncs: Cell<(u32, u32)>,
+    /// A node was promoted in the middle of a full sync: what it holds, and its replicas after it, may be
+    /// half a frame, and nobody promised otherwise.
+    pub(crate) has_half: Cell<bool>,
     /// Notes every change of role, in the order of the run.
     pub(crate) story: RefCell<Vec<String>>,
 }
@@ -201,6 +210,7 @@ impl Cluster {
             members: RefCell::new(members),
             failure: RefCell::default(),
             syncs: Cell::default(),
+            has_half: Cell::new(false),
             story: RefCell::default(),
         })
     }

@@ -143,6 +143,19 @@ fn j4_a_walk_by_database_number_skips_what_is_swapped() {
 }
 
 #[test]
+fn j4_a_record_that_does_not_wait_for_the_pieces_of_its_item_is_undone_by_it() {
+    check(&shard::planted::RECORDS_DO_NOT_WAIT_FOR_THEIR_ITEM, 30, |dice| Plan {
+        nodes: 4,
+        shards: any_shards(dice),
+        load: Load { clients: 4, keys: 4, large_every: 3, rounds: 120, pause: 5, ..LOAD },
+        trouble_every: 3,
+        kinds: &[Trouble::Restart],
+        chain: false,
+        ..CALM
+    });
+}
+
+#[test]
 fn j5_a_journal_that_counts_as_data_evicts_until_nothing_is_left() {
     check(&db::planted::JOURNAL_COUNTS_AS_DATA, 10, |dice| Plan {
         shards: any_shards(dice),

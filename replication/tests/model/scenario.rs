@@ -281,8 +281,9 @@ impl Run {
         if member.changing.replace(true) {
             return;
         }
-        self.cluster.note(format!("{} is promoted", member.name));
-        self.world.spawn("promote", member.promote());
+        let state = member.link().map(|link| link.state.get());
+        self.cluster.note(format!("{} is promoted, its link is {state:?}", member.name));
+        self.world.spawn("promote", member.promote(self.cluster.clone()));
     }
 
     fn trouble(&mut self, tick: usize) {

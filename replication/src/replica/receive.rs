@@ -1,0 +1,225 @@
+//! What arrives on a flow, as segments in their order: bytes of the journal, items, marks.
+//!
+//! ```text
+//!   messages   Log Log | Items | Passed | Log | Piece | Log        Piece: of item 7, its last one
+//!   segments   [ Log  ] [Items] [Passed] [ Log ] [Large 7] [Log]
+//! ```
+//!
+//! A large item's pieces are put together aside; it takes its place in the order when it begins and once
+//! more when it is whole. Everything that waits counts against the flow's credit, the segments themselves
+//! too. What cannot be gone on from is an error here or where a segment is taken.
+
+use super::gather::{FLOW_CREDIT, Flow, Gather};
+use crate::wire::{self, Kind};
+use engine::journal::{Deadline, Decoder, Effect, Entry, FRAME_BYTES_MAX, Record};
+use engine::shard::{LargeId, LargeStep};
+use engine::types::Lsn;
+
+/// Large items of one flow that are on their way: the walks of a chain's shards, with as many as may lie
+/// side by side in one step of a walk.
+const ARRIVING_MAX: usize = 65_536;
+
+/// A stretch of what a flow received.
+pub(super) enum Segment {
+    Log(Bytes),
+    Items(Bytes),
+    /// A large item, with its frame once it is whole.
+    Large {
+        step: LargeStep,
+        frame: Vec<u8>,
+    },
+    Passed {
+        walk: usize,
+        boundaries: Vec<u64>,
+    },
+    CutDone,
+}
+
+#[derive(Default)]
+pub(super) struct Bytes {
+    pub(super) buffer: Vec<u8>,
+    pub(super) at: usize,
+    pub(super) decoder: Decoder,
+}
+
+/// A large item of which not all pieces have come.
+pub(super) struct Arriving {
+    key: Vec<u8>,
+    frame: Vec<u8>,
+    length: usize,
+}
+
+impl Gather {
+    /// Takes the whole messages out of what a flow has received. Answers with the master's head if it
+    /// said so: then it wants a sign of life.
+    pub fn receive(&mut self, flow: u16, buffer: &mut Vec<u8>) -> Result<Option<Lsn>, String> {
+        let (mut at, mut pinged) = (0, None);
+        while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
+            at += used;
+            match kind {
+                Kind::Log => self.receive_log(flow, payload),
+                Kind::Items => self.receive_items(flow, payload)?,
+                Kind::Large => self.receive_large(flow, &wire::Large::of(payload)?)?,
+                Kind::Piece => {
+                    let (number, bytes) = wire::piece(payload)?;
+                    self.receive_piece(flow, number, bytes)?;
+                }
+                Kind::Passed => self.receive_passed(flow, &wire::all_numbers(payload)?)?,
+                Kind::CutDone if payload.is_empty() => self.receive_cut_done(flow)?,
+                Kind::Ping => {
+                    let [head, _bytes] = wire::numbers(payload)?;
+                    pinged = Some(wire::lsn(head)?);
+                }
+                other => return Err(format!("the master sent {other:?}")),
+            }
+        }
+        buffer.drain(..at);
+        Ok(pinged)
+    }
+
+    /// Journal bytes arrive on a flow.
+    pub fn receive_log(&mut self, flow: u16, bytes: &[u8]) {
+        let flow = &mut self.flows[usize::from(flow)];
+        match flow.segments.back_mut() {
+            _ if bytes.is_empty() => {}
+            Some(Segment::Log(open)) => {
+                flow.buffered += bytes.len();
+                open.buffer.extend_from_slice(bytes);
+            }
+            _ => flow.push(Segment::Log(Bytes::of(bytes))),
+        }
+    }
+
+    /// Item bytes arrive on a flow.
+    pub fn receive_items(&mut self, flow: u16, bytes: &[u8]) -> Result<(), String> {
+        let flow = self.flow_in_sync(flow)?;
+        match flow.segments.back_mut() {
+            _ if bytes.is_empty() => {}
+            Some(Segment::Items(open)) => {
+                flow.buffered += bytes.len();
+                open.buffer.extend_from_slice(bytes);
+            }
+            _ => flow.push(Segment::Items(Bytes::of(bytes))),
+        }
+        Ok(())
+    }
+
+    /// An item begins whose pieces follow.
+    pub fn receive_large(&mut self, index: u16, large: &wire::Large<'_>) -> Result<(), String> {
+        let flow = self.flow_in_sync(index)?;
+        let wire::Large { number, length, db, key } = *large;
+        let is_known = flow.boundaries.first().is_some_and(|dbs| db.index() < dbs.len());
+        if !is_known || length <= key.len() as u64 || length > FRAME_BYTES_MAX {
+            return Err(format!("an item of {length} bytes in database {}", db.0));
+        }
+        if flow.arriving.len() >= ARRIVING_MAX || flow.arriving.contains_key(&number) {
+            return Err(format!("item {number} begins among {}", flow.arriving.len()));
+        }
+        let (key, length) = (key.to_vec(), length as usize);
+        let id = LargeId { flow: index, number };
+        let step = LargeStep::Begins { id, db, key: key.clone() };
+        flow.push(Segment::Large { step, frame: Vec::new() });
+        flow.arriving.insert(number, Arriving { key, frame: Vec::new(), length });
+        Ok(())
+    }
+
+    /// A piece of a large item arrives; the last one makes it whole.
+    pub fn receive_piece(&mut self, index: u16, number: u64, bytes: &[u8]) -> Result<(), String> {
+        let flow = self.flow_in_sync(index)?;
+        let unknown = || format!("a piece of item {number}, which did not begin");
+        let arriving = flow.arriving.get_mut(&number).ok_or_else(unknown)?;
+        if arriving.length - arriving.frame.len() < bytes.len() {
+            return Err(format!("item {number} is longer than {} bytes", arriving.length));
+        }
+        arriving.frame.extend_from_slice(bytes);
+        if arriving.frame.len() == arriving.length
+            && let Some(Arriving { key, frame, .. }) = flow.arriving.remove(&number)
+        {
+            check_item(&key, &frame)?;
+            let id = LargeId { flow: index, number };
+            flow.push(Segment::Large { step: LargeStep::Whole { id, key }, frame });
+        }
+        Ok(())
+    }
+
+    /// A flow says how far one of the sender's walks has come: its number, and a boundary a database.
+    pub fn receive_passed(&mut self, flow: u16, numbers: &[u64]) -> Result<(), String> {
+        let flow = self.flow_in_sync(flow)?;
+        let (walk, boundaries) = numbers.split_first().ok_or("a boundary without a walk")?;
+        let known = usize::try_from(*walk).ok().and_then(|walk| flow.boundaries.get(walk));
+        if known.is_none_or(|known| known.len() != boundaries.len()) {
+            return Err(format!("a boundary of walk {walk}, which is not part of this sync"));
+        }
+        flow.push(Segment::Passed { walk: *walk as usize, boundaries: boundaries.to_vec() });
+        Ok(())
+    }
+
+    /// A flow's items are complete.
+    pub fn receive_cut_done(&mut self, flow: u16) -> Result<(), String> {
+        let flow = self.flow_in_sync(flow)?;
+        if !flow.arriving.is_empty() {
+            return Err("the items end while one of them is on its way".to_owned());
+        }
+        flow.items_over = true;
+        flow.push(Segment::CutDone);
+        Ok(())
+    }
+
+    /// A flow on which items may come.
+    fn flow_in_sync(&mut self, flow: u16) -> Result<&mut Flow, String> {
+        let flow = &mut self.flows[usize::from(flow)];
+        match flow.items_over {
+            true => Err("the master sent items where none are left to be sent".to_owned()),
+            false => Ok(flow),
+        }
+    }
+}
+
+impl Segment {
+    /// What counts against the flow's credit: bytes to be taken yet, and the segment itself, so that
+    /// ever so many small ones are bounded too.
+    pub(super) fn cost(&self) -> usize {
+        let held = match self {
+            Segment::Log(bytes) | Segment::Items(bytes) => bytes.buffer.len() - bytes.at,
+            Segment::Passed { boundaries, .. } => size_of_val(boundaries.as_slice()),
+            Segment::Large { step, frame } => {
+                let (LargeStep::Begins { key, .. } | LargeStep::Whole { key, .. }) = step;
+                key.len() + frame.len()
+            }
+            Segment::CutDone => 0,
+        };
+        held + size_of::<Segment>()
+    }
+}
+
+impl Bytes {
+    fn of(bytes: &[u8]) -> Bytes {
+        Bytes { buffer: bytes.to_vec(), ..Bytes::default() }
+    }
+
+    /// Gives back what was taken, when it is worth moving the rest.
+    pub(super) fn compact(&mut self) {
+        if self.at == self.buffer.len() {
+            self.buffer.clear();
+            self.at = 0;
+        } else if self.at >= FLOW_CREDIT / 2 {
+            self.buffer.drain(..self.at);
+            self.at = 0;
+        }
+    }
+}
+
+/// Whether a large item is what it was announced as.
+fn check_item(key: &[u8], bytes: &[u8]) -> Result<(), String> {
+    let frame = Decoder::new().next(bytes).ok().flatten();
+    let is_item = frame.is_some_and(|(frame, used)| {
+        let is_put = |entry| match entry {
+            Entry::Record(Record { key: put, effect: Effect::Put { deadline, .. }, .. }) => {
+                put == key && deadline != Deadline::Keep
+            }
+            _ => false,
+        };
+        used == bytes.len() && frame.entry_count() == 1 && frame.entries().all(is_put)
+    });
+    if is_item { Ok(()) } else { Err("a large item is not what it was announced as".to_owned()) }
+}
