@@ -154,6 +154,7 @@ impl Link {
             }
             if !running.stable.get() && applier.is_complete() && !running.broken.get() {
                 running.stable.set(true);
+                me.standing.full_sync_done();
                 self.state.set(LinkState::StableSync);
                 running.moved.iter().for_each(Bell::ring);
             }

@@ -131,24 +131,40 @@ impl Member {
                 self.standing.become_replica().await;
             }
         }
+        self.begin_link(cluster, upstream);
+        self.changing.set(false);
+    }
+
+    fn begin_link(self: &Rc<Member>, cluster: Rc<Cluster>, upstream: usize) {
         let link = Link::new(upstream);
         *self.link.borrow_mut() = Some(link.clone());
         self.above.borrow_mut().clear();
         self.node.world().spawn("link", link.run(self.clone(), cluster));
-        self.changing.set(false);
     }
 
     /// REPLICAOF NO ONE.
-    pub(crate) async fn promote(self: Rc<Member>) {
-        if let Some(link) = self.link() {
-            link.stop().await;
-            self.link.borrow_mut().take();
-            self.end_sessions();
-            self.standing.become_master(new_history(&mut self.dice())).await;
-            self.above.borrow_mut().clear();
-            self.is_replica.set(false);
+    pub(crate) async fn promote(self: Rc<Member>, cluster: Rc<Cluster>) {
+        if let Some(link) = self.link()
+            && let Err(why) = self.leave(&cluster, &link).await
+        {
+            cluster.note(format!("{} refuses: {why}", self.name));
         }
         self.changing.set(false);
+    }
+
+    async fn leave(self: &Rc<Member>, cluster: &Rc<Cluster>, link: &Link) -> Result<(), String> {
+        self.standing.may_become_master()?;
+        link.stop().await;
+        self.link.borrow_mut().take();
+        if let Err(why) = self.standing.may_become_master() {
+            self.begin_link(cluster.clone(), link.upstream);
+            return Err(why);
+        }
+        self.end_sessions();
+        self.standing.become_master(new_history(&mut self.dice())).await;
+        self.above.borrow_mut().clear();
+        self.is_replica.set(false);
+        Ok(())
     }
 
     /// What time does to a node.
