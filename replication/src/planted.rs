@@ -24,6 +24,9 @@ mod switches {
     /// J6: a node in the middle of a full sync is promoted with what has come.
     pub static PARTIAL_COPIES_ARE_PROMOTED: AtomicBool = AtomicBool::new(false);
 
+    /// J7: who was told a chain keeps it, although another one is above now.
+    pub static STALE_CHAINS_ARE_KEPT: AtomicBool = AtomicBool::new(false);
+
     thread_local! {
         /// What was asked for when a full sync was granted because a journal was trimmed.
         static ASKED: RefCell<Vec<Lsn>> = const { RefCell::new(Vec::new()) };
@@ -49,6 +52,10 @@ mod switches {
 
     pub(crate) fn promotes_partial_copies() -> bool {
         PARTIAL_COPIES_ARE_PROMOTED.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn keeps_stale_chains() -> bool {
+        STALE_CHAINS_ARE_KEPT.load(Ordering::Relaxed)
     }
 
     pub(crate) fn note_asked(asked: &[Lsn]) {
@@ -89,6 +96,10 @@ mod off {
     }
 
     pub(crate) fn promotes_partial_copies() -> bool {
+        false
+    }
+
+    pub(crate) fn keeps_stale_chains() -> bool {
         false
     }
 

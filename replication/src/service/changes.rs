@@ -39,7 +39,7 @@ impl Service {
 
     fn begin_link(self: &Rc<Service>, link: Rc<Link>) {
         *self.link.borrow_mut() = Some(link.clone());
-        self.upstream_chain.borrow_mut().clear();
+        self.chain.leave();
         rt::spawn_local(link.run(self.clone())).detach();
     }
 
@@ -81,7 +81,7 @@ impl Service {
     async fn become_master(&self) {
         self.end_sessions("this node was promoted");
         self.standing.become_master(new_history()).await;
-        self.upstream_chain.borrow_mut().clear();
+        self.chain.leave();
         self.keeping.set(true);
         self.last_follower.set(std::time::Instant::now());
         self.status.set_loading(false);
@@ -90,7 +90,9 @@ impl Service {
 
     /// The master's chain, so that whoever asks to follow us can be told from those above.
     pub fn adopt_chain(&self, chain: &[String]) {
-        *self.upstream_chain.borrow_mut() = chain.to_vec();
+        if self.chain.adopt(chain) {
+            self.end_sessions("the chain of masters above this node has changed");
+        }
     }
 
     /// A session with the master begins: a full sync drops what is here.

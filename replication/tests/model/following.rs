@@ -89,12 +89,14 @@ impl Link {
             return Err("no route".to_owned());
         }
         let world = me.node.world().clone();
-        handshake::check(wire::VERSION, &me.chain(), &master.chain())?;
+        handshake::check(wire::VERSION, &me.chain.ids(), &master.chain.ids())?;
         self.state.set(LinkState::Handshake);
         world.yield_now().await;
-        let (terms, session) = master.agree(&me.chain(), me.standing.position()).await?;
+        let (terms, session) = master.agree(&me.chain.ids(), me.standing.position()).await?;
         cluster.note_sync(&terms);
-        *me.above.borrow_mut() = terms.chain.clone();
+        if me.chain.adopt(&terms.chain) {
+            me.end_sessions();
+        }
         let conn = Conn::new(terms.from.len(), dice);
         world.spawn("session", session.run(master.clone(), conn.clone()));
         let mut starts = Vec::new();

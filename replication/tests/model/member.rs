@@ -6,6 +6,7 @@ use engine::exec::Front;
 use engine::journal::{Bounds, HistoryId, Position};
 use engine::model::{ModelNode, World};
 use engine::shard::Shard;
+use replication::chain::Chain;
 use replication::handshake::{self, Terms};
 use replication::info::LinkState;
 use replication::standing::Standing;
@@ -25,7 +26,7 @@ pub(crate) struct Member {
     /// A change of role is under way.
     pub(crate) changing: Cell<bool>,
     pub(crate) link: RefCell<Option<Rc<Link>>>,
-    pub(crate) above: RefCell<Vec<String>>,
+    pub(crate) chain: Chain,
     sessions: RefCell<Vec<Rc<Session>>>,
     next_session: Cell<u64>,
 }
@@ -43,6 +44,7 @@ impl Member {
         let (front, history) = (node.outside().clone(), new_history(&mut world.dice()));
         let standing = world.block_on(async move { Standing::empty(&front, history).await });
         Rc::new(Member {
+            chain: Chain::new(name.clone()),
             name,
             front: node.outside().clone(),
             node,
@@ -51,7 +53,6 @@ impl Member {
             is_alive: Cell::new(true),
             changing: Cell::new(false),
             link: RefCell::default(),
-            above: RefCell::default(),
             sessions: RefCell::default(),
             next_session: Cell::new(1),
         })
@@ -59,12 +60,6 @@ impl Member {
 
     pub(crate) fn dice(&self) -> fastrand::Rng {
         self.node.world().dice()
-    }
-
-    pub(crate) fn chain(&self) -> Vec<String> {
-        let mut chain = vec![self.name.clone()];
-        chain.extend(self.above.borrow().iter().cloned());
-        chain
     }
 
     pub(crate) fn link(&self) -> Option<Rc<Link>> {
@@ -86,11 +81,12 @@ impl Member {
         position: Option<Position>,
     ) -> Result<(Terms, Rc<Session>), String> {
         let keys = self.front.call_all(|shard| shard.keys.total_len() as u64).await;
-        handshake::check(wire::VERSION, asker, &self.chain())?;
+        handshake::check(wire::VERSION, asker, &self.chain.ids())?;
         let link = self.link();
         let is_stable = link.is_none_or(|link| link.state.get() == LinkState::StableSync);
         handshake::may_feed(self.changing.get(), is_stable)?;
-        let mut terms = self.standing.terms(position.as_ref(), self.chain(), keys.iter().sum());
+        let mut terms =
+            self.standing.terms(position.as_ref(), self.chain.tell(), keys.iter().sum());
         terms.session = self.next_session.replace(self.next_session.get() + 1);
         let walks = self.standing.walks(&terms, self.is_replica.get());
         let logs = self.standing.logs_of(terms.history);
@@ -138,7 +134,7 @@ impl Member {
     fn begin_link(self: &Rc<Member>, cluster: Rc<Cluster>, upstream: usize) {
         let link = Link::new(upstream);
         *self.link.borrow_mut() = Some(link.clone());
-        self.above.borrow_mut().clear();
+        self.chain.leave();
         self.node.world().spawn("link", link.run(self.clone(), cluster));
     }
 
@@ -162,7 +158,7 @@ impl Member {
         }
         self.end_sessions();
         self.standing.become_master(new_history(&mut self.dice())).await;
-        self.above.borrow_mut().clear();
+        self.chain.leave();
         self.is_replica.set(false);
         Ok(())
     }

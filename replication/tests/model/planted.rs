@@ -228,3 +228,14 @@ fn j7_the_middle_of_a_chain_that_feeds_on_while_it_syncs_leaves_half_of_the_old_
         ..CALM
     });
 }
+
+#[test]
+fn j7_a_chain_whose_middle_moved_refuses_who_is_no_longer_in_it() {
+    check(&replication::planted::STALE_CHAINS_ARE_KEPT, 300, |dice| Plan {
+        nodes: 4,
+        shards: any_shards(dice),
+        trouble_every: 10,
+        kinds: &[Trouble::Move, Trouble::Promote],
+        ..CALM
+    });
+}

@@ -417,12 +417,15 @@ impl Run {
             let upstream = self.cluster.member(link.upstream);
             let heads: Vec<_> = upstream.standing.logs().iter().map(|log| log.head()).collect();
             let running = link.running.borrow();
-            open && running.as_ref().is_some_and(|running| {
-                link.state.get() == LinkState::StableSync
-                    && running.applier.is_settled()
-                    && running.applier.applied() == heads
-                    && member.standing.lineage().current() == upstream.standing.lineage().current()
-            })
+            let chain = [vec![member.name.clone()], upstream.chain.ids()].concat();
+            open && member.chain.ids() == chain
+                && running.as_ref().is_some_and(|running| {
+                    link.state.get() == LinkState::StableSync
+                        && running.applier.is_settled()
+                        && running.applier.applied() == heads
+                        && member.standing.lineage().current()
+                            == upstream.standing.lineage().current()
+                })
         })
     }
 
@@ -436,9 +439,10 @@ impl Run {
                 let running = link.running.borrow();
                 let applied = running.as_ref().map(|running| running.applier.applied());
                 text += &format!(
-                    " follows {} {:?} applied {applied:?}",
+                    " follows {} {:?} applied {applied:?} chain {:?}",
                     link.upstream,
-                    link.state.get()
+                    link.state.get(),
+                    member.chain.ids()
                 );
             }
         }
