@@ -13,9 +13,10 @@
 
 use super::{Answer, EntryId, Mode, ReplyTo, Shard, Wants, tx::Waiting};
 use crate::db::Broken;
-use crate::journal::{Decoder, Entry, Record};
+use crate::journal::{Decoder, Entry, Global, Record};
 use crate::table::hash_with;
 use crate::types::{DbIndex, Lsn, TxId, shard_of};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -63,6 +64,26 @@ impl Passed {
             Some(&u64::MAX) => true,
             Some(&boundary) => hash_with(self.seed, key) < boundary,
             None => false,
+        }
+    }
+
+    /// Whole databases change: what was emptied needs no more items, and swapped databases swap how far
+    /// their items have come.
+    pub fn note(&mut self, global: Global) {
+        for dbs in &mut self.boundaries {
+            match global {
+                Global::FlushAll => dbs.fill(u64::MAX),
+                Global::FlushDb(db) => {
+                    if let Some(boundary) = dbs.get_mut(db.index()) {
+                        *boundary = u64::MAX;
+                    }
+                }
+                Global::SwapDb(one, other) => {
+                    if one.index() < dbs.len() && other.index() < dbs.len() {
+                        dbs.swap(one.index(), other.index());
+                    }
+                }
+            }
         }
     }
 }
@@ -171,17 +192,21 @@ impl Shard {
     }
 
     /// Applies whole encoded frames; what does not fit is tolerated for keys that `passed` says are
-    /// still to come.
+    /// still to come. It says so as of before the frames: what they change of it is noted on the way.
     pub fn apply_frames(&mut self, frames: &[u8], passed: Option<&Passed>) -> Result<(), String> {
         let mut rest = frames;
         let mut decoder = Decoder::new();
+        let mut passed = passed.map(Cow::Borrowed);
         while !rest.is_empty() {
             let (frame, consumed) = decoder
                 .next(rest)
                 .map_err(|error| format!("a record cannot be read: {error:?}"))?
                 .ok_or_else(|| "a batch ends inside a frame".to_owned())?;
             for entry in frame.entries() {
-                self.apply_entry(&entry, passed)?;
+                self.apply_entry(&entry, passed.as_deref())?;
+                if let (Entry::Global(global), Some(passed)) = (&entry, &mut passed) {
+                    passed.to_mut().note(*global);
+                }
             }
             rest = &rest[consumed..];
         }

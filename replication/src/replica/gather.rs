@@ -23,7 +23,7 @@ use crate::planted;
 
 use engine::journal::{Decoder, Entry, Frame, FrameBuilder, Global, ShardSet, Transaction};
 use engine::shard::Passed;
-use engine::types::{DbIndex, Lsn, Millis, ShardId, TxId, shard_of};
+use engine::types::{Lsn, Millis, ShardId, TxId, shard_of};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -550,18 +550,13 @@ impl Gather {
         other > tx
     }
 
-    /// FLUSHALL and its kin in the middle of a full sync: what was flushed needs no more items, and
-    /// swapped databases swap how far their items have come.
+    /// FLUSHALL and its kin in the middle of a full sync change how far it has come, for what follows.
     fn note_globals(&mut self, globals: &[Global]) {
-        let seed = self.seed;
-        for flow in self.flows.iter_mut().filter(|flow| flow.passed.is_some()) {
-            for dbs in &mut flow.boundaries {
-                for global in globals {
-                    note_global(dbs, *global);
-                }
-            }
-            let boundaries = flow.boundaries.clone();
-            flow.passed = Some(Arc::new(Passed { seed, boundaries }));
+        for flow in &mut self.flows {
+            let Some(passed) = &mut flow.passed else { continue };
+            let passed = Arc::make_mut(passed);
+            globals.iter().for_each(|global| passed.note(*global));
+            flow.boundaries.clone_from(&passed.boundaries);
         }
     }
 }
@@ -614,22 +609,6 @@ fn decode(bytes: &mut Bytes) -> Result<Option<(Frame<'_>, usize)>, String> {
 
 fn has_global(frame: &Frame<'_>) -> bool {
     frame.entries().any(|entry| matches!(entry, Entry::Global(_)))
-}
-
-fn note_global(dbs: &mut [u64], global: Global) {
-    match global {
-        Global::FlushAll => dbs.fill(u64::MAX),
-        Global::FlushDb(DbIndex(db)) => {
-            if let Some(boundary) = dbs.get_mut(usize::from(db)) {
-                *boundary = u64::MAX;
-            }
-        }
-        Global::SwapDb(one, other) => {
-            if one.index() < dbs.len() && other.index() < dbs.len() {
-                dbs.swap(one.index(), other.index());
-            }
-        }
-    }
 }
 
 /// The parts of one transaction from several flows, cut anew for our shards. All parts hold the same
