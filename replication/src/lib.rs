@@ -13,6 +13,7 @@
 //! This crate knows no ACL, no HTTP, no configuration file and no client commands.
 
 pub mod bell;
+pub mod chain;
 pub mod handshake;
 pub mod info;
 pub mod master;

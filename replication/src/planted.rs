@@ -21,6 +21,12 @@ mod switches {
     /// J7: a node goes on feeding others while it full-syncs itself.
     pub static FEEDS_WHILE_IT_FULL_SYNCS: AtomicBool = AtomicBool::new(false);
 
+    /// J6: a node in the middle of a full sync is promoted with what has come.
+    pub static PARTIAL_COPIES_ARE_PROMOTED: AtomicBool = AtomicBool::new(false);
+
+    /// J7: who was told a chain keeps it, although another one is above now.
+    pub static STALE_CHAINS_ARE_KEPT: AtomicBool = AtomicBool::new(false);
+
     thread_local! {
         /// What was asked for when a full sync was granted because a journal was trimmed.
         static ASKED: RefCell<Vec<Lsn>> = const { RefCell::new(Vec::new()) };
@@ -42,6 +48,14 @@ mod switches {
 
     pub(crate) fn feeds_while_syncing() -> bool {
         FEEDS_WHILE_IT_FULL_SYNCS.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn promotes_partial_copies() -> bool {
+        PARTIAL_COPIES_ARE_PROMOTED.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn keeps_stale_chains() -> bool {
+        STALE_CHAINS_ARE_KEPT.load(Ordering::Relaxed)
     }
 
     pub(crate) fn note_asked(asked: &[Lsn]) {
@@ -78,6 +92,14 @@ mod off {
     }
 
     pub(crate) fn feeds_while_syncing() -> bool {
+        false
+    }
+
+    pub(crate) fn promotes_partial_copies() -> bool {
+        false
+    }
+
+    pub(crate) fn keeps_stale_chains() -> bool {
         false
     }
 

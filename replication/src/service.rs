@@ -10,6 +10,7 @@ mod requests;
 pub use requests::{Replication, Request, Takeover};
 
 use crate::bell::Bell;
+use crate::chain::Chain;
 use crate::info::{Counters, Info, Journal};
 use crate::master::session::Session;
 use crate::replica::link::Link;
@@ -78,8 +79,7 @@ pub struct Service {
     sessions: RefCell<BTreeMap<u64, Rc<Session>>>,
     next_session: Cell<u64>,
     link: RefCell<Option<Rc<Link>>>,
-    /// Node ids above us.
-    upstream_chain: RefCell<Vec<String>>,
+    chain: Chain,
     counters: RefCell<Counters>,
     acks: Rc<Bell>,
     /// Tasks of WAIT, to be woken by acknowledgements.
@@ -103,17 +103,18 @@ impl Service {
         tls: Arc<TlsStore>,
     ) -> Rc<Service> {
         let standing = Standing::empty(&front, new_history()).await;
+        let node_id = new_history().to_string();
         let service = Rc::new(Service {
             front,
             status,
             settings: Rc::new(RefCell::new(settings)),
-            node_id: new_history().to_string(),
+            chain: Chain::new(node_id.clone()),
+            node_id,
             tls,
             standing,
             sessions: RefCell::default(),
             next_session: Cell::new(fastrand::u64(1..1 << 40)),
             link: RefCell::new(None),
-            upstream_chain: RefCell::default(),
             counters: RefCell::default(),
             acks: Rc::new(Bell::default()),
             waits: RefCell::default(),
@@ -145,9 +146,7 @@ impl Service {
 
     /// This node's id and those of its masters above.
     pub fn chain(&self) -> Vec<String> {
-        let mut chain = vec![self.node_id.clone()];
-        chain.extend(self.upstream_chain.borrow().iter().cloned());
-        chain
+        self.chain.ids()
     }
 
     /// Whether this node follows another one.

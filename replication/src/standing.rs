@@ -5,8 +5,13 @@
 //!   become_replica   the own journals' heads are the position
 //!   begin_following  full: nobody's position; partial: the master's history from where we stand
 //!   end_following    what is applied everywhere
+//!   full_sync_done   the copy is whole: only now may it be promoted
 //!   become_master    a new history branches off there; the relays are kept for siblings
 //! ```
+//!
+//! Between a full sync's begin and its end the data is part of a copy: items of one moment and items of
+//! another, and of some transactions one key without the other. Nobody reads it, nobody is fed from it,
+//! and it is no master's data either: [`may_become_master`](Standing::may_become_master).
 //!
 //! It changes shards through their front, and knows no sockets, no sessions and no clock, so the model
 //! drives the very same code. Whoever changes the standing ends the sessions that the change outdates:
@@ -22,7 +27,7 @@ use engine::journal::{
     Bounds, Global, HeldLogs, HistoryId, Lineage, LogHandle, LogRange, Position, Reason, Verdict,
 };
 use engine::types::{Lsn, Millis};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// See the module's doc.
@@ -37,6 +42,8 @@ pub struct Standing {
     older: RefCell<Option<(HistoryId, Rc<RefCell<Relay>>)>>,
     /// As a replica: which history and positions our data is; none while it is half of something.
     position: RefCell<Option<Position>>,
+    /// A full sync began here, and none has been completed since.
+    is_partial_copy: Cell<bool>,
 }
 
 impl Standing {
@@ -56,6 +63,7 @@ impl Standing {
             relay: RefCell::new(None),
             older: RefCell::new(None),
             position: RefCell::new(None),
+            is_partial_copy: Cell::new(false),
         }
     }
 
@@ -151,7 +159,19 @@ impl Standing {
         *self.position.borrow_mut() = began.then_some(position);
     }
 
-    /// The data stays, `history` begins: it branches off at the position that is held.
+    /// Whether the data may be served as a master's; the reason if not. What a full sync that is not
+    /// complete has brought so far is torn, and whoever followed it would lose what it has.
+    pub fn may_become_master(&self) -> Result<(), String> {
+        if self.is_partial_copy.get() && !planted::promotes_partial_copies() {
+            return Err("LOADING this node has only a part of its master's data: wait until the \
+                        full sync is complete, follow another master, or restart it to begin empty"
+                .to_owned());
+        }
+        Ok(())
+    }
+
+    /// The data stays, `history` begins: it branches off at the position that is held. To be asked
+    /// for only if [`may_become_master`](Standing::may_become_master) agrees.
     pub async fn become_master(&self, history: HistoryId) {
         let shards = self.front.node.shards();
         let logs = self
@@ -179,12 +199,13 @@ impl Standing {
                 before.branch_off(history, shards, position.lsns)
             }
             None => {
-                // Half of a full sync is nobody's history.
+                // Nothing was received yet, or a record did not fit: nobody's history.
                 *self.older.borrow_mut() = None;
                 Lineage::unrelated(history, shards)
             }
         };
         *self.lineage.borrow_mut() = lineage;
+        self.is_partial_copy.set(false);
     }
 
     /// A session with the master begins: a full sync drops what is here.
@@ -208,6 +229,7 @@ impl Standing {
         }
         if terms.full {
             *self.position.borrow_mut() = None;
+            self.is_partial_copy.set(true);
         }
         let (full, reached) = (terms.full, starts.to_vec());
         self.front
@@ -240,6 +262,11 @@ impl Standing {
             *self.position.borrow_mut() = Some(Position { history, lsns });
         }
         relay
+    }
+
+    /// All items of a full sync are applied: the data is the master's.
+    pub fn full_sync_done(&self) {
+        self.is_partial_copy.set(false);
     }
 
     /// A session with the master has ended and everything handed out is applied, up to `applied`;

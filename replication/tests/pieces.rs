@@ -2,11 +2,13 @@
 //! received frames are handed out, and whom a node would have as its replica.
 
 use engine::cut::{CutGroup, LargeItem};
+use engine::db::Role;
 use engine::journal::{
-    Deadline, Decoder, Effect, Entry, FrameBuilder, LogWriter, Payload, Record, ShardSet,
+    Deadline, Decoder, Effect, Entry, FrameBuilder, Global, LogWriter, Payload, Record, ShardSet,
     Transaction,
 };
-use engine::shard::LargeStep;
+use engine::model::ModelNode;
+use engine::shard::{LargeStep, Passed};
 use engine::types::{DbIndex, Lsn, Millis, ShardId, TxId, shard_of};
 use replication::handshake;
 use replication::master::flow::{FlowSender, Step};
@@ -554,5 +556,35 @@ fn a_node_refuses_versions_itself_and_cycles() {
     for (is_changing, is_stable) in [(false, true), (false, false), (true, true), (true, false)] {
         let may = handshake::may_feed(is_changing, is_stable).is_ok();
         assert_eq!(may, is_stable && !is_changing);
+    }
+}
+
+#[test]
+fn a_record_after_a_swap_in_its_own_frame_is_judged_by_what_was_swapped() {
+    let touch = || {
+        let effect = Effect::SetDeadline(None);
+        Entry::Record(Record { db: DbIndex(0), key: b"key", effect })
+    };
+    let swap = Global::SwapDb(DbIndex(0), DbIndex(1));
+    // The items of database 0 have all come, those of database 1 are still to come.
+    let passed = Passed { seed: 1, boundaries: vec![vec![u64::MAX, 0]] };
+    let cases: [(&[Entry<'_>], bool); 4] = [
+        (&[touch()], false),
+        (&[Entry::Global(swap), touch()], true),
+        (&[Entry::Global(swap), Entry::Global(swap), touch()], false),
+        (&[Entry::Global(swap), Entry::Global(Global::FlushAll), touch()], false),
+    ];
+    for (entries, fits) in cases {
+        let mut frame = FrameBuilder::new();
+        entries.iter().for_each(|entry| frame.push_entry(entry));
+        let shards = ShardSet::of([ShardId(0)]);
+        let transaction = Transaction { id: TxId(1), shards: shards.shards() };
+        let frames = frame.to_wire(Some(transaction));
+        let node = ModelNode::new(1, 1);
+        let applied = node.with_shard(0, |shard| {
+            shard.keys.set_role(Role::Replica);
+            shard.apply_frames(&frames, Some(&passed))
+        });
+        assert_eq!(applied.is_ok(), fits, "{entries:?}: {applied:?}");
     }
 }

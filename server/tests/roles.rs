@@ -100,6 +100,44 @@ fn a_chain_of_three_stays_equal_when_its_middle_fails_and_rises() {
 }
 
 #[test]
+fn a_node_in_the_middle_of_a_full_sync_is_not_promoted() {
+    let seed = support::seed();
+    // So slow that the full sync is still under way when we ask.
+    let slow = "--snapshot_egress_limit_bytes=50000";
+    let mut master = Node::start("master", 2, &[QUICK_TIMEOUT, slow]);
+    let (other, replica) = (start("other", 1), start("replica", 3));
+    load::fill(&master, 3000, seed);
+    load::fill(&other, 1000, seed ^ 1);
+    let refused = || {
+        let reply = replica.call(&["REPLICAOF", "NO", "ONE"]);
+        assert!(reply.error().is_some_and(|error| error.starts_with(b"LOADING ")), "{reply:?}");
+        assert!(scenario::role(&replica).starts_with("replica"), "it stays what it is");
+    };
+    scenario::follow(&replica, master.port);
+    scenario::wait_full_sync(&replica);
+    refused();
+    master.must(&["CONFIG", "SET", "snapshot_egress_limit_bytes", "0"]);
+    compare::assert_same(&master, &replica);
+    assert_eq!(scenario::syncs(&master).0, 1, "the full sync went on where it was");
+
+    // Nor is one whose full sync broke off.
+    scenario::follow(&replica, other.port);
+    compare::assert_same(&other, &replica);
+    master.must(&["CONFIG", "SET", "snapshot_egress_limit_bytes", "50000"]);
+    scenario::follow(&replica, master.port);
+    scenario::wait_full_sync(&replica);
+    master.kill();
+    wait::until("the link is down", || scenario::role(&replica).ends_with("connecting"));
+    refused();
+
+    // Whoever lets it have a whole copy makes it fit for promotion.
+    scenario::follow(&replica, other.port);
+    compare::assert_same(&other, &replica);
+    replica.must(&["REPLICAOF", "NO", "ONE"]);
+    assert_eq!(size(&replica), 1000);
+}
+
+#[test]
 fn circles_of_any_length_are_refused() {
     let (one, two, three) = (start("one", 1), start("two", 2), start("three", 1));
     let refused = |node: &Node, port: u16| {

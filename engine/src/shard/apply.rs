@@ -217,7 +217,7 @@ impl Shard {
     }
 
     /// Applies whole encoded frames; what does not fit is tolerated for keys that `passed` says are
-    /// still to come.
+    /// still to come. It says so as of before the frames: what they change of it is noted on the way.
     pub fn apply_frames(&mut self, frames: &[u8], passed: Option<&Passed>) -> Result<(), String> {
         let mut rest = frames;
         let mut decoder = Decoder::new();

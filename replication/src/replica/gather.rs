@@ -543,8 +543,7 @@ impl Gather {
         other > tx
     }
 
-    /// FLUSHALL and its kin in the middle of a full sync: what was flushed needs no more items, and
-    /// swapped databases swap how far their items have come.
+    /// FLUSHALL and its kin in the middle of a full sync change how far it has come, for what follows.
     fn note_globals(&mut self, globals: &[Global]) {
         for flow in self.flows.iter_mut().filter(|flow| flow.passed.is_some()) {
             let mut passed = Passed { seed: self.seed, boundaries: flow.boundaries.clone() };

@@ -32,11 +32,15 @@ impl Service {
             None => self.become_replica().await,
         }
         tracing::info!("replication: following {}:{}", link.host, link.port);
-        *self.link.borrow_mut() = Some(link.clone());
-        self.upstream_chain.borrow_mut().clear();
-        rt::spawn_local(link.run(self.clone())).detach();
+        self.begin_link(link);
         self.end_change();
         Ok(())
+    }
+
+    fn begin_link(self: &Rc<Service>, link: Rc<Link>) {
+        *self.link.borrow_mut() = Some(link.clone());
+        self.chain.leave();
+        rt::spawn_local(link.run(self.clone())).detach();
     }
 
     async fn become_replica(&self) {
@@ -45,24 +49,39 @@ impl Service {
         self.standing.become_replica().await;
     }
 
-    /// REPLICAOF NO ONE: the data stays, a new history begins.
+    /// REPLICAOF NO ONE: the data stays, a new history begins. Refused in the middle of a full sync,
+    /// which goes on.
     pub(super) async fn promote(self: &Rc<Service>) -> Result<(), String> {
         self.begin_change().await;
         let link = self.link.borrow().clone();
-        if let Some(link) = link {
-            link.stop().await;
-            self.link.borrow_mut().take();
-            self.become_master().await;
-            tracing::info!("replication: promoted, this node is a master");
-        }
+        let outcome = match link {
+            Some(link) => self.leave(link).await,
+            None => Ok(()),
+        };
         self.end_change();
+        outcome
+    }
+
+    async fn leave(self: &Rc<Service>, link: Rc<Link>) -> Result<(), String> {
+        // Before the link is ended: a refusal must not make a full sync begin anew.
+        self.standing.may_become_master().inspect_err(|why| log_refusal(why))?;
+        link.stop().await;
+        self.link.borrow_mut().take();
+        if let Err(why) = self.standing.may_become_master() {
+            // A full sync has begun while the link was ending.
+            log_refusal(&why);
+            self.begin_link(Link::new(link.host.clone(), link.port));
+            return Err(why);
+        }
+        self.become_master().await;
+        tracing::info!("replication: promoted, this node is a master");
         Ok(())
     }
 
     async fn become_master(&self) {
         self.end_sessions("this node was promoted");
         self.standing.become_master(new_history()).await;
-        self.upstream_chain.borrow_mut().clear();
+        self.chain.leave();
         self.keeping.set(true);
         self.last_follower.set(std::time::Instant::now());
         self.status.set_loading(false);
@@ -71,7 +90,9 @@ impl Service {
 
     /// The master's chain, so that whoever asks to follow us can be told from those above.
     pub fn adopt_chain(&self, chain: &[String]) {
-        *self.upstream_chain.borrow_mut() = chain.to_vec();
+        if self.chain.adopt(chain) {
+            self.end_sessions("the chain of masters above this node has changed");
+        }
     }
 
     /// A session with the master begins: a full sync drops what is here.
@@ -85,6 +106,7 @@ impl Service {
 
     /// A full sync is complete: readers are let in.
     pub fn full_sync_done(&self) {
+        self.standing.full_sync_done();
         self.status.set_loading(false);
     }
 
@@ -103,6 +125,10 @@ impl Service {
         self.changing.set(false);
         self.changed.ring();
     }
+}
+
+fn log_refusal(why: &str) {
+    tracing::warn!("replication: not promoted: {why}");
 }
 
 /// Errors reach clients with a code.

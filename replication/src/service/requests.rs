@@ -245,7 +245,8 @@ impl Service {
         let link = self.link.borrow().clone();
         let is_stable = link.is_none_or(|link| link.state() == LinkState::StableSync);
         handshake::may_feed(self.changing.get(), is_stable)?;
-        let mut terms = self.standing.terms(position.as_ref(), self.chain(), keys.iter().sum());
+        let mut terms =
+            self.standing.terms(position.as_ref(), self.chain.tell(), keys.iter().sum());
         if terms.full && position.is_some() {
             self.counters.borrow_mut().partial_err += 1;
         }

@@ -89,12 +89,14 @@ impl Link {
             return Err("no route".to_owned());
         }
         let world = me.node.world().clone();
-        handshake::check(wire::VERSION, &me.chain(), &master.chain())?;
+        handshake::check(wire::VERSION, &me.chain.ids(), &master.chain.ids())?;
         self.state.set(LinkState::Handshake);
         world.yield_now().await;
-        let (terms, session) = master.agree(&me.chain(), me.standing.position()).await?;
+        let (terms, session) = master.agree(&me.chain.ids(), me.standing.position()).await?;
         cluster.note_sync(&terms);
-        *me.above.borrow_mut() = terms.chain.clone();
+        if me.chain.adopt(&terms.chain) {
+            me.end_sessions();
+        }
         let conn = Conn::new(terms.from.len(), dice);
         world.spawn("session", session.run(master.clone(), conn.clone()));
         let mut starts = Vec::new();
@@ -112,9 +114,6 @@ impl Link {
             return Ok(());
         }
         let end = |_: &str| me.end_sessions();
-        if terms.full {
-            me.is_half.set(true);
-        }
         let relay = me.standing.begin_following(&terms, &starts, &end).await;
         let bells = || (0..starts.len()).map(|_| Bell::default()).collect();
         let running = Rc::new(Running {
@@ -157,7 +156,7 @@ impl Link {
             }
             if !running.stable.get() && applier.is_complete() && !running.broken.get() {
                 running.stable.set(true);
-                me.is_half.set(false);
+                me.standing.full_sync_done();
                 self.state.set(LinkState::StableSync);
                 running.moved.iter().for_each(Bell::ring);
             }

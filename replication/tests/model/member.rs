@@ -6,6 +6,7 @@ use engine::exec::Front;
 use engine::journal::{Bounds, HistoryId, Position};
 use engine::model::{ModelNode, World};
 use engine::shard::Shard;
+use replication::chain::Chain;
 use replication::handshake::{self, Terms};
 use replication::info::LinkState;
 use replication::standing::Standing;
@@ -22,12 +23,10 @@ pub(crate) struct Member {
     pub(crate) standing: Standing,
     pub(crate) is_replica: Cell<bool>,
     pub(crate) is_alive: Cell<bool>,
-    /// Its data is a part of what a full sync was to bring.
-    pub(crate) is_half: Cell<bool>,
     /// A change of role is under way.
     pub(crate) changing: Cell<bool>,
     pub(crate) link: RefCell<Option<Rc<Link>>>,
-    pub(crate) above: RefCell<Vec<String>>,
+    pub(crate) chain: Chain,
     sessions: RefCell<Vec<Rc<Session>>>,
     next_session: Cell<u64>,
 }
@@ -45,16 +44,15 @@ impl Member {
         let (front, history) = (node.outside().clone(), new_history(&mut world.dice()));
         let standing = world.block_on(async move { Standing::empty(&front, history).await });
         Rc::new(Member {
+            chain: Chain::new(name.clone()),
             name,
             front: node.outside().clone(),
             node,
             standing,
             is_replica: Cell::new(false),
             is_alive: Cell::new(true),
-            is_half: Cell::new(false),
             changing: Cell::new(false),
             link: RefCell::default(),
-            above: RefCell::default(),
             sessions: RefCell::default(),
             next_session: Cell::new(1),
         })
@@ -62,12 +60,6 @@ impl Member {
 
     pub(crate) fn dice(&self) -> fastrand::Rng {
         self.node.world().dice()
-    }
-
-    pub(crate) fn chain(&self) -> Vec<String> {
-        let mut chain = vec![self.name.clone()];
-        chain.extend(self.above.borrow().iter().cloned());
-        chain
     }
 
     pub(crate) fn link(&self) -> Option<Rc<Link>> {
@@ -89,11 +81,12 @@ impl Member {
         position: Option<Position>,
     ) -> Result<(Terms, Rc<Session>), String> {
         let keys = self.front.call_all(|shard| shard.keys.total_len() as u64).await;
-        handshake::check(wire::VERSION, asker, &self.chain())?;
+        handshake::check(wire::VERSION, asker, &self.chain.ids())?;
         let link = self.link();
         let is_stable = link.is_none_or(|link| link.state.get() == LinkState::StableSync);
         handshake::may_feed(self.changing.get(), is_stable)?;
-        let mut terms = self.standing.terms(position.as_ref(), self.chain(), keys.iter().sum());
+        let mut terms =
+            self.standing.terms(position.as_ref(), self.chain.tell(), keys.iter().sum());
         terms.session = self.next_session.replace(self.next_session.get() + 1);
         let walks = self.standing.walks(&terms, self.is_replica.get());
         let logs = self.standing.logs_of(terms.history);
@@ -134,27 +127,40 @@ impl Member {
                 self.standing.become_replica().await;
             }
         }
+        self.begin_link(cluster, upstream);
+        self.changing.set(false);
+    }
+
+    fn begin_link(self: &Rc<Member>, cluster: Rc<Cluster>, upstream: usize) {
         let link = Link::new(upstream);
         *self.link.borrow_mut() = Some(link.clone());
-        self.above.borrow_mut().clear();
+        self.chain.leave();
         self.node.world().spawn("link", link.run(self.clone(), cluster));
-        self.changing.set(false);
     }
 
     /// REPLICAOF NO ONE.
     pub(crate) async fn promote(self: Rc<Member>, cluster: Rc<Cluster>) {
-        if let Some(link) = self.link() {
-            link.stop().await;
-            if self.is_half.get() {
-                cluster.has_half.set(true);
-            }
-            self.link.borrow_mut().take();
-            self.end_sessions();
-            self.standing.become_master(new_history(&mut self.dice())).await;
-            self.above.borrow_mut().clear();
-            self.is_replica.set(false);
+        if let Some(link) = self.link()
+            && let Err(why) = self.leave(&cluster, &link).await
+        {
+            cluster.note(format!("{} refuses: {why}", self.name));
         }
         self.changing.set(false);
+    }
+
+    async fn leave(self: &Rc<Member>, cluster: &Rc<Cluster>, link: &Link) -> Result<(), String> {
+        self.standing.may_become_master()?;
+        link.stop().await;
+        self.link.borrow_mut().take();
+        if let Err(why) = self.standing.may_become_master() {
+            self.begin_link(cluster.clone(), link.upstream);
+            return Err(why);
+        }
+        self.end_sessions();
+        self.standing.become_master(new_history(&mut self.dice())).await;
+        self.chain.leave();
+        self.is_replica.set(false);
+        Ok(())
     }
 
     /// What time does to a node.
@@ -197,9 +203,6 @@ pub(crate) struct Cluster {
     failure: RefCell<Option<String>>,
     /// Full and partial syncs granted.
     pub(crate) syncs: Cell<(u32, u32)>,
-    /// A node was promoted in the middle of a full sync: what it holds, and its replicas after it, may be
-    /// half a frame, and nobody promised otherwise.
-    pub(crate) has_half: Cell<bool>,
     /// Notes every change of role, in the order of the run.
     pub(crate) story: RefCell<Vec<String>>,
 }
@@ -210,7 +213,6 @@ impl Cluster {
             members: RefCell::new(members),
             failure: RefCell::default(),
             syncs: Cell::default(),
-            has_half: Cell::new(false),
             story: RefCell::default(),
         })
     }

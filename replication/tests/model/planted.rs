@@ -204,6 +204,19 @@ fn j6_a_position_that_counts_what_was_received_loses_half_a_transaction() {
 }
 
 #[test]
+fn j6_a_node_promoted_in_the_middle_of_a_full_sync_shows_half_of_a_transaction() {
+    check(&replication::planted::PARTIAL_COPIES_ARE_PROMOTED, 100, |dice| Plan {
+        nodes: 4,
+        shards: any_shards(dice),
+        populated: 2000,
+        chain: false,
+        trouble_every: 3,
+        kinds: &[Trouble::Freeze, Trouble::Promote, Trouble::Promote, Trouble::Restart],
+        ..CALM
+    });
+}
+
+#[test]
 fn j6_partial_and_full_flows_in_one_session_wait_for_a_part_that_never_comes() {
     check(&replication::planted::PARTIAL_AND_FULL_FLOWS_ARE_MIXED, 60, |dice| Plan {
         shards: [dice.u16(2..=4), dice.u16(1..=4), 1, 1],
@@ -225,6 +238,17 @@ fn j7_the_middle_of_a_chain_that_feeds_on_while_it_syncs_leaves_half_of_the_old_
         load: Load { rounds: 150, ..LOAD },
         trouble_every: 5,
         kinds: &[Trouble::NoRoute, Trouble::Freeze],
+        ..CALM
+    });
+}
+
+#[test]
+fn j7_a_chain_whose_middle_moved_refuses_who_is_no_longer_in_it() {
+    check(&replication::planted::STALE_CHAINS_ARE_KEPT, 300, |dice| Plan {
+        nodes: 4,
+        shards: any_shards(dice),
+        trouble_every: 10,
+        kinds: &[Trouble::Move, Trouble::Promote],
         ..CALM
     });
 }

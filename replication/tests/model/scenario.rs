@@ -281,8 +281,7 @@ impl Run {
         if member.changing.replace(true) {
             return;
         }
-        let state = member.link().map(|link| link.state.get());
-        self.cluster.note(format!("{} is promoted, its link is {state:?}", member.name));
+        self.cluster.note(format!("{} is promoted", member.name));
         self.world.spawn("promote", member.promote(self.cluster.clone()));
     }
 
@@ -327,6 +326,15 @@ impl Run {
         if old.changing.get() {
             return;
         }
+        self.replace(place);
+        if let Some(link) = old.link() {
+            self.follow(place, link.upstream);
+        }
+    }
+
+    /// The node dies; an empty one takes its place and follows nobody.
+    fn replace(&mut self, place: usize) {
+        let old = self.cluster.member(place);
         self.cluster.note(format!("{} dies", old.name));
         self.kill(&old);
         self.restarts += 1;
@@ -334,9 +342,6 @@ impl Run {
         let shards = self.dice.u16(1..=4);
         self.cluster.replace(place, Member::new(&self.world, name, shards));
         self.prepare(place);
-        if let Some(link) = old.link() {
-            self.follow(place, link.upstream);
-        }
     }
 
     fn kill(&mut self, member: &Rc<Member>) {
@@ -351,10 +356,7 @@ impl Run {
 
     /// The last word of the operator: everybody follows one master, directly or in a chain.
     fn gather_under_one_master(&mut self, tick: &mut usize) -> Result<(), String> {
-        let master = self.dice.usize(..self.plan.nodes);
-        self.wait_for_changes(tick)?;
-        self.promote(master);
-        self.wait_for_changes(tick)?;
+        let master = self.make_one_a_master(tick)?;
         let mut above = master;
         for place in (0..self.plan.nodes).filter(|place| *place != master) {
             let upstream = if self.plan.chain { above } else { master };
@@ -365,6 +367,24 @@ impl Run {
             above = place;
         }
         self.wait_for_changes(tick)
+    }
+
+    /// Promotes somebody who may be; if nobody has a whole copy, a node begins anew.
+    fn make_one_a_master(&mut self, tick: &mut usize) -> Result<usize, String> {
+        loop {
+            self.wait_for_changes(tick)?;
+            let place = self.dice.usize(..self.plan.nodes);
+            self.promote(place);
+            self.wait_for_changes(tick)?;
+            let members = self.cluster.members();
+            if members[place].link().is_none() {
+                return Ok(place);
+            }
+            if members.iter().all(|member| member.standing.may_become_master().is_err()) {
+                self.replace(place);
+                return Ok(place);
+            }
+        }
     }
 
     fn wait_for_changes(&mut self, tick: &mut usize) -> Result<(), String> {
@@ -397,12 +417,15 @@ impl Run {
             let upstream = self.cluster.member(link.upstream);
             let heads: Vec<_> = upstream.standing.logs().iter().map(|log| log.head()).collect();
             let running = link.running.borrow();
-            open && running.as_ref().is_some_and(|running| {
-                link.state.get() == LinkState::StableSync
-                    && running.applier.is_settled()
-                    && running.applier.applied() == heads
-                    && member.standing.lineage().current() == upstream.standing.lineage().current()
-            })
+            let chain = [vec![member.name.clone()], upstream.chain.ids()].concat();
+            open && member.chain.ids() == chain
+                && running.as_ref().is_some_and(|running| {
+                    link.state.get() == LinkState::StableSync
+                        && running.applier.is_settled()
+                        && running.applier.applied() == heads
+                        && member.standing.lineage().current()
+                            == upstream.standing.lineage().current()
+                })
         })
     }
 
@@ -416,9 +439,10 @@ impl Run {
                 let running = link.running.borrow();
                 let applied = running.as_ref().map(|running| running.applier.applied());
                 text += &format!(
-                    " follows {} {:?} applied {applied:?}",
+                    " follows {} {:?} applied {applied:?} chain {:?}",
                     link.upstream,
-                    link.state.get()
+                    link.state.get(),
+                    member.chain.ids()
                 );
             }
         }
