@@ -425,6 +425,9 @@ async fn walk_all(
         if !goes_on {
             break;
         }
+        if walk.long {
+            front.breathe().await;
+        }
     }
     Ok(walked)
 }
