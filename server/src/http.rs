@@ -254,7 +254,9 @@ fn verdict(verdict: Result<(), String>) -> (Status, &'static str, String) {
     }
 }
 
-/// Ready is healthy and, on a replica, a copy that lags at most `max_lag_records`.
+/// Ready is healthy and, on a replica, a copy that lags at most `max_lag_records`. A master is ready
+/// whatever its replicas lag: it has all there is to read, and a slow replica must not take it away from
+/// its clients. How far replicas are is for metrics, WAIT and min_replicas_to_write.
 fn readiness(query: &str, state: &dyn State) -> Result<(), String> {
     state.health()?;
     let bound = query.split('&').find_map(|pair| pair.strip_prefix("max_lag_records="));
@@ -388,6 +390,7 @@ mod tests {
         check("/metrics?x=y", &["200 OK"]);
         check("/healthz", &["200 OK", "\r\n\r\nOK\n", "Connection: keep-alive"]);
         check("/livez", &["200 OK"]);
+        // A master is ready, whatever bound is asked for.
         check("/readyz?max_lag_records=0", &["200 OK"]);
         check("/readyz?max_lag_records=few", &["503", "max_lag_records is not a number"]);
         check("/", &["200 OK", "text/html", "&lt;b&gt;master"]);

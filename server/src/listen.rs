@@ -95,8 +95,8 @@ fn bind_all(
 ) -> Result<u16, Refused> {
     let backlog = u32::from(config.tcp_backlog);
     if hosts.is_empty() {
-        let listener = patiently(|| Listener::bind_any(port, backlog));
-        return add(listeners, listener, admin, &format!("port {port}"));
+        let listener = Listener::bind_any(port, backlog);
+        return add(listeners, listener, admin);
     }
     let mut port = port;
     for host in hosts {
@@ -106,39 +106,20 @@ fn bind_all(
             .parse()
             .map_err(|_| format!("cannot listen on '{host}': not an IP address"))?;
         let address = SocketAddr::new(address, port);
-        let listener = patiently(|| Listener::bind(address, backlog));
-        port = add(listeners, listener, admin, &address.to_string())?;
+        let listener = Listener::bind(address, backlog);
+        port = add(listeners, listener, admin)?;
     }
     Ok(port)
-}
-
-/// Binds, and tries again for a while where the port is in use: of a process that was killed, the
-/// kernel takes io_uring down after the process has gone, and its listening socket with it. Nothing is
-/// served yet, so nobody minds that this blocks.
-fn patiently(bind: impl Fn() -> io::Result<Listener>) -> io::Result<Listener> {
-    const PATIENCE: Duration = Duration::from_secs(2);
-    const PAUSE: Duration = Duration::from_millis(20);
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match bind() {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
-                std::thread::sleep(PAUSE);
-            }
-            outcome => return outcome,
-        }
-    }
 }
 
 fn add(
     listeners: &mut Vec<(Listener, bool)>,
     listener: io::Result<Listener>,
     admin: bool,
-    shown: &str,
 ) -> Result<u16, Refused> {
-    let listener = listener.map_err(|error| Refused {
-        kind: error.kind(),
-        text: format!("cannot listen on {shown}: {error}"),
-    })?;
+    // The error names the address itself.
+    let listener =
+        listener.map_err(|error| Refused { kind: error.kind(), text: error.to_string() })?;
     let port = listener.local_addr().map_or(0, |address| address.port());
     listeners.push((listener, admin));
     Ok(port)

@@ -5,6 +5,8 @@ use crate::commands::Handler;
 use crate::config::{Config, Settings};
 use crate::effect;
 use crate::log::Log;
+use crate::observe::latency::{Events, Histograms};
+use crate::observe::slow::SlowLog;
 use crate::observe::stats::{FrontStats, Rates};
 use crate::stop::Stopper;
 use engine::command::Registry;
@@ -36,6 +38,12 @@ pub struct Server {
     pub counters: Counters,
     /// Counters of the commands that fronts run.
     pub front_stats: FrontStats,
+    /// Requests that were slow.
+    pub slow_log: SlowLog,
+    /// Events that were slow.
+    pub events: Events,
+    /// How long commands take.
+    pub histograms: Histograms,
     /// How fast the totals grow.
     pub rates: Rates,
     /// What is known of replication without asking.

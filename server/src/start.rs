@@ -11,6 +11,8 @@ use crate::listen::{self, Incoming};
 use crate::log::Log;
 use crate::memory;
 use crate::observe;
+use crate::observe::latency::{Events, Histograms};
+use crate::observe::slow::SlowLog;
 use crate::observe::stats::{FrontStats, Rates};
 use crate::server::{Counters, Server};
 use crate::stop::{self, Stop, Stopper};
@@ -110,6 +112,9 @@ impl Program {
             clients: Default::default(),
             counters: Counters::default(),
             front_stats: FrontStats::new(registry.len()),
+            slow_log: SlowLog::default(),
+            events: Events::default(),
+            histograms: Histograms::new(registry.len()),
             rates: Rates::new(shards),
             status: Arc::new(Status::default()),
             replication,

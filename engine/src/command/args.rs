@@ -87,6 +87,11 @@ impl<'a> Args<'a> {
         number::parse_i64_strict(self.required()?).ok_or(Refusal::NotInteger)
     }
 
+    /// The next argument as a 32-bit integer, which is what Redis takes for a database.
+    pub fn small_integer(&mut self) -> Result<i32, Refusal> {
+        i32::try_from(self.integer()?).map_err(|_| Refusal::NotSmall)
+    }
+
     /// A syntax error unless everything was consumed.
     pub fn end(&self) -> Result<(), Refusal> {
         if self.left() == 0 { Ok(()) } else { Err(Refusal::Syntax) }

@@ -11,8 +11,8 @@
 //!   Here   all keys on one shard              GET, SET, APPEND
 //!   Each   every key's shard does its part    MGET, MSET, DEL
 //!   Carry  read there, decide, write here     RENAME, COPY, BITOP, MSETNX
-//!   All    every shard                        DBSIZE, FLUSHALL, KEYS
-//!   Walk   shard by shard, in bounded steps   SCAN, DEBUG POPULATE
+//!   All    every shard                        DBSIZE, FLUSHALL
+//!   Walk   shard by shard, in bounded steps   SCAN, KEYS, DEBUG POPULATE
 //!   Front  no keys: where the connection is   CLIENT, CONFIG, INFO
 //! ```
 //!
@@ -26,7 +26,7 @@ mod registry;
 
 pub use args::{Args, OwnedArgs};
 pub use cx::Cx;
-pub use keys::{Access, Keys};
+pub use keys::{Keys, Uses};
 pub use refusal::{Outcome, Refusal};
 pub use registry::{Entry, Registry, arity_of};
 
@@ -131,8 +131,12 @@ bitflags! {
         const KEYSPACE = 1 << 16;
         /// A command that belongs to the ACL category `dangerous`.
         const DANGEROUS = 1 << 17;
-        /// Not shown in the slow log or statistics by argument.
+        /// Its arguments are not shown in the slow log.
         const SENSITIVE = 1 << 18;
+        /// Does not stand in the slow log.
+        const SKIP_SLOWLOG = 1 << 19;
+        /// Belongs to the ACL category `admin` without being an operator's alone.
+        const ADMIN_CATEGORY = 1 << 20;
     }
 }
 
@@ -280,6 +284,9 @@ pub struct Walk {
     /// Whether each step is a transaction that is alone on its shard: it changes keys that it does
     /// not name.
     pub alone: bool,
+    /// Whether it goes over everything: then it goes step by step also where there is one shard only,
+    /// and inside a transaction it wants everything to stand still.
+    pub long: bool,
 }
 
 /// How far a [`Walk`] has come, and what it has found.

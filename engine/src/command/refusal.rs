@@ -17,6 +17,8 @@ pub enum Refusal {
     WrongType,
     /// A number was expected.
     NotInteger,
+    /// An integer does not fit 32 bits.
+    NotSmall,
     /// A floating-point number was expected.
     NotFloat,
     /// An integer result does not fit 64 bits.
@@ -64,6 +66,9 @@ impl Refusal {
                 "WRONGTYPE Operation against a key holding the wrong kind of value"
             }
             Refusal::NotInteger => "ERR value is not an integer or out of range",
+            Refusal::NotSmall => {
+                "ERR value is out of range, value must between -2147483648 and 2147483647"
+            }
             Refusal::NotFloat => "ERR value is not a valid float",
             Refusal::Overflow => "ERR increment or decrement would overflow",
             Refusal::DbIndex => "ERR DB index is out of range",

@@ -12,6 +12,8 @@ pub struct Entry {
     pub id: u16,
     /// Redis's arity: the exact number of arguments, or the negated minimum.
     pub arity: i32,
+    /// Whether its cost depends on nothing: `O(1)`, with at most a remark behind it.
+    pub is_light: bool,
     /// The subcommands of a container.
     pub subcommands: Vec<Entry>,
 }
@@ -51,11 +53,11 @@ impl Entry {
         for (flag, name) in [
             (Flags::WRITE, "write"),
             (Flags::READONLY, "read"),
-            (Flags::ADMIN, "admin"),
+            (Flags::ADMIN | Flags::ADMIN_CATEGORY, "admin"),
             (Flags::PUBSUB, "pubsub"),
             (Flags::BLOCKING, "blocking"),
         ] {
-            if flags.contains(flag) {
+            if flags.intersects(flag) {
                 names.push(name);
             }
         }
@@ -85,8 +87,12 @@ impl Registry {
         let (mut entries, mut subcommands) = (Vec::new(), Vec::new());
         let mut id = 0u16;
         for command in families.into_iter().flatten() {
-            let entry =
-                Entry { command, id, arity: arity_of(command.usage), subcommands: Vec::new() };
+            let (arity, subcommands_of) = (arity_of(command.usage), Vec::new());
+            let is_light = command
+                .cost
+                .strip_prefix("O(1)")
+                .is_some_and(|remark| remark.is_empty() || remark.starts_with([':', ';']));
+            let entry = Entry { command, id, arity, is_light, subcommands: subcommands_of };
             id += 1;
             if command.name.contains('|') { subcommands.push(entry) } else { entries.push(entry) }
         }
@@ -151,6 +157,13 @@ impl Registry {
         }
     }
 
+    /// A command, or a subcommand as `container|sub`, in any case.
+    pub fn find_any(&self, name: &[u8]) -> Option<&Entry> {
+        let Some(bar) = name.iter().position(|byte| *byte == b'|') else { return self.find(name) };
+        let subcommands = &self.find(&name[..bar])?.subcommands;
+        subcommands.iter().find(|entry| entry.name().as_bytes().eq_ignore_ascii_case(name))
+    }
+
     /// The command (or subcommand) that `args` asks for, with Redis's refusals for unknown commands,
     /// unknown subcommands and wrong counts of arguments.
     pub fn resolve<'r>(&'r self, args: &Args<'_>) -> Result<&'r Entry, Refusal> {
@@ -171,7 +184,7 @@ impl Registry {
             // A container that runs by itself (COMMAND, or MEMORY's HELP) decides alone.
             None => Err(Refusal::made(format!(
                 "ERR unknown subcommand '{}'. Try {} HELP.",
-                printable(&word[..word.len().min(128)]),
+                shown(word, SHOWN_MAX),
                 entry.name().to_ascii_uppercase()
             ))),
         }
@@ -182,24 +195,32 @@ fn check_arity<'a>(entry: &'a Entry, args: &Args<'_>) -> Result<&'a Entry, Refus
     if entry.accepts(args.len()) { Ok(entry) } else { Err(Refusal::Arity(entry.name().to_owned())) }
 }
 
+/// Bytes of a client's word that an error repeats.
+const SHOWN_MAX: usize = 128;
+
+/// The beginning of a word of a client's, for an error: as long as Redis shows it, which stops at a NUL.
+fn shown(word: &[u8], most: usize) -> String {
+    let word = &word[..word.len().min(most)];
+    printable(word.split(|byte| *byte == 0).next().unwrap_or_default())
+}
+
 /// Redis's answer to a command that it does not know: the name and the beginning of the arguments,
 /// cut at 128 bytes each.
 fn unknown(args: &Args<'_>) -> Refusal {
-    const SHOWN: usize = 128;
     let name = args.get(0);
     let mut text = String::new();
     for arg in args.from(1) {
-        if text.len() >= SHOWN {
+        if text.len() >= SHOWN_MAX {
             break;
         }
-        let room = SHOWN - text.len();
+        let room = SHOWN_MAX - text.len();
         text.push('\'');
-        text.push_str(&printable(&arg[..arg.len().min(room)]));
+        text.push_str(&shown(arg, room));
         text.push_str("' ");
     }
     Refusal::made(format!(
         "ERR unknown command '{}', with args beginning with: {text}",
-        printable(&name[..name.len().min(SHOWN)])
+        shown(name, SHOWN_MAX)
     ))
 }
 

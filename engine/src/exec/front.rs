@@ -7,7 +7,7 @@ use crate::rt::mailbox::Receiver;
 use crate::shard::{Answer, ExecutorId, Message, ReplyTo, Shard, Ticket};
 use crate::types::{Millis, ShardId};
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -28,6 +28,8 @@ pub struct Front {
     shard: Option<RefCell<Shard>>,
     waiting: RefCell<Waiting>,
     clock: Box<dyn Fn() -> Millis>,
+    /// Whether an executor of `rt` serves the mailbox; in a model nobody does.
+    served: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -52,7 +54,8 @@ impl Front {
         clock: impl Fn() -> Millis + 'static,
     ) -> Rc<Front> {
         let (shard, clock) = (shard.map(RefCell::new), Box::new(clock));
-        Rc::new(Front { me, node, shard, waiting: RefCell::default(), clock })
+        let (waiting, served) = (RefCell::default(), Cell::new(false));
+        Rc::new(Front { me, node, shard, waiting, clock, served })
     }
 
     /// This executor's shard id, if it has a shard.
@@ -130,6 +133,14 @@ impl Front {
         None
     }
 
+    /// Lets others run between two slices of something long. In a model there is nothing to wait for:
+    /// there everything long is short.
+    pub(super) async fn breathe(&self) {
+        if self.served.get() {
+            crate::rt::yield_now().await;
+        }
+    }
+
     /// Serves the mailbox for ever; `service` gets the messages for the executor's own service, and
     /// `turn` lets other tasks run.
     pub async fn serve_mailbox(
@@ -137,6 +148,7 @@ impl Front {
         mut mailbox: Receiver<Message>,
         mut service: impl FnMut(Box<dyn Any + Send>),
     ) {
+        self.served.set(true);
         loop {
             mailbox.wait().await;
             let mut left = MESSAGES_PER_TURN;

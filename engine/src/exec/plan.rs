@@ -18,7 +18,9 @@ pub enum Place {
 pub fn place_of(entry: &Entry, args: &Args<'_>, shards: u16) -> Place {
     match entry.command.run {
         Run::Front => Place::Front,
-        Run::All(_) | Run::Walk(Walk { alone: false, .. }) if shards == 1 => Place::One(ShardId(0)),
+        Run::All(_) | Run::Walk(Walk { alone: false, long: false, .. }) if shards == 1 => {
+            Place::One(ShardId(0))
+        }
         Run::All(_) | Run::Walk(_) => Place::Many,
         Run::Here(_) | Run::Each(_) | Run::Carry(_) => {
             if shards == 1 {

@@ -3,7 +3,7 @@
 
 use super::wide::{ask_all, carry_on, collect, gather_by_shard, join_parts, split_each};
 use super::{Front, Place, Waiter, place_of};
-use crate::command::{All, Args, Entry, Flags, OwnedArgs, Refusal, Run};
+use crate::command::{All, Args, Entry, Flags, OwnedArgs, Refusal, Run, Walk};
 use crate::resp::{Protocol, ReplyWriter};
 use crate::shard::{
     Answer, Batch, Begin, Done, ExecutorId, Hop, Message, Mode, TxShared, Wants, Work,
@@ -31,7 +31,9 @@ impl TxKeys {
         let write = entry.command.flags.contains(Flags::WRITE);
         self.writes |= write;
         match entry.command.run {
-            Run::All(All { barrier: true, .. }) => self.everything = true,
+            Run::All(All { barrier: true, .. }) | Run::Walk(Walk { long: true, .. }) => {
+                self.everything = true;
+            }
             Run::All(_) | Run::Walk(_) => self.spread = true,
             _ => {}
         }

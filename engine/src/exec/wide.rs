@@ -426,6 +426,9 @@ async fn walk_all(
         if !goes_on {
             break;
         }
+        if walk.long {
+            front.breathe().await;
+        }
     }
     Ok(walked)
 }

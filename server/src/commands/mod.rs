@@ -7,7 +7,7 @@ mod server;
 mod transactions;
 
 use crate::connection::Session;
-use engine::command::{Args, Command, Outcome, Registry};
+use engine::command::{Args, Command, Flags, Group, Keys, Outcome, Registry, Run};
 use engine::resp::ReplyWriter;
 use std::collections::HashMap;
 use std::future::Future;
@@ -37,6 +37,29 @@ pub struct FrontCommand {
     pub command: Command,
     /// What it does.
     pub handler: Handler,
+}
+
+/// A declaration with what commands in front have in common: no keys, and a constant cost.
+const fn declare(
+    name: &'static str,
+    usage: &'static str,
+    summary: &'static str,
+    since: &'static str,
+    flags: Flags,
+    examples: &'static str,
+) -> Command {
+    Command {
+        name,
+        usage,
+        summary,
+        since,
+        cost: "O(1)",
+        group: Group::Server,
+        flags,
+        keys: Keys::NONE,
+        run: Run::Front,
+        examples,
+    }
 }
 
 /// All front commands, in the order of the manual.

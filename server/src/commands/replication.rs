@@ -1,10 +1,10 @@
 //! Following and being followed: REPLICAOF, ROLE, WAIT, and what nodes say to each other.
 
-use super::{FrontCommand, Handler};
+use super::{FrontCommand, Handler, declare};
 use crate::config::{ReplyStyle, Upstream};
 use crate::connection::{Handoff, Session};
 use crate::server::Counters;
-use engine::command::{Args, Command, Flags, Group, Keys, Outcome, Refusal, Run};
+use engine::command::{Args, Flags, Outcome, Refusal};
 use engine::journal::Position;
 use engine::resp::ReplyWriter;
 use engine::types::Lsn;
@@ -27,41 +27,20 @@ pub(super) const COMMANDS: &[&FrontCommand] = &[
     &DFLY_REPLICAOFFSET,
 ];
 
-const ADMIN: Flags = Flags::ADMIN
-    .union(Flags::NOSCRIPT)
-    .union(Flags::STALE)
-    .union(Flags::LOADING)
-    .union(Flags::NO_ASYNC_LOADING);
+/// For operators, whatever state the node is in.
+const ADMIN: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::STALE).union(Flags::LOADING);
 
-const fn command(
-    name: &'static str,
-    usage: &'static str,
-    summary: &'static str,
-    since: &'static str,
-    flags: Flags,
-    examples: &'static str,
-) -> Command {
-    Command {
-        name,
-        usage,
-        summary,
-        since,
-        cost: "O(1)",
-        group: Group::Server,
-        flags,
-        keys: Keys::NONE,
-        run: Run::Front,
-        examples,
-    }
-}
+/// For operators and, unlike in Redis, also while a full sync loads: whoever follows the wrong master
+/// must be able to say so.
+const FOLLOWS: Flags = ADMIN.union(Flags::NO_ASYNC_LOADING);
 
 static REPLICAOF: FrontCommand = FrontCommand {
-    command: command(
+    command: declare(
         "replicaof",
         "REPLICAOF host port",
         "Follows another node, or nobody (NO ONE).",
         "5.0.0",
-        ADMIN,
+        FOLLOWS,
         r#"
             > REPLICAOF NO ONE
             OK
@@ -71,12 +50,12 @@ static REPLICAOF: FrontCommand = FrontCommand {
 };
 
 static SLAVEOF: FrontCommand = FrontCommand {
-    command: command(
+    command: declare(
         "slaveof",
         "SLAVEOF host port",
         "The older name of REPLICAOF.",
         "1.0.0",
-        ADMIN,
+        FOLLOWS,
         r#"
             > SLAVEOF NO ONE
             OK
@@ -121,7 +100,7 @@ async fn replicaof(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> 
 }
 
 static ROLE: FrontCommand = FrontCommand {
-    command: command(
+    command: declare(
         "role",
         "ROLE",
         "Says whether this node is a master or a replica, and how its links are.",
@@ -130,7 +109,7 @@ static ROLE: FrontCommand = FrontCommand {
             .union(Flags::LOADING)
             .union(Flags::STALE)
             .union(Flags::FAST)
-            .union(Flags::ADMIN)
+            .union(Flags::ADMIN_CATEGORY)
             .union(Flags::DANGEROUS),
         r#"
             > ROLE
@@ -207,7 +186,7 @@ fn role_redis(info: &Info, reply: &mut ReplyWriter<'_>) {
 }
 
 static WAIT: FrontCommand = FrontCommand {
-    command: command(
+    command: declare(
         "wait",
         "WAIT numreplicas timeout",
         "Waits until so many replicas have everything that this connection wrote.",
@@ -253,7 +232,7 @@ static WAIT: FrontCommand = FrontCommand {
 };
 
 static REPLCONF: FrontCommand = FrontCommand {
-    command: command(
+    command: declare(
         "replconf",
         "REPLCONF [option value ...]",
         "What a replica says about itself.",
@@ -295,7 +274,7 @@ static REPLCONF: FrontCommand = FrontCommand {
 };
 
 static DFLY: FrontCommand = FrontCommand {
-    command: command(
+    command: declare(
         "dfly",
         "DFLY subcommand [argument ...]",
         "What nodes say to each other.",
@@ -307,7 +286,7 @@ static DFLY: FrontCommand = FrontCommand {
 };
 
 static DFLY_CHECK: FrontCommand = FrontCommand {
-    command: command(
+    command: declare(
         "dfly|check",
         "DFLY CHECK version node chain",
         "Whether this node would take the asker as its replica.",
@@ -328,7 +307,7 @@ static DFLY_CHECK: FrontCommand = FrontCommand {
 };
 
 static DFLY_FOLLOW: FrontCommand = FrontCommand {
-    command: command(
+    command: declare(
         "dfly|follow",
         "DFLY FOLLOW version node chain position",
         "Begins a session that feeds the asker.",
@@ -367,7 +346,7 @@ async fn follow(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Out
 }
 
 static DFLY_FLOW: FrontCommand = FrontCommand {
-    command: command(
+    command: declare(
         "dfly|flow",
         "DFLY FLOW session index",
         "Makes this connection one flow of a session.",
@@ -387,7 +366,7 @@ static DFLY_FLOW: FrontCommand = FrontCommand {
 };
 
 static DFLY_REPLICAOFFSET: FrontCommand = FrontCommand {
-    command: command(
+    command: declare(
         "dfly|replicaoffset",
         "DFLY REPLICAOFFSET",
         "On a master, the next LSN of every shard's journal.",

@@ -2,7 +2,7 @@
 
 use super::{FrontCommand, Handler};
 use crate::connection::multi;
-use engine::command::{Command, Flags, Group, Keys, Refusal, Run};
+use engine::command::{Command, Flags, Group, Keys, Refusal, Run, Uses};
 use engine::resp::ReplyWriter;
 
 pub(super) const COMMANDS: &[&FrontCommand] = &[&MULTI, &EXEC, &DISCARD, &WATCH, &UNWATCH];
@@ -41,7 +41,7 @@ static EXEC: FrontCommand = FrontCommand {
         since: "1.2.0",
         cost: "Depends on the commands",
         group: Group::Transactions,
-        flags: Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE),
+        flags: Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE).union(Flags::SKIP_SLOWLOG),
         keys: Keys::NONE,
         run: Run::Front,
         examples: r#"
@@ -92,7 +92,7 @@ static WATCH: FrontCommand = FrontCommand {
         cost: "O(1) for every key",
         group: Group::Transactions,
         flags: ALWAYS.union(Flags::FAST),
-        keys: Keys::ALL,
+        keys: Keys::ALL.used(Uses::RO),
         run: Run::Front,
         examples: r#"
             > WATCH counter

@@ -34,7 +34,6 @@ const SNAPSHOT: &str = "there are no snapshot files yet";
 const ENCODING: &str = "a threshold of Redis's encodings; collections here are always compact";
 const LAZY: &str = "large values are always released in the background";
 const READS: &str = "a client is read as far as its requests are answered, at most 1 MiB ahead";
-const SLOWLOG: &str = "kept for tools; there is no slow log yet";
 const PUBSUB: &str = "kept for tools; there is no publish and subscribe yet";
 const SCRIPTS: &str = "kept for tools; there are no scripts yet";
 const ALWAYS: &str = "always so, by design";
@@ -71,10 +70,6 @@ pub(super) static SETTINGS: &[Setting] = &[
     idle(boolean("true"), "journal_omit_redundant_writes", SCHEDULER),
     idle(boolean("false"), "keep_legacy_memory_metrics", "the metrics are listed in the docs"),
     idle(count("8192"), "keys_output_limit", "KEYS answers in full, in slices"),
-    idle(count("0"), "latency_monitor_threshold", "kept for tools")
-        .aliases(&[Alias::same("latency-monitor-threshold")]),
-    idle(boolean("true"), "latency_tracking", "kept for tools")
-        .aliases(&[Alias::same("latency-tracking")]),
     idle(boolean("true"), "lazyfree_lazy_eviction", LAZY)
         .aliases(&[Alias::same("lazyfree-lazy-eviction")]),
     idle(boolean("true"), "lazyfree_lazy_expire", LAZY)
@@ -143,9 +138,6 @@ pub(super) static SETTINGS: &[Setting] = &[
         "shard_repl_backlog_len",
         "the log is bounded in bytes and age, not in records: see repl_backlog_size",
     ),
-    idle(count("10000"), "slowlog_log_slower_than", SLOWLOG)
-        .aliases(&[Alias::same("slowlog-log-slower-than")]),
-    idle(count("128"), "slowlog_max_len", SLOWLOG).aliases(&[Alias::same("slowlog-max-len")]),
     idle(count("2"), "stderrthreshold", GLOG),
     idle(boolean("true"), "stop_writes_on_bgsave_error", SNAPSHOT)
         .aliases(&[Alias::same("stop-writes-on-bgsave-error")]),

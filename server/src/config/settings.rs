@@ -473,8 +473,9 @@ mod tests {
             ),
         );
         set(&settings, &[("save", ""), ("appendonly", "no")]).expect("what is so may be said");
-        set(&settings, &[("slowlog-max-len", "7")]).expect("taken without effect");
-        assert_eq!(get(&settings, &["slowlog-max-len"]), "slowlog-max-len=7");
+        set(&settings, &[("zset-max-listpack-entries", "7")]).expect("taken without effect");
+        let shown = get(&settings, &["zset-max-listpack-entries"]);
+        assert_eq!(shown, "zset-max-listpack-entries=7");
     }
 
     #[test]

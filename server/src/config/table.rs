@@ -24,6 +24,8 @@ const SIZE_MAX: u64 = 1 << 60;
 const SECONDS_MAX: u64 = u32::MAX as u64;
 /// The longest duration in milliseconds: about 49 days.
 const MILLIS_MAX: u64 = u32::MAX as u64;
+/// The longest time in microseconds: some 292,000 years, the most that Redis takes.
+const MICROS_MAX: i64 = i64::MAX;
 /// The most executors: beyond any machine that io_uring runs on, and below what a `ShardId` counts.
 const THREADS_MAX: i64 = 1024;
 
@@ -235,6 +237,16 @@ settings! {
         logtostderr: bool = boolean("false");
         /// Log to standard error as well as to a file.
         alsologtostderr: bool = boolean("false");
+        /// Requests that take so many microseconds or longer stand in the slow log. 0 is all requests,
+        /// -1 turns the log off. Below 1000 each request is timed by itself, which costs some
+        /// throughput of pipelines.
+        slowlog_log_slower_than: i64 = integer("10000", -1, MICROS_MAX).aliases(&[named("slowlog-log-slower-than")]).mutable();
+        /// The most entries of the slow log. The oldest ones go.
+        slowlog_max_len: u32 = integer("128", 0, 1_000_000).aliases(&[named("slowlog-max-len")]).mutable();
+        /// Commands that take so many milliseconds or longer are events of LATENCY. 0 turns this off.
+        latency_monitor_threshold: u32 = integer("0", 0, 1_000_000_000).aliases(&[named("latency-monitor-threshold")]).mutable();
+        /// LATENCY HISTOGRAM and INFO latencystats are kept.
+        latency_tracking: bool = boolean("true").aliases(&[named("latency-tracking")]).mutable();
         /// Every metric is also shown under Dragonfly's prefix, dragonfly_.
         metrics_dragonfly_names: bool = boolean("false").mutable();
     }

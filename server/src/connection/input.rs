@@ -23,6 +23,14 @@ const READ_MAX: usize = 1024 * 1024;
 /// The buffer is given back above this size when it is empty.
 const BUFFER_KEPT: usize = 64 * 1024;
 
+/// Where a request stands in the buffer, until more is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    start: usize,
+    /// Its bytes.
+    pub(super) length: usize,
+}
+
 /// A request parsed ahead.
 struct Ahead {
     /// What it asks for, or why that cannot be.
@@ -165,6 +173,22 @@ impl Input {
         let spans = &self.spans[request.first..request.first + request.count];
         let bytes = request.unquoted.as_deref().unwrap_or(&self.buffer[request.start..]);
         Args::of(resp::Args::new(bytes, spans))
+    }
+
+    /// Where the request at the head stands.
+    pub(super) fn place(&self) -> Place {
+        let request = &self.ahead[self.next];
+        Place { start: request.start, length: request.length }
+    }
+
+    /// Looks once more at a request that was handled since the last read.
+    pub(super) fn with_request(&self, place: Place, look: impl FnOnce(&Args<'_>)) {
+        let bytes = &self.buffer[place.start..place.start + place.length];
+        let mut parser = Parser::new();
+        // It was a request before, under the limits of its time.
+        if let Ok(Parsed::Request { .. }) = parser.next(bytes, &Limits::STANDARD) {
+            look(&Args::of(parser.args(bytes)));
+        }
     }
 
     /// The request at the head has been handled.

@@ -13,6 +13,7 @@
 mod input;
 pub(crate) mod multi;
 mod session;
+mod stopwatch;
 
 pub use multi::Multi;
 pub use session::{Handoff, ReplyMode, Session};
@@ -21,12 +22,13 @@ use input::{Head, Input, Round};
 
 use crate::clients::Client;
 use crate::commands::Handler;
+use crate::observe::stats::TIMED_EVERY;
 use crate::server::{Counters, Server};
 use engine::command::{Args, Entry, Refusal};
 use engine::exec::{Added, Front};
 use engine::resp::{Limits, ProtocolError, ReplyWriter};
 use engine::rt;
-use engine::shard::Shard;
+use engine::shard::{CommandStats, Shard};
 use replication::transport::Transport;
 use std::io;
 use std::rc::Rc;
@@ -86,22 +88,23 @@ async fn converse(
         }
         session.refresh();
         let next = visit_shard(session, input, &mut out);
+        session.look_at_clock(input);
         match next {
             Next::Alone => {
-                flush_pipeline(transport, session, &mut out).await?;
+                flush_pipeline(transport, session, input, &mut out).await?;
                 run_alone(session, input, &mut out).await;
                 input.handled();
             }
-            Next::Flush => flush_pipeline(transport, session, &mut out).await?,
+            Next::Flush => flush_pipeline(transport, session, input, &mut out).await?,
             Next::Broken(error) => {
-                flush_pipeline(transport, session, &mut out).await?;
+                flush_pipeline(transport, session, input, &mut out).await?;
                 if session.reply_mode == ReplyMode::On {
                     error.write(&mut out);
                 }
                 session.close = true;
             }
             Next::Read { want } => {
-                flush_pipeline(transport, session, &mut out).await?;
+                flush_pipeline(transport, session, input, &mut out).await?;
                 send(transport, session, &mut out).await?;
                 if session.handoff.is_some() {
                     return Ok(());
@@ -112,7 +115,7 @@ async fn converse(
             }
         }
         if session.close || session.handoff.is_some() || out.len() >= OUTPUT_FLUSH {
-            flush_pipeline(transport, session, &mut out).await?;
+            flush_pipeline(transport, session, input, &mut out).await?;
             send(transport, session, &mut out).await?;
             if session.close || session.handoff.is_some() {
                 return Ok(());
@@ -143,8 +146,22 @@ fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Vec<u8>) -> N
                 Head::Incomplete { want } => return Next::Read { want },
                 Head::Broken(error) => return Next::Broken(error),
             }
-            match handle(session, shard, input.entry(), input.args(), out) {
-                Handled::Done => input.handled(),
+            let (entry, place, start) = (input.entry(), input.place(), out.len());
+            if let Ok(entry) = &entry
+                && session.stopwatch.must_look_before(entry, place.length)
+            {
+                session.look_at_clock(input);
+            }
+            match handle(session, shard, entry.clone(), input.args(), out) {
+                Handled::Done => {
+                    input.handled();
+                    let pending = !session.pipeline.is_empty();
+                    if let Ok(entry) = entry
+                        && session.stopwatch.ran(entry, place, out.len() - start, pending)
+                    {
+                        session.look_at_clock(input);
+                    }
+                }
                 Handled::Alone => return Next::Alone,
                 Handled::Full => return Next::Flush,
             }
@@ -171,6 +188,14 @@ fn handle(
 ) -> Handled {
     let entry = match session.admit(entry) {
         Ok(entry) => entry,
+        Err(_) if is_http(args.get(0)) => {
+            tracing::warn!(
+                "client {} speaks HTTP among commands, it is closed",
+                session.client.peer
+            );
+            session.close = true;
+            return Handled::Done;
+        }
         // A refusal stands in the order of the replies, like a command of the front.
         Err(_) if session.refuses_alone() || multi::is_exec(args.get(0)) => return Handled::Alone,
         Err(refusal) => {
@@ -186,18 +211,35 @@ fn handle(
             return Handled::Alone;
         }
         run_now(session, entry, function, args, out);
-        session.ran(entry);
+        session.ran();
         return Handled::Done;
     }
     let (db, protocol, front) = (session.db, session.protocol, session.front.clone());
+    let before = shard.stats[usize::from(entry.id)];
     match session.pipeline.add(&front, shard, entry, db, protocol, args, out) {
         Added::Yes => {
-            session.ran(entry);
+            session.ran();
+            let after = shard.stats[usize::from(entry.id)];
+            if after.nanos != before.nanos {
+                session.note_latency(entry, timed_call(&before, &after));
+            }
             Handled::Done
         }
         Added::Fence => Handled::Alone,
         Added::Full => Handled::Full,
     }
+}
+
+/// What one call took, of which the shard's counters say that it was timed.
+fn timed_call(before: &CommandStats, after: &CommandStats) -> Duration {
+    let stands_for = if before.calls == 0 { 1 } else { TIMED_EVERY };
+    Duration::from_nanos((after.nanos - before.nanos) / stands_for)
+}
+
+/// A line of an HTTP request where a command is expected: somebody's browser was talked into sending
+/// commands to us (as in Redis, it gets no answer). A connection that begins with HTTP is no client's.
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 fn run_now(
@@ -211,7 +253,9 @@ fn run_now(
     let protocol = session.protocol;
     let began = session.server.front_stats.began(entry.id);
     let outcome = function(session, args, &mut ReplyWriter::new(out, protocol));
-    session.server.front_stats.ended(entry.id, began, outcome.is_err());
+    if let Some(took) = session.server.front_stats.ended(entry.id, began, outcome.is_err()) {
+        session.note_latency(entry, took);
+    }
     if let Err(refusal) = outcome {
         out.truncate(start);
         session.refuse(&refusal, out);
@@ -233,8 +277,10 @@ async fn run_alone(session: &mut Session, input: &Input, out: &mut Vec<u8>) {
             multi::queue(session, entry, args, out);
         }
         Ok(entry) => {
+            let began = rt::monotonic();
             run_entry(session, entry, args, out).await;
-            session.ran(entry);
+            session.took(entry, &args, began.elapsed());
+            session.ran();
             if entry.name() == "exec" {
                 // It has judged each of its replies by itself.
                 return session.end_command(out.len(), out);
@@ -268,7 +314,9 @@ pub(crate) async fn run_entry(
         Some(Handler::Later(function)) => {
             let (start, began) = (out.len(), rt::monotonic());
             let outcome: Result<(), Refusal> = function(session, args, out).await;
-            session.server.front_stats.waited(entry.id, began, outcome.is_err());
+            let took = began.elapsed();
+            session.server.front_stats.waited(entry.id, took, outcome.is_err());
+            session.note_latency(entry, took);
             if let Err(refusal) = outcome {
                 out.truncate(start);
                 session.refuse(&refusal, out);
@@ -277,7 +325,9 @@ pub(crate) async fn run_entry(
         None => {
             let front = session.front.clone();
             let no_touch = session.client.no_touch.load(Ordering::Relaxed);
+            let began = rt::monotonic();
             front.run_wide(entry, session.db, session.protocol, no_touch, args, out).await;
+            session.note_latency(entry, began.elapsed());
             if entry.writes() {
                 session.wrote_wide = true;
             }
@@ -290,12 +340,17 @@ pub(crate) async fn run_entry(
 async fn flush_pipeline(
     transport: &Transport,
     session: &mut Session,
+    input: &Input,
     out: &mut Vec<u8>,
 ) -> io::Result<()> {
     let front = session.front.clone();
+    session.stopwatch.before_flush();
     while session.pipeline.flush(&front, out).await {
+        session.look_after_flush(input);
         send(transport, session, out).await?;
+        session.stopwatch.before_flush();
     }
+    session.look_after_flush(input);
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use crate::gates;
 use engine::command::{Args, Entry, OwnedArgs, Refusal};
 use engine::exec::{Tx, TxKeys};
 use engine::resp::ReplyWriter;
+use engine::rt;
 use engine::shard::Mode;
 use engine::types::shard_of;
 use std::sync::atomic::Ordering;
@@ -152,7 +153,7 @@ async fn run_queue(session: &mut Session, multi: &Multi, out: &mut Vec<u8>) -> R
     ReplyWriter::new(out, session.protocol).array(multi.queue.len());
     hush(session, start, out);
     for (entry, args) in &multi.queue {
-        let start = out.len();
+        let (start, began) = (out.len(), rt::monotonic());
         if entry.command.is_front() {
             session.in_exec = true;
             Box::pin(run_entry(session, entry, args.view(), out)).await;
@@ -160,6 +161,7 @@ async fn run_queue(session: &mut Session, multi: &Multi, out: &mut Vec<u8>) -> R
         } else {
             tx.run(entry, session.db, session.protocol, args.view(), out).await;
         }
+        session.took(entry, &args.view(), began.elapsed());
         hush(session, start, out);
     }
     session.wrote_wide |= tx.conclude().await;

@@ -1,6 +1,8 @@
 //! What a connection remembers between requests.
 
 use super::Multi;
+use super::input::Input;
+use super::stopwatch::{Stopwatch, Watched};
 use crate::clients::Client;
 use crate::commands::Handler;
 use crate::config::Config;
@@ -63,6 +65,8 @@ pub struct Session {
     pub watch_flag: Option<WatchFlag>,
     /// WATCH: the keys.
     pub watched: Vec<WatchKey>,
+    /// Who was slow.
+    pub(super) stopwatch: Stopwatch,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
     /// The connection ends after what was written so far.
@@ -78,6 +82,7 @@ impl Session {
     pub fn new(front: Rc<Front>, server: Arc<Server>, client: Arc<Client>) -> Session {
         let config = server.settings.config();
         let mut session = Session {
+            stopwatch: Stopwatch::new(&config),
             front,
             config_generation: server.settings.generation(),
             server,
@@ -165,8 +170,11 @@ impl Session {
         if generation != self.config_generation {
             self.config = self.server.settings.config();
             self.config_generation = generation;
+            self.stopwatch.configure(&self.config);
         }
-        let age = self.client.since.elapsed().as_millis() as u64;
+        let now = rt::monotonic();
+        self.stopwatch.start(now);
+        let age = now.duration_since(self.client.since).as_millis() as u64;
         self.client.last_request_ms.store(age, Ordering::Relaxed);
     }
 
@@ -216,8 +224,40 @@ impl Session {
         ReplyWriter::new(out, self.protocol).error(refusal.text().as_bytes());
     }
 
+    /// The stopwatch, and whom it tells.
+    fn watch_time(&mut self) -> (&mut Stopwatch, Watched<'_>) {
+        let here = (self.front.me.0, self.front.node.shards());
+        let Session { stopwatch, server, client, config, .. } = self;
+        (stopwatch, Watched { server, client, config, here })
+    }
+
+    /// Ends the stretch of what ran here.
+    pub(super) fn look_at_clock(&mut self, input: &Input) {
+        let (stopwatch, watched) = self.watch_time();
+        stopwatch.look(&watched, input);
+    }
+
+    /// Ends the stretch of what a flush has waited for.
+    pub(super) fn look_after_flush(&mut self, input: &Input) {
+        let (stopwatch, watched) = self.watch_time();
+        stopwatch.after_flush(&watched, input);
+    }
+
+    /// A command that ran by itself took so long.
+    pub(super) fn took(&mut self, entry: &Entry, args: &Args<'_>, took: Duration) {
+        let (stopwatch, watched) = self.watch_time();
+        stopwatch.alone(&watched, entry, args, took);
+    }
+
+    /// A call that was timed anyhow goes into its command's distribution.
+    pub(super) fn note_latency(&self, entry: &Entry, took: Duration) {
+        if self.config.latency_tracking {
+            self.server.histograms.note(entry.id, took);
+        }
+    }
+
     /// Notes that a command ran.
-    pub fn ran(&mut self, _entry: &Entry) {
+    pub fn ran(&mut self) {
         let commands = self.client.commands.load(Ordering::Relaxed);
         self.client.commands.store(commands + 1, Ordering::Relaxed);
     }

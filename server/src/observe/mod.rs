@@ -7,8 +7,10 @@
 //! ```
 
 pub mod info;
+pub mod latency;
 pub mod metrics;
 mod picture;
+pub mod slow;
 mod state;
 pub mod stats;
 

@@ -6,16 +6,21 @@
 use crate::config::Config;
 use crate::effect;
 use crate::memory;
+use crate::observe::latency::Distribution;
 use crate::observe::stats::PerSecond;
 use crate::server::{Counters, Server};
+use engine::command::Entry;
 use engine::db::KeyStats;
 use engine::exec::Front;
 use engine::shard::{CommandStats, ErrorCounts, Shard};
+use engine::table::Cursor;
 use engine::types::DbIndex;
+use engine::value::Item;
 use replication::info::Info;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// See the module's doc.
 pub struct Picture {
@@ -48,6 +53,42 @@ pub struct Db {
     pub keys: usize,
     /// Those with a deadline.
     pub expires: usize,
+    /// For how many of these the time they have left is known, and the milliseconds, all together: of
+    /// a sample on each shard, stretched to the shard.
+    pub left: (u64, u64),
+}
+
+impl Db {
+    /// Milliseconds that a key with a deadline has left, in the mean.
+    pub fn mean_ttl(&self) -> u64 {
+        let (keys, millis) = self.left;
+        millis.checked_div(keys).unwrap_or(0)
+    }
+}
+
+/// Buckets looked at for the mean time to live of one database on one shard: some 20 microseconds.
+const TTL_BUCKETS: usize = 128;
+
+/// What [`Db::left`] says of one shard: a run of buckets at a random place stands for the whole.
+fn left(shard: &Shard, db: DbIndex) -> (u64, u64) {
+    let expires = shard.keys.expires(db) as u64;
+    if expires == 0 {
+        return (0, 0);
+    }
+    let (mut sum, mut count) = (0u64, 0u64);
+    let (mut cursor, now) = (Cursor(fastrand::u64(..)), shard.keys.now());
+    for _ in 0..TTL_BUCKETS {
+        let next = shard.keys.table(db).walk(cursor, &mut |_, item: &Item| {
+            if let Some(deadline) = item.deadline() {
+                sum += deadline.0.saturating_sub(now.0);
+                count += 1;
+            }
+        });
+        // Around the end: a small table is looked at as a whole, at least once.
+        cursor = next.unwrap_or(Cursor::START);
+    }
+    let whole = (u128::from(sum) * u128::from(expires)).checked_div(u128::from(count));
+    whole.map_or((0, 0), |whole| (expires, whole as u64))
 }
 
 /// Memory of the process.
@@ -118,7 +159,8 @@ struct ShardPart {
 fn look(shard: &mut Shard) -> ShardPart {
     let db = |index: usize| {
         let db = DbIndex(index as u16);
-        Db { keys: shard.keys.len(db), expires: shard.keys.expires(db) }
+        let (keys, expires) = (shard.keys.len(db), shard.keys.expires(db));
+        Db { keys, expires, left: left(shard, db) }
     };
     ShardPart {
         dbs: (0..shard.keys.db_count()).map(db).collect(),
@@ -169,6 +211,8 @@ impl Picture {
         for (db, more) in self.dbs.iter_mut().zip(&part.dbs) {
             db.keys += more.keys;
             db.expires += more.expires;
+            db.left.0 += more.left.0;
+            db.left.1 = db.left.1.saturating_add(more.left.1);
         }
         let (keys, more) = (&mut self.keys, &part.keys);
         keys.hits += more.hits;
@@ -185,6 +229,13 @@ impl Picture {
         self.errors.merge(&part.errors);
         self.memory.tables += part.tables;
         self.open_entries += part.open_entries;
+    }
+
+    /// How long the calls of a command took.
+    pub fn distribution(&self, server: &Server, entry: &Entry) -> Distribution {
+        let stats = self.commands[usize::from(entry.id)];
+        let mean = stats.nanos.checked_div(stats.calls).unwrap_or(0);
+        server.histograms.of(entry.id, stats.calls, Duration::from_nanos(mean))
     }
 
     /// Commands run so far.

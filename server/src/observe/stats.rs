@@ -22,7 +22,7 @@ struct FrontCount {
 pub struct FrontStats(Vec<FrontCount>);
 
 /// One quick call in so many is timed, as on shards.
-const TIMED_EVERY: u64 = 32;
+pub const TIMED_EVERY: u64 = 32;
 
 impl FrontStats {
     /// For `commands` commands.
@@ -38,21 +38,21 @@ impl FrontStats {
         timed.then(|| (Instant::now(), if calls == 0 { 1 } else { TIMED_EVERY }))
     }
 
-    /// A command that answers at once has run.
-    pub fn ended(&self, id: u16, began: Option<(Instant, u64)>, failed: bool) {
+    /// A command that answers at once has run. Answers what it took, if it was timed.
+    pub fn ended(&self, id: u16, began: Option<(Instant, u64)>, failed: bool) -> Option<Duration> {
         let count = &self.0[usize::from(id)];
-        if let Some((began, calls)) = began {
-            let nanos = began.elapsed().as_nanos() as u64 * calls;
-            count.nanos.fetch_add(nanos, Ordering::Relaxed);
-        }
         count.failed.fetch_add(u64::from(failed), Ordering::Relaxed);
+        let (began, calls) = began?;
+        let took = began.elapsed();
+        count.nanos.fetch_add(took.as_nanos() as u64 * calls, Ordering::Relaxed);
+        Some(took)
     }
 
     /// A command that has to wait for others has run. Its time is the whole, waiting included.
-    pub fn waited(&self, id: u16, began: Instant, failed: bool) {
+    pub fn waited(&self, id: u16, took: Duration, failed: bool) {
         let count = &self.0[usize::from(id)];
         count.calls.fetch_add(1, Ordering::Relaxed);
-        count.nanos.fetch_add(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        count.nanos.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
         count.failed.fetch_add(u64::from(failed), Ordering::Relaxed);
     }
 

@@ -1,6 +1,6 @@
 //! Single bits.
 
-use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run};
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 use crate::limits::STRING_MAX;
 use crate::value::Value;
 use crate::value::number::parse_i64_strict;
@@ -16,7 +16,7 @@ pub(super) const SETBIT: Command = Command {
     cost: "O(1)",
     group: Group::Bitmap,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    keys: Keys::ONE,
+    keys: Keys::ONE.used(Uses::READ_CHANGE),
     run: Run::Here(setbit),
     examples: r#"
         > SETBIT seen 7 1

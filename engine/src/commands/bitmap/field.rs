@@ -5,7 +5,7 @@
 
 use super::bit::BITS_MAX;
 use super::integer::{IntegerType, Overflow, WINDOW};
-use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run};
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 use crate::value::Value;
 use crate::value::number::parse_i64_strict;
 
@@ -18,7 +18,7 @@ pub(super) const BITFIELD: Command = Command {
     cost: "O(1) for each operation",
     group: Group::Bitmap,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    keys: Keys::ONE,
+    keys: Keys::ONE.used_as_asked(Uses::READ_CHANGE, uses_of_bitfield),
     run: Run::Here(bitfield),
     examples: r#"
         > BITFIELD counts INCRBY u8 0 250 GET u4 0
@@ -54,6 +54,18 @@ pub(super) const BITFIELD_RO: Command = Command {
         (error) ERR BITFIELD_RO only supports the GET subcommand
     "#,
 };
+
+/// A request that only GETs looks only.
+fn uses_of_bitfield(args: &Args<'_>) -> Uses {
+    let mut operations = Operations::of(*args);
+    loop {
+        match operations.next() {
+            Ok(Some(Operation { action: Action::Get, .. })) => {}
+            Ok(None) => return Uses::READ,
+            Ok(Some(_)) | Err(_) => return Uses::READ_CHANGE,
+        }
+    }
+}
 
 /// What is done with one integer.
 #[derive(Clone, Copy)]
@@ -197,7 +209,7 @@ fn perform(cx: &mut Cx<'_>, key: &[u8], operation: Operation) -> Result<Option<i
     let old = integer.read(window, shift);
     let (wanted, is_set) = match action {
         Action::Get => return Ok(Some(old)),
-        Action::Set(number) => (integer.of_argument(number), true),
+        Action::Set(number) => (integer.of_argument(number, overflow), true),
         Action::Add(increment) => (i128::from(old) + i128::from(increment), false),
     };
     let Some(new) = integer.fit(wanted, overflow) else { return Ok(None) };

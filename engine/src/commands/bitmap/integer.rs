@@ -8,6 +8,9 @@ use crate::value::number::parse_i64_strict;
 /// Bytes that an integer of 64 bits can touch.
 pub(super) const WINDOW: usize = 9;
 
+/// The largest number that Redis computes with.
+const MOST: i128 = i64::MAX as i128;
+
 /// `i5`, `u63`: a signed or unsigned integer of so many bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct IntegerType {
@@ -40,19 +43,29 @@ impl IntegerType {
     }
 
     /// `number` as an argument of SET: an unsigned type takes a negative one as a huge one.
-    pub(super) fn of_argument(self, number: i64) -> i128 {
-        if self.signed { i128::from(number) } else { i128::from(number as u64) }
+    ///
+    /// Redis computes in 64 bits how far the number is from the upper limit. Where that overflows, the
+    /// number being close to the lowest of all, it takes it for too large instead of too small: SAT
+    /// then sets the upper limit. Clients cannot mean either, so here it is the same.
+    pub(super) fn of_argument(self, number: i64, overflow: Overflow) -> i128 {
+        let (low, high) = self.limits();
+        match i128::from(number) {
+            _ if !self.signed => i128::from(number as u64),
+            far if overflow == Overflow::Saturate && far < low && high - far > MOST => MOST,
+            number => number,
+        }
+    }
+
+    fn limits(self) -> (i128, i128) {
+        match self.signed {
+            true => (-(1i128 << (self.bits - 1)), (1i128 << (self.bits - 1)) - 1),
+            false => (0, (1i128 << self.bits) - 1),
+        }
     }
 
     /// `number` brought within the type's limits, or `None` where that fails.
-    ///
-    /// Computed in 128 bits. Redis computes in 64, and saturates a SET to a signed type with a number
-    /// close to the lowest one of 64 bits to the upper limit; here it is the lower one.
     pub(super) fn fit(self, number: i128, overflow: Overflow) -> Option<i64> {
-        let (low, high) = match self.signed {
-            true => (-(1i128 << (self.bits - 1)), (1i128 << (self.bits - 1)) - 1),
-            false => (0, (1i128 << self.bits) - 1),
-        };
+        let (low, high) = self.limits();
         if (low..=high).contains(&number) {
             return Some(number as i64);
         }

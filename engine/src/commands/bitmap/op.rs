@@ -1,7 +1,8 @@
 //! Combining strings bit by bit into another one.
 
 use crate::command::{
-    Args, Carried, Carry, Command, Cx, Decision, Flags, Found, Group, Keys, Refusal, Run, Write,
+    Args, Carried, Carry, Command, Cx, Decision, Flags, Found, Group, Keys, Refusal, Run, Uses,
+    Write,
 };
 use crate::value::{Digits, INLINE_MAX, SharedValue};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ pub(super) const BITOP: Command = Command {
     cost: "O(N) for N bytes of the longest string",
     group: Group::Bitmap,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    keys: Keys::FROM_SECOND,
+    keys: Keys::FROM_SECOND.used_first(Uses::REPLACE, Uses::READ),
     run: Run::Carry(Carry { check, gather, decide }),
     examples: r#"
         > MSET one abc other abd

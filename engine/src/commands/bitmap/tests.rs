@@ -212,6 +212,8 @@ fn fields_overflow_as_they_are_told() {
         ("BITFIELD k SET u4 4 -1 GET u8 0", "*2 :0 :143"),
         ("BITFIELD k SET i64 #0 9223372036854775807", "*1 :-8142508126285856768"),
         ("BITFIELD k INCRBY i64 #0 1", "*1 :-9223372036854775808"),
+        // Redis's own arithmetic, beyond its 64 bits.
+        ("BITFIELD far OVERFLOW SAT SET i31 0 -9223372036854775808 GET i31 0", "*2 :0 :1073741823"),
         ("BITFIELD k OVERFLOW SAT INCRBY i64 #0 -1", "*1 :-9223372036854775808"),
         ("BITFIELD k SET u63 1 -1 GET u63 1", "*2 :0 :9223372036854775807"),
         ("BITFIELD k", "*0"),

@@ -2,7 +2,7 @@
 
 use crate::command::{
     Args, Carried, Carry, Command, Cx, Decision, Flags, Found, Group, Keys, Outcome, Refusal, Run,
-    Write,
+    Uses, Write,
 };
 use crate::journal::Deadline;
 use crate::types::DbIndex;
@@ -18,7 +18,7 @@ pub(super) const COPY: Command = Command {
     cost: "O(1): large values are shared until one of them changes.",
     group: Group::Generic,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    keys: Keys::TWO,
+    keys: Keys::TWO.used_first(Uses::READ, Uses::REPLACE),
     run: Run::Carry(Carry { check, gather, decide }),
     examples: r#"
         > SET dolly sheep
@@ -37,26 +37,37 @@ pub(super) const COPY: Command = Command {
         (integer) 1
         > COPY dolly dolly
         (error) ERR source and destination objects are the same
+        > COPY dolly clone DB 2147483648
+        (error) ERR value is out of range, value must between -2147483648 and 2147483647
         > COPY dolly clone DB 99
         (error) ERR DB index is out of range
+        > COPY dolly clone DB 99 nonsense
+        (error) ERR DB index is out of range
+        > COPY dolly clone DB 1 nonsense
+        (error) ERR syntax error
     "#,
 };
 
 /// What a COPY asks beside its two keys.
 struct Options {
     /// The destination's database, where it is named.
-    db: Option<i64>,
+    db: Option<DbIndex>,
     replace: bool,
 }
 
-fn options(mut args: Args<'_>) -> Result<Options, Refusal> {
+/// Reads the options. Redis looks at a database's number before it reads on, so where the number of
+/// databases is not known, what follows is not judged.
+fn options(mut args: Args<'_>, dbs: Option<usize>) -> Result<Options, Refusal> {
     let mut options = Options { db: None, replace: false };
     args.seek(3);
     while args.left() > 0 {
         if args.word("REPLACE") {
             options.replace = true;
         } else if args.left() > 1 && args.word("DB") {
-            options.db = Some(args.integer()?);
+            let number = args.small_integer()?;
+            let Some(dbs) = dbs else { return Ok(options) };
+            let index = usize::try_from(number).ok().filter(|&index| index < dbs);
+            options.db = Some(DbIndex(index.ok_or(Refusal::DbIndex)? as u16));
         } else {
             return Err(Refusal::Syntax);
         }
@@ -64,19 +75,13 @@ fn options(mut args: Args<'_>) -> Result<Options, Refusal> {
     Ok(options)
 }
 
-fn destination(options: &Options, db: DbIndex, dbs: usize) -> Result<DbIndex, Refusal> {
-    let Some(named) = options.db else { return Ok(db) };
-    let index = usize::try_from(named).ok().filter(|&index| index < dbs);
-    index.map(|index| DbIndex(index as u16)).ok_or(Refusal::DbIndex)
-}
-
 fn check(args: Args<'_>) -> Result<(), Refusal> {
-    options(args).map(drop)
+    options(args, None).map(drop)
 }
 
 fn gather(cx: &mut Cx<'_>, key: &[u8], index: usize, args: Args<'_>) -> Result<Carried, Refusal> {
-    let target = destination(&options(args)?, cx.db, cx.keys.db_count())?;
-    let db = if index == 0 { cx.db } else { target };
+    let target = options(args, Some(cx.keys.db_count()))?.db;
+    let db = if index == 0 { cx.db } else { target.unwrap_or(cx.db) };
     Ok(cx.keys.peek(db, key).map(Found::of))
 }
 
@@ -85,8 +90,8 @@ fn decide(
     args: Args<'_>,
     carried: &[Carried],
 ) -> Result<Vec<Write>, Refusal> {
-    let options = options(args)?;
-    let db = destination(&options, decision.db, decision.dbs)?;
+    let options = options(args, Some(decision.dbs))?;
+    let db = options.db.unwrap_or(decision.db);
     if db == decision.db && args.get(1) == args.get(2) {
         return Err(SAME);
     }
@@ -106,7 +111,7 @@ pub(super) const MOVE: Command = Command {
     cost: "O(1)",
     group: Group::Generic,
     flags: Flags::WRITE.union(Flags::FAST),
-    keys: Keys::ONE,
+    keys: Keys::ONE.used(Uses::READ_CHANGE),
     run: Run::Here(move_key),
     examples: r#"
         > SET one 1
@@ -126,8 +131,8 @@ pub(super) const MOVE: Command = Command {
 
 fn move_key(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
     let key = args.required()?;
-    let target = args.integer()?;
-    let target = cx.db_index(target)?;
+    let target = args.small_integer()?;
+    let target = cx.db_index(i64::from(target))?;
     if target == cx.db {
         return Err(SAME);
     }

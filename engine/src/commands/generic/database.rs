@@ -70,13 +70,18 @@ pub(super) const SWAPDB: Command = Command {
         (error) ERR invalid first DB index
         > SWAPDB 0 one
         (error) ERR invalid second DB index
+        > SWAPDB 2147483648 0
+        (error) ERR invalid first DB index
         > SWAPDB 0 16
         (error) ERR DB index is out of range
     "#,
 };
 
 fn swapped(args: Args<'_>, dbs: usize) -> Result<(DbIndex, DbIndex), Refusal> {
-    let number = |index: usize, refusal| parse_i64_strict(args.get(index)).ok_or(refusal);
+    let number = |index: usize, refusal| {
+        let number = parse_i64_strict(args.get(index));
+        number.and_then(|number| i32::try_from(number).ok()).ok_or(refusal)
+    };
     let one = number(1, Refusal::fixed("ERR invalid first DB index"))?;
     let other = number(2, Refusal::fixed("ERR invalid second DB index"))?;
     let index = |number| {

@@ -135,7 +135,13 @@ pub(super) const POPULATE: Command = Command {
     group: Group::Server,
     flags: FLAGS.union(Flags::WRITE).union(Flags::DENYOOM).union(Flags::NO_MULTI),
     keys: Keys::NONE,
-    run: Run::Walk(Walk { start: begin, step: populate, finish: populated, alone: true }),
+    run: Run::Walk(Walk {
+        start: begin,
+        step: populate,
+        finish: populated,
+        alone: true,
+        long: false,
+    }),
     examples: r#"
         > DEBUG POPULATE 20
         OK

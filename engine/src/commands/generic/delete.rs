@@ -1,6 +1,6 @@
 //! Deleting keys.
 
-use crate::command::{Command, Cx, Each, Flags, Group, Join, Keys, Refusal, Run};
+use crate::command::{Command, Cx, Each, Flags, Group, Join, Keys, Refusal, Run, Uses};
 
 pub(super) const DEL: Command = Command {
     name: "del",
@@ -10,7 +10,7 @@ pub(super) const DEL: Command = Command {
     cost: "O(N) with N keys.",
     group: Group::Generic,
     flags: Flags::WRITE,
-    keys: Keys::ALL,
+    keys: Keys::ALL.used(Uses::REMOVE),
     run: Run::Each(Each { stride: 1, one: delete, join: Join::Sum }),
     examples: r#"
         > SET one 1
@@ -32,7 +32,7 @@ pub(super) const UNLINK: Command = Command {
     cost: "O(N) with N keys.",
     group: Group::Generic,
     flags: Flags::WRITE.union(Flags::FAST),
-    keys: Keys::ALL,
+    keys: Keys::ALL.used(Uses::REMOVE),
     run: Run::Each(Each { stride: 1, one: delete, join: Join::Sum }),
     examples: r#"
         > SET one 1

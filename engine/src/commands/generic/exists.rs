@@ -1,6 +1,8 @@
 //! Whether keys are there, and what they hold.
 
-use crate::command::{Args, Command, Cx, Each, Flags, Group, Join, Keys, Outcome, Refusal, Run};
+use crate::command::{
+    Args, Command, Cx, Each, Flags, Group, Join, Keys, Outcome, Refusal, Run, Uses,
+};
 
 pub(super) const EXISTS: Command = Command {
     name: "exists",
@@ -10,7 +12,7 @@ pub(super) const EXISTS: Command = Command {
     cost: "O(N) with N keys.",
     group: Group::Generic,
     flags: Flags::READONLY.union(Flags::FAST),
-    keys: Keys::ALL,
+    keys: Keys::ALL.used(Uses::RO),
     run: Run::Each(Each { stride: 1, one: exists, join: Join::Sum }),
     examples: r#"
         > SET one 1
@@ -34,7 +36,7 @@ pub(super) const TOUCH: Command = Command {
     cost: "O(N) with N keys.",
     group: Group::Generic,
     flags: Flags::READONLY.union(Flags::FAST),
-    keys: Keys::ALL,
+    keys: Keys::ALL.used(Uses::RO),
     run: Run::Each(Each { stride: 1, one: touch, join: Join::Sum }),
     examples: r#"
         > SET one 1
@@ -56,7 +58,7 @@ pub(super) const TYPE: Command = Command {
     cost: "O(1)",
     group: Group::Generic,
     flags: Flags::READONLY.union(Flags::FAST),
-    keys: Keys::ONE,
+    keys: Keys::ONE.used(Uses::RO),
     run: Run::Here(type_of),
     examples: r#"
         > SET one 1

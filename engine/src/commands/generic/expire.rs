@@ -1,6 +1,6 @@
 //! EXPIRE and its three relatives: when a key ends to be.
 
-use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run};
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 use crate::types::Millis;
 
 const FLAGS: Flags = Flags::WRITE.union(Flags::FAST);
@@ -13,7 +13,7 @@ pub(super) const EXPIRE: Command = Command {
     cost: "O(1)",
     group: Group::Generic,
     flags: FLAGS,
-    keys: Keys::ONE,
+    keys: Keys::ONE.used(Uses::CHANGE),
     run: Run::Here(expire),
     examples: r#"
         > EXPIRE session 100
@@ -59,7 +59,7 @@ pub(super) const PEXPIRE: Command = Command {
     cost: "O(1)",
     group: Group::Generic,
     flags: FLAGS,
-    keys: Keys::ONE,
+    keys: Keys::ONE.used(Uses::CHANGE),
     run: Run::Here(pexpire),
     examples: r#"
         > SET session token
@@ -81,7 +81,7 @@ pub(super) const EXPIREAT: Command = Command {
     cost: "O(1)",
     group: Group::Generic,
     flags: FLAGS,
-    keys: Keys::ONE,
+    keys: Keys::ONE.used(Uses::CHANGE),
     run: Run::Here(expireat),
     examples: r#"
         > SET session token
@@ -107,7 +107,7 @@ pub(super) const PEXPIREAT: Command = Command {
     cost: "O(1)",
     group: Group::Generic,
     flags: FLAGS,
-    keys: Keys::ONE,
+    keys: Keys::ONE.used(Uses::CHANGE),
     run: Run::Here(pexpireat),
     examples: r#"
         > SET session token

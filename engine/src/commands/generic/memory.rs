@@ -1,14 +1,14 @@
 //! MEMORY USAGE: what a key costs. The other subcommands are about the whole program and live with it.
 
 use super::container_of;
-use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run};
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 
 pub(super) const MEMORY: Command = container_of(
     "memory",
     "MEMORY <subcommand> [argument ...]",
     "Says what memory is used for.",
     "4.0.0",
-    Flags::READONLY,
+    Flags::empty(),
 );
 
 pub(super) const USAGE: Command = Command {
@@ -19,7 +19,7 @@ pub(super) const USAGE: Command = Command {
     cost: "O(1)",
     group: Group::Server,
     flags: Flags::READONLY,
-    keys: Keys::SECOND,
+    keys: Keys::SECOND.used(Uses::RO),
     run: Run::Here(usage),
     examples: r#"
         > SET greeting hello

@@ -1,14 +1,14 @@
 //! OBJECT: how a value is kept.
 
 use super::container_of;
-use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run};
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 
 pub(super) const OBJECT: Command = container_of(
     "object",
     "OBJECT <subcommand> [argument ...]",
     "Says how a value is kept.",
     "2.2.3",
-    Flags::READONLY,
+    Flags::empty(),
 );
 
 pub(super) const ENCODING: Command = Command {
@@ -19,7 +19,7 @@ pub(super) const ENCODING: Command = Command {
     cost: "O(1)",
     group: Group::Generic,
     flags: Flags::READONLY,
-    keys: Keys::SECOND,
+    keys: Keys::SECOND.used(Uses::RO),
     run: Run::Here(encoding),
     examples: r#"
         > SET visits 12
@@ -51,7 +51,7 @@ pub(super) const FREQ: Command = Command {
     cost: "O(1)",
     group: Group::Generic,
     flags: Flags::READONLY,
-    keys: Keys::SECOND,
+    keys: Keys::SECOND.used(Uses::RO),
     run: Run::Here(freq),
     examples: r#"
         > OBJECT FREQ nothing
@@ -83,7 +83,7 @@ pub(super) const IDLETIME: Command = Command {
     cost: "O(1)",
     group: Group::Generic,
     flags: Flags::READONLY,
-    keys: Keys::SECOND,
+    keys: Keys::SECOND.used(Uses::RO),
     run: Run::Here(idletime),
     examples: r#"
         > SET visits 12
@@ -119,7 +119,7 @@ pub(super) const REFCOUNT: Command = Command {
     cost: "O(1)",
     group: Group::Generic,
     flags: Flags::READONLY,
-    keys: Keys::SECOND,
+    keys: Keys::SECOND.used(Uses::RO),
     run: Run::Here(refcount),
     examples: r#"
         > SET greeting hello

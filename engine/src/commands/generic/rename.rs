@@ -4,7 +4,8 @@
 //! of any number can apply it.
 
 use crate::command::{
-    Args, Carried, Carry, Command, Cx, Decision, Flags, Found, Group, Keys, Refusal, Run, Write,
+    Args, Carried, Carry, Command, Cx, Decision, Flags, Found, Group, Keys, Refusal, Run, Uses,
+    Write,
 };
 
 pub(super) const RENAME: Command = Command {
@@ -15,7 +16,7 @@ pub(super) const RENAME: Command = Command {
     cost: "O(1)",
     group: Group::Generic,
     flags: Flags::WRITE,
-    keys: Keys::TWO,
+    keys: Keys::TWO.used_first(Uses::TAKE, Uses::REPLACE),
     run: Run::Carry(Carry { check: any, gather: look, decide: rename }),
     examples: r#"
         > SET old 1
@@ -43,7 +44,7 @@ pub(super) const RENAMENX: Command = Command {
     cost: "O(1)",
     group: Group::Generic,
     flags: Flags::WRITE.union(Flags::FAST),
-    keys: Keys::TWO,
+    keys: Keys::TWO.used_first(Uses::TAKE, Uses::CREATE),
     run: Run::Carry(Carry { check: any, gather: look, decide: rename_if_free }),
     examples: r#"
         > SET one 1

@@ -29,7 +29,7 @@ pub(super) const SCAN: Command = Command {
     group: Group::Generic,
     flags: Flags::READONLY,
     keys: Keys::NONE,
-    run: Run::Walk(Walk { start, step, finish, alone: false }),
+    run: Run::Walk(Walk { start, step, finish, alone: false, long: false }),
     examples: r#"
         > SET user:1 Ada
         OK
@@ -41,6 +41,9 @@ pub(super) const SCAN: Command = Command {
         2) (empty array)
         > SCAN x
         (error) ERR invalid cursor
+        > SCAN ""
+        1) "0"
+        2) 1) "user:1"
         > SCAN 0 COUNT 0
         (error) ERR syntax error
     "#,
@@ -86,8 +89,7 @@ fn options(mut args: Args<'_>) -> Result<Options<'_>, Refusal> {
 }
 
 fn start(args: Args<'_>) -> Result<Walked, Refusal> {
-    let cursor = std::str::from_utf8(args.get(1)).ok().and_then(|text| text.parse::<u64>().ok());
-    let cursor = cursor.ok_or(Refusal::fixed("ERR invalid cursor"))?;
+    let cursor = cursor_of(args.get(1)).ok_or(Refusal::fixed("ERR invalid cursor"))?;
     let options = options(args)?;
     Ok(Walked {
         shard: (cursor & ((1 << SHARD_BITS) - 1)) as u16,
@@ -95,6 +97,24 @@ fn start(args: Args<'_>) -> Result<Walked, Refusal> {
         left: options.count.min(SCAN_VISITED_MAX),
         ..Walked::default()
     })
+}
+
+/// A cursor as C's `strtoul` reads it, which is what Redis does: nothing is 0, a sign may stand before
+/// the digits, and a NUL ends them.
+fn cursor_of(text: &[u8]) -> Option<u64> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    match text {
+        [] => Some(0),
+        [b'-', digits @ ..] => digits_of(digits).map(u64::wrapping_neg),
+        [b'+', digits @ ..] => digits_of(digits),
+        digits => digits_of(digits),
+    }
+}
+
+fn digits_of(text: &[u8]) -> Option<u64> {
+    // Rust's own parser would take a second sign.
+    let plain = text.iter().all(u8::is_ascii_digit);
+    plain.then(|| std::str::from_utf8(text).ok()?.parse().ok()).flatten()
 }
 
 /// Walks over this shard until enough was visited or the shard ends. Expired keys are left out, not

@@ -1,6 +1,6 @@
 //! How long a key lives, and making it live for ever.
 
-use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Run};
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Run, Uses};
 use crate::types::Millis;
 
 const FLAGS: Flags = Flags::READONLY.union(Flags::FAST);
@@ -142,7 +142,7 @@ pub(super) const PERSIST: Command = Command {
     cost: "O(1)",
     group: Group::Generic,
     flags: Flags::WRITE.union(Flags::FAST),
-    keys: Keys::ONE,
+    keys: Keys::ONE.used(Uses::CHANGE),
     run: Run::Here(persist),
     examples: r#"
         > PERSIST session

@@ -3,7 +3,7 @@
 //! A counter keeps its deadline. Sums of floating-point numbers are journaled as the text that they
 //! came to: a replica copies, it never computes.
 
-use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run};
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 use crate::journal::Deadline;
 use crate::value::number::{Extended, parse_i64_strict};
 use crate::value::{NewValue, Value};
@@ -22,7 +22,7 @@ pub(super) const INCR: Command = Command {
     cost: "O(1)",
     group: Group::String,
     flags: COUNTER,
-    keys: Keys::ONE,
+    keys: Keys::ONE.used(Uses::READ_CHANGE),
     run: Run::Here(incr),
     examples: r#"
         > SET visits 10
@@ -48,7 +48,7 @@ pub(super) const DECR: Command = Command {
     cost: "O(1)",
     group: Group::String,
     flags: COUNTER,
-    keys: Keys::ONE,
+    keys: Keys::ONE.used(Uses::READ_CHANGE),
     run: Run::Here(decr),
     examples: r#"
         > SET left 1
@@ -72,7 +72,7 @@ pub(super) const INCRBY: Command = Command {
     cost: "O(1)",
     group: Group::String,
     flags: COUNTER,
-    keys: Keys::ONE,
+    keys: Keys::ONE.used(Uses::READ_CHANGE),
     run: Run::Here(incrby),
     examples: r#"
         > INCRBY visits 5
@@ -100,7 +100,7 @@ pub(super) const DECRBY: Command = Command {
     cost: "O(1)",
     group: Group::String,
     flags: COUNTER,
-    keys: Keys::ONE,
+    keys: Keys::ONE.used(Uses::READ_CHANGE),
     run: Run::Here(decrby),
     examples: r#"
         > SET stock 10
@@ -142,7 +142,7 @@ pub(super) const INCRBYFLOAT: Command = Command {
     cost: "O(1)",
     group: Group::String,
     flags: COUNTER,
-    keys: Keys::ONE,
+    keys: Keys::ONE.used(Uses::READ_CHANGE),
     run: Run::Here(incrbyfloat),
     examples: r#"
         > SET balance 10.50

@@ -1,7 +1,7 @@
 //! Reading one string, and what may happen to it on the way.
 
 use super::expiry::{Lifetime, instant};
-use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run};
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 use crate::journal::Deadline;
 use crate::value::NewValue;
 
@@ -38,7 +38,7 @@ pub(super) const GETDEL: Command = Command {
     cost: "O(1)",
     group: Group::String,
     flags: Flags::WRITE.union(Flags::FAST),
-    keys: Keys::ONE,
+    keys: Keys::ONE.used(Uses::TAKE),
     run: Run::Here(getdel),
     examples: r#"
         > SET ticket 4711
@@ -67,7 +67,7 @@ pub(super) const GETEX: Command = Command {
     cost: "O(1)",
     group: Group::String,
     flags: Flags::WRITE.union(Flags::FAST),
-    keys: Keys::ONE,
+    keys: Keys::ONE.used(Uses::READ_CHANGE),
     run: Run::Here(getex),
     examples: r#"
         > SET session token EX 100
@@ -118,7 +118,7 @@ pub(super) const GETSET: Command = Command {
     cost: "O(1)",
     group: Group::String,
     flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
-    keys: Keys::ONE,
+    keys: Keys::ONE.used(Uses::READ_CHANGE),
     run: Run::Here(getset),
     examples: r#"
         > GETSET visits 0

@@ -2,7 +2,7 @@
 
 use crate::command::{
     Args, Carried, Carry, Command, Cx, Decision, Each, Flags, Found, Group, Join, Keys, Refusal,
-    Run, Write,
+    Run, Uses, Write,
 };
 use crate::journal::Deadline;
 use crate::value::number::parse_i64_strict;
@@ -46,7 +46,7 @@ pub(super) const MSET: Command = Command {
     cost: "O(N) for N keys",
     group: Group::String,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    keys: Keys::PAIRS,
+    keys: Keys::PAIRS.used(Uses::REPLACE),
     run: Run::Each(Each { stride: 2, one: mset_one, join: Join::Ok }),
     examples: r#"
         > MSET red 1 blue 2
@@ -71,7 +71,7 @@ pub(super) const MSETNX: Command = Command {
     cost: "O(N) for N keys",
     group: Group::String,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    keys: Keys::PAIRS,
+    keys: Keys::PAIRS.used(Uses::CREATE),
     run: Run::Carry(Carry { check: check_pairs, gather: is_there, decide: set_if_none_is_there }),
     examples: r#"
         > MSETNX red 1 blue 2

@@ -1,6 +1,6 @@
 //! Strings by their bytes: length, parts, and writing parts.
 
-use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run};
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 use crate::journal::Deadline;
 use crate::limits::STRING_MAX;
 use crate::value::{NewValue, Value};
@@ -13,7 +13,7 @@ pub(super) const STRLEN: Command = Command {
     cost: "O(1)",
     group: Group::String,
     flags: Flags::READONLY.union(Flags::FAST),
-    keys: Keys::ONE,
+    keys: Keys::ONE.used(Uses::RO),
     run: Run::Here(strlen),
     examples: r#"
         > SET greeting "hello world"
@@ -39,7 +39,7 @@ pub(super) const APPEND: Command = Command {
     cost: "O(M) for M appended bytes, amortized",
     group: Group::String,
     flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
-    keys: Keys::ONE,
+    keys: Keys::ONE.used(Uses::ADD),
     run: Run::Here(append),
     examples: r#"
         > APPEND greeting "hello"
@@ -138,7 +138,7 @@ pub(super) const SETRANGE: Command = Command {
     cost: "O(M) for M written bytes",
     group: Group::String,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    keys: Keys::ONE,
+    keys: Keys::ONE.used(Uses::CHANGE),
     run: Run::Here(setrange),
     examples: r#"
         > SET greeting "hello world"

@@ -2,7 +2,7 @@
 
 use super::expiry::{Lifetime, Unit, instant};
 use super::get::reply_value;
-use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run};
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 use crate::journal::Deadline;
 use crate::value::NewValue;
 
@@ -15,7 +15,7 @@ pub(super) const SET: Command = Command {
     cost: "O(1)",
     group: Group::String,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    keys: Keys::ONE,
+    keys: Keys::ONE.used_as_asked(Uses::READ_CHANGE, uses_of_set),
     run: Run::Here(set),
     examples: r#"
         > SET greeting hello
@@ -76,6 +76,12 @@ impl<'a> SetOptions<'a> {
     }
 }
 
+/// Redis takes GET anywhere behind the value, also where another option's value stands.
+fn uses_of_set(args: &Args<'_>) -> Uses {
+    let gets = args.from(3).any(|word| word.eq_ignore_ascii_case(b"GET"));
+    if gets { Uses::READ_CHANGE } else { Uses::REPLACE }
+}
+
 fn set(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
     let (key, value) = (args.required()?, args.required()?);
     if args.left() == 0 {
@@ -118,7 +124,7 @@ pub(super) const SETNX: Command = Command {
     cost: "O(1)",
     group: Group::String,
     flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
-    keys: Keys::ONE,
+    keys: Keys::ONE.used(Uses::CREATE),
     run: Run::Here(setnx),
     examples: r#"
         > SETNX lock alice
@@ -148,7 +154,7 @@ pub(super) const SETEX: Command = Command {
     cost: "O(1)",
     group: Group::String,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    keys: Keys::ONE,
+    keys: Keys::ONE.used(Uses::REPLACE),
     run: Run::Here(setex),
     examples: r#"
         > SETEX session 60 token
@@ -172,7 +178,7 @@ pub(super) const PSETEX: Command = Command {
     cost: "O(1)",
     group: Group::String,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    keys: Keys::ONE,
+    keys: Keys::ONE.used(Uses::REPLACE),
     run: Run::Here(psetex),
     examples: r#"
         > PSETEX session 60000 token

@@ -5,7 +5,6 @@ use crate::connection::{ReplyMode, Session, multi};
 use engine::command::{Flags, Outcome, Refusal};
 use engine::resp::ReplyWriter;
 use engine::types::DbIndex;
-use engine::value::number::parse_i64_strict;
 use std::sync::atomic::Ordering;
 
 pub(super) static PING: FrontCommand = declare(
@@ -56,13 +55,8 @@ pub(super) static SELECT: FrontCommand = declare(
         > SELECT 1
         OK
     "#,
-    Handler::Now(|session, args, reply| {
-        let index = parse_i64_strict(args.get(1)).ok_or(Refusal::NotInteger)?;
-        if i32::try_from(index).is_err() {
-            return Err(Refusal::fixed(
-                "ERR value is out of range, value must between -2147483648 and 2147483647",
-            ));
-        }
+    Handler::Now(|session, mut args, reply| {
+        let index = args.small_integer()?;
         let count = session.front.node.dbs();
         let index = usize::try_from(index).ok().filter(|&index| index < count);
         session.select(DbIndex(index.ok_or(Refusal::DbIndex)? as u16));

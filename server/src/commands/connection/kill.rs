@@ -1,16 +1,19 @@
 //! CLIENT KILL: by address (the old form), or by filters.
 //!
 //! A connection that kills itself ends after its reply, inside MULTI after EXEC's. The link to the
-//! master is not a client: to end it is to stop following, which REPLICAOF NO ONE says.
+//! master is not a client: to end it is to stop following, which REPLICAOF NO ONE says. Nor are the links
+//! of replicas, which live on the replication executor: there it is said on the replica.
 
-use super::listing::{Class, MASTER_LINK_ID, master_address};
+use super::listing::{
+    Class, MASTER_LINK_ID, is_link_id, is_link_of, master_address, replica_address,
+};
 use super::{FrontCommand, Handler, OTHERS, declare, integer, over_all};
 use crate::clients::Client;
 use crate::connection::Session;
 use engine::command::{Args, Outcome, Refusal};
 use engine::resp::ReplyWriter;
 use engine::value::number::parse_i64_strict;
-use replication::info::Upstream;
+use replication::info::{Replica, Upstream};
 use std::time::Duration;
 
 pub(super) static KILL: FrontCommand = over_all(declare(
@@ -80,6 +83,18 @@ impl<'a> Filter<'a> {
             && self.max_age.is_none_or(|age| client.since.elapsed() >= age)
     }
 
+    /// Whether links of replicas may be meant by name.
+    fn may_name_replicas(&self) -> bool {
+        self.id.is_some_and(is_link_id) || self.peer.is_some() || self.class == Some(Class::Replica)
+    }
+
+    /// Whether one of this replica's links is meant by name.
+    fn names_replica(&self, replica: &Replica) -> bool {
+        self.id.is_none_or(|id| is_link_of(replica, id))
+            && self.peer.is_none_or(|peer| peer == replica_address(replica).as_bytes())
+            && self.class.is_none_or(|class| class == Class::Replica)
+    }
+
     /// Whether the link to the master is meant by name, not by way of "everybody".
     fn names(&self, upstream: &Upstream) -> bool {
         self.id == Some(MASTER_LINK_ID)
@@ -99,6 +114,14 @@ async fn kill(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outco
         let info = session.server.replication.info(&session.front).await;
         if info.upstream.is_some_and(|upstream| filter.names(&upstream)) {
             return Err(Refusal::fixed("ERR Cannot kill master link; use REPLICAOF NO ONE"));
+        }
+    }
+    if filter.may_name_replicas() {
+        let info = session.server.replication.info(&session.front).await;
+        if info.replicas.iter().any(|replica| filter.names_replica(replica)) {
+            return Err(Refusal::fixed(
+                "ERR Cannot kill the link of a replica; use REPLICAOF NO ONE on the replica",
+            ));
         }
     }
     let mut count = 0;

@@ -276,7 +276,7 @@ fn links(info: &Info, mut show: impl FnMut(Class, u64, &str)) {
             };
             let line = Fields {
                 id: base + flow,
-                peer: &address(&replica.ip, replica.port),
+                peer: &replica_address(replica),
                 name: &name,
                 idle: replica.last_ack_ms / 1000,
                 flags: "S",
@@ -303,12 +303,28 @@ fn link() -> Fields<'static> {
 
 /// Ids of a replica's links: the same as long as it is reached at the same address.
 fn replica_base(replica: &Replica) -> u64 {
-    let name = address(&replica.ip, replica.port);
+    let name = replica_address(replica);
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     // Forty bits of the address and eleven of the flow; the lowest block is the master link's.
     LINK_IDS + ((hash >> 24) | 1) * FLOWS
+}
+
+/// Whether an id is that of a link of replication.
+pub(super) fn is_link_id(id: u64) -> bool {
+    id >= LINK_IDS
+}
+
+/// Whether an id is that of one of a replica's links.
+pub(super) fn is_link_of(replica: &Replica, id: u64) -> bool {
+    let base = replica_base(replica);
+    (base..base + FLOWS).contains(&id)
+}
+
+/// The address of a replica, as CLIENT LIST shows it.
+pub(super) fn replica_address(replica: &Replica) -> String {
+    address(&replica.ip, replica.port)
 }
 
 /// The address of the link to the master, as CLIENT LIST shows it.

@@ -16,7 +16,7 @@ mod login;
 mod pause;
 
 use super::{FrontCommand, Handler};
-use engine::command::{Args, Command, Flags, Group, Keys, Refusal, Run};
+use engine::command::{Args, Command, Flags, Group, Refusal};
 use engine::value::number::parse_i64_strict;
 
 pub(super) const COMMANDS: &[&FrontCommand] = &[
@@ -68,19 +68,8 @@ const fn declare(
     examples: &'static str,
     handler: Handler,
 ) -> FrontCommand {
-    let command = Command {
-        name,
-        usage,
-        summary,
-        since,
-        cost: "O(1)",
-        group: Group::Connection,
-        flags,
-        keys: Keys::NONE,
-        run: Run::Front,
-        examples,
-    };
-    FrontCommand { command, handler }
+    let declared = super::declare(name, usage, summary, since, flags, examples);
+    FrontCommand { command: Command { group: Group::Connection, ..declared }, handler }
 }
 
 /// As [`declare`], for a command that looks at all connections.

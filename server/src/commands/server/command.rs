@@ -2,7 +2,7 @@
 
 use super::super::{FrontCommand, Handler};
 use super::{ALWAYS, HELP, declare};
-use engine::command::{Args, Entry, Flags, Keys, Refusal, Registry};
+use engine::command::{Args, Entry, Flags, Keys, OwnedArgs, Refusal, Registry, Uses};
 use engine::glob;
 use engine::resp::ReplyWriter;
 
@@ -70,7 +70,7 @@ static COMMAND_INFO: FrontCommand = FrontCommand {
         }
         reply.array(args.len() - 2);
         for name in args.from(2) {
-            match find(registry, name) {
+            match registry.find_any(name) {
                 Some(entry) => put_info(entry, reply),
                 None => reply.nil_array(),
             }
@@ -93,7 +93,7 @@ static COMMAND_DOCS: FrontCommand = FrontCommand {
         let entries: Vec<&Entry> = if args.len() == 2 {
             registry.iter().collect()
         } else {
-            args.from(2).filter_map(|name| find(registry, name)).collect()
+            args.from(2).filter_map(|name| registry.find_any(name)).collect()
         };
         reply.map(entries.len());
         for entry in entries {
@@ -184,11 +184,12 @@ static COMMAND_GETKEYSANDFLAGS: FrontCommand = FrontCommand {
     ),
     handler: Handler::Now(|session, args, reply| {
         let (entry, keys) = keys_of(session.server.registry, args)?;
+        let request: OwnedArgs = args.from(2).collect();
         reply.array(keys.len());
-        for key in keys {
+        for (index, key) in keys.into_iter().enumerate() {
             reply.array(2);
             reply.bulk(key);
-            put_key_flags(entry, reply);
+            put_uses(entry.command.keys.uses_of(&request.view(), index), reply);
         }
         Ok(())
     }),
@@ -199,19 +200,12 @@ static COMMAND_HELP: FrontCommand = FrontCommand {
     handler: HELP,
 };
 
-/// A command, or a subcommand as `container|sub`.
-fn find<'a>(registry: &'a Registry, name: &[u8]) -> Option<&'a Entry> {
-    let Some(bar) = name.iter().position(|byte| *byte == b'|') else { return registry.find(name) };
-    let subcommands = &registry.find(&name[..bar])?.subcommands;
-    subcommands.iter().find(|entry| entry.name().as_bytes().eq_ignore_ascii_case(name))
-}
-
 /// The keys of the request that follows `COMMAND GETKEYS`.
 fn keys_of<'a, 'r>(
     registry: &'r Registry,
     args: Args<'a>,
 ) -> Result<(&'r Entry, Vec<&'a [u8]>), Refusal> {
-    let request: engine::command::OwnedArgs = args.from(2).collect();
+    let request: OwnedArgs = args.from(2).collect();
     let request = request.view();
     let entry = registry.resolve(&request).map_err(|refusal| match refusal {
         Refusal::Arity(_) => {
@@ -228,7 +222,7 @@ fn keys_of<'a, 'r>(
 }
 
 /// Redis's words for flags.
-const FLAG_WORDS: [(Flags, &str); 16] = [
+const FLAG_WORDS: [(Flags, &str); 17] = [
     (Flags::WRITE, "write"),
     (Flags::READONLY, "readonly"),
     (Flags::DENYOOM, "denyoom"),
@@ -239,6 +233,7 @@ const FLAG_WORDS: [(Flags, &str); 16] = [
     (Flags::LOADING, "loading"),
     (Flags::STALE, "stale"),
     (Flags::SKIP_MONITOR, "skip_monitor"),
+    (Flags::SKIP_SLOWLOG, "skip_slowlog"),
     (Flags::FAST, "fast"),
     (Flags::NO_AUTH, "no_auth"),
     (Flags::MOVABLE_KEYS, "movablekeys"),
@@ -249,7 +244,7 @@ const FLAG_WORDS: [(Flags, &str); 16] = [
 
 /// The ten elements of COMMAND INFO.
 fn put_info(entry: &Entry, reply: &mut ReplyWriter<'_>) {
-    let Keys { first, last, step } = entry.command.keys;
+    let Keys { first, last, step, .. } = entry.command.keys;
     reply.array(10);
     reply.bulk(entry.name());
     reply.integer(i64::from(entry.arity));
@@ -273,22 +268,51 @@ fn put_info(entry: &Entry, reply: &mut ReplyWriter<'_>) {
     entry.subcommands.iter().for_each(|entry| put_info(entry, reply));
 }
 
-/// What is done with keys, in Redis's words. A write may read what it changes.
-fn put_key_flags(entry: &Entry, reply: &mut ReplyWriter<'_>) {
-    reply.set(2);
-    let words = if entry.writes() { ["RW", "UPDATE"] } else { ["RO", "ACCESS"] };
-    words.iter().for_each(|word| reply.simple(word));
+/// What is done with a key, in Redis's words and order.
+fn put_uses(uses: Uses, reply: &mut ReplyWriter<'_>) {
+    const WORDS: [(Uses, &str); 9] = [
+        (Uses::RW, "RW"),
+        (Uses::RO, "RO"),
+        (Uses::OW, "OW"),
+        (Uses::RM, "RM"),
+        (Uses::ACCESS, "access"),
+        (Uses::UPDATE, "update"),
+        (Uses::INSERT, "insert"),
+        (Uses::DELETE, "delete"),
+        (Uses::VARIABLE, "variable_flags"),
+    ];
+    let words = WORDS.iter().filter(|(flag, _)| uses.contains(*flag));
+    reply.set(words.clone().count());
+    words.for_each(|(_, word)| reply.simple(word));
 }
 
+/// One range of keys, or two where the first key is another matter than the rest.
 fn put_key_specs(entry: &Entry, reply: &mut ReplyWriter<'_>) {
     let keys = entry.command.keys;
-    if !keys.any() {
-        return reply.set(0);
+    // Counted from the first key, unless from the end.
+    let counted = |first: usize| match i64::from(keys.last) {
+        last if last < 0 => last,
+        last => last - first as i64,
+    };
+    match keys.others {
+        _ if !keys.any() => reply.set(0),
+        None => {
+            reply.set(1);
+            put_key_spec(keys.uses, (keys.first, counted(keys.first), keys.step), reply);
+        }
+        Some(others) => {
+            let second = keys.first + keys.step;
+            reply.set(2);
+            put_key_spec(keys.uses, (keys.first, 0, keys.step), reply);
+            put_key_spec(others, (second, counted(second), keys.step), reply);
+        }
     }
-    reply.set(1);
+}
+
+fn put_key_spec(uses: Uses, (first, last, step): (usize, i64, usize), reply: &mut ReplyWriter<'_>) {
     reply.map(3);
     reply.bulk("flags");
-    put_key_flags(entry, reply);
+    put_uses(uses, reply);
     reply.bulk("begin_search");
     reply.map(2);
     reply.bulk("type");
@@ -296,7 +320,7 @@ fn put_key_specs(entry: &Entry, reply: &mut ReplyWriter<'_>) {
     reply.bulk("spec");
     reply.map(1);
     reply.bulk("index");
-    reply.count(keys.first);
+    reply.count(first);
     reply.bulk("find_keys");
     reply.map(2);
     reply.bulk("type");
@@ -304,11 +328,9 @@ fn put_key_specs(entry: &Entry, reply: &mut ReplyWriter<'_>) {
     reply.bulk("spec");
     reply.map(3);
     reply.bulk("lastkey");
-    // Counted from the first key, unless from the end.
-    let last = i64::from(keys.last);
-    reply.integer(if last < 0 { last } else { last - keys.first as i64 });
+    reply.integer(last);
     reply.bulk("keystep");
-    reply.count(keys.step);
+    reply.count(step);
     reply.bulk("limit");
     reply.count(0);
 }
@@ -340,13 +362,12 @@ fn put_docs(entry: &Entry, reply: &mut ReplyWriter<'_>) {
 mod tests {
     use super::*;
     use crate::commands::registry;
-    use engine::command::OwnedArgs;
     use engine::resp::Protocol;
 
     fn info(name: &str) -> String {
         let (registry, _) = registry();
         let mut out = Vec::new();
-        let entry = find(registry, name.as_bytes()).expect("a known command");
+        let entry = registry.find_any(name.as_bytes()).expect("a known command");
         put_info(entry, &mut ReplyWriter::new(&mut out, Protocol::Resp2));
         String::from_utf8(out).expect("plain text").replace("\r\n", " ")
     }
@@ -356,11 +377,15 @@ mod tests {
         assert_eq!(
             info("get"),
             "*10 $3 get :2 *2 +readonly +fast :1 :1 :1 *3 +@string +@read +@fast *0 *1 *6 \
-             $5 flags *2 +RO +ACCESS $12 begin_search *4 $4 type $5 index $4 spec *2 $5 index :1 \
+             $5 flags *2 +RO +access $12 begin_search *4 $4 type $5 index $4 spec *2 $5 index :1 \
              $9 find_keys *4 $4 type $5 range $4 spec *6 $7 lastkey :0 $7 keystep :1 $5 limit :0 *0 "
         );
         assert!(info("object|encoding").contains("$7 lastkey :0"), "one key, at the second place");
         assert!(info("mset").contains("$7 lastkey :-1 $7 keystep :2"));
+        assert!(info("set").contains("*4 +RW +access +update +variable_flags"));
+        let rename = info("rename");
+        assert!(rename.contains("*3 +RW +access +delete $12 begin_search"), "{rename}");
+        assert!(rename.contains("*2 +OW +update $12 begin_search"), "{rename}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::{ADMIN, ALWAYS, CONTAINER, HELP, declare};
 use crate::config::{Change, Group, Refusal as SettingRefusal};
 use crate::connection::Session;
 use crate::server::Server;
-use engine::command::{Args, Outcome, Refusal};
+use engine::command::{Args, Flags, Outcome, Refusal};
 use engine::resp::ReplyWriter;
 use replication::Request;
 
@@ -18,7 +18,7 @@ static CONFIG: FrontCommand = FrontCommand {
         "CONFIG subcommand [argument ...]",
         "Reads and changes settings.",
         "2.0.0",
-        ADMIN,
+        Flags::empty(),
         "",
     ),
     handler: CONTAINER,
@@ -135,6 +135,7 @@ static CONFIG_RESETSTAT: FrontCommand = FrontCommand {
             session.front.call_all(|shard| shard.reset_stats()).await;
             server.replication.ask::<()>(&session.front, Request::ResetCounters).await;
             server.front_stats.reset();
+            server.histograms.reset();
             server.counters.reset();
             ReplyWriter::new(out, session.protocol).ok();
             Ok(())

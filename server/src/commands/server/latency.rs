@@ -1,19 +1,19 @@
-//! SLOWLOG and LATENCY: known to tools, and empty.
+//! LATENCY: commands above `latency-monitor-threshold`, and how long commands take.
 //!
-//! Neither slow requests nor latency events are recorded yet. The commands answer as a node on which
-//! nothing was slow, which is what monitors expect where these features are turned off.
+//! The only events are `command` and `fast-command`: no fork, no append-only file, and work in the
+//! background goes in slices that are no events.
 
 use super::super::{FrontCommand, Handler};
 use super::{ADMIN, ALWAYS, CONTAINER, HELP, declare};
-use engine::command::{Command, Refusal};
-use engine::value::number::parse_i64_strict;
+use crate::connection::Session;
+use crate::observe::Picture;
+use crate::observe::latency::Series;
+use engine::command::{Args, Command, Entry, Flags, Outcome, Refusal};
+use engine::resp::ReplyWriter;
+use std::fmt::Write;
+use std::iter::once;
 
 pub(super) const COMMANDS: &[&FrontCommand] = &[
-    &SLOWLOG,
-    &SLOWLOG_GET,
-    &SLOWLOG_LEN,
-    &SLOWLOG_RESET,
-    &SLOWLOG_HELP,
     &LATENCY,
     &LATENCY_LATEST,
     &LATENCY_HISTORY,
@@ -24,72 +24,45 @@ pub(super) const COMMANDS: &[&FrontCommand] = &[
     &LATENCY_HELP,
 ];
 
-const fn slowlog(name: &'static str, usage: &'static str, summary: &'static str) -> Command {
-    declare(name, usage, summary, "2.2.12", ADMIN, "")
+const fn latency(
+    name: &'static str,
+    usage: &'static str,
+    summary: &'static str,
+    examples: &'static str,
+) -> Command {
+    declare(name, usage, summary, "2.8.13", ADMIN, examples)
 }
-
-const fn latency(name: &'static str, usage: &'static str, summary: &'static str) -> Command {
-    declare(name, usage, summary, "2.8.13", ADMIN, "")
-}
-
-static SLOWLOG: FrontCommand = FrontCommand {
-    command: slowlog(
-        "slowlog",
-        "SLOWLOG subcommand [argument ...]",
-        "The log of slow requests: nothing is recorded yet.",
-    ),
-    handler: CONTAINER,
-};
-
-static SLOWLOG_GET: FrontCommand = FrontCommand {
-    command: slowlog("slowlog|get", "SLOWLOG GET [count]", "Returns the slowest requests: none."),
-    handler: Handler::Now(|_, args, reply| {
-        let count = if args.len() > 2 { parse_i64_strict(args.get(2)) } else { Some(10) };
-        if args.len() > 3 {
-            return Err(Refusal::Arity("slowlog|get".to_owned()));
-        }
-        if count.is_none_or(|count| count < -1) {
-            return Err(Refusal::fixed("ERR count should be greater than or equal to -1"));
-        }
-        reply.array(0);
-        Ok(())
-    }),
-};
-
-static SLOWLOG_LEN: FrontCommand = FrontCommand {
-    command: slowlog("slowlog|len", "SLOWLOG LEN", "Returns how many slow requests are held: 0."),
-    handler: Handler::Now(|_, _, reply| {
-        reply.integer(0);
-        Ok(())
-    }),
-};
-
-static SLOWLOG_RESET: FrontCommand = FrontCommand {
-    command: slowlog("slowlog|reset", "SLOWLOG RESET", "Forgets the slow requests."),
-    handler: Handler::Now(|_, _, reply| {
-        reply.ok();
-        Ok(())
-    }),
-};
-
-static SLOWLOG_HELP: FrontCommand = FrontCommand {
-    command: declare("slowlog|help", "SLOWLOG HELP", "Prints this help.", "6.2.0", ALWAYS, ""),
-    handler: HELP,
-};
 
 static LATENCY: FrontCommand = FrontCommand {
-    command: latency(
+    command: declare(
         "latency",
         "LATENCY subcommand [argument ...]",
-        "Latency events: nothing is recorded yet.",
+        "How long commands take.",
+        "2.8.13",
+        Flags::empty(),
+        "",
     ),
     handler: CONTAINER,
 };
 
 static LATENCY_LATEST: FrontCommand = FrontCommand {
-    command: latency("latency|latest", "LATENCY LATEST", "Returns the latest events: none."),
-    handler: Handler::Now(|_, _, reply| {
-        reply.array(0);
+    command: latency(
+        "latency|latest",
+        "LATENCY LATEST",
+        "Returns of each event when it was last, and its last and its longest milliseconds.",
+        "",
+    ),
+    handler: Handler::Now(|session, _, reply| {
+        let events = session.server.events.all();
+        reply.array(events.len());
+        for (name, Series { samples, most }) in events {
+            let (at, millis) = samples.back().copied().unwrap_or_default();
+            reply.array(4);
+            reply.bulk(name);
+            for number in [at, millis, most] {
+                reply.integer(number as i64);
+            }
+        }
         Ok(())
     }),
 };
@@ -98,10 +71,21 @@ static LATENCY_HISTORY: FrontCommand = FrontCommand {
     command: latency(
         "latency|history",
         "LATENCY HISTORY event",
-        "Returns the samples of an event: none.",
+        "Returns the latest samples of an event: when, and how many milliseconds.",
+        r#"
+            > LATENCY HISTORY nothing
+            (empty array)
+        "#,
     ),
-    handler: Handler::Now(|_, _, reply| {
-        reply.array(0);
+    handler: Handler::Now(|session, args, reply| {
+        let name = String::from_utf8_lossy(args.get(2));
+        let series = session.server.events.all().remove(name.as_ref()).unwrap_or_default();
+        reply.array(series.samples.len());
+        for (at, millis) in series.samples {
+            reply.array(2);
+            reply.integer(at as i64);
+            reply.integer(millis as i64);
+        }
         Ok(())
     }),
 };
@@ -110,27 +94,62 @@ static LATENCY_RESET: FrontCommand = FrontCommand {
     command: latency(
         "latency|reset",
         "LATENCY RESET [event [event ...]]",
-        "Forgets events and returns how many there were: 0.",
+        "Forgets some events or all, and returns how many there were.",
+        r#"
+            > LATENCY RESET nothing
+            (integer) 0
+        "#,
     ),
-    handler: Handler::Now(|_, _, reply| {
-        reply.integer(0);
+    handler: Handler::Now(|session, args, reply| {
+        let named =
+            |event: &str| args.from(2).any(|name| name.eq_ignore_ascii_case(event.as_bytes()));
+        let all = args.len() == 2;
+        reply.count(session.server.events.reset(|event| all || named(event)));
         Ok(())
     }),
 };
 
 static LATENCY_DOCTOR: FrontCommand = FrontCommand {
-    command: latency("latency|doctor", "LATENCY DOCTOR", "Says what is known about latency."),
-    handler: Handler::Now(|_, _, reply| {
-        reply.verbatim(*b"txt", "Latency events are not recorded, so there is nothing to say.\n");
+    command: latency(
+        "latency|doctor",
+        "LATENCY DOCTOR",
+        "Says in words what is known about slow commands.",
+        "",
+    ),
+    handler: Handler::Now(|session, _, reply| {
+        let threshold = session.config.latency_monitor_threshold;
+        let mut text = String::new();
+        for (name, Series { samples, most }) in session.server.events.all() {
+            let sum: u64 = samples.iter().map(|(_, millis)| millis).sum();
+            let mean = sum as f64 / samples.len().max(1) as f64;
+            let _ = writeln!(
+                text,
+                "{name}: in {} of the latest seconds with such an event, {mean:.1} ms in the mean of \
+                 their worst, {most} ms at most.",
+                samples.len()
+            );
+        }
+        let advice = match (threshold, text.is_empty()) {
+            (0, _) => {
+                "Commands are not watched: CONFIG SET latency-monitor-threshold <milliseconds> begins \
+                 to."
+            }
+            (_, true) => "No command was as slow as latency-monitor-threshold.",
+            (_, false) => "SLOWLOG GET shows which requests they were.",
+        };
+        text.push_str(advice);
+        text.push('\n');
+        reply.verbatim(*b"txt", &text);
         Ok(())
     }),
 };
 
 static LATENCY_GRAPH: FrontCommand = FrontCommand {
-    command: latency("latency|graph", "LATENCY GRAPH event", "Draws an event: there are none."),
-    handler: Handler::Now(|_, args, _| {
-        let event = String::from_utf8_lossy(args.get(2));
-        Err(Refusal::made(format!("ERR No samples available for event '{event}'")))
+    command: latency("latency|graph", "LATENCY GRAPH event", "Is not supported.", ""),
+    handler: Handler::Now(|_, _, _| {
+        Err(Refusal::fixed(
+            "ERR LATENCY GRAPH is not supported: LATENCY HISTORY returns the samples",
+        ))
     }),
 };
 
@@ -138,16 +157,46 @@ static LATENCY_HISTOGRAM: FrontCommand = FrontCommand {
     command: declare(
         "latency|histogram",
         "LATENCY HISTOGRAM [command [command ...]]",
-        "Returns the distribution of latencies by command: not measured, so empty.",
+        "Returns how often commands ran, and how many of these calls took at most 1, 2, 4 ... \
+         microseconds. One call in 32 is timed and stands for the others.",
         "7.0.0",
         ADMIN,
-        "",
+        r#"
+            > LATENCY HISTOGRAM nothing
+            (empty array)
+        "#,
     ),
-    handler: Handler::Now(|_, _, reply| {
-        reply.map(0);
-        Ok(())
-    }),
+    handler: Handler::Later(|session, args, out| Box::pin(histogram(session, args, out))),
 };
+
+async fn histogram(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outcome {
+    let picture = Picture::take(&session.front, &session.server).await;
+    let registry = session.server.registry;
+    let ran = |entry: &&Entry| picture.commands[usize::from(entry.id)].calls > 0;
+    let entries: Vec<&Entry> = if args.len() == 2 {
+        registry.iter_all().filter(ran).collect()
+    } else {
+        let named = args.from(2).filter_map(|name| registry.find_any(name));
+        named.flat_map(|entry| once(entry).chain(&entry.subcommands)).filter(ran).collect()
+    };
+    let mut reply = ReplyWriter::new(out, session.protocol);
+    reply.map(entries.len());
+    for entry in entries {
+        let distribution = picture.distribution(&session.server, entry);
+        let powers = distribution.by_power();
+        reply.bulk(entry.name());
+        reply.map(2);
+        reply.bulk("calls");
+        reply.integer(picture.commands[usize::from(entry.id)].calls as i64);
+        reply.bulk("histogram_usec");
+        reply.map(powers.len());
+        for (micros, calls) in powers {
+            reply.integer(micros as i64);
+            reply.integer(calls as i64);
+        }
+    }
+    Ok(())
+}
 
 static LATENCY_HELP: FrontCommand = FrontCommand {
     command: declare("latency|help", "LATENCY HELP", "Prints this help.", "2.8.13", ALWAYS, ""),

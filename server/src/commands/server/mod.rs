@@ -10,19 +10,21 @@ mod info;
 mod latency;
 mod memory;
 mod process;
+mod slowlog;
 mod snapshot;
 
-use super::{FrontCommand, Handler};
+use super::{FrontCommand, Handler, declare};
 use crate::connection::Session;
-use engine::command::{Args, Command, Flags, Group, Keys, Outcome, Refusal, Run};
+use engine::command::{Args, Flags, Outcome, Refusal};
 use engine::resp::ReplyWriter;
 
 /// The families, in the order of the manual.
-pub(super) const FAMILIES: [&[&FrontCommand]; 8] = [
+pub(super) const FAMILIES: [&[&FrontCommand]; 9] = [
     info::COMMANDS,
     config::COMMANDS,
     command::COMMANDS,
     memory::COMMANDS,
+    slowlog::COMMANDS,
     latency::COMMANDS,
     debug::COMMANDS,
     snapshot::COMMANDS,
@@ -34,29 +36,6 @@ const ALWAYS: Flags = Flags::LOADING.union(Flags::STALE);
 
 /// For operators, whatever state the node is in.
 const ADMIN: Flags = ALWAYS.union(Flags::ADMIN).union(Flags::NOSCRIPT);
-
-/// A declaration with what all commands of this room have in common.
-const fn declare(
-    name: &'static str,
-    usage: &'static str,
-    summary: &'static str,
-    since: &'static str,
-    flags: Flags,
-    examples: &'static str,
-) -> Command {
-    Command {
-        name,
-        usage,
-        summary,
-        since,
-        cost: "O(1)",
-        group: Group::Server,
-        flags,
-        keys: Keys::NONE,
-        run: Run::Front,
-        examples,
-    }
-}
 
 /// What a container runs by itself. The registry hands a request to one of its subcommands or refuses
 /// it, so nobody comes here.

@@ -79,7 +79,7 @@ static MODULE: FrontCommand = FrontCommand {
         "MODULE subcommand [argument ...]",
         "Modules: there are none.",
         "4.0.0",
-        ADMIN,
+        Flags::empty(),
         "",
     ),
     handler: CONTAINER,

@@ -3,7 +3,7 @@
 //! An `OK` would let an operator believe that the data is on disk.
 
 use super::super::{FrontCommand, Handler};
-use super::{ADMIN, declare};
+use super::{ALWAYS, declare};
 use engine::command::{Command, Flags, Refusal};
 
 pub(super) const COMMANDS: &[&FrontCommand] = &[&SAVE, &BGSAVE, &LASTSAVE, &BGREWRITEAOF];
@@ -12,12 +12,25 @@ const NOT_YET: Handler = Handler::Now(|_, _, _| {
     Err(Refusal::fixed("ERR snapshots are not supported yet: nothing is written to disk"))
 });
 
-const fn command(name: &'static str, usage: &'static str, summary: &'static str) -> Command {
-    declare(name, usage, summary, "1.0.0", ADMIN.union(Flags::NO_ASYNC_LOADING), "")
+/// Writing is an operator's matter, and not while there is nothing whole to be written.
+const WRITES: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::NO_ASYNC_LOADING);
+
+const fn command(
+    name: &'static str,
+    usage: &'static str,
+    summary: &'static str,
+    flags: Flags,
+) -> Command {
+    declare(name, usage, summary, "1.0.0", flags, "")
 }
 
 static SAVE: FrontCommand = FrontCommand {
-    command: command("save", "SAVE", "Would write a snapshot; refused, there are none yet."),
+    command: command(
+        "save",
+        "SAVE",
+        "Would write a snapshot; refused, there are none yet.",
+        WRITES.union(Flags::NO_MULTI),
+    ),
     handler: NOT_YET,
 };
 
@@ -26,6 +39,7 @@ static BGSAVE: FrontCommand = FrontCommand {
         "bgsave",
         "BGSAVE [SCHEDULE]",
         "Would write a snapshot in the background; refused, there are none yet.",
+        WRITES,
     ),
     handler: NOT_YET,
 };
@@ -35,6 +49,7 @@ static LASTSAVE: FrontCommand = FrontCommand {
         "lastsave",
         "LASTSAVE",
         "Would say when the last snapshot was written; refused, there are none yet.",
+        ALWAYS.union(Flags::FAST).union(Flags::ADMIN_CATEGORY).union(Flags::DANGEROUS),
     ),
     handler: NOT_YET,
 };
@@ -44,6 +59,7 @@ static BGREWRITEAOF: FrontCommand = FrontCommand {
         "bgrewriteaof",
         "BGREWRITEAOF",
         "Would rewrite the append-only file; refused, there is none.",
+        WRITES,
     ),
     handler: Handler::Now(|_, _, _| {
         Err(Refusal::fixed("ERR there is no append-only file: nothing is written to disk"))

@@ -18,6 +18,23 @@ pub(super) fn commandstats(view: &View<'_>, lines: &mut Lines) {
     }
 }
 
+/// Percentiles of calls, in microseconds. Nothing while `latency-tracking` is off.
+pub(super) fn latencystats(view: &View<'_>, lines: &mut Lines) {
+    if !view.picture.config.latency_tracking {
+        return;
+    }
+    for entry in view.server.registry.iter_all() {
+        if view.picture.commands[usize::from(entry.id)].calls == 0 {
+            continue;
+        }
+        let distribution = view.picture.distribution(view.server, entry);
+        let [half, most, nearly] =
+            [50.0, 99.0, 99.9].map(|percent| distribution.percentile(percent));
+        let value = format_args!("p50={half:.3},p99={most:.3},p99.9={nearly:.3}");
+        lines.put(format_args!("latency_percentiles_usec_{}", entry.name()), value);
+    }
+}
+
 pub(super) fn errorstats(view: &View<'_>, lines: &mut Lines) {
     for (word, count) in view.picture.errors.sorted() {
         lines.put(format_args!("errorstat_{word}"), format_args!("count={count}"));

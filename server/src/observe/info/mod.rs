@@ -80,8 +80,7 @@ static SECTIONS: &[Section] = &[
     section("Modules", Shown::NotAll, |_, _| {}),
     section("Commandstats", Shown::All, commands::commandstats),
     section("Errorstats", Shown::Default, commands::errorstats),
-    // Latencies are not measured by percentile: a title without lines says so.
-    section("Latencystats", Shown::All, |_, _| {}),
+    section("Latencystats", Shown::All, commands::latencystats),
     section("Cluster", Shown::Default, |_, lines| lines.put("cluster_enabled", 0)),
     section("Keyspace", Shown::Default, stats::keyspace),
     section("TLS", Shown::Default, node::tls),

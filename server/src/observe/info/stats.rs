@@ -63,8 +63,8 @@ fn field(reason: &str) -> String {
 
 pub(super) fn keyspace(view: &View<'_>, lines: &mut Lines) {
     for (index, db) in view.picture.dbs.iter().enumerate().filter(|(_, db)| db.keys > 0) {
-        // The average time to live is not sampled; 0 is what Redis says when it has not sampled either.
-        let value = format_args!("keys={},expires={},avg_ttl=0", db.keys, db.expires);
+        let (keys, expires, ttl) = (db.keys, db.expires, db.mean_ttl());
+        let value = format_args!("keys={keys},expires={expires},avg_ttl={ttl}");
         lines.put(format_args!("db{index}"), value);
     }
 }
