@@ -365,14 +365,16 @@ impl Session {
     }
 
     fn end_trimmed(&self, flow: &Flow) {
+        let behind = flow.log.total_bytes().saturating_sub(flow.acked_bytes.get());
+        // The flag bounds the journals of all shards together.
+        let needed = behind.saturating_mul(self.flows.len() as u64);
         self.end(&format!(
-            "it fell out of the journal of shard {} (acknowledged {}, held {} to {}): raise \
-             repl_backlog_size above {} bytes",
+            "it fell out of the journal of shard {} (acknowledged {}, held {} to {}, {behind} bytes \
+             behind): raise repl_backlog_size above {needed}",
             flow.index,
             flow.acked.get(),
             flow.log.first(),
             flow.log.head(),
-            flow.log.bytes()
         ));
     }
 
