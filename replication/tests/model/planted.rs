@@ -205,7 +205,7 @@ fn j6_a_position_that_counts_what_was_received_loses_half_a_transaction() {
 
 #[test]
 fn j6_a_node_promoted_in_the_middle_of_a_full_sync_shows_half_of_a_transaction() {
-    check(&replication::planted::PARTIAL_COPIES_ARE_PROMOTED, 100, |dice| Plan {
+    check(&replication::planted::PARTIAL_COPIES_ARE_PROMOTED, 200, |dice| Plan {
         nodes: 4,
         shards: any_shards(dice),
         populated: 2000,
