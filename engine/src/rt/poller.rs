@@ -228,9 +228,10 @@ impl Side {
     fn wait(&self, waker: &Waker) {
         self.ready.set(false);
         self.waits.set(true);
-        match &mut *self.waker.borrow_mut() {
-            Some(old) => old.clone_from(waker),
-            place => *place = Some(waker.clone()),
+        let known = self.waker.borrow().as_ref().is_some_and(|old| old.will_wake(waker));
+        if !known {
+            // The old one is dropped when nothing is borrowed: a task may go with it.
+            drop(self.waker.replace(Some(waker.clone())));
         }
     }
 }

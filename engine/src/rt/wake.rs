@@ -62,7 +62,9 @@ impl ForeignWaker {
         match &mut self.0 {
             Kind::Numbered(numbered) if numbered.is_here() => {
                 let number = numbered.number;
-                TABLE.with_borrow_mut(|table| table.renew(number, waker));
+                let old = TABLE.with_borrow_mut(|table| table.renew(number, waker));
+                // With the last waker a task may go, and with it others of this table.
+                drop(old);
             }
             Kind::Plain(plain) if !has_bell() => plain.clone_from(waker),
             _ => *self = Self::new(waker),
@@ -290,10 +292,10 @@ impl Table {
         }
     }
 
-    fn renew(&mut self, number: usize, waker: &Waker) {
-        if let Some(Some(old)) = self.wakers.get_mut(number) {
-            old.clone_from(waker);
-        }
+    /// The waker that was there, to be dropped when the table is no longer borrowed.
+    fn renew(&mut self, number: usize, waker: &Waker) -> Option<Waker> {
+        let old = self.wakers.get_mut(number)?.as_mut()?;
+        (!old.will_wake(waker)).then(|| std::mem::replace(old, waker.clone()))
     }
 
     /// The waker, to be dropped when the table is no longer borrowed.
