@@ -222,6 +222,15 @@ impl World {
         self.0.tasks.borrow().iter().flatten().map(|task| task.name.clone()).collect()
     }
 
+    /// Ends it: drops all that goes on in it. Tasks and nodes know their world, so without this what a
+    /// run has made stays in memory for ever.
+    pub fn end(&self) {
+        let tasks = self.0.tasks.take();
+        let actors = self.0.actors.take();
+        let timers = self.0.timers.take();
+        drop((tasks, actors, timers));
+    }
+
     /// Steps until `future` has ended. Panics when it never will.
     pub fn block_on<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> T {
         let joined = self.spawn("main", future);

@@ -140,6 +140,7 @@ pub(crate) fn run(seed: u64, plan: impl Fn(&mut fastrand::Rng) -> Plan) -> Resul
         memory,
     };
     let outcome = run.whole();
+    run.world.end();
     let story = cluster.story.borrow().join("\n  ");
     outcome.map_err(|wrong| format!("{wrong}\n{plan:?}\n  {story}")).map(|()| story)
 }
