@@ -1,5 +1,6 @@
 //! What INFO, ROLE and the metrics show of replication: plain values, gathered for one question.
 
+use crate::replica::guard::Held;
 use engine::types::Lsn;
 
 /// A node's replication at one moment.
@@ -140,8 +141,8 @@ pub struct Upstream {
     pub session: u64,
     /// Items received and to be received, during a full sync.
     pub progress: Option<Progress>,
-    /// The guard holds: the master is empty and of another history.
-    pub guarded: bool,
+    /// The guard holds, and why.
+    pub guard: Option<Held>,
     /// How often the link was made anew.
     pub reconnects: u64,
 }

@@ -27,6 +27,9 @@ mod switches {
     /// J7: who was told a chain keeps it, although another one is above now.
     pub static STALE_CHAINS_ARE_KEPT: AtomicBool = AtomicBool::new(false);
 
+    /// The guard looks whether the master has a key, not at how much it holds.
+    pub static GUARD_LOOKS_FOR_A_KEY: AtomicBool = AtomicBool::new(false);
+
     thread_local! {
         /// What was asked for when a full sync was granted because a journal was trimmed.
         static ASKED: RefCell<Vec<Lsn>> = const { RefCell::new(Vec::new()) };
@@ -56,6 +59,10 @@ mod switches {
 
     pub(crate) fn keeps_stale_chains() -> bool {
         STALE_CHAINS_ARE_KEPT.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn guard_looks_for_a_key() -> bool {
+        GUARD_LOOKS_FOR_A_KEY.load(Ordering::Relaxed)
     }
 
     pub(crate) fn note_asked(asked: &[Lsn]) {
@@ -100,6 +107,10 @@ mod off {
     }
 
     pub(crate) fn keeps_stale_chains() -> bool {
+        false
+    }
+
+    pub(crate) fn guard_looks_for_a_key() -> bool {
         false
     }
 

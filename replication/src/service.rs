@@ -11,8 +11,10 @@ pub use requests::{Replication, Request, Takeover};
 
 use crate::bell::Bell;
 use crate::chain::Chain;
+use crate::handshake::Terms;
 use crate::info::{Counters, Info, Journal};
 use crate::master::session::Session;
+use crate::replica::guard;
 use crate::replica::link::Link;
 use crate::standing::Standing;
 use crate::status::Status;
@@ -52,8 +54,8 @@ pub struct Settings {
     pub acks_interval: Duration,
     /// After a break, ask to continue.
     pub partial_sync: bool,
-    /// An empty master of another history does not wipe this node.
-    pub guard: bool,
+    /// When a full sync that nobody asked for is not taken.
+    pub guard: guard::Rules,
     /// Bytes a second that a shard sends in a full sync; 0 is no limit.
     pub full_sync_bytes_per_second: u64,
     /// Bounds of one journal.
@@ -157,6 +159,12 @@ impl Service {
     /// Which position this node's data is: what it asks a master to continue from.
     pub fn position(&self) -> Option<Position> {
         self.standing.position()
+    }
+
+    /// Whether `terms`, which no operator asked for, would replace a copy that is worth more.
+    pub async fn guard(&self, terms: &Terms) -> Option<guard::Held> {
+        let rules = self.settings.borrow().guard;
+        self.standing.guard(rules, terms).await
     }
 
     /// What INFO, ROLE and the metrics show.

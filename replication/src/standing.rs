@@ -21,6 +21,7 @@ use crate::handshake::Terms;
 use crate::master::feed::Walks;
 use crate::planted;
 use crate::replica::gather::Relay;
+use crate::replica::guard;
 use engine::db::Role;
 use engine::exec::Front;
 use engine::journal::{
@@ -157,6 +158,14 @@ impl Standing {
             lineage.branches().next().is_some() || positions.iter().any(|lsn| *lsn > Lsn(0));
         let position = Position { history: lineage.current(), lsns: positions };
         *self.position.borrow_mut() = began.then_some(position);
+    }
+
+    /// Whether `terms`, which no operator asked for, would replace a copy that is worth more.
+    pub async fn guard(&self, rules: guard::Rules, terms: &Terms) -> Option<guard::Held> {
+        let keys = self.front.call_all(|shard| shard.keys.total_len() as u64).await;
+        let (lineage, is_whole) = (self.lineage(), !self.is_partial_copy.get());
+        let ours = guard::Ours { lineage: &lineage, is_whole, keys: keys.into_iter().sum() };
+        guard::judge(rules, &ours, terms)
     }
 
     /// Whether the data may be served as a master's; the reason if not. What a full sync that is not

@@ -5,6 +5,7 @@ use crate::memory::{self, Bound};
 use engine::db::{Policy, PolicyKind};
 use engine::journal::Bounds;
 use engine::shard::Shard;
+use replication::replica::guard::Rules;
 use replication::tls::{AuthClients, Passphrase, TlsSettings};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -81,7 +82,10 @@ pub fn replication(config: &Config, shards: u16, port: u16) -> replication::Sett
         timeout: config.replication_timeout,
         acks_interval: config.replication_acks_interval,
         partial_sync: config.replica_partial_sync,
-        guard: config.replica_guard,
+        guard: Rules {
+            is_on: config.replica_guard,
+            breaks_on_restart: config.break_replication_on_master_restart,
+        },
         full_sync_bytes_per_second: config.snapshot_egress_limit_bytes,
         journal_bounds: journal_bounds(config, shards),
         journal_ttl: config.repl_backlog_ttl,

@@ -5,6 +5,7 @@
 //! soon after they began back off, with jitter, up to [`BACKOFF_MAX`].
 
 use super::dial::{Call, Target, words};
+use super::guard::Held;
 use super::session::Running;
 use crate::bell::Bell;
 use crate::handshake::{self, Terms, lsns_to_text};
@@ -25,7 +26,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// A session that lived so long starts the backoff anew.
 const LONG_LIVED: Duration = Duration::from_secs(10);
 
-/// How often the guard looks again whether the master has data.
+/// How often the guard asks again what the master holds.
 const GUARD_EVERY: Duration = Duration::from_secs(2);
 
 /// Following one master.
@@ -38,7 +39,7 @@ pub struct Link {
     running: RefCell<Option<Rc<Running>>>,
     /// An operator asked for this master by name: the guard does not hold.
     explicit: Cell<bool>,
-    guarded: Cell<bool>,
+    guard: Cell<Option<Held>>,
     stopping: Cell<bool>,
     stop: Bell,
     stopped: Bell,
@@ -62,7 +63,7 @@ impl Link {
             state: Cell::new(LinkState::Connecting),
             running: RefCell::new(None),
             explicit: Cell::new(true),
-            guarded: Cell::new(false),
+            guard: Cell::new(None),
             stopping: Cell::new(false),
             stop: Bell::default(),
             stopped: Bell::default(),
@@ -109,7 +110,7 @@ impl Link {
             applied,
             session: self.session.get(),
             progress: running.as_ref().and_then(|running| running.progress()),
-            guarded: self.guarded.get(),
+            guard: self.guard.get(),
             reconnects: self.reconnects.get(),
         }
     }
@@ -202,17 +203,19 @@ impl Link {
         let asked = service.position().filter(|_| service.settings.borrow().partial_sync);
         self.attempts.set(self.attempts.get() + u64::from(asked.is_some()));
         let terms = self.agree(service, &mut control, asked.as_ref()).await?;
-        if terms.full && self.must_be_guarded(service, &terms).await {
-            self.guarded.set(true);
+        // An explicit REPLICAOF is not asked whether it means it.
+        let held = if self.explicit.get() { None } else { service.guard(&terms).await };
+        if let Some(held) = held {
             drop(control);
+            let text = held.text(&self.host, self.port);
+            if self.guard.replace(Some(held)).is_none() {
+                let (own, theirs) = (held.own_keys, held.master_keys);
+                tracing::warn!("replication: {text} ({own} keys here, {theirs} there)");
+            }
             self.stop.wait_for(GUARD_EVERY).await;
-            return Err(format!(
-                "the master is empty and of another history: its data would wipe ours; REPLICAOF {} \
-                 {} once more overrides this guard",
-                self.host, self.port
-            ));
+            return Err(text);
         }
-        self.guarded.set(false);
+        self.guard.set(None);
         self.session.set(terms.session);
         service.adopt_chain(&terms.chain);
         let flows = self.connect_flows(service, &terms, limit).await?;
@@ -252,19 +255,6 @@ impl Link {
             );
         }
         Ok(terms)
-    }
-
-    /// Whether the guard holds: this node has data, the master has none, and nobody asked for it.
-    async fn must_be_guarded(&self, service: &Rc<Service>, terms: &Terms) -> bool {
-        if self.explicit.get() || !service.settings.borrow().guard || terms.keys > 0 {
-            return false;
-        }
-        let own = service.position().is_some_and(|own| own.history == terms.lineage.current());
-        if own {
-            return false;
-        }
-        let keys = service.front.call_all(|shard| shard.keys.total_len()).await;
-        keys.into_iter().sum::<usize>() > 0
     }
 
     async fn connect_flows(

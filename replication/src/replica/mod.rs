@@ -8,6 +8,7 @@
 pub mod applier;
 pub mod dial;
 pub mod gather;
+pub mod guard;
 pub mod link;
 mod receive;
 mod recut;

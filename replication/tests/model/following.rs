@@ -5,9 +5,10 @@ use crate::net::Conn;
 use engine::shard::Answer;
 use engine::types::Lsn;
 use replication::bell::Bell;
-use replication::handshake;
+use replication::handshake::{self, Terms};
 use replication::info::LinkState;
 use replication::replica::applier::{Applier, Taken};
+use replication::replica::guard::Rules;
 use replication::wire::{self, Kind};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -18,6 +19,10 @@ pub(crate) struct Link {
     pub(crate) upstream: usize,
     pub(crate) state: Cell<LinkState>,
     pub(crate) running: RefCell<Option<Rc<Running>>>,
+    /// An operator asked for this master and no session has begun since.
+    explicit: Cell<bool>,
+    /// The guard holds.
+    pub(crate) is_guarded: Cell<bool>,
     /// Attempts fail until then.
     pub(crate) no_route: Cell<bool>,
     stopping: Cell<bool>,
@@ -42,6 +47,8 @@ impl Link {
             upstream,
             state: Cell::new(LinkState::Connecting),
             running: RefCell::default(),
+            explicit: Cell::new(true),
+            is_guarded: Cell::new(false),
             no_route: Cell::new(false),
             stopping: Cell::new(false),
             stopped: Bell::default(),
@@ -93,6 +100,10 @@ impl Link {
         self.state.set(LinkState::Handshake);
         world.yield_now().await;
         let (terms, session) = master.agree(&me.chain.ids(), me.standing.position()).await?;
+        if self.is_held(me, cluster, &terms).await {
+            session.end();
+            return Err("the guard holds".to_owned());
+        }
         cluster.note_sync(&terms);
         if me.chain.adopt(&terms.chain) {
             me.end_sessions();
@@ -113,6 +124,7 @@ impl Link {
             conn.close(false);
             return Ok(());
         }
+        self.explicit.set(false);
         let end = |_: &str| me.end_sessions();
         let relay = me.standing.begin_following(&terms, &starts, &end).await;
         let bells = || (0..starts.len()).map(|_| Bell::default()).collect();
@@ -140,6 +152,32 @@ impl Link {
         let applied = running.applier.applied();
         me.standing.end_following(running.stable.get() && running.exact.get(), &applied);
         if terms.is_over(&applied) { Ok(()) } else { Err("broke".to_owned()) }
+    }
+
+    /// Whether the guard holds; that it holds where it should is judged by the histories' names.
+    async fn is_held(&self, me: &Member, cluster: &Cluster, terms: &Terms) -> bool {
+        if self.explicit.get() {
+            return false;
+        }
+        let rules = Rules { is_on: true, breaks_on_restart: false };
+        let held = me.standing.guard(rules, terms).await;
+        self.is_guarded.set(held.is_some());
+        let keys: u64 = me.front.call_all(|shard| shard.keys.total_len() as u64).await.iter().sum();
+        let theirs = terms.lineage.to_string();
+        let is_known = me
+            .standing
+            .lineage()
+            .to_string()
+            .split([';', ':', '/'])
+            .any(|word| word.len() == 40 && theirs.contains(word));
+        let is_loss = terms.full && !is_known && me.standing.may_become_master().is_ok();
+        if held.is_none() && is_loss && terms.keys < keys {
+            cluster.fail(format!("{} would lose {keys} keys for {}", me.name, terms.keys));
+        }
+        if held.is_some() {
+            cluster.note(format!("{}'s guard holds: {keys} keys for {}", me.name, terms.keys));
+        }
+        held.is_some()
     }
 
     async fn apply(&self, me: &Member, cluster: &Cluster, running: &Running) {

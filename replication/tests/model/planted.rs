@@ -229,6 +229,18 @@ fn j6_partial_and_full_flows_in_one_session_wait_for_a_part_that_never_comes() {
 }
 
 #[test]
+fn a_guard_that_looks_for_a_key_opens_at_the_first_write() {
+    check(&replication::planted::GUARD_LOOKS_FOR_A_KEY, 40, |dice| Plan {
+        shards: any_shards(dice),
+        populated: 500,
+        load: Load { rounds: 150, ..LOAD },
+        trouble_every: 10,
+        kinds: &[Trouble::Restart, Trouble::NoRoute],
+        ..CALM
+    });
+}
+
+#[test]
 fn j7_the_middle_of_a_chain_that_feeds_on_while_it_syncs_leaves_half_of_the_old_world() {
     check(&replication::planted::FEEDS_WHILE_IT_FULL_SYNCS, 40, |dice| Plan {
         nodes: 3,

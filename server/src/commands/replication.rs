@@ -84,7 +84,9 @@ async fn replicaof(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> 
     let host = std::str::from_utf8(host).map_err(|_| Refusal::Syntax)?;
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     if server.replication.info(&front).await.upstream.is_some_and(|upstream| {
-        upstream.host.eq_ignore_ascii_case(&host) && upstream.port == port && !upstream.guarded
+        upstream.host.eq_ignore_ascii_case(&host)
+            && upstream.port == port
+            && upstream.guard.is_none()
     }) {
         ReplyWriter::new(out, session.protocol).simple("OK Already connected to specified master");
         return Ok(());

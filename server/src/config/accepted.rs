@@ -49,11 +49,6 @@ pub(super) static SETTINGS: &[Setting] = &[
         .aliases(&[Alias::same("active-expire-effort")]),
     idle(boolean("true"), "activerehashing", "the table grows segment by segment").aliases(&[]),
     idle(boolean("false"), "background_snapshotting", SCHEDULER),
-    idle(
-        boolean("false"),
-        "break_replication_on_master_restart",
-        "replica_guard, on by default, keeps an empty master from wiping a replica that holds data",
-    ),
     idle(count("2"), "compression_level", "a full sync is not compressed by this setting"),
     idle(text("3"), "compression_mode", "a full sync is not compressed by this setting"),
     idle(boolean("true"), "df_snapshot_format", SNAPSHOT),

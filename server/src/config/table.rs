@@ -208,9 +208,12 @@ settings! {
         master_reconnect_timeout_ms: Duration = milliseconds("1000", MILLIS_MAX).mutable();
         /// After a break the replica asks to continue where it was.
         replica_partial_sync: bool = boolean("true").mutable();
-        /// A replica that holds data refuses to be wiped by a master that is empty and of another
-        /// history, when it reconnects by itself. REPLICAOF overrides it.
+        /// A replica whose copy is whole refuses, when it reconnects by itself, to be wiped by a master
+        /// of another, unrelated history that holds fewer keys. REPLICAOF overrides it.
         replica_guard: bool = boolean("true").mutable();
+        /// A replica whose copy is whole refuses, when it reconnects by itself, to be wiped by a master
+        /// whose history is not the one of before, however many keys it holds. REPLICAOF overrides it.
+        break_replication_on_master_restart: bool = boolean("false").mutable();
         /// The most bytes a second that each shard sends for a full sync. 0 is no limit.
         snapshot_egress_limit_bytes: u64 = size("0", SIZE_MAX).mutable();
         /// The shape of ROLE: dragonfly says master and replica, redis has Redis's fields, auto is

@@ -178,8 +178,12 @@ metrics_table! {
     SlaveReplOffset = Gauge "slave_repl_offset" [];
     /// How often the link to the master was made anew.
     ReplicaReconnects = Counter "replica_reconnect_count" [];
-    /// 1 while the guard keeps an empty master from wiping this replica.
+    /// 1 while the guard keeps a master of another history from wiping this replica.
     ReplicaGuardHolding = Gauge "replica_guard_holding" [];
+    /// While the guard holds: keys here.
+    ReplicaGuardOwnKeys = Gauge "replica_guard_own_keys" [];
+    /// While the guard holds: keys that the master told of.
+    ReplicaGuardMasterKeys = Gauge "replica_guard_master_keys" [];
 }
 
 impl Metric {

@@ -228,7 +228,11 @@ fn put_upstream(samples: &mut Samples, upstream: &Upstream) {
         samples.put(Metric::MasterLagRecords, *most as f64);
     }
     samples.put(Metric::ReplicaReconnects, upstream.reconnects as f64);
-    samples.put(Metric::ReplicaGuardHolding, one_if(upstream.guarded));
+    samples.put(Metric::ReplicaGuardHolding, one_if(upstream.guard.is_some()));
+    if let Some(held) = &upstream.guard {
+        samples.put(Metric::ReplicaGuardOwnKeys, held.own_keys as f64);
+        samples.put(Metric::ReplicaGuardMasterKeys, held.master_keys as f64);
+    }
 }
 
 impl http::State for Observed {

@@ -132,7 +132,11 @@ fn put_upstream(upstream: &Upstream, info: &Info, config: &Config, lines: &mut L
     lines.put("slave_priority", config.replica_priority);
     lines.put("slave_read_only", 1);
     lines.put("replica_announced", 1);
-    lines.put("replica_guard_holding", u8::from(upstream.guarded));
+    lines.put("replica_guard_holding", u8::from(upstream.guard.is_some()));
+    if let Some(held) = &upstream.guard {
+        lines.put("replica_guard_own_keys", held.own_keys);
+        lines.put("replica_guard_master_keys", held.master_keys);
+    }
     lines.put("psync_attempts", info.counters.psync_attempts);
     lines.put("psync_successes", info.counters.psync_successes);
 }
