@@ -3,12 +3,22 @@
 //! All keys of the queue, and the watched ones, are taken before anything runs; then the watch is
 //! judged; then the commands run in order, each on its shards; then the transaction concludes with one
 //! frame. Commands without keys run where the connection lives, at their place in the order.
+//!
+//! ```text
+//!   queue    SET a  REPLICAOF  GET b  CONFIG SET      SELECT 1
+//!   runs     1      4 ......   2      5 ........      3           (concluded, keys free, between 3 and 4)
+//!   replies  in the order of the queue
+//! ```
+//!
+//! What changes the node (REPLICAOF, CONFIG, CLIENT KILL and PAUSE ...) is performed when the transaction
+//! has concluded: it may have to wait for the very keys that the transaction holds. So the role at EXEC
+//! judges all of its writes.
 
 use super::{Session, run_entry};
 use crate::gates;
-use engine::command::{Args, Entry, OwnedArgs, Refusal};
+use engine::command::{Args, Entry, Flags, Group, OwnedArgs, Refusal};
 use engine::exec::{Tx, TxKeys};
-use engine::resp::ReplyWriter;
+use engine::resp::{Protocol, ReplyWriter};
 use engine::rt;
 use engine::shard::Mode;
 use engine::types::shard_of;
@@ -130,10 +140,7 @@ async fn run_queue(session: &mut Session, multi: &Multi, out: &mut Vec<u8>) -> R
         return Err(Refusal::fixed("EXECABORT Transaction discarded because of previous errors."));
     }
     // A gate may have closed since the commands were queued (the node became a replica).
-    let mut refused = multi.queue.iter().filter_map(|(entry, _)| gates::pass(session, entry).err());
-    if let Some(refusal) = refused.next() {
-        return Err(aborted(&refusal));
-    }
+    pass_gates(session, multi)?;
     let mut keys = TxKeys::default();
     for (entry, args) in &multi.queue {
         keys.add(&session.front, entry, &args.view());
@@ -144,6 +151,11 @@ async fn run_queue(session: &mut Session, multi: &Multi, out: &mut Vec<u8>) -> R
     let front = session.front.clone();
     let mut tx = Tx::begin(&front, keys).await;
     tx.no_touch = session.client.no_touch.load(Ordering::Relaxed);
+    // Or while the keys were waited for. From here on the role stays: changing it needs them all.
+    if let Err(refusal) = pass_gates(session, multi) {
+        tx.conclude().await;
+        return Err(refusal);
+    }
     if is_touched(session).await {
         tx.conclude().await;
         ReplyWriter::new(out, session.protocol).nil_array();
@@ -152,12 +164,16 @@ async fn run_queue(session: &mut Session, multi: &Multi, out: &mut Vec<u8>) -> R
     let start = out.len();
     ReplyWriter::new(out, session.protocol).array(multi.queue.len());
     hush(session, start, out);
+    let mut later: Vec<Deferred<'_>> = Vec::new();
     for (entry, args) in &multi.queue {
         let (start, began) = (out.len(), rt::monotonic());
+        if waits_for_the_end(entry, !later.is_empty()) {
+            let (protocol, silent) = (session.protocol, session.is_silent());
+            later.push(Deferred { entry, args, at: start, protocol, silent });
+            continue;
+        }
         if entry.command.is_front() {
-            session.in_exec = true;
-            Box::pin(run_entry(session, entry, args.view(), out)).await;
-            session.in_exec = false;
+            run_in_front(session, entry, args, out).await;
         } else {
             tx.run(entry, session.db, session.protocol, args.view(), out).await;
         }
@@ -165,7 +181,61 @@ async fn run_queue(session: &mut Session, multi: &Multi, out: &mut Vec<u8>) -> R
         hush(session, start, out);
     }
     session.wrote_wide |= tx.conclude().await;
+    run_deferred(session, &later, out).await;
     Ok(())
+}
+
+fn pass_gates(session: &Session, multi: &Multi) -> Result<(), Refusal> {
+    let mut refused = multi.queue.iter().filter_map(|(entry, _)| gates::pass(session, entry).err());
+    refused.next().map_or(Ok(()), |refusal| Err(aborted(&refusal)))
+}
+
+async fn run_in_front(
+    session: &mut Session,
+    entry: &'static Entry,
+    args: &OwnedArgs,
+    out: &mut Vec<u8>,
+) {
+    session.in_exec = true;
+    Box::pin(run_entry(session, entry, args.view(), out)).await;
+    session.in_exec = false;
+}
+
+/// A command of the queue that is performed when the transaction has concluded.
+struct Deferred<'a> {
+    entry: &'static Entry,
+    args: &'a OwnedArgs,
+    /// Where its reply stands among those of the others.
+    at: usize,
+    /// How the connection wanted the reply at this place of the queue.
+    protocol: Protocol,
+    silent: bool,
+}
+
+/// Whether a command is performed when the transaction has concluded: it changes the node, or looks at
+/// it behind one that does. What changes the connection alone (SELECT, HELLO) stays at its place.
+fn waits_for_the_end(entry: &Entry, behind_another: bool) -> bool {
+    let changes_node = entry.command.flags.contains(Flags::ADMIN);
+    let looks_at_node = behind_another && entry.command.group == Group::Server;
+    entry.command.is_front() && (changes_node || looks_at_node)
+}
+
+/// Performs what was deferred, in the order of the queue, and puts the replies at their places.
+async fn run_deferred(session: &mut Session, later: &[Deferred<'_>], out: &mut Vec<u8>) {
+    let Some(first) = later.first() else { return };
+    let others = out.split_off(first.at);
+    let end_of = |index: usize| later.get(index).map_or(others.len(), |next| next.at - first.at);
+    for (index, deferred) in later.iter().enumerate() {
+        let (start, began) = (out.len(), rt::monotonic());
+        let protocol = std::mem::replace(&mut session.protocol, deferred.protocol);
+        run_in_front(session, deferred.entry, deferred.args, out).await;
+        session.protocol = protocol;
+        session.took(deferred.entry, &deferred.args.view(), began.elapsed());
+        if deferred.silent {
+            out.truncate(start);
+        }
+        out.extend_from_slice(&others[deferred.at - first.at..end_of(index + 1)]);
+    }
 }
 
 /// CLIENT REPLY may stand in the queue, so each reply is judged by itself.
