@@ -347,6 +347,9 @@ fn signals_come_out_of_the_mailbox_and_do_not_end_the_process() {
             (libc::SIGHUP, Signal::Reload),
             (libc::SIGINT, Signal::Interrupt),
             (libc::SIGTERM, Signal::Terminate),
+            (libc::SIGQUIT, Signal::Quit),
+            (libc::SIGUSR1, Signal::Reopen),
+            (libc::SIGUSR2, Signal::Tell),
         ] {
             // SAFETY: a signal to ourselves, with a handler that is installed.
             unsafe { libc::kill(libc::getpid(), number) };

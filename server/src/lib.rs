@@ -18,4 +18,5 @@ pub mod observe;
 pub mod server;
 pub mod start;
 pub mod stop;
+pub mod supervisor;
 mod welcome;

@@ -7,7 +7,10 @@ use engine::db::Pressure;
 use mimalloc::MiMalloc;
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Threads that count for themselves; later ones share the last place.
 const THREADS: usize = 256;
@@ -119,18 +122,53 @@ pub fn resident() -> u64 {
     pages.unwrap_or(0) * 4096
 }
 
-/// What the machine or the control group grants.
+/// What the machine or the control group grants, as of the last second: shards ask at every heartbeat,
+/// and the answer costs several files.
 pub fn granted() -> u64 {
-    let number = |path: &str| {
-        std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u64>().ok())
-    };
-    let group = number("/sys/fs/cgroup/memory.max")
-        .or_else(|| number("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
+    /// Whoever finds the answer older asks anew.
+    const FRESH: Duration = Duration::from_secs(1);
+    static KNOWN: Mutex<Option<(Instant, u64)>> = Mutex::new(None);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, bytes)) = known.filter(|(since, _)| since.elapsed() < FRESH) {
+        return bytes;
+    }
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let group = limit_files(&groups).iter().filter_map(|path| number(path)).min();
     let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
         line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
     });
-    group.into_iter().chain(machine).min().unwrap_or(u64::MAX)
+    let bytes = group.into_iter().chain(machine).min().unwrap_or(u64::MAX);
+    *known = Some((Instant::now(), bytes));
+    bytes
+}
+
+/// The number in a file; "max" is none.
+fn number(path: &Path) -> Option<u64> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// Where the limits of the control groups stand that this process is in: its own, as systemd makes one
+/// for a service, and all above it. In a container its own is the topmost that can be seen.
+fn limit_files(groups: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(group)) = (parts.next(), parts.next(), parts.next())
+        else {
+            continue;
+        };
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            words if words.split(',').any(|word| word == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            _ => continue,
+        };
+        let group = Path::new(group.trim_start_matches('/'));
+        files.extend(group.ancestors().map(|group| Path::new(root).join(group).join(file)));
+    }
+    files
 }
 
 /// Bytes that the shards' journals hold, as of their last heartbeats.
@@ -155,5 +193,38 @@ impl Bound {
     /// What the bound means for a command that may need memory.
     pub fn pressure(&self) -> Pressure {
         engine::db::pressure(used(), JOURNALS.load(Ordering::Relaxed), self.bytes, self.evicts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_bounded_by_its_own_group_and_by_all_above_it() {
+        let check = |groups: &str, expected: &[&str]| {
+            let files: Vec<String> =
+                limit_files(groups).iter().map(|file| file.display().to_string()).collect();
+            assert_eq!(files, expected, "{groups}");
+        };
+        check("0::/\n", &["/sys/fs/cgroup/memory.max"]);
+        check(
+            "0::/system.slice/damselfly.service\n",
+            &[
+                "/sys/fs/cgroup/system.slice/damselfly.service/memory.max",
+                "/sys/fs/cgroup/system.slice/memory.max",
+                "/sys/fs/cgroup/memory.max",
+            ],
+        );
+        check(
+            "4:memory,hugetlb:/box\n3:cpu:/other\n0::/box\n",
+            &[
+                "/sys/fs/cgroup/memory/box/memory.limit_in_bytes",
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+                "/sys/fs/cgroup/box/memory.max",
+                "/sys/fs/cgroup/memory.max",
+            ],
+        );
+        check("nonsense\n", &[]);
     }
 }

@@ -9,6 +9,7 @@ use crate::observe::latency::{Events, Histograms};
 use crate::observe::slow::SlowLog;
 use crate::observe::stats::{FrontStats, Rates};
 use crate::stop::Stopper;
+use crate::supervisor::Supervisor;
 use engine::command::Registry;
 use engine::exec::{Front, Node};
 use engine::shard::ErrorCounts;
@@ -62,6 +63,8 @@ pub struct Server {
     pub stopper: Stopper,
     /// The log.
     pub log: Log,
+    /// The way to systemd.
+    pub supervisor: Supervisor,
 }
 
 /// Ports really listened on; 0 is none.
@@ -111,12 +114,20 @@ impl Server {
 
     /// SIGHUP: certificates and the log file.
     pub fn reload(&self) {
-        if let Err(error) = self.log.reopen() {
-            tracing::error!("the log cannot be opened anew: {error}");
-        }
+        self.supervisor.reloading();
+        self.reopen_log();
         match self.reload_tls(&self.settings.config()) {
             Ok(()) => tracing::info!("certificates and log were opened anew"),
             Err(error) => tracing::error!("the certificates stay as they were: {error}"),
+        }
+        self.supervisor.ready();
+    }
+
+    /// SIGUSR1: the log file, as after a rotation.
+    pub fn reopen_log(&self) {
+        match self.log.reopen() {
+            Ok(()) => tracing::info!("the log was opened anew"),
+            Err(error) => tracing::error!("the log cannot be opened anew: {error}"),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::observe::slow::SlowLog;
 use crate::observe::stats::{FrontStats, Rates};
 use crate::server::{Counters, Server};
 use crate::stop::{self, Stop, Stopper};
+use crate::supervisor::{self, Supervisor};
 use crate::welcome;
 use engine::db::Keyspace;
 use engine::exec::{Front, Node};
@@ -33,21 +34,31 @@ use std::time::{Duration, Instant};
 
 /// Runs the program until it is told to stop.
 pub fn run(settings: Arc<Settings>) -> Result<(), String> {
+    rt::signals::hold();
     let config = settings.config();
     let log = Log::start(&config).map_err(|error| format!("cannot open the log: {error}"))?;
-    std::panic::set_hook(Box::new(|panic| {
+    let last_words = log.clone();
+    std::panic::set_hook(Box::new(move |panic| {
         // Half a shard is worse than none: a replica exists for this.
         tracing::error!("a broken promise of our own, ending at once: {panic}");
+        last_words.flush();
         std::process::abort();
     }));
-    enter_directory(&config)?;
+    let outcome = run_logged(settings, log.clone(), &config);
+    // The last line is the error on standard error, behind what led to it.
+    log.flush();
+    outcome
+}
+
+fn run_logged(settings: Arc<Settings>, log: Log, config: &Config) -> Result<(), String> {
+    enter_directory(config)?;
     rt::probe::prepare()?;
-    let tls = effect::tls(&config);
+    let tls = effect::tls(config);
     let has_password = !config.requirepass.is_empty();
     let contexts = TlsContexts::load(&tls, has_password, !config.masterauth.is_empty())
         .map_err(|error| error.to_string())?;
-    let pidfile = write_pidfile(&config)?;
-    let outcome = Program::build(settings, log, contexts, &config).and_then(Program::run);
+    let pidfile = write_pidfile(config)?;
+    let outcome = Program::build(settings, log, contexts, config).and_then(Program::run);
     if let Some(path) = pidfile {
         let _ = std::fs::remove_file(path);
     }
@@ -124,6 +135,7 @@ impl Program {
             stopping: AtomicBool::new(false),
             stopper: stopper.clone(),
             log,
+            supervisor: Supervisor::start(executors),
             settings,
         });
         for line in server.settings.describe() {
@@ -154,18 +166,19 @@ impl Program {
         let settings = rt::Settings::named("repl").on_cpu(self.cpus[usize::from(shards)]);
         let server = self.server.clone();
         running.push(executor::spawn(settings, move || run_replication(for_replication, server))?);
-        wait_for(running)
+        wait_for(running, &self.server)
     }
 }
 
 /// The first shard's executor ends when the program does; an executor that ends with an error ends it
 /// too.
-fn wait_for(running: Vec<Executor<Result<(), String>>>) -> Result<(), String> {
+fn wait_for(running: Vec<Executor<Result<(), String>>>, server: &Server) -> Result<(), String> {
     let mut running = running.into_iter();
     let Some(first) = running.next() else { return Ok(()) };
     let outcome = first.join()?;
     // The others hold nothing that outlives the process.
     drop(running);
+    server.supervisor.finish();
     tracing::info!("stopped");
     outcome
 }
@@ -232,8 +245,9 @@ async fn lead_program(
         let _: Result<(), String> = server.replication.ask(&front, request).await;
     }
     bound.serve(&server);
-    rt::spawn_local(stop::watch_signals(server.clone(), stopper)).detach();
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    rt::spawn_local(stop::watch_signals(front.clone(), server.clone(), stopper)).detach();
+    server.supervisor.ready();
+    rt::spawn_local(supervisor::tell_status(front.clone(), server.clone())).detach();
     memory::note_startup();
     tracing::info!("ready");
     stop::wait(words, front, server).await;
@@ -255,6 +269,7 @@ async fn beat(front: Rc<Front>, server: Arc<Server>) {
         }
         let before = std::mem::replace(&mut journal, front.with_shard(|s| s.log.held_bytes()));
         crate::memory::note_journal(before, journal);
+        server.supervisor.pulse(front.me);
         let done = note_rates(&front, &server);
         let is_idle = done_before.replace(done) == Some(done);
         rt::sleep(if is_idle { pause.max(IDLE_PAUSE) } else { pause }).await;
@@ -278,6 +293,7 @@ async fn run_replication(mailbox: Receiver<Message>, server: Arc<Server>) -> Res
     let node = server.node.clone();
     let me = ExecutorId(node.shards());
     let front = Front::new(me, node, None, rt::now_millis);
+    rt::spawn_local(pulse(me, server.clone())).detach();
     let config = server.settings.config();
     let settings = effect::replication(&config, server.node.shards(), config.port.max(0) as u16);
     // Requests that come before the service stands wait here.
@@ -304,6 +320,14 @@ async fn run_replication(mailbox: Receiver<Message>, server: Arc<Server>) -> Res
     messages.into_iter().for_each(|message| service.receive(message));
     serving.await;
     Ok(())
+}
+
+/// Shows a watchdog, if there is one, that the executor of replication lives. Shards have their beat.
+async fn pulse(me: ExecutorId, server: Arc<Server>) {
+    while let Some(pause) = server.supervisor.pulse_every() {
+        server.supervisor.pulse(me);
+        rt::sleep(pause).await;
+    }
 }
 
 #[derive(Default)]

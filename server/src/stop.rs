@@ -1,6 +1,8 @@
 //! Stopping: signals, SHUTDOWN, and in which order things end.
 
+use crate::memory;
 use crate::server::Server;
+use crate::supervisor;
 use engine::exec::Front;
 use engine::rt::signals::{Signal, signals};
 use engine::rt::{Receiver, Sender, mailbox};
@@ -36,8 +38,9 @@ impl Stopper {
     }
 }
 
-/// Turns signals into words: TERM and INT stop, a second INT stops at once, HUP reloads.
-pub async fn watch_signals(server: Arc<Server>, stopper: Stopper) {
+/// Turns signals into words: TERM and INT stop, QUIT and a second INT stop at once, HUP reloads, USR1
+/// opens the log anew, USR2 tells what the node is doing.
+pub async fn watch_signals(front: Rc<Front>, server: Arc<Server>, stopper: Stopper) {
     let mut incoming = match signals() {
         Ok(incoming) => incoming,
         Err(error) => return tracing::error!("signals cannot be received: {error}"),
@@ -46,25 +49,45 @@ pub async fn watch_signals(server: Arc<Server>, stopper: Stopper) {
     while let Some(signal) = incoming.recv().await {
         match signal {
             Signal::Terminate => stopper.stop(Stop::InOrder),
-            Signal::Interrupt if interrupted => std::process::exit(1),
+            Signal::Interrupt if interrupted => end_at_once(&server),
             Signal::Interrupt => {
                 interrupted = true;
                 stopper.stop(Stop::InOrder);
             }
+            Signal::Quit => stopper.stop(Stop::Now),
             Signal::Reload => server.reload(),
+            Signal::Reopen => server.reopen_log(),
+            Signal::Tell => {
+                let info = server.replication.info(&front).await;
+                let (used, clients) = (memory::used(), server.clients.len());
+                let text = supervisor::summary(&info);
+                tracing::info!("{text}; {clients} clients, {used} bytes in use");
+            }
         }
     }
+}
+
+/// Somebody insists: nothing is waited for, but what was said is written.
+fn end_at_once(server: &Server) -> ! {
+    tracing::warn!("a second SIGINT: ending at once");
+    let pidfile = &server.settings.config().pidfile;
+    if !pidfile.is_empty() {
+        let _ = std::fs::remove_file(pidfile);
+    }
+    server.log.flush();
+    // SAFETY: ends the process. What `exit` would run besides belongs to threads that are at work.
+    unsafe { libc::_exit(1) }
 }
 
 /// Waits for the word and ends in order: no more writes, replicas get the rest.
 pub async fn wait(mut words: Receiver<Stop>, front: Rc<Front>, server: Arc<Server>) {
     let word = words.recv().await.unwrap_or(Stop::Now);
     server.stopping.store(true, Ordering::Release);
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    let limit = server.settings.config().shutdown_timeout;
+    server.supervisor.stopping(limit);
     if word == Stop::Now {
         return;
     }
-    let limit = server.settings.config().shutdown_timeout;
     let replicas = server.replication.info(&front).await.replicas.len();
     if replicas > 0 {
         tracing::info!("stopping: waiting up to {} s for {replicas} replicas", limit.as_secs());

@@ -78,7 +78,7 @@ fn the_unit_file_says_what_the_program_needs() {
 fn the_sample_flagfile_is_taken_with_and_without_its_comments() {
     let path = packaged("damselfly.conf");
     let settings = start_with(&[format!("--flagfile={}", path.display())]).expect("the sample");
-    assert_eq!(settings.config().bind, ["127.0.0.1", "::1"]);
+    assert_eq!(settings.config().bind, ["127.0.0.1", "-::1"]);
     assert_eq!(settings.flagfile(), Some(path.as_path()));
 
     let text = fs::read_to_string(&path).expect("the sample");

@@ -1,4 +1,4 @@
-//! SIGTERM, SIGINT and SIGHUP as messages.
+//! SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1 and SIGUSR2 as messages.
 //!
 //! ```text
 //!   kernel --> handler: set bit, write eventfd --> thread "signals": read, push --> mailbox
@@ -21,15 +21,37 @@ pub enum Signal {
     Terminate,
     /// SIGINT: Ctrl-C; stop in good order.
     Interrupt,
+    /// SIGQUIT: Ctrl-\; stop at once.
+    Quit,
     /// SIGHUP: look at the files (log, certificates) anew.
     Reload,
+    /// SIGUSR1: open the log anew, as after a rotation.
+    Reopen,
+    /// SIGUSR2: say what the node is doing.
+    Tell,
 }
 
-const SIGNALS: [(i32, Signal); 3] = [
+const SIGNALS: [(i32, Signal); 6] = [
     (libc::SIGTERM, Signal::Terminate),
     (libc::SIGINT, Signal::Interrupt),
+    (libc::SIGQUIT, Signal::Quit),
     (libc::SIGHUP, Signal::Reload),
+    (libc::SIGUSR1, Signal::Reopen),
+    (libc::SIGUSR2, Signal::Tell),
 ];
+
+/// Signals that mean nothing to a program that has not begun: the default would be its end. A write
+/// beyond a file size limit, or to a pipe that was closed, is an error of that write only, always.
+const HELD: [i32; 5] = [libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2, libc::SIGXFSZ, libc::SIGPIPE];
+
+/// Passes over what would end the process although nobody wants it to end, until [`signals`] listens.
+/// To be called first; those that stop stop it at once until then.
+pub fn hold() {
+    for number in HELD {
+        // SAFETY: no handler runs, and no pointers are passed.
+        unsafe { libc::signal(number, libc::SIG_IGN) };
+    }
+}
 
 /// From now on these signals no longer end the process, but come out of the mailbox.
 ///

@@ -2,6 +2,7 @@
 
 use super::{Lines, View, human};
 use crate::REDIS_VERSION;
+use crate::log;
 use crate::memory;
 use crate::server::Counters;
 use replication::info::LinkState;
@@ -40,6 +41,8 @@ pub(super) fn server(view: &View<'_>, lines: &mut Lines) {
     let flagfile = server.settings.flagfile().map(|path| path.display().to_string());
     lines.put("config_file", flagfile.unwrap_or_default());
     lines.put("io_threads_active", 0);
+    lines.put("log_bytes_waiting", server.log.waiting());
+    lines.put("log_lines_lost", log::lost_lines());
 }
 
 /// Name, release and machine of the kernel.
