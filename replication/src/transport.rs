@@ -7,13 +7,17 @@
 //! It never falls back to plaintext: what it was made as it stays.
 
 use crate::tls::{Session, SessionState, TlsError};
-use engine::rt::{Accepted, Notify, Peer, Stream};
+use engine::rt::{Accepted, Notify, Peer, Stream, timeout};
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Ciphertext read at once: four TLS records.
 const CIPHERTEXT_READ: usize = 64 * 1024;
+
+/// For so long the end of a connection waits for its last bytes to be taken.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
 
 /// See the module's doc.
 pub struct Transport {
@@ -121,6 +125,11 @@ impl Transport {
     /// Who is at the other end.
     pub fn peer(&self) -> Peer {
         self.stream.peer()
+    }
+
+    /// The socket alone, to be closed.
+    pub fn into_stream(self) -> Stream {
+        self.stream
     }
 
     /// Takes the connection off this executor. `unread` is plaintext that was read and not used.
@@ -256,7 +265,8 @@ impl Transport {
     pub async fn close(&self) {
         if let Some(tls) = &self.tls {
             tls.session.borrow_mut().close();
-            let _ = self.send_waiting(tls, Others::Await).await;
+            // Whoever does not read must not keep the connection.
+            let _ = timeout(FAREWELL_MAX, self.send_waiting(tls, Others::Await)).await;
         }
         let _ = self.stream.shutdown_write();
     }

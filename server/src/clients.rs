@@ -1,15 +1,31 @@
 //! All client connections of the program: for CLIENT LIST and KILL, maxclients and INFO.
 //!
 //! A connection writes its own [`Client`]; everybody may read it. The map is locked when a connection
-//! comes or goes and by the commands that list them, never by a request.
+//! comes or goes and by the commands that list them, never by a request. Every accepted socket is in it
+//! and counts, whatever it turns out to be ([`Stage`]): what is counted late can be opened for nothing.
 
+use crate::config::{Config, Settings};
+use engine::rt::{self, Stream};
 use replication::transport::Transport;
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// What a connection is by now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Stage {
+    /// Its TLS handshake is not over.
+    Arriving,
+    /// A client.
+    Client,
+    /// It asked for a page.
+    Http,
+}
 
 /// One connection, as others see it.
 #[derive(Debug)]
@@ -54,6 +70,10 @@ pub struct Client {
     pub no_touch: AtomicBool,
     /// It is to end.
     pub killed: AtomicBool,
+    /// Its [`Stage`].
+    stage: AtomicU8,
+    /// It is waited for; otherwise it is being served.
+    silent: AtomicBool,
     /// Name and library, as the client said.
     pub words: Mutex<Words>,
 }
@@ -76,7 +96,7 @@ pub struct Words {
 pub struct Clients {
     all: Mutex<BTreeMap<u64, Arc<Client>>>,
     last_id: AtomicU64,
-    /// Connections that count for maxclients.
+    /// Connections that count for maxclients, in whatever stage.
     counted: AtomicU32,
     pause: Mutex<Option<Pause>>,
     /// Whether there may be a pause: one relaxed look per request.
@@ -96,7 +116,7 @@ impl Clients {
     /// Registers a connection; `None` when there are `max` already (admin connections always come in).
     pub fn enter(
         &self,
-        transport: &Transport,
+        stream: &Stream,
         executor: u16,
         admin: bool,
         max: u32,
@@ -111,9 +131,9 @@ impl Clients {
         };
         let client = Arc::new(Client {
             id,
-            peer: show(transport.peer_addr()),
-            local: show(transport.stream().local_addr()),
-            fd: transport.stream().fd(),
+            peer: show(stream.peer_addr()),
+            local: show(stream.local_addr()),
+            fd: stream.fd(),
             since: Instant::now(),
             executor,
             admin,
@@ -130,16 +150,18 @@ impl Clients {
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             killed: AtomicBool::new(false),
+            stage: AtomicU8::new(Stage::Arriving as u8),
+            silent: AtomicBool::new(false),
             words: Mutex::new(Words { user: "default".to_owned(), ..Words::default() }),
         });
         lock(&self.all).insert(id, client.clone());
         Some(client)
     }
 
-    /// Forgets a connection that has ended.
+    /// Forgets a connection. To be called while its socket is still open (see [`Clients::kill`]); again
+    /// it does nothing.
     pub fn leave(&self, client: &Client) {
-        lock(&self.all).remove(&client.id);
-        if !client.admin {
+        if lock(&self.all).remove(&client.id).is_some() && !client.admin {
             self.counted.fetch_sub(1, Ordering::AcqRel);
         }
     }
@@ -177,6 +199,19 @@ impl Clients {
         }
     }
 
+    /// Ends those that have been silent for longer than `limit`. A connection looks at its own clock with
+    /// the limit of the moment when it began to wait; this is for those that waited when it was changed.
+    pub fn end_silent(&self, limit: Duration) {
+        for client in self.all() {
+            let idle =
+                client.age_ms().saturating_sub(client.last_request_ms.load(Ordering::Relaxed));
+            let silent = client.silent.load(Ordering::Relaxed) && !client.admin;
+            if silent && u128::from(idle) > limit.as_millis() {
+                self.kill(&client);
+            }
+        }
+    }
+
     /// Begins a pause, or makes the one in force longer and stricter, never shorter nor milder.
     pub fn begin_pause(&self, new: Pause) {
         let mut pause = lock(&self.pause);
@@ -209,9 +244,80 @@ impl Clients {
 }
 
 impl Client {
+    /// What this connection is by now.
+    pub fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::Relaxed) {
+            0 => Stage::Arriving,
+            1 => Stage::Client,
+            _ => Stage::Http,
+        }
+    }
+
+    /// It has become something else.
+    pub fn enter_stage(&self, stage: Stage) {
+        self.stage.store(stage as u8, Ordering::Relaxed);
+    }
+
+    /// Notes that it asked for something now.
+    pub fn asked(&self) {
+        self.last_request_ms.store(self.age_ms(), Ordering::Relaxed);
+    }
+
+    /// Reads from it. `None`: it was silent for the setting `timeout`, which is `limit` as far as is known
+    /// and is looked up when that is over.
+    pub async fn read(
+        &self,
+        transport: &Transport,
+        settings: &Settings,
+        mut limit: Option<Duration>,
+        buffer: &mut Vec<u8>,
+        size: usize,
+    ) -> io::Result<Option<usize>> {
+        let _silence = Silence::begin(&self.silent);
+        let mut waited = Duration::ZERO;
+        loop {
+            let reading = transport.read(buffer, size);
+            let Some(all) = limit else { break reading.await.map(Some) };
+            match rt::timeout(all.saturating_sub(waited), reading).await {
+                Ok(read) => break read.map(Some),
+                Err(_) => waited = waited.max(all),
+            }
+            limit = self.idle_limit(&settings.config());
+            if limit.is_some_and(|limit| limit <= waited) {
+                break Ok(None);
+            }
+        }
+    }
+
+    /// The time without a word after which it is closed, where there is such a time.
+    pub fn idle_limit(&self, config: &Config) -> Option<Duration> {
+        let limit = config.timeout;
+        (!limit.is_zero() && !self.admin).then_some(limit)
+    }
+
+    fn age_ms(&self) -> u64 {
+        self.since.elapsed().as_millis() as u64
+    }
+
     /// What the client said about itself.
     pub fn words(&self) -> MutexGuard<'_, Words> {
         lock(&self.words)
+    }
+}
+
+/// A time in which a connection is waited for; it may be cancelled.
+struct Silence<'a>(&'a AtomicBool);
+
+impl Silence<'_> {
+    fn begin(silent: &AtomicBool) -> Silence<'_> {
+        silent.store(true, Ordering::Relaxed);
+        Silence(silent)
+    }
+}
+
+impl Drop for Silence<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
     }
 }
 
@@ -223,7 +329,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn a_second_pause_makes_the_first_longer_and_stricter_never_shorter_nor_milder() {

@@ -7,14 +7,18 @@
 //!   bytes ---> sniff ---> parse ---> respond(request, state) ---> bytes to send, close or keep
 //! ```
 //!
-//! Requests are bounded: 1 KiB until it is clear that it is HTTP, 8 KiB of head, 64 KiB of body (which
-//! is skipped). What is larger or wrong gets its status code and the connection is closed. These
-//! pages hold no data of users and ask for no password, as in Dragonfly.
+//! Requests are bounded: 64 KiB until it is clear that it is HTTP, 8 KiB of head, 64 KiB of body (which
+//! is skipped). What is larger or wrong gets its status code and the connection is closed.
+//!
+//! Metrics and probes hold no data of users and ask for no password, as in Dragonfly. The status page
+//! asks for the one of `requirepass`, as its console does: HTTP's basic authentication, user `default`.
 
+use crate::gates::is_same;
 use std::fmt::Write;
 
-/// Within so many bytes the request line must have ended, as in Dragonfly.
-pub const SNIFF_BYTES_MAX: usize = 1024;
+/// Within so many bytes the first line must have ended: no inline command is longer either, so until
+/// then it may be one or the other.
+pub const SNIFF_BYTES_MAX: usize = 64 * 1024;
 /// The most bytes of a request's line and headers.
 pub const HEAD_BYTES_MAX: usize = 8 * 1024;
 /// The most headers; a scraper sends about ten.
@@ -38,7 +42,7 @@ pub enum Sniff {
 }
 
 /// Says whether a connection's first bytes are HTTP. An inline Redis command `GET key` is not: the
-/// line must end in `HTTP/1.x`.
+/// line must end in `HTTP/1.x`. A line too long for both is HTTP's when a path stands in it.
 pub fn sniff(bytes: &[u8]) -> Sniff {
     let begins = |method: &[u8]| {
         let length = method.len().min(bytes.len());
@@ -56,7 +60,10 @@ pub fn sniff(bytes: &[u8]) -> Sniff {
                 false => Sniff::NotHttp,
             }
         }
-        None if bytes.len() >= SNIFF_BYTES_MAX => Sniff::NotHttp,
+        None if bytes.len() >= SNIFF_BYTES_MAX => {
+            let path = line.iter().position(|&byte| byte == b' ').and_then(|at| line.get(at + 1));
+            if path == Some(&b'/') { Sniff::Http } else { Sniff::NotHttp }
+        }
         None => Sniff::NeedMore,
     }
 }
@@ -72,6 +79,38 @@ pub struct Request {
     pub query: String,
     /// The client waits for more answers on this connection.
     pub keep_alive: bool,
+    /// Who asks: the header `Authorization` as it came; empty without one.
+    pub authorization: Vec<u8>,
+}
+
+impl Request {
+    /// Whether it shows this password of the user `default`.
+    pub fn shows_password(&self, password: &str) -> bool {
+        let Some((scheme, given)) = self.authorization.split_at_checked(BASIC.len()) else {
+            return false;
+        };
+        let expected = base64(format!("default:{password}").as_bytes());
+        scheme.eq_ignore_ascii_case(BASIC) && is_same(given.trim_ascii(), expected.as_bytes())
+    }
+}
+
+/// The one scheme of HTTP's authentication that is understood.
+const BASIC: &[u8] = b"basic ";
+
+/// The standard alphabet, padded.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let bits = three.iter().fold(0u32, |bits, &byte| bits << 8 | u32::from(byte));
+        let bits = bits << (8 * (3 - three.len()));
+        for place in 0..4 {
+            let sextet = bits >> (18 - 6 * place) & 63;
+            let letter = ALPHABET[sextet as usize];
+            text.push(if place <= three.len() { char::from(letter) } else { '=' });
+        }
+    }
+    text
 }
 
 /// What the bytes of a connection hold.
@@ -92,12 +131,16 @@ pub enum Status {
     Ok,
     /// 400
     BadRequest,
+    /// 401
+    Unauthorized,
     /// 404
     NotFound,
     /// 405
     MethodNotAllowed,
     /// 413
     ContentTooLarge,
+    /// 414
+    UriTooLong,
     /// 431
     HeaderTooLarge,
     /// 501
@@ -111,9 +154,11 @@ impl Status {
         match self {
             Status::Ok => "200 OK",
             Status::BadRequest => "400 Bad Request",
+            Status::Unauthorized => "401 Unauthorized",
             Status::NotFound => "404 Not Found",
             Status::MethodNotAllowed => "405 Method Not Allowed",
             Status::ContentTooLarge => "413 Content Too Large",
+            Status::UriTooLong => "414 URI Too Long",
             Status::HeaderTooLarge => "431 Request Header Fields Too Large",
             Status::NotImplemented => "501 Not Implemented",
             Status::Unavailable => "503 Service Unavailable",
@@ -131,8 +176,14 @@ impl Status {
 pub fn parse(bytes: &[u8]) -> Parsed {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
-    let head = match request.parse(&bytes[..bytes.len().min(HEAD_BYTES_MAX)]) {
+    let bounded = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
+    let head = match request.parse(bounded) {
         Ok(httparse::Status::Complete(head)) => head,
+        Ok(httparse::Status::Partial)
+            if bytes.len() >= HEAD_BYTES_MAX && !bounded.contains(&b'\n') =>
+        {
+            return Parsed::Refused(Status::UriTooLong);
+        }
         Ok(httparse::Status::Partial) if bytes.len() >= HEAD_BYTES_MAX => {
             return Parsed::Refused(Status::HeaderTooLarge);
         }
@@ -150,7 +201,13 @@ pub fn parse(bytes: &[u8]) -> Parsed {
     let keep_alive = keeps_alive(request.version == Some(1), request.headers);
     let target = request.path.unwrap_or("/");
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let authorization = request
+        .headers
+        .iter()
+        .find(|header| header.name.eq_ignore_ascii_case("authorization"))
+        .map_or_else(Vec::new, |header| header.value.to_vec());
     let request = Request {
+        authorization,
         method: request.method.unwrap_or_default().to_owned(),
         path: path.to_owned(),
         query: query.to_owned(),
@@ -207,8 +264,8 @@ pub trait State {
     fn health(&self) -> Result<(), String>;
     /// What a replica is, for `/readyz`.
     fn replication(&self) -> Replication;
-    /// The lines of the status page, as name and value.
-    fn status(&self) -> Vec<(String, String)>;
+    /// The lines of the status page, as name and value; `None`: whoever asked may not see it.
+    fn status(&self) -> Option<Vec<(String, String)>>;
 }
 
 /// This node's own position behind its master.
@@ -240,8 +297,14 @@ pub fn respond(request: &Request, state: &dyn State) -> Vec<u8> {
         "/metrics" => (Status::Ok, PROMETHEUS, state.metrics()),
         "/livez" => (Status::Ok, TEXT, "OK\n".to_owned()),
         "/healthz" => verdict(state.health()),
-        "/readyz" => verdict(readiness(&request.query, state)),
-        "/" => (Status::Ok, HTML, status_page(&state.status())),
+        "/readyz" => match lag_bound(&request.query) {
+            Ok(bound) => verdict(readiness(bound, state)),
+            Err(reason) => (Status::BadRequest, TEXT, reason),
+        },
+        "/" => match state.status() {
+            Some(lines) => (Status::Ok, HTML, status_page(&lines)),
+            None => (Status::Unauthorized, TEXT, "the password is asked for\n".to_owned()),
+        },
         _ => (Status::NotFound, TEXT, "not found; try /, /metrics, /healthz, /readyz\n".to_owned()),
     };
     answer(status, kind, &body, sending)
@@ -254,18 +317,18 @@ fn verdict(verdict: Result<(), String>) -> (Status, &'static str, String) {
     }
 }
 
+/// What the query of `/readyz` says. A bound that cannot be read must not count as no bound.
+fn lag_bound(query: &str) -> Result<Option<u64>, String> {
+    let bound = query.split('&').find_map(|pair| pair.strip_prefix("max_lag_records="));
+    let wrong = |_| "max_lag_records is not a number\n".to_owned();
+    bound.map(str::parse::<u64>).transpose().map_err(wrong)
+}
+
 /// Ready is healthy and, on a replica, a copy that lags at most `max_lag_records`. A master is ready
 /// whatever its replicas lag: it has all there is to read, and a slow replica must not take it away from
 /// its clients. How far replicas are is for metrics, WAIT and min_replicas_to_write.
-fn readiness(query: &str, state: &dyn State) -> Result<(), String> {
+fn readiness(bound: Option<u64>, state: &dyn State) -> Result<(), String> {
     state.health()?;
-    let bound = query.split('&').find_map(|pair| pair.strip_prefix("max_lag_records="));
-    // A bound that cannot be read must not count as no bound.
-    let bound = match bound.map(str::parse::<u64>) {
-        None => None,
-        Some(Ok(bound)) => Some(bound),
-        Some(Err(_)) => return Err("max_lag_records is not a number".to_owned()),
-    };
     match (state.replication(), bound) {
         (Replication::Master, _) | (Replication::Stable { .. }, None) => Ok(()),
         (Replication::Stable { lag_records }, Some(bound)) if lag_records <= bound => Ok(()),
@@ -301,12 +364,13 @@ struct Sending {
 
 fn answer(status: Status, kind: &str, body: &str, sending: Sending) -> Vec<u8> {
     let connection = if sending.keep_alive { "keep-alive" } else { "close" };
-    let allow = match status {
+    let more = match status {
         Status::MethodNotAllowed => "Allow: GET, HEAD\r\n",
+        Status::Unauthorized => "WWW-Authenticate: Basic realm=\"Damselfly\"\r\n",
         _ => "",
     };
     let mut bytes = format!(
-        "HTTP/1.1 {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n{allow}Cache-Control: \
+        "HTTP/1.1 {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n{more}Cache-Control: \
          no-store\r\nConnection: {connection}\r\n\r\n",
         status.line(),
         body.len(),
@@ -337,8 +401,8 @@ mod tests {
         fn replication(&self) -> Replication {
             self.replication.clone()
         }
-        fn status(&self) -> Vec<(String, String)> {
-            vec![("role".to_owned(), "<b>master</b>".to_owned())]
+        fn status(&self) -> Option<Vec<(String, String)>> {
+            Some(vec![("role".to_owned(), "<b>master</b>".to_owned())])
         }
     }
 
@@ -374,7 +438,12 @@ mod tests {
         check(b"get / HTTP/1.1\r\n", Sniff::NotHttp);
         check(b"GETEX k\r\n", Sniff::NotHttp);
         check(b"HELLO 3\r\n", Sniff::NotHttp);
-        check(&[b"GET /".as_slice(), &[b'x'; SNIFF_BYTES_MAX]].concat(), Sniff::NotHttp);
+        let long = |before: &[u8], after: &[u8]| [before, &[b'x'; 3000], after].concat();
+        check(&long(b"GET /", b" HTTP/1.1\r\n"), Sniff::Http);
+        check(&long(b"GET /", b"\r\n"), Sniff::NotHttp);
+        let endless = [b'x'; SNIFF_BYTES_MAX];
+        assert_eq!(sniff(&[b"GET /".as_slice(), &endless].concat()), Sniff::Http);
+        assert_eq!(sniff(&[b"GET ".as_slice(), &endless].concat()), Sniff::NotHttp);
         assert_eq!(sniff(b""), Sniff::NeedMore);
     }
 
@@ -392,7 +461,10 @@ mod tests {
         check("/livez", &["200 OK"]);
         // A master is ready, whatever bound is asked for.
         check("/readyz?max_lag_records=0", &["200 OK"]);
-        check("/readyz?max_lag_records=few", &["503", "max_lag_records is not a number"]);
+        for few in ["few", "", "-1", "5x", "99999999999999999999"] {
+            let path = format!("/readyz?max_lag_records={few}");
+            check(&path, &["400 Bad Request", "max_lag_records is not a number"]);
+        }
         check("/", &["200 OK", "text/html", "&lt;b&gt;master"]);
         check("/nope", &["404 Not Found"]);
     }
@@ -419,6 +491,30 @@ mod tests {
         for (path, want) in [("/healthz", "503"), ("/readyz", "503"), ("/livez", "200")] {
             let got = ask(&format!("GET {path} HTTP/1.1\r\n\r\n"), &state);
             assert!(got.starts_with(&format!("HTTP/1.1 {want}")), "{path}: {got}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_shown_by_basic_authentication() {
+        let shows = |header: &str, password: &str| {
+            let bytes = format!("GET / HTTP/1.1\r\n{header}\r\n\r\n");
+            match parse(bytes.as_bytes()) {
+                Parsed::Request(request, _) => request.shows_password(password),
+                other => panic!("{other:?}"),
+            }
+        };
+        // As `curl -u default:secret` says it.
+        assert!(shows("Authorization: Basic ZGVmYXVsdDpzZWNyZXQ=", "secret"));
+        assert!(shows("authorization: bAsIc  ZGVmYXVsdDpzZWNyZXQ= ", "secret"));
+        assert!(!shows("Authorization: Basic ZGVmYXVsdDpzZWNyZXQ=", "other"));
+        assert!(!shows("Authorization: Basic", "secret"));
+        assert!(!shows("Authorization: Basic ", "secret"));
+        assert!(!shows("Authorization: Bearer ZGVmYXVsdDpzZWNyZXQ=", "secret"));
+        assert!(!shows("X: y", "secret"));
+        for (bytes, text) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
+        {
+            assert_eq!(base64(bytes.as_bytes()), text);
         }
     }
 
@@ -453,6 +549,8 @@ mod tests {
         check("GET / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n", "413");
         check("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", "501");
         check(&format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "x".repeat(HEAD_BYTES_MAX)), "431");
+        check(&format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(3000)), "404");
+        check(&format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(HEAD_BYTES_MAX)), "414");
         check(&format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(HEADERS_MAX + 1)), "431");
         check("GET / HTTP/1.1\r\nno colon\r\n\r\n", "400");
     }

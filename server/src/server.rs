@@ -147,6 +147,8 @@ pub struct Counters {
     pub tls_started: AtomicU64,
     /// TLS handshakes completed.
     pub tls_completed: AtomicU64,
+    /// Connections that ended before a TLS handshake was completed where one is demanded.
+    pub tls_failed: AtomicU64,
     /// Clients that wait for others just now (WAIT).
     pub blocked: AtomicU64,
     /// Error replies of fronts (those of shards are counted there).
@@ -183,6 +185,7 @@ impl Counters {
             &self.output_bytes,
             &self.tls_started,
             &self.tls_completed,
+            &self.tls_failed,
         ] {
             counter.store(0, Ordering::Relaxed);
         }

@@ -246,6 +246,7 @@ async fn lead_program(
     }
     bound.serve(&server);
     rt::spawn_local(stop::watch_signals(front.clone(), server.clone(), stopper)).detach();
+    rt::spawn_local(welcome::watch_silence(server.clone())).detach();
     server.supervisor.ready();
     rt::spawn_local(supervisor::tell_status(front.clone(), server.clone())).detach();
     memory::note_startup();

@@ -1,95 +1,169 @@
 //! The first bytes of a connection: TLS or not, RESP or HTTP, and whether there is room.
+//!
+//! ```text
+//!   accepted ─► counted ─► TLS handshake ─► first line ─┬─► client
+//!               (or refused)  (Arriving)                └─► pages (Http)
+//! ```
+//!
+//! A connection is counted from its first moment, and has a deadline wherever it is not a client yet:
+//! for the handshake as a whole, for the first line, for each HTTP request, for each answer to be read.
+//! A client without TLS is one as soon as it is accepted: the setting `timeout` is its deadline.
 
+use crate::clients::{Client, Stage};
+use crate::config::{Config, Reader};
 use crate::connection;
 use crate::http;
 use crate::listen::Incoming;
 use crate::observe;
 use crate::server::{Counters, Server};
 use engine::exec::Front;
-use engine::rt::{self, Stream};
-use replication::tls::{BAD_TLS_HEADER, Session, looks_like_tls};
+use engine::rt::{self, Peer, Stream};
+use replication::tls::{BAD_TLS_HEADER, ServerTls, Session, looks_like_tls};
 use replication::transport::Transport;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// A connection must finish its TLS handshake within this time.
+/// A connection must finish its TLS handshake within this time of its being accepted: a handshake is
+/// two round trips, and a connection that does not say anything is no client.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
-/// An HTTP request must be complete within this time.
+/// An HTTP request must be complete within this time, counted from the answer before, and its answer
+/// must be taken within as much again. Longer than any network needs, shorter than patience.
 const HTTP_MAX: Duration = Duration::from_secs(30);
+
+/// Within this time the first line must be complete, or it is not HTTP's.
+const FIRST_LINE_MAX: Duration = HTTP_MAX;
+
+/// Bytes read at once while it is not known who speaks.
+const READ_SIZE: usize = 16 * 1024;
 
 /// Serves a fresh connection until it ends.
 pub(crate) async fn welcome(incoming: Incoming, front: Rc<Front>, server: Arc<Server>) {
     let Incoming { accepted, admin } = incoming;
     let stream = Stream::from_accepted(accepted);
     let config = server.settings.config();
+    prepare(&stream, &config);
+    let tls = demanded_tls(&stream, admin, &config, &server);
+    let executor = front.me.0;
+    let Some(client) = server.clients.enter(&stream, executor, admin, config.maxclients) else {
+        Counters::add(&server.counters.rejected, 1);
+        return refuse(stream, tls.is_some()).await;
+    };
+    let mut unread = Vec::new();
+    let transport = match tls {
+        None => Transport::plain(stream),
+        Some(tls) => match secure(stream, &tls, &client, &server, &mut unread).await {
+            Ok(transport) => transport,
+            Err(Unsecured { stream, why }) => {
+                Counters::add(&server.counters.tls_failed, 1);
+                tracing::debug!("{} ended before it began: {why}", client.peer);
+                server.clients.leave(&client);
+                return drop(stream);
+            }
+        },
+    };
+    client.enter_stage(Stage::Client);
+    let speaks_http = admin || config.primary_port_http_enabled;
+    match first_line(&transport, &client, &server, speaks_http, &mut unread).await {
+        First::Command => connection::serve(transport, front, server, client, unread).await,
+        First::Page => {
+            client.enter_stage(Stage::Http);
+            serve_http(&transport, &client, &front, &server, unread).await;
+            server.clients.leave(&client);
+        }
+        First::Nothing => {
+            transport.close().await;
+            server.clients.leave(&client);
+        }
+    }
+}
+
+fn prepare(stream: &Stream, config: &Config) {
     let _ = stream.set_nodelay(config.tcp_nodelay);
     let _ = stream.set_keepalive(config.tcp_keepalive.as_secs() as u32);
     if !config.tcp_user_timeout.is_zero() {
         let _ = stream.set_user_timeout(Some(config.tcp_user_timeout));
     }
-    let mut unread = Vec::new();
-    let transport = match secure(stream, admin, &server, &mut unread).await {
-        Ok(Some(transport)) => transport,
-        Ok(None) => return,
-        Err(error) => return tracing::debug!("a connection ended before it began: {error}"),
-    };
-    let executor = front.me.0;
-    let Some(client) = server.clients.enter(&transport, executor, admin, config.maxclients) else {
-        Counters::add(&server.counters.rejected, 1);
-        let _ = transport.write_all(b"-ERR max number of clients reached\r\n").await;
-        return transport.close().await;
-    };
-    let speaks_http = (admin || config.primary_port_http_enabled)
-        && is_http(&transport, &mut unread).await.unwrap_or(false);
-    if speaks_http {
-        // Scrapes and probes are not clients.
-        server.clients.leave(&client);
-        return serve_http(&transport, &front, &server, unread).await;
-    }
-    connection::serve(transport, front, server.clone(), client.clone(), unread).await;
-    server.clients.leave(&client);
 }
 
-/// Finds out whether TLS is spoken, and whether it must be. `None`: the connection was told why not.
+/// There are too many connections. Where TLS is demanded nothing could be said that would be
+/// understood, as in Redis.
+async fn refuse(stream: Stream, is_tls: bool) {
+    if !is_tls {
+        // Few bytes on a fresh socket: this does not wait for the other side.
+        let _ = stream.write_all(b"-ERR max number of clients reached\r\n").await;
+    }
+    let _ = stream.shutdown_write();
+}
+
+/// What TLS is spoken with, where it is. A Unix socket stays on this machine and is always plain.
+fn demanded_tls(
+    stream: &Stream,
+    admin: bool,
+    config: &Config,
+    server: &Server,
+) -> Option<Arc<ServerTls>> {
+    let plain = (admin && config.no_tls_on_admin_port) || stream.peer() == Peer::Local;
+    if plain { None } else { server.tls.current().server }
+}
+
+/// A connection that is none. The socket must outlive its place in the map of clients.
+struct Unsecured {
+    stream: Option<Stream>,
+    why: io::Error,
+}
+
+/// Finds out whether TLS is spoken, and finishes its handshake.
 async fn secure(
     stream: Stream,
-    admin: bool,
-    server: &Arc<Server>,
+    tls: &ServerTls,
+    client: &Client,
+    server: &Server,
     unread: &mut Vec<u8>,
-) -> io::Result<Option<Transport>> {
-    let config = server.settings.config();
-    let Some(tls) = server.tls.current().server else { return Ok(Some(Transport::plain(stream))) };
-    if admin && config.no_tls_on_admin_port {
-        return Ok(Some(Transport::plain(stream)));
-    }
-    let first = rt::timeout(HANDSHAKE_MAX, first_bytes(&stream)).await;
-    let first = first.unwrap_or(Err(io::ErrorKind::TimedOut.into()))?;
+) -> Result<Transport, Unsecured> {
+    let idle = client.idle_limit(&server.settings.config()).unwrap_or(HANDSHAKE_MAX);
+    let deadline = Instant::now() + HANDSHAKE_MAX.min(idle);
+    let first = within(HANDSHAKE_MAX.min(idle), first_bytes(&stream)).await;
+    let first = match first {
+        Ok(first) => first,
+        Err(why) => return Err(Unsecured { stream: Some(stream), why }),
+    };
     if looks_like_tls(&first) == Some(true) {
-        let session = Session::server(&tls).map_err(|error| io::Error::other(error.to_string()))?;
+        let session = match Session::server(tls) {
+            Ok(session) => session,
+            Err(error) => {
+                let why = io::Error::other(error.to_string());
+                return Err(Unsecured { stream: Some(stream), why });
+            }
+        };
         let transport = Transport::tls(stream, session);
         Counters::add(&server.counters.tls_started, 1);
-        let handshake = rt::timeout(HANDSHAKE_MAX, transport.handshake_after(&first)).await;
-        return match handshake {
-            Ok(Ok(plaintext)) => {
+        let left = deadline.saturating_duration_since(Instant::now());
+        return match within(left, transport.handshake_after(&first)).await {
+            Ok(plaintext) => {
                 Counters::add(&server.counters.tls_completed, 1);
                 *unread = plaintext;
-                Ok(Some(transport))
+                Ok(transport)
             }
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            Err(why) => Err(Unsecured { stream: Some(transport.into_stream()), why }),
         };
     }
     let loopback = stream.peer_addr().is_none_or(|peer| peer.ip().to_canonical().is_loopback());
-    if admin && loopback && config.admin_plaintext_loopback {
+    if client.admin && loopback && server.settings.config().admin_plaintext_loopback {
         *unread = first;
-        return Ok(Some(Transport::plain(stream)));
+        return Ok(Transport::plain(stream));
     }
-    stream.write_all(BAD_TLS_HEADER.as_bytes()).await?;
+    let told = within(HTTP_MAX, stream.write_all(BAD_TLS_HEADER.as_bytes())).await;
     let _ = stream.shutdown_write();
-    Ok(None)
+    let why = told.err().unwrap_or_else(|| io::Error::other("it does not speak TLS"));
+    Err(Unsecured { stream: Some(stream), why })
+}
+
+/// The output of `future`, or an error when `limit` is over.
+async fn within<T>(limit: Duration, future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    rt::timeout(limit, future).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// Enough bytes to tell TLS from anything else.
@@ -105,49 +179,117 @@ async fn first_bytes(stream: &Stream) -> io::Result<Vec<u8>> {
     Ok(first)
 }
 
-/// Whether the first line is an HTTP request's. Reads no more than it needs to tell.
-async fn is_http(transport: &Transport, unread: &mut Vec<u8>) -> io::Result<bool> {
+/// Who speaks.
+enum First {
+    /// Somebody who sends commands, or may yet.
+    Command,
+    /// Somebody who wants a page.
+    Page,
+    /// Nobody.
+    Nothing,
+}
+
+/// Reads until the first line tells who speaks, and no more.
+async fn first_line(
+    transport: &Transport,
+    client: &Client,
+    server: &Server,
+    speaks_http: bool,
+    unread: &mut Vec<u8>,
+) -> First {
+    if !speaks_http {
+        return First::Command;
+    }
+    let mut began = Instant::now();
     loop {
         match http::sniff(unread) {
-            http::Sniff::Http => return Ok(true),
-            http::Sniff::NotHttp => return Ok(false),
-            http::Sniff::NeedMore => {
-                if transport.read(unread, 16 * 1024).await? == 0 {
-                    return Ok(false);
-                }
-            }
+            http::Sniff::Http => return First::Page,
+            http::Sniff::NotHttp => return First::Command,
+            http::Sniff::NeedMore => {}
+        }
+        let silent = unread.is_empty();
+        let idle = client.idle_limit(&server.settings.config());
+        let reading = client.read(transport, &server.settings, idle, unread, READ_SIZE);
+        let left = FIRST_LINE_MAX.saturating_sub(began.elapsed());
+        let read = match silent {
+            true => reading.await,
+            false => within(left, reading).await,
+        };
+        let read = match read {
+            Ok(None) => return First::Nothing,
+            Ok(Some(read)) => read,
+            // It goes on so slowly that it may be somebody at a terminal.
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => return First::Command,
+            Err(_) => return First::Nothing,
+        };
+        match read {
+            0 if silent => return First::Nothing,
+            // What stands there without an end may be a command to somebody.
+            0 => return First::Command,
+            _ if silent => began = Instant::now(),
+            _ => {}
+        }
+    }
+}
+
+/// After a change of `timeout`, ends those who have been silent for too long already.
+pub(crate) async fn watch_silence(server: Arc<Server>) {
+    /// Nobody's `timeout` is finer than that.
+    const LOOK_EVERY: Duration = Duration::from_secs(1);
+    let mut reader = Reader::new(server.settings.clone());
+    let at_start = reader.config().timeout;
+    let mut changed = false;
+    loop {
+        rt::sleep(LOOK_EVERY).await;
+        let timeout = reader.config().timeout;
+        changed |= timeout != at_start;
+        if changed && !timeout.is_zero() {
+            server.clients.end_silent(timeout);
         }
     }
 }
 
 async fn serve_http(
     transport: &Transport,
+    client: &Client,
     front: &Rc<Front>,
     server: &Arc<Server>,
     mut unread: Vec<u8>,
 ) {
-    loop {
+    let mut began = Instant::now();
+    let mut goes_on = true;
+    while goes_on {
         let answer = match http::parse(&unread) {
             http::Parsed::Request(request, used) => {
                 unread.drain(..used);
-                let state = observe::state(front, server, &request).await;
-                let answer = http::respond(&request, &state);
-                if transport.write_all(&answer).await.is_err() || !request.keep_alive {
-                    break;
-                }
-                continue;
+                client.asked();
+                let state = observe::state(front, server, &request, client.admin).await;
+                goes_on = request.keep_alive;
+                http::respond(&request, &state)
             }
-            http::Parsed::Refused(status) => status.refusal(),
+            http::Parsed::Refused(status) => {
+                goes_on = false;
+                status.refusal()
+            }
             http::Parsed::NeedMore => {
-                let reading = transport.read(&mut unread, 16 * 1024);
-                match rt::timeout(HTTP_MAX, reading).await {
-                    Ok(Ok(read)) if read > 0 => continue,
+                let left = HTTP_MAX.saturating_sub(began.elapsed());
+                let idle = client.idle_limit(&server.settings.config());
+                let reading =
+                    client.read(transport, &server.settings, idle, &mut unread, READ_SIZE);
+                match within(left, reading).await {
+                    Ok(Some(read)) if read > 0 => {
+                        Counters::add(&server.counters.input_bytes, read as u64);
+                        continue;
+                    }
                     _ => break,
                 }
             }
         };
-        let _ = transport.write_all(&answer).await;
-        break;
+        if within(HTTP_MAX, transport.write_all(&answer)).await.is_err() {
+            break;
+        }
+        Counters::add(&server.counters.output_bytes, answer.len() as u64);
+        began = Instant::now();
     }
     transport.close().await;
 }

@@ -55,7 +55,8 @@ enum Next {
     Broken(ProtocolError),
 }
 
-/// Serves a connection until it ends. Its place in the map of clients is given back by the caller.
+/// Serves a connection until it ends, and gives back its place in the map of clients before the socket
+/// is closed or somebody else's.
 pub(crate) async fn serve(
     transport: Transport,
     front: Rc<Front>,
@@ -69,10 +70,14 @@ pub(crate) async fn serve(
     session.forget_watches().await;
     match (outcome, session.handoff.take()) {
         (Ok(()), Some(handoff)) => {
+            session.server.clients.leave(&session.client);
             let parked = transport.park(input.into_unread());
             session.server.replication.take_over(handoff.0, parked);
         }
-        _ => transport.close().await,
+        _ => {
+            transport.close().await;
+            session.server.clients.leave(&session.client);
+        }
     }
 }
 
@@ -376,7 +381,7 @@ async fn write_within_limits(
     out: &[u8],
 ) -> io::Result<()> {
     let limit = session.config.client_output_buffer_limit.normal;
-    let (idle, whole) = (idle_limit(session), out.len() as u64);
+    let (idle, whole) = (session.client.idle_limit(&session.config), out.len() as u64);
     if limit.hard_bytes != 0 && whole > limit.hard_bytes {
         tracing::warn!("client {}: a reply of {whole} bytes is over the limit", session.client.id);
         return Err(io::ErrorKind::OutOfMemory.into());
@@ -406,21 +411,11 @@ async fn read_more(
 ) -> io::Result<bool> {
     session.client.input_bytes.store(input.waiting() as u64, Ordering::Relaxed);
     let (buffer, size) = input.room(want);
-    let reading = transport.read(buffer, size);
-    let read = match idle_limit(session) {
-        Some(limit) => match rt::timeout(limit, reading).await {
-            Ok(read) => read?,
-            Err(_) => return Ok(false),
-        },
-        None => reading.await?,
-    };
+    let (client, idle) = (&session.client, session.client.idle_limit(&session.config));
+    let reading = client.read(transport, &session.server.settings, idle, buffer, size);
+    let Some(read) = reading.await? else { return Ok(false) };
     input.note_read(read, size);
     session.client.input_bytes.store(input.waiting() as u64, Ordering::Relaxed);
     Counters::add(&session.server.counters.input_bytes, read as u64);
     Ok(read > 0 && !session.client.killed.load(Ordering::Acquire))
-}
-
-fn idle_limit(session: &Session) -> Option<Duration> {
-    let limit = session.config.timeout;
-    (!limit.is_zero() && !session.client.admin).then_some(limit)
 }

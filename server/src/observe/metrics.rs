@@ -76,6 +76,9 @@ metrics_table! {
 
     /// Open client connections, by listener.
     ConnectedClients = Gauge "connected_clients" ["listener"];
+    /// Open connections that are no clients: their TLS handshake is not over (arriving), or they ask for
+    /// pages (http). They count for max_clients.
+    OtherConnections = Gauge "other_connections" ["stage"];
     /// The most client connections allowed.
     MaxClients = Gauge "max_clients" [];
     /// Clients that wait in a blocking command.

@@ -3,6 +3,7 @@
 //! Shards are asked by one round of messages, replication by another; nothing is locked that a
 //! request needs.
 
+use crate::clients::Stage;
 use crate::config::Config;
 use crate::effect;
 use crate::memory;
@@ -144,6 +145,10 @@ pub struct Clients {
     pub output_most: u64,
     /// Those that watch keys.
     pub watching: usize,
+    /// Connections whose TLS handshake is not over: not clients yet.
+    pub arriving: usize,
+    /// Connections that ask for pages: no clients.
+    pub http: usize,
 }
 
 /// What one shard tells.
@@ -254,8 +259,12 @@ fn clients(server: &Server) -> (Clients, u64) {
     for client in server.clients.all() {
         let input = client.input_bytes.load(Ordering::Relaxed);
         let output = client.output_bytes.load(Ordering::Relaxed);
-        clients.admin += usize::from(client.admin);
-        clients.normal += usize::from(!client.admin);
+        match client.stage() {
+            Stage::Arriving => clients.arriving += 1,
+            Stage::Http => clients.http += 1,
+            Stage::Client if client.admin => clients.admin += 1,
+            Stage::Client => clients.normal += 1,
+        }
         clients.input_most = clients.input_most.max(input);
         clients.output_most = clients.output_most.max(output);
         clients.watching += usize::from(client.watched.load(Ordering::Relaxed) > 0);

@@ -17,16 +17,22 @@ pub struct Observed {
     metrics: String,
     health: Result<(), String>,
     replication: http::Replication,
-    status: Vec<(String, String)>,
+    status: Option<Vec<(String, String)>>,
 }
 
 /// Gathers what a request needs, and no more: a probe must not cost a round through all shards.
-pub async fn state(front: &Rc<Front>, server: &Arc<Server>, request: &Request) -> Observed {
+/// `admin`: it came over the admin port.
+pub async fn state(
+    front: &Rc<Front>,
+    server: &Arc<Server>,
+    request: &Request,
+    admin: bool,
+) -> Observed {
     let mut observed = Observed {
         metrics: String::new(),
         health: health(server),
         replication: http::Replication::Master,
-        status: Vec::new(),
+        status: None,
     };
     match request.path.as_str() {
         "/metrics" => {
@@ -35,13 +41,20 @@ pub async fn state(front: &Rc<Front>, server: &Arc<Server>, request: &Request) -
             observed.metrics = samples(&picture, server).render(dragonfly_names);
         }
         "/readyz" => observed.replication = replication(&server.replication.info(front).await),
-        "/" => {
+        "/" if is_admitted(server, request, admin) => {
             let picture = Picture::take(front, server).await;
-            observed.status = node::summary(&View { picture: &picture, server });
+            observed.status = Some(node::summary(&View { picture: &picture, server }));
         }
         _ => {}
     }
     observed
+}
+
+/// Whether the status page is for whoever asks: what commands ask for, it asks for too.
+fn is_admitted(server: &Server, request: &Request, admin: bool) -> bool {
+    let config = server.settings.config();
+    let password = &config.requirepass;
+    password.is_empty() || (admin && config.admin_nopass) || request.shows_password(password)
 }
 
 fn health(server: &Server) -> Result<(), String> {
@@ -99,10 +112,14 @@ fn put_clients(samples: &mut Samples, picture: &Picture, server: &Server) {
     let get = |counter| Counters::get(counter) as f64;
     samples.put_labelled(Metric::ConnectedClients, &["main"], clients.normal as f64);
     samples.put_labelled(Metric::ConnectedClients, &["admin"], clients.admin as f64);
+    samples.put_labelled(Metric::OtherConnections, &["arriving"], clients.arriving as f64);
+    samples.put_labelled(Metric::OtherConnections, &["http"], clients.http as f64);
     samples.put(Metric::MaxClients, f64::from(picture.config.maxclients));
     samples.put(Metric::BlockedClients, get(&counters.blocked));
     samples.put(Metric::ConnectionsReceived, get(&counters.connections));
     samples.put_labelled(Metric::ConnectionsRefused, &["maxclients"], get(&counters.rejected));
+    let not_secured = get(&counters.tls_failed);
+    samples.put_labelled(Metric::ConnectionsRefused, &["tls_error"], not_secured);
     samples.put_labelled(Metric::TlsHandshakes, &["started"], get(&counters.tls_started));
     samples.put_labelled(Metric::TlsHandshakes, &["completed"], get(&counters.tls_completed));
     samples.put(Metric::NetInputBytes, get(&counters.input_bytes));
@@ -248,7 +265,7 @@ impl http::State for Observed {
         self.replication.clone()
     }
 
-    fn status(&self) -> Vec<(String, String)> {
+    fn status(&self) -> Option<Vec<(String, String)>> {
         self.status.clone()
     }
 }

@@ -36,10 +36,15 @@ impl Certificates {
         assert!(output.status.success(), "openssl {line}: {said}");
     }
 
+    /// A file beside them.
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.directory.join(name).display().to_string()
+    }
+
     /// What a node is started with: TLS for clients and towards its master, each with this
     /// certificate.
     pub(crate) fn flags(&self) -> Vec<String> {
-        let path = |name: &str| self.directory.join(name).display().to_string();
+        let path = |name: &str| self.path(name);
         vec![
             "--tls".to_owned(),
             "--tls_replication".to_owned(),

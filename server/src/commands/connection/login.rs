@@ -6,9 +6,9 @@ use super::client::clean_name;
 use super::{ALWAYS, FrontCommand, Handler, declare};
 use crate::REDIS_VERSION;
 use crate::connection::Session;
+use crate::gates::is_same;
 use engine::command::{Args, Flags, Outcome, Refusal};
 use engine::resp::{Protocol, ReplyWriter};
-use std::hint::black_box;
 
 const WRONG: Refusal =
     Refusal::fixed("WRONGPASS invalid username-password pair or user is disabled.");
@@ -47,16 +47,6 @@ fn log_in(session: &mut Session, user: &[u8], password: &[u8]) -> Result<(), Ref
     }
     session.authenticated = true;
     Ok(())
-}
-
-/// Compares in a time that depends on nothing but the length of what was given.
-fn is_same(given: &[u8], secret: &[u8]) -> bool {
-    let mut different = usize::from(given.len() != secret.len());
-    for (index, byte) in given.iter().enumerate() {
-        let other = secret.get(index).or(secret.first()).copied().unwrap_or_default();
-        different |= usize::from(black_box(byte ^ other));
-    }
-    black_box(different) == 0
 }
 
 pub(super) static HELLO: FrontCommand = declare(

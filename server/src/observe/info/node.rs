@@ -67,6 +67,8 @@ pub(super) fn clients(view: &View<'_>, lines: &mut Lines) {
     lines.put("total_blocking_keys_on_nokey", 0);
     lines.put("watching_clients", clients.watching);
     lines.put("admin_clients", clients.admin);
+    lines.put("arriving_connections", clients.arriving);
+    lines.put("http_connections", clients.http);
 }
 
 pub(super) fn memory(view: &View<'_>, lines: &mut Lines) {
