@@ -151,7 +151,7 @@ impl Terms {
                 "PARTIAL" => false,
                 _ => return Err(bad("kind of sync")),
             },
-            reason: reason.clone(),
+            reason: wire::words(reason.as_bytes()),
             session: session.parse().map_err(|_| bad("session"))?,
             chain: chain.split(',').map(str::to_owned).collect(),
             lineage: lineage.parse().map_err(|_| bad("lineage"))?,
@@ -230,7 +230,7 @@ pub fn may_feed(is_changing: bool, is_stable: bool) -> Result<(), String> {
 
 fn texts(reply: &Reply) -> Result<Vec<String>, String> {
     match reply {
-        Reply::Error(text) => Err(String::from_utf8_lossy(text).into_owned()),
+        Reply::Error(text) => Err(wire::words(text)),
         Reply::Array(items) => items
             .iter()
             .map(|item| match item {

@@ -158,7 +158,7 @@ impl News {
                 all_numbers(payload)?.into_iter().map(lsn).collect::<Result<_, _>>()?,
             )),
             Kind::Alive => Ok(News::Alive),
-            Kind::End => Ok(News::End(String::from_utf8_lossy(payload).into_owned())),
+            Kind::End => Ok(News::End(words(payload))),
             other => Err(format!("the master sent {other:?} on the control connection")),
         }
     }
@@ -236,6 +236,17 @@ pub fn piece(payload: &[u8]) -> Result<(u64, &[u8]), String> {
     Ok((read_number(number), bytes))
 }
 
+/// Characters of a peer's text that are kept: a sentence, not a file.
+const WORDS_MAX: usize = 512;
+
+/// What a peer says in words, as it may stand in a line of the log or of INFO: it is one line, and short.
+pub fn words(text: &[u8]) -> String {
+    // A character takes at most four bytes: what is beyond is not looked at.
+    let text = String::from_utf8_lossy(&text[..text.len().min(4 * WORDS_MAX)]);
+    let one_line = |character: char| if character.is_control() { ' ' } else { character };
+    text.chars().take(WORDS_MAX).map(one_line).collect()
+}
+
 /// Takes the first message of a flow off `buffer`, once it is there: where the journal begins.
 pub fn take_start(buffer: &mut Vec<u8>) -> Result<Option<Lsn>, String> {
     let Some((kind, payload, used)) = next(buffer)? else { return Ok(None) };
@@ -305,6 +316,13 @@ mod tests {
         assert!(next(&[1, 255, 255, 255, 255]).is_err());
         assert!(numbers::<1>(&[1, 2, 3]).is_err());
         assert!(all_numbers(&[1, 2, 3]).is_err());
+    }
+
+    #[test]
+    fn what_a_peer_says_in_words_is_one_short_line() {
+        assert_eq!(words(b"because\r\nrole:master"), "because  role:master");
+        assert_eq!(words(&[b'x'; 1 << 20]).len(), WORDS_MAX);
+        assert_eq!(words("\u{20ac}".repeat(9000).as_bytes()).chars().count(), WORDS_MAX);
     }
 
     #[test]

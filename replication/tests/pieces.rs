@@ -236,10 +236,21 @@ fn the_journal_goes_on_between_the_pieces_of_a_large_item() {
 /// A frame of a flow: keys, and the transaction if it has parts elsewhere.
 type Parts = &'static [(&'static [&'static str], Option<(u64, &'static [u16])>)];
 
-fn encoded(parts: Parts) -> Vec<Vec<u8>> {
+/// A key named so that belongs to flow `flow` of `flows`.
+fn owned(name: &str, flow: usize, flows: usize) -> String {
+    if flows == 1 {
+        return name.to_owned();
+    }
+    let mut keys = (0..).map(|number| format!("{name}:{number}"));
+    let fits = |key: &String| shard_of(key.as_bytes(), flows as u16).index() == flow;
+    keys.find(fits).expect("some key fits")
+}
+
+/// The frames of one of `flows` flows.
+fn encoded(parts: Parts, flow: usize, flows: usize) -> Vec<Vec<u8>> {
     let frame = |(keys, tx): &(&[&str], Option<(u64, &[u16])>)| {
         let mut frame = FrameBuilder::new();
-        keys.iter().for_each(|key| frame.push(&set(key)));
+        keys.iter().for_each(|key| frame.push(&set(&owned(key, flow, flows))));
         match tx {
             None => frame.to_wire(None),
             Some((id, shards)) => {
@@ -272,7 +283,8 @@ fn keys_of(frames: &[u8]) -> Vec<String> {
     while let Some((frame, used)) = decoder.next(rest).unwrap() {
         for entry in frame.entries() {
             if let Entry::Record(record) = entry {
-                keys.push(String::from_utf8(record.key.to_vec()).unwrap());
+                let key = String::from_utf8(record.key.to_vec()).unwrap();
+                keys.push(key);
             }
         }
         rest = &rest[used..];
@@ -281,7 +293,7 @@ fn keys_of(frames: &[u8]) -> Vec<String> {
 }
 
 /// Hands out all that may be, and reports it done; answers with the keys of each dispatch, sorted.
-fn drain(gather: &mut Gather, relay: &mut Relay, flows: usize, shards: u16) -> Vec<Vec<String>> {
+fn drain(gather: &mut Gather, relay: &mut Relay, shards: u16) -> Vec<Vec<String>> {
     let mut handed = Vec::new();
     while let Some(dispatch) = gather.next().unwrap() {
         let (unit, parts) = match dispatch {
@@ -291,10 +303,8 @@ fn drain(gather: &mut Gather, relay: &mut Relay, flows: usize, shards: u16) -> V
         let mut keys = Vec::new();
         for (shard, frames) in &parts {
             for key in keys_of(frames) {
-                // With as many flows as shards, a flow's keys are its shard's: nobody looks.
-                let owner = shard_of(key.as_bytes(), shards);
-                assert!(usize::from(shards) == flows || owner == *shard, "{key} on {shard}");
-                keys.push(key);
+                assert_eq!(shard_of(key.as_bytes(), shards), *shard, "{key}");
+                keys.push(key.split(':').next().unwrap_or_default().to_owned());
             }
         }
         keys.sort();
@@ -309,7 +319,8 @@ fn drain(gather: &mut Gather, relay: &mut Relay, flows: usize, shards: u16) -> V
 /// Whatever the order in which frames arrive, and however their bytes are cut: each of `whole` is
 /// handed out as one, each flow in its order, and positions and relays come to the same end.
 fn check_gather(flows: &[Parts], shards: u16, whole: &[&[&str]]) {
-    let frames: Vec<Vec<Vec<u8>>> = flows.iter().map(|parts| encoded(parts)).collect();
+    let frames: Vec<Vec<Vec<u8>>> =
+        flows.iter().enumerate().map(|(flow, parts)| encoded(parts, flow, flows.len())).collect();
     let (mut left, mut all) = (frames.iter().map(Vec::len).collect(), Vec::new());
     merges(&mut left, &mut Vec::new(), &mut all);
     assert!(all.len() > 1);
@@ -323,9 +334,9 @@ fn check_gather(flows: &[Parts], shards: u16, whole: &[&[&str]]) {
             next[usize::from(flow)] += 1;
             let (front, back) = bytes.split_at(bytes.len() / 2);
             gather.receive_log(flow, front);
-            handed.extend(drain(&mut gather, &mut relay, flows.len(), shards));
+            handed.extend(drain(&mut gather, &mut relay, shards));
             gather.receive_log(flow, back);
-            handed.extend(drain(&mut gather, &mut relay, flows.len(), shards));
+            handed.extend(drain(&mut gather, &mut relay, shards));
         }
         for keys in whole {
             assert!(handed.iter().any(|one| one == keys), "{keys:?} torn in {order:?}: {handed:?}");
@@ -378,9 +389,120 @@ fn transactions_in_two_orders_are_refused() {
     let flow_1: Parts = &[(&["b2"], Some((2, &[0, 1]))), (&["a2"], Some((1, &[0, 1])))];
     let starts = [Lsn(0), Lsn(0)];
     let mut gather = Gather::new(&starts, 2, 1, 0, 16);
-    encoded(flow_0).iter().for_each(|frame| gather.receive_log(0, frame));
-    encoded(flow_1).iter().for_each(|frame| gather.receive_log(1, frame));
+    encoded(flow_0, 0, 2).iter().for_each(|frame| gather.receive_log(0, frame));
+    encoded(flow_1, 1, 2).iter().for_each(|frame| gather.receive_log(1, frame));
     assert!((0..4).any(|_| gather.next().is_err()));
+}
+
+/// Whatever the order in which these frames arrive, the session ends with a reason, nobody waits for what
+/// was never handed out, and positions are what was applied.
+fn check_broken(flows: &[Vec<Vec<u8>>], shards: u16, why: &str) {
+    let (mut left, mut all) = (flows.iter().map(Vec::len).collect(), Vec::new());
+    merges(&mut left, &mut Vec::new(), &mut all);
+    for order in all {
+        let starts = vec![Lsn(0); flows.len()];
+        let mut gather = Gather::new(&starts, shards, 1, 0, 16);
+        let mut relay = Relay::starting_at(&starts);
+        let (mut next, mut handed, mut error) = (vec![0; flows.len()], Vec::new(), None);
+        for flow in order {
+            gather.receive_log(flow, &flows[usize::from(flow)][next[usize::from(flow)]]);
+            next[usize::from(flow)] += 1;
+            // What two flows wait for is seen when they are looked at once more, at the latest.
+            let mut idle = 0;
+            while error.is_none() && idle < 2 {
+                match gather.next() {
+                    Ok(Some(Dispatch::Batch(batch))) => {
+                        handed.push((batch.unit, 1, keys_of(&batch.frames).len()));
+                    }
+                    Ok(Some(Dispatch::AsOne(as_one))) => {
+                        let keys = as_one.parts.values().map(|frames| keys_of(frames).len());
+                        handed.push((as_one.unit, as_one.parts.len(), keys.sum()));
+                    }
+                    Ok(None) => idle += 1,
+                    Err(text) => error = Some(text),
+                }
+            }
+        }
+        let error = error.expect("it cannot be gone on from");
+        assert!(error.contains(why), "{error}");
+        assert!(gather.next().is_ok_and(|next| next.is_none()), "nothing is handed out any more");
+        let applied = handed.iter().map(|(_, _, keys)| *keys as u64).sum::<u64>();
+        for (unit, parts, _) in handed {
+            (0..parts).for_each(|_| _ = gather.completed(unit, &mut relay, Millis(1)));
+        }
+        assert!(gather.is_settled(), "somebody waits for ever: {error}");
+        assert_eq!(gather.applied().iter().map(|lsn| lsn.0).sum::<u64>(), applied, "{error}");
+        assert_eq!(gather.applied(), relay.positions());
+    }
+}
+
+const BOTH: &[u16] = &[0, 1];
+const WIDE: &[u16] = &[0, 1, 2];
+
+#[test]
+fn a_stream_out_of_order_ends_and_leaves_nothing_that_somebody_waits_for() {
+    let check = |flow_0: Parts, flow_1: Parts, why: &str| {
+        let flows = [encoded(flow_0, 0, 2), encoded(flow_1, 1, 2)];
+        (1..=3).for_each(|shards| check_broken(&flows, shards, why));
+    };
+    // What comes before the transaction is ready when the error is seen.
+    check(&[(&["a"], None), (&["x"], Some((1, BOTH)))], &[(&["y"], Some((2, BOTH)))], "cross");
+    check(
+        &[(&["a"], None), (&["b"], Some((2, BOTH)))],
+        &[(&["c"], None), (&["y"], Some((1, BOTH))), (&["z"], Some((3, BOTH)))],
+        "cross",
+    );
+    // A part that is left out: the flow goes on without it.
+    check(
+        &[(&["a"], None), (&["b"], Some((1, BOTH))), (&["d"], Some((2, BOTH)))],
+        &[(&["c"], None), (&["e"], Some((2, BOTH)))],
+        "cross",
+    );
+    check(
+        &[(&["a"], None), (&["b"], Some((2, BOTH))), (&["x"], Some((1, BOTH)))],
+        &[(&["c"], None), (&["d"], Some((2, BOTH))), (&["y"], Some((1, BOTH)))],
+        "transaction 1 comes after 2",
+    );
+    check(
+        &[(&["a"], None), (&["b"], Some((2, BOTH)))],
+        &[(&["c"], None), (&["d"], Some((2, &[0]))), (&["e"], None)],
+        "does not belong to its flow",
+    );
+    check(&[(&["a"], None), (&["b"], Some((2, &[0, 7])))], &[(&["c"], None)], "does not belong");
+    // Parts that do not agree.
+    let third = encoded(&[(&["e"], None), (&["f"], Some((4, WIDE)))], 2, 3);
+    let flows = [
+        encoded(&[(&["a"], None), (&["b"], Some((4, BOTH)))], 0, 3),
+        encoded(&[(&["c"], None), (&["d"], Some((4, WIDE)))], 1, 3),
+        third,
+    ];
+    (1..=4).for_each(|shards| check_broken(&flows, shards, "name different flows"));
+    // A key of another flow.
+    let mut flows = [encoded(&[(&["a"], None)], 0, 2), encoded(&[(&["b"], None)], 1, 2)];
+    flows[0].push(flows[1][0].clone());
+    (1..=3).for_each(|shards| check_broken(&flows, shards, "belongs to another flow"));
+}
+
+#[test]
+fn parts_that_change_whole_databases_differently_end_the_session() {
+    let part = |globals: &[Global], flow: usize, shards: &[u16]| {
+        let mut frame = FrameBuilder::new();
+        frame.push(&set(&owned("k", flow, 2)));
+        globals.iter().for_each(|global| frame.push_entry(&Entry::Global(*global)));
+        let set = ShardSet::of(shards.iter().map(|shard| ShardId(*shard)));
+        frame.to_wire(Some(Transaction { id: TxId(9), shards: set.shards() }))
+    };
+    let (all, one) = (Global::FlushAll, Global::FlushDb(DbIndex(1)));
+    let pairs: [(&[Global], &[Global]); 4] =
+        [(&[all], &[one]), (&[all], &[]), (&[], &[all]), (&[all, one], &[all])];
+    for (left, right) in pairs {
+        let before = |flow| encoded(&[(&["a"], None)], flow, 2).remove(0);
+        let flows =
+            [vec![before(0), part(left, 0, &[0, 1])], vec![before(1), part(right, 1, &[0, 1])]];
+        (1..=3).for_each(|shards| check_broken(&flows, shards, "differently"));
+    }
+    let flows = [vec![part(&[all], 0, &[0])], vec![part(&[], 1, &[1])]];
+    (1..=3).for_each(|shards| check_broken(&flows, shards, "not on all flows"));
 }
 
 #[test]
@@ -389,7 +511,7 @@ fn what_is_not_complete_on_all_flows_does_not_count() {
     let starts = [Lsn(0), Lsn(0)];
     let mut gather = Gather::new(&starts, 2, 1, 0, 16);
     let mut relay = Relay::starting_at(&starts);
-    encoded(flow_0).iter().for_each(|frame| gather.receive_log(0, frame));
+    encoded(flow_0, 0, 2).iter().for_each(|frame| gather.receive_log(0, frame));
     while let Some(Dispatch::Batch(batch)) = gather.next().unwrap() {
         gather.completed(batch.unit, &mut relay, Millis(1));
     }
@@ -405,8 +527,8 @@ fn a_transaction_passes_all_its_flows_at_once() {
     let starts = [Lsn(0), Lsn(0)];
     let mut gather = Gather::new(&starts, 2, 1, 0, 16);
     let mut relay = Relay::starting_at(&starts);
-    encoded(flow_0).iter().for_each(|frame| gather.receive_log(0, frame));
-    encoded(flow_1).iter().for_each(|frame| gather.receive_log(1, frame));
+    encoded(flow_0, 0, 2).iter().for_each(|frame| gather.receive_log(0, frame));
+    encoded(flow_1, 1, 2).iter().for_each(|frame| gather.receive_log(1, frame));
     let Some(Dispatch::Batch(first)) = gather.next().unwrap() else { panic!("a1 is alone") };
     let (unit, parts) = match gather.next().unwrap() {
         Some(Dispatch::AsOne(as_one)) => (as_one.unit, as_one.parts.len()),
@@ -425,10 +547,10 @@ fn a_transaction_passes_all_its_flows_at_once() {
 fn a_flow_is_not_read_beyond_its_credit_but_for_the_rest_of_a_frame() {
     let mut gather = Gather::new(&[Lsn(0), Lsn(0)], 2, 1, 0, 16);
     let part: Parts = &[(&["x1"], Some((1, &[0, 1])))];
-    gather.receive_log(0, &encoded(part)[0]);
+    gather.receive_log(0, &encoded(part, 0, 2)[0]);
     assert!(gather.next().unwrap().is_none());
     let one: Parts = &[(&["b1"], None)];
-    let frame = &encoded(one)[0];
+    let frame = &encoded(one, 0, 2)[0];
     let many = frame.repeat(replication::replica::gather::FLOW_CREDIT / frame.len() + 1);
     gather.receive_log(0, &many);
     assert!(!gather.wants_more(0) && gather.wants_more(1));
@@ -467,10 +589,10 @@ fn check_refused(walks: usize, messages: &[(wire::Kind, &[u8])], why: &str) {
 fn what_a_flow_cannot_go_on_from_is_an_error() {
     use wire::Kind::{CutDone, Items, Large, Log, Passed, Piece, Ping};
     let one: Parts = &[(&["key"], None)];
-    let frame = encoded(one).remove(0);
+    let frame = encoded(one, 0, 1).remove(0);
     let (front, back) = frame.split_at(3);
     let part: Parts = &[(&["key"], Some((1, &[0])))];
-    let part = encoded(part).remove(0);
+    let part = encoded(part, 0, 1).remove(0);
     let passed = [0u8; 16];
     check_refused(1, &[(Items, &frame), (Passed, &passed), (CutDone, b""), (Log, &frame)], "");
     // A frame that is never whole: it would stop its flow for ever.
@@ -484,6 +606,13 @@ fn what_a_flow_cannot_go_on_from_is_an_error() {
     check_refused(1, &[(CutDone, b""), (Items, &frame)], "none are left");
     check_refused(1, &[(CutDone, b""), (CutDone, b"")], "none are left");
     check_refused(1, &[(Items, &part)], "part of a transaction");
+    let mut removal = FrameBuilder::new();
+    removal.push(&Record { db: DbIndex(0), key: b"key", effect: Effect::Remove });
+    check_refused(1, &[(Items, &removal.to_wire(None))], "no items");
+    let mut kept = FrameBuilder::new();
+    let effect = Effect::Put { value: Payload::Bytes(b"v"), deadline: Deadline::Keep };
+    kept.push(&Record { db: DbIndex(0), key: b"key", effect });
+    check_refused(1, &[(Items, &kept.to_wire(None))], "no items");
     check_refused(1, &[(Passed, &[9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])], "of walk 9");
     check_refused(1, &[(Passed, b"")], "without a walk");
     // Large items that are not what they were announced as.
@@ -514,10 +643,10 @@ fn what_a_flow_cannot_go_on_from_is_an_error() {
 fn a_flow_that_waits_is_not_fed_small_messages_without_end() {
     let mut gather = Gather::new(&[Lsn(0), Lsn(0)], 2, 1, 1, 1);
     let part: Parts = &[(&["x1"], Some((1, &[0, 1])))];
-    gather.receive_log(0, &encoded(part)[0]);
+    gather.receive_log(0, &encoded(part, 0, 2)[0]);
     assert!(gather.next().unwrap().is_none());
     let one: Parts = &[(&["b1"], None)];
-    let frame = encoded(one).remove(0);
+    let frame = encoded(one, 0, 2).remove(0);
     let mut rounds = 0;
     while gather.wants_more(0) {
         gather.receive_passed(0, &[0, 1]).unwrap();
@@ -528,9 +657,9 @@ fn a_flow_that_waits_is_not_fed_small_messages_without_end() {
     }
     let (held, _) = gather.held();
     assert!(held >= replication::replica::gather::FLOW_CREDIT);
-    gather.receive_log(1, &encoded(part)[0]);
+    gather.receive_log(1, &encoded(part, 1, 2)[0]);
     let mut relay = Relay::starting_at(&[Lsn(0), Lsn(0)]);
-    drain(&mut gather, &mut relay, 2, 2);
+    drain(&mut gather, &mut relay, 2);
     assert!(gather.held().0 < 1000 && gather.wants_more(0), "all of it is taken, and counted so");
     assert_eq!(gather.applied()[0], Lsn(1 + rounds));
 }

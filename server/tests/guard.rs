@@ -2,6 +2,17 @@
 
 mod support;
 
+use engine::journal::{
+    Deadline, Effect, FrameBuilder, HistoryId, Lineage, Payload, Record, ShardSet, Transaction,
+};
+use engine::types::{DbIndex, Lsn, ShardId, TxId, shard_of};
+use replication::handshake::Terms;
+use replication::wire::{self, Kind};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use support::compare;
 use support::load;
 use support::node::Node;
@@ -63,4 +74,176 @@ fn a_master_that_lost_its_data_and_took_a_write_does_not_wipe_a_replica() {
     assert_eq!(size(&strict), had);
     scenario::follow(&strict, master.port);
     compare::assert_same(&master, &strict);
+}
+
+/// What a hostile master says once the replica is in stable sync.
+struct Poison {
+    /// Per flow.
+    flows: [Vec<u8>; 2],
+    control: Vec<u8>,
+    /// The replica has said on a flow that it is stable.
+    is_stable: AtomicBool,
+}
+
+/// A master of two flows whose full sync is empty and right, and that then says what it should not.
+fn hostile(poison: Poison) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let poison = Arc::new(poison);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let poison = poison.clone();
+            std::thread::spawn(move || answer(stream, &poison));
+        }
+    });
+    port
+}
+
+/// A request as words; `None` at the end.
+fn request(reader: &mut impl BufRead) -> Option<Vec<String>> {
+    let mut number = |sign: char| {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let count: usize = line.trim_end().strip_prefix(sign)?.parse().ok()?;
+        let mut bytes = vec![0; if sign == '$' { count + 2 } else { 0 }];
+        reader.read_exact(&mut bytes).ok()?;
+        Some((count, String::from_utf8_lossy(&bytes).trim_end().to_owned()))
+    };
+    let (count, _) = number('*')?;
+    (0..count).map(|_| number('$').map(|(_, word)| word)).collect()
+}
+
+fn terms() -> Terms {
+    let history = HistoryId([7; 20]);
+    Terms {
+        full: true,
+        reason: "nothing to continue from".to_owned(),
+        session: 1,
+        chain: vec!["hostile".to_owned()],
+        lineage: Lineage::unrelated(history, 2),
+        history,
+        from: vec![Lsn(0); 2],
+        to: None,
+        seed: 1,
+        walks: 2,
+        dbs: 16,
+        keys: 0,
+    }
+}
+
+fn answer(mut stream: TcpStream, poison: &Poison) -> Option<()> {
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    loop {
+        let words = request(&mut reader)?;
+        let line = words.iter().map(String::as_str).collect::<Vec<_>>();
+        let reply = match line.as_slice() {
+            ["PING"] => "+PONG\r\n".to_owned(),
+            ["REPLCONF", "capa", ..] => {
+                format!("*2\r\n$9\r\ndamselfly\r\n:{}\r\n", wire::VERSION)
+            }
+            ["DFLY", "FOLLOW", ..] => {
+                let fields = terms().to_fields();
+                let bulk = |field: &String| format!("${}\r\n{field}\r\n", field.len());
+                let bulks: String = fields.iter().map(bulk).collect();
+                format!("*{}\r\n{bulks}", fields.len())
+            }
+            _ => "+OK\r\n".to_owned(),
+        };
+        stream.write_all(reply.as_bytes()).ok()?;
+        match line.as_slice() {
+            ["DFLY", "FOLLOW", ..] => break,
+            ["DFLY", "FLOW", _, index] => {
+                return flow(stream, reader, poison, index.parse().ok()?);
+            }
+            _ => {}
+        }
+    }
+    wait::until("the replica is stable", || poison.is_stable.load(Ordering::Relaxed));
+    stream.write_all(&poison.control).ok()?;
+    std::io::copy(&mut reader, &mut std::io::sink()).ok()?;
+    Some(())
+}
+
+/// The full sync, and when the replica says that it is stable, the rest.
+fn flow(mut stream: TcpStream, mut reader: impl Read, poison: &Poison, index: usize) -> Option<()> {
+    let mut start = Vec::new();
+    wire::put_numbers(&mut start, Kind::Start, &[0]);
+    wire::put_numbers(&mut start, Kind::CutDone, &[]);
+    stream.write_all(&start).ok()?;
+    let (mut said, mut piece) = (Vec::new(), [0; 64]);
+    let is_acked = |said: &[u8]| {
+        let mut at = 0;
+        while let Ok(Some((kind, _, used))) = wire::next(&said[at..]) {
+            if kind == Kind::Ack {
+                return true;
+            }
+            at += used;
+        }
+        false
+    };
+    while !is_acked(&said) {
+        let read = reader.read(&mut piece).ok().filter(|read| *read > 0)?;
+        said.extend_from_slice(&piece[..read]);
+    }
+    poison.is_stable.store(true, Ordering::Relaxed);
+    stream.write_all(poison.flows.get(index)?).ok()?;
+    std::io::copy(&mut reader, &mut std::io::sink()).ok()?;
+    Some(())
+}
+
+/// A message with a frame that sets a key of flow `flow`.
+fn set(flow: usize, transaction: Option<(u64, &[u16])>) -> Vec<u8> {
+    let mut keys = (0..).map(|number| format!("key:{number}"));
+    let key = keys.find(|key| shard_of(key.as_bytes(), 2).index() == flow).expect("some key fits");
+    let mut frame = FrameBuilder::new();
+    let effect = Effect::Put { value: Payload::Bytes(b"value"), deadline: Deadline::None };
+    frame.push(&Record { db: DbIndex(0), key: key.as_bytes(), effect });
+    let frame = match transaction {
+        None => frame.to_wire(None),
+        Some((id, shards)) => {
+            let set = ShardSet::of(shards.iter().map(|shard| ShardId(*shard)));
+            frame.to_wire(Some(Transaction { id: TxId(id), shards: set.shards() }))
+        }
+    };
+    let mut message = Vec::new();
+    wire::put_bytes(&mut message, Kind::Log, &frame);
+    message
+}
+
+/// A frame out of order left a unit that was never settled: the link said up, and NO ONE never answered.
+#[test]
+fn nonsense_from_a_master_ends_the_link_with_a_reason_and_no_one_works_afterwards() {
+    let replica = Node::start("replica", 2, &[QUICK_TIMEOUT]);
+    let both: &[u16] = &[0, 1];
+    let end = |text: &[u8]| {
+        let mut message = Vec::new();
+        wire::put_bytes(&mut message, Kind::End, text);
+        message
+    };
+    let flows = |zero: &[Vec<u8>], one: &[Vec<u8>]| Poison {
+        flows: [zero.concat(), one.concat()],
+        control: Vec::new(),
+        is_stable: AtomicBool::new(false),
+    };
+    let rows = [
+        ("cross", flows(&[set(0, None), set(0, Some((1, both)))], &[set(1, Some((2, both)))])),
+        ("belongs to another flow", flows(&[set(0, None), set(1, None)], &[set(1, None)])),
+        ("does not belong to its flow", flows(&[set(0, Some((1, &[1])))], &[])),
+        ("unknown message type", flows(&[set(0, None), vec![99; 9]], &[])),
+        ("is not a record", flows(&[], &[wire::header(Kind::Log, 1).to_vec(), vec![255]])),
+        ("ended the session: it  x", Poison { control: end(b"it\r\nx"), ..flows(&[], &[]) }),
+        ("unknown message type", Poison { control: vec![0; 9], ..flows(&[], &[]) }),
+    ];
+    for (why, poison) in rows {
+        let before = replica.logged(why);
+        scenario::follow(&replica, hostile(poison));
+        wait::until(why, || replica.logged(why) > before);
+        let mut client = replica.client();
+        client.set_reply_limit(Duration::from_secs(20));
+        // It may be in the middle of the next full sync: then a refusal is right, but an answer it must be.
+        wait::until("NO ONE is taken", || {
+            support::client::text(&client.call(&["REPLICAOF", "NO", "ONE"])) == "OK"
+        });
+        assert_eq!(support::client::text(&client.must(&["SET", "mine", why])), "OK");
+    }
 }

@@ -247,7 +247,7 @@ impl Shard {
                 self.applying.held.note_global(*global);
                 Ok(())
             }
-            Entry::Record(record) if self.applying.held.hold(record) => Ok(()),
+            Entry::Record(record) if self.applying.held.hold(record)? => Ok(()),
             Entry::Record(record) => match self.keys.apply(record) {
                 Ok(()) => Ok(()),
                 Err(Broken::Missing)

@@ -10,9 +10,10 @@
 //! nobody reads while a full sync runs, and it is complete only when every item is.
 //!
 //! What is kept is bounded by the sender: it sends about as many bytes of the journal as of pieces, and a
-//! record that replaces the value makes those before it needless.
+//! record that replaces the value makes those before it needless. A sender that does not keep to that is
+//! stopped at the size of the largest item.
 
-use crate::journal::{Deadline, Effect, FrameBuilder, Global, Record};
+use crate::journal::{Deadline, Effect, FRAME_BYTES_MAX, FrameBuilder, Global, Record};
 use crate::types::DbIndex;
 use std::collections::HashMap;
 
@@ -83,15 +84,15 @@ impl HeldKeys {
         Some(one)
     }
 
-    /// Keeps a record if its key is held.
-    pub(super) fn hold(&mut self, record: &Record<'_>) -> bool {
+    /// Keeps a record if its key is held; answers whether it is.
+    pub(super) fn hold(&mut self, record: &Record<'_>) -> Result<bool, String> {
         if self.keys.is_empty() || super::planted::records_do_not_wait() {
-            return false;
+            return Ok(false);
         }
         let held = self.keys.get_mut(record.key);
         let Some(held) = held.and_then(|held| held.iter_mut().find(|one| one.db == record.db))
         else {
-            return false;
+            return Ok(false);
         };
         match record.effect {
             Effect::Remove | Effect::Put { deadline: Deadline::None | Deadline::At(_), .. } => {
@@ -102,7 +103,11 @@ impl HeldKeys {
         let mut frame = FrameBuilder::new();
         frame.push(record);
         held.records.extend_from_slice(&frame.to_wire(None));
-        true
+        let kept = held.records.len() as u64;
+        if kept > FRAME_BYTES_MAX {
+            return Err(format!("{kept} bytes of records wait for one item"));
+        }
+        Ok(true)
     }
 
     /// Databases are emptied or change their numbers.

@@ -7,6 +7,7 @@ use crate::handshake;
 use crate::service::Settings;
 use crate::tls::{ClientTls, Session};
 use crate::transport::Transport;
+use crate::wire;
 use engine::resp::client::{Reply, ReplyReader, encode_command};
 use engine::rt::{self, Stream};
 use std::sync::Arc;
@@ -135,9 +136,7 @@ fn lost(error: &std::io::Error) -> String {
 /// A reply as an operator reads it.
 pub fn words(reply: &Reply) -> String {
     match reply {
-        Reply::Error(text) | Reply::Simple(text) | Reply::Bulk(text) => {
-            String::from_utf8_lossy(text).into_owned()
-        }
+        Reply::Error(text) | Reply::Simple(text) | Reply::Bulk(text) => wire::words(text),
         other => format!("{other:?}"),
     }
 }

@@ -24,9 +24,9 @@
 pub use super::relay::Relay;
 use crate::planted;
 
-use super::receive::{Arriving, Bytes, Segment};
+use super::receive::{Arriving, Bytes, Segment, is_item};
 use super::recut::{Merged, Run};
-use engine::journal::{Decoder, Entry, Frame, Global};
+use engine::journal::{Decoder, Entry, Frame, Global, Record};
 use engine::shard::{LargeStep, Passed};
 use engine::types::{Lsn, Millis, ShardId, TxId, shard_of};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -96,6 +96,8 @@ struct Unit {
     bytes: usize,
     /// The flows that it moves.
     flows: Vec<u16>,
+    /// A part of it was given up: its positions are never passed.
+    is_lost: bool,
 }
 
 /// What a flow's position passes when its next unit is applied.
@@ -120,9 +122,13 @@ pub(super) struct Flow {
     steps: VecDeque<Step>,
     /// The transaction at its head, when its other parts are not there yet.
     waiting: Option<TxId>,
+    /// The last transaction of several flows that stood at its head.
+    last_tx: TxId,
     /// Large items by their numbers. Their bytes do not count against the credit: it is by reading on
     /// that they become whole.
     pub(super) arriving: HashMap<u64, Arriving>,
+    /// The bytes of them that have come: at most those of the largest item there can be.
+    pub(super) assembled: u64,
     cut_done: bool,
     pub(super) boundaries: Vec<Vec<u64>>,
     passed: Option<Arc<Passed>>,
@@ -141,6 +147,8 @@ pub struct Gather {
     /// Where the search for something to hand out goes on, for fairness.
     turn: usize,
     ready: VecDeque<Dispatch>,
+    /// What came cannot be gone on from: nothing more is handed out.
+    has_failed: bool,
 }
 
 impl Gather {
@@ -159,7 +167,9 @@ impl Gather {
                 applied: *lsn,
                 steps: VecDeque::new(),
                 waiting: None,
+                last_tx: TxId(0),
                 arriving: HashMap::new(),
+                assembled: 0,
                 cut_done: walks == 0,
                 boundaries,
                 passed,
@@ -174,6 +184,7 @@ impl Gather {
             in_flight: 0,
             turn: 0,
             ready: VecDeque::new(),
+            has_failed: false,
         }
     }
 
@@ -190,7 +201,7 @@ impl Gather {
 
     /// Whether everything that was handed out is applied.
     pub fn is_settled(&self) -> bool {
-        self.units.is_empty()
+        self.units.values().all(|unit| unit.left == 0)
     }
 
     /// Bytes received and not handed out, of the flow that holds most; and bytes handed out and not
@@ -213,8 +224,31 @@ impl Gather {
         self.flows[usize::from(flow)].applied
     }
 
-    /// What may be applied now; `None` until more arrives or is applied.
+    /// What may be applied now; `None` until more arrives or is applied. After an error nothing more
+    /// is, and what was never handed out is waited for by nobody.
     pub fn next(&mut self) -> Result<Option<Dispatch>, String> {
+        if self.has_failed {
+            return Ok(None);
+        }
+        self.find_next().inspect_err(|_| self.give_up())
+    }
+
+    /// What stands ready will not reach any shard: its units are lost, and no position passes them.
+    fn give_up(&mut self) {
+        self.has_failed = true;
+        for dispatch in std::mem::take(&mut self.ready) {
+            let (unit, parts) = match dispatch {
+                Dispatch::Batch(batch) => (batch.unit, 1),
+                Dispatch::AsOne(as_one) => (as_one.unit, as_one.parts.len()),
+            };
+            if let Some(unit) = self.units.get_mut(&unit) {
+                unit.left -= parts;
+                unit.is_lost = true;
+            }
+        }
+    }
+
+    fn find_next(&mut self) -> Result<Option<Dispatch>, String> {
         if !self.ready.is_empty() && planted::pauses_between_parts() {
             return Ok(None);
         }
@@ -258,7 +292,7 @@ impl Gather {
     pub fn completed(&mut self, unit: u64, relay: &mut Relay, now: Millis) -> bool {
         let Some(state) = self.units.get_mut(&unit) else { return false };
         state.left -= 1;
-        if state.left > 0 {
+        if state.left > 0 || state.is_lost {
             return false;
         }
         let Some(state) = self.units.remove(&unit) else { return false };
@@ -365,19 +399,19 @@ impl Gather {
                 is_cut_off = bytes.at < bytes.buffer.len();
                 break;
             };
-            if !is_log && frame.transaction().is_some() {
-                return Err("items that are part of a transaction".to_owned());
-            }
-            if is_log && let Some(transaction) = frame.transaction() {
-                let parts = transaction.shards.count();
-                let highest = transaction.shards.highest().index();
-                if !transaction.shards.contains(ShardId(index as u16)) || highest >= flow_count {
-                    return Err("a transaction that does not belong to its flow".to_owned());
-                }
-                if parts > 1 || has_global(&frame) {
-                    flow.waiting = Some(transaction.id);
+            check_owner(&frame, index, flow_count)?;
+            match is_log {
+                false => check_items(&frame)?,
+                true if needs_others(&frame, index, flow_count)? => {
+                    let id = frame.transaction().map_or(TxId(0), |transaction| transaction.id);
+                    if flow_count > 1 && id <= flow.last_tx {
+                        let last = flow.last_tx.0;
+                        return Err(format!("transaction {} comes after {last}", id.0));
+                    }
+                    (flow.waiting, flow.last_tx) = (Some(id), id);
                     break;
                 }
+                true => {}
             }
             if !run.add(&frame, index, shards, same_cut, is_log)? {
                 // Several of our shards: alone, as one.
@@ -432,7 +466,8 @@ impl Gather {
         let end = flow.taken;
         let members = Rc::from([index as u16]);
         flow.steps.push_back(Step { unit, members, end, raw });
-        self.units.insert(unit, Unit { left, bytes, flows: vec![index as u16] });
+        let flows = vec![index as u16];
+        self.units.insert(unit, Unit { left, bytes, flows, is_lost: false });
         self.in_flight += bytes;
         (unit, vec![(index as u16, end)])
     }
@@ -460,87 +495,77 @@ impl Gather {
     /// Hands out a transaction of several flows if all its parts stand at the heads of their flows.
     fn take_transaction(&mut self, tx: TxId) -> Result<(), String> {
         let Some(members) = self.members_if_all_there(tx)? else { return Ok(()) };
+        // All parts are looked at before anything is changed: no half of it is counted as handed out.
+        let (mut merged, mut parts, mut total) = (Merged::default(), Vec::new(), 0);
+        for &index in &members {
+            let flow = &mut self.flows[usize::from(index)];
+            let (frame, used) = flow.head()?.ok_or("a part of a transaction is gone")?;
+            merged.add(&frame, self.shards)?;
+            parts.push((index, used, frame.lsn_count()));
+            total += used;
+        }
         let unit = self.next_unit;
         self.next_unit += 1;
-        let mut as_one = AsOne {
-            unit,
-            parts: BTreeMap::new(),
-            is_global: false,
-            reached: Vec::new(),
-            passed: None,
-        };
-        let (mut merged, mut total) = (Merged::default(), 0);
         let shared: Rc<[u16]> = Rc::from(members.as_slice());
-        for &index in &members {
-            let shards = self.shards;
+        let (mut reached, mut passed) = (Vec::new(), None);
+        for (index, used, count) in parts {
             let flow = &mut self.flows[usize::from(index)];
+            let raw = flow.take(used);
             flow.waiting = None;
-            let Some(Segment::Log(bytes)) = flow.segments.front_mut() else { continue };
-            let start = bytes.at;
-            let Some((frame, used)) = decode(bytes)? else { continue };
-            merged.add(&frame, shards);
-            let end = Lsn(flow.taken.0 + frame.lsn_count());
-            bytes.at += used;
-            let raw = bytes.buffer[start..bytes.at].to_vec();
-            bytes.compact();
-            flow.buffered -= used;
-            flow.taken = end;
+            flow.taken = Lsn(flow.taken.0 + count);
+            let end = flow.taken;
             flow.steps.push_back(Step { unit, members: shared.clone(), end, raw });
-            total += used;
-            as_one.reached.push((index, end));
-            as_one.passed = as_one.passed.take().or_else(|| flow.passed.clone());
+            reached.push((index, end));
+            passed = passed.or_else(|| flow.passed.clone());
         }
         self.note_globals(&merged.globals);
-        as_one.is_global = !merged.globals.is_empty();
-        as_one.parts = merged.into_parts(tx, self.shards);
-        self.units.insert(unit, Unit { left: as_one.parts.len(), bytes: total, flows: members });
-        self.in_flight += total;
-        if as_one.parts.is_empty() {
+        let is_global = !merged.globals.is_empty();
+        let mut parts = merged.into_parts(tx, self.shards);
+        if parts.is_empty() {
             // Only empty parts: nothing to apply, but the positions move.
-            as_one.parts.insert(ShardId(0), Vec::new());
-            if let Some(state) = self.units.get_mut(&unit) {
-                state.left = 1;
-            }
+            parts.insert(ShardId(0), Vec::new());
         }
-        self.ready.push_back(one_batch_or_as_one(as_one));
+        let left = parts.len();
+        self.units.insert(unit, Unit { left, bytes: total, flows: members, is_lost: false });
+        self.in_flight += total;
+        self.ready.push_back(one_batch_or_as_one(AsOne {
+            unit,
+            parts,
+            is_global,
+            reached,
+            passed,
+        }));
         Ok(())
     }
 
     /// The flows of a transaction, if its parts are at the heads of all of them.
     fn members_if_all_there(&mut self, tx: TxId) -> Result<Option<Vec<u16>>, String> {
-        let Some(first) = self.flows.iter().position(|flow| flow.waiting == Some(tx)) else {
-            return Ok(None);
-        };
-        let members: Vec<u16> = {
-            let Some(Segment::Log(bytes)) = self.flows[first].segments.front_mut() else {
-                return Ok(None);
-            };
-            let Some((frame, _)) = decode(bytes)? else { return Ok(None) };
+        let mut members: Option<Vec<u16>> = None;
+        for flow in self.flows.iter_mut().filter(|flow| flow.waiting == Some(tx)) {
+            let Some((frame, _)) = flow.head()? else { return Ok(None) };
             let Some(transaction) = frame.transaction() else { return Ok(None) };
-            transaction.shards.iter().map(|shard| shard.0).collect()
-        };
+            let said = transaction.shards.iter().map(|shard| shard.0).collect();
+            if *members.get_or_insert_with(|| Vec::clone(&said)) != said {
+                return Err(format!("the parts of transaction {} name different flows", tx.0));
+            }
+        }
+        let Some(members) = members else { return Ok(None) };
         for &member in &members {
             let flow = &self.flows[usize::from(member)];
             match flow.waiting {
                 Some(other) if other == tx => {}
-                Some(other) => {
-                    // Both would wait for ever: the sender's order is broken.
-                    let stuck = self.waits_behind(other, tx);
-                    if stuck {
-                        return Err(format!("transactions {} and {} cross", tx.0, other.0));
-                    }
-                    return Ok(None);
+                // In one global order a younger one is not before it: both would wait for ever.
+                Some(other) if other > tx => {
+                    return Err(format!("transactions {} and {} cross", tx.0, other.0));
                 }
-                None => return Ok(None),
+                // Its head, or what was taken of it, is younger.
+                _ if flow.last_tx >= tx => {
+                    return Err(format!("a part of transaction {} is left out", tx.0));
+                }
+                _ => return Ok(None),
             }
         }
         Ok(Some(members))
-    }
-
-    /// Whether `other`, at the head of one of `tx`'s flows, is itself younger than `tx`: in one global
-    /// order that cannot be.
-    fn waits_behind(&self, other: TxId, tx: TxId) -> bool {
-        other > tx
     }
 
     /// FLUSHALL and its kin in the middle of a full sync change how far it has come, for what follows.
@@ -564,6 +589,24 @@ impl Flow {
         let segment = self.segments.pop_front()?;
         self.buffered -= segment.cost();
         Some(segment)
+    }
+
+    /// The frame at its head, if that is of the journal and whole, and its bytes.
+    fn head(&mut self) -> Result<Option<(Frame<'_>, usize)>, String> {
+        match self.segments.front_mut() {
+            Some(Segment::Log(bytes)) => decode(bytes),
+            _ => Ok(None),
+        }
+    }
+
+    /// Takes so many bytes of the journal off its head.
+    fn take(&mut self, used: usize) -> Vec<u8> {
+        let Some(Segment::Log(bytes)) = self.segments.front_mut() else { return Vec::new() };
+        let raw = bytes.buffer[bytes.at..bytes.at + used].to_vec();
+        bytes.at += used;
+        bytes.compact();
+        self.buffered -= used;
+        raw
     }
 
     /// The end of the last whole frame that has arrived.
@@ -598,8 +641,43 @@ fn decode(bytes: &mut Bytes) -> Result<Option<(Frame<'_>, usize)>, String> {
         .map_err(|error| format!("the master sent what is not a record: {error}"))
 }
 
-fn has_global(frame: &Frame<'_>) -> bool {
-    frame.entries().any(|entry| matches!(entry, Entry::Global(_)))
+/// Whether every key of a frame belongs to its flow: one that does not would stand where nobody looks
+/// for it.
+fn check_owner(frame: &Frame<'_>, flow: usize, flows: usize) -> Result<(), String> {
+    let belongs = |entry| match entry {
+        Entry::Record(Record { key, .. }) => shard_of(key, flows as u16).index() == flow,
+        Entry::Global(_) => true,
+    };
+    match flows == 1 || frame.entries().all(belongs) {
+        true => Ok(()),
+        false => Err("a key that belongs to another flow".to_owned()),
+    }
+}
+
+/// Whether these are items: values as a whole, of nobody's transaction.
+fn check_items(frame: &Frame<'_>) -> Result<(), String> {
+    if frame.transaction().is_some() {
+        return Err("items that are part of a transaction".to_owned());
+    }
+    match frame.entries().all(|entry| is_item(&entry)) {
+        true => Ok(()),
+        false => Err("items that are no items".to_owned()),
+    }
+}
+
+/// Whether a frame of flow `flow` waits for the other flows: it has parts on them, or changes whole
+/// databases.
+fn needs_others(frame: &Frame<'_>, flow: usize, flows: usize) -> Result<bool, String> {
+    let Some(transaction) = frame.transaction() else { return Ok(false) };
+    let (count, highest) = (transaction.shards.count(), transaction.shards.highest().index());
+    if !transaction.shards.contains(ShardId(flow as u16)) || highest >= flows {
+        return Err("a transaction that does not belong to its flow".to_owned());
+    }
+    let has_global = frame.entries().any(|entry| matches!(entry, Entry::Global(_)));
+    if has_global && count != flows {
+        return Err("a change of whole databases that is not on all flows".to_owned());
+    }
+    Ok(count > 1 || has_global)
 }
 
 /// What needs only one shard, and not alone, is applied as one anyway when it is one batch.

@@ -211,6 +211,7 @@ impl Link {
             if self.guard.replace(Some(held)).is_none() {
                 let (own, theirs) = (held.own_keys, held.master_keys);
                 tracing::warn!("replication: {text} ({own} keys here, {theirs} there)");
+                *self.last_error.borrow_mut() = Some(text.clone());
             }
             self.stop.wait_for(GUARD_EVERY).await;
             return Err(text);

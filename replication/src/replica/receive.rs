@@ -13,7 +13,7 @@ use super::gather::{FLOW_CREDIT, Flow, Gather};
 use crate::wire::{self, Kind};
 use engine::journal::{Deadline, Decoder, Effect, Entry, FRAME_BYTES_MAX, Record};
 use engine::shard::{LargeId, LargeStep};
-use engine::types::Lsn;
+use engine::types::{Lsn, shard_of};
 
 /// Large items of one flow that are on their way: the walks of a chain's shards, with as many as may lie
 /// side by side in one step of a walk.
@@ -109,6 +109,11 @@ impl Gather {
         let flow = self.flow_in_sync(index)?;
         let wire::Large { number, length, db, key } = *large;
         let is_known = flow.boundaries.first().is_some_and(|dbs| db.index() < dbs.len());
+        let flows = self.flows.len() as u16;
+        if shard_of(key, flows).index() != usize::from(index) {
+            return Err("an item that belongs to another flow".to_owned());
+        }
+        let flow = self.flow_in_sync(index)?;
         if !is_known || length <= key.len() as u64 || length > FRAME_BYTES_MAX {
             return Err(format!("an item of {length} bytes in database {}", db.0));
         }
@@ -131,10 +136,16 @@ impl Gather {
         if arriving.length - arriving.frame.len() < bytes.len() {
             return Err(format!("item {number} is longer than {} bytes", arriving.length));
         }
+        // A sender finishes one item before it sends pieces of the next.
+        flow.assembled += bytes.len() as u64;
+        if flow.assembled > FRAME_BYTES_MAX {
+            return Err(format!("{} bytes of items that are not whole", flow.assembled));
+        }
         arriving.frame.extend_from_slice(bytes);
         if arriving.frame.len() == arriving.length
             && let Some(Arriving { key, frame, .. }) = flow.arriving.remove(&number)
         {
+            flow.assembled -= frame.len() as u64;
             check_item(&key, &frame)?;
             let id = LargeId { flow: index, number };
             flow.push(Segment::Large { step: LargeStep::Whole { id, key }, frame });
@@ -209,17 +220,21 @@ impl Bytes {
     }
 }
 
+/// Whether an entry is an item: a value as a whole, with its deadline.
+pub(super) fn is_item(entry: &Entry<'_>) -> bool {
+    let Entry::Record(Record { effect: Effect::Put { deadline, .. }, .. }) = entry else {
+        return false;
+    };
+    *deadline != Deadline::Keep
+}
+
 /// Whether a large item is what it was announced as.
 fn check_item(key: &[u8], bytes: &[u8]) -> Result<(), String> {
     let frame = Decoder::new().next(bytes).ok().flatten();
-    let is_item = frame.is_some_and(|(frame, used)| {
-        let is_put = |entry| match entry {
-            Entry::Record(Record { key: put, effect: Effect::Put { deadline, .. }, .. }) => {
-                put == key && deadline != Deadline::Keep
-            }
-            _ => false,
-        };
-        used == bytes.len() && frame.entry_count() == 1 && frame.entries().all(is_put)
+    let is_that = frame.is_some_and(|(frame, used)| {
+        let is_its =
+            |entry| is_item(&entry) && matches!(entry, Entry::Record(put) if put.key == key);
+        used == bytes.len() && frame.entry_count() == 1 && frame.entries().all(is_its)
     });
-    if is_item { Ok(()) } else { Err("a large item is not what it was announced as".to_owned()) }
+    if is_that { Ok(()) } else { Err("a large item is not what it was announced as".to_owned()) }
 }

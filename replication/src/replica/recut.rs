@@ -12,18 +12,26 @@ use std::collections::BTreeMap;
 #[derive(Default)]
 pub(super) struct Merged {
     pub(super) globals: Vec<Global>,
+    /// Parts added so far.
+    parts: usize,
     /// By how many globals stand before them: records by our shard.
     stretches: Vec<BTreeMap<ShardId, FrameBuilder>>,
 }
 
+fn disagree() -> String {
+    "parts of one transaction change whole databases differently".to_owned()
+}
+
 impl Merged {
-    pub(super) fn add(&mut self, frame: &Frame<'_>, shards: u16) {
+    pub(super) fn add(&mut self, frame: &Frame<'_>, shards: u16) -> Result<(), String> {
         let mut before = 0;
         for entry in frame.entries() {
             match entry {
                 Entry::Global(global) => {
-                    if self.globals.len() == before {
-                        self.globals.push(global);
+                    match self.globals.get(before) {
+                        Some(known) if *known == global => {}
+                        None if self.parts == 0 => self.globals.push(global),
+                        _ => return Err(disagree()),
                     }
                     before += 1;
                 }
@@ -36,6 +44,8 @@ impl Merged {
                 }
             }
         }
+        self.parts += 1;
+        if before == self.globals.len() { Ok(()) } else { Err(disagree()) }
     }
 
     pub(super) fn into_parts(mut self, tx: TxId, shards: u16) -> BTreeMap<ShardId, Vec<u8>> {
