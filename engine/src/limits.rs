@@ -13,6 +13,10 @@ pub const SHARDS_MAX: u16 = 1024;
 /// long enough to amortize switching, short enough not to be seen in a p99.
 pub const SLICE_MICROS: u64 = 100;
 
+/// How long a command that needs memory evicts for it, in microseconds: as Redis by default
+/// (`maxmemory-eviction-tenacity`). What is left is evicted in slices beside requests.
+pub const EVICTION_MICROS: u64 = 500;
+
 /// Commands in one batch to another shard: bounds how long a batch occupies that shard.
 pub const BATCH_COMMANDS_MAX: usize = 1024;
 

@@ -3,12 +3,16 @@
 
 mod model_common;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use engine::journal::Decoder;
+use engine::command::OwnedArgs;
+use engine::db::{Policy, PolicyKind, Pressure, Victims};
+use engine::exec::{Tx, TxKeys};
+use engine::journal::{Decoder, Effect, Entry};
 use engine::model::{Client, ModelNode, World, registry};
 use engine::resp::Reply;
-use engine::types::{DbIndex, ShardId, TxId};
+use engine::types::{DbIndex, Lsn, ShardId, TxId, shard_of};
 use model_common::{Requests, borrowed, check_quiet, check_twin, seeds, words};
 
 async fn line(client: &mut Client, line: &str) -> Reply {
@@ -176,4 +180,134 @@ fn whatever_clients_do_nobody_waits_for_ever_and_logs_agree_on_the_order() {
         check_twin(&node, &what);
     }
     assert!(seen > 0, "some transactions touched several shards");
+}
+
+/// The records of each frame of a log: keys, and whether they are put.
+fn frames(journal: &[u8]) -> Vec<Vec<(Vec<u8>, bool)>> {
+    let (mut found, mut rest, mut decoder) = (Vec::new(), journal, Decoder::new());
+    while let Some((frame, length)) = decoder.next(rest).expect("our own log can be read") {
+        let record = |entry| match entry {
+            Entry::Record(record) => {
+                Some((record.key.to_vec(), matches!(record.effect, Effect::Put { .. })))
+            }
+            Entry::Global(_) => None,
+        };
+        found.push(frame.entries().filter_map(record).collect());
+        rest = &rest[length..];
+    }
+    found
+}
+
+#[test]
+fn eviction_takes_no_transaction_apart() {
+    let mut evicted = 0;
+    for seed in seeds(60) {
+        let mut dice = fastrand::Rng::with_seed(seed);
+        let node = ModelNode::in_world(&World::new(seed), dice.u16(1..4));
+        let victims = Victims::new(node.shards());
+        for shard in 0..node.shards() {
+            let (mut random, victims) = (dice.fork(), victims.clone());
+            let kind =
+                if random.bool() { PolicyKind::AllKeysRandom } else { PolicyKind::VolatileTtl };
+            node.with_shard(shard, |shard| {
+                shard.keys.set_policy(Policy { kind, ..Policy::default() });
+                let random = RefCell::new(random);
+                let pressure = move || match random.borrow_mut().u8(..4) {
+                    0 => Pressure::Evict,
+                    _ => Pressure::None,
+                };
+                shard.gate.pressure = Some(Box::new(pressure));
+                shard.gate.victims = victims;
+            });
+        }
+        for writer in 0..4 {
+            let mut client = node.client(dice.u16(..=node.shards()));
+            let mut random = dice.fork();
+            node.world().spawn(format!("writer {writer}"), async move {
+                for round in 0..30 {
+                    let group = random.u8(..4);
+                    let sets = ["a", "b", "c", "d"]
+                        .map(|key| format!("SET {{{group}}}:{key} {writer}-{round} EX 1000"));
+                    let mut sets: Vec<&str> = sets.iter().map(String::as_str).collect();
+                    let extra = format!("MSET x:{round} 1 y:{round} 2 z:{round} 3");
+                    sets.insert(2, &extra);
+                    multi(&mut client, &sets).await;
+                    line(&mut client, &format!("SET single:{round} 1")).await;
+                    line(&mut client, &extra).await;
+                }
+            });
+        }
+        let what = format!("SEED={seed}");
+        check_quiet(&node, &what);
+        check_order(&node, &what);
+        check_twin(&node, &what);
+        for shard in 0..node.shards() {
+            for frame in frames(&node.journal(shard)) {
+                let puts = frame.iter().filter(|(key, put)| *put && key.starts_with(b"{")).count();
+                assert!(puts == 0 || puts == 4, "{what}: half of a transaction: {frame:?}");
+                let removed = frame.iter().filter(|(_, put)| !put).count();
+                assert!(removed == 0 || frame.len() == 1, "{what}: evicted along: {frame:?}");
+            }
+            evicted += node.with_shard(shard, |shard| shard.keys.stats.evicted);
+        }
+    }
+    assert!(evicted > 0, "eviction was at work");
+}
+
+#[test]
+fn a_look_that_deletes_is_logged_before_what_comes_after_it() {
+    for asker in [0, 1] {
+        let node = ModelNode::in_world(&World::new(seeds(1)[0]), 1);
+        let (mut client, front) = (node.client(0), node.front(asker).clone());
+        let world = node.world().clone();
+        node.world().block_on(async move {
+            line(&mut client, "SET key old PX 5").await;
+            world.sleep(10).await;
+            // Nobody's task: a function that is run on the shard, from here or from elsewhere.
+            let look = |shard: &mut engine::shard::Shard| shard.keys.exists(DbIndex(0), b"key");
+            assert!(!front.call(ShardId(0), look).await, "the key has expired");
+            line(&mut client, "SET key new").await;
+        });
+        let key = |put| vec![(b"key".to_vec(), put)];
+        assert_eq!(frames(&node.journal(0)), [key(true), key(false), key(true)]);
+        check_twin(&node, "a look");
+    }
+}
+
+#[test]
+fn a_wide_write_is_answered_when_its_frames_stand_in_the_logs() {
+    for seed in seeds(40) {
+        let node = ModelNode::in_world(&World::new(seed), 2);
+        let on = |shard| {
+            let mut keys = (0..).map(|number| format!("key:{number}"));
+            let mut next = || keys.find(|key| shard_of(key.as_bytes(), 2) == ShardId(shard));
+            [next().expect("a key"), next().expect("another")]
+        };
+        let ([held_here, here], [held_there, there]) = (on(0), on(1));
+        let (front, world) = (node.front(0).clone(), node.world().clone());
+        // A transaction that stands before the write in the global order, and takes its time.
+        node.world().spawn("slow", async move {
+            let mut keys = TxKeys::default();
+            let entry = registry().find(b"mset").expect("MSET");
+            let args: OwnedArgs =
+                [b"MSET", held_here.as_bytes(), b"1", held_there.as_bytes(), b"1"]
+                    .into_iter()
+                    .collect();
+            keys.add(&front, entry, &args.view());
+            let mut tx = Tx::begin(&front, keys).await;
+            let mut out = Vec::new();
+            tx.run(entry, DbIndex(0), engine::resp::Protocol::Resp2, args.view(), &mut out).await;
+            world.sleep(100).await;
+            tx.conclude().await;
+        });
+        let (front, world) = (node.front(1).clone(), node.world().clone());
+        let mut client = node.client(1);
+        node.world().spawn("quick", async move {
+            world.sleep(10).await;
+            line(&mut client, &format!("MSET {here} 2 {there} 2")).await;
+            let heads = front.call_all(|shard| shard.head()).await;
+            assert_eq!(heads, [Lsn(2), Lsn(2)], "SEED={seed}: answered, and not in the log");
+        });
+        check_quiet(&node, &format!("SEED={seed}"));
+    }
 }

@@ -171,7 +171,7 @@ fn limit_files(groups: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Bytes that the shards' journals hold, as of their last heartbeats.
+/// Bytes that the shards' journals hold, as of their last tasks.
 static JOURNALS: AtomicU64 = AtomicU64::new(0);
 
 /// A shard's journal held `before` bytes when it was last told, and holds `now`.

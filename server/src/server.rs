@@ -11,6 +11,7 @@ use crate::observe::stats::{FrontStats, Rates};
 use crate::stop::Stopper;
 use crate::supervisor::Supervisor;
 use engine::command::Registry;
+use engine::db::Victims;
 use engine::exec::{Front, Node};
 use engine::shard::ErrorCounts;
 use replication::status::Status;
@@ -35,6 +36,8 @@ pub struct Server {
     pub tls: Arc<TlsStore>,
     /// All client connections.
     pub clients: Clients,
+    /// What each shard may evict.
+    pub victims: Arc<Victims>,
     /// Counters of the whole program.
     pub counters: Counters,
     /// Counters of the commands that fronts run.

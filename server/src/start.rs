@@ -18,7 +18,7 @@ use crate::server::{Counters, Server};
 use crate::stop::{self, Stop, Stopper};
 use crate::supervisor::{self, Supervisor};
 use crate::welcome;
-use engine::db::Keyspace;
+use engine::db::{Keyspace, Victims};
 use engine::exec::{Front, Node};
 use engine::rt::{self, Executor, Receiver, executor, mailbox};
 use engine::shard::{ExecutorId, Message, Pace, Shard};
@@ -121,6 +121,7 @@ impl Program {
             handlers,
             tls: Arc::new(TlsStore::new(contexts)),
             clients: Default::default(),
+            victims: Victims::new(shards),
             counters: Counters::default(),
             front_stats: FrontStats::new(registry.len()),
             slow_log: SlowLog::default(),
@@ -197,6 +198,10 @@ async fn run_shard(
     let keys = Keyspace::new(server.node.dbs(), seed);
     let mut shard = Shard::new(id, server.node.shards(), keys, server.registry.len());
     effect::on_shard(&server.settings.config(), &mut shard);
+    shard.gate.journal = Some(Box::new(memory::note_journal));
+    shard.gate.victims = server.victims.clone();
+    let paused = server.clone();
+    shard.keys.set_paused(move || paused.clients.pause().is_some());
     let me = ExecutorId::from(id);
     let front = Front::new(me, server.node.clone(), Some(shard), rt::now_millis);
     let (served, host) = (front.clone(), server.clone());
@@ -260,16 +265,16 @@ async fn beat(front: Rc<Front>, server: Arc<Server>) {
     /// The pause of a shard for which nothing happens: waking up costs more than what there is to do.
     const IDLE_PAUSE: Duration = Duration::from_millis(100);
     let mut reader = crate::config::Reader::new(server.settings.clone());
-    let (mut journal, mut done_before) = (0, None);
+    let mut done_before = None;
     loop {
         let config = reader.config();
         let bounds = effect::journal_bounds(config, server.node.shards());
         let pause = Duration::from_millis(1000 / u64::from(config.hz.max(1)));
         while front.with_shard(|shard| shard.heartbeat(&bounds)) == Pace::More {
+            // Eviction may have more to do for as long as others write.
+            server.supervisor.pulse(front.me);
             rt::yield_now().await;
         }
-        let before = std::mem::replace(&mut journal, front.with_shard(|s| s.log.held_bytes()));
-        crate::memory::note_journal(before, journal);
         server.supervisor.pulse(front.me);
         let done = note_rates(&front, &server);
         let is_idle = done_before.replace(done) == Some(done);

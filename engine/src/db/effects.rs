@@ -114,7 +114,7 @@ impl Keyspace {
     /// checked the type and that the result is not too long.
     pub fn append(&mut self, db: DbIndex, key: &[u8], bytes: &[u8]) -> usize {
         let hash = self.hash(key);
-        self.vanished(db, hash, key);
+        self.make_way(db, hash, key);
         let item = self.existing_or_empty(db, hash, key);
         let len = item.append(bytes);
         let effect = Effect::Append(Payload::Bytes(bytes));
@@ -127,7 +127,7 @@ impl Keyspace {
     /// answers with the new length. The caller has checked type and length.
     pub fn set_range(&mut self, db: DbIndex, key: &[u8], offset: usize, bytes: &[u8]) -> usize {
         let hash = self.hash(key);
-        self.vanished(db, hash, key);
+        self.make_way(db, hash, key);
         let item = self.existing_or_empty(db, hash, key);
         let len = item.set_range(offset, bytes);
         let effect = Effect::SetRange { offset: offset as u64, bytes: Payload::Bytes(bytes) };
@@ -187,6 +187,7 @@ impl Keyspace {
             return;
         }
         self.watchers.databases_swapped(
+            self.now,
             (one, &self.dbs[one.index()].table),
             (other, &self.dbs[other.index()].table),
         );
@@ -195,7 +196,7 @@ impl Keyspace {
 
     pub(super) fn changed(&mut self, db: DbIndex, key: &[u8]) {
         self.stats.mutations += 1;
-        self.watchers.key_changed(db, key);
+        self.watchers.key_changed(db, key, &self.dbs[db.index()].table);
     }
 }
 

@@ -10,9 +10,11 @@
 //! ```
 
 use super::{Keyspace, Role};
-use crate::table::Entry;
-use crate::types::{DbIndex, Millis};
+use crate::table::{Cursor, Entry};
+use crate::types::{DbIndex, Millis, ShardId};
 use crate::value::Item;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// `maxmemory-policy`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -197,35 +199,186 @@ impl Keyspace {
         self.policy
     }
 
-    /// Deletes the worst of a few random keys, and tells. `false` when there is nothing to delete.
-    pub fn evict_one(&mut self, is_open: &mut dyn FnMut(u64) -> bool) -> bool {
-        let policy = self.policy;
-        if policy.kind == PolicyKind::NoEviction || self.role == Role::Replica {
+    /// How many keys the policy may take, open ones included.
+    pub fn victims(&self) -> u64 {
+        match self.policy.kind {
+            PolicyKind::NoEviction => 0,
+            kind if kind.only_volatile() => self.dbs.iter().map(|db| db.expires as u64).sum(),
+            _ => self.total_len() as u64,
+        }
+    }
+
+    /// Deletes the worst of a few keys, and tells. `false` when none was found.
+    pub fn evict_one(&mut self, is_held: &mut dyn FnMut(u64) -> bool) -> bool {
+        if self.policy.kind == PolicyKind::NoEviction || self.role == Role::Replica {
             return false;
         }
-        // A volatile policy looks longer: most keys it meets may have no deadline.
-        let looks = if policy.kind.only_volatile() { policy.samples * 8 } else { policy.samples };
-        let now = self.now;
-        let mut worst: Option<(u64, DbIndex, u64, Box<[u8]>)> = None;
-        for index in 0..self.dbs.len() {
-            let db = DbIndex(index as u16);
-            let database = &self.dbs[index];
-            if database.table.is_empty() || (policy.kind.only_volatile() && database.expires == 0) {
-                continue;
-            }
-            database.table.sample(&mut self.random, looks, &mut |hash, item| {
-                if (policy.kind.only_volatile() && item.deadline().is_none()) || is_open(hash) {
-                    return;
-                }
-                let badness = policy.badness(item, now);
-                if worst.as_ref().is_none_or(|(least, ..)| badness > *least) {
-                    worst = Some((badness, db, hash, Box::from(item.key())));
-                }
-            });
-        }
-        let Some((_, db, hash, key)) = worst else { return false };
+        let sampled = self.sampled_victim(is_held);
+        let Some(Victim { db, hash, key, .. }) = sampled.or_else(|| self.sought_victim(is_held))
+        else {
+            return false;
+        };
         let removed = self.remove_present(db, hash, &key);
         self.stats.evicted += u64::from(removed);
         removed
+    }
+
+    /// The worst of a few random keys. A volatile policy looks longer, and not where hardly any key has
+    /// a deadline: there it would find none.
+    fn sampled_victim(&mut self, is_held: &mut dyn FnMut(u64) -> bool) -> Option<Victim> {
+        let (policy, now) = (self.policy, self.now);
+        let only_volatile = policy.kind.only_volatile();
+        let looks = if only_volatile { policy.samples * SPARSE } else { policy.samples };
+        let mut worst: Option<Victim> = None;
+        for (index, database) in self.dbs.iter().enumerate() {
+            if database.table.is_empty()
+                || (only_volatile && database.expires * SPARSE < database.table.len())
+            {
+                continue;
+            }
+            let db = DbIndex(index as u16);
+            database.table.sample(&mut self.random, looks, &mut |hash, item| {
+                if (only_volatile && item.deadline().is_none()) || is_held(hash) {
+                    return;
+                }
+                let badness = policy.badness(item, now);
+                if worst.as_ref().is_none_or(|worst| badness > worst.badness) {
+                    worst = Some(Victim { badness, db, hash, key: Box::from(item.key()) });
+                }
+            });
+        }
+        worst
+    }
+
+    /// The worst of those that a walk over the tables finds, which passes what has no deadline a segment
+    /// at a time. It goes on where it stopped, so that every key has its turn.
+    fn sought_victim(&mut self, is_held: &mut dyn FnMut(u64) -> bool) -> Option<Victim> {
+        if !self.policy.kind.only_volatile() || self.dbs.iter().all(|db| db.expires == 0) {
+            return None;
+        }
+        loop {
+            self.seek_victims(is_held);
+            let found = self.hunt.found.pop()?;
+            // Much may have happened to it since it was found.
+            let (policy, now) = (self.policy, self.now);
+            let item = self.dbs[found.db.index()].table.get(found.hash, &found.key);
+            if item.is_some_and(|item| {
+                item.deadline().is_some()
+                    && policy.badness(item, now) >= found.badness
+                    && !is_held(found.hash)
+            }) {
+                return Some(found);
+            }
+        }
+    }
+
+    /// Walks on until there is a choice, or the walk has cost enough for this time.
+    fn seek_victims(&mut self, is_held: &mut dyn FnMut(u64) -> bool) {
+        let (policy, now) = (self.policy, self.now);
+        let Hunt { db, cursor, found } = &mut self.hunt;
+        let (mut searched, mut ends) = (0, 0);
+        while found.len() < policy.samples && searched < SEARCHED_MAX && ends <= self.dbs.len() {
+            let database = &mut self.dbs[*db];
+            let mut next = None;
+            if database.expires > 0 {
+                let index = DbIndex(*db as u16);
+                // All instants but "never" count as due; nothing is taken out.
+                let sweep =
+                    database.table.sweep_due(*cursor, u64::MAX - 1, 1, &mut |hash, item| {
+                        if !is_held(hash) {
+                            let (badness, key) = (policy.badness(item, now), Box::from(item.key()));
+                            found.push(Victim { badness, db: index, hash, key });
+                        }
+                        false
+                    });
+                // Passing segments by costs something too.
+                searched += 1;
+                next = sweep.next;
+            }
+            *cursor = next.unwrap_or(Cursor::START);
+            if next.is_none() {
+                *db = (*db + 1) % self.dbs.len();
+                ends += 1;
+            }
+        }
+        found.sort_unstable_by_key(|victim| victim.badness);
+        let spare = found.len().saturating_sub(FOUND_MAX);
+        found.drain(..spare);
+    }
+}
+
+/// A volatile policy draws where at least one key in so many has a deadline, and looks at so many times
+/// more keys as it wants: it finds some in all but one case in a hundred.
+const SPARSE: usize = 8;
+
+/// Segments that one hunt looks into at the most, some 10 us each.
+const SEARCHED_MAX: usize = 32;
+
+/// Victims kept for the next time, as in Redis.
+const FOUND_MAX: usize = 16;
+
+/// A key that may go.
+struct Victim {
+    badness: u64,
+    db: DbIndex,
+    hash: u64,
+    key: Box<[u8]>,
+}
+
+/// Where the search for keys with deadlines is, and what it has found and not used; the worst last.
+#[derive(Default)]
+pub(crate) struct Hunt {
+    db: usize,
+    cursor: Cursor,
+    found: Vec<Victim>,
+}
+
+/// What all shards of a node may evict, as each of them has last told: the one that finds nothing of its
+/// own has the others evict.
+pub struct Victims {
+    by_shard: Box<[ShardVictims]>,
+}
+
+/// One shard's word, on a cache line of its own.
+#[repr(align(64))]
+#[derive(Default)]
+struct ShardVictims {
+    count: AtomicU64,
+    /// It has been asked to evict and has not begun yet.
+    asked: AtomicBool,
+}
+
+impl Victims {
+    /// Nothing yet, on so many shards.
+    pub fn new(shards: u16) -> Arc<Victims> {
+        Arc::new(Victims { by_shard: (0..shards).map(|_| ShardVictims::default()).collect() })
+    }
+
+    /// A shard tells how much there is.
+    pub fn tell(&self, shard: ShardId, count: u64) {
+        let told = &self.by_shard[shard.index()].count;
+        if told.load(Ordering::Relaxed) != count {
+            told.store(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether any shard has something.
+    pub fn any(&self) -> bool {
+        self.by_shard.iter().any(|shard| shard.count.load(Ordering::Relaxed) > 0)
+    }
+
+    /// The shards beside `me` that have something and are not about to evict, which they are now.
+    pub fn to_ask(&self, me: ShardId) -> impl Iterator<Item = ShardId> {
+        let others = self.by_shard.iter().enumerate().filter(move |(at, _)| *at != me.index());
+        others
+            .filter(|(_, shard)| {
+                shard.count.load(Ordering::Relaxed) > 0 && !shard.asked.swap(true, Ordering::AcqRel)
+            })
+            .map(|(at, _)| ShardId(at as u16))
+    }
+
+    /// A shard begins to do what it was asked.
+    pub fn begun(&self, shard: ShardId) {
+        self.by_shard[shard.index()].asked.store(false, Ordering::Release);
     }
 }

@@ -29,7 +29,7 @@ impl Keyspace {
     /// Deletes expired items found in one slice of the sweep. Answers whether it should be called again
     /// soon: `false` once it has gone round all databases.
     pub fn sweep_slice(&mut self, is_open: &mut dyn FnMut(u64) -> bool) -> bool {
-        if self.role == Role::Replica {
+        if self.role == Role::Replica || self.is_paused() {
             return false;
         }
         while self.dbs[self.sweep.db].expires == 0 {

@@ -87,20 +87,29 @@ impl Keyspace {
     }
 
     /// Whether `key` is there but its time has come. A master deletes it on the spot, and tells; a
-    /// replica only says so.
+    /// replica, or a master whose clients are paused, only says so.
     pub(super) fn vanished(&mut self, db: DbIndex, hash: u64, key: &[u8]) -> bool {
+        let due = self.is_due(db, hash, key);
+        if due && self.role == Role::Master && !self.is_paused() {
+            self.expire(db, hash, key);
+        }
+        due
+    }
+
+    /// Makes way for a change in place: what is there and has expired is deleted, paused or not, since
+    /// the change itself is told as well.
+    pub(super) fn make_way(&mut self, db: DbIndex, hash: u64, key: &[u8]) {
+        if self.is_due(db, hash, key) && self.role == Role::Master {
+            self.expire(db, hash, key);
+        }
+    }
+
+    fn is_due(&self, db: DbIndex, hash: u64, key: &[u8]) -> bool {
         let database = &self.dbs[db.index()];
         if database.expires == 0 {
             return false;
         }
-        let due = database
-            .table
-            .get(hash, key)
-            .and_then(Item::deadline)
-            .is_some_and(|deadline| deadline <= self.now);
-        if due && self.role == Role::Master {
-            self.expire(db, hash, key);
-        }
-        due
+        let deadline = database.table.get(hash, key).and_then(Item::deadline);
+        deadline.is_some_and(|deadline| deadline <= self.now)
     }
 }

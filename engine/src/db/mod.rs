@@ -7,7 +7,8 @@
 //! [`Keyspace::apply`] is the reading half: it performs a record and tells nobody.
 //!
 //! **Whose clock.** A master deletes what has expired when somebody looks for it, and tells. A replica
-//! never does: it only hides the item from readers until the master's record arrives (J1).
+//! never does: it only hides the item from readers until the master's record arrives (J1). Nor does a
+//! master while its clients are paused.
 //!
 //! This room does not know: commands, replies, other shards, transactions, when the frame is written
 //! to the log.
@@ -24,7 +25,7 @@ mod watch;
 
 pub use apply::Broken;
 pub use digest::Digest;
-pub use evict::{Policy, PolicyKind, Pressure, pressure};
+pub use evict::{Policy, PolicyKind, Pressure, Victims, pressure};
 pub use watch::{WatchFlag, WatchKey};
 
 use crate::journal::FrameBuilder;
@@ -97,6 +98,9 @@ pub struct Keyspace {
     /// Random choices: eviction, sampling, RANDOMKEY.
     pub(crate) random: fastrand::Rng,
     pub(crate) sweep: expiry::SweepState,
+    hunt: evict::Hunt,
+    /// Whether clients are paused: then nothing is deleted that nobody asked to delete.
+    paused: Option<Box<dyn Fn() -> bool>>,
 }
 
 impl Keyspace {
@@ -117,6 +121,8 @@ impl Keyspace {
             no_touch: false,
             random: fastrand::Rng::with_seed(seed),
             sweep: expiry::SweepState::default(),
+            hunt: evict::Hunt::default(),
+            paused: None,
         };
         for _ in 0..dbs {
             let database = keyspace.empty_database();
@@ -159,6 +165,17 @@ impl Keyspace {
     /// A promotion or demotion.
     pub fn set_role(&mut self, role: Role) {
         self.role = role;
+    }
+
+    /// How to find out whether clients are paused (CLIENT PAUSE).
+    pub fn set_paused(&mut self, paused: impl Fn() -> bool + 'static) {
+        self.paused = Some(Box::new(paused));
+    }
+
+    /// Whether nothing is deleted on the node's own account just now: a pause is for positions to stand
+    /// still, so what expires is hidden, nothing is evicted, and the deletions come afterwards.
+    pub fn is_paused(&self) -> bool {
+        self.paused.as_ref().is_some_and(|paused| paused())
     }
 
     /// Keys in `db`, expired ones that nobody has looked for included (as Redis's DBSIZE).

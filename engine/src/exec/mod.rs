@@ -13,6 +13,7 @@ mod front;
 mod order;
 mod pipeline;
 mod plan;
+mod room;
 mod tx;
 mod wide;
 

@@ -84,6 +84,7 @@ impl Front {
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), Refusal> {
         let mut split = split_each(entry, each, args, self.node.shards())?;
+        self.admit(entry).await?;
         let protocol = reply.protocol;
         let (wants, writes) = self.wants_of(entry, &args);
         let waiter = self.waiter();
@@ -106,6 +107,7 @@ impl Front {
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), Refusal> {
         (carry.check)(args)?;
+        self.admit(entry).await?;
         let mut parts: BTreeMap<ShardId, Work> =
             gather_by_shard(entry, db, args, self.node.shards()).into_iter().collect();
         let (wants, writes) = self.wants_of(entry, &args);
@@ -412,6 +414,7 @@ async fn walk_all(
     let mut walked = (walk.start)(args)?;
     let owned = Arc::new(OwnedArgs::copy(args));
     while walked.shard < front.node.shards() {
+        front.admit(entry).await?;
         let (shard, args) = (ShardId(walked.shard), owned.clone());
         let mut moving = std::mem::take(&mut walked);
         let step = move |shard: &mut Shard| {

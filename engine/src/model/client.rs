@@ -108,6 +108,11 @@ impl Client {
         for (entry, args) in &queue.requests {
             keys.add(&self.front, entry, &args.view());
         }
+        let needs_memory =
+            queue.requests.iter().any(|(entry, _)| entry.command.flags.contains(Flags::DENYOOM));
+        if needs_memory && !self.front.make_room().await {
+            return ReplyWriter::new(out, self.protocol).error("EXECABORT no memory");
+        }
         ReplyWriter::new(out, self.protocol).array(queue.requests.len());
         let mut tx = Tx::begin(&self.front, keys).await;
         for (entry, args) in &queue.requests {

@@ -80,7 +80,13 @@ impl Locks {
             })
     }
 
-    /// Whether somebody may be changing `hash`: cuts, expiry and eviction keep away from it.
+    /// Whether somebody has `hash` in hand, if only to read it: eviction keeps away from it, so that
+    /// a transaction does not see a key vanish.
+    pub fn is_held(&self, hash: u64) -> bool {
+        !self.is_quiet() && self.must_wait(hash, Mode::Exclusive)
+    }
+
+    /// Whether somebody may be changing `hash`: cuts and expiry keep away from it.
     pub fn is_open(&self, hash: u64) -> bool {
         !self.is_quiet() && self.must_wait(hash, Mode::Shared)
     }

@@ -25,6 +25,7 @@ mod errors;
 mod held;
 mod locks;
 mod message;
+mod room;
 mod run;
 mod slices;
 mod tx;
@@ -37,7 +38,8 @@ pub use message::{
     Answer, Batch, BatchCommand, Begin, Done, EachDone, ExecutorId, Hop, Message, ReplyTo, Ticket,
     TxShared, Work,
 };
-pub use run::{CommandStats, Gate};
+pub use room::Gate;
+pub use run::CommandStats;
 pub use slices::Pace;
 
 use crate::cut::Cut;
@@ -91,7 +93,7 @@ impl Shard {
             log: LogWriter::new(),
             stats: vec![CommandStats::default(); commands],
             errors: ErrorCounts::default(),
-            gate: Gate::default(),
+            gate: Gate::new(shards),
             cuts: Vec::new(),
             locks: Locks::default(),
             next_entry: 1,
@@ -118,7 +120,11 @@ impl Shard {
             Message::Armed(tx) => self.armed(tx),
             Message::Hop(hop) => self.hop(*hop),
             Message::Apply(batch) => self.apply_arrives(batch),
-            Message::Call(call) => call(self),
+            Message::Call(call) => {
+                call(self);
+                // What a look has deleted stands in the log before anything that comes after it.
+                self.log_frame();
+            }
             Message::Answer(..) | Message::Service(_) => {
                 unreachable!("answers go to the executor's front, not to its shard")
             }
@@ -148,6 +154,10 @@ impl Shard {
 
     /// Makes what the tasks since the last call wrote visible to readers of the journal.
     pub fn publish(&mut self) {
+        // Commands log their own frames. Left here is only what a call has deleted by looking.
+        self.log_frame();
+        self.tell_journal();
+        self.tell_victims();
         self.log.publish(self.keys.now());
     }
 

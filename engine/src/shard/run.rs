@@ -5,7 +5,7 @@ use crate::command::{
     All, Args, Carried, Carry, Cx, Decision, Each, Entry, Flags, Found, Join, Keys, Part, Refusal,
     Run, Walk, Walked, Write,
 };
-use crate::db::{Pressure, Role};
+use crate::db::Role;
 use crate::journal::{Deadline, FrameBuilder, ShardSet, Transaction};
 use crate::limits::BATCH_REPLIES_MAX;
 use crate::resp::{Protocol, ReplyWriter};
@@ -27,17 +27,6 @@ pub struct CommandStats {
 
 /// One call in so many is timed: two clock readings cost a tenth of a GET.
 pub(super) const TIMED_EVERY: u64 = 32;
-
-/// Keys evicted for one command at most: enough to outpace any one command's growth, and bounded so
-/// that one writer does not wait for a whole clean-up.
-const EVICTIONS_PER_COMMAND: usize = 64;
-
-/// What the shard asks before it runs a command: memory.
-#[derive(Default)]
-pub struct Gate {
-    /// Whether memory is short, and what may be done about it.
-    pub pressure: Option<Box<dyn Fn() -> Pressure>>,
-}
 
 /// Whether CLIENT NO-TOUCH means this command: TOUCH touches all the same.
 pub(super) fn touches_quietly(entry: &Entry) -> bool {
@@ -168,11 +157,17 @@ impl Shard {
         protocol: Protocol,
         out: &mut Vec<u8>,
     ) {
+        let needs_memory = entry.command.flags.contains(Flags::DENYOOM);
+        if needs_memory && !self.is_closed_to(entry) && !self.make_room() {
+            self.stats[usize::from(entry.id)].rejected += 1;
+            return self.refuse(&Refusal::OutOfMemory, protocol, out);
+        }
         self.run_untold(entry, db, args, protocol, out);
         self.log_frame();
     }
 
-    /// As [`run_whole`](Shard::run_whole), leaving the records in the running frame.
+    /// As [`run_whole`](Shard::run_whole), leaving the records in the running frame. Memory was asked
+    /// for before that frame began.
     pub(super) fn run_untold(
         &mut self,
         entry: &'static Entry,
@@ -185,11 +180,6 @@ impl Shard {
         if self.is_closed_to(entry) {
             self.stats[id].rejected += 1;
             self.refuse(&Refusal::ReadOnly, protocol, out);
-            return;
-        }
-        if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room() {
-            self.stats[id].rejected += 1;
-            self.refuse(&Refusal::OutOfMemory, protocol, out);
             return;
         }
         let timed = self.stats[id].calls % TIMED_EVERY == 0;
@@ -223,13 +213,10 @@ impl Shard {
         self.keys.role() == Role::Replica && entry.writes()
     }
 
-    /// Asks the gates for one hop of a wider command.
-    fn may_hop(&mut self, entry: &Entry) -> Result<(), Refusal> {
+    /// Asks the gates for one hop of a wider command. Its memory was asked for before it began.
+    fn may_hop(&self, entry: &Entry) -> Result<(), Refusal> {
         if self.is_closed_to(entry) {
             return Err(Refusal::ReadOnly);
-        }
-        if entry.command.flags.contains(Flags::DENYOOM) && !self.make_room_in_tx() {
-            return Err(Refusal::OutOfMemory);
         }
         Ok(())
     }
@@ -238,16 +225,6 @@ impl Shard {
     fn cx<'a>(&'a mut self, db: DbIndex, protocol: Protocol, out: &'a mut Vec<u8>) -> Cx<'a> {
         let reply = ReplyWriter::new(out, protocol);
         Cx { keys: &mut self.keys, db, reply, shard: self.id, shards: self.shards }
-    }
-
-    /// Makes room for a command that may need memory; `false` when there is none to be had.
-    pub(super) fn make_room(&mut self) -> bool {
-        let Some(pressure) = &self.gate.pressure else { return true };
-        match pressure() {
-            Pressure::None => true,
-            Pressure::Refuse => false,
-            Pressure::Evict => self.evict_for_a_command(),
-        }
     }
 
     /// Puts the records of the running task into the log, as one frame.
@@ -375,33 +352,6 @@ impl Shard {
             self.log_frame();
         }
         goes_on
-    }
-
-    /// Deletes keys until memory is no longer short, within bounds; `false` when it still is.
-    fn evict_for_a_command(&mut self) -> bool {
-        for _ in 0..EVICTIONS_PER_COMMAND {
-            let locks = &self.locks;
-            if !self.keys.evict_one(&mut |hash| locks.is_open(hash)) {
-                break;
-            }
-            // The victims' deletions are frames of their own, before the command's.
-            self.log_frame();
-            if !matches!(self.gate.pressure.as_ref().map(|p| p()), Some(Pressure::Evict)) {
-                return true;
-            }
-        }
-        matches!(self.gate.pressure.as_ref().map(|p| p()), None | Some(Pressure::None))
-    }
-
-    /// Memory for a transaction's hop: its running frame must not take in evictions.
-    fn make_room_in_tx(&mut self) -> bool {
-        if self.gate.pressure.is_none() {
-            return true;
-        }
-        let frame = self.keys.swap_frame(Default::default());
-        let room = self.make_room();
-        self.keys.swap_frame(frame);
-        room
     }
 }
 

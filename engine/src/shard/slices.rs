@@ -1,4 +1,5 @@
-//! What a shard does beside requests, in slices: expiry, freeing, trimming its journal.
+//! What a shard does beside requests, in slices: expiry, eviction that commands did not wait for,
+//! freeing, trimming its journal.
 
 use super::Shard;
 use crate::journal::Bounds;
@@ -36,7 +37,8 @@ impl Shard {
         let locks = &self.locks;
         let sweeping = self.keys.sweep_slice(&mut |hash| locks.is_open(hash));
         self.log_frame();
+        let evicting = self.evict_slice();
         let freeing = self.keys.free_slice(FREED_PER_LOOK);
-        freeing || sweeping
+        freeing || evicting || sweeping
     }
 }

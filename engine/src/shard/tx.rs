@@ -15,7 +15,8 @@
 use super::apply::ApplyPlace;
 use super::run::touches_quietly;
 use super::{
-    Answer, Batch, Begin, Done, EntryId, ExecutorId, Hop, Message, Shard, TxShared, Wants, Work,
+    Answer, Batch, Begin, Done, EntryId, ExecutorId, Hop, Message, ReplyTo, Shard, TxShared, Wants,
+    Work,
 };
 use crate::journal::FrameBuilder;
 use crate::types::{ShardId, TxId};
@@ -57,6 +58,10 @@ struct Concluded {
     frame: FrameBuilder,
     /// The shards whose logs hold a part; `None` when this shard's does not.
     touched: Option<Arc<[ShardId]>>,
+    reply_to: ReplyTo,
+    /// What the coordinator is told, once the frame stands in the log: WAIT asks for positions that
+    /// hold what was answered.
+    done: Done,
 }
 
 impl Shard {
@@ -139,13 +144,12 @@ impl Shard {
         let done = self.run_work(work);
         let own = self.keys.swap_frame(outside);
         match conclude {
-            Some(touched) => self.conclude(id, own, &touched),
+            Some(touched) => self.conclude(id, own, &touched, done),
             None => {
                 self.transactions.get_mut(&id).expect("still under way").frame = own;
+                self.answer(reply_to, Answer::Done(self.id, done));
             }
         }
-        let answer = Answer::Done(self.id, done);
-        self.send(reply_to.executor, Message::Answer(reply_to.ticket, answer));
     }
 
     fn run_work(&mut self, work: Work) -> Done {
@@ -187,7 +191,7 @@ impl Shard {
     }
 
     /// The transaction has run. Its frame goes to the log when those before it have gone.
-    fn conclude(&mut self, id: TxId, frame: FrameBuilder, touched: &Arc<[ShardId]>) {
+    fn conclude(&mut self, id: TxId, frame: FrameBuilder, touched: &Arc<[ShardId]>, done: Done) {
         let tx = self.transactions.remove(&id).expect("concluded once");
         let here = touched.contains(&self.id);
         let concluded = Concluded {
@@ -195,6 +199,8 @@ impl Shard {
             wants: tx.wants,
             frame,
             touched: here.then(|| touched.clone()),
+            reply_to: tx.shared.reply_to,
+            done,
         };
         let in_order = !super::planted::frames_in_order_of_conclusion();
         if here && touched.len() > 1 && tx.shared.shards.len() > 1 && in_order {
@@ -218,7 +224,7 @@ impl Shard {
     }
 
     fn log_concluded(&mut self, id: TxId, concluded: Concluded) {
-        let Concluded { entry, wants, frame, touched } = concluded;
+        let Concluded { entry, wants, frame, touched, reply_to, done } = concluded;
         match touched {
             Some(touched) if touched.len() > 1 => {
                 self.append(&frame, Some((id, &touched)));
@@ -229,5 +235,6 @@ impl Shard {
             _ => {}
         }
         self.locks.release(entry, &wants, &mut self.granted);
+        self.answer(reply_to, Answer::Done(self.id, done));
     }
 }

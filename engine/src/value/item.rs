@@ -207,6 +207,10 @@ impl Item {
     /// Appends to the value as bytes and returns its new length.
     pub fn append(&mut self, more: &[u8]) -> usize {
         let at = self.value().len();
+        if more.is_empty() && self.header().kind() == KIND_LARGE {
+            // Nothing to write: no reason to copy what others hold.
+            return at;
+        }
         self.edit(at, more)
     }
 

@@ -279,7 +279,7 @@ async fn run_alone(session: &mut Session, input: &Input, out: &mut Vec<u8>) {
         }
         Ok(_) if session.client.killed.load(Ordering::Acquire) => session.close = true,
         Ok(entry) if session.multi.is_some() && !multi::runs_inside(entry) => {
-            multi::queue(session, entry, args, out);
+            multi::queue(session, entry, args, out).await;
         }
         Ok(entry) => {
             let began = rt::monotonic();

@@ -38,6 +38,11 @@ impl Multi {
     pub fn writes(&self) -> bool {
         self.queue.iter().any(|(entry, _)| entry.writes())
     }
+
+    /// Whether EXEC may need memory.
+    fn needs_memory(&self) -> bool {
+        self.queue.iter().any(|(entry, _)| entry.command.flags.contains(Flags::DENYOOM))
+    }
 }
 
 /// Whether the command runs at once inside MULTI instead of being queued.
@@ -46,14 +51,18 @@ pub(super) fn runs_inside(entry: &Entry) -> bool {
 }
 
 /// Queues a request. A queue above `client_query_buffer_limit` ends the connection, as a request of
-/// that size does.
-pub(super) fn queue(
+/// that size does; without memory nothing is queued, whatever it is, as in Redis.
+pub(super) async fn queue(
     session: &mut Session,
     entry: &'static Entry,
     args: Args<'_>,
     out: &mut Vec<u8>,
 ) {
     let (protocol, limit) = (session.protocol, session.request_limit());
+    if !session.server.status.is_replica() && !session.front.make_room().await {
+        session.note_rejected(&args);
+        return refuse(session, args.get(0), Refusal::OutOfMemory, out).await;
+    }
     let Some(multi) = &mut session.multi else { return };
     let args = OwnedArgs::copy(args);
     multi.bytes += (args.heap_bytes() + size_of::<(&Entry, OwnedArgs)>()) as u64;
@@ -141,6 +150,10 @@ async fn run_queue(session: &mut Session, multi: &Multi, out: &mut Vec<u8>) -> R
     }
     // A gate may have closed since the commands were queued (the node became a replica).
     pass_gates(session, multi)?;
+    // Memory for all of it, before any of it: what must be evicted is, and stands in the log.
+    if multi.needs_memory() && !session.front.make_room().await {
+        return Err(aborted(&Refusal::OutOfMemory));
+    }
     let mut keys = TxKeys::default();
     for (entry, args) in &multi.queue {
         keys.add(&session.front, entry, &args.view());

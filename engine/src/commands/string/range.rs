@@ -59,8 +59,8 @@ fn append(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
             cx.keys.put(cx.db, key, NewValue::from_bytes(more), Deadline::None);
             more.len()
         }
-        Some(length) if more.is_empty() => length,
         Some(length) if length + more.len() > STRING_MAX => return Err(Refusal::TooLong),
+        // Nothing at all is a change like any other: whoever watches the key is told, as in Redis.
         Some(_) => cx.keys.append(cx.db, key, more),
     };
     cx.reply.count(length);

@@ -153,14 +153,15 @@ fn what_changes_nothing_tells_nothing() {
         "SETNX k v",
         "SETRANGE k 5 ''",
         "SETRANGE nothing 5 ''",
-        "APPEND k ''",
         "MSETNX other 1 k 2",
         "LCS k k",
         "MGET k nothing",
     ] {
         assert_eq!(session.told(request), 0, "{request}");
     }
-    for request in ["INCR k", "INCRBYFLOAT k 1", "APPEND k 1", "SETRANGE k 0 5", "GETEX k EX 5"] {
+    for request in
+        ["INCR k", "INCRBYFLOAT k 1", "APPEND k 1", "SETRANGE k 0 5", "GETEX k EX 5", "APPEND k ''"]
+    {
         assert_eq!(session.told(request), 1, "{request}");
     }
     assert_eq!(session.told("MSET a 1 b 2"), 2);

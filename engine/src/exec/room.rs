@@ -1,0 +1,31 @@
+//! Memory for what is wider than one shard's task.
+
+use super::Front;
+use crate::command::{Entry, Flags, Refusal};
+use crate::db::Pressure;
+use crate::shard::Shard;
+use crate::types::ShardId;
+use std::rc::Rc;
+
+impl Front {
+    /// Makes room on all shards for something that may need memory anywhere; `false` when there is none
+    /// to be had. Everybody who begins a transaction of commands that need memory asks this first:
+    /// nothing asks any more once it is under way.
+    pub async fn make_room(self: &Rc<Front>) -> bool {
+        let pressure = match self.shard_id() {
+            Some(_) => self.with_shard(|shard| shard.pressure()),
+            None => self.call(ShardId(0), |shard| shard.pressure()).await,
+        };
+        match pressure {
+            Pressure::None => true,
+            Pressure::Refuse => false,
+            Pressure::Evict => self.call_all(Shard::make_room).await.contains(&true),
+        }
+    }
+
+    /// Makes room for one command, if it needs any.
+    pub(super) async fn admit(self: &Rc<Front>, entry: &Entry) -> Result<(), Refusal> {
+        let needs_memory = entry.command.flags.contains(Flags::DENYOOM);
+        if needs_memory && !self.make_room().await { Err(Refusal::OutOfMemory) } else { Ok(()) }
+    }
+}

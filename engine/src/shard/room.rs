@@ -1,0 +1,126 @@
+//! Memory: asked for before a task begins, never while one is under way.
+//!
+//! A command of one shard asks when it is about to run; whatever is wider (several shards, a MULTI) asks
+//! for all its parts before the first key is taken ([`Front::make_room`]). So nothing is refused half
+//! way, and what is evicted stands in the log before what it was evicted for.
+//!
+//! ```text
+//!   enough ──────────────────────────────────────────────► runs
+//!   short, and something may go ─► evict for a while ─► runs (the rest goes in the heartbeats)
+//!        └─ nothing here ─► others have something: they are asked ─► runs
+//!   short, and nothing may go or is there ───────────────► OOM
+//! ```
+//!
+//! As in Redis a command does not wait for the whole of a clean-up: it is refused only where nothing is
+//! left to evict.
+//!
+//! [`Front::make_room`]: crate::exec::Front::make_room
+
+use super::{ExecutorId, Message, Shard};
+use crate::db::{Pressure, Victims};
+use crate::limits::EVICTION_MICROS;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Keys evicted between two looks at the clock.
+const EVICTED_PER_LOOK: usize = 8;
+
+/// What the shard asks before it runs a command: memory.
+pub struct Gate {
+    /// Whether memory is short, and what may be done about it.
+    pub pressure: Option<Box<dyn Fn() -> Pressure>>,
+    /// Is told how many bytes the shard's journal held before, and how many it holds now.
+    pub journal: Option<Box<dyn Fn(u64, u64)>>,
+    /// What it was told last.
+    journal_told: u64,
+    /// What all shards may evict.
+    pub victims: Arc<Victims>,
+}
+
+impl Gate {
+    pub(super) fn new(shards: u16) -> Gate {
+        Gate { pressure: None, journal: None, journal_told: 0, victims: Victims::new(shards) }
+    }
+}
+
+impl Shard {
+    /// What memory means for a command that may need some. What the journal has taken a moment ago is
+    /// no data: eviction must not make room for it.
+    pub fn pressure(&mut self) -> Pressure {
+        self.tell_journal();
+        self.gate.pressure.as_ref().map_or(Pressure::None, |pressure| pressure())
+    }
+
+    /// Makes room for a command that may need memory; `false` when there is none to be had. Must not be
+    /// called while a frame is under way: the victims' deletions are frames of their own.
+    pub fn make_room(&mut self) -> bool {
+        match self.pressure() {
+            Pressure::None => true,
+            Pressure::Refuse => false,
+            // Nothing is evicted during a pause; what writes all the same is somebody who may.
+            Pressure::Evict if self.keys.is_paused() => true,
+            Pressure::Evict => self.evict_for_a_while() || self.ask_others_to_evict(),
+        }
+    }
+
+    /// Deletes keys until memory is no longer short or it has taken long enough; `false` when nothing
+    /// was found and memory is short.
+    fn evict_for_a_while(&mut self) -> bool {
+        let end = Instant::now() + Duration::from_micros(EVICTION_MICROS);
+        let mut found = false;
+        loop {
+            for _ in 0..EVICTED_PER_LOOK {
+                let locks = &self.locks;
+                if !self.keys.evict_one(&mut |hash| locks.is_held(hash)) {
+                    return found;
+                }
+                found = true;
+                self.log_frame();
+                if self.pressure() != Pressure::Evict {
+                    return true;
+                }
+            }
+            if Instant::now() >= end {
+                return true;
+            }
+        }
+    }
+
+    /// This shard has found nothing. Those that have something evict it; answers whether any has.
+    fn ask_others_to_evict(&mut self) -> bool {
+        self.tell_victims();
+        let victims = self.gate.victims.clone();
+        for shard in victims.to_ask(self.id) {
+            let evict = |shard: &mut Shard| {
+                shard.gate.victims.begun(shard.id);
+                shard.evict_slice();
+            };
+            self.send(ExecutorId::from(shard), Message::Call(Box::new(evict)));
+        }
+        victims.any()
+    }
+
+    /// Evicts for a while if memory is short; whether there is more to do.
+    pub(super) fn evict_slice(&mut self) -> bool {
+        let evicts = self.pressure() == Pressure::Evict && !self.keys.is_paused();
+        evicts && self.evict_for_a_while() && self.pressure() == Pressure::Evict
+    }
+
+    /// Tells how much the journal holds.
+    pub(super) fn tell_journal(&mut self) {
+        let held = self.log.held_bytes();
+        let before = std::mem::replace(&mut self.gate.journal_told, held);
+        if before != held
+            && let Some(tell) = &self.gate.journal
+        {
+            tell(before, held);
+        }
+    }
+
+    /// Tells the other shards what there is to evict here.
+    pub(super) fn tell_victims(&self) {
+        if self.gate.pressure.is_some() {
+            self.gate.victims.tell(self.id, self.keys.victims());
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Stories about keys that vanish, that must not vanish, and that are asked for all at once.
+
+mod support;
+
+use engine::resp::client::Reply;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+use support::client::{Client, request, text};
+use support::node::Node;
+use support::{compare, scenario, wait};
+
+const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+
+fn start(name: &str, shards: u16, flags: &[&str]) -> Node {
+    Node::start(name, shards, flags)
+}
+
+fn error_of(reply: &Reply) -> String {
+    let error = reply.error().unwrap_or_else(|| panic!("an error was expected: {reply:?}"));
+    String::from_utf8_lossy(error).into_owned()
+}
+
+fn figure(node: &Node, section: &str, name: &str) -> i64 {
+    let info = node.ask(&["INFO", section]).unwrap_or_default();
+    let line = info.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
+    line.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("{name} in {info}"))
+}
+
+#[test]
+fn an_expired_key_that_watch_looked_at_does_not_take_its_successor_along() {
+    let (master, replica) = (start("master", 2, &[]), start("replica", 2, &[]));
+    scenario::follow(&replica, master.port);
+    scenario::wait_stable(&replica);
+    let mut client = master.client();
+    for round in 0..20 {
+        let key = format!("key:{round}");
+        client.must(&["SET", &key, "value", "PX", "1"]);
+        wait::until("the key has expired", || client.call(&["PTTL", &key]) == Reply::Integer(-2));
+        client.must(&["SET", &key, "value", "PX", "5"]);
+        wait::let_pass(Duration::from_millis(6));
+        let replies = client.pipeline(&[
+            request(&["WATCH", &key]),
+            request(&["MULTI"]),
+            request(&["SET", &key, "new"]),
+            request(&["EXEC"]),
+        ]);
+        assert_eq!(text(&replies[3]), "OK", "an expired key is missing from the start");
+    }
+    assert_eq!(compare::assert_same(&master, &replica), 20);
+}
+
+#[test]
+fn a_watched_key_that_expires_before_exec_has_changed() {
+    let node = start("node", 2, &[]);
+    let mut client = node.client();
+    client.must(&["SET", "key", "value", "PX", "20"]);
+    client.must(&["WATCH", "key"]);
+    wait::let_pass(Duration::from_millis(25));
+    client.must(&["MULTI"]);
+    client.must(&["PING"]);
+    assert_eq!(client.call(&["EXEC"]), Reply::Nil);
+}
+
+#[test]
+fn an_append_of_nothing_is_a_change_to_whoever_watches() {
+    let node = start("node", 2, &[]);
+    let (mut client, mut other) = (node.client(), node.client());
+    client.must(&["SET", "key", "12"]);
+    for (words, changes) in [
+        (vec!["APPEND", "key", ""], true),
+        (vec!["SETRANGE", "key", "0", ""], false),
+        (vec!["INCRBY", "key", "0"], true),
+        (vec!["SETBIT", "key", "0", "0"], false),
+        (vec!["GETEX", "key", "PERSIST"], false),
+        (vec!["EXPIRE", "key", "100", "XX"], false),
+        (vec!["SET", "key", "12"], true),
+    ] {
+        client.must(&["WATCH", "key"]);
+        other.must(&words);
+        client.must(&["MULTI"]);
+        client.must(&["PING"]);
+        assert_eq!(client.call(&["EXEC"]) == Reply::Nil, changes, "{words:?}");
+    }
+}
+
+#[test]
+fn a_transaction_that_gets_no_memory_does_nothing() {
+    let node = start("node", 2, &[]);
+    let (mut client, other) = (node.client(), node.client());
+    let mut other = other;
+    client.must(&["SET", "foo", "bar"]);
+    // The limit is there before the commands are queued, whatever they are.
+    other.must(&["CONFIG", "SET", "maxmemory", "1"]);
+    client.must(&["MULTI"]);
+    assert_eq!(error_of(&client.call(&["SET", "big", "x"])), OUT_OF_MEMORY);
+    assert_eq!(error_of(&client.call(&["DEL", "foo"])), OUT_OF_MEMORY);
+    let discarded = "EXECABORT Transaction discarded because of previous errors.";
+    assert_eq!(error_of(&client.call(&["EXEC"])), discarded);
+    // It comes between queueing and EXEC.
+    other.must(&["CONFIG", "SET", "maxmemory", "0"]);
+    client.must(&["MULTI"]);
+    client.must(&["SET", "big", "x"]);
+    client.must(&["DEL", "foo"]);
+    other.must(&["CONFIG", "SET", "maxmemory", "1"]);
+    let discarded = format!("EXECABORT Transaction discarded because of: {OUT_OF_MEMORY}");
+    assert_eq!(error_of(&client.call(&["EXEC"])), discarded);
+    assert_eq!(text(&client.call(&["GET", "foo"])), "bar");
+    assert_eq!(client.call(&["EXISTS", "big"]), Reply::Integer(0));
+}
+
+#[test]
+fn mset_over_two_shards_at_the_limit_writes_all_or_nothing() {
+    let node = start("node", 2, &[]);
+    let stop = Arc::new(AtomicBool::new(false));
+    let (mut switch, told) = (node.client(), stop.clone());
+    let switching = thread::spawn(move || {
+        while !told.load(Ordering::Relaxed) {
+            for limit in ["1", "0"] {
+                switch.must(&["CONFIG", "SET", "maxmemory", limit]);
+            }
+        }
+    });
+    let mut client = node.client();
+    let mut refused = 0;
+    for round in 0..2000 {
+        let (one, other) = (format!("a:{round}"), format!("b:{round}"));
+        let reply = client.call(&["MSET", &one, "1", &other, "1"]);
+        let there = client.call(&["EXISTS", &one, &other]);
+        let expected = if reply.error().is_some() { 0 } else { 2 };
+        refused += u32::from(expected == 0);
+        assert_eq!(there, Reply::Integer(expected), "{reply:?}");
+    }
+    stop.store(true, Ordering::Relaxed);
+    switching.join().expect("the limit was switched");
+    println!("{refused} of 2000 were refused");
+}
+
+/// Keys of a transaction, on one shard or on two.
+fn group(number: usize) -> [String; 2] {
+    match number % 2 {
+        0 => [format!("{{g{number}}}:a"), format!("{{g{number}}}:b")],
+        _ => [format!("a:{number}"), format!("b:{number}")],
+    }
+}
+
+#[test]
+fn eviction_takes_no_transaction_apart() {
+    let flags =
+        ["--maxmemory=56mb", "--repl_backlog_size=8mb", "--maxmemory_policy=allkeys-random"];
+    let (master, replica) = (start("master", 2, &flags), start("replica", 3, &[]));
+    scenario::follow(&replica, master.port);
+    scenario::wait_stable(&replica);
+    let stop = Arc::new(AtomicBool::new(false));
+    let (mut reader, told) = (replica.client(), stop.clone());
+    let reading = thread::spawn(move || {
+        while !told.load(Ordering::Relaxed) {
+            for number in 0..8 {
+                let [one, other] = group(number);
+                let reply = reader.must(&["MGET", &one, &other]);
+                let values: Vec<String> =
+                    reply.elements().expect("an array").iter().map(text).collect();
+                // Either may have been evicted; both together are of one transaction.
+                let gone = values.iter().any(|value| value == "(nil)");
+                assert!(gone || values[0] == values[1], "a mixture in group {number}: {values:?}");
+            }
+        }
+    });
+    let mut client = master.client();
+    let filler = "f".repeat(4000);
+    for round in 0..8000_usize {
+        let ([one, other], value) = (group(round % 8), round.to_string());
+        let extra = [format!("filler:{round}:a"), format!("filler:{round}:b")];
+        let replies = client.pipeline(&[
+            request(&["MULTI"]),
+            request(&["SET", &one, &value]),
+            request(&["SET", &extra[0], &filler]),
+            request(&["SET", &extra[1], &filler]),
+            request(&["SET", &other, &value]),
+            request(&["EXEC"]),
+        ]);
+        assert_eq!(text(&replies[5]), "OK OK OK OK", "there is always something to evict");
+    }
+    stop.store(true, Ordering::Relaxed);
+    reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    assert!(figure(&master, "stats", "evicted_keys") > 1000, "eviction was at work");
+    // So that nothing goes while both are read.
+    master.must(&["CONFIG", "SET", "maxmemory", "0"]);
+    compare::assert_same(&master, &replica);
+}
+
+#[test]
+fn positions_stand_still_while_clients_are_paused() {
+    let node = start("node", 2, &[]);
+    let mut client = Client::connect(node.port).expect("a connection");
+    let mut keys: Vec<Vec<Vec<u8>>> = Vec::new();
+    for key in 0..50 {
+        keys.push(request(&["SET", &format!("key:{key}"), "value", "PX", "50"]));
+    }
+    client.pipeline(&keys);
+    client.must(&["CLIENT", "PAUSE", "60000", "WRITE"]);
+    let before = figure(&node, "replication", "master_repl_offset");
+    wait::until("all keys are hidden", || {
+        (0..50).all(|key| client.call(&["GET", &format!("key:{key}")]) == Reply::Nil)
+    });
+    // Some heartbeats more, in which nothing may happen.
+    wait::let_pass(Duration::from_millis(300));
+    assert_eq!(figure(&node, "replication", "master_repl_offset"), before);
+    client.must(&["CLIENT", "UNPAUSE"]);
+    wait::until("the deletions come afterwards", || client.call(&["DBSIZE"]) == Reply::Integer(0));
+    assert_eq!(figure(&node, "replication", "master_repl_offset"), before + 50);
+}
+
+/// Fills a node over a pipeline; how many were refused.
+fn fill(client: &mut Client, requests: &[Vec<Vec<u8>>]) -> usize {
+    let refused = |part: &[Vec<Vec<u8>>]| {
+        client.pipeline(part).iter().filter(|reply| reply.error().is_some()).count()
+    };
+    requests.chunks(500).map(refused).sum()
+}
+
+/// Lets a node be as full as it may be just now.
+fn fence_in(node: &Node, policy: &str) {
+    node.must(&["CONFIG", "SET", "maxmemory-policy", policy]);
+    node.must(&["CONFIG", "SET", "repl-backlog-size", "1mb"]);
+    wait::until("the journal is as small as it may be", || node.ask(&["INFO", "memory"]).is_some());
+    let limit = figure(node, "memory", "used_memory") + (1 << 20);
+    node.must(&["CONFIG", "SET", "maxmemory", &limit.to_string()]);
+}
+
+#[test]
+fn victims_are_found_where_hardly_any_key_has_a_deadline() {
+    let node = start("node", 2, &[]);
+    let mut client = node.client();
+    let value = "v".repeat(50);
+    let requests: Vec<_> = (0..200_000_u32)
+        .map(|key| {
+            let name = format!("key:{key}");
+            match key % 1000 {
+                0 => request(&["SET", &name, &value, "EX", "10000"]),
+                _ => request(&["SET", &name, &value]),
+            }
+        })
+        .collect();
+    assert_eq!(fill(&mut client, &requests), 0);
+    for policy in ["volatile-lru", "volatile-ttl", "volatile-random", "volatile-lfu"] {
+        fence_in(&node, policy);
+        let name = |key| format!("{policy}:{key}");
+        let more: Vec<_> =
+            (0..5000).map(|key| request(&["SET", &name(key), &value, "EX", "20000"])).collect();
+        assert_eq!(fill(&mut client, &more), 0, "{policy}");
+        node.must(&["CONFIG", "SET", "maxmemory", "0"]);
+    }
+    assert!(figure(&node, "stats", "evicted_keys") > 1000, "eviction was at work");
+}
+
+#[test]
+fn a_shard_without_victims_has_the_others_evict() {
+    let node = start("node", 2, &[]);
+    let mut client = node.client();
+    let value = "v".repeat(100);
+    // {a} and {b} are on different shards of two.
+    let on = |tag: &str, key: u32, more: &[&str]| {
+        let name = format!("{{{tag}}}:{key}");
+        request(&[&["SET", name.as_str(), &value], more].concat())
+    };
+    let requests: Vec<_> = (0..40_000).map(|key| on("a", key, &["EX", "10000"])).collect();
+    assert_eq!(fill(&mut client, &requests), 0);
+    fence_in(&node, "volatile-lru");
+    let requests: Vec<_> = (0..10_000).map(|key| on("b", key, &[])).collect();
+    assert_eq!(fill(&mut client, &requests), 0);
+    assert!(figure(&node, "stats", "evicted_keys") > 1000, "eviction was at work");
+    assert_eq!(client.call(&["EXISTS", "{b}:1", "{b}:9999"]), Reply::Integer(2));
+}
+
+#[test]
+fn large_values_find_room_among_small_victims() {
+    let flags = ["--maxmemory=64mb", "--repl_backlog_size=8mb", "--maxmemory_policy=allkeys-lru"];
+    let node = start("node", 2, &flags);
+    let mut client = node.client();
+    let (small, large) = ("s".repeat(100), "l".repeat(40_000));
+    let requests: Vec<_> = (0..60_000)
+        .map(|key| {
+            let value = if key % 10 == 9 && key > 20_000 { &large } else { &small };
+            request(&["SET", &format!("key:{key}"), value])
+        })
+        .collect();
+    assert_eq!(fill(&mut client, &requests), 0);
+    assert!(figure(&node, "stats", "evicted_keys") > 1000, "eviction was at work");
+}
