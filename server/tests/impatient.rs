@@ -4,10 +4,27 @@
 mod support;
 
 use engine::resp::client::Reply;
-use support::client::{request, text};
+use support::client::{Client, request, text};
 use support::node::Node;
 use support::scenario::{self, QUICK_TIMEOUT};
 use support::wait;
+
+/// How many clients the node knows, this one included.
+fn clients(client: &mut Client) -> usize {
+    text(&client.must(&["CLIENT", "LIST"])).lines().count()
+}
+
+/// A client that has sent these requests and waits.
+fn waiting(node: &Node, requests: &[&[&str]]) -> Client {
+    let mut client = Client::connect(node.port).expect("the node listens");
+    let mut bytes = Vec::new();
+    for request in requests {
+        let words: Vec<&[u8]> = request.iter().map(|word| word.as_bytes()).collect();
+        engine::resp::client::encode_command(&mut bytes, &words);
+    }
+    client.send_raw(&bytes).expect("requests can be sent");
+    client
+}
 
 /// The replies of a transaction's commands, without those of MULTI and the queueing.
 fn transaction(node: &Node, commands: &[&[&str]]) -> Vec<Reply> {
@@ -32,7 +49,7 @@ fn a_promotion_inside_exec_comes_after_the_data_and_leaves_no_key_taken() {
         ];
         for commands in promotions {
             scenario::follow(&replica, master.port);
-            wait::until("the key has come", || text(&replica.call(&["GET", "k"])) == "v");
+            scenario::wait_stable(&replica);
             let replies = transaction(&replica, commands);
             let shown: Vec<String> = replies.iter().map(text).collect();
             for (command, reply) in commands.iter().zip(&shown) {
@@ -75,7 +92,7 @@ fn a_watched_key_does_not_hold_up_a_promotion_and_settings_inside_exec_answer_in
     let (master, replica) = (Node::start("master", 2, &[]), Node::start("replica", 2, &[]));
     master.must(&["SET", "k", "v"]);
     scenario::follow(&replica, master.port);
-    wait::until("the key has come", || text(&replica.call(&["GET", "k"])) == "v");
+    scenario::wait_stable(&replica);
     let mut client = replica.client();
     let requests = [
         request(&["WATCH", "k"]),
@@ -98,4 +115,68 @@ fn a_watched_key_does_not_hold_up_a_promotion_and_settings_inside_exec_answer_in
     );
     assert_eq!((text(&exec[3]), text(&exec[4])), ("v".to_owned(), "OK".to_owned()));
     replica.must(&["SET", "k", "of its own"]);
+}
+
+#[test]
+fn clients_that_wait_for_replicas_leave_when_they_go_and_when_they_are_killed() {
+    let node = Node::start("node", 2, &[]);
+    let mut observer = node.client();
+    let wait_for_ever: &[&[&str]] = &[&["SET", "k", "v"], &["GET", "k"], &["WAIT", "99", "0"]];
+    let mut waiters: Vec<Client> = (0..20).map(|_| waiting(&node, wait_for_ever)).collect();
+    for waiter in &mut waiters {
+        // Answered before it waits.
+        assert_eq!(text(&waiter.read().expect("a reply")), "OK");
+        assert_eq!(text(&waiter.read().expect("a reply")), "v");
+    }
+    wait::until("all of them wait", || {
+        text(&observer.must(&["INFO", "clients"])).contains("blocked_clients:20")
+    });
+    assert_eq!(clients(&mut observer), 21);
+    waiters.truncate(10);
+    wait::until("those that left are gone", || clients(&mut observer) == 11);
+    assert_eq!(text(&observer.must(&["CLIENT", "KILL", "TYPE", "normal"])), "10");
+    wait::until("those that were killed are gone", || clients(&mut observer) == 1);
+    let left = text(&observer.must(&["INFO", "clients"]));
+    assert!(left.contains("blocked_clients:0"), "{left}");
+    for waiter in &mut waiters {
+        waiter.read().expect_err("a killed client reads the end");
+    }
+}
+
+#[test]
+fn a_client_that_waits_for_the_end_of_a_pause_leaves_when_it_goes() {
+    let node = Node::start("node", 1, &[]);
+    let mut observer = node.client();
+    observer.must(&["CLIENT", "PAUSE", "1000000"]);
+    let paused: &[&[&str]] = &[&["SET", "k", "v"], &["MULTI"], &["SET", "k", "w"], &["EXEC"]];
+    let waiters: Vec<Client> = (0..5).map(|_| waiting(&node, paused)).collect();
+    wait::until("they have come", || clients(&mut observer) == 6);
+    drop(waiters);
+    wait::until("they are gone", || clients(&mut observer) == 1);
+    observer.must(&["CLIENT", "UNPAUSE"]);
+    assert_eq!(text(&observer.must(&["EXISTS", "k"])), "0");
+}
+
+#[test]
+fn who_waits_for_replicas_is_told_when_the_node_becomes_one() {
+    let (node, master) = (Node::start("node", 2, &[]), Node::start("master", 1, &[]));
+    let mut waiter = waiting(&node, &[&["SET", "k", "v"], &["WAIT", "1", "0"], &["PING"]]);
+    assert_eq!(text(&waiter.read().expect("a reply")), "OK");
+    wait::until("it waits", || {
+        text(&node.must(&["INFO", "clients"])).contains("blocked_clients:1")
+    });
+    scenario::follow(&node, master.port);
+    let unblocked = "UNBLOCKED force unblock from blocking operation, instance state changed \
+                     (master -> replica?)";
+    assert_eq!(text(&waiter.read().expect("a reply")), unblocked);
+    assert_eq!(text(&waiter.read().expect("a reply")), "PONG");
+}
+
+#[test]
+fn a_client_that_ends_its_side_still_reads_answers_that_come_at_once() {
+    let node = Node::start("node", 2, &[]);
+    let mut client = waiting(&node, &[&["SET", "k", "v"], &["WAIT", "0", "0"], &["GET", "k"]]);
+    client.stream().shutdown(std::net::Shutdown::Write).expect("a side can be ended");
+    let replies: Vec<String> = (0..3).map(|_| text(&client.read().expect("a reply"))).collect();
+    assert_eq!(replies, ["OK", "0", "v"]);
 }

@@ -227,6 +227,11 @@ impl Side {
 
     fn wait(&self, waker: &Waker) {
         self.ready.set(false);
+        self.watch(waker);
+    }
+
+    /// Wakes this task at the next sign, without forgetting what was told.
+    fn watch(&self, waker: &Waker) {
         self.waits.set(true);
         let known = self.waker.borrow().as_ref().is_some_and(|old| old.will_wake(waker));
         if !known {
@@ -293,6 +298,19 @@ impl Readiness {
     /// After a call that said "not now": wakes this task when there is room.
     pub(super) fn wake_to_write(&self, cx: &Context<'_>) {
         self.state.writer.wait(cx.waker());
+    }
+
+    /// Waits until the peer has ended its side or the connection is broken; what there is to read
+    /// stays as it is. Only while nobody waits to read.
+    pub(super) async fn ended(&self) {
+        poll_fn(|cx| {
+            if self.state.ended.get() {
+                return Poll::Ready(());
+            }
+            self.state.reader.watch(cx.waker());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Waits for something to read, or the end, or an error.

@@ -47,6 +47,8 @@ impl Service {
         self.status.set_replica(true);
         self.end_sessions("this node follows another one now");
         self.standing.become_replica().await;
+        // Who waits for replicas of this node waits in vain: see `Service::wait`.
+        self.acks.ring();
     }
 
     /// REPLICAOF NO ONE: the data stays, a new history begins. Refused in the middle of a full sync,

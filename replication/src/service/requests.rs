@@ -15,6 +15,7 @@ use engine::types::Lsn;
 use std::any::Any;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A connection that the replication executor takes over, and what for.
@@ -64,7 +65,8 @@ pub enum Request {
     },
     /// INFO, ROLE, metrics; answered with [`Info`].
     Info,
-    /// WAIT: until so many replicas have these positions; answered with `usize`, their number.
+    /// WAIT: until so many replicas have these positions; answered with `Option<usize>`: their number,
+    /// or nothing if this node has become a replica meanwhile.
     Wait {
         /// The positions, by shard.
         positions: Vec<Lsn>,
@@ -72,6 +74,8 @@ pub enum Request {
         replicas: usize,
         /// At most so long; none is for ever.
         limit: Option<Duration>,
+        /// Raised when nobody waits for the answer any more.
+        given_up: Arc<AtomicBool>,
     },
     /// The configuration changed; answered with `()`.
     Configure(Box<Settings>),
@@ -166,9 +170,10 @@ impl Service {
                 };
                 rt::spawn_local(promote).detach();
             }
-            Request::Wait { positions, replicas, limit } => {
+            Request::Wait { positions, replicas, limit, given_up } => {
                 let wait = async move {
-                    let count = service.wait(&positions, replicas, limit).await;
+                    let ends = || service.is_replica() || given_up.load(Ordering::Acquire);
+                    let count = service.wait(&positions, replicas, limit, ends).await;
                     service.answer(reply_to, count);
                 };
                 rt::spawn_local(wait).detach();
@@ -178,8 +183,8 @@ impl Service {
                     let heads: Vec<Lsn> =
                         service.standing.logs().iter().map(|log| log.head()).collect();
                     let replicas = service.live_sessions().len();
-                    let count = service.wait(&heads, replicas, Some(limit)).await;
-                    service.answer(reply_to, count);
+                    let count = service.wait(&heads, replicas, Some(limit), || false).await;
+                    service.answer(reply_to, count.unwrap_or_default());
                 };
                 rt::spawn_local(drain).detach();
             }
@@ -310,17 +315,30 @@ impl Service {
         }
     }
 
-    async fn wait(&self, positions: &[Lsn], replicas: usize, limit: Option<Duration>) -> usize {
+    /// Waits until so many replicas have these positions, or the time is up; `None` if `ends` says that
+    /// there is nothing to wait for any more.
+    async fn wait(
+        &self,
+        positions: &[Lsn],
+        replicas: usize,
+        limit: Option<Duration>,
+        ends: impl Fn() -> bool,
+    ) -> Option<usize> {
+        /// So soon a wait that was given up ends; what it waits for rings the bell.
+        const LOOK_EVERY: Duration = Duration::from_secs(1);
         let bell = Rc::new(Bell::default());
         self.waits.borrow_mut().push(bell.clone());
         let deadline = limit.map(|limit| Instant::now() + limit);
         let count = loop {
+            if ends() {
+                break None;
+            }
             let count = self.caught_up(positions);
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if count >= replicas || left.is_some_and(|left| left.is_zero()) {
-                break count;
+                break Some(count);
             }
-            bell.wait_for(left.unwrap_or(Duration::from_secs(1))).await;
+            bell.wait_for(left.unwrap_or(LOOK_EVERY).min(LOOK_EVERY)).await;
         };
         self.waits.borrow_mut().retain(|known| !Rc::ptr_eq(known, &bell));
         count

@@ -7,11 +7,14 @@ use crate::server::Counters;
 use engine::command::{Args, Flags, Outcome, Refusal};
 use engine::journal::Position;
 use engine::resp::ReplyWriter;
+use engine::rt;
 use engine::types::Lsn;
 use engine::value::number::parse_i64_strict;
 use replication::handshake::Terms;
 use replication::info::{Info, LinkState};
 use replication::{Request, Takeover};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub(super) const COMMANDS: &[&FrontCommand] = &[
@@ -72,11 +75,7 @@ async fn replicaof(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> 
         if !port.eq_ignore_ascii_case(b"one") {
             return Err(Refusal::Syntax);
         }
-        let outcome: Result<(), String> = server.replication.ask(&front, Request::Promote).await;
-        outcome.map_err(Refusal::made)?;
-        server.settings.put_replicaof(None);
-        ReplyWriter::new(out, session.protocol).ok();
-        return Ok(());
+        return change_role(session, Request::Promote, None, out).await;
     }
     let number = parse_i64_strict(port).and_then(|port| u16::try_from(port).ok());
     let port = number.filter(|port| *port > 0);
@@ -94,9 +93,32 @@ async fn replicaof(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> 
     // Sentinel sends it inside MULTI, where nobody may wait for another machine.
     let at_once = session.in_exec;
     let request = Request::Follow { host: host.clone(), port, at_once };
-    let outcome: Result<(), String> = server.replication.ask(&front, request).await;
-    outcome.map_err(Refusal::made)?;
-    server.settings.put_replicaof(Some(Upstream { host, port }));
+    let upstream = Some(Upstream { host, port });
+    change_role(session, request, upstream, out).await
+}
+
+/// Changes whom this node follows. It goes on when the client leaves while it waits.
+async fn change_role(
+    session: &mut Session,
+    request: Request,
+    upstream: Option<Upstream>,
+    out: &mut Vec<u8>,
+) -> Outcome {
+    let (server, front) = (session.server.clone(), session.front.clone());
+    let mut change = rt::spawn_local(async move {
+        let outcome: Result<(), String> = server.replication.ask(&front, request).await;
+        if outcome.is_ok() {
+            server.settings.put_replicaof(upstream);
+        }
+        outcome
+    });
+    match session.unless_gone(&mut change).await {
+        Some(outcome) => outcome.map_err(Refusal::made)?,
+        None => {
+            change.detach();
+            session.close = true;
+        }
+    }
     ReplyWriter::new(out, session.protocol).ok();
     Ok(())
 }
@@ -219,19 +241,39 @@ static WAIT: FrontCommand = FrontCommand {
                 0 => None,
                 timeout => Some(Duration::from_millis(timeout)),
             };
-            let request = Request::Wait {
-                positions: session.written().await,
-                replicas: replicas.max(0) as usize,
-                limit,
-            };
-            Counters::add(&session.server.counters.blocked, 1);
-            let count: usize = session.server.replication.ask(&session.front, request).await;
-            Counters::take(&session.server.counters.blocked, 1);
-            ReplyWriter::new(out, session.protocol).integer(count as i64);
+            let replicas = replicas.max(0) as usize;
+            match wait_for_replicas(session, replicas, limit).await {
+                Some(Some(count)) => {
+                    ReplyWriter::new(out, session.protocol).integer(count as i64);
+                }
+                Some(None) => return Err(Refusal::fixed(UNBLOCKED)),
+                None => session.close = true,
+            }
             Ok(())
         })
     }),
 };
+
+/// Whoever waits for what a master has to say is told when there is no master any more.
+const UNBLOCKED: &str = "UNBLOCKED force unblock from blocking operation, instance state changed \
+                         (master -> replica?)";
+
+/// `None`: the client has left. `Some(None)`: this node has become a replica.
+async fn wait_for_replicas(
+    session: &mut Session,
+    replicas: usize,
+    limit: Option<Duration>,
+) -> Option<Option<usize>> {
+    let positions = session.written().await;
+    let given_up = Arc::new(AtomicBool::new(false));
+    let request = Request::Wait { positions, replicas, limit, given_up: given_up.clone() };
+    Counters::add(&session.server.counters.blocked, 1);
+    let answer = session.server.replication.ask(&session.front, request);
+    let count = session.unless_gone(answer).await;
+    Counters::take(&session.server.counters.blocked, 1);
+    given_up.store(true, Ordering::Release);
+    count
+}
 
 static REPLCONF: FrontCommand = FrontCommand {
     command: declare(

@@ -64,19 +64,25 @@ pub(crate) async fn serve(
     client: Arc<Client>,
     unread: Vec<u8>,
 ) {
-    let mut session = Session::new(front, server, client);
+    let transport = Rc::new(transport);
+    let mut session = Session::new(front, server, client, transport.clone());
     let mut input = Input::new(unread);
     let outcome = converse(&transport, &mut session, &mut input).await;
     session.forget_watches().await;
-    match (outcome, session.handoff.take()) {
-        (Ok(()), Some(handoff)) => {
-            session.server.clients.leave(&session.client);
+    let (handoff, server) = (session.handoff.take(), session.server.clone());
+    let client = session.client.clone();
+    // The session's name of the transport goes with it: it may be handed on.
+    drop(session);
+    match (outcome, handoff, Rc::try_unwrap(transport)) {
+        (Ok(()), Some(handoff), Ok(transport)) => {
+            server.clients.leave(&client);
             let parked = transport.park(input.into_unread());
-            session.server.replication.take_over(handoff.0, parked);
+            server.replication.take_over(handoff.0, parked);
         }
-        _ => {
+        (_, _, transport) => {
+            let transport = transport.map_or_else(|shared| shared, Rc::new);
             transport.close().await;
-            session.server.clients.leave(&session.client);
+            server.clients.leave(&client);
         }
     }
 }
@@ -97,6 +103,9 @@ async fn converse(
         match next {
             Next::Alone => {
                 flush_pipeline(transport, session, input, &mut out).await?;
+                if input.entry().is_ok_and(|entry| session.may_wait_long(entry)) {
+                    send(transport, session, &mut out).await?;
+                }
                 run_alone(session, input, &mut out).await;
                 input.handled();
             }
@@ -277,7 +286,9 @@ async fn run_alone(session: &mut Session, input: &Input, out: &mut Vec<u8>) {
             session.note_rejected(&args);
             multi::refuse(session, args.get(0), refusal, out).await;
         }
-        Ok(_) if session.client.killed.load(Ordering::Acquire) => session.close = true,
+        Ok(_) if session.close || session.client.killed.load(Ordering::Acquire) => {
+            session.close = true;
+        }
         Ok(entry) if session.multi.is_some() && !multi::runs_inside(entry) => {
             multi::queue(session, entry, args, out).await;
         }
@@ -300,7 +311,7 @@ async fn run_alone(session: &mut Session, input: &Input, out: &mut Vec<u8>) {
 async fn admit_unpaused(session: &mut Session, input: &Input) -> Result<&'static Entry, Refusal> {
     loop {
         let entry = session.admit(input.entry())?;
-        if !session.wait_for_pause(entry).await {
+        if !session.wait_for_pause(entry).await || session.close {
             return Ok(entry);
         }
         session.refresh();

@@ -8,16 +8,21 @@ use crate::commands::Handler;
 use crate::config::Config;
 use crate::gates;
 use crate::server::Server;
-use engine::command::{Args, Entry, Refusal};
+use engine::command::{Args, Entry, Flags, Refusal};
 use engine::db::{WatchFlag, WatchKey};
 use engine::exec::{Front, Pipeline};
 use engine::resp::{Protocol, ReplyWriter};
 use engine::rt;
 use engine::types::{DbIndex, Lsn, shard_of};
+use replication::transport::Transport;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+/// An answer that comes this soon still reaches a client that has ended its side and reads on, as
+/// `printf ... | nc` does.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// `CLIENT REPLY`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,6 +48,8 @@ pub struct Session {
     pub server: Arc<Server>,
     /// What others see of this connection.
     pub client: Arc<Client>,
+    /// The connection itself: whoever waits for others watches whether its client is still there.
+    transport: Rc<Transport>,
     /// The settings as of the last read buffer.
     pub config: Arc<Config>,
     config_generation: u64,
@@ -79,7 +86,12 @@ pub struct Session {
 
 impl Session {
     /// A fresh connection's state.
-    pub fn new(front: Rc<Front>, server: Arc<Server>, client: Arc<Client>) -> Session {
+    pub fn new(
+        front: Rc<Front>,
+        server: Arc<Server>,
+        client: Arc<Client>,
+        transport: Rc<Transport>,
+    ) -> Session {
         let config = server.settings.config();
         let mut session = Session {
             stopwatch: Stopwatch::new(&config),
@@ -87,6 +99,7 @@ impl Session {
             config_generation: server.settings.generation(),
             server,
             client,
+            transport,
             config,
             pipeline: Pipeline::default(),
             db: DbIndex(0),
@@ -265,7 +278,8 @@ impl Session {
     /// Waits while CLIENT PAUSE holds this command up; answers whether it had to.
     ///
     /// CLIENT's own commands pass, or nobody could end a pause. EXEC writes if its queue does.
-    pub async fn wait_for_pause(&self, entry: &Entry) -> bool {
+    /// If the client leaves meanwhile, the connection is to [`close`](Session::close).
+    pub async fn wait_for_pause(&mut self, entry: &Entry) -> bool {
         let queue_writes = || self.multi.as_ref().is_some_and(Multi::writes);
         let writes = entry.writes() || (entry.name() == "exec" && queue_writes());
         let exempt = self.client.admin || entry.name().starts_with("client|");
@@ -278,9 +292,41 @@ impl Session {
             waited = true;
             // A pause may be ended early: look again soon.
             let left = pause.until.saturating_duration_since(Instant::now());
-            rt::sleep(left.min(Duration::from_millis(10))).await;
+            let sleep = rt::sleep(left.min(Duration::from_millis(10)));
+            let ended = async {
+                self.transport.stream().ended().await;
+                true
+            };
+            let slept = async {
+                sleep.await;
+                false
+            };
+            if futures_lite::future::or(ended, slept).await {
+                self.close = true;
+                break;
+            }
         }
         waited
+    }
+
+    /// Whether a request may wait for others for as long as it takes: what stands before it in its
+    /// pipeline is answered first.
+    pub fn may_wait_long(&self, entry: &Entry) -> bool {
+        let waits = entry.command.flags.intersects(Flags::BLOCKING.union(Flags::ADMIN));
+        (waits && self.multi.is_none()) || self.server.clients.pause().is_some()
+    }
+
+    /// The output of `wait`, unless the client leaves before or is killed; then the wait is dropped.
+    ///
+    /// For waits that may last. What waits for keys does not need it: whoever holds keys waits for
+    /// nothing but other shards. As in Redis, a client that ends its side has left.
+    pub async fn unless_gone<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
+        let gone = async {
+            self.transport.stream().ended().await;
+            rt::sleep(FAREWELL).await;
+            None
+        };
+        futures_lite::future::or(async { Some(wait.await) }, gone).await
     }
 
     /// Per shard, the journal position after this connection's last write: what WAIT waits for.

@@ -144,6 +144,16 @@ impl Stream {
         poll_fn(|cx| self.poll_receive(cx, &mut [])).await.map(drop)
     }
 
+    /// Waits until the peer has ended its side or the connection is broken, reading nothing: for whom
+    /// its peer waits. No other task may wait to read meanwhile.
+    pub async fn ended(&self) {
+        match self.readiness() {
+            Ok(readiness) => readiness.ended().await,
+            // No descriptor can be watched: then nobody is told.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
     /// Writes all of `bytes`, waiting for room as often as needed.
     ///
     /// Dropped half-way, an unknown part is written: the connection is good for nothing more.
