@@ -1,7 +1,7 @@
 //! What a request must pass before it runs, in order. Each gate asks one question.
 
 use crate::connection::Session;
-use engine::command::{Entry, Flags, Refusal};
+use engine::command::{Entry, Flags, Refusal, Registry};
 use std::hint::black_box;
 use std::sync::atomic::Ordering;
 
@@ -9,7 +9,7 @@ type Gate = fn(&Session, &Entry) -> Result<(), Refusal>;
 
 /// The gates, in the order in which Redis asks.
 const GATES: &[Gate] =
-    &[authenticated, running, allowed_in_multi, enough_replicas, writable, loaded];
+    &[authenticated, unrestricted, running, allowed_in_multi, enough_replicas, writable, loaded];
 
 /// Lets the command through, or says why not.
 pub(crate) fn pass(session: &Session, entry: &Entry) -> Result<(), Refusal> {
@@ -31,6 +31,33 @@ fn authenticated(session: &Session, entry: &Entry) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::fixed("NOAUTH Authentication required."))
+}
+
+/// Which commands `restricted_commands` keeps for the admin port, by id.
+pub(crate) fn restricted(registry: &Registry, names: &[String]) -> Result<Vec<bool>, String> {
+    let mut restricted = vec![false; registry.len()];
+    for name in names {
+        let name = name.to_ascii_lowercase();
+        let mut is_known = false;
+        for entry in registry.iter_all() {
+            let parent = entry.name().split('|').next().unwrap_or_default();
+            if entry.name() == name || parent == name {
+                restricted[usize::from(entry.id)] = true;
+                is_known = true;
+            }
+        }
+        if !is_known {
+            return Err(format!("--restricted_commands: there is no command '{name}'"));
+        }
+    }
+    Ok(restricted)
+}
+
+fn unrestricted(session: &Session, entry: &Entry) -> Result<(), Refusal> {
+    if session.client.admin || !session.server.restricted[usize::from(entry.id)] {
+        return Ok(());
+    }
+    Err(Refusal::fixed("ERR Cannot execute restricted command (admin only)"))
 }
 
 /// A node that stops takes no more writes: its replicas are given what there is.

@@ -30,6 +30,8 @@ pub struct Server {
     pub registry: &'static Registry,
     /// The functions of commands that run where the connection lives, by command id.
     pub handlers: Vec<Option<Handler>>,
+    /// Whether a command is answered on the admin port only, by command id.
+    pub restricted: Vec<bool>,
     /// The settings.
     pub settings: Arc<Settings>,
     /// Certificates in use.
@@ -152,6 +154,8 @@ pub struct Counters {
     pub tls_completed: AtomicU64,
     /// Connections that ended before a TLS handshake was completed where one is demanded.
     pub tls_failed: AtomicU64,
+    /// Connections closed because they were silent for the setting `timeout`.
+    pub timed_out: AtomicU64,
     /// Clients that wait for others just now (WAIT).
     pub blocked: AtomicU64,
     /// Error replies of fronts (those of shards are counted there).
@@ -189,6 +193,7 @@ impl Counters {
             &self.tls_started,
             &self.tls_completed,
             &self.tls_failed,
+            &self.timed_out,
         ] {
             counter.store(0, Ordering::Relaxed);
         }

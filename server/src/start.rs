@@ -7,6 +7,7 @@
 use crate::commands;
 use crate::config::{Config, Pin, Settings};
 use crate::effect;
+use crate::gates;
 use crate::listen::{self, Incoming};
 use crate::log::Log;
 use crate::memory;
@@ -57,7 +58,13 @@ fn run_logged(settings: Arc<Settings>, log: Log, config: &Config) -> Result<(), 
     let has_password = !config.requirepass.is_empty();
     let contexts = TlsContexts::load(&tls, has_password, !config.masterauth.is_empty())
         .map_err(|error| error.to_string())?;
-    let pidfile = write_pidfile(config)?;
+    let pidfile = match write_pidfile(config) {
+        Err(error) if settings.is_from_redis_conf("pidfile") => {
+            tracing::warn!("{error}");
+            None
+        }
+        outcome => outcome?,
+    };
     let outcome = Program::build(settings, log, contexts, config).and_then(Program::run);
     if let Some(path) = pidfile {
         let _ = std::fs::remove_file(path);
@@ -110,6 +117,7 @@ impl Program {
         };
         let cpus = executor::plan(pin, executors, &allowed, quota);
         let (registry, handlers) = commands::registry();
+        let restricted = gates::restricted(registry, &config.restricted_commands)?;
         let (senders, mailboxes): (Vec<_>, Vec<_>) = (0..executors).map(|_| mailbox()).unzip();
         let seed = fastrand::u64(..);
         let node = Arc::new(Node::new(senders, shards, usize::from(config.dbnum), seed, registry));
@@ -119,6 +127,7 @@ impl Program {
             node,
             registry,
             handlers,
+            restricted,
             tls: Arc::new(TlsStore::new(contexts)),
             clients: Default::default(),
             victims: Victims::new(shards),
@@ -141,6 +150,12 @@ impl Program {
         });
         for line in server.settings.describe() {
             tracing::info!("{line}");
+        }
+        if let Some(line) = server.settings.without_effect() {
+            tracing::info!("{line}");
+        }
+        for note in server.settings.notes() {
+            tracing::warn!("{note}");
         }
         tracing::info!(
             "{} shards and the replication executor on {} CPUs, {}",

@@ -21,6 +21,7 @@ use engine::rt::{self, Peer, Stream};
 use replication::tls::{BAD_TLS_HEADER, ServerTls, Session, looks_like_tls};
 use replication::transport::Transport;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,6 +40,19 @@ const FIRST_LINE_MAX: Duration = HTTP_MAX;
 /// Bytes read at once while it is not known who speaks.
 const READ_SIZE: usize = 16 * 1024;
 
+/// What protected mode says to other machines.
+const PROTECTED: &str = "-DENIED Damselfly is running in protected mode because protected mode is \
+    enabled and no password is set. In this mode connections are only accepted from the loopback \
+    interface. Set a password with requirepass, or turn the mode off from the loopback: CONFIG SET \
+    protected-mode no.\r\n";
+
+/// Whether protected mode keeps this peer out. A Unix socket has no address.
+fn is_denied(config: &Config, peer: Option<SocketAddr>, admin: bool) -> bool {
+    let no_password = config.requirepass.is_empty() || (admin && config.admin_nopass);
+    let elsewhere = peer.is_some_and(|peer| !peer.ip().to_canonical().is_loopback());
+    config.protected_mode && no_password && elsewhere
+}
+
 /// Serves a fresh connection until it ends.
 pub(crate) async fn welcome(incoming: Incoming, front: Rc<Front>, server: Arc<Server>) {
     let Incoming { accepted, admin } = incoming;
@@ -46,10 +60,14 @@ pub(crate) async fn welcome(incoming: Incoming, front: Rc<Front>, server: Arc<Se
     let config = server.settings.config();
     prepare(&stream, &config);
     let tls = demanded_tls(&stream, admin, &config, &server);
+    if is_denied(&config, stream.peer_addr(), admin) {
+        Counters::add(&server.counters.rejected, 1);
+        return refuse(stream, tls.is_some(), PROTECTED).await;
+    }
     let executor = front.me.0;
     let Some(client) = server.clients.enter(&stream, executor, admin, config.maxclients) else {
         Counters::add(&server.counters.rejected, 1);
-        return refuse(stream, tls.is_some()).await;
+        return refuse(stream, tls.is_some(), TOO_MANY).await;
     };
     let mut unread = Vec::new();
     let transport = match tls {
@@ -88,12 +106,15 @@ fn prepare(stream: &Stream, config: &Config) {
     }
 }
 
-/// There are too many connections. Where TLS is demanded nothing could be said that would be
+/// There are too many connections.
+const TOO_MANY: &str = "-ERR max number of clients reached\r\n";
+
+/// Tells a connection why it cannot be a client. Where TLS is demanded nothing could be said that would be
 /// understood, as in Redis.
-async fn refuse(stream: Stream, is_tls: bool) {
+async fn refuse(stream: Stream, is_tls: bool, why: &str) {
     if !is_tls {
         // Few bytes on a fresh socket: this does not wait for the other side.
-        let _ = stream.write_all(b"-ERR max number of clients reached\r\n").await;
+        let _ = stream.write_all(why.as_bytes()).await;
     }
     let _ = stream.shutdown_write();
 }
@@ -216,7 +237,10 @@ async fn first_line(
             false => within(left, reading).await,
         };
         let read = match read {
-            Ok(None) => return First::Nothing,
+            Ok(None) => {
+                Counters::add(&server.counters.timed_out, 1);
+                return First::Nothing;
+            }
             Ok(Some(read)) => read,
             // It goes on so slowly that it may be somebody at a terminal.
             Err(error) if error.kind() == io::ErrorKind::TimedOut => return First::Command,
@@ -292,4 +316,34 @@ async fn serve_http(
         began = Instant::now();
     }
     transport.close().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    #[test]
+    fn protected_mode_keeps_other_machines_out_while_there_is_no_password() {
+        let check = |pairs: &[(&str, &str)], peer: Option<&str>, denied: [bool; 2]| {
+            let settings = Settings::defaults();
+            for (name, value) in pairs {
+                settings.set(&[(name.as_bytes(), value.as_bytes())], |_| Ok(())).expect(name);
+            }
+            let mut config = Config::clone(&settings.config());
+            let peer = peer.map(|peer| peer.parse().expect("an address"));
+            config.admin_nopass = true;
+            let got = [false, true].map(|admin| is_denied(&config, peer, admin));
+            assert_eq!(got, denied, "{pairs:?} {peer:?}");
+        };
+        let on = ("protected-mode", "yes");
+        check(&[], Some("10.0.0.2:5000"), [false, false]);
+        check(&[on], Some("10.0.0.2:5000"), [true, true]);
+        check(&[on], Some("[::ffff:10.0.0.2]:5000"), [true, true]);
+        check(&[on], Some("127.0.0.1:5000"), [false, false]);
+        check(&[on], Some("[::1]:5000"), [false, false]);
+        check(&[on], Some("[::ffff:127.0.0.1]:5000"), [false, false]);
+        check(&[on], None, [false, false]);
+        check(&[on, ("requirepass", "p")], Some("10.0.0.2:5000"), [false, true]);
+    }
 }

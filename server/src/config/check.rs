@@ -34,6 +34,7 @@ const CHECKS: &[Check] = &[
     tls_passphrase_twice,
     tls_replication_identity,
     more_shards_than_threads,
+    prefix_of_metrics,
 ];
 
 impl Config {
@@ -133,6 +134,16 @@ fn tls_replication_identity(config: &Config) -> Option<(&'static str, &'static s
 fn more_shards_than_threads(config: &Config) -> Option<(&'static str, &'static str)> {
     let more = config.proactor_threads != 0 && config.num_shards > config.proactor_threads;
     more.then_some(("num_shards", "num_shards must not be larger than proactor_threads"))
+}
+
+fn prefix_of_metrics(config: &Config) -> Option<(&'static str, &'static str)> {
+    let prefix = &config.metrics_prefix;
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let right = prefix.starts_with(|c: char| c.is_ascii_alphabetic()) && prefix.chars().all(plain);
+    (!right).then_some((
+        "metrics_prefix",
+        "metrics_prefix must be letters, digits and underscores, a letter first",
+    ))
 }
 
 #[cfg(test)]

@@ -61,6 +61,8 @@ struct Word {
 pub(super) struct Words {
     words: Vec<Word>,
     flagfile: Option<PathBuf>,
+    redis_conf: Option<PathBuf>,
+    notes: Vec<String>,
     answer: Option<Answer>,
 }
 
@@ -119,10 +121,47 @@ fn read(
         values.push(value);
         origins.push(origin);
     }
-    let settings = Settings::new(values, origins, words.flagfile);
+    derive(&mut values, &mut origins)?;
+    let mut settings = Settings::new(values, origins, words.flagfile);
+    settings.note_redis_conf(words.redis_conf, words.notes);
     let checked = settings.config().check();
     checked.map_err(|refusal| format!("--{}: {}", refusal.setting, refusal.reason))?;
     Ok(Start::Run(Box::new(settings)))
+}
+
+/// What one setting says about another.
+fn derive(values: &mut [Value], origins: &mut [Origin]) -> Result<(), String> {
+    let place = |name| find(name).map(|found| found.index);
+    let (Some(cache), Some(policy)) = (place("cache_mode"), place("maxmemory_policy")) else {
+        return Ok(());
+    };
+    if values[cache] == Value::Bool(true) {
+        if origins[policy] == Origin::Default {
+            values[policy] = Value::Choice("allkeys-lru");
+            origins[policy] = origins[cache].clone();
+        } else if values[policy] == Value::Choice("noeviction") {
+            return Err("--cache_mode removes keys, and --maxmemory_policy=noeviction forbids it"
+                .to_owned());
+        }
+    }
+    let (Some(secure), Some(port), Some(tls)) = (place("tls_port"), place("port"), place("tls"))
+    else {
+        return Ok(());
+    };
+    if values[secure] != Value::Integer(0) {
+        if values[port] != Value::Integer(0) && values[port] != values[secure] {
+            return Err(
+                "--tls_port: a plaintext port beside a TLS port is not served; with --port=0 \
+                        it is the client port, and --admin_port can stay plaintext"
+                    .to_owned(),
+            );
+        }
+        for (at, value) in [(port, values[secure].clone()), (tls, Value::Bool(true))] {
+            values[at] = value;
+            origins[at] = origins[secure].clone();
+        }
+    }
+    Ok(())
 }
 
 type Given = HashMap<&'static str, (Value, Origin)>;
@@ -131,6 +170,10 @@ impl Words {
     /// Adds the arguments of a command line, without the program's name.
     fn add_arguments(&mut self, arguments: &[String]) -> Result<(), String> {
         let mut rest = arguments.iter().map(String::as_str).peekable();
+        // As with redis-server: a file comes first, and flags behind it win.
+        if let Some(path) = rest.next_if(|first| !first.starts_with('-')) {
+            self.add_redis_conf(Path::new(path))?;
+        }
         while let Some(argument) = rest.next() {
             if argument == "--" {
                 // clap would take what follows for something else than flags; there is nothing else.
@@ -160,7 +203,18 @@ impl Words {
                 }
                 (value, _) => value,
             };
-            self.add_flag(&name, value, Origin::CommandLine)?;
+            // Redis takes `--bind 127.0.0.1 ::1` and `--replicaof host port`.
+            let mut value = value.map(str::to_owned);
+            if let (Some(text), Some(found)) = (&mut value, find(&name))
+                && matches!(found.setting.kind, Kind::List | Kind::Upstream | Kind::OutputLimits)
+                && !argument.contains('=')
+            {
+                while let Some(more) = rest.next_if(|next| split_flag(next).is_none()) {
+                    text.push(' ');
+                    text.push_str(more);
+                }
+            }
+            self.add_flag(&name, value.as_deref(), Origin::CommandLine)?;
         }
         Ok(())
     }
@@ -219,8 +273,19 @@ impl Words {
         Ok(())
     }
 
+    /// Notes the redis.conf that was read, and what is to be said about it.
+    pub(super) fn keep_redis_conf(&mut self, path: &Path, notes: Vec<String>) {
+        self.redis_conf = Some(path.to_owned());
+        self.notes = notes;
+    }
+
     /// Adds one flag; a missing value means true. What is unknown is left to clap.
-    fn add_flag(&mut self, name: &str, value: Option<&str>, origin: Origin) -> Result<(), String> {
+    pub(super) fn add_flag(
+        &mut self,
+        name: &str,
+        value: Option<&str>,
+        origin: Origin,
+    ) -> Result<(), String> {
         let Some((found, negated)) = named_flag(name) else {
             let value = value.map(|value| format!("={value}")).unwrap_or_default();
             self.push(format!("--{name}{value}"), None, origin);
@@ -344,7 +409,7 @@ fn add_variable(given: &mut Given, found: Found, flag: &str, text: &str) -> Resu
 fn command(shown: impl Fn(&Setting) -> bool) -> Command {
     let mut command = Command::new(PROGRAM)
         .about("An in-memory data store that speaks the Redis protocol, and its exact copies.")
-        .override_usage(format!("{PROGRAM} [--flag=value ...] [--flagfile=path]"))
+        .override_usage(format!("{PROGRAM} [redis.conf] [--flag=value ...] [--flagfile=path]"))
         .disable_help_flag(true)
         .disable_version_flag(true)
         .args_override_self(true);
@@ -404,7 +469,7 @@ impl Answer {
                       comments)\nand from variables DFLY_<flag>. --help=part shows the flags about \
                       it, --helpfull all.\n";
         match self {
-            Answer::Version => format!("{PROGRAM} {version}\n"),
+            Answer::Version => format!("{version}\n"),
             Answer::Help => {
                 let help = command(|setting| setting.group != Group::Accepted).render_long_help();
                 format!("{help}\n{footer}")
@@ -448,7 +513,7 @@ pub(super) mod tests {
     fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Start {
         let arguments = std::iter::once(&"damselfly").chain(arguments).map(OsString::from);
         let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
-        start(arguments.collect::<Vec<_>>(), variables.collect::<Vec<_>>(), "0.0.0-test")
+        start(arguments.collect::<Vec<_>>(), variables.collect::<Vec<_>>(), "damselfly 0.0.0-test")
     }
 
     fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Box<Settings> {
@@ -560,6 +625,47 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn one_setting_may_say_something_about_another() {
+        let policy = |arguments: &[&str]| run(arguments, &[]).config().maxmemory_policy.word();
+        assert_eq!(policy(&["--cache_mode=true"]), "allkeys-lru");
+        assert_eq!(policy(&["--cache_mode", "--maxmemory_policy=volatile-lfu"]), "volatile-lfu");
+        assert_eq!(policy(&["--cache_mode=false"]), "noeviction");
+        let said = refused(&["--cache_mode", "--maxmemory_policy=noeviction"], &[]);
+        assert!(said.contains("--cache_mode removes keys"), "{said}");
+
+        let tls = ["--tls_key_file=k", "--tls_cert_file=c", "--requirepass=p", "--tls-port=7000"];
+        let config = run(&[&tls[..], &["--port=0"]].concat(), &[]).config();
+        assert_eq!((config.port, config.tls), (7000, true));
+        let said = refused(&tls, &[]);
+        assert!(said.contains("--tls_port: a plaintext port beside"), "{said}");
+    }
+
+    #[test]
+    fn values_of_several_words_are_taken_as_redis_takes_them() {
+        let config = config_of("--bind 127.0.0.1 -::1 --replicaof ::1 6380 --hz 5 -port 7000");
+        assert_eq!(config.bind, ["127.0.0.1", "-::1"]);
+        assert_eq!(config.replicaof.as_ref().map(|master| master.port), Some(6380));
+        assert_eq!((config.hz, config.port), (5, 7000));
+    }
+
+    #[test]
+    fn what_changes_safety_is_honoured_or_refused_with_a_sentence() {
+        for (flag, sentence) in [
+            ("--oom_deny_ratio=1.1", "as soon as maxmemory is reached"),
+            ("--rss_oom_deny_ratio=1.25", "resident memory"),
+            ("--cluster_announce_ip=10.0.0.1", "no cluster mode"),
+            ("--rename_command=FLUSHALL x", "rules about commands"),
+            ("--metrics_port=9100", "not on one of their own"),
+            ("--experimental_cascaded_partial_sync=false", "always feeds replicas"),
+            ("--metrics_prefix=9x", "metrics_prefix"),
+        ] {
+            let said = refused(&[flag], &[]);
+            assert!(said.contains(sentence), "{flag}: {said}");
+        }
+        run(&["--protected-mode", "yes", "--managed_service_info", "--noreplica_announced"], &[]);
+    }
+
+    #[test]
     fn wrong_flags_are_refused_and_named() {
         let check = |arguments: &[&str], want: &str| {
             let text = refused(arguments, &[]);
@@ -568,7 +674,8 @@ pub(super) mod tests {
         check(&["--prot=1"], "'--prot'");
         check(&["--prot=1"], "--port");
         check(&["--Port=1"], "'--Port'");
-        check(&["server.conf"], "'server.conf'");
+        check(&["server.conf"], "cannot read the configuration file server.conf");
+        check(&["--hz=1", "server.conf"], "'server.conf'");
         check(&["--port"], "--port needs a value");
         check(&["--port=x"], "invalid value 'x' for '--port'");
         check(&["--port=70000"], "between -1 and 65535");
@@ -613,7 +720,7 @@ pub(super) mod tests {
             let longest = descriptions.map(str::len).max().unwrap_or(0);
             assert!(longest <= 100, "{argument} has a line of {longest} columns");
         };
-        check("--version", &["damselfly 0.0.0-test\n"], &[]);
+        check("--version", &["damselfly 0.0.0-test\n"], &["damselfly damselfly"]);
         check("--help", &["--port=<", "--tls_key_file=<", "6379"], &["--vmodule"]);
         check("-help", &["--port=<"], &[]);
         check("--helpfull", &["--port=<", "--vmodule"], &[]);

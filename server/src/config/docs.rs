@@ -18,12 +18,19 @@ can be changed with `CONFIG SET`; `CONFIG REWRITE` writes what changed back into
 | switch | `--tls`, `--tls=true`, `--notls`, `--tls=false` |
 | flagfile | `--flagfile=/etc/damselfly/damselfly.conf`: one `--flag=value` per line, `#` for comments |
 | variable | `DFLY_port=7000`; `DFLY_PASSWORD` is `requirepass`; an unknown `DFLY_` variable is an error |
+| redis.conf | `damselfly /etc/redis/redis.conf --port 7000`: as the first argument, see below |
 
 Of two flags for one setting the later one holds, and the lines of a flagfile stand where `--flagfile`
 stands. A variable holds only where neither gave a value. Sizes take `kb`, `mb`, `gb` and `tb` in powers
 of 1024; durations take `ms`, `s`, `m`, `h` and `d`, and a bare number counts what the name of the kind
-says. `--help` shows the flags, `--help=part` those about something, `--helpfull` all, `--version` the
-version.
+says. Lists and addresses take several words: `--bind 127.0.0.1 ::1`. `--help` shows the flags,
+`--help=part` those about something, `--helpfull` all, `--version` the version.
+
+Of a redis.conf, lines whose names are known here are settings, with Redis's quoting, `include` and repeated
+lines. Lines that are not known change nothing and are named in the log, as are those that every installed
+file has and that ask for what is not here (`daemonize`, `dbfilename`, `save`). Where going on would change
+who may come in or what is kept (`appendonly yes`, `user`, `aclfile`, `rename-command`, `cluster-enabled yes`,
+`loadmodule`), the program does not start, and names the line. `CONFIG REWRITE` needs a flagfile.
 ";
 
 const ACCEPTED: &str = "

@@ -4,6 +4,7 @@
 //!   table.rs + accepted.rs          the settings, as plain data
 //!        |
 //!        +-- command_line.rs        --flags, flagfiles, DFLY_ variables; --help, --version
+//!        +-- redis_conf.rs          a redis.conf as first argument
 //!        +-- settings.rs            the values now: CONFIG GET, CONFIG SET, a Config for each reader
 //!        +-- rewrite.rs             CONFIG REWRITE: what changed, back into the flagfile
 //!        +-- check.rs               what settings may not be together
@@ -19,6 +20,7 @@ mod command_line;
 mod docs;
 mod glob;
 mod names;
+mod redis_conf;
 mod rewrite;
 mod setting;
 mod settings;

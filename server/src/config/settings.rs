@@ -70,6 +70,8 @@ pub struct Settings {
     published: Mutex<Arc<Config>>,
     generation: AtomicU64,
     flagfile: Option<PathBuf>,
+    redis_conf: Option<PathBuf>,
+    notes: Vec<String>,
 }
 
 struct State {
@@ -100,7 +102,44 @@ impl Settings {
             published: Mutex::new(config),
             generation: AtomicU64::new(1),
             flagfile: flagfile.map(|path| std::path::absolute(&path).unwrap_or(path)),
+            redis_conf: None,
+            notes: Vec::new(),
         }
+    }
+
+    /// A redis.conf was read first, and this is to be said about it.
+    pub(super) fn note_redis_conf(&mut self, path: Option<PathBuf>, notes: Vec<String>) {
+        self.redis_conf = path.map(|path| std::path::absolute(&path).unwrap_or(path));
+        self.notes = notes;
+    }
+
+    /// What the log is to say, as warnings, about what was given and does nothing.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The file that the program was started with, of whichever kind.
+    pub fn file(&self) -> Option<&Path> {
+        self.flagfile.as_deref().or(self.redis_conf.as_deref())
+    }
+
+    /// Whether a setting comes from a redis.conf that was written for another program, whose paths
+    /// need not exist here.
+    pub fn is_from_redis_conf(&self, name: &str) -> bool {
+        let state = lock(&self.state);
+        let origin = find(name).map(|found| &state.origins[found.index]);
+        self.redis_conf.is_some() && matches!(origin, Some(Origin::File { .. }))
+    }
+
+    /// The settings that were given and change nothing, in one line for the log.
+    pub fn without_effect(&self) -> Option<String> {
+        let state = lock(&self.state);
+        let given = settings().enumerate().filter(|(index, setting)| {
+            setting.effect == Effect::Nothing && state.origins[*index] != Origin::Default
+        });
+        let names: Vec<&str> = given.map(|(_, setting)| setting.name).collect();
+        let line = format!("settings that are known and change nothing here: {}", names.join(" "));
+        (!names.is_empty()).then_some(line)
     }
 
     /// Every setting at its default: for tests and tools.
@@ -202,7 +241,10 @@ impl Settings {
     /// `CONFIG REWRITE`: what changed while the program ran, into the flagfile. The error is the
     /// reply without its dash.
     pub fn rewrite(&self) -> Result<Rewritten, String> {
-        let path = self.flagfile().ok_or("ERR The server is running without a config file")?;
+        let path = self.flagfile().ok_or(match self.redis_conf {
+            None => "ERR The server is running without a config file",
+            Some(_) => "ERR a redis.conf is not rewritten: start with --flagfile instead",
+        })?;
         let state = lock(&self.state);
         let mut changed = Vec::new();
         let mut overruled = Vec::new();
@@ -219,12 +261,14 @@ impl Settings {
         Ok(Rewritten { path: path.to_owned(), settings: changed.len(), overruled })
     }
 
-    /// One line for each setting that is not at its default, for the log at the start. Secrets are
-    /// hidden.
+    /// One line for each setting that is not at its default and has an effect, for the log at the
+    /// start. Secrets are hidden.
     pub fn describe(&self) -> Vec<String> {
         let state = lock(&self.state);
         let all = settings().enumerate();
-        let given = all.filter(|(index, _)| state.origins[*index] != Origin::Default);
+        let given = all.filter(|(index, setting)| {
+            state.origins[*index] != Origin::Default && setting.effect != Effect::Nothing
+        });
         given
             .map(|(index, setting)| {
                 let value = setting.for_log(&state.values[index]);

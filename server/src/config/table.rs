@@ -72,14 +72,18 @@ settings! {
     Network {
         /// Port for clients. 0 turns it off, -1 takes any free port.
         port: i32 = integer("6379", -1, 65535);
-        /// Addresses to listen on. Empty is all of them; without a password and without TLS under
-        /// systemd, empty is the loopback only.
+        /// Addresses to listen on: * is all of IPv4, ::* all of IPv6; one with - before it is done
+        /// without on a machine that does not have it. Empty is all of them; without a password and
+        /// without TLS under systemd, empty is the loopback only.
         bind: Vec<String> = list("");
         /// A second port with privileges: not counted by maxclients, not held up by CLIENT PAUSE. 0
         /// turns it off.
         admin_port: u16 = integer("0", 0, 65535);
         /// Addresses that the admin port listens on. Empty is the value of bind.
         admin_bind: Vec<String> = list("");
+        /// Redis's port for TLS: with port=0 it is the client port, and tls is on. Both ports together
+        /// are not served: admin_port can stay plaintext beside a TLS client port.
+        tls_port: u16 = integer("0", 0, 65535).aliases(&[named("tls-port")]);
         /// Path of a Unix socket to listen on. Empty is none.
         unixsocket: String = text("");
         /// Permissions of the Unix socket in octal, for example 770. Empty leaves the umask's.
@@ -104,7 +108,7 @@ settings! {
         client_output_buffer_limit: OutputLimits = of_kind(Kind::OutputLimits, "normal 1gb 256mb 60 slave 256mb 64mb 60 pubsub 32mb 8mb 60")
             .aliases(&[named("client-output-buffer-limit")]).mutable();
         /// HTTP (metrics, health, status page) is answered on the client port.
-        primary_port_http_enabled: bool = boolean("true").mutable();
+        primary_port_http_enabled: bool = boolean("true").aliases(&[named("http_admin_console")]).mutable();
     }
     Access {
         /// The password of the default user. Empty asks for none. Also read from the variable
@@ -114,6 +118,13 @@ settings! {
         masterauth: String = text("").secret().mutable();
         /// The user name that this node shows to its master. Empty is the default user.
         masteruser: String = text("").mutable();
+        /// While there is no password, clients from other machines are refused, on every port.
+        protected_mode: bool = boolean("false").aliases(&[named("protected-mode")]).mutable();
+        /// Commands that are answered on the admin port only. The name of a command stands for its
+        /// subcommands too.
+        restricted_commands: Vec<String> = list("");
+        /// INFO shows replicas, operating system and number of threads on the admin port only.
+        managed_service_info: bool = boolean("false").mutable();
         /// No password is asked on the admin port.
         admin_nopass: bool = boolean("false");
     }
@@ -154,12 +165,14 @@ settings! {
         num_shards: u16 = integer("0", 0, THREADS_MAX);
         /// Whether executors are bound to one CPU each: auto does so from 4 CPUs up when there are no
         /// more executors than CPUs.
-        pin: Pin = choice(Pin::WORDS, "auto");
+        pin: Pin = choice(Pin::WORDS, "auto").aliases(&[named("proactor_affinity_mode")]);
         /// How many databases SELECT can choose from.
         dbnum: u16 = integer("16", 1, 16384).aliases(&[named("databases")]);
         /// The most memory for data, the replication log included. 0 is 80 % of what the machine or
         /// the control group grants.
         maxmemory: u64 = size("0", SIZE_MAX).mutable();
+        /// Dragonfly's word for maxmemory_policy=allkeys-lru, where no policy is given.
+        cache_mode: bool = boolean("false");
         /// What is removed when maxmemory is reached.
         maxmemory_policy: MaxmemoryPolicy = choice(MaxmemoryPolicy::WORDS, "noeviction").aliases(&[named("maxmemory-policy")]).mutable();
         /// How many keys are compared to find one to remove.
@@ -182,6 +195,8 @@ settings! {
         announce_port: u16 = integer("0", 0, 65535).aliases(&[named("replica-announce-port"), named("slave-announce-port")]).mutable();
         /// Sentinel promotes the replica with the smallest number; 0 is never promoted.
         replica_priority: u32 = integer("100", 0, 1_000_000_000).aliases(&[named("replica-priority"), named("slave-priority")]).mutable();
+        /// INFO tells Sentinel to count this replica in; no: it is there for other purposes.
+        replica_announced: bool = boolean("true").aliases(&[named("replica-announced")]).mutable();
         /// A master refuses writes unless so many replicas are in stable sync and close enough. 0
         /// turns this off.
         min_replicas_to_write: u32 = integer("0", 0, 1024).aliases(&[named("min-replicas-to-write"), named("min-slaves-to-write")]).mutable();
@@ -217,8 +232,12 @@ settings! {
         /// The most bytes a second that each shard sends for a full sync. 0 is no limit.
         snapshot_egress_limit_bytes: u64 = size("0", SIZE_MAX).mutable();
         /// The shape of ROLE: dragonfly says master and replica, redis has Redis's fields, auto is
-        /// dragonfly. INFO says role:slave in every style, so that Sentinel and exporters work.
+        /// dragonfly. INFO says role:slave in every style, so that Sentinel and exporters work: see
+        /// info_replication_valkey_compatible.
         replication_reply_style: ReplyStyle = choice(ReplyStyle::WORDS, "auto").mutable();
+        /// INFO speaks of replicas as Redis and Valkey do: role:slave and state=online. Without it,
+        /// role:replica and state=stable_sync, which Sentinel and exporters do not understand.
+        info_replication_valkey_compatible: bool = boolean("true").mutable();
         /// Before it stops, a master waits so many seconds for its replicas to have everything.
         shutdown_timeout: Duration = seconds("10", 3600).aliases(&[named("shutdown-timeout")]).mutable();
     }
@@ -250,6 +269,8 @@ settings! {
         latency_monitor_threshold: u32 = integer("0", 0, 1_000_000_000).aliases(&[named("latency-monitor-threshold")]).mutable();
         /// LATENCY HISTOGRAM and INFO latencystats are kept.
         latency_tracking: bool = boolean("true").aliases(&[named("latency-tracking")]).mutable();
+        /// What every metric's name begins with; dragonfly_ for boards made for Dragonfly.
+        metrics_prefix: String = text("dfly_").mutable();
         /// Every metric is also shown under Dragonfly's prefix, dragonfly_.
         metrics_dragonfly_names: bool = boolean("false").mutable();
     }

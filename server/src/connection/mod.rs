@@ -424,7 +424,10 @@ async fn read_more(
     let (buffer, size) = input.room(want);
     let (client, idle) = (&session.client, session.client.idle_limit(&session.config));
     let reading = client.read(transport, &session.server.settings, idle, buffer, size);
-    let Some(read) = reading.await? else { return Ok(false) };
+    let Some(read) = reading.await? else {
+        Counters::add(&session.server.counters.timed_out, 1);
+        return Ok(false);
+    };
     input.note_read(read, size);
     session.client.input_bytes.store(input.waiting() as u64, Ordering::Relaxed);
     Counters::add(&session.server.counters.input_bytes, read as u64);

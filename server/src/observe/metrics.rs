@@ -18,7 +18,7 @@ use std::fmt::Write;
 use metrics::{Key, KeyName, Label, Level, Metadata, Recorder, SharedString};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
-/// The prefix of every metric.
+/// The prefix of every metric, where `--metrics_prefix` says nothing else.
 pub const PREFIX: &str = "dfly_";
 /// Dragonfly's prefix, for its dashboards: see `--metrics_dragonfly_names`.
 pub const DRAGONFLY_PREFIX: &str = "dragonfly_";
@@ -311,13 +311,10 @@ impl Samples {
         }
     }
 
-    /// The text for Prometheus, under our prefix and, if wanted, under Dragonfly's too.
-    pub fn render(&self, dragonfly_names: bool) -> String {
+    /// The text for Prometheus, with names under each of these prefixes.
+    pub fn render(&self, prefixes: &[&str]) -> String {
         let recorder = PrometheusBuilder::new().build_recorder();
-        self.publish(&recorder, PREFIX);
-        if dragonfly_names {
-            self.publish(&recorder, DRAGONFLY_PREFIX);
-        }
+        prefixes.iter().for_each(|prefix| self.publish(&recorder, prefix));
         recorder.handle().render()
     }
 
@@ -358,8 +355,9 @@ const HEAD: &str = "# Metrics
 <!-- Written from the table of metrics: UPDATE=1 cargo test -p server --test config_docs -->
 
 `/metrics` answers on the client port (unless `--primary_port_http_enabled=false`) and on the admin port,
-without a password, in Prometheus's text format. Every name has the prefix `dfly_`; with
-`--metrics_dragonfly_names` it is also there with the prefix `dragonfly_`.
+without a password, in Prometheus's text format. Every name has the prefix `dfly_`, or
+that of `--metrics_prefix` (`dragonfly_` for boards made for Dragonfly); with `--metrics_dragonfly_names`
+it is there twice, the second time with the prefix `dragonfly_`.
 
 A number that is not known is not shown: lag only in stable sync, progress only during a full sync, the
 link to the master only on a replica.
@@ -510,7 +508,7 @@ mod tests {
 
     #[test]
     fn every_metric_is_rendered_as_a_scraper_wants_it() {
-        let text = everything().render(false);
+        let text = everything().render(&[PREFIX]);
         let series = read(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         assert_eq!(series.len(), METRICS.len());
         for (name, value) in &series {
@@ -521,7 +519,7 @@ mod tests {
 
     #[test]
     fn every_metric_has_a_second_name_when_it_is_wanted() {
-        let text = everything().render(true);
+        let text = everything().render(&[PREFIX, DRAGONFLY_PREFIX]);
         let series = read(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         assert_eq!(series.len(), 2 * METRICS.len());
         assert!(text.contains("\ndragonfly_master 3\n") && text.contains("\ndfly_master 3\n"));
@@ -549,7 +547,7 @@ mod tests {
         let check = |state: ReplicaState, want: &[(&str, f64)]| {
             let mut samples = Samples::new();
             samples.put_replica(&replica(state));
-            let got = read(&samples.render(false)).expect("valid text");
+            let got = read(&samples.render(&[PREFIX])).expect("valid text");
             let want: HashMap<String, f64> =
                 want.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
             assert_eq!(got, want, "{state:?}");
@@ -594,12 +592,12 @@ mod tests {
             samples.put_labelled(Metric::Commands, &[&number.to_string()], 1.0);
         }
         assert_eq!(samples.samples.len(), SAMPLES_MAX);
-        let series = read(&samples.render(false)).expect("valid text");
+        let series = read(&samples.render(&[PREFIX])).expect("valid text");
         assert_eq!(series.get("dfly_master"), Some(&1.0));
     }
 
     #[test]
     fn nothing_gathered_is_nothing_shown() {
-        assert_eq!(Samples::new().render(true), "");
+        assert_eq!(Samples::new().render(&[PREFIX, DRAGONFLY_PREFIX]), "");
     }
 }

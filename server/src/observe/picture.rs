@@ -103,6 +103,8 @@ pub struct Memory {
     pub startup: u64,
     /// Resident.
     pub resident: u64,
+    /// The most that was resident.
+    pub resident_peak: u64,
     /// `maxmemory`, worked out.
     pub max: u64,
     /// What the machine grants.
@@ -139,6 +141,8 @@ pub struct Clients {
     pub normal: usize,
     /// Over the admin port.
     pub admin: usize,
+    /// Input that waits, of all of them.
+    pub input_bytes: u64,
     /// The longest waiting input.
     pub input_most: u64,
     /// The longest waiting output.
@@ -195,6 +199,7 @@ impl Picture {
                 peak: memory::peak(),
                 startup: memory::startup(),
                 resident: memory::resident(),
+                resident_peak: memory::resident_peak(),
                 max: effect::maxmemory(&config),
                 system: memory::granted(),
                 tables: 0,
@@ -268,6 +273,7 @@ fn clients(server: &Server) -> (Clients, u64) {
         clients.input_most = clients.input_most.max(input);
         clients.output_most = clients.output_most.max(output);
         clients.watching += usize::from(client.watched.load(Ordering::Relaxed) > 0);
+        clients.input_bytes += input;
         buffers += input + output;
     }
     (clients, buffers)

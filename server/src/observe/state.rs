@@ -2,7 +2,7 @@
 
 use crate::http::{self, Request};
 use crate::observe::info::{View, node};
-use crate::observe::metrics::{Lag, Metric, Replica, ReplicaState, Samples};
+use crate::observe::metrics::{DRAGONFLY_PREFIX, Lag, Metric, Replica, ReplicaState, Samples};
 use crate::observe::picture::Picture;
 use crate::server::{Counters, Server};
 use engine::exec::Front;
@@ -37,13 +37,16 @@ pub async fn state(
     match request.path.as_str() {
         "/metrics" => {
             let picture = Picture::take(front, server).await;
-            let dragonfly_names = picture.config.metrics_dragonfly_names;
-            observed.metrics = samples(&picture, server).render(dragonfly_names);
+            let mut prefixes = vec![picture.config.metrics_prefix.as_str()];
+            if picture.config.metrics_dragonfly_names && prefixes[0] != DRAGONFLY_PREFIX {
+                prefixes.push(DRAGONFLY_PREFIX);
+            }
+            observed.metrics = samples(&picture, server).render(&prefixes);
         }
         "/readyz" => observed.replication = replication(&server.replication.info(front).await),
         "/" if is_admitted(server, request, admin) => {
             let picture = Picture::take(front, server).await;
-            observed.status = Some(node::summary(&View { picture: &picture, server }));
+            observed.status = Some(node::summary(&View { picture: &picture, server, admin: true }));
         }
         _ => {}
     }

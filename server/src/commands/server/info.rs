@@ -23,7 +23,9 @@ static INFO: FrontCommand = FrontCommand {
         Box::pin(async move {
             let picture = Picture::take(&session.front, &session.server).await;
             let names: Vec<&[u8]> = args.from(1).collect();
-            let text = render(&View { picture: &picture, server: &session.server }, &names);
+            let admin = session.client.admin;
+            let view = View { picture: &picture, server: &session.server, admin };
+            let text = render(&view, &names);
             ReplyWriter::new(out, session.protocol).verbatim(*b"txt", text);
             Ok(())
         })

@@ -19,6 +19,15 @@ pub struct View<'a> {
     pub picture: &'a Picture,
     /// What all executors share.
     pub server: &'a Server,
+    /// Whoever asks came in over the admin port: `managed_service_info` hides nothing.
+    pub admin: bool,
+}
+
+impl View<'_> {
+    /// Whether what concerns only the operator of a managed service is left out.
+    fn hides(&self) -> bool {
+        self.picture.config.managed_service_info && !self.admin
+    }
 }
 
 /// Lines under way.

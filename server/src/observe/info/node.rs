@@ -2,6 +2,7 @@
 
 use super::{Lines, View, human};
 use crate::REDIS_VERSION;
+use crate::config::MaxmemoryPolicy;
 use crate::log;
 use crate::memory;
 use crate::server::Counters;
@@ -19,7 +20,10 @@ pub(super) fn server(view: &View<'_>, lines: &mut Lines) {
     lines.put("redis_build_id", concat!("damselfly-", env!("CARGO_PKG_VERSION")));
     lines.put("redis_mode", "standalone");
     lines.put("damselfly_version", env!("CARGO_PKG_VERSION"));
-    lines.put("os", os());
+    if !view.hides() {
+        lines.put("os", os());
+        lines.put("thread_count", u32::from(server.node.shards()) + 1);
+    }
     lines.put("arch_bits", usize::BITS);
     lines.put("monotonic_clock", "POSIX clock_gettime");
     lines.put("multiplexing_api", "io_uring");
@@ -38,8 +42,8 @@ pub(super) fn server(view: &View<'_>, lines: &mut Lines) {
     lines.put("shards", server.node.shards());
     let executable = std::env::current_exe().unwrap_or_default();
     lines.put("executable", executable.display());
-    let flagfile = server.settings.flagfile().map(|path| path.display().to_string());
-    lines.put("config_file", flagfile.unwrap_or_default());
+    let file = server.settings.file().map(|path| path.display().to_string());
+    lines.put("config_file", file.unwrap_or_default());
     lines.put("io_threads_active", 0);
     lines.put("log_bytes_waiting", server.log.waiting());
     lines.put("log_lines_lost", log::lost_lines());
@@ -58,6 +62,9 @@ pub(super) fn clients(view: &View<'_>, lines: &mut Lines) {
     lines.put("connected_clients", clients.normal + clients.admin);
     lines.put("cluster_connections", 0);
     lines.put("maxclients", view.picture.config.maxclients);
+    lines.put("max_clients", view.picture.config.maxclients);
+    lines.put("client_read_buffer_bytes", clients.input_bytes);
+    lines.put("timeout_disconnects", Counters::get(&view.server.counters.timed_out));
     lines.put("client_recent_max_input_buffer", clients.input_most);
     lines.put("client_recent_max_output_buffer", clients.output_most);
     lines.put("blocked_clients", Counters::get(&view.server.counters.blocked));
@@ -79,6 +86,7 @@ pub(super) fn memory(view: &View<'_>, lines: &mut Lines) {
     };
     lines.put_bytes("used_memory", memory.used);
     lines.put_bytes("used_memory_rss", memory.resident);
+    lines.put("used_memory_peak_rss", memory.resident_peak);
     lines.put_bytes("used_memory_peak", memory.peak);
     lines.put("used_memory_peak_perc", percent(memory.used, memory.peak));
     lines.put("used_memory_overhead", memory.overhead());
@@ -87,6 +95,9 @@ pub(super) fn memory(view: &View<'_>, lines: &mut Lines) {
     let net = memory.used.saturating_sub(memory.startup);
     lines.put("used_memory_dataset_perc", percent(memory.dataset().min(net), net));
     lines.put("used_memory_tables", memory.tables);
+    lines.put("table_used_memory", memory.tables);
+    lines.put("object_used_memory", memory.dataset());
+    lines.put("num_entries", view.picture.keys_total());
     lines.put("allocator_allocated", memory.used);
     lines.put("allocator_active", memory.resident);
     lines.put("allocator_resident", memory.resident);
@@ -101,7 +112,10 @@ pub(super) fn memory(view: &View<'_>, lines: &mut Lines) {
         lines.put(unused, 0);
     }
     lines.put_bytes("maxmemory", memory.max);
-    lines.put("maxmemory_policy", view.picture.config.maxmemory_policy.word());
+    let policy = view.picture.config.maxmemory_policy;
+    lines.put("maxmemory_policy", policy.word());
+    let evicts = policy != MaxmemoryPolicy::NoEviction;
+    lines.put("cache_mode", if evicts { "cache" } else { "store" });
     let ratio = format!("{:.2}", memory.fragmentation());
     lines.put("allocator_frag_ratio", &ratio);
     lines.put("allocator_frag_bytes", memory.resident.saturating_sub(memory.used));
@@ -113,6 +127,7 @@ pub(super) fn memory(view: &View<'_>, lines: &mut Lines) {
     lines.put("mem_fragmentation_bytes", memory.resident as i64 - memory.used as i64);
     lines.put("mem_not_counted_for_evict", memory.journals);
     lines.put("mem_replication_backlog", memory.journals);
+    lines.put("psync_buffer_bytes", memory.journals);
     lines.put("mem_total_replication_buffers", memory.journals);
     lines.put("mem_clients_slaves", 0);
     lines.put("mem_clients_normal", memory.clients);

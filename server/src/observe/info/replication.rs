@@ -16,7 +16,8 @@ pub(super) fn replication(view: &View<'_>, lines: &mut Lines) {
     match &info.upstream {
         None => lines.put("role", "master"),
         Some(upstream) => {
-            lines.put("role", "slave");
+            let redis = config.info_replication_valkey_compatible;
+            lines.put("role", if redis { "slave" } else { "replica" });
             put_upstream(upstream, info, config, lines);
         }
     }
@@ -24,8 +25,8 @@ pub(super) fn replication(view: &View<'_>, lines: &mut Lines) {
     if config.min_replicas_to_write > 0 && info.upstream.is_none() {
         lines.put("min_slaves_good_slaves", view.server.status.good_replicas());
     }
-    for (index, replica) in info.replicas.iter().enumerate() {
-        put_replica(index, replica, lines);
+    for (index, replica) in info.replicas.iter().enumerate().filter(|_| !view.hides()) {
+        put_replica(index, replica, config.info_replication_valkey_compatible, lines);
     }
     lines.put("master_failover_state", "no-failover");
     put_history(info, config, lines);
@@ -58,8 +59,9 @@ fn whole(lags: &[Lag]) -> Lag {
     }
 }
 
-fn put_replica(index: usize, replica: &Replica, lines: &mut Lines) {
+fn put_replica(index: usize, replica: &Replica, redis: bool, lines: &mut Lines) {
     let state = match replica.state {
+        state if !redis => state.word(),
         ReplicaState::Preparation => "wait_bgsave",
         ReplicaState::FullSync => "send_bulk",
         ReplicaState::StableSync => "online",
@@ -131,7 +133,7 @@ fn put_upstream(upstream: &Upstream, info: &Info, config: &Config, lines: &mut L
     lines.put("master_link_reconnects", upstream.reconnects);
     lines.put("slave_priority", config.replica_priority);
     lines.put("slave_read_only", 1);
-    lines.put("replica_announced", 1);
+    lines.put("replica_announced", u8::from(config.replica_announced));
     lines.put("replica_guard_holding", u8::from(upstream.guard.is_some()));
     if let Some(held) = &upstream.guard {
         lines.put("replica_guard_own_keys", held.own_keys);
@@ -160,7 +162,7 @@ mod tests {
 
     fn check(replica: &Replica, expected: &str) {
         let mut lines = Lines::default();
-        put_replica(0, replica, &mut lines);
+        put_replica(0, replica, true, &mut lines);
         assert_eq!(lines.0.replace("\r\n", "\n"), expected);
     }
 

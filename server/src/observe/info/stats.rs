@@ -15,6 +15,10 @@ pub(super) fn stats(view: &View<'_>, lines: &mut Lines) {
     lines.put("instantaneous_input_kbps", format_args!("{:.2}", rates.input_bytes / 1024.0));
     lines.put("instantaneous_output_kbps", format_args!("{:.2}", rates.output_bytes / 1024.0));
     lines.put("rejected_connections", Counters::get(&counters.rejected));
+    lines.put("total_handshakes_started", Counters::get(&counters.tls_started));
+    lines.put("total_handshakes_completed", Counters::get(&counters.tls_completed));
+    let oom = picture.errors.sorted().into_iter().find(|(word, _)| *word == "OOM");
+    lines.put("oom_rejections", oom.map_or(0, |(_, count)| count));
     lines.put("sync_full", syncs.full);
     lines.put("sync_partial_ok", syncs.partial_ok);
     lines.put("sync_partial_err", syncs.partial_err);
