@@ -8,7 +8,9 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use engine::rt::{Accepted, Listener, Peer, Stream, mailbox, resolve, sleep, spawn_local, timeout};
+use engine::rt::{
+    Accepted, Listener, Peer, Stream, connect_any, mailbox, resolve, sleep, spawn_local, timeout,
+};
 use rt_common::{join, run, start, thread_cpu};
 
 const LOCAL: &str = "127.0.0.1:0";
@@ -376,4 +378,53 @@ fn hosts_are_resolved_and_nonsense_is_refused() {
             assert!(resolve(host, 1).await.unwrap_err().contains("not a host"), "{host}");
         }
     });
+}
+
+#[test]
+fn thirty_who_ask_for_one_name_at_once_are_all_answered() {
+    run(|| async {
+        let asking: Vec<_> = (0..30).map(|_| spawn_local(resolve("localhost", 7))).collect();
+        for asked in asking {
+            let found = asked.await.unwrap();
+            assert!(found.iter().all(|a| a.ip().is_loopback() && a.port() == 7), "{found:?}");
+        }
+    });
+}
+
+#[test]
+fn an_address_that_leads_nowhere_does_not_keep_the_others_waiting() {
+    let (full, refusing, good) = (full_listener(), refused_address(), TcpListener::bind(LOCAL));
+    let silent = full.0.local_addr().unwrap().as_socket().unwrap();
+    let good = good.unwrap();
+    let at = good.local_addr().unwrap();
+    run(move || async move {
+        let began = Instant::now();
+        let addresses = [silent, refusing, silent, at];
+        let (stream, reached) = connect_any(&addresses, rt_common::DEADLINE).await.unwrap();
+        assert_eq!((stream.peer_addr(), reached), (Some(at), at));
+        assert!(began.elapsed() < rt_common::DEADLINE / 2, "{:?}", began.elapsed());
+
+        let limit = Duration::from_millis(20);
+        let error = connect_any(&[silent, refusing], limit).await.unwrap_err();
+        assert!(error.contains(&format!("{refusing}: ")), "{error}");
+        assert!(error.contains(&format!("{silent} did not answer within 20 ms")), "{error}");
+        assert_eq!(connect_any(&[], limit).await.unwrap_err(), "");
+    });
+}
+
+/// A listener whose queue is full: a connection attempt is not answered.
+fn full_listener() -> (socket2::Socket, Vec<TcpStream>) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&LOCAL.parse::<SocketAddr>().unwrap().into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let mut held = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(50)) {
+        held.push(stream);
+    }
+    (socket, held)
+}
+
+fn refused_address() -> SocketAddr {
+    TcpListener::bind(LOCAL).unwrap().local_addr().unwrap()
 }

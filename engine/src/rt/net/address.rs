@@ -1,12 +1,7 @@
 //! Who is at the other end, and what a host name means.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-
-use crate::rt::executor;
-use crate::rt::reply::ReplySlot;
+use std::net::{IpAddr, SocketAddr};
 
 /// The other end of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -53,16 +48,8 @@ pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// How many names are looked up at once by the whole process: each takes a thread, and a
-/// resolver that does not answer keeps it for half a minute.
-const LOOKUPS_MAX: usize = 8;
-
-static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
-
 /// The addresses of `host`: a name, an IPv4 address, or an IPv6 address with or without brackets.
 /// Never an empty list.
-///
-/// Names are looked up on a thread of their own: the system's resolver blocks.
 pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     if let Some(address) = literal(host) {
         return Ok(vec![SocketAddr::new(address, port)]);
@@ -70,28 +57,12 @@ pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     if host.is_empty() || host.contains(['[', ']', '\0']) {
         return Err(format!("'{}' is not a host", host.escape_default()));
     }
-    if LOOKUPS.fetch_add(1, Ordering::Relaxed) >= LOOKUPS_MAX {
-        LOOKUPS.fetch_sub(1, Ordering::Relaxed);
-        return Err(format!("cannot look up {host}: too many names are being looked up"));
-    }
-    let mut slot = ReplySlot::new();
-    let reply = slot.sender();
-    let name = host.to_owned();
-    let looker = thread::Builder::new().name("resolve".to_owned()).spawn(move || {
-        executor::unpin_thread();
-        let answer = (name.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
-        LOOKUPS.fetch_sub(1, Ordering::Relaxed);
-        reply.send(answer);
-    });
-    if let Err(error) = looker {
-        LOOKUPS.fetch_sub(1, Ordering::Relaxed);
-        return Err(format!("cannot look up {host}: {error}"));
-    }
-    match slot.recv().await {
-        Some(Ok(addresses)) if !addresses.is_empty() => Ok(addresses),
-        Some(Err(error)) => Err(format!("cannot look up {host}: {error}")),
-        Some(Ok(_)) | None => Err(format!("cannot look up {host}: no address")),
-    }
+    let addresses = super::lookup::look_up(host).await?;
+    let at_port = |mut address: SocketAddr| {
+        address.set_port(port);
+        address
+    };
+    Ok(addresses.into_iter().map(at_port).collect())
 }
 
 fn literal(host: &str) -> Option<IpAddr> {

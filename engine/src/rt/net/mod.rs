@@ -8,10 +8,13 @@
 //! This room knows no protocol and no TLS.
 
 mod address;
+mod dial;
 mod listener;
+mod lookup;
 mod raw;
 mod stream;
 
 pub use address::{Peer, resolve};
+pub use dial::connect_any;
 pub use listener::Listener;
 pub use stream::{Accepted, Stream};
