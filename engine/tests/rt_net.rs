@@ -405,10 +405,13 @@ fn an_address_that_leads_nowhere_does_not_keep_the_others_waiting() {
         assert!(began.elapsed() < rt_common::DEADLINE / 2, "{:?}", began.elapsed());
 
         let limit = Duration::from_millis(20);
-        let error = connect_any(&[silent, refusing], limit).await.unwrap_err();
+        let unreached = connect_any(&[silent, refusing], limit).await.unwrap_err();
+        let error = unreached.text;
+        assert!(unreached.late, "{error}");
         assert!(error.contains(&format!("{refusing}: ")), "{error}");
         assert!(error.contains(&format!("{silent} did not answer within 20 ms")), "{error}");
-        assert_eq!(connect_any(&[], limit).await.unwrap_err(), "");
+        assert!(!connect_any(&[refusing], limit).await.unwrap_err().late);
+        assert_eq!(connect_any(&[], limit).await.unwrap_err().text, "");
     });
 }
 

@@ -6,8 +6,9 @@
 //!   PING                                           +PONG
 //!   REPLCONF listening-port P [ip-address A]       +OK
 //!   REPLCONF capa eof capa psync2 capa damselfly   array: "damselfly", version    (a Redis: +OK)
-//!   DFLY CHECK version node chain                  +OK, or why not
-//!   DFLY FOLLOW version node chain position        array: the terms (below)
+//!   DFLY CHECK version node chain databases        +OK, or why not
+//!   (all of these in one write: a round trip)
+//!   DFLY FOLLOW version node chain position dbs    array: the terms (below)
 //!   ... from here on the control connection carries messages of `wire`
 //!   for each flow a connection of its own:
 //!   AUTH ..., DFLY FLOW session index              +OK, then messages of `wire`
@@ -50,16 +51,19 @@ pub fn capabilities() -> Words {
     words("REPLCONF capa eof capa psync2 capa damselfly".split(' '))
 }
 
-/// Whether the master would have this node, whose chain this is, its own id first.
-pub fn ask_check(chain: &[String]) -> Words {
-    asked("CHECK", chain)
+/// Whether the master would have this node, whose chain this is, its own id first, and which has so
+/// many databases.
+pub fn ask_check(chain: &[String], dbs: usize) -> Words {
+    let mut request = asked("CHECK", chain);
+    request.push(dbs.to_string().into_bytes());
+    request
 }
 
 /// To be fed, from a position if there is one.
-pub fn ask_follow(chain: &[String], position: Option<&Position>) -> Words {
+pub fn ask_follow(chain: &[String], position: Option<&Position>, dbs: usize) -> Words {
     let mut request = asked("FOLLOW", chain);
     let position = position.map_or_else(|| "?".to_owned(), Position::to_string);
-    request.push(position.into_bytes());
+    request.extend([position.into_bytes(), dbs.to_string().into_bytes()]);
     request
 }
 
@@ -214,6 +218,16 @@ pub fn check(version: u32, asker: &[String], own: &[String]) -> Result<(), Strin
         return Err("ERR this would close a cycle: this node follows you already".to_owned());
     }
     Ok(())
+}
+
+/// Whether a node with `asker` databases (if it said so) has room for those of one with `own`.
+pub fn has_room(asker: Option<usize>, own: usize) -> Result<(), String> {
+    match asker {
+        Some(asker) if asker < own => Err(format!(
+            "ERR the master has {own} databases, this node has {asker}: start it with --dbnum={own}"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// A node feeds others only while its data is somebody's: as a master, or in stable sync with its own

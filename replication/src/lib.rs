@@ -27,4 +27,4 @@ pub mod transport;
 pub mod wire;
 
 pub use handshake::Introduction;
-pub use service::{Replication, Request, Settings, Takeover};
+pub use service::{Asker, Replication, Request, Settings, Takeover};

@@ -7,7 +7,7 @@
 mod changes;
 mod requests;
 
-pub use requests::{Replication, Request, Takeover};
+pub use requests::{Asker, Replication, Request, Takeover};
 
 use crate::bell::Bell;
 use crate::chain::Chain;
@@ -81,6 +81,13 @@ pub struct Service {
     sessions: RefCell<BTreeMap<u64, Rc<Session>>>,
     next_session: Cell<u64>,
     link: RefCell<Option<Rc<Link>>>,
+    /// Links that REPLICAOF was told OK for, and whose turn comes as soon as changes of role before them
+    /// are done: to everybody else this node is a replica already.
+    announced: RefCell<Vec<Rc<Link>>>,
+    /// Numbers REPLICAOF and its kin in the order in which they came.
+    last_order: Cell<u64>,
+    /// The newest of them that was carried out.
+    obeyed: Cell<u64>,
     chain: Chain,
     counters: RefCell<Counters>,
     acks: Rc<Bell>,
@@ -117,6 +124,9 @@ impl Service {
             sessions: RefCell::default(),
             next_session: Cell::new(fastrand::u64(1..1 << 40)),
             link: RefCell::new(None),
+            announced: RefCell::default(),
+            last_order: Cell::new(0),
+            obeyed: Cell::new(0),
             counters: RefCell::default(),
             acks: Rc::new(Bell::default()),
             waits: RefCell::default(),
@@ -153,7 +163,13 @@ impl Service {
 
     /// Whether this node follows another one.
     pub fn is_replica(&self) -> bool {
-        self.link.borrow().is_some()
+        self.upstream().is_some()
+    }
+
+    /// The link that this node follows, or is about to.
+    fn upstream(&self) -> Option<Rc<Link>> {
+        let announced = self.announced.borrow().last().cloned();
+        announced.or_else(|| self.link.borrow().clone())
     }
 
     /// Which position this node's data is: what it asks a master to continue from.
@@ -172,7 +188,7 @@ impl Service {
         let now = rt::now_millis();
         let (lineage, logs) = (self.standing.lineage(), self.standing.logs());
         let mut counters = self.counters.borrow().clone();
-        let upstream = self.link.borrow().as_ref().map(|link| {
+        let upstream = self.upstream().map(|link| {
             (counters.psync_attempts, counters.psync_successes) = link.partial_counts();
             let mut upstream = link.describe();
             // While the link is down: what Sentinel chooses a new master by.

@@ -33,6 +33,10 @@ pub const PAYLOAD_MAX: usize = 1024 * 1024;
 /// Version of this protocol; both sides must speak the same.
 pub const VERSION: u32 = 2;
 
+/// How [`Kind::End`] begins when the journal does not reach back to the replica any more: another full
+/// sync will be needed, and perhaps in vain.
+pub const FELL_OUT: &str = "it fell out of the journal";
+
 /// What a message is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {

@@ -682,6 +682,12 @@ fn a_node_refuses_versions_itself_and_cycles() {
             Err(text) => assert!(!refusal.is_empty() && text.contains(refusal), "{text}"),
         }
     }
+    for (asker, own, has_room) in
+        [(Some(16), 16, true), (Some(17), 16, true), (Some(15), 16, false)]
+    {
+        assert_eq!(handshake::has_room(asker, own).is_ok(), has_room, "{asker:?} {own}");
+    }
+    assert!(handshake::has_room(None, 16).is_ok(), "its terms will tell it");
     for (is_changing, is_stable) in [(false, true), (false, false), (true, true), (true, false)] {
         let may = handshake::may_feed(is_changing, is_stable).is_ok();
         assert_eq!(may, is_stable && !is_changing);

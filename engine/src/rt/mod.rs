@@ -36,7 +36,7 @@ pub mod wake;
 
 pub use executor::{Executor, Pin, Settings};
 pub use mailbox::{Receiver, Sender, mailbox};
-pub use net::{Accepted, Listener, Peer, Stream, connect_any, resolve};
+pub use net::{Accepted, Listener, Peer, Stream, Unreached, connect_any, resolve};
 pub use notify::{Event, Notify};
 pub use reply::{ReplySlot, ReplyTo};
 pub use task::{Task, spawn_local, yield_if_needed, yield_now};

@@ -369,8 +369,9 @@ impl Session {
         // The flag bounds the journals of all shards together.
         let needed = behind.saturating_mul(self.flows.len() as u64);
         self.end(&format!(
-            "it fell out of the journal of shard {} (acknowledged {}, held {} to {}, {behind} bytes \
+            "{} of shard {} (acknowledged {}, held {} to {}, {behind} bytes \
              behind): raise repl_backlog_size above {needed}",
+            wire::FELL_OUT,
             flow.index,
             flow.acked.get(),
             flow.log.first(),

@@ -1,30 +1,38 @@
 //! The link to a master: connecting, agreeing on terms, following, and coming back after a break.
 //!
+//! ```text
+//!   meet    look up ─► connect ─► TLS ─► introduce ─► FOLLOW ─► guard ─► flows     nothing changes here
+//!   follow  begin (a full sync drops what is here) ─► session ─► everything handed out is applied
+//!   pause   as long as `pace` says
+//! ```
+//!
 //! Each attempt resolves the name anew. After a break the link asks to continue from its position;
-//! whether that is possible the master decides (`engine::journal::Lineage::judge`). Attempts that end
-//! soon after they began back off, with jitter, up to [`BACKOFF_MAX`].
+//! whether that is possible the master decides (`engine::journal::Lineage::judge`).
+//!
+//! A stop is seen at once in every one of these states: meeting and pausing are dropped where they
+//! stand, and a session is broken off, also one that is just being made.
 
-use super::dial::{Call, Target, words};
+use super::dial::{Call, Failure, Target, words};
 use super::guard::Held;
+use super::pace::{Ended, Pace};
 use super::session::Running;
-use crate::bell::Bell;
 use crate::handshake::{self, Terms, lsns_to_text};
 use crate::info::{LinkState, Upstream};
 use crate::service::Service;
 use crate::transport::Transport;
 use crate::wire;
 use engine::journal::Position;
-use engine::rt;
+use engine::rt::{self, Event, Task};
 use engine::types::Lsn;
+use futures_lite::future;
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// The longest pause between two attempts.
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
-
-/// A session that lived so long starts the backoff anew.
-const LONG_LIVED: Duration = Duration::from_secs(10);
+/// Flows that are connected at once: enough that 64 of them take two rounds on a long road, and few
+/// enough that their TLS handshakes do not hold up the master's clients.
+const FLOWS_AT_ONCE: usize = 32;
 
 /// How often the guard asks again what the master holds.
 const GUARD_EVERY: Duration = Duration::from_secs(2);
@@ -40,9 +48,9 @@ pub struct Link {
     /// An operator asked for this master by name: the guard does not hold.
     explicit: Cell<bool>,
     guard: Cell<Option<Held>>,
-    stopping: Cell<bool>,
-    stop: Bell,
-    stopped: Bell,
+    /// Set once, and set for good: whoever looks or waits later sees it too.
+    stop: Event,
+    stopped: Event,
     /// DEBUG REPLICA PAUSE.
     paused: Rc<Cell<bool>>,
     last_io: Cell<Instant>,
@@ -64,9 +72,8 @@ impl Link {
             running: RefCell::new(None),
             explicit: Cell::new(true),
             guard: Cell::new(None),
-            stopping: Cell::new(false),
-            stop: Bell::default(),
-            stopped: Bell::default(),
+            stop: Event::new(),
+            stopped: Event::new(),
             paused: Rc::new(Cell::new(false)),
             last_io: Cell::new(Instant::now()),
             down_since: Cell::new(Some(Instant::now())),
@@ -115,90 +122,150 @@ impl Link {
         }
     }
 
+    /// Whether this link leads there, and does so by itself.
+    pub fn leads_to(&self, other: &Link) -> bool {
+        self.host.eq_ignore_ascii_case(&other.host)
+            && self.port == other.port
+            && self.guard.get().is_none()
+    }
+
     /// Whether the master can be reached and would have us, before anything is changed here: REPLICAOF
     /// answers with what this says.
     pub async fn check(&self, service: &Rc<Service>) -> Result<(), String> {
-        let limit = service.settings.borrow().connect_timeout;
-        self.introduce(service, limit).await.map(|_| ())
+        let target = self.target(service, service.settings.borrow().connect_timeout);
+        let checked = async { self.introduce(service, &target?).await.map(|_| ()) };
+        checked.await.map_err(|failure| failure.text)
     }
 
     /// Ends the link and waits until everything that was handed to shards is applied.
     pub async fn stop(&self) {
-        self.stopping.set(true);
-        self.stop.ring();
-        if let Some(running) = &*self.running.borrow() {
+        self.stop.set();
+        let running = self.running.borrow().clone();
+        if let Some(running) = running {
             running.break_off("the link was ended");
         }
-        self.stopped.wait().await;
+        // There are never more waiters than allowed: one change of role at a time.
+        let _ = self.stopped.wait().await;
     }
 
     /// Follows the master until [`stop`](Link::stop).
     pub async fn run(self: Rc<Link>, service: Rc<Service>) {
-        let mut pause = Duration::from_millis(100);
-        while !self.stopping.get() {
-            let began = Instant::now();
-            let outcome = self.attempt(&service).await;
+        let mut pace = Pace::default();
+        while !self.stop.is_set() {
+            let pause = self.attempt(&service, &mut pace).await;
             self.running.borrow_mut().take();
             self.state.set(LinkState::Connecting);
             service.status.set_link_up(false);
             if self.down_since.get().is_none() {
                 self.down_since.set(Some(Instant::now()));
             }
-            if self.stopping.get() {
-                break;
-            }
-            if began.elapsed() > LONG_LIVED {
-                pause = Duration::from_millis(100);
-            }
-            if let Err(error) = outcome {
-                let seen = self.last_error.borrow().as_ref() == Some(&error);
-                if !seen {
-                    tracing::warn!("replication: link to {}:{}: {error}", self.host, self.port);
-                }
-                *self.last_error.borrow_mut() = Some(error);
-                let jitter = fastrand::u64(..=pause.as_millis() as u64 / 4);
-                self.stop.wait_for(pause + Duration::from_millis(jitter)).await;
-                pause = (pause * 2).min(BACKOFF_MAX.min(service.settings.borrow().reconnect_pause));
-            }
+            let jitter = fastrand::u64(..=pause.as_millis() as u64 / 4);
+            self.unless_stopped(rt::sleep(pause + Duration::from_millis(jitter))).await;
             self.reconnects.set(self.reconnects.get() + 1);
         }
-        self.stopped.ring();
+        self.stopped.set();
     }
 
-    async fn introduce(&self, service: &Rc<Service>, limit: Duration) -> Result<Call, String> {
-        let settings = service.settings.borrow().clone();
-        let tls = service.client_tls()?;
-        let target = Target { host: &self.host, port: self.port, tls, settings: &settings };
-        let mut call = Call::dial(&target, limit).await?;
-        let greeting = call.ask(&[b"PING"]).await?;
+    /// What `work` comes to, unless the link is ended first: then it is dropped where it stands.
+    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let stopped = async {
+            let _ = self.stop.wait().await;
+            None
+        };
+        future::or(stopped, async { Some(work.await) }).await
+    }
+
+    /// One attempt, with its session if it comes so far. Answers with the pause before the next one.
+    async fn attempt(self: &Rc<Link>, service: &Rc<Service>, pace: &mut Pace) -> Duration {
+        let (reconnect, limit) = {
+            let settings = service.settings.borrow();
+            let reconnect = pace.step_limit(settings.reconnect_timeout);
+            let first = self.explicit.get();
+            (settings.reconnect_pause, if first { settings.connect_timeout } else { reconnect })
+        };
+        let (ended, error) = match self.unless_stopped(self.meet(service, limit)).await {
+            None => return Duration::ZERO,
+            Some(Err(failure)) => {
+                let pause = pace.not_met(failure.late, limit, reconnect);
+                self.note_error(failure.text);
+                return pause;
+            }
+            Some(Ok(met)) => self.follow(service, met).await,
+        };
+        let Some(error) = error else { return Duration::ZERO };
+        let pause = pace.session_ended(ended, reconnect);
+        if ended.fell_out && !self.stop.is_set() {
+            tracing::warn!(
+                "replication: link to {}:{}: {error}; copies lost one after the other: {}, the next \
+                 full sync is asked for in {} ms",
+                self.host,
+                self.port,
+                pace.lost(),
+                pause.as_millis()
+            );
+            *self.last_error.borrow_mut() = Some(error);
+        } else {
+            self.note_error(error);
+        }
+        pause
+    }
+
+    /// Logged once as long as it stays the same.
+    fn note_error(&self, error: String) {
+        let seen = self.last_error.borrow().as_ref() == Some(&error);
+        if !seen && !self.stop.is_set() {
+            tracing::warn!("replication: link to {}:{}: {error}", self.host, self.port);
+        }
+        *self.last_error.borrow_mut() = Some(error);
+    }
+
+    fn target(&self, service: &Service, limit: Duration) -> Result<Target, Failure> {
+        Ok(Target {
+            host: self.host.clone(),
+            port: self.port,
+            address: None,
+            tls: service.client_tls()?,
+            settings: service.settings.borrow().clone(),
+            limit,
+        })
+    }
+
+    async fn introduce(&self, service: &Service, target: &Target) -> Result<Call, Failure> {
+        let settings = &target.settings;
+        let ping = vec![b"PING".to_vec()];
+        let introduction = handshake::introduction(settings.announce_port, &settings.announce_ip);
+        let capabilities = handshake::capabilities();
+        let check = handshake::ask_check(&service.chain(), service.front.node.dbs());
+        let requests = [ping, introduction, capabilities, check];
+        let mut call = Call::dial(target, &requests).await?;
+        let [ping, introduction, capabilities, check] = &requests;
+        let greeting = call.answer(ping).await?;
         if greeting.error().is_some() {
-            return Err(format!("could not greet master: {}", words(&greeting)));
+            return Err(format!("could not greet master: {}", words(&greeting)).into());
         }
-        let request = handshake::introduction(settings.announce_port, &settings.announce_ip);
-        let reply = call.ask(&request).await?;
+        let reply = call.answer(introduction).await?;
         if !reply.is_ok() {
-            return Err(format!("could not greet master: {}", words(&reply)));
+            return Err(format!("could not greet master: {}", words(&reply)).into());
         }
-        let reply = call.ask(&handshake::capabilities()).await?;
+        let reply = call.answer(capabilities).await?;
         if reply.elements().is_none() {
             return Err(format!(
                 "{}:{} is not a Damselfly (it answers {}): following a Redis is not supported yet",
                 self.host,
                 self.port,
                 words(&reply)
-            ));
+            )
+            .into());
         }
-        let reply = call.ask(&handshake::ask_check(&service.chain())).await?;
-        if reply.is_ok() { Ok(call) } else { Err(words(&reply)) }
+        let reply = call.answer(check).await?;
+        if reply.is_ok() { Ok(call) } else { Err(words(&reply).into()) }
     }
 
-    async fn attempt(self: &Rc<Link>, service: &Rc<Service>) -> Result<(), String> {
-        let limit = if self.explicit.get() {
-            service.settings.borrow().connect_timeout
-        } else {
-            service.settings.borrow().reconnect_timeout
-        };
-        let mut control = self.introduce(service, limit).await?;
+    /// Agrees with the master on a session and connects its flows. Nothing has changed here until it
+    /// is done, so it may be dropped anywhere.
+    async fn meet(&self, service: &Rc<Service>, limit: Duration) -> Result<Met, Failure> {
+        let mut target = self.target(service, limit)?;
+        let mut control = self.introduce(service, &target).await?;
         self.state.set(LinkState::Handshake);
         let asked = service.position().filter(|_| service.settings.borrow().partial_sync);
         self.attempts.set(self.attempts.get() + u64::from(asked.is_some()));
@@ -213,14 +280,32 @@ impl Link {
                 tracing::warn!("replication: {text} ({own} keys here, {theirs} there)");
                 *self.last_error.borrow_mut() = Some(text.clone());
             }
-            self.stop.wait_for(GUARD_EVERY).await;
-            return Err(text);
+            rt::sleep(GUARD_EVERY).await;
+            return Err(text.into());
         }
         self.guard.set(None);
         self.session.set(terms.session);
         service.adopt_chain(&terms.chain);
-        let flows = self.connect_flows(service, &terms, limit).await?;
-        self.follow(service, terms, flows, control.into_parts()).await
+        target.address = Some(control.address);
+        let flows = connect_flows(&target, &terms).await?;
+        let limit = service.settings.borrow().timeout;
+        let (mut starts, mut transports, mut rests) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, (transport, mut buffer)) in flows.into_iter().enumerate() {
+            let start = rt::timeout(limit, read_start(&transport, &mut buffer));
+            let start = match start.await {
+                Ok(start) => start.map_err(|error| format!("flow {index}: {error}"))?,
+                Err(_) => {
+                    return Err(format!("flow {index}: the master did not begin in time").into());
+                }
+            };
+            starts.push(start);
+            transports.push(transport);
+            rests.push(buffer);
+        }
+        if !terms.full && starts != terms.from {
+            return Err("the master begins elsewhere than it said".to_owned().into());
+        }
+        Ok(Met { terms, starts, transports, rests, control: control.into_parts() })
     }
 
     async fn agree(
@@ -228,17 +313,11 @@ impl Link {
         service: &Rc<Service>,
         control: &mut Call,
         asked: Option<&Position>,
-    ) -> Result<Terms, String> {
-        let reply = control.ask(&handshake::ask_follow(&service.chain(), asked)).await?;
+    ) -> Result<Terms, Failure> {
+        let dbs = service.front.node.dbs();
+        let reply = control.ask(&handshake::ask_follow(&service.chain(), asked, dbs)).await?;
         let terms = Terms::from_reply(&reply)?;
-        if terms.dbs > service.front.node.dbs() {
-            return Err(format!(
-                "the master has {} databases, this node has {}: start it with --dbnum={}",
-                terms.dbs,
-                service.front.node.dbs(),
-                terms.dbs
-            ));
-        }
+        handshake::has_room(Some(dbs), terms.dbs)?;
         if terms.full {
             tracing::info!(
                 "replication: full sync from {}:{}: {}",
@@ -258,56 +337,11 @@ impl Link {
         Ok(terms)
     }
 
-    async fn connect_flows(
-        &self,
-        service: &Rc<Service>,
-        terms: &Terms,
-        limit: Duration,
-    ) -> Result<Vec<(Transport, Vec<u8>)>, String> {
-        let settings = service.settings.borrow().clone();
-        let tls = service.client_tls()?;
-        let mut flows = Vec::with_capacity(terms.from.len());
-        for index in 0..terms.from.len() {
-            let tls = tls.clone();
-            let target = Target { host: &self.host, port: self.port, tls, settings: &settings };
-            let mut call = Call::dial(&target, limit).await?;
-            let reply = call.ask(&handshake::ask_flow(terms.session, index)).await?;
-            if !reply.is_ok() {
-                return Err(format!("flow {index}: {}", words(&reply)));
-            }
-            flows.push(call.into_parts());
-        }
-        Ok(flows)
-    }
-
-    async fn follow(
-        self: &Rc<Link>,
-        service: &Rc<Service>,
-        terms: Terms,
-        flows: Vec<(Transport, Vec<u8>)>,
-        (control, news): (Transport, Vec<u8>),
-    ) -> Result<(), String> {
-        let limit = service.settings.borrow().timeout;
-        let mut starts = Vec::with_capacity(flows.len());
-        let mut transports = Vec::with_capacity(flows.len());
-        let mut rests = Vec::with_capacity(flows.len());
-        for (index, (transport, mut buffer)) in flows.into_iter().enumerate() {
-            let start = rt::timeout(limit, read_start(&transport, &mut buffer));
-            let start = match start.await {
-                Ok(start) => start.map_err(|error| format!("flow {index}: {error}"))?,
-                Err(_) => return Err(format!("flow {index}: the master did not begin in time")),
-            };
-            starts.push(start);
-            transports.push(transport);
-            rests.push(buffer);
-        }
-        if !terms.full && starts != terms.from {
-            return Err("the master begins elsewhere than it said".to_owned());
-        }
-        if self.stopping.get() {
-            return Ok(());
-        }
-        let full = terms.full;
+    /// Follows until the session ends. Answers how it ended and why; without a reason the next attempt
+    /// goes on where this one has come to its end.
+    async fn follow(self: &Rc<Link>, service: &Rc<Service>, met: Met) -> (Ended, Option<String>) {
+        let Met { terms, starts, transports, rests, control: (control, news) } = met;
+        let (full, began) = (terms.full, Instant::now());
         let relay = service.begin_following(&terms, &starts).await;
         self.explicit.set(false);
         let running = Running::new(
@@ -322,13 +356,21 @@ impl Link {
         );
         running.preload(rests, news);
         *self.running.borrow_mut() = Some(running.clone());
-        self.state.set(if full { LinkState::FullSync } else { LinkState::StableSync });
-        if !full {
-            self.came_up(service);
+        let stable_since = Rc::new(Cell::new(None));
+        if self.stop.is_set() {
+            // While the shards changed there was nothing to break off.
+            running.break_off("the link was ended");
+        } else {
+            self.state.set(if full { LinkState::FullSync } else { LinkState::StableSync });
+            if !full {
+                stable_since.set(Some(Instant::now()));
+                self.came_up(service);
+            }
         }
-        let (link, on_stable) = (self.clone(), service.clone());
+        let (link, on_stable, since) = (self.clone(), service.clone(), stable_since.clone());
         let reason = running
             .run(move || {
+                since.set(Some(Instant::now()));
                 link.state.set(LinkState::StableSync);
                 link.came_up(&on_stable);
                 on_stable.full_sync_done();
@@ -337,10 +379,14 @@ impl Link {
         self.last_io.set(Instant::now());
         let applied = running.applied();
         service.end_following(running.is_stable(), &applied);
-        if running.terms.is_over(&applied) {
-            return Ok(());
-        }
-        Err(reason)
+        let ended = Ended {
+            full,
+            lived: began.elapsed(),
+            stable: stable_since.get().filter(|_| running.is_stable()).map(|since| since.elapsed()),
+            fell_out: running.fell_out(),
+        };
+        let is_over = running.terms.is_over(&applied);
+        (ended, (!is_over).then_some(reason))
     }
 
     fn came_up(&self, service: &Service) {
@@ -349,6 +395,46 @@ impl Link {
         self.last_error.borrow_mut().take();
         tracing::info!("replication: in stable sync with {}:{}", self.host, self.port);
     }
+}
+
+/// What a session is made of, before anything has changed here.
+struct Met {
+    terms: Terms,
+    /// Where the flows begin.
+    starts: Vec<Lsn>,
+    transports: Vec<Transport>,
+    /// What has arrived on them.
+    rests: Vec<Vec<u8>>,
+    /// The control connection, and what has arrived on it.
+    control: (Transport, Vec<u8>),
+}
+
+/// All flows of a session, side by side.
+async fn connect_flows(
+    target: &Target,
+    terms: &Terms,
+) -> Result<Vec<(Transport, Vec<u8>)>, Failure> {
+    let mut flows = Vec::with_capacity(terms.from.len());
+    let mut connecting: VecDeque<Task<Result<Call, Failure>>> = VecDeque::new();
+    for index in 0..terms.from.len() {
+        if connecting.len() >= FLOWS_AT_ONCE
+            && let Some(first) = connecting.pop_front()
+        {
+            flows.push(first.await?.into_parts());
+        }
+        connecting.push_back(rt::spawn_local(connect_flow(target.clone(), terms.session, index)));
+    }
+    for connected in connecting {
+        flows.push(connected.await?.into_parts());
+    }
+    Ok(flows)
+}
+
+async fn connect_flow(target: Target, session: u64, index: usize) -> Result<Call, Failure> {
+    let request = handshake::ask_flow(session, index);
+    let mut call = Call::dial(&target, std::slice::from_ref(&request)).await?;
+    let reply = call.answer(&request).await?;
+    if reply.is_ok() { Ok(call) } else { Err(format!("flow {index}: {}", words(&reply)).into()) }
 }
 
 /// The first message of a flow: where its journal begins.

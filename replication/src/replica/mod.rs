@@ -10,6 +10,7 @@ pub mod dial;
 pub mod gather;
 pub mod guard;
 pub mod link;
+pub mod pace;
 mod receive;
 mod recut;
 mod relay;

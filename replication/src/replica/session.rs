@@ -32,6 +32,10 @@ const ACK_EVERY_RECORDS: u64 = 1024;
 /// How often an idle link shows that it lives.
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
 
+/// A master that ends a session closes its flows, and then says why on the control connection: it
+/// tidies up meanwhile.
+const REASON_WITHIN: Duration = Duration::from_millis(500);
+
 /// A session under way.
 pub struct Running {
     /// What the master granted.
@@ -43,6 +47,8 @@ pub struct Running {
     /// What had arrived on it before the session began.
     control_unread: RefCell<Vec<u8>>,
     broken: RefCell<Option<String>>,
+    /// The master said that its journal does not reach back to us any more.
+    fell_out: Cell<bool>,
     breaking: Bell,
     /// Bytes arrived.
     arrived: Bell,
@@ -95,6 +101,7 @@ impl Running {
             control,
             control_unread: RefCell::default(),
             broken: RefCell::new(None),
+            fell_out: Cell::new(false),
             breaking: Bell::default(),
             arrived: Bell::default(),
             last_io: Cell::new(Instant::now()),
@@ -129,6 +136,11 @@ impl Running {
         for (flow, bytes) in self.flows.iter().zip(unread) {
             *flow.unread.borrow_mut() = bytes;
         }
+    }
+
+    /// Whether it ended because the master's journal did not reach back to us any more.
+    pub fn fell_out(&self) -> bool {
+        self.fell_out.get()
     }
 
     fn is_broken(&self) -> bool {
@@ -216,13 +228,16 @@ async fn read_flow(running: Rc<Running>, index: usize) {
         let read = flow.transport.read(&mut buffer, READ_BYTES).await;
         running.last_io.set(Instant::now());
         let outcome = match read {
-            Ok(0) => Err("the master closed it".to_owned()),
-            Ok(_) => take_messages(&running, index, &mut buffer),
-            Err(error) => Err(error.to_string()),
+            Ok(read) if read > 0 => take_messages(&running, index, &mut buffer),
+            ended => {
+                // The control connection may be about to say why.
+                rt::sleep(REASON_WITHIN).await;
+                Err(ended
+                    .err()
+                    .map_or("the master closed it".to_owned(), |error| error.to_string()))
+            }
         };
         if let Err(error) = outcome {
-            // The control connection may be about to say why.
-            rt::sleep(Duration::from_millis(20)).await;
             running.break_off(&format!("flow {index}: {error}"));
         }
         running.arrived.ring();
@@ -276,7 +291,10 @@ fn take_control(running: &Running, buffer: &mut Vec<u8>) -> Result<(), String> {
                 }
             }
             News::Alive => {}
-            News::End(reason) => return Err(format!("the master ended the session: {reason}")),
+            News::End(reason) => {
+                running.fell_out.set(reason.starts_with(wire::FELL_OUT));
+                return Err(format!("the master ended the session: {reason}"));
+            }
         }
         at += used;
     }

@@ -10,20 +10,47 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 impl Service {
+    /// The place of a REPLICAOF among all that come: trying a master takes time, and what was asked for
+    /// later and is done already stands.
+    pub(super) fn next_order(&self) -> u64 {
+        self.last_order.set(self.last_order.get() + 1);
+        self.last_order.get()
+    }
+
+    /// From now on this node is a replica to everybody who asks: nobody writes any more.
+    pub(super) fn announce(&self, link: &Rc<Link>) {
+        self.announced.borrow_mut().push(link.clone());
+        self.status.set_replica(true);
+    }
+
     /// REPLICAOF host port. Unless `at_once`, the master is tried first, and everything stays as it
     /// was if it cannot be followed.
     pub(super) async fn follow(
         self: &Rc<Service>,
-        host: String,
-        port: u16,
+        order: u64,
+        link: Rc<Link>,
         at_once: bool,
     ) -> Result<(), String> {
-        let link = Link::new(host, port);
         if !at_once {
             link.check(self).await.map_err(as_error)?;
         }
         self.begin_change().await;
+        let outcome = self.follow_now(order, &link).await;
+        self.announced.borrow_mut().retain(|known| !Rc::ptr_eq(known, &link));
+        self.status.set_replica(self.is_replica());
+        self.end_change();
+        outcome
+    }
+
+    async fn follow_now(self: &Rc<Service>, order: u64, link: &Rc<Link>) -> Result<(), String> {
         let before = self.link.borrow().clone();
+        if before.as_ref().is_some_and(|before| before.leads_to(link)) {
+            // Another one asked for the same, while the master was tried.
+            self.obeyed.set(order.max(self.obeyed.get()));
+            return Ok(());
+        }
+        self.is_turn_of(order)?;
+        self.obeyed.set(order);
         match before {
             Some(before) => {
                 before.stop().await;
@@ -32,8 +59,15 @@ impl Service {
             None => self.become_replica().await,
         }
         tracing::info!("replication: following {}:{}", link.host, link.port);
-        self.begin_link(link);
-        self.end_change();
+        self.begin_link(link.clone());
+        Ok(())
+    }
+
+    /// An order is not carried out any more when one that came later has been.
+    fn is_turn_of(&self, order: u64) -> Result<(), String> {
+        if order < self.obeyed.get() {
+            return Err("ERR overtaken by a REPLICAOF that came later and is done".to_owned());
+        }
         Ok(())
     }
 
@@ -53,20 +87,21 @@ impl Service {
 
     /// REPLICAOF NO ONE: the data stays, a new history begins. Refused in the middle of a full sync,
     /// which goes on.
-    pub(super) async fn promote(self: &Rc<Service>) -> Result<(), String> {
+    pub(super) async fn promote(self: &Rc<Service>, order: u64) -> Result<(), String> {
         self.begin_change().await;
         let link = self.link.borrow().clone();
         let outcome = match link {
-            Some(link) => self.leave(link).await,
-            None => Ok(()),
+            Some(link) => self.leave(order, link).await,
+            None => self.is_turn_of(order).map(|()| self.obeyed.set(order)),
         };
         self.end_change();
         outcome
     }
 
-    async fn leave(self: &Rc<Service>, link: Rc<Link>) -> Result<(), String> {
+    async fn leave(self: &Rc<Service>, order: u64, link: Rc<Link>) -> Result<(), String> {
         // Before the link is ended: a refusal must not make a full sync begin anew.
         self.standing.may_become_master().inspect_err(|why| log_refusal(why))?;
+        self.is_turn_of(order)?;
         link.stop().await;
         self.link.borrow_mut().take();
         if let Err(why) = self.standing.may_become_master() {
@@ -75,6 +110,7 @@ impl Service {
             self.begin_link(Link::new(link.host.clone(), link.port));
             return Err(why);
         }
+        self.obeyed.set(order);
         self.become_master().await;
         tracing::info!("replication: promoted, this node is a master");
         Ok(())
@@ -87,7 +123,8 @@ impl Service {
         self.keeping.set(true);
         self.last_follower.set(std::time::Instant::now());
         self.status.set_loading(false);
-        self.status.set_replica(false);
+        // Not if REPLICAOF was told OK meanwhile, and waits for this to be done.
+        self.status.set_replica(!self.announced.borrow().is_empty());
     }
 
     /// The master's chain, so that whoever asks to follow us can be told from those above.

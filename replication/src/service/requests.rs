@@ -5,8 +5,10 @@ use crate::bell::Bell;
 use crate::handshake::{self, Introduction, Terms};
 use crate::info::{Info, LinkState};
 use crate::master::session::{Beginning, Session};
+use crate::replica::link::Link;
 use crate::service::Settings;
 use crate::transport::{Parked, Transport};
+use crate::wire;
 use engine::exec::{Front, Node};
 use engine::journal::Position;
 use engine::rt;
@@ -27,6 +29,17 @@ pub enum Takeover {
     Flow(u64, usize),
 }
 
+/// Who wants to follow this node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Asker {
+    /// The protocol version that it speaks.
+    pub version: u32,
+    /// Its chain of node ids.
+    pub chain: Vec<String>,
+    /// How many databases it has, if it says so.
+    pub dbs: Option<usize>,
+}
+
 /// A request to the replication service.
 pub enum Request {
     /// A connection is handed over.
@@ -44,18 +57,11 @@ pub enum Request {
     /// REPLICAOF NO ONE; answered with `Result<(), String>`.
     Promote,
     /// DFLY CHECK; answered with `Result<(), String>`.
-    Check {
-        /// The protocol version that the asker speaks.
-        version: u32,
-        /// The asker's chain of node ids.
-        chain: Vec<String>,
-    },
+    Check(Asker),
     /// DFLY FOLLOW; answered with `Result<Terms, String>`.
     Agree {
-        /// The protocol version that the asker speaks.
-        version: u32,
-        /// The asker's chain of node ids.
-        chain: Vec<String>,
+        /// Who wants it.
+        asker: Asker,
         /// Where it wants to continue.
         position: Option<Position>,
         /// What it said about itself.
@@ -140,23 +146,23 @@ impl Service {
         match request {
             Request::TakeOver(what, parked) => self.take_over(what, parked),
             Request::Info => self.answer(reply_to, self.info()),
-            Request::Check { version, chain } => {
-                self.answer(reply_to, self.check(version, &chain));
-            }
-            Request::Agree { version, chain, position, introduction, peer_ip } => {
+            Request::Check(asker) => self.answer(reply_to, self.check(&asker)),
+            Request::Agree { asker, position, introduction, peer_ip } => {
                 let terms = rt::spawn_local(async move {
-                    let terms =
-                        service.agree(version, &chain, position, introduction, peer_ip).await;
+                    let terms = service.agree(asker, position, introduction, peer_ip).await;
                     service.answer(reply_to, terms);
                 });
                 terms.detach();
             }
             Request::Follow { host, port, at_once } => {
+                let (order, link) = (self.next_order(), Link::new(host, port));
                 if at_once {
+                    // Whoever is told OK finds a replica from here on.
+                    self.announce(&link);
                     self.answer(reply_to, Ok::<(), String>(()));
                 }
                 let follow = async move {
-                    let outcome = service.follow(host, port, at_once).await;
+                    let outcome = service.follow(order, link, at_once).await;
                     if !at_once {
                         service.answer(reply_to, outcome);
                     }
@@ -164,8 +170,9 @@ impl Service {
                 rt::spawn_local(follow).detach();
             }
             Request::Promote => {
+                let order = self.next_order();
                 let promote = async move {
-                    let outcome = service.promote().await;
+                    let outcome = service.promote(order).await;
                     service.answer(reply_to, outcome);
                 };
                 rt::spawn_local(promote).detach();
@@ -231,25 +238,28 @@ impl Service {
         }
     }
 
-    fn check(&self, version: u32, chain: &[String]) -> Result<(), String> {
-        handshake::check(version, chain, &self.chain())
+    /// Everything for which [`agree`](Service::agree) refuses: whoever is told OK by CHECK leaves its
+    /// old master for us.
+    fn check(&self, asker: &Asker) -> Result<(), String> {
+        handshake::check(asker.version, &asker.chain, &self.chain())?;
+        handshake::has_room(asker.dbs, self.front.node.dbs())?;
+        let link = self.link.borrow().clone();
+        let is_stable = link.is_none_or(|link| link.state() == LinkState::StableSync);
+        let is_changing = self.changing.get() || !self.announced.borrow().is_empty();
+        handshake::may_feed(is_changing, is_stable)
     }
 
     async fn agree(
         self: &Rc<Service>,
-        version: u32,
-        chain: &[String],
+        asker: Asker,
         position: Option<Position>,
         introduction: Introduction,
         peer_ip: String,
     ) -> Result<Terms, String> {
-        self.check(version, chain)?;
+        self.check(&asker)?;
         let keys = self.front.call_all(|shard| shard.keys.total_len() as u64).await;
         // After the last wait: from here to the open session nothing can change.
-        self.check(version, chain)?;
-        let link = self.link.borrow().clone();
-        let is_stable = link.is_none_or(|link| link.state() == LinkState::StableSync);
-        handshake::may_feed(self.changing.get(), is_stable)?;
+        self.check(&asker)?;
         let mut terms =
             self.standing.terms(position.as_ref(), self.chain.tell(), keys.iter().sum());
         if terms.full && position.is_some() {
@@ -287,10 +297,13 @@ impl Service {
             let (settings, acks) = (service.settings.clone(), service.acks.clone());
             session.run(&service.front, beginning, walks, settings, acks).await;
             let reason = session.end_reason();
-            if reason.contains("fell out of the journal") {
+            let address = session.address();
+            if reason.starts_with(wire::FELL_OUT) {
                 service.counters.borrow_mut().dropped += 1;
+                tracing::warn!("replication: replica {address} left: {reason}");
+            } else {
+                tracing::info!("replication: replica {address} left: {reason}");
             }
-            tracing::info!("replication: replica {} left: {reason}", session.address());
             service.acks.ring();
         };
         rt::spawn_local(run).detach();

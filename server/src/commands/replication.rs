@@ -12,7 +12,7 @@ use engine::types::Lsn;
 use engine::value::number::parse_i64_strict;
 use replication::handshake::Terms;
 use replication::info::{Info, LinkState};
-use replication::{Request, Takeover};
+use replication::{Asker, Request, Takeover};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -332,7 +332,7 @@ static DFLY: FrontCommand = FrontCommand {
 static DFLY_CHECK: FrontCommand = FrontCommand {
     command: declare(
         "dfly|check",
-        "DFLY CHECK version node chain",
+        "DFLY CHECK version node chain [databases]",
         "Whether this node would take the asker as its replica.",
         "7.2.0",
         ADMIN,
@@ -340,7 +340,7 @@ static DFLY_CHECK: FrontCommand = FrontCommand {
     ),
     handler: Handler::Later(|session, args, out| {
         Box::pin(async move {
-            let request = Request::Check { version: version(args.get(2))?, chain: chain(args) };
+            let request = Request::Check(asker(args, 5)?);
             let outcome: Result<(), String> =
                 session.server.replication.ask(&session.front, request).await;
             outcome.map_err(Refusal::made)?;
@@ -353,7 +353,7 @@ static DFLY_CHECK: FrontCommand = FrontCommand {
 static DFLY_FOLLOW: FrontCommand = FrontCommand {
     command: declare(
         "dfly|follow",
-        "DFLY FOLLOW version node chain position",
+        "DFLY FOLLOW version node chain position [databases]",
         "Begins a session that feeds the asker.",
         "7.2.0",
         ADMIN,
@@ -372,8 +372,7 @@ async fn follow(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Out
     };
     let peer = session.client.peer.clone();
     let request = Request::Agree {
-        version: version(args.get(2))?,
-        chain: chain(args),
+        asker: asker(args, 6)?,
         position,
         introduction: session.replica.clone(),
         peer_ip: peer.rsplit_once(':').map_or(peer.clone(), |(ip, _)| ip.to_owned()),
@@ -432,12 +431,14 @@ static DFLY_REPLICAOFFSET: FrontCommand = FrontCommand {
     }),
 };
 
-fn version(text: &[u8]) -> Result<u32, Refusal> {
-    parse_i64_strict(text)
-        .and_then(|version| u32::try_from(version).ok())
-        .ok_or(Refusal::NotInteger)
-}
-
-fn chain(args: Args<'_>) -> Vec<String> {
-    String::from_utf8_lossy(args.get(4)).split(',').map(str::to_owned).collect()
+/// Who asks; its number of databases is argument `dbs`, if it is there.
+fn asker(args: Args<'_>, dbs: usize) -> Result<Asker, Refusal> {
+    let number = |text: &[u8]| parse_i64_strict(text).ok_or(Refusal::NotInteger);
+    let version = u32::try_from(number(args.get(2))?).map_err(|_| Refusal::NotInteger)?;
+    let chain = String::from_utf8_lossy(args.get(4)).split(',').map(str::to_owned).collect();
+    let dbs = match args.from(dbs).next() {
+        Some(text) => Some(usize::try_from(number(text)?).map_err(|_| Refusal::NotInteger)?),
+        None => None,
+    };
+    Ok(Asker { version, chain, dbs })
 }

@@ -217,9 +217,9 @@ settings! {
         replication_timeout: Duration = milliseconds("30000", MILLIS_MAX).aliases(&[Alias::seconds("repl-timeout")]).mutable();
         /// The longest time between two acknowledgements of a replica that receives records.
         replication_acks_interval: Duration = milliseconds("1000", 60_000).mutable();
-        /// How long a first connection to the master may take.
+        /// How long each step of a first connection to the master may take: look-up, connection, TLS, each reply.
         master_connect_timeout_ms: Duration = milliseconds("20000", MILLIS_MAX).mutable();
-        /// How long a later connection to the master may take.
+        /// The same for later connections; a master that is farther away is given more, up to 5 seconds a step. Also the longest pause between two attempts.
         master_reconnect_timeout_ms: Duration = milliseconds("1000", MILLIS_MAX).mutable();
         /// After a break the replica asks to continue where it was.
         replica_partial_sync: bool = boolean("true").mutable();

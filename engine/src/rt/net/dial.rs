@@ -16,25 +16,33 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// Addresses of one name that are tried: each takes a descriptor.
 const ADDRESSES_MAX: usize = 32;
 
+/// No address answered.
+#[derive(Debug)]
+pub struct Unreached {
+    /// Every address that was tried, and why it was not reached.
+    pub text: String,
+    /// One of them did not answer in time.
+    pub late: bool,
+}
+
 /// An address that is tried.
 type Dialing = (SocketAddr, Pin<Box<dyn Future<Output = io::Result<Stream>>>>);
 
 /// Connects to the first of `addresses` that answers, and says which. They are tried side by side, each
 /// for `limit`: an address that leads nowhere costs the others nothing but a quarter of a second.
-/// The error names every address that was tried.
 pub async fn connect_any(
     addresses: &[SocketAddr],
     limit: Duration,
-) -> Result<(Stream, SocketAddr), String> {
+) -> Result<(Stream, SocketAddr), Unreached> {
     let mut waiting = in_turns(addresses).into_iter().take(ADDRESSES_MAX).peekable();
     let mut dialing: Vec<Dialing> = Vec::new();
-    let mut failures = Vec::new();
+    let (mut failures, mut late) = (Vec::new(), false);
     loop {
         if let Some(address) = waiting.next() {
             dialing.push((address, Box::pin(Stream::connect(address, limit))));
         }
         if dialing.is_empty() {
-            return Err(failures.join("; "));
+            return Err(Unreached { text: failures.join("; "), late });
         }
         let done = if waiting.peek().is_some() {
             timeout(STAGGER, first_done(&mut dialing)).await
@@ -45,6 +53,7 @@ pub async fn connect_any(
             Ok((address, Ok(stream))) => return Ok((stream, address)),
             Ok((address, Err(error))) => failures.push(match error.kind() {
                 io::ErrorKind::TimedOut => {
+                    late = true;
                     format!("{address} did not answer within {} ms", limit.as_millis())
                 }
                 _ => format!("{address}: {error}"),

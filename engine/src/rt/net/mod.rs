@@ -15,6 +15,6 @@ mod raw;
 mod stream;
 
 pub use address::{Peer, resolve};
-pub use dial::connect_any;
+pub use dial::{Unreached, connect_any};
 pub use listener::Listener;
 pub use stream::{Accepted, Stream};

@@ -1,0 +1,281 @@
+//! Links whose other end is far, silent or gone, and operators who do not wait for them.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+use support::certificates::Certificates;
+use support::client::{Client, text};
+use support::compare;
+use support::load;
+use support::node::{Node, free_port};
+use support::proxy::Proxy;
+use support::scenario;
+use support::wait;
+
+/// At once, on a machine that is busy with other tests; the steps that are not waited for would take 20
+/// seconds.
+const AT_ONCE: Duration = Duration::from_secs(8);
+
+/// Something that answers like a master, until a request holds `stop`: from there on it is silent until
+/// it is let go.
+struct SilentMaster {
+    port: u16,
+    /// Connections on which it fell silent.
+    silent: Arc<AtomicUsize>,
+    go_on: Arc<AtomicBool>,
+}
+
+impl SilentMaster {
+    fn at(stop: &'static str) -> SilentMaster {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let (silent, go_on) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (counted, goes) = (silent.clone(), go_on.clone());
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (counted, goes) = (counted.clone(), goes.clone());
+                thread::spawn(move || converse(&stream, stop, &counted, &goes));
+            }
+        });
+        SilentMaster { port, silent, go_on }
+    }
+
+    fn wait_until_silent(&self, connections: usize) {
+        wait::until("the link has come so far", || {
+            self.silent.load(Ordering::SeqCst) >= connections
+        });
+    }
+}
+
+fn converse(stream: &TcpStream, stop: &str, silent: &AtomicUsize, go_on: &AtomicBool) {
+    let (mut reader, mut writer) = (BufReader::new(stream), stream);
+    while let Some(words) = read_request(&mut reader) {
+        if words.contains(stop) {
+            silent.fetch_add(1, Ordering::SeqCst);
+            while !go_on.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        let reply = match words.as_str() {
+            "PING" => "+PONG\r\n",
+            words if words.contains("damselfly") => "*2\r\n$9\r\ndamselfly\r\n:2\r\n",
+            _ => "+OK\r\n",
+        };
+        if writer.write_all(reply.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+fn read_request(reader: &mut impl BufRead) -> Option<String> {
+    let number = |reader: &mut dyn BufRead| -> Option<usize> {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        line.get(1..)?.trim_end().parse().ok()
+    };
+    let mut words = Vec::new();
+    for _ in 0..number(reader)? {
+        let mut word = vec![0; number(reader)? + 2];
+        reader.read_exact(&mut word).ok()?;
+        word.truncate(word.len() - 2);
+        words.push(String::from_utf8_lossy(&word).into_owned());
+    }
+    Some(words.join(" "))
+}
+
+fn replicaof(node: &Node, port: u16) -> String {
+    text(&node.call(&["REPLICAOF", "127.0.0.1", &port.to_string()]))
+}
+
+/// `REPLICAOF NO ONE`, which must be done at once.
+fn promote_at_once(node: &Node, state: &str) {
+    let began = Instant::now();
+    let reply = text(&node.call(&["REPLICAOF", "NO", "ONE"]));
+    assert_eq!(reply, "OK", "{state}");
+    assert!(began.elapsed() < AT_ONCE, "{state}: it took {:?}", began.elapsed());
+    assert!(scenario::role(node).starts_with("master"), "{state}");
+}
+
+#[test]
+fn no_one_takes_effect_at_once_in_every_state_of_the_link() {
+    let node = Node::start("node", 2, &[]);
+    let mut other = Node::start("other", 1, &[]);
+    let follow_untried = |port: u16| {
+        let mut client = node.client();
+        client.must(&["MULTI"]);
+        client.must(&["SLAVEOF", "127.0.0.1", &port.to_string()]);
+        client.must(&["EXEC"]);
+        let role = scenario::role(&node);
+        assert!(role.starts_with("replica 127.0.0.1"), "from EXEC's OK on: {role}");
+    };
+    // Connected, and never a word.
+    for stop in ["PING", "listening-port", "DFLY CHECK", "DFLY FOLLOW"] {
+        let silent = SilentMaster::at(stop);
+        follow_untried(silent.port);
+        silent.wait_until_silent(1);
+        promote_at_once(&node, stop);
+        // Nor does another master wait for it.
+        follow_untried(silent.port);
+        silent.wait_until_silent(2);
+        let began = Instant::now();
+        scenario::follow(&node, other.port);
+        assert!(began.elapsed() < AT_ONCE, "{stop}: it took {:?}", began.elapsed());
+        scenario::wait_stable(&node);
+        promote_at_once(&node, "stable");
+    }
+    // Nobody there: between two attempts.
+    follow_untried(free_port());
+    promote_at_once(&node, "pausing");
+    // Paused in stable sync, and held by the guard.
+    other.must(&["SET", "key", "value"]);
+    scenario::follow(&node, other.port);
+    compare::assert_same(&other, &node);
+    node.must(&["DEBUG", "REPLICA", "PAUSE"]);
+    promote_at_once(&node, "paused");
+    scenario::follow(&node, other.port);
+    compare::assert_same(&other, &node);
+    other.restart(&[]);
+    wait::until("the guard holds", || node.logged("guard") > 0);
+    promote_at_once(&node, "guarded");
+    assert_eq!(text(&node.must(&["GET", "key"])), "value");
+}
+
+#[test]
+fn a_no_one_is_seen_wherever_the_link_stands_just_then() {
+    let (master, node) = (Node::start("master", 2, &[]), Node::start("node", 3, &[]));
+    load::fill(&master, 200, support::seed());
+    for round in 0..40 {
+        scenario::follow(&node, master.port);
+        // Any moment of connecting, agreeing, dropping what is here, copying, following.
+        thread::sleep(Duration::from_micros(fastrand::u64(0..4000)));
+        let began = Instant::now();
+        let reply = text(&node.call(&["REPLICAOF", "NO", "ONE"]));
+        assert!(began.elapsed() < AT_ONCE, "round {round}: it took {:?}", began.elapsed());
+        assert!(reply == "OK" || reply.starts_with("LOADING "), "round {round}: {reply}");
+    }
+}
+
+#[test]
+fn what_was_asked_for_later_stands() {
+    let (node, other) = (Node::start("node", 1, &[]), Node::start("other", 1, &[]));
+    node.must(&["SET", "key", "value"]);
+    let slow = SilentMaster::at("DFLY CHECK");
+    let asking = thread::spawn({
+        let (port, admin) = (slow.port, node.admin_port);
+        move || {
+            let mut client = Client::connect(admin).expect("a connection");
+            text(&client.call(&["REPLICAOF", "127.0.0.1", &port.to_string()]))
+        }
+    });
+    slow.wait_until_silent(1);
+    promote_at_once(&node, "while another REPLICAOF tries its master");
+    slow.go_on.store(true, Ordering::SeqCst);
+    let reply = asking.join().expect("a reply");
+    assert!(reply.starts_with("ERR overtaken"), "{reply}");
+    assert!(scenario::role(&node).starts_with("master"), "it is not wiped after the failover");
+    assert_eq!(text(&node.must(&["GET", "key"])), "value");
+
+    // Many who ask for the same at once are told the same.
+    let asking: Vec<_> = (0..30)
+        .map(|_| {
+            let mut client = node.client();
+            let port = other.port.to_string();
+            thread::spawn(move || text(&client.call(&["REPLICAOF", "localhost", &port])))
+        })
+        .collect();
+    for asked in asking {
+        let reply = asked.join().expect("a reply");
+        assert!(reply.starts_with("OK"), "{reply}");
+    }
+    scenario::wait_stable(&node);
+    assert_eq!(scenario::syncs(&other).0, 1, "one link, not thirty after each other");
+}
+
+#[test]
+fn a_link_over_a_long_road_comes_back_after_a_cut() {
+    let certificates = Certificates::make();
+    let mut secured = certificates.flags();
+    secured.extend(["--requirepass=secret", "--masterauth=secret"].map(str::to_owned));
+    secured.extend(["--no_tls_on_admin_port", "--admin_nopass"].map(str::to_owned));
+    for (flags, one_way, shards) in [(vec![], 150, 2), (secured, 70, 2), (vec![], 60, 64)] {
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let (master, replica) =
+            (Node::start("master", shards, &flags), Node::start("replica", 2, &flags));
+        let proxy = Proxy::to(master.port);
+        scenario::follow(&replica, proxy.port);
+        scenario::wait_stable(&replica);
+        proxy.delay(Duration::from_millis(one_way));
+        proxy.cut();
+        master.must(&["SET", "key", "value"]);
+        wait::until("the replica has what was written while it was away", || {
+            text(&replica.call(&["GET", "key"])) == "value"
+        });
+        scenario::wait_stable(&replica);
+        assert_eq!(scenario::syncs(&master), (1, 1), "{one_way} ms each way, {shards} flows");
+    }
+}
+
+#[test]
+fn a_node_is_never_a_master_before_it_follows_whom_it_was_started_to_follow() {
+    let mut node = Node::start("node", 2, &[]);
+    let flag = format!("--replicaof=127.0.0.1:{}", free_port());
+    for _ in 0..8 {
+        node.kill();
+        let (port, ended) = (node.port, Arc::new(AtomicBool::new(false)));
+        let over = ended.clone();
+        let writing = thread::spawn(move || {
+            // The first to be served when the port opens.
+            let mut replies = Vec::new();
+            while !over.load(Ordering::SeqCst) {
+                let Ok(mut client) = Client::connect(port) else { continue };
+                let requests = [&["ROLE"][..], &["INFO", "replication"], &["SET", "key", "value"]];
+                let requests = requests.map(support::client::request);
+                if let Ok(answers) = client.try_pipeline(&requests) {
+                    replies.extend(answers.iter().map(text));
+                    break;
+                }
+            }
+            replies
+        });
+        node.restart(&[&flag]);
+        wait::until("somebody was served", || writing.is_finished());
+        ended.store(true, Ordering::SeqCst);
+        let replies = writing.join().expect("replies");
+        assert!(replies[0].starts_with("replica 127.0.0.1"), "{replies:?}");
+        assert!(replies[1].contains("role:slave"), "{replies:?}");
+        assert!(replies[2].starts_with("READONLY"), "{replies:?}");
+    }
+}
+
+#[test]
+fn replicaof_says_why_a_master_would_refuse_and_the_old_link_goes_on() {
+    let (old, node) = (Node::start("old", 1, &[]), Node::start("node", 2, &[]));
+    // A replica whose own master is gone.
+    let orphan = format!("--replicaof=127.0.0.1:{}", free_port());
+    let middle = Node::start("middle", 1, &[&orphan]);
+    let bigger = Node::start("bigger", 1, &["--dbnum=32"]);
+    old.must(&["SET", "key", "value"]);
+    scenario::follow(&node, old.port);
+    compare::assert_same(&old, &node);
+    for (master, why) in [(&middle, "not in stable sync itself"), (&bigger, "--dbnum=32")] {
+        let reply = replicaof(&node, master.port);
+        assert!(reply.starts_with("ERR ") && reply.contains(why), "{reply}");
+        assert!(compare::is_stable(&node), "the old link goes on");
+    }
+    // Where nothing is tried first, it asks again and again, and leaves no session behind.
+    let mut client = node.client();
+    client.must(&["MULTI"]);
+    client.must(&["REPLICAOF", "127.0.0.1", &bigger.port.to_string()]);
+    client.must(&["EXEC"]);
+    wait::until("it has asked", || node.logged("--dbnum=32") > 0);
+    assert_eq!(scenario::syncs(&bigger).0, 0);
+    assert_eq!(text(&node.must(&["GET", "key"])), "value", "what it has it keeps");
+    scenario::follow(&node, old.port);
+    scenario::wait_stable(&node);
+    assert_eq!(scenario::syncs(&old).0, 1, "nothing was missed");
+}
