@@ -24,6 +24,10 @@ pub const BATCH_COMMANDS_MAX: usize = 1024;
 /// time. A caller that asks for more gets its keys in more calls.
 pub const SCAN_VISITED_MAX: u64 = 10_000;
 
+/// Bytes of keys and steps of matching after which a step of SCAN ends early: where keys or the pattern are
+/// long, a caller gets fewer keys in a call, and everybody else waits no longer than with short ones.
+pub const SCAN_COST_MAX: u64 = 1024 * 1024;
+
 /// Keys that DEBUG POPULATE makes, and numbers that it looks at, before others get their turn: a frame
 /// of a few hundred records, and well below a millisecond.
 pub const POPULATE_MADE_MAX: usize = 256;

@@ -30,10 +30,12 @@ pub use keys::{Keys, Uses};
 pub use refusal::{Outcome, Refusal};
 pub use registry::{Entry, Registry, arity_of};
 
+use crate::glob::Pattern;
 use crate::resp::ReplyWriter;
 use crate::types::{DbIndex, Millis};
 use crate::value::SharedValue;
 use bitflags::bitflags;
+use std::sync::Arc;
 
 /// One command, declared in one place.
 #[derive(Debug)]
@@ -298,6 +300,8 @@ pub struct Walked {
     pub position: u64,
     /// How much more may be visited.
     pub left: u64,
+    /// The pattern that elements have to fit, read once for all steps.
+    pub pattern: Option<Arc<Pattern>>,
     /// How many elements were found.
     pub found: usize,
     /// The elements, already written.

@@ -43,6 +43,8 @@ pub enum Refusal {
     OutOfMemory,
     /// Writes are refused on a replica.
     ReadOnly,
+    /// A pattern beyond what is matched.
+    LongPattern,
     /// Another fixed text, code included (`ERR ...`).
     Text(Cow<'static, str>),
 }
@@ -76,6 +78,7 @@ impl Refusal {
             Refusal::BitOffset => "ERR bit offset is not an integer or out of range",
             Refusal::BitValue => "ERR bit is not an integer or out of range",
             Refusal::TooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+            Refusal::LongPattern => "ERR pattern is too long (at most 262144 bytes)",
             Refusal::OffsetRange => "ERR offset is out of range",
             Refusal::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
             Refusal::ReadOnly => "READONLY You can't write against a read only replica.",

@@ -81,10 +81,12 @@ impl Keyspace {
         value: NewValue<'_>,
         deadline: Deadline,
     ) -> Result<(), Broken> {
+        let (policy, now) = (self.policy, self.now);
         let database = &mut self.dbs[db.index()];
         match database.table.get_mut(hash, key) {
             Some(item) => {
                 item.set(value);
+                policy.touch(item, now, &mut self.random);
                 if deadline != Deadline::Keep {
                     self.change_deadline(db, hash, key, instant(deadline));
                 }
@@ -93,7 +95,9 @@ impl Keyspace {
             None if deadline == Deadline::Keep => return Err(Broken::Missing),
             None => {
                 database.expires += usize::from(instant(deadline).is_some());
-                database.table.insert_unique(hash, Item::new(key, value, instant(deadline)));
+                let item = Item::new(key, value, instant(deadline));
+                // When it was used on the master is not told: for us it is new.
+                policy.touch(database.table.insert_unique(hash, item), now, &mut self.random);
             }
         }
         Ok(())

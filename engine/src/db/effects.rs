@@ -137,11 +137,14 @@ impl Keyspace {
     }
 
     pub(super) fn existing_or_empty(&mut self, db: DbIndex, hash: u64, key: &[u8]) -> &mut Item {
+        let (policy, now) = (self.policy, self.now);
         let table = &mut self.dbs[db.index()].table;
         if table.get(hash, key).is_none() {
             table.insert_unique(hash, Item::new(key, NewValue::Bytes(b""), None));
         }
-        table.get_mut(hash, key).expect("the item that was found or made above")
+        let item = table.get_mut(hash, key).expect("the item that was found or made above");
+        policy.touch(item, now, &mut self.random);
+        item
     }
 
     /// Empties all databases.

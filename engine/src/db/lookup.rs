@@ -68,24 +68,6 @@ impl Keyspace {
         self.peek(db, key).is_some()
     }
 
-    /// A random key that has not expired, each as likely as any other; `None` when there is none, or
-    /// when `draws` of them were expired. Deletes nothing.
-    pub fn random_key(&mut self, db: DbIndex, draws: usize) -> Option<Vec<u8>> {
-        let (table, now) = (&self.dbs[db.index()].table, self.now);
-        let mut key = None;
-        for _ in 0..draws {
-            table.sample(&mut self.random, 1, &mut |_, item| {
-                if item.deadline().is_none_or(|deadline| deadline > now) {
-                    key = Some(item.key().to_vec());
-                }
-            });
-            if key.is_some() || table.is_empty() {
-                break;
-            }
-        }
-        key
-    }
-
     /// Whether `key` is there but its time has come. A master deletes it on the spot, and tells; a
     /// replica, or a master whose clients are paused, only says so.
     pub(super) fn vanished(&mut self, db: DbIndex, hash: u64, key: &[u8]) -> bool {

@@ -21,6 +21,7 @@ mod expiry;
 mod lookup;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
+mod random;
 mod watch;
 
 pub use apply::Broken;

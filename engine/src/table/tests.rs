@@ -268,7 +268,8 @@ fn samples_come_from_everywhere_alike() {
     let mut table = Table::new(5);
     table.sample(&mut random, 3, &mut |_, _| panic!("an empty table has no entry"));
     table.put(0, u64::MAX);
-    for count in [1u64, 40, 3000] {
+    // The story: of three keys in a table's first bucket, one was drawn in three draws of four.
+    for count in [1u64, 2, 3, 5, 14, 15, 16, 40, 200, 3000] {
         (table.len() as u64..count).for_each(|number| table.put(number, u64::MAX));
         let mut hits = vec![0u32; count as usize];
         table.sample(&mut random, 100 * count as usize, &mut |_, word| {
@@ -278,9 +279,18 @@ fn samples_come_from_everywhere_alike() {
         let (least, most) = (hits.iter().min().unwrap(), hits.iter().max().unwrap());
         assert!((40..=100).contains(least) && (100..=160).contains(most), "{least} {most}");
     }
-    // Nearly empty for its size, it still answers.
-    (1..3000).for_each(|number| drop(table.cut(number)));
-    table.sample(&mut random, 10, &mut |_, word| assert_eq!(word.content, 0));
+    // Nearly empty for its size, it still answers, and as fairly: of segments that cannot merge with each
+    // other, as their sisters have more.
+    for left in [700, 30, 3, 1] {
+        (left..3000).for_each(|number| drop(table.cut(number)));
+        let mut hits = vec![0u32; left as usize];
+        table.sample(&mut random, 400 * left as usize, &mut |_, word| {
+            hits[word.content as usize] += 1
+        });
+        // 400 on average, with a deviation of 20.
+        let (least, most) = (hits.iter().min().unwrap(), hits.iter().max().unwrap());
+        assert!(*least >= 280 && *most <= 520, "{left} left: {least} {most}");
+    }
 }
 
 /// A hash function of an adversary's dreams: it keeps only some bits of the key.

@@ -109,8 +109,9 @@ impl<E: Entry, H: KeyHash> Table<E, H> {
     }
 
     /// Visits `wanted` entries from random places (fewer only if the table is empty); one entry may be
-    /// visited more than once. Each entry is equally likely as long as hashes are well spread: random
-    /// slots are tried until a full one is found, with segments weighed by how many slots they have.
+    /// visited more than once. Each entry is equally likely, in small and in sparse tables too, as long as
+    /// hashes are well spread: random slots are tried until a full one is found, with segments weighed by
+    /// how many slots they have.
     pub fn sample(
         &self,
         random: &mut fastrand::Rng,
@@ -130,24 +131,26 @@ impl<E: Entry, H: KeyHash> Table<E, H> {
         for _ in 0..TRIES_MAX {
             let segment = &self.segments[self.segment_of(random.u64(..))];
             // A segment that k directory entries name is chosen k times as often as one with its own:
-            // its slots are drawn from a range k times as wide. All slots are then equally likely.
-            let named_by = 1 << (self.depth() - u32::from(segment.depth()));
-            if let Some(entry) = segment.stored_at(random.usize(..BUCKETS_LAST * SLOTS * named_by))
-            {
+            // its slots are drawn from a range k times as wide. All slots are then equally likely. One
+            // segment alone, which may have very few slots, is drawn from as it is.
+            let slots = match self.segments.len() {
+                1 => segment.slot_count(),
+                _ => (BUCKETS_LAST * SLOTS) << (self.depth() - u32::from(segment.depth())),
+            };
+            if let Some(entry) = segment.stored_at(random.usize(..slots)) {
                 return entry;
             }
         }
-        // A table with very few entries for its size: take the first one after a random place.
-        let start = random.usize(..self.segments.len());
-        let (before, after) = self.segments.split_at(start);
-        let mut places = after.iter().chain(before);
-        places
-            .find_map(|segment| {
-                let buckets = segment.bucket_count();
-                let first = random.usize(..buckets);
-                (0..buckets).find_map(|i| segment.stored_in((first + i) % buckets).next())
-            })
-            .expect("the table is not empty")
+        // A table with very few entries for its size: they are counted.
+        let mut ticket = random.usize(..self.len);
+        for segment in &self.segments {
+            if ticket < segment.len() {
+                let mut entries = (0..segment.bucket_count()).flat_map(|at| segment.stored_in(at));
+                return entries.nth(ticket).expect("a segment has as many entries as it says");
+            }
+            ticket -= segment.len();
+        }
+        unreachable!("the segments have as many entries as the table")
     }
 }
 

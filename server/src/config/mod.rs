@@ -18,7 +18,6 @@ mod accepted;
 mod check;
 mod command_line;
 mod docs;
-mod glob;
 mod names;
 mod redis_conf;
 mod rewrite;

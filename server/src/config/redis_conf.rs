@@ -10,14 +10,15 @@
 //! a snapshot, `daemonize`), it is named and passed over.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::command_line::Words;
-use super::glob;
 use super::names::find;
 use super::setting::Effect;
 use super::settings::Origin;
 use super::value::Kind;
+use engine::glob::Pattern;
 
 /// Files may include files; a ring of them must end.
 const DEPTH_MAX: usize = 16;
@@ -135,18 +136,17 @@ impl Reading {
 /// The files that an `include` names; a pattern in the last part is all that fit, in order.
 fn included(path: &Path) -> Result<Vec<PathBuf>, String> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    if !glob::is_pattern(&name) {
+    let is_pattern = name.contains(['*', '?', '[']);
+    let Some(pattern) = Pattern::new(name.as_bytes()).filter(|_| is_pattern) else {
         return Ok(vec![path.to_owned()]);
-    }
+    };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     let entries = fs::read_dir(folder)
         .map_err(|error| format!("cannot read the folder {}: {error}", folder.display()))?;
     let mut files: Vec<PathBuf> = entries
         .flatten()
-        .filter(|entry| {
-            glob::matches(&name, &entry.file_name().to_string_lossy().to_ascii_lowercase())
-        })
+        .filter(|entry| pattern.fits(entry.file_name().as_bytes()))
         .map(|entry| entry.path())
         .collect();
     files.sort();

@@ -11,18 +11,19 @@
 //! A `Config` is one consistent picture: nobody ever sees half of a `CONFIG SET`. The lock is held for
 //! the caller's own check too (certificates are read there), so it is never taken on a data path.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::check::Refusal;
-use super::glob;
 use super::names::{Found, find, settings};
 use super::rewrite::{self, Rewritten};
 use super::setting::{Alias, Effect, Setting};
 use super::table::{Config, SETTINGS};
 use super::upstream::Upstream;
 use super::value::Value;
+use engine::glob::Pattern;
 
 /// Where a value comes from.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -167,29 +168,31 @@ impl Settings {
     /// `CONFIG GET`: the names that fit one of the patterns, each once, with their values.
     pub fn get(&self, patterns: &[&[u8]]) -> Vec<(String, String)> {
         let state = lock(&self.state);
-        let mut shown: Vec<(usize, String, String)> = Vec::new();
-        for pattern in patterns.iter().filter_map(|pattern| std::str::from_utf8(pattern).ok()) {
-            if !glob::is_pattern(pattern) {
-                let name = pattern.to_ascii_lowercase();
-                if let Some(found) = find(&name) {
-                    let text = show(found.setting, found.alias, &name, &state.values[found.index]);
-                    shown.push((found.index, name, text));
-                }
+        // In the order of the settings. However often something is named, it stands here once.
+        let mut shown: BTreeSet<(usize, String, String)> = BTreeSet::new();
+        let mut read: Vec<Pattern> = Vec::new();
+        for &asked in patterns {
+            if asked.iter().any(|byte| b"*?[".contains(byte)) {
+                // One that is too long to be read is longer than every name.
+                read.extend(Pattern::any_case(asked));
                 continue;
             }
-            for (index, setting) in settings().enumerate() {
-                let own = (setting.name, None);
-                let others = setting.aliases.iter().map(|alias| (alias.name, Some(alias)));
-                for (name, alias) in std::iter::once(own).chain(others) {
-                    if glob::matches(pattern, name) {
-                        let text = show(setting, alias, name, &state.values[index]);
-                        shown.push((index, name.to_owned(), text));
-                    }
+            let name = String::from_utf8_lossy(asked).to_ascii_lowercase();
+            if let Some(found) = find(&name) {
+                let text = show(found.setting, found.alias, &name, &state.values[found.index]);
+                shown.insert((found.index, name, text));
+            }
+        }
+        for (index, setting) in settings().enumerate() {
+            let own = (setting.name, None);
+            let others = setting.aliases.iter().map(|alias| (alias.name, Some(alias)));
+            for (name, alias) in std::iter::once(own).chain(others) {
+                if read.iter().any(|pattern| pattern.fits(name.as_bytes())) {
+                    let text = show(setting, alias, name, &state.values[index]);
+                    shown.insert((index, name.to_owned(), text));
                 }
             }
         }
-        shown.sort();
-        shown.dedup();
         shown.into_iter().map(|(_, name, text)| (name, text)).collect()
     }
 

@@ -3,10 +3,11 @@
 use crate::command::{
     All, Args, Command, Cx, Flags, Group, Keys, Part, Refusal, Run, Walk, Walked,
 };
-use crate::glob;
+use crate::glob::Pattern;
 use crate::resp::ReplyWriter;
 use crate::table::Cursor;
 use crate::value::Item;
+use std::sync::Arc;
 
 pub(super) const KEYS: Command = Command {
     name: "keys",
@@ -31,29 +32,34 @@ pub(super) const KEYS: Command = Command {
     "#,
 };
 
-/// What one slice may cost, in bytes looked at: some 800 short keys, a third of a millisecond.
+/// What one slice may cost, in bytes looked at and steps of matching: some 800 short keys, a third of a millisecond.
 const SLICE_COST: u64 = 128 * 1024;
 
 /// What a key costs beside its bytes: finding it, in an empty bucket or not.
 const COST_PER_VISIT: u64 = 64;
 
-fn start(_: Args<'_>) -> Result<Walked, Refusal> {
-    Ok(Walked::default())
+fn start(args: Args<'_>) -> Result<Walked, Refusal> {
+    Ok(Walked { pattern: pattern(args.get(1))?, ..Walked::default() })
+}
+
+/// A pattern, read; `None` for the one that everything fits, which need not be asked.
+pub(super) fn pattern(text: &[u8]) -> Result<Option<Arc<Pattern>>, Refusal> {
+    let pattern = Pattern::new(text).ok_or(Refusal::LongPattern)?;
+    Ok((!pattern.fits_all()).then(|| Arc::new(pattern)))
 }
 
 /// One slice. The walk passes a key that is there from beginning to end exactly once, whatever happens
 /// to the table between two slices. Expired keys are left out, not deleted: they may be open.
-fn step(cx: &mut Cx<'_>, args: Args<'_>, walked: &mut Walked) -> Result<bool, Refusal> {
-    let (pattern, now) = (args.get(1), cx.now());
-    // A key is looked at once more for each star.
-    let looks = 1 + pattern.iter().filter(|byte| **byte == b'*').count() as u64;
+fn step(cx: &mut Cx<'_>, _: Args<'_>, walked: &mut Walked) -> Result<bool, Refusal> {
+    let now = cx.now();
     let mut cost = 0;
     while cost < SLICE_COST {
         cost += COST_PER_VISIT;
         let next = cx.keys.table(cx.db).walk(Cursor(walked.position), &mut |_, item: &Item| {
-            cost += COST_PER_VISIT + item.key().len() as u64 * looks;
+            cost += COST_PER_VISIT + item.key().len() as u64;
             let lives = item.deadline().is_none_or(|deadline| deadline > now);
-            if lives && (pattern == b"*" || glob::matches(pattern, item.key())) {
+            let asked = walked.pattern.as_deref();
+            if lives && asked.is_none_or(|pattern| pattern.fits_counted(item.key(), &mut cost)) {
                 cx.reply.bulk(item.key());
                 walked.found += 1;
             }
@@ -98,15 +104,10 @@ pub(super) const RANDOMKEY: Command = Command {
     "#,
 };
 
-/// Draws that may hit an expired key before the shard says that it has none. Where so many in a row are
-/// expired, the sweep is about to delete them.
-const DRAWS_MAX: usize = 100;
-
 /// One random key, and how many keys it stands for. Nothing is deleted here: the key may be open.
 fn random_key(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Part, Refusal> {
-    let key = cx.keys.random_key(cx.db, DRAWS_MAX);
-    let number = if key.is_some() { cx.keys.len(cx.db) as i64 } else { 0 };
-    Ok(Part { number, bytes: key.unwrap_or_default() })
+    let (bytes, living) = cx.keys.random_key(cx.db).unwrap_or_default();
+    Ok(Part { number: living as i64, bytes })
 }
 
 /// Chooses among the shards' keys, each shard as likely as it has keys.

@@ -13,9 +13,9 @@
 //! this one ended: by chance once in some 10^13 keys, one is returned twice. A cursor that nobody gave
 //! out is not refused, as in Redis; it begins somewhere.
 
+use super::keys::pattern;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Walk, Walked};
-use crate::glob;
-use crate::limits::SCAN_VISITED_MAX;
+use crate::limits::{SCAN_COST_MAX, SCAN_VISITED_MAX};
 use crate::resp::ReplyWriter;
 use crate::table::Cursor;
 use crate::value::Item;
@@ -72,8 +72,7 @@ fn options(mut args: Args<'_>) -> Result<Options<'_>, Refusal> {
     args.seek(2);
     while args.left() > 1 {
         if args.word("MATCH") {
-            // The pattern that everything matches need not be asked.
-            options.pattern = Some(args.required()?).filter(|pattern| *pattern != b"*");
+            options.pattern = Some(args.required()?);
         } else if args.word("COUNT") {
             let count = args.integer()?;
             options.count =
@@ -95,6 +94,7 @@ fn start(args: Args<'_>) -> Result<Walked, Refusal> {
         shard: (cursor & ((1 << SHARD_BITS) - 1)) as u16,
         position: (cursor >> SHARD_BITS) << DROPPED_BITS,
         left: options.count.min(SCAN_VISITED_MAX),
+        pattern: options.pattern.map_or(Ok(None), pattern)?,
         ..Walked::default()
     })
 }
@@ -117,23 +117,28 @@ fn digits_of(text: &[u8]) -> Option<u64> {
     plain.then(|| std::str::from_utf8(text).ok()?.parse().ok()).flatten()
 }
 
-/// Walks over this shard until enough was visited or the shard ends. Expired keys are left out, not
-/// deleted: they may be open.
+/// Walks over this shard until enough was visited, the keys were too long or hard to match for more, or
+/// the shard ends. Expired keys are left out, not deleted: they may be open.
 fn step(cx: &mut Cx<'_>, args: Args<'_>, walked: &mut Walked) -> Result<bool, Refusal> {
     let (options, now, first) = (options(args)?, cx.now(), walked.position);
     let no_string = options.type_name.is_some_and(|name| !name.eq_ignore_ascii_case(b"string"));
-    let mut buckets = walked.left * BUCKETS_PER_KEY;
+    let (mut buckets, mut cost) = (walked.left * BUCKETS_PER_KEY, 0);
     while (walked.left > 0 && buckets > 0) || kept(walked.position) <= first {
         buckets = buckets.saturating_sub(1);
         let next = cx.keys.table(cx.db).walk(Cursor(walked.position), &mut |_, item: &Item| {
             walked.left = walked.left.saturating_sub(1);
+            cost += item.key().len() as u64;
             let lives = item.deadline().is_none_or(|deadline| deadline > now);
-            let fits = options.pattern.is_none_or(|pattern| glob::matches(pattern, item.key()));
+            let asked = walked.pattern.as_deref();
+            let fits = asked.is_none_or(|pattern| pattern.fits_counted(item.key(), &mut cost));
             if lives && fits && !no_string {
                 cx.reply.bulk(item.key());
                 walked.found += 1;
             }
         });
+        if cost >= SCAN_COST_MAX {
+            walked.left = 0;
+        }
         match next {
             Some(next) => walked.position = next.0,
             None => {

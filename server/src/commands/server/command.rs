@@ -3,7 +3,7 @@
 use super::super::{FrontCommand, Handler};
 use super::{ALWAYS, HELP, declare};
 use engine::command::{Args, Entry, Flags, Keys, OwnedArgs, Refusal, Registry, Uses};
-use engine::glob;
+use engine::glob::Pattern;
 use engine::resp::ReplyWriter;
 
 pub(super) const COMMANDS: &[&FrontCommand] = &[
@@ -144,7 +144,8 @@ fn filter(mut args: Args<'_>) -> Result<Filter<'_>, Refusal> {
             entry.categories().iter().any(|name| value.eq_ignore_ascii_case(name.as_bytes()))
         })),
         b"PATTERN" => {
-            Ok(Box::new(move |entry| glob::matches_any_case(value, entry.name().as_bytes())))
+            let pattern = Pattern::any_case(value).ok_or(Refusal::LongPattern)?;
+            Ok(Box::new(move |entry| pattern.fits(entry.name().as_bytes())))
         }
         _ => Err(Refusal::Syntax),
     }

@@ -24,6 +24,9 @@ static CONFIG: FrontCommand = FrontCommand {
     handler: CONTAINER,
 };
 
+/// Patterns of one CONFIG GET: each is held against every name there is, some 10 us, in one go.
+const PATTERNS_MAX: usize = 1024;
+
 static CONFIG_GET: FrontCommand = FrontCommand {
     command: declare(
         "config|get",
@@ -39,6 +42,9 @@ static CONFIG_GET: FrontCommand = FrontCommand {
     ),
     handler: Handler::Now(|session, args, reply| {
         let patterns: Vec<&[u8]> = args.from(2).collect();
+        if patterns.len() > PATTERNS_MAX {
+            return Err(Refusal::fixed("ERR CONFIG GET takes at most 1024 names and patterns"));
+        }
         let pairs = session.server.settings.get(&patterns);
         reply.map(pairs.len());
         for (name, value) in pairs {
