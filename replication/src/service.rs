@@ -122,7 +122,7 @@ impl Service {
             tls,
             standing,
             sessions: RefCell::default(),
-            next_session: Cell::new(fastrand::u64(1..1 << 40)),
+            next_session: Cell::new(engine::rt::random_u64() % (1 << 40) + 1),
             link: RefCell::new(None),
             announced: RefCell::default(),
             last_order: Cell::new(0),
@@ -233,7 +233,7 @@ impl Service {
 /// A fresh history's id.
 fn new_history() -> HistoryId {
     let mut id = [0; 20];
-    fastrand::fill(&mut id);
+    engine::rt::fill_random(&mut id);
     HistoryId(id)
 }
 

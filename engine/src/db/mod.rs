@@ -120,7 +120,8 @@ impl Keyspace {
             stats: KeyStats::default(),
             policy: Policy::default(),
             no_touch: false,
-            random: fastrand::Rng::with_seed(seed),
+            // Not the seed itself: RANDOMKEY shows these dice to everybody.
+            random: fastrand::Rng::with_seed(crate::table::hash_with(seed, b"dice")),
             sweep: expiry::SweepState::default(),
             hunt: evict::Hunt::default(),
             paused: None,
