@@ -7,10 +7,11 @@
 //! It never falls back to plaintext: what it was made as it stays.
 
 use crate::tls::{Session, SessionState, TlsError};
-use engine::rt::{Accepted, Notify, Peer, Stream, timeout};
+use engine::rt::{Accepted, Notify, Peer, Stream, timeout, yield_now};
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Ciphertext read at once: four TLS records.
@@ -34,6 +35,40 @@ struct Tls {
     sending: Cell<bool>,
     /// It has ended.
     sent: Notify,
+}
+
+thread_local! {
+    /// Whether a handshake of this executor has its turn, and those that wait for theirs.
+    static TURNS: (Cell<bool>, Rc<Notify>) = (Cell::new(false), Rc::new(Notify::new()));
+}
+
+/// The right to do one step of a handshake. A signature takes milliseconds: when many clients come at
+/// once, their steps do not follow on each other, but everybody else is served in between.
+struct Turn(Rc<Notify>);
+
+impl Turn {
+    async fn take() -> io::Result<Turn> {
+        let waiting = TURNS.with(|(_, waiting)| waiting.clone());
+        while TURNS.with(|(taken, _)| taken.get()) {
+            if waiting.wait().await.is_err() {
+                return Err(io::Error::other("TLS: too many handshakes wait for their turn"));
+            }
+        }
+        TURNS.with(|(taken, _)| taken.set(true));
+        Ok(Turn(waiting))
+    }
+
+    /// Lets everybody else go first.
+    async fn give_back(self) {
+        yield_now().await;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        TURNS.with(|(taken, _)| taken.set(false));
+        self.0.notify_one();
+    }
 }
 
 /// What to do while another task sends.
@@ -112,6 +147,11 @@ impl Transport {
         self.tls.is_some()
     }
 
+    /// Whether TLS is spoken and took up an earlier session.
+    pub fn is_resumed(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.session.borrow().is_resumed())
+    }
+
     /// The socket.
     pub fn stream(&self) -> &Stream {
         &self.stream
@@ -150,19 +190,28 @@ impl Transport {
     }
 
     /// Finishes a server's TLS handshake whose first bytes were read already; answers with plaintext
-    /// that came along with its end.
+    /// that came along with its end. Handshakes of one executor take turns ([`Turn`]).
     pub async fn handshake_after(&self, first: &[u8]) -> io::Result<Vec<u8>> {
         let Some(tls) = &self.tls else { return Ok(first.to_vec()) };
         let mut plaintext = Vec::new();
-        let fed = tls.session.borrow_mut().feed(first, &mut plaintext).map_err(tls_error);
-        self.send_waiting(tls, Others::Leave).await?;
-        fed?;
-        while tls.session.borrow().state() == SessionState::Handshaking {
-            if self.read_tls(tls, &mut plaintext).await? == Fed::End {
+        let mut received = first.to_vec();
+        loop {
+            let turn = Turn::take().await?;
+            let fed = tls.session.borrow_mut().feed(&received, &mut plaintext).map_err(tls_error);
+            turn.give_back().await;
+            // Alerts and handshake flights are owed at once, also after an error.
+            self.send_waiting(tls, Others::Leave).await?;
+            fed?;
+            if tls.session.borrow().state() != SessionState::Handshaking {
+                return Ok(plaintext);
+            }
+            received.clear();
+            let keep = |bytes: &[u8]| received.extend_from_slice(bytes);
+            self.stream.read_with(CIPHERTEXT_READ, keep).await?;
+            if received.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        Ok(plaintext)
     }
 
     /// Finishes a client's TLS handshake: nothing to do for plaintext.

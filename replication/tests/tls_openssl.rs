@@ -212,7 +212,11 @@ fn sessions_are_resumed_when_caching_is_on_and_only_under_the_same_load() {
     shop.certificate("server", "/CN=localhost", "ca");
     shop.certificate("client", "/CN=client", "ca");
     let off = shop.settings("server", "ca");
-    let on = TlsSettings { session_caching: true, session_cache_size: 10, ..off.clone() };
+    let on = TlsSettings {
+        session_caching: true,
+        session_cache_timeout: Duration::from_secs(300),
+        ..off.clone()
+    };
     let load = |settings| ServerTls::load(settings, true).expect("settings of the server");
     let own = "-CAfile ca-cert.pem -cert client-cert.pem -key client-key.pem";
     for version in ["-tls1_2", "-tls1_3"] {

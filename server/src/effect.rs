@@ -109,6 +109,10 @@ pub fn tls(config: &Config) -> TlsSettings {
         cert_file: path(&config.tls_cert_file),
         key_file: path(&config.tls_key_file),
         key_passphrase: passphrase,
+        client_cert_file: path(&config.tls_client_cert_file),
+        client_key_file: path(&config.tls_client_key_file),
+        client_key_passphrase: (!config.tls_client_key_file_pass.is_empty())
+            .then(|| Passphrase::Value(config.tls_client_key_file_pass.clone().into())),
         ca_cert_file: path(&config.tls_ca_cert_file),
         ca_cert_dir: path(&config.tls_ca_cert_dir),
         auth_clients: match config.tls_auth_clients {
@@ -118,6 +122,12 @@ pub fn tls(config: &Config) -> TlsSettings {
             TlsAuthClients::Optional => Some(AuthClients::Optional),
         },
         replication_expected_name: (!expected.is_empty()).then(|| expected.clone()),
-        ..TlsSettings::default()
+        // What cannot be read has been refused before.
+        protocols: config.tls_protocols.parse().unwrap_or_default(),
+        ciphers: config.tls_ciphers.clone(),
+        cipher_suites: config.tls_cipher_suites.clone(),
+        prefer_server_ciphers: config.tls_prefer_server_ciphers,
+        session_caching: config.tls_session_caching,
+        session_cache_timeout: config.tls_session_cache_timeout,
     }
 }

@@ -3,6 +3,7 @@
 /// The Redis whose commands and replies these are: clients read it to know what they may use.
 pub const REDIS_VERSION: &str = "7.2.5";
 
+mod certificates;
 pub mod clients;
 pub mod commands;
 pub mod config;

@@ -74,7 +74,7 @@ pub async fn bind(config: &Config) -> Result<Bound, String> {
 }
 
 /// Whether nobody has said who may come in: a service must not be open to the world by forgetting.
-fn is_protected(config: &Config) -> bool {
+pub(crate) fn is_protected(config: &Config) -> bool {
     let nothing_said = config.bind.is_empty() && config.requirepass.is_empty() && !config.tls;
     nothing_said && supervisor::is_systemd()
 }

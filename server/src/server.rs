@@ -15,7 +15,7 @@ use engine::db::Victims;
 use engine::exec::{Front, Node};
 use engine::shard::ErrorCounts;
 use replication::status::Status;
-use replication::tls::TlsStore;
+use replication::tls::{TlsError, TlsStore};
 use replication::{Replication, Request};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
@@ -110,11 +110,9 @@ impl Server {
     }
 
     /// Reads the certificates anew; the old ones stay in use when the new ones are not good.
-    pub fn reload_tls(&self, config: &Config) -> Result<(), String> {
+    pub fn reload_tls(&self, config: &Config) -> Result<(), TlsError> {
         let has_password = !config.requirepass.is_empty();
-        self.tls
-            .reload(&effect::tls(config), has_password, !config.masterauth.is_empty())
-            .map_err(|error| error.to_string())
+        self.tls.reload(&effect::tls(config), has_password, !config.masterauth.is_empty())
     }
 
     /// SIGHUP: certificates and the log file.
@@ -152,6 +150,8 @@ pub struct Counters {
     pub tls_started: AtomicU64,
     /// TLS handshakes completed.
     pub tls_completed: AtomicU64,
+    /// Those of them that took up an earlier session.
+    pub tls_resumed: AtomicU64,
     /// Connections that ended before a TLS handshake was completed where one is demanded.
     pub tls_failed: AtomicU64,
     /// Connections closed because they were silent for the setting `timeout`.
@@ -192,6 +192,7 @@ impl Counters {
             &self.output_bytes,
             &self.tls_started,
             &self.tls_completed,
+            &self.tls_resumed,
             &self.tls_failed,
             &self.timed_out,
         ] {

@@ -4,6 +4,7 @@
 //!   settings ─► machine (io_uring, memory locks) ─► certificates ─► ports ─► executors ─► serving
 //! ```
 
+use crate::certificates;
 use crate::commands;
 use crate::config::{Config, Pin, Settings};
 use crate::effect;
@@ -119,7 +120,7 @@ impl Program {
         let (registry, handlers) = commands::registry();
         let restricted = gates::restricted(registry, &config.restricted_commands)?;
         let (senders, mailboxes): (Vec<_>, Vec<_>) = (0..executors).map(|_| mailbox()).unzip();
-        let seed = fastrand::u64(..);
+        let seed = rt::random_u64();
         let node = Arc::new(Node::new(senders, shards, usize::from(config.dbnum), seed, registry));
         let replication = Replication::new(node.clone(), ExecutorId(shards));
         let (stopper, words) = Stopper::new();
@@ -157,6 +158,9 @@ impl Program {
         for note in server.settings.notes() {
             tracing::warn!("{note}");
         }
+        for warning in config.warnings(listen::is_protected(config)) {
+            tracing::warn!("{warning}");
+        }
         tracing::info!(
             "{} shards and the replication executor on {} CPUs, {}",
             shards,
@@ -167,6 +171,7 @@ impl Program {
     }
 
     fn run(mut self) -> Result<(), String> {
+        certificates::watch(self.server.clone())?;
         let Some(for_replication) = self.mailboxes.pop() else { return Ok(()) };
         let shards = self.server.node.shards();
         let mut running = Vec::new();
@@ -200,7 +205,9 @@ fn wait_for(running: Vec<Executor<Result<(), String>>>, server: &Server) -> Resu
 }
 
 fn run_id() -> String {
-    (0..40).map(|_| char::from_digit(fastrand::u32(..16), 16).unwrap_or('0')).collect()
+    let mut id = [0; 20];
+    rt::fill_random(&mut id);
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn run_shard(

@@ -165,6 +165,8 @@ async fn secure(
         return match within(left, transport.handshake_after(&first)).await {
             Ok(plaintext) => {
                 Counters::add(&server.counters.tls_completed, 1);
+                let resumed = u64::from(transport.is_resumed());
+                Counters::add(&server.counters.tls_resumed, resumed);
                 *unread = plaintext;
                 Ok(transport)
             }

@@ -6,12 +6,15 @@ mod support;
 #[path = "../../replication/tests/tls_workshop/mod.rs"]
 mod tls_workshop;
 
+use replication::tls::{ClientTls, Session, SessionState};
 use server::config::{Config, Start, start};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use support::node::free_port;
 use support::wait;
@@ -401,16 +404,23 @@ fn a_link_with_tls_never_says_anything_in_plaintext() {
     }
 }
 
-/// The subject that a server shows, as `openssl` sees it.
-fn subject(shop: &Workshop, port: u16) -> String {
+/// What `openssl` says about a connection with these words more.
+fn s_client(shop: &Workshop, port: u16, more: &str) -> String {
     let output = Command::new("openssl")
         .args(["s_client", "-connect", &format!("127.0.0.1:{port}"), "-CAfile", "ca-cert.pem"])
         .args(["-cert", "client-cert.pem", "-key", "client-key.pem"])
+        .args(more.split_whitespace())
         .current_dir(shop.path("."))
         .stdin(Stdio::null())
         .output()
         .expect("openssl is needed for this test");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let both = [output.stdout, output.stderr].concat();
+    String::from_utf8_lossy(&both).into_owned()
+}
+
+/// The subject that a server shows, as `openssl` sees it.
+fn subject(shop: &Workshop, port: u16) -> String {
+    let text = s_client(shop, port, "");
     let line = text.lines().find(|line| line.starts_with("subject="));
     line.unwrap_or_else(|| panic!("{text}")).replace(' ', "")
 }
@@ -421,7 +431,6 @@ fn certificates_are_read_anew_by_config_set_and_by_sighup() {
     let node = Running::start(&shop, MASTER, free_port(), &[]);
     assert_eq!(subject(&shop, node.port), "subject=CN=localhost");
     shop.certificate("server", "/CN=second", "ca");
-    assert_eq!(subject(&shop, node.port), "subject=CN=localhost", "not before it is told");
     assert_eq!(cli(&shop, node.port, "CONFIG SET tls true"), "OK");
     assert_eq!(subject(&shop, node.port), "subject=CN=second");
     shop.certificate("server", "/CN=third", "ca");
@@ -435,6 +444,237 @@ fn certificates_are_read_anew_by_config_set_and_by_sighup() {
     node.signal(libc::SIGHUP);
     wait::until("the log says why", || node.log().contains("stay as they were"));
     assert_eq!(subject(&shop, node.port), "subject=CN=third");
+}
+
+#[test]
+fn a_key_and_its_certificate_may_be_set_one_after_the_other() {
+    let shop = shop();
+    shop.certificate("second", "/CN=second", "ca");
+    let node = Running::start(&shop, MASTER, free_port(), &[]);
+    let set = |what: &str| cli(&shop, node.port, &format!("CONFIG SET {what}"));
+    // Dragonfly's order. Between the two the old pair is shown.
+    assert_eq!(set("tls_key_file second-key.pem"), "OK");
+    assert_eq!(subject(&shop, node.port), "subject=CN=localhost");
+    assert!(node.log().contains("tls_key_file is set and the old certificate stays in use"));
+    assert_eq!(set("tls_cert_file second-cert.pem"), "OK");
+    assert_eq!(set("tls true"), "OK");
+    assert_eq!(subject(&shop, node.port), "subject=CN=second");
+    assert!(cli(&shop, node.port, "INFO tls").contains("tls_cert_file:second-cert.pem"));
+    // A pair is judged when it is loaded: as a whole, or by `tls true`.
+    let wrong = set("tls_key_file server-key.pem tls_cert_file second-cert.pem");
+    assert!(wrong.contains("server-key.pem' does not match"), "{wrong}");
+    assert_eq!(set("tls-key-file server-key.pem"), "OK");
+    let wrong = set("tls true");
+    assert!(wrong.contains("server-key.pem' does not match"), "{wrong}");
+    assert_eq!(subject(&shop, node.port), "subject=CN=second");
+    // What is wrong beside the pair is refused at once all the same.
+    let wrong = set("tls_protocols TLSv1");
+    assert!(wrong.contains("TLSv1.2 and TLSv1.3"), "{wrong}");
+
+    let plain = Running::start(&shop, "dragonfly --requirepass=p", free_port(), &[]);
+    for what in ["tls_key_file server-key.pem", "tls_cert_file server-cert.pem", "tls true"] {
+        let answer = plain_cli(&shop, plain.port, &format!("AUTH p\nCONFIG SET {what}"));
+        assert_eq!(answer, "OK\nOK", "{what}");
+    }
+    assert_eq!(subject(&shop, plain.port), "subject=CN=localhost");
+}
+
+#[test]
+fn replaced_files_are_taken_up_by_themselves() {
+    let shop = shop();
+    shop.certificate("next", "/CN=next", "ca");
+    let node = Running::start(&shop, MASTER, free_port(), &[]);
+    let rename = |from: &str, to: &str| {
+        std::fs::rename(shop.path(from), shop.path(to)).expect("a file can be renamed");
+    };
+    // Half of a pair: the old one stays, and it is said once, however often it is looked at.
+    rename("next-cert.pem", "server-cert.pem");
+    let said = "the files of TLS have changed, the old ones stay in use";
+    wait::until("it is said", || node.log().contains(said));
+    assert_eq!(subject(&shop, node.port), "subject=CN=localhost");
+    wait::let_pass(Duration::from_millis(4500));
+    assert_eq!(node.log().matches(said).count(), 1);
+    rename("next-key.pem", "server-key.pem");
+    wait::until("the pair is in use", || subject(&shop, node.port) == "subject=CN=next");
+    assert!(node.log().contains("the files of TLS have changed and are in use now"));
+    // Written in place.
+    shop.certificate("server", "/CN=last", "ca");
+    wait::until("in use as well", || subject(&shop, node.port) == "subject=CN=last");
+}
+
+#[test]
+fn a_session_is_taken_up_again_unless_caching_is_off() {
+    let shop = shop();
+    for (more, word) in [("", "Reused, "), ("--tls_session_caching=no", "New, ")] {
+        let node = Running::start(&shop, &format!("{MASTER} {more}"), free_port(), &[]);
+        for version in ["-tls1_2", "-tls1_3"] {
+            shop.write("sends", "PING\r\nQUIT\r\n");
+            let connect = |more: &str| {
+                // Tickets of TLS 1.3 come after the handshake: something must be read.
+                let mut child = Command::new("openssl")
+                    .args(["s_client", "-connect", &format!("127.0.0.1:{}", node.port)])
+                    .args(
+                        "-CAfile ca-cert.pem -cert client-cert.pem -key client-key.pem".split(' '),
+                    )
+                    .args(format!("{version} -ign_eof {more}").split_whitespace())
+                    .current_dir(shop.path("."))
+                    .stdin(File::open(shop.path("sends")).expect("words to send"))
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::null())
+                    .spawn()
+                    .expect("openssl is needed for this test");
+                let mut told = String::new();
+                let mut out = child.stdout.take().expect("a pipe");
+                out.read_to_string(&mut told).expect("text");
+                child.wait().expect("it ends");
+                assert!(told.contains("+PONG"), "{told}");
+                told
+            };
+            let first = connect("-sess_out session.pem");
+            assert!(first.contains("New, "), "{version}: {first}");
+            if shop.path("session.pem").exists() {
+                let second = connect("-sess_in session.pem");
+                assert!(second.contains(word), "{more} {version}: {second}");
+            } else {
+                assert_eq!(word, "New, ", "{version}: no ticket came");
+            }
+            let _ = std::fs::remove_file(shop.path("session.pem"));
+        }
+        let info = cli(&shop, node.port, "INFO tls");
+        let resumed = info.contains("tls_handshakes_resumed:2");
+        assert_eq!(resumed, word == "Reused, ", "{more}: {info}");
+    }
+}
+
+#[test]
+fn versions_and_ciphers_are_those_that_were_chosen() {
+    let shop = shop();
+    let chosen = "--tls_protocols=TLSv1.2 --tls_ciphers=ECDHE-RSA-AES128-GCM-SHA256";
+    let node = Running::start(&shop, &format!("{MASTER} {chosen}"), free_port(), &[]);
+    let told = s_client(&shop, node.port, "");
+    assert!(told.contains("ECDHE-RSA-AES128-GCM-SHA256"), "{told}");
+    assert!(s_client(&shop, node.port, "-tls1_3").contains("alert"));
+    let set = "CONFIG SET tls-protocols TLSv1.3 tls-ciphersuites TLS_AES_128_GCM_SHA256";
+    assert_eq!(cli(&shop, node.port, set), "OK");
+    let told = s_client(&shop, node.port, "");
+    assert!(told.contains("TLSv1.3, Cipher is TLS_AES_128_GCM_SHA256"), "{told}");
+    assert_eq!(
+        cli(&shop, node.port, "CONFIG GET tls-ciphersuites"),
+        "tls-ciphersuites\nTLS_AES_128_GCM_SHA256"
+    );
+    check_refused(&shop, &format!("{MASTER} --tls_ciphers=RC4-MD5"), &["unknown cipher 'RC4-MD5'"]);
+    check_refused(&shop, &format!("{MASTER} --tls_protocols=SSLv3"), &["TLSv1.2 and TLSv1.3"]);
+}
+
+#[test]
+fn a_link_may_have_a_certificate_of_its_own() {
+    let shop = shop();
+    let master = Running::start(&shop, MASTER, free_port(), &[]);
+    let line = "dragonfly --tls_replication --tls_client_key_file=client-key.pem \
+                --tls_client_cert_file=client-cert.pem --tls_ca_cert_file=ca-cert.pem";
+    let replica = Running::start(&shop, line, free_port(), &[]);
+    let order = format!("REPLICAOF LOCALHOST {}", master.port);
+    assert_eq!(plain_cli(&shop, replica.port, &order), "OK");
+    assert_eq!(cli(&shop, master.port, "SET k some-value"), "OK");
+    wait::until("the copy", || plain_cli(&shop, replica.port, "GET k") == "some-value");
+    let info = plain_cli(&shop, replica.port, "INFO tls");
+    assert!(info.contains("tls_cert_file:client-cert.pem"), "{info}");
+    // The authority's end is shown, by both.
+    for info in [info, cli(&shop, master.port, "INFO tls")] {
+        assert!(info.contains("tls_ca_cert_file:ca-cert.pem"), "{info}");
+        assert!(info.contains("tls_ca_cert_subject:CN=ca"), "{info}");
+        let mut lines = info.lines();
+        let left = lines.find_map(|line| line.strip_prefix("tls_ca_cert_expires_in_seconds:"));
+        let days = left.expect(&info).trim().parse::<u64>().expect(&info) / 86_400;
+        assert!((364..=365).contains(&days), "{info}");
+    }
+    let mut stream = TcpStream::connect(("127.0.0.1", replica.port)).expect("connect");
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("write");
+    let mut metrics = String::new();
+    stream.read_to_string(&mut metrics).expect("an answer");
+    for file in ["ca-cert.pem", "client-cert.pem"] {
+        let sample = format!("dfly_tls_cert_expiry_seconds{{file=\"{file}\"}} 3");
+        assert!(metrics.contains(&sample), "{sample}: {metrics}");
+    }
+}
+
+#[test]
+fn what_is_open_to_everybody_is_said_at_the_start() {
+    let shop = shop();
+    let line = "dragonfly --tls --tls_key_file=server-key.pem --tls_cert_file=server-cert.pem";
+    let open = format!("{line} --tls_auth_clients=no");
+    let node = Running::start(&shop, &open, free_port(), &[]);
+    assert!(node.log().contains("--tls_auth_clients=no without --requirepass"), "{}", node.log());
+    let anybody = format!("redis-cli --tls --cacert ./ca-cert.pem -p {}", node.port);
+    assert_eq!(redis_cli(&shop, &anybody, "PING"), "PONG");
+    check_refused(&shop, line, &["no authentication method"]);
+    // The example of the admin port.
+    let admin = free_port().to_string();
+    let line = MASTER_WITH_ADMIN.replace("6380", &admin);
+    let node = Running::start(&shop, &line, free_port(), &[]);
+    for part in [admin.as_str(), "--no_tls_on_admin_port", "--admin_bind", "--requirepass"] {
+        let log = node.log();
+        let warning = log.lines().find(|line| line.contains("the admin port")).unwrap_or_default();
+        assert!(warning.contains(part), "{part}: {log}");
+    }
+}
+
+/// A client's handshake, as far as its last word.
+fn shake_hands(tls: &ClientTls, mut stream: TcpStream) {
+    let mut session = Session::client(tls, "localhost").expect("a session");
+    let (mut out, mut plaintext, mut buffer) = (Vec::new(), Vec::new(), [0; 16 * 1024]);
+    loop {
+        session.take_ciphertext(&mut out);
+        stream.write_all(&out).expect("written");
+        out.clear();
+        if session.state() == SessionState::Open {
+            return;
+        }
+        let read = stream.read(&mut buffer).expect("an answer");
+        session.feed(&buffer[..read], &mut plaintext).expect("a handshake");
+    }
+}
+
+#[test]
+fn fifty_handshakes_at_once_hold_up_nobody() {
+    const CLIENTS: usize = 50;
+    let shop = Workshop::new();
+    shop.authority("ca", "/CN=ca");
+    // The costliest key that is in use.
+    shop.openssl(
+        "req -newkey rsa:4096 -nodes -keyout server-key.pem -out server-req.pem -subj /CN=localhost",
+    );
+    shop.sign("server", "ca", "");
+    let admin = free_port();
+    let line = format!(
+        "dragonfly --tls --tls_key_file=server-key.pem --tls_cert_file=server-cert.pem \
+         --requirepass=p --admin_port={admin} --no_tls_on_admin_port --admin_nopass"
+    );
+    let node = Running::start(&shop, &line, free_port(), &[]);
+    let client = ClientTls::load(&shop.settings("", "ca"), true).expect("settings of the client");
+    let connect = |port| TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+    let streams: Vec<TcpStream> = (0..CLIENTS).map(|_| connect(node.port)).collect();
+    let (together, left) = (Barrier::new(CLIENTS + 1), AtomicUsize::new(CLIENTS));
+    let mut other = connect(admin);
+    other.set_nodelay(true).expect("an option");
+    let mut answers = 0;
+    std::thread::scope(|scope| {
+        for stream in streams {
+            scope.spawn(|| {
+                together.wait();
+                shake_hands(&client, stream);
+                left.fetch_sub(1, Ordering::AcqRel);
+            });
+        }
+        together.wait();
+        while left.load(Ordering::Acquire) > 0 {
+            other.write_all(b"PING\r\n").expect("written");
+            other.read_exact(&mut [0; 7]).expect("an answer");
+            answers += 1;
+        }
+    });
+    // One after each handshake or two, whatever each of them takes; not one after all of them.
+    assert!(answers >= CLIENTS / 4, "{answers} answers during {CLIENTS} handshakes");
 }
 
 fn config_of(words: &[String]) -> std::sync::Arc<Config> {

@@ -15,19 +15,25 @@
 //!   an authority *that was given by file* signed them directly, because OpenSSL's everyday lines
 //!   make such certificates. Public roots never vouch for them.
 //!
+//! - A reload under way is seen by nobody: the pair of key and certificate is judged when it is loaded, and
+//!   an error says whether it is about that pair alone ([`TlsError::is_about_pair`]).
+//!
 //! What it does not do: open sockets, read configuration files, check revocation lists.
 
 mod ciphers;
 mod explain;
+mod files;
 mod pem;
 mod session;
 mod settings;
+mod tickets;
 mod trust;
 mod verify;
 mod x509;
 
 use std::fmt;
 
+pub use files::Files;
 pub use session::{BAD_TLS_HEADER, Session, SessionState, looks_like_tls};
 pub use settings::{
     AuthClients, ClientTls, Identity, Passphrase, Protocols, ServerTls, TlsContexts, TlsSettings,
@@ -36,17 +42,30 @@ pub use settings::{
 
 /// Why TLS settings or a TLS session were refused: one sentence for a log line or a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsError(String);
+pub struct TlsError {
+    text: String,
+    of_pair: bool,
+}
 
 impl TlsError {
     pub(crate) fn new(text: impl Into<String>) -> TlsError {
-        TlsError(text.into())
+        TlsError { text: text.into(), of_pair: false }
+    }
+
+    pub(crate) fn of_pair(text: impl Into<String>) -> TlsError {
+        TlsError { text: text.into(), of_pair: true }
+    }
+
+    /// Whether everything but a key and its certificate was found to be right: what is to be expected
+    /// between the replacing of the one and of the other.
+    pub fn is_about_pair(&self) -> bool {
+        self.of_pair
     }
 }
 
 impl fmt::Display for TlsError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
+        out.write_str(&self.text)
     }
 }
 

@@ -38,7 +38,8 @@ impl Part {
             Part::Authorities => "TLS verify locations (CA cert file or CA cert dir)",
             Part::Passphrase => "passphrase of the TLS key",
         };
-        TlsError::new(format!("Failed to load {what}: '{}' {why}", file.display()))
+        let text = format!("Failed to load {what}: '{}' {why}", file.display());
+        if self == Part::Authorities { TlsError::new(text) } else { TlsError::of_pair(text) }
     }
 }
 

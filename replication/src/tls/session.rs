@@ -13,7 +13,7 @@
 use std::io::{self, BufRead, ErrorKind, IoSlice, Write};
 
 use rustls::pki_types::CertificateDer;
-use rustls::{ClientConnection, Connection, ServerConnection};
+use rustls::{ClientConnection, Connection, HandshakeKind, ServerConnection};
 
 use super::settings::{ClientTls, ServerTls};
 use super::x509::Certificate;
@@ -217,6 +217,11 @@ impl Session {
     pub fn peer_subject(&self) -> Option<String> {
         let chain: &[CertificateDer<'_>] = self.connection.peer_certificates()?;
         Certificate::parse(chain.first()?).ok().map(|leaf| leaf.subject())
+    }
+
+    /// Whether the handshake took up an earlier session, without any signature.
+    pub fn is_resumed(&self) -> bool {
+        self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// `TLSv1.3` or `TLSv1.2`, once agreed on.

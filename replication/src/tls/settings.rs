@@ -6,17 +6,19 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 use zeroize::Zeroizing;
 
+use super::files::Files;
 use super::pem::{self, Part};
+use super::tickets;
 use super::trust::Trust;
 use super::verify::{ClientVerifier, MasterVerifier};
 use super::x509::{Certificate, date_text};
@@ -134,6 +136,12 @@ pub struct TlsSettings {
     pub key_file: Option<PathBuf>,
     /// Opens the private key when it is encrypted.
     pub key_passphrase: Option<Passphrase>,
+    /// `--tls_client_cert_file`: the certificate for the link to the master, where it is another one.
+    pub client_cert_file: Option<PathBuf>,
+    /// `--tls_client_key_file`: its private key.
+    pub client_key_file: Option<PathBuf>,
+    /// Opens that key when it is encrypted.
+    pub client_key_passphrase: Option<Passphrase>,
     /// `--tls_ca_cert_file`: authorities to believe.
     pub ca_cert_file: Option<PathBuf>,
     /// `--tls_ca_cert_dir`: a directory of them.
@@ -153,8 +161,8 @@ pub struct TlsSettings {
     pub prefer_server_ciphers: bool,
     /// `--tls_session_caching`: clients may resume sessions.
     pub session_caching: bool,
-    /// `--tls_session_cache_size`, in sessions.
-    pub session_cache_size: usize,
+    /// `--tls_session_cache_timeout`: for how long; less than a second turns it off.
+    pub session_cache_timeout: Duration,
 }
 
 impl TlsSettings {
@@ -182,10 +190,57 @@ impl TlsSettings {
     }
 }
 
-/// Who this node says it is: for INFO (`tls_cert_*`) and the metric of seconds to expiry.
+impl TlsSettings {
+    /// The authority that expires first, of those given by file.
+    fn authority(&self, trust: &Trust, now: UnixTime) -> Option<Identity> {
+        let source = Self::path(&self.ca_cert_file).or(Self::path(&self.ca_cert_dir))?;
+        trust.first_to_expire(now).map(|first| Identity::of(first, source))
+    }
+
+    /// What this node shows its master: the pair for links, else its own.
+    fn keys_for_links(
+        &self,
+        has_password: bool,
+        provider: &CryptoProvider,
+        now: UnixTime,
+    ) -> Result<Option<OwnKeys>, TlsError> {
+        let path = TlsSettings::path;
+        let (key, cert, passphrase, names) =
+            match (path(&self.client_key_file), path(&self.client_cert_file)) {
+                (None, None) => (
+                    path(&self.key_file),
+                    path(&self.cert_file),
+                    &self.key_passphrase,
+                    ["tls_key_file flag should be set", "tls_cert_file flag should be set"],
+                ),
+                (key, cert) => (
+                    key,
+                    cert,
+                    &self.client_key_passphrase,
+                    [
+                        "tls_client_key_file flag should be set",
+                        "tls_client_cert_file flag should be set",
+                    ],
+                ),
+            };
+        match (key, cert) {
+            (Some(key), Some(cert)) => {
+                OwnKeys::load(key, cert, passphrase.as_ref(), provider, now).map(Some)
+            }
+            (None, Some(_)) => Err(TlsError::of_pair(names[0])),
+            (Some(_), None) => Err(TlsError::of_pair(names[1])),
+            (None, None) if has_password => Ok(None),
+            (None, None) => Err(TlsError::new("No authentication method configured!")),
+        }
+    }
+}
+
+/// Who this node says it is, or an authority: for INFO (`tls_cert_*`) and the metric of seconds to expiry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The subject of the own certificate (RFC 4514).
+    /// The file or directory that it was read from.
+    pub file: String,
+    /// The subject of the certificate (RFC 4514).
     pub subject: String,
     /// Who issued it.
     pub issuer: String,
@@ -196,8 +251,9 @@ pub struct Identity {
 }
 
 impl Identity {
-    fn of(certificate: &Certificate) -> Identity {
+    fn of(certificate: &Certificate, file: &Path) -> Identity {
         Identity {
+            file: file.display().to_string(),
             subject: certificate.subject(),
             issuer: certificate.issuer(),
             not_before: certificate.not_before(),
@@ -231,9 +287,9 @@ struct OwnKeys {
 
 impl OwnKeys {
     fn load(
-        settings: &TlsSettings,
         key_file: &Path,
         cert_file: &Path,
+        passphrase: Option<&Passphrase>,
         provider: &CryptoProvider,
         now: UnixTime,
     ) -> Result<OwnKeys, TlsError> {
@@ -241,7 +297,7 @@ impl OwnKeys {
         let leaf = Certificate::parse(&chain[0]).map_err(|error| {
             Part::Certificate.error(cert_file, format_args!("cannot be understood: {error}"))
         })?;
-        let key = pem::private_key(key_file, settings.key_passphrase.as_ref())?;
+        let key = pem::private_key(key_file, passphrase)?;
         let key = provider.key_provider.load_private_key(key).map_err(|error| {
             Part::Key.error(key_file, format_args!("holds a key that cannot be used: {error}"))
         })?;
@@ -250,7 +306,7 @@ impl OwnKeys {
             check_match(&leaf, &chain, &public, key_file, cert_file)?;
         }
         check_dates(&leaf, cert_file, now)?;
-        let identity = Identity::of(&leaf);
+        let identity = Identity::of(&leaf, cert_file);
         Ok(OwnKeys { certified: CertifiedKey::new(chain, key), identity })
     }
 }
@@ -288,11 +344,15 @@ fn check_dates(leaf: &Certificate, file: &Path, now: UnixTime) -> Result<(), Tls
     Ok(())
 }
 
+/// A ticket may live for 7 days, says TLS 1.3.
+const TICKET_LIFETIME_MAX: u64 = 7 * 24 * 3600;
+
 /// What a listener needs to answer TLS clients.
 #[derive(Clone, Debug)]
 pub struct ServerTls {
     config: Arc<ServerConfig>,
     identity: Identity,
+    authority: Option<Identity>,
 }
 
 impl ServerTls {
@@ -309,15 +369,18 @@ impl ServerTls {
         };
         let auth = client_policy(settings, has_password)?;
         let provider = settings.provider()?;
-        let own = OwnKeys::load(settings, key_file, cert_file, &provider, now)?;
         // The file is checked also when nobody will be asked: what is named must be right.
         let trust = match settings.has_authorities() {
             true => Some(Arc::new(settings.given_trust(&provider, now)?)),
             false => None,
         };
+        let authority = trust.as_ref().and_then(|trust| settings.authority(trust, now));
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(settings.protocols.versions())
             .map_err(|error| TlsError::new(format!("TLS: {error}")))?;
+        // Last, so that an error about the pair says that all else is right.
+        let passphrase = settings.key_passphrase.as_ref();
+        let own = OwnKeys::load(key_file, cert_file, passphrase, &provider, now)?;
         let builder = match (auth, trust) {
             (AuthClients::No, _) | (_, None) => builder.with_no_client_auth(),
             (auth, Some(trust)) => {
@@ -334,15 +397,18 @@ impl ServerTls {
         let mut config =
             builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own.certified)));
         config.ignore_client_order = settings.prefer_server_ciphers;
-        // A cache per load: a resumed session skips the client's certificate, so sessions must not
-        // outlive the authorities under which they were made.
-        if settings.session_caching && settings.session_cache_size > 0 {
-            config.session_storage = ServerSessionMemoryCache::new(settings.session_cache_size);
-        } else {
-            config.session_storage = Arc::new(NoServerSessionStorage {});
-            config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        let lifetime = settings.session_cache_timeout.as_secs().min(TICKET_LIFETIME_MAX);
+        match settings.session_caching && lifetime > 0 {
+            true => config.ticketer = tickets::tickets(lifetime as u32)?,
+            false => config.send_tls13_tickets = 0,
         }
-        Ok(ServerTls { config: Arc::new(config), identity: own.identity })
+        Ok(ServerTls { config: Arc::new(config), identity: own.identity, authority })
+    }
+
+    /// The authority of clients that expires first, if any was given by file.
+    pub fn authority(&self) -> Option<&Identity> {
+        self.authority.as_ref()
     }
 
     /// Who this node says it is.
@@ -355,22 +421,18 @@ impl ServerTls {
     }
 }
 
-/// Whether clients are asked for certificates, or why this would let everybody in.
+/// Whether clients are asked for certificates, or why this would let everybody in. Whoever writes down
+/// that certificates are not demanded wants that; what is open because nobody wrote anything is refused.
 fn client_policy(settings: &TlsSettings, has_password: bool) -> Result<AuthClients, TlsError> {
     let has_authorities = settings.has_authorities();
-    let policy = match settings.auth_clients {
+    match settings.auth_clients {
         Some(AuthClients::Yes | AuthClients::Optional) if !has_authorities => {
-            return Err(TlsError::new(
-                "--tls_auth_clients needs --tls_ca_cert_file or --tls_ca_cert_dir",
-            ));
+            Err(TlsError::new("--tls_auth_clients needs --tls_ca_cert_file or --tls_ca_cert_dir"))
         }
-        Some(policy) => policy,
-        None if has_authorities => AuthClients::Yes,
-        None => AuthClients::No,
-    };
-    match has_password || policy == AuthClients::Yes {
-        true => Ok(policy),
-        false => Err(TlsError::new("TLS configured but no authentication method is used!")),
+        Some(policy) => Ok(policy),
+        None if has_authorities => Ok(AuthClients::Yes),
+        None if has_password => Ok(AuthClients::No),
+        None => Err(TlsError::new("TLS configured but no authentication method is used!")),
     }
 }
 
@@ -379,6 +441,7 @@ fn client_policy(settings: &TlsSettings, has_password: bool) -> Result<AuthClien
 pub struct ClientTls {
     config: Arc<ClientConfig>,
     identity: Option<Identity>,
+    authority: Option<Identity>,
     expected_name: Option<String>,
 }
 
@@ -386,30 +449,23 @@ impl ClientTls {
     /// Reads and checks all files. `has_password`: whether `masterauth` is set.
     pub fn load(settings: &TlsSettings, has_password: bool) -> Result<ClientTls, TlsError> {
         let now = UnixTime::now();
-        let key_file = TlsSettings::path(&settings.key_file);
-        let cert_file = TlsSettings::path(&settings.cert_file);
         let provider = settings.provider()?;
-        let own = match (key_file, cert_file) {
-            (Some(key), Some(cert)) => Some(OwnKeys::load(settings, key, cert, &provider, now)?),
-            (Some(_), None) => return Err(TlsError::new("tls_cert_file flag should be set")),
-            (None, Some(_)) => return Err(TlsError::new("tls_key_file flag should be set")),
-            (None, None) if has_password => None,
-            (None, None) => return Err(TlsError::new("No authentication method configured!")),
-        };
         let trust = match settings.has_authorities() {
             true => settings.given_trust(&provider, now)?,
             false => Trust::of_system(provider.signature_verification_algorithms)?,
         };
+        let authority = settings.authority(&trust, now);
         let expected_name = settings.replication_expected_name.as_deref().unwrap_or_default();
         let expected_name = match expected_name.is_empty() {
             true => None,
             false => Some(server_name(expected_name).map(|_| expected_name.to_owned())?),
         };
-        let builder = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(settings.protocols.versions())
             .map_err(|error| TlsError::new(format!("TLS: {error}")))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(MasterVerifier::new(Arc::new(trust))));
+        let own = settings.keys_for_links(has_password, &provider, now)?;
         let (mut config, identity) = match own {
             Some(OwnKeys { certified, identity }) => {
                 let resolver = Arc::new(SingleCertAndKey::from(certified));
@@ -419,7 +475,12 @@ impl ClientTls {
         };
         // Links live long; each one shall prove anew who the master is.
         config.resumption = Resumption::disabled();
-        Ok(ClientTls { config: Arc::new(config), identity, expected_name })
+        Ok(ClientTls { config: Arc::new(config), identity, authority, expected_name })
+    }
+
+    /// The authority of the master that expires first, if any was given by file.
+    pub fn authority(&self) -> Option<&Identity> {
+        self.authority.as_ref()
     }
 
     /// Who this node says it is, if it shows a certificate.
@@ -458,6 +519,8 @@ pub struct TlsContexts {
     pub server: Option<Arc<ServerTls>>,
     /// With `--tls_replication`: for the link to the master.
     pub client: Option<Arc<ClientTls>>,
+    /// How the files looked just before they were read.
+    pub files: Files,
 }
 
 impl TlsContexts {
@@ -468,7 +531,7 @@ impl TlsContexts {
         has_password: bool,
         has_master_password: bool,
     ) -> Result<TlsContexts, TlsError> {
-        let mut contexts = TlsContexts::default();
+        let mut contexts = TlsContexts { files: Files::look(settings), ..Default::default() };
         if settings.tls {
             contexts.server = Some(Arc::new(ServerTls::load(settings, has_password)?));
         }

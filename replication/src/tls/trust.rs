@@ -140,6 +140,12 @@ impl Trust {
         }
     }
 
+    /// The authority given by file that expires first, of those that have not expired.
+    pub(crate) fn first_to_expire(&self, now: UnixTime) -> Option<&Certificate> {
+        let live = self.given.iter().filter(|one| one.not_after() >= now.as_secs());
+        live.min_by_key(|one| one.not_after())
+    }
+
     /// The trust anchors for webpki.
     pub(crate) fn roots(&self) -> &Arc<RootCertStore> {
         &self.roots

@@ -44,7 +44,6 @@ const SLOTS: &str = "keys are cut by their slot, always";
 const RETIRED: &str = "retired by Dragonfly too";
 const TIERED: &str = "values are kept in memory only";
 const DEFRAG: &str = "memory is not defragmented";
-const SUITES: &str = "cipher suites are those of rustls, all of them strong, and cannot be chosen";
 const RULES: &str = "rules about commands are not enforced yet, so none may be given";
 
 /// The settings without effect, by sort.
@@ -141,14 +140,12 @@ pub(super) static SETTINGS: &[Setting] = &[
     idle(boolean("true"), "stop_writes_on_bgsave_error", SNAPSHOT)
         .aliases(&[Alias::same("stop-writes-on-bgsave-error")]),
     idle(text("no"), "supervised", "systemd is told by itself, where NOTIFY_SOCKET is set"),
-    idle(boolean("false"), "tls_prefer_server_ciphers", SUITES)
-        .aliases(&[Alias::same("tls-prefer-server-ciphers")]),
-    idle(count("20480"), "tls_session_cache_size", "sessions are resumed by tickets")
-        .aliases(&[Alias::same("tls-session-cache-size")]),
-    idle(count("300"), "tls_session_cache_timeout", "sessions are resumed by tickets")
-        .aliases(&[Alias::same("tls-session-cache-timeout")]),
-    idle(boolean("false"), "tls_session_caching", "sessions are resumed by tickets")
-        .aliases(&[Alias::same("tls-session-caching")]),
+    idle(
+        count("20480"),
+        "tls_session_cache_size",
+        "clients keep their sessions themselves, in tickets: nothing is kept here",
+    )
+    .aliases(&[Alias::same("tls-session-cache-size")]),
     idle(count("0"), "v", GLOG),
     idle(boolean("false"), "version_check", "this program never asks anybody for its version"),
     idle(text(""), "vmodule", GLOG),
@@ -372,16 +369,6 @@ pub(super) static SETTINGS: &[Setting] = &[
     fixed("save_schedule", NONE, text(""), SNAPSHOT),
     fixed("snapshot_cron", NONE, text(""), SNAPSHOT),
     fixed("tiered_prefix", NONE, text(""), "values are kept in memory only"),
-    fixed("tls_cipher_suites", NONE, text(""), SUITES).aliases(&[Alias::same("tls-ciphersuites")]),
-    fixed("tls_ciphers", &["", "DEFAULT:!MEDIUM"], text("DEFAULT:!MEDIUM"), SUITES)
-        .aliases(&[Alias::same("tls-ciphers")]),
-    fixed(
-        "tls_protocols",
-        &["", "TLSv1.2 TLSv1.3", "TLSv1.3 TLSv1.2"],
-        text("TLSv1.2 TLSv1.3"),
-        "TLS 1.2 and 1.3 are spoken, nothing older",
-    )
-    .aliases(&[Alias::same("tls-protocols")]),
     fixed("user", NONE, text(""), "start it as the right user, for example by User= of systemd"),
 ];
 

@@ -5,6 +5,8 @@
 
 use super::Config;
 use super::typed::TlsAuthClients;
+use replication::tls::Protocols;
+use std::net::IpAddr;
 
 /// Why a configuration is refused, and the setting to look at first.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,6 +35,7 @@ const CHECKS: &[Check] = &[
     tls_without_any_authentication,
     tls_passphrase_twice,
     tls_replication_identity,
+    tls_versions,
     more_shards_than_threads,
     prefix_of_metrics,
 ];
@@ -44,6 +47,13 @@ impl Config {
             Some((setting, reason)) => Err(Refusal::new(setting, reason)),
             None => Ok(()),
         }
+    }
+
+    /// What is allowed, and should be known: a sentence each, for the log at the start. `protected`: an
+    /// empty `bind` is the loopback.
+    pub fn warnings(&self, protected: bool) -> Vec<String> {
+        let admin = admin_port_open_to_all(self).filter(|_| !protected);
+        [tls_open_to_all(self), admin].into_iter().flatten().collect()
     }
 
     /// Whether a client must show a certificate: the meaning of `tls_auth_clients=auto`.
@@ -97,8 +107,8 @@ fn tls_key_and_certificate(config: &Config) -> Option<(&'static str, &'static st
             "tls_key_file",
             "To use TLS, a server certificate must be provided with the --tls_key_file flag!",
         )),
-        (_, true, false) => Some(("tls_cert_file", "tls_cert_file flag should be set")),
-        (_, false, true) => Some(("tls_key_file", "tls_key_file flag should be set")),
+        (true, true, false) => Some(("tls_cert_file", "tls_cert_file flag should be set")),
+        // Without TLS they are two names that may be set one after the other.
         _ => None,
     }
 }
@@ -110,8 +120,8 @@ fn tls_without_any_authentication(config: &Config) -> Option<(&'static str, &'st
             "client certificates cannot be checked without tls_ca_cert_file or tls_ca_cert_dir",
         ));
     }
-    // `tls_auth_clients=no` was written by somebody who wants exactly that; auto was written by
-    // nobody, and a port open to the world should not come from forgetting.
+    // `tls_auth_clients=no` was written by somebody who wants exactly that (the log says what it means);
+    // auto was written by nobody, and a port open to the world should not come from forgetting.
     let open = config.tls && config.requirepass.is_empty() && !config.has_tls_ca();
     let forgotten = config.tls_auth_clients != TlsAuthClients::No;
     (open && forgotten).then_some(("tls", "TLS configured but no authentication method is used!"))
@@ -126,9 +136,48 @@ fn tls_passphrase_twice(config: &Config) -> Option<(&'static str, &'static str)>
 }
 
 fn tls_replication_identity(config: &Config) -> Option<(&'static str, &'static str)> {
-    let nothing = config.tls_key_file.is_empty() && config.masterauth.is_empty();
+    let nothing = config.tls_key_file.is_empty()
+        && config.tls_client_key_file.is_empty()
+        && config.masterauth.is_empty();
     (config.tls_replication && nothing)
         .then_some(("tls_replication", "No authentication method configured!"))
+}
+
+fn tls_versions(config: &Config) -> Option<(&'static str, &'static str)> {
+    let known = config.tls_protocols.parse::<Protocols>().is_ok();
+    (!known).then_some(("tls_protocols", "the TLS versions there are: TLSv1.2 and TLSv1.3"))
+}
+
+/// Everybody who reaches the port may use it, with the certificates of nobody.
+fn tls_open_to_all(config: &Config) -> Option<String> {
+    let unasked = matches!(config.tls_auth_clients, TlsAuthClients::No | TlsAuthClients::Optional);
+    (config.tls && unasked && config.requirepass.is_empty()).then(|| {
+        format!(
+            "--tls_auth_clients={} without --requirepass: whoever reaches the port may use it",
+            config.tls_auth_clients.word()
+        )
+    })
+}
+
+/// Everybody who reaches the admin port may use it, and read what others do with it.
+fn admin_port_open_to_all(config: &Config) -> Option<String> {
+    let hosts = if config.admin_bind.is_empty() { &config.bind } else { &config.admin_bind };
+    let is_private = !hosts.is_empty() && hosts.iter().all(|host| is_loopback(host));
+    let is_plain = !config.tls || config.no_tls_on_admin_port;
+    let no_password = config.requirepass.is_empty() || config.admin_nopass;
+    (config.admin_port != 0 && is_plain && no_password && !is_private).then(|| {
+        let switch = if config.tls { " (--no_tls_on_admin_port)" } else { "" };
+        format!(
+            "the admin port {} takes commands of everybody in plaintext{switch} and without a \
+             password: say --admin_bind with an address of a private network, or --requirepass",
+            config.admin_port
+        )
+    })
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('-').trim_matches(['[', ']']);
+    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn more_shards_than_threads(config: &Config) -> Option<(&'static str, &'static str)> {
@@ -167,7 +216,10 @@ mod tests {
         check("--unixsocketperm=770", "");
         check("--tls", "tls_key_file");
         check("--tls --tls_key_file=k", "tls_cert_file");
-        check("--tls_cert_file=c", "tls_key_file");
+        check("--tls_cert_file=c", "");
+        check("--tls --tls_cert_file=c", "tls_key_file");
+        check("--tls_protocols=TLSv1.1", "tls_protocols");
+        check("--tls_protocols=TLSv1.3", "");
         check("--tls --tls_key_file=k --tls_cert_file=c", "tls");
         check("--tls --tls_key_file=k --tls_cert_file=c --requirepass=p", "");
         check("--tls --tls_key_file=k --tls_cert_file=c --tls_ca_cert_file=ca", "");
@@ -179,8 +231,37 @@ mod tests {
         check("--tls_key_file_pass=a --tls_key_file_pass_file=b", "tls_key_file_pass_file");
         check("--tls_replication", "tls_replication");
         check("--tls_replication --masterauth=p", "");
+        check("--tls_replication --tls_client_key_file=k --tls_client_cert_file=c", "");
         check("--tls_replication --tls_key_file=k --tls_cert_file=c", "");
         check("--proactor_threads=2 --num_shards=3", "num_shards");
+    }
+
+    #[test]
+    fn what_is_open_to_everybody_is_said() {
+        let check = |flags: &str, part: &str| {
+            let said = config_of(flags).warnings(false).join("\n");
+            assert_eq!(said.is_empty(), part.is_empty(), "{flags}: {said}");
+            assert!(said.contains(part), "{flags}: {said}");
+        };
+        let pair = "--tls --tls_key_file=k --tls_cert_file=c";
+        check("", "");
+        check(&format!("{pair} --requirepass=p"), "");
+        check(&format!("{pair} --tls_auth_clients=no"), "--tls_auth_clients=no without");
+        check(&format!("{pair} --tls_auth_clients=no --requirepass=p"), "");
+        let ca = format!("{pair} --tls_ca_cert_file=ca");
+        check(&format!("{ca} --tls_auth_clients=optional"), "--tls_auth_clients=optional without");
+        check(&format!("{ca} -admin_port=6380"), "");
+        check(
+            &format!("{ca} -admin_port=6380 --no_tls_on_admin_port=true"),
+            "the admin port 6380 takes commands of everybody in plaintext (--no_tls_on_admin_port)",
+        );
+        let open = format!("{ca} -admin_port=6380 --no_tls_on_admin_port=true");
+        check(&format!("{open} --requirepass=p"), "");
+        check(&format!("{open} --requirepass=p --admin_nopass"), "--admin_bind");
+        check(&format!("{open} --admin_bind=127.0.0.1"), "");
+        check(&format!("{open} --bind=127.0.0.1,::1"), "");
+        check(&format!("{open} --bind=127.0.0.1 --admin_bind=10.0.0.1"), "--admin_bind");
+        check("--admin_port=6380", "plaintext and without a password");
     }
 
     #[test]

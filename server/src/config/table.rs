@@ -129,8 +129,8 @@ settings! {
         admin_nopass: bool = boolean("false");
     }
     Tls {
-        /// TLS on the client port, and on the admin port unless no_tls_on_admin_port. CONFIG SET tls
-        /// true reads the certificate files anew.
+        /// TLS on the client port, and on the admin port unless no_tls_on_admin_port; a Unix socket is
+        /// always plain. CONFIG SET tls true reads the certificate files anew.
         tls: bool = boolean("false").mutable();
         /// The server's certificate (PEM), followed by its intermediates.
         tls_cert_file: String = text("").aliases(&[named("tls-cert-file")]).mutable();
@@ -141,18 +141,41 @@ settings! {
         tls_key_file_pass: String = text("").aliases(&[named("tls-key-file-pass")]).secret().mutable();
         /// A file whose first line is the passphrase of an encrypted tls_key_file.
         tls_key_file_pass_file: String = text("").mutable();
+        /// The certificate that this node shows its master (PEM), where it is not tls_cert_file.
+        tls_client_cert_file: String = text("").aliases(&[named("tls-client-cert-file")]).mutable();
+        /// The private key of tls_client_cert_file (PEM), plain or encrypted.
+        tls_client_key_file: String = text("").aliases(&[named("tls-client-key-file")]).mutable();
+        /// The passphrase of an encrypted tls_client_key_file.
+        tls_client_key_file_pass: String = text("").aliases(&[named("tls-client-key-file-pass")]).secret().mutable();
         /// CA certificates (PEM) that clients and the master must be signed by. Empty asks clients
         /// for no certificate, and checks the master against the system's roots.
         tls_ca_cert_file: String = text("").aliases(&[named("tls-ca-cert-file")]).mutable();
         /// A directory of CA certificates, each a PEM file.
         tls_ca_cert_dir: String = text("").aliases(&[named("tls-ca-cert-dir")]).mutable();
-        /// Whether clients must show a certificate: auto is yes exactly when a CA is configured.
+        /// Whether clients must show a certificate: auto is yes exactly when a CA is configured. With no
+        /// or optional, and without requirepass, everybody may connect: the log says so at the start.
         tls_auth_clients: TlsAuthClients = choice(TlsAuthClients::WORDS, "auto").aliases(&[named("tls-auth-clients")]).mutable();
         /// The link to the master uses TLS.
         tls_replication: bool = boolean("false").aliases(&[named("tls-replication")]).mutable();
         /// The name that the master's certificate must carry, where it is not the host name of
         /// REPLICAOF.
         tls_replication_expected_name: String = text("").mutable();
+        /// The versions that are spoken, with clients and masters: TLSv1.2, TLSv1.3, or both of them.
+        /// There is nothing older.
+        tls_protocols: String = text("TLSv1.2 TLSv1.3").aliases(&[named("tls-protocols")]).mutable();
+        /// The ciphers of TLS 1.2, as OpenSSL lists them, of those that there are: AES-GCM and ChaCha20
+        /// with forward secrecy. Empty is all of them.
+        tls_ciphers: String = text("DEFAULT:!MEDIUM").aliases(&[named("tls-ciphers")]).mutable();
+        /// The cipher suites of TLS 1.3. Empty is all of them.
+        tls_cipher_suites: String = text("").aliases(&[named("tls-ciphersuites")]).mutable();
+        /// The order of this node's list decides which cipher is taken, not that of the client's.
+        tls_prefer_server_ciphers: bool = boolean("false").aliases(&[named("tls-prefer-server-ciphers")]).mutable();
+        /// Clients may take up an earlier session again (tickets), which spares the costly part of the
+        /// handshake.
+        tls_session_caching: bool = boolean("true").aliases(&[named("tls-session-caching")]).mutable();
+        /// Seconds for which a session can be taken up again; up to twice as long while its key is still
+        /// read. 0 is never.
+        tls_session_cache_timeout: Duration = seconds("300", 604_800).aliases(&[named("tls-session-cache-timeout")]).mutable();
         /// The admin port takes plaintext although tls is on.
         no_tls_on_admin_port: bool = boolean("false");
         /// The admin port takes plaintext from the loopback although tls is on.

@@ -87,9 +87,10 @@ metrics_table! {
     ConnectionsReceived = Counter "connections_received_total" [];
     /// Connections refused, by reason.
     ConnectionsRefused = Counter "listener_accept_error_total" ["reason"];
-    /// TLS handshakes, started and completed.
+    /// TLS handshakes of clients: started, completed, and those of them that resumed a session.
     TlsHandshakes = Counter "tls_handshakes_total" ["status"];
-    /// Seconds until the certificate of a file expires; negative when it has.
+    /// Seconds until the certificate of a file expires, an authority's too (the first of its file to
+    /// expire); negative when it has.
     TlsCertExpirySeconds = Gauge "tls_cert_expiry_seconds" ["file"];
 
     /// Bytes that the data and the replication log take.

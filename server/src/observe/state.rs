@@ -101,12 +101,20 @@ fn put_node(samples: &mut Samples, picture: &Picture, server: &Server) {
     samples.put(Metric::UptimeSeconds, server.started.elapsed().as_secs() as f64);
     samples.put(Metric::Shards, f64::from(server.node.shards()));
     let tls = server.tls.current();
-    let own = tls.server.as_ref().map(|tls| tls.identity());
-    let identity = own.or_else(|| tls.client.as_ref().and_then(|tls| tls.identity()));
-    if let Some(identity) = identity {
-        let left = identity.seconds_left(SystemTime::now()) as f64;
-        let file = picture.config.tls_cert_file.as_str();
-        samples.put_labelled(Metric::TlsCertExpirySeconds, &[file], left);
+    let (server, client) = (tls.server.as_ref(), tls.client.as_ref());
+    let identities = [
+        server.map(|tls| tls.identity()),
+        server.and_then(|tls| tls.authority()),
+        client.and_then(|tls| tls.identity()),
+        client.and_then(|tls| tls.authority()),
+    ];
+    let mut files = Vec::new();
+    for identity in identities.into_iter().flatten() {
+        if !files.contains(&identity.file.as_str()) {
+            let left = identity.seconds_left(SystemTime::now()) as f64;
+            samples.put_labelled(Metric::TlsCertExpirySeconds, &[&identity.file], left);
+            files.push(identity.file.as_str());
+        }
     }
 }
 
@@ -125,6 +133,7 @@ fn put_clients(samples: &mut Samples, picture: &Picture, server: &Server) {
     samples.put_labelled(Metric::ConnectionsRefused, &["tls_error"], not_secured);
     samples.put_labelled(Metric::TlsHandshakes, &["started"], get(&counters.tls_started));
     samples.put_labelled(Metric::TlsHandshakes, &["completed"], get(&counters.tls_completed));
+    samples.put_labelled(Metric::TlsHandshakes, &["resumed"], get(&counters.tls_resumed));
     samples.put(Metric::NetInputBytes, get(&counters.input_bytes));
     samples.put(Metric::NetOutputBytes, get(&counters.output_bytes));
 }

@@ -92,11 +92,25 @@ async fn set(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outcom
 /// What may still refuse a change: certificates that cannot be loaded. They are read whenever one of
 /// their settings is named, also with the value that it has: `CONFIG SET tls true` after the files
 /// were replaced.
+///
+/// A key and its certificate may be named one after the other, and then `tls true`, as Dragonfly's
+/// operators do: between the two the old pair stays in use. A pair that is named as a whole is judged.
 fn prepare(server: &Server, change: &Change<'_>) -> Result<(), SettingRefusal> {
     let Some(setting) = change.named.iter().find(|setting| setting.group == Group::Tls) else {
         return Ok(());
     };
-    server.reload_tls(change.after).map_err(|reason| SettingRefusal::new(setting.name, reason))
+    let names_both = |one, other| change.names(one) && change.names(other);
+    let judged = change.names("tls")
+        || change.names("tls_replication")
+        || names_both("tls_key_file", "tls_cert_file")
+        || names_both("tls_client_key_file", "tls_client_cert_file");
+    match server.reload_tls(change.after) {
+        Err(error) if error.is_about_pair() && !judged => {
+            tracing::warn!("{} is set and the old certificate stays in use: {error}", setting.name);
+            Ok(())
+        }
+        outcome => outcome.map_err(|error| SettingRefusal::new(setting.name, error.to_string())),
+    }
 }
 
 static CONFIG_REWRITE: FrontCommand = FrontCommand {

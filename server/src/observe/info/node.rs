@@ -7,6 +7,7 @@ use crate::log;
 use crate::memory;
 use crate::server::Counters;
 use replication::info::LinkState;
+use replication::tls::Identity;
 use std::mem::MaybeUninit;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -206,24 +207,41 @@ fn cpu_seconds(who: libc::c_int) -> (f64, f64) {
 }
 
 pub(super) fn tls(view: &View<'_>, lines: &mut Lines) {
-    let (server, config) = (view.server, &view.picture.config);
+    let server = view.server;
     let current = server.tls.current();
     lines.put("tls", u8::from(current.server.is_some()));
     lines.put("tls_replication", u8::from(current.client.is_some()));
-    let identity = match (&current.server, &current.client) {
-        (Some(server), _) => Some(server.identity()),
-        (None, Some(client)) => client.identity(),
-        (None, None) => None,
-    };
+    let for_clients = current.server.as_ref().map(|tls| tls.identity());
+    let for_master = current.client.as_ref().and_then(|tls| tls.identity());
+    put_identity(lines, "tls_cert", for_clients.or(for_master));
+    if for_clients.is_some() && for_master != for_clients {
+        put_identity(lines, "tls_client_cert", for_master);
+    }
+    let of_clients = current.server.as_ref().and_then(|tls| tls.authority());
+    let of_master = current.client.as_ref().and_then(|tls| tls.authority());
+    put_identity(lines, "tls_ca_cert", of_clients.or(of_master));
+    if current.server.is_some() {
+        let counters = &server.counters;
+        for (name, counter) in [
+            ("started", &counters.tls_started),
+            ("completed", &counters.tls_completed),
+            ("resumed", &counters.tls_resumed),
+            ("failed", &counters.tls_failed),
+        ] {
+            lines.put(format_args!("tls_handshakes_{name}"), Counters::get(counter));
+        }
+    }
+}
+
+fn put_identity(lines: &mut Lines, name: &str, identity: Option<&Identity>) {
     let Some(identity) = identity else { return };
-    lines.put("tls_cert_file", &config.tls_cert_file);
-    lines.put("tls_cert_subject", &identity.subject);
-    lines.put("tls_cert_issuer", &identity.issuer);
-    lines.put("tls_cert_not_before", identity.not_before_text());
-    lines.put("tls_cert_not_after", identity.not_after_text());
-    lines.put("tls_cert_expires_in_seconds", identity.seconds_left(SystemTime::now()));
-    lines.put("tls_handshakes_started", Counters::get(&server.counters.tls_started));
-    lines.put("tls_handshakes_completed", Counters::get(&server.counters.tls_completed));
+    lines.put(format_args!("{name}_file"), &identity.file);
+    lines.put(format_args!("{name}_subject"), &identity.subject);
+    lines.put(format_args!("{name}_issuer"), &identity.issuer);
+    lines.put(format_args!("{name}_not_before"), identity.not_before_text());
+    lines.put(format_args!("{name}_not_after"), identity.not_after_text());
+    let left = identity.seconds_left(SystemTime::now());
+    lines.put(format_args!("{name}_expires_in_seconds"), left);
 }
 
 /// The lines of the HTTP status page.
