@@ -299,12 +299,18 @@ fn write_all(outlet: &Shared, mut to: Box<dyn Write + Send>) {
     }
 }
 
-/// Writes whole lines; answers how many were not.
+/// Writes lines; answers how many of them are not there as a whole.
 fn write_lines(to: &mut dyn Write, lines: &[u8]) -> u64 {
-    match to.write_all(lines) {
-        Ok(()) => 0,
-        Err(_) => lines.iter().filter(|byte| **byte == b'\n').count() as u64,
+    let mut rest = lines;
+    while !rest.is_empty() {
+        match to.write(rest) {
+            Ok(0) => break,
+            Ok(written) => rest = &rest[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
     }
+    rest.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 impl<'a> MakeWriter<'a> for Sink {

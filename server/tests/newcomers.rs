@@ -159,3 +159,15 @@ fn a_redis_conf_is_a_first_argument_and_what_it_asks_in_vain_is_named() {
     let (code, said) = Node::refused(&["/nowhere/redis.conf"]);
     assert!(code == Some(1) && said.contains("/nowhere/redis.conf"), "{said}");
 }
+
+#[test]
+fn an_error_repeats_the_bytes_of_a_client_as_they_came() {
+    let node = Node::start("node", 1, &["--pin=off"]);
+    let mut client = node.client();
+    let reply = client.call(&[&b"no\xffsuch"[..], b"a\xfeb", b"c\r\nd"]);
+    let expected =
+        &b"ERR unknown command 'no\xffsuch', with args beginning with: 'a\xfeb' 'c  d' "[..];
+    assert_eq!(reply.error(), Some(expected));
+    let reply = client.call(&[&b"CONFIG"[..], b"\xff"]);
+    assert_eq!(reply.error(), Some(&b"ERR unknown subcommand '\xff'. Try CONFIG HELP."[..]));
+}

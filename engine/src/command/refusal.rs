@@ -47,6 +47,8 @@ pub enum Refusal {
     LongPattern,
     /// Another fixed text, code included (`ERR ...`).
     Text(Cow<'static, str>),
+    /// A text that repeats a client's bytes as they are, code included.
+    Raw(Vec<u8>),
 }
 
 impl Refusal {
@@ -60,7 +62,16 @@ impl Refusal {
         Refusal::Text(Cow::Owned(text))
     }
 
-    /// What the client reads after the `-`.
+    /// What the client reads after the `-`, to the byte.
+    pub fn bytes(&self) -> Cow<'_, [u8]> {
+        match (self, self.text()) {
+            (Refusal::Raw(bytes), _) => Cow::Borrowed(bytes),
+            (_, Cow::Borrowed(text)) => Cow::Borrowed(text.as_bytes()),
+            (_, Cow::Owned(text)) => Cow::Owned(text.into_bytes()),
+        }
+    }
+
+    /// The same as a text, for counters and logs.
     pub fn text(&self) -> Cow<'_, str> {
         Cow::Borrowed(match self {
             Refusal::Syntax => "ERR syntax error",
@@ -89,6 +100,7 @@ impl Refusal {
                 return Cow::Owned(format!("ERR wrong number of arguments for '{name}' command"));
             }
             Refusal::Text(text) => return Cow::Borrowed(text),
+            Refusal::Raw(bytes) => return String::from_utf8_lossy(bytes),
         })
     }
 }

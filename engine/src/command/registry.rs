@@ -182,11 +182,12 @@ impl Registry {
         match sub {
             Some(sub) => check_arity(sub, args),
             // A container that runs by itself (COMMAND, or MEMORY's HELP) decides alone.
-            None => Err(Refusal::made(format!(
-                "ERR unknown subcommand '{}'. Try {} HELP.",
-                shown(word, SHOWN_MAX),
-                entry.name().to_ascii_uppercase()
-            ))),
+            None => {
+                let name = entry.name().to_ascii_uppercase();
+                let end = format!("'. Try {name} HELP.");
+                let start = &b"ERR unknown subcommand '"[..];
+                Err(Refusal::Raw([start, &shown(word, SHOWN_MAX), end.as_bytes()].concat()))
+            }
         }
     }
 }
@@ -198,34 +199,32 @@ fn check_arity<'a>(entry: &'a Entry, args: &Args<'_>) -> Result<&'a Entry, Refus
 /// Bytes of a client's word that an error repeats.
 const SHOWN_MAX: usize = 128;
 
-/// The beginning of a word of a client's, for an error: as long as Redis shows it, which stops at a NUL.
-fn shown(word: &[u8], most: usize) -> String {
+/// The beginning of a word of a client's, for an error: as long as Redis shows it, which stops at a NUL
+/// and lets no line end through.
+fn shown(word: &[u8], most: usize) -> Vec<u8> {
     let word = &word[..word.len().min(most)];
-    printable(word.split(|byte| *byte == 0).next().unwrap_or_default())
+    let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
+    let plain = |byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte };
+    word.iter().map(plain).collect()
 }
 
 /// Redis's answer to a command that it does not know: the name and the beginning of the arguments,
 /// cut at 128 bytes each.
 fn unknown(args: &Args<'_>) -> Refusal {
-    let name = args.get(0);
-    let mut text = String::new();
+    let mut shown_args = Vec::new();
     for arg in args.from(1) {
-        if text.len() >= SHOWN_MAX {
+        if shown_args.len() >= SHOWN_MAX {
             break;
         }
-        let room = SHOWN_MAX - text.len();
-        text.push('\'');
-        text.push_str(&shown(arg, room));
-        text.push_str("' ");
+        let room = SHOWN_MAX - shown_args.len();
+        shown_args.push(b'\'');
+        shown_args.extend_from_slice(&shown(arg, room));
+        shown_args.extend_from_slice(b"' ");
     }
-    Refusal::made(format!(
-        "ERR unknown command '{}', with args beginning with: {text}",
-        shown(name, SHOWN_MAX)
-    ))
-}
-
-fn printable(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).replace(['\r', '\n'], " ")
+    let name = shown(args.get(0), SHOWN_MAX);
+    let parts: [&[u8]; 4] =
+        [b"ERR unknown command '", &name, b"', with args beginning with: ", &shown_args];
+    Refusal::Raw(parts.concat())
 }
 
 /// FNV-1a over the upper-cased name: short, and good enough for a few hundred fixed names.

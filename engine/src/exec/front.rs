@@ -118,7 +118,7 @@ impl Front {
             (Ok(()), _) => {}
             (Err(refusal), Some(mut shard)) => shard.refuse(&refusal, protocol, out),
             (Err(refusal), None) => {
-                ReplyWriter::new(out, protocol).error(refusal.text().as_bytes());
+                ReplyWriter::new(out, protocol).error(refusal.bytes());
             }
         }
     }

@@ -202,9 +202,8 @@ impl Shard {
 
     /// Writes an error and counts it.
     pub fn refuse(&mut self, refusal: &Refusal, protocol: Protocol, out: &mut Vec<u8>) {
-        let text = refusal.text();
-        self.errors.note(&text);
-        ReplyWriter::new(out, protocol).error(text.as_bytes());
+        self.errors.note(&refusal.text());
+        ReplyWriter::new(out, protocol).error(refusal.bytes());
     }
 
     /// Whether the node has become a replica since the command passed its connection's gate: a write

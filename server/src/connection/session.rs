@@ -234,7 +234,7 @@ impl Session {
     /// Writes the error of a command that ran and failed.
     pub fn refuse(&self, refusal: &Refusal, out: &mut Vec<u8>) {
         self.server.counters.note_error(&refusal.text());
-        ReplyWriter::new(out, self.protocol).error(refusal.text().as_bytes());
+        ReplyWriter::new(out, self.protocol).error(refusal.bytes());
     }
 
     /// The stopwatch, and whom it tells.
