@@ -3,7 +3,11 @@
 
 mod support;
 
-use engine::resp::client::Reply;
+use engine::resp::client::{Reply, encode_command};
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 use support::client::{Client, request, text};
 use support::node::Node;
 use support::scenario::{self, QUICK_TIMEOUT};
@@ -14,13 +18,18 @@ fn clients(client: &mut Client) -> usize {
     text(&client.must(&["CLIENT", "LIST"])).lines().count()
 }
 
+/// Appends a request.
+fn put(bytes: &mut Vec<u8>, request: &[&str]) {
+    let words: Vec<&[u8]> = request.iter().map(|word| word.as_bytes()).collect();
+    encode_command(bytes, &words);
+}
+
 /// A client that has sent these requests and waits.
 fn waiting(node: &Node, requests: &[&[&str]]) -> Client {
     let mut client = Client::connect(node.port).expect("the node listens");
     let mut bytes = Vec::new();
     for request in requests {
-        let words: Vec<&[u8]> = request.iter().map(|word| word.as_bytes()).collect();
-        engine::resp::client::encode_command(&mut bytes, &words);
+        put(&mut bytes, request);
     }
     client.send_raw(&bytes).expect("requests can be sent");
     client
@@ -179,4 +188,76 @@ fn a_client_that_ends_its_side_still_reads_answers_that_come_at_once() {
     client.stream().shutdown(std::net::Shutdown::Write).expect("a side can be ended");
     let replies: Vec<String> = (0..3).map(|_| text(&client.read().expect("a reply"))).collect();
     assert_eq!(replies, ["OK", "0", "v"]);
+}
+
+/// Sends SETs as fast as they are taken until told to stop, reading whatever comes back.
+fn flood(port: u16, stop: &AtomicBool) {
+    let client = Client::connect(port).expect("the node listens");
+    let mut reading = client.stream().try_clone().expect("a second handle");
+    let mut writing = client.stream().try_clone().expect("a third handle");
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut buffer = vec![0; 1 << 20];
+            while reading.read(&mut buffer).is_ok_and(|read| read > 0) {}
+        });
+        let mut requests = Vec::new();
+        for number in 0..5000 {
+            let key = format!("flood:{number}");
+            put(&mut requests, &["SET", &key, "value"]);
+        }
+        while !stop.load(Ordering::Relaxed) {
+            writing.write_all(&requests).expect("the node takes requests");
+        }
+        writing.shutdown(std::net::Shutdown::Both).expect("the flood ends");
+    });
+}
+
+#[test]
+fn a_flood_of_one_client_lets_the_others_have_their_turns() {
+    for shards in [1, 2] {
+        let node = Node::start("node", shards, &[]);
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| flood(node.port, &stop));
+            let mut others: Vec<Client> = (0..4).map(|_| node.client()).collect();
+            wait::until("the flood flows", || text(&others[0].must(&["DBSIZE"])) == "5000");
+            let began = Instant::now();
+            for round in 0..100 {
+                let key = format!("flood:{round}");
+                assert_eq!(text(&others[round % 4].must(&["GET", &key])), "value");
+            }
+            let took = began.elapsed();
+            stop.store(true, Ordering::Relaxed);
+            // A few milliseconds each beside a flood; without turns one took as long as the flood.
+            assert!(took < Duration::from_secs(20), "100 requests took {took:?}");
+        });
+    }
+}
+
+#[test]
+fn with_replies_off_a_pipeline_runs_as_one_and_nothing_is_answered() {
+    let node = Node::start("node", 2, &[]);
+    let mut client = node.client();
+    let mut requests = Vec::new();
+    put(&mut requests, &["CLIENT", "REPLY", "OFF"]);
+    for number in 0..20_000 {
+        let key = format!("k{number}");
+        put(&mut requests, &["SET", &key, "value"]);
+        match number % 1000 {
+            1 => put(&mut requests, &["PING"]),
+            2 => put(&mut requests, &["NOSUCH"]),
+            3 => put(&mut requests, &["MGET", "k1", "k2", "k3"]),
+            4 => put(&mut requests, &["GET", "k1"]),
+            5 => put(&mut requests, &["INCR", "k1"]),
+            _ => {}
+        }
+    }
+    put(&mut requests, &["CLIENT", "REPLY", "SKIP"]);
+    put(&mut requests, &["GET", "k1"]);
+    put(&mut requests, &["CLIENT", "REPLY", "ON"]);
+    put(&mut requests, &["DBSIZE"]);
+    put(&mut requests, &["GET", "k2"]);
+    client.send_raw(&requests).expect("requests can be sent");
+    let replies: Vec<String> = (0..3).map(|_| text(&client.read().expect("a reply"))).collect();
+    assert_eq!(replies, ["OK", "20000", "value"]);
 }

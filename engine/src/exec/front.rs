@@ -3,7 +3,7 @@
 use super::Node;
 use crate::command::{Entry, Outcome};
 use crate::resp::{Protocol, ReplyWriter};
-use crate::rt::mailbox::Receiver;
+use crate::rt::{self, mailbox::Receiver};
 use crate::shard::{Answer, ExecutorId, Message, ReplyTo, Shard, Ticket};
 use crate::types::{Millis, ShardId};
 use std::any::Any;
@@ -13,11 +13,15 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Messages taken from the mailbox before other tasks get their turn: long enough to amortize, short
 /// enough for a connection not to wait noticeably.
 const MESSAGES_PER_TURN: usize = 256;
+
+/// And how long a turn may take: a message may be a batch of a thousand commands. As long as the visit of
+/// a connection, for the same reason.
+const TURN_MAX: Duration = rt::task::POLL_INTERVAL;
 
 /// What coordinators on one executor work with.
 pub struct Front {
@@ -152,6 +156,7 @@ impl Front {
         loop {
             mailbox.wait().await;
             let mut left = MESSAGES_PER_TURN;
+            let began = Instant::now();
             if self.shard.is_some() {
                 self.with_shard(|shard| {
                     while left > 0
@@ -161,7 +166,10 @@ impl Front {
                         match message {
                             Message::Answer(ticket, answer) => self.answer(ticket, answer),
                             Message::Service(message) => service(message),
-                            message => shard.receive(message),
+                            message => {
+                                shard.receive(message);
+                                left = if began.elapsed() >= TURN_MAX { 0 } else { left };
+                            }
                         }
                     }
                 });

@@ -55,8 +55,13 @@ pub struct Pipeline {
     no_touch: bool,
 }
 
-/// A used batch above this size is not kept: one large value must not stay with a connection.
-const SPARE_BYTES_MAX: usize = 64 * 1024;
+/// A used batch above this size is not kept: neither one large value nor one long pipeline must stay with
+/// a connection, which may be idle from now on.
+const SPARE_BYTES_MAX: usize = 8 * 1024;
+/// Used batches kept.
+const SPARES_MAX: usize = 4;
+/// Places for pieces kept.
+const PIECES_KEPT: usize = 128;
 
 impl Pipeline {
     /// The journal position after this connection's last write, per shard (empty: it never wrote).
@@ -217,6 +222,7 @@ impl Pipeline {
         if self.local.capacity() > SPARE_BYTES_MAX {
             self.local = Vec::new();
         }
+        self.pieces.shrink_to(PIECES_KEPT);
     }
 
     /// Batches whose replies are used go out again if they are unfinished, and to the spare ones if not.
@@ -228,9 +234,7 @@ impl Pipeline {
             } else if batch.is_unfinished() {
                 batch.forget_replies();
                 *slot = Some(batch);
-            } else if batch.bytes.capacity() + batch.replies.capacity() <= SPARE_BYTES_MAX
-                && self.spare.len() < 4
-            {
+            } else if batch.heap_bytes() <= SPARE_BYTES_MAX && self.spare.len() < SPARES_MAX {
                 self.spare.push(batch);
             }
         }

@@ -165,6 +165,15 @@ impl Batch {
         self.commands.push(BatchCommand { entry, first, count: args.len() as u32 });
     }
 
+    /// The memory that it has for itself, used or not.
+    pub fn heap_bytes(&self) -> usize {
+        self.bytes.capacity()
+            + self.replies.capacity()
+            + self.spans.capacity() * size_of::<Span>()
+            + self.commands.capacity() * size_of::<BatchCommand>()
+            + self.ends.capacity() * size_of::<u32>()
+    }
+
     /// Whether nothing was added.
     pub fn is_empty(&self) -> bool {
         self.commands.is_empty()

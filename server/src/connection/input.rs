@@ -20,8 +20,11 @@ const AHEAD_MAX: usize = 16;
 const READ_MIN: usize = 16 * 1024;
 /// Largest single read.
 const READ_MAX: usize = 1024 * 1024;
-/// The buffer is given back above this size when it is empty.
-const BUFFER_KEPT: usize = 64 * 1024;
+/// The buffer is given back above this size when it is empty: as the output's.
+const BUFFER_KEPT: usize = 8 * 1024;
+
+/// Arguments of requests parsed ahead for whose places there is always room.
+const SPANS_KEPT: usize = 64;
 
 /// Where a request stands in the buffer, until more is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -215,8 +218,12 @@ impl Input {
         if self.position == self.buffer.len() {
             self.buffer.clear();
             if self.buffer.capacity() > BUFFER_KEPT {
-                self.buffer.shrink_to(READ_MIN);
+                self.buffer = Vec::new();
             }
+            self.ahead.clear();
+            self.next = 0;
+            self.spans.clear();
+            self.spans.shrink_to(SPANS_KEPT);
         } else if self.position > 0 {
             self.buffer.drain(..self.position);
         }

@@ -40,8 +40,16 @@ use std::time::{Duration, Instant};
 const WRITE_MAX: usize = 1024 * 1024;
 /// Replies are sent when so many bytes have gathered.
 const OUTPUT_FLUSH: usize = 256 * 1024;
-/// The output buffer is given back above this size when it is empty.
-const BUFFER_KEPT: usize = 64 * 1024;
+/// The output buffer is given back above this size when it is empty: a connection that once pipelined may
+/// be idle from now on, and making it anew costs next to nothing beside a pipeline that long.
+const BUFFER_KEPT: usize = 8 * 1024;
+
+/// How long one visit to the shard may take before the others get their turn: a client that sends as fast
+/// as it can must not have the executor for itself. Long enough for some hundred requests, so that going
+/// round costs little.
+const VISIT_MAX: Duration = rt::task::POLL_INTERVAL;
+/// Requests between two looks at how long the visit takes.
+const VISIT_LOOK: u32 = 16;
 
 /// Why the visit to the shard ended.
 enum Next {
@@ -51,6 +59,8 @@ enum Next {
     Alone,
     /// Flush the pipeline and go on.
     Flush,
+    /// The visit took long: the same, but others first.
+    Long,
     /// The client broke the protocol.
     Broken(ProtocolError),
 }
@@ -110,6 +120,10 @@ async fn converse(
                 input.handled();
             }
             Next::Flush => flush_pipeline(transport, session, input, &mut out).await?,
+            Next::Long => {
+                flush_pipeline(transport, session, input, &mut out).await?;
+                rt::yield_now().await;
+            }
             Next::Broken(error) => {
                 flush_pipeline(transport, session, input, &mut out).await?;
                 if session.reply_mode == ReplyMode::On {
@@ -144,8 +158,16 @@ fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Vec<u8>) -> N
     let registry = session.server.registry;
     let mut limits = Limits::STANDARD;
     limits.request_bytes = session.request_limit() as usize;
+    let mut handled = 0;
     front.with_shard(|shard| {
         loop {
+            if handled == VISIT_LOOK {
+                handled = 0;
+                if session.visit_began.elapsed() >= VISIT_MAX {
+                    return Next::Long;
+                }
+            }
+            handled += 1;
             limits.authenticated = session.may_ask();
             let db = session.db;
             let head = input.head(registry, &limits, |round, entry, args| {
@@ -230,8 +252,12 @@ fn handle(
     }
     let (db, protocol, front) = (session.db, session.protocol, session.front.clone());
     let before = shard.stats[usize::from(entry.id)];
+    let start = out.len();
     match session.pipeline.add(&front, shard, entry, db, protocol, args, out) {
         Added::Yes => {
+            if session.is_silent() {
+                out.truncate(start);
+            }
             session.ran();
             let after = shard.stats[usize::from(entry.id)];
             if after.nanos != before.nanos {
@@ -361,7 +387,16 @@ async fn flush_pipeline(
 ) -> io::Result<()> {
     let front = session.front.clone();
     session.stopwatch.before_flush();
-    while session.pipeline.flush(&front, out).await {
+    loop {
+        let start = out.len();
+        let more = session.pipeline.flush(&front, out).await;
+        if session.is_silent() {
+            // CLIENT REPLY OFF: it is no part of a pipeline itself, so this holds for all of it.
+            out.truncate(start);
+        }
+        if !more {
+            break;
+        }
         session.look_after_flush(input);
         send(transport, session, out).await?;
         session.stopwatch.before_flush();

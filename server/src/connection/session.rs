@@ -72,6 +72,8 @@ pub struct Session {
     pub watch_flag: Option<WatchFlag>,
     /// WATCH: the keys.
     pub watched: Vec<WatchKey>,
+    /// When the running visit to the shard began.
+    pub(super) visit_began: Instant,
     /// Who was slow.
     pub(super) stopwatch: Stopwatch,
     /// CLIENT REPLY.
@@ -94,6 +96,7 @@ impl Session {
     ) -> Session {
         let config = server.settings.config();
         let mut session = Session {
+            visit_began: rt::monotonic(),
             stopwatch: Stopwatch::new(&config),
             front,
             config_generation: server.settings.generation(),
@@ -187,6 +190,7 @@ impl Session {
         }
         let now = rt::monotonic();
         self.stopwatch.start(now);
+        self.visit_began = now;
         let age = now.duration_since(self.client.since).as_millis() as u64;
         self.client.last_request_ms.store(age, Ordering::Relaxed);
     }
@@ -202,9 +206,19 @@ impl Session {
     /// Whether the request cannot be part of a pipeline, for the connection's reasons.
     pub fn must_run_alone(&self, entry: &Entry) -> bool {
         self.multi.is_some()
-            || self.reply_mode != ReplyMode::On
+            || self.hushes_alone(entry)
             || matches!(self.handler(entry), Some(Handler::Later(_)))
             || self.server.clients.pause().is_some()
+    }
+
+    /// Whether the request must run alone because its reply may not be wanted. With `CLIENT REPLY OFF`
+    /// data commands need not: nobody wants any of the pipeline's replies.
+    fn hushes_alone(&self, entry: &Entry) -> bool {
+        match self.reply_mode {
+            ReplyMode::On => false,
+            ReplyMode::Off => entry.command.is_front(),
+            ReplyMode::SkipNext | ReplyMode::Skip => true,
+        }
     }
 
     /// Whether a refusal needs the slow way: it has to wait for replies before it, spoils a MULTI, or

@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 
 /// Requests of a stretch: the clock costs a twentieth of a GET, so a sixteenth of that.
 const STRETCH_MAX: usize = 16;
+/// Places for requests sent elsewhere that an idle connection keeps.
+const SENT_KEPT: usize = 64;
 /// Thresholds below this want every request by itself.
 const EXACT_BELOW: Duration = Duration::from_millis(1);
 /// A request of more bytes than this is a stretch of its own, whatever it costs by its declaration.
@@ -135,6 +137,7 @@ impl Stopwatch {
             self.tell(watched, input, &sent, took);
         }
         self.sent.clear();
+        self.sent.shrink_to(SENT_KEPT);
     }
 
     /// A request that ran by itself took so long.
