@@ -58,8 +58,8 @@ pub struct Settings {
     pub guard: guard::Rules,
     /// Bytes a second that a shard sends in a full sync; 0 is no limit.
     pub full_sync_bytes_per_second: u64,
-    /// Bounds of one journal.
-    pub journal_bounds: Bounds,
+    /// Bounds of all journals of the node together, its own and those that it relays.
+    pub journals_bounds: Bounds,
     /// How long journals are kept after the last replica left; zero is for ever.
     pub journal_ttl: Duration,
     /// How old the last ack of a good replica may be.
@@ -264,15 +264,26 @@ async fn tick(service: Rc<Service>) {
         if !sessions.is_empty() {
             service.last_follower.set(Instant::now());
         }
-        service.trim_relays();
+        service.trim_relays(&sessions);
         service.stop_keeping_if_unread().await;
     }
 }
 
 impl Service {
-    fn trim_relays(&self) {
-        let bounds = self.settings.borrow().journal_bounds;
-        self.standing.trim_relays(&bounds, rt::now_millis());
+    fn trim_relays(&self, sessions: &[Rc<Session>]) {
+        let (bounds, ttl) = {
+            let settings = self.settings.borrow();
+            (settings.journals_bounds, settings.journal_ttl)
+        };
+        let now = rt::now_millis();
+        self.standing.trim_relays(&bounds, now);
+        let is_read = sessions.iter().any(|session| session.is_of_older_history());
+        if self.standing.age_relay(ttl, is_read, now) {
+            tracing::info!(
+                "replication: nobody read the former master's journal for {} s, it is let go",
+                ttl.as_secs()
+            );
+        }
     }
 
     /// Journals that nobody has read for long are only counted.

@@ -30,6 +30,15 @@ use engine::journal::{
 use engine::types::{Lsn, Millis};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
+
+/// A relay of the history before.
+struct Older {
+    history: HistoryId,
+    relay: Rc<RefCell<Relay>>,
+    /// When it was read last, or seen first.
+    used: Option<Millis>,
+}
 
 /// See the module's doc.
 pub struct Standing {
@@ -40,7 +49,7 @@ pub struct Standing {
     /// As a replica: the upstream's journals as far as they are applied.
     relay: RefCell<Option<Rc<RefCell<Relay>>>>,
     /// Relays of the history before, for those who followed the same master.
-    older: RefCell<Option<(HistoryId, Rc<RefCell<Relay>>)>>,
+    older: RefCell<Option<Older>>,
     /// As a replica: which history and positions our data is; none while it is half of something.
     position: RefCell<Option<Position>>,
     /// A full sync began here, and none has been completed since.
@@ -89,7 +98,7 @@ impl Standing {
             return self.logs();
         }
         match &*self.older.borrow() {
-            Some((older, relay)) if *older == history => relay.borrow().handles(),
+            Some(older) if older.history == history => older.relay.borrow().handles(),
             _ => Vec::new(),
         }
     }
@@ -99,7 +108,7 @@ impl Standing {
         let ranges =
             |logs: &[LogHandle]| -> Vec<LogRange> { logs.iter().map(LogHandle::range).collect() };
         let mut held = vec![(self.lineage.borrow().current(), ranges(&self.logs.borrow()))];
-        if let Some((history, relay)) = &*self.older.borrow() {
+        if let Some(Older { history, relay, .. }) = &*self.older.borrow() {
             held.push((*history, ranges(&relay.borrow().handles())));
         }
         let held: Vec<HeldLogs<'_>> =
@@ -204,7 +213,8 @@ impl Standing {
                     // Stopped while catching up on an older history: what came after it was not seen.
                     Lineage::unrelated(position.history, position.lsns.len() as u16)
                 };
-                *self.older.borrow_mut() = relay.map(|relay| (position.history, relay));
+                *self.older.borrow_mut() =
+                    relay.map(|relay| Older { history: position.history, relay, used: None });
                 before.branch_off(history, shards, position.lsns)
             }
             None => {
@@ -286,14 +296,49 @@ impl Standing {
         *self.position.borrow_mut() = position;
     }
 
-    /// Keeps what is relayed within bounds.
+    /// Keeps what is relayed within what our own journals leave of `bounds`, which are of all journals
+    /// of the node together: what siblings may still ask for gives way to what is written now.
     pub fn trim_relays(&self, bounds: &Bounds, now: Millis) {
-        let relay = self.relay.borrow().clone();
-        let older = self.older.borrow().as_ref().map(|(_, relay)| relay.clone());
-        for relay in relay.into_iter().chain(older) {
-            for log in relay.borrow_mut().logs_mut() {
-                log.trim(bounds, now);
-            }
+        let mut left = *bounds;
+        if let Some(relay) = &*self.relay.borrow() {
+            // Our own journals hold nothing while we relay.
+            relay.borrow_mut().trim(&left, now);
+            left.bytes = left.bytes.saturating_sub(relay.borrow().held_bytes());
+        } else {
+            let own: u64 = self.logs.borrow().iter().map(LogHandle::bytes).sum();
+            left.bytes = left.bytes.saturating_sub(own);
         }
+        if let Some(older) = &*self.older.borrow() {
+            older.relay.borrow_mut().trim(&left, now);
+        }
+    }
+
+    /// Whether the current journals are those of a master.
+    pub fn relays(&self) -> bool {
+        self.relay.borrow().is_some()
+    }
+
+    /// All journals that are held: our own, and those that are relayed.
+    pub fn all_logs(&self) -> Vec<LogHandle> {
+        let mut logs = self.logs();
+        logs.extend(self.older.borrow().iter().flat_map(|older| older.relay.borrow().handles()));
+        logs
+    }
+
+    /// Lets the relay of the history before go when nobody has read it for `ttl` (zero is for ever);
+    /// `is_read` says that somebody does. Answers whether it was let go.
+    pub fn age_relay(&self, ttl: Duration, is_read: bool, now: Millis) -> bool {
+        let mut older = self.older.borrow_mut();
+        let Some(known) = &mut *older else { return false };
+        if is_read {
+            known.used = Some(now);
+        }
+        let used = *known.used.get_or_insert(now);
+        let unread = u128::from(now.0.saturating_sub(used.0));
+        let is_over = !ttl.is_zero() && unread >= ttl.as_millis();
+        if is_over {
+            *older = None;
+        }
+        is_over
     }
 }

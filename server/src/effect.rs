@@ -32,13 +32,16 @@ pub fn journals_bytes(config: &Config) -> u64 {
     }
 }
 
+/// The bounds of all journals together.
+fn journals_bounds(config: &Config) -> Bounds {
+    let age = config.shard_repl_backlog_time_ms;
+    Bounds { bytes: journals_bytes(config), age: (!age.is_zero()).then_some(age) }
+}
+
 /// The bounds of one shard's journal.
 pub fn journal_bounds(config: &Config, shards: u16) -> Bounds {
-    let age = config.shard_repl_backlog_time_ms;
-    Bounds {
-        bytes: journals_bytes(config) / u64::from(shards.max(1)),
-        age: (!age.is_zero()).then_some(age),
-    }
+    let all = journals_bounds(config);
+    Bounds { bytes: all.bytes / u64::from(shards.max(1)), ..all }
 }
 
 /// What commands that need memory are measured against.
@@ -69,7 +72,7 @@ fn policy(config: &Config) -> Policy {
 }
 
 /// What replication needs to know.
-pub fn replication(config: &Config, shards: u16, port: u16) -> replication::Settings {
+pub fn replication(config: &Config, port: u16) -> replication::Settings {
     replication::Settings {
         tls: config.tls_replication,
         master_user: config.masteruser.clone(),
@@ -87,7 +90,7 @@ pub fn replication(config: &Config, shards: u16, port: u16) -> replication::Sett
             breaks_on_restart: config.break_replication_on_master_restart,
         },
         full_sync_bytes_per_second: config.snapshot_egress_limit_bytes,
-        journal_bounds: journal_bounds(config, shards),
+        journals_bounds: journals_bounds(config),
         journal_ttl: config.repl_backlog_ttl,
         good_replica_lag: config.min_replicas_max_lag,
     }

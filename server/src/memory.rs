@@ -183,14 +183,6 @@ fn limit_files(groups: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Bytes that the shards' journals hold, as of their last tasks.
-static JOURNALS: AtomicU64 = AtomicU64::new(0);
-
-/// A shard's journal held `before` bytes when it was last told, and holds `now`.
-pub fn note_journal(before: u64, now: u64) {
-    JOURNALS.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
-}
-
 /// The bound that eviction works against: maxmemory less what the journals may take, so that
 /// eviction's own deletions cannot feed it (J5).
 #[derive(Clone, Copy, Debug)]
@@ -204,7 +196,8 @@ pub struct Bound {
 impl Bound {
     /// What the bound means for a command that may need memory.
     pub fn pressure(&self) -> Pressure {
-        engine::db::pressure(used(), JOURNALS.load(Ordering::Relaxed), self.bytes, self.evicts)
+        let journals = engine::journal::held_total();
+        engine::db::pressure(used(), journals, self.bytes, self.evicts)
     }
 }
 

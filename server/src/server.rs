@@ -104,7 +104,7 @@ impl Server {
         self.log.set_level(&config);
         let for_shards = config.clone();
         front.call_all(move |shard| effect::on_shard(&for_shards, shard)).await;
-        let settings = effect::replication(&config, self.node.shards(), self.ports.main());
+        let settings = effect::replication(&config, self.ports.main());
         let configure = Request::Configure(Box::new(settings));
         self.replication.ask::<()>(front, configure).await;
     }

@@ -220,7 +220,6 @@ async fn run_shard(
     let keys = Keyspace::new(server.node.dbs(), seed);
     let mut shard = Shard::new(id, server.node.shards(), keys, server.registry.len());
     effect::on_shard(&server.settings.config(), &mut shard);
-    shard.gate.journal = Some(Box::new(memory::note_journal));
     shard.gate.victims = server.victims.clone();
     let paused = server.clone();
     shard.keys.set_paused(move || paused.clients.pause().is_some());
@@ -323,7 +322,7 @@ async fn run_replication(mailbox: Receiver<Message>, server: Arc<Server>) -> Res
     let front = Front::new(me, node, None, rt::now_millis);
     rt::spawn_local(pulse(me, server.clone())).detach();
     let config = server.settings.config();
-    let settings = effect::replication(&config, server.node.shards(), config.port.max(0) as u16);
+    let settings = effect::replication(&config, config.port.max(0) as u16);
     // Requests that come before the service stands wait here.
     let early: Rc<std::cell::RefCell<Early>> = Rc::default();
     let (served, waiting) = (front.clone(), early.clone());

@@ -15,7 +15,7 @@
 //! lock that is touched for a payload above 64 KiB and at trimming, and held for a push or a clone.
 //! A chunk does not know its neighbours: no reader can keep the next one alive.
 
-use std::{cell::UnsafeCell, sync::Arc};
+use std::{cell::UnsafeCell, collections::VecDeque, sync::Arc};
 
 use super::{
     publish::{Edge, Mark},
@@ -127,10 +127,26 @@ impl Chunk {
         }
     }
 
+    /// The large payloads of the frame that ends at `frame_end`, from number `index` on.
+    pub(super) fn large_of(
+        &self,
+        index: usize,
+        frame_end: Boundary,
+    ) -> Result<VecDeque<Large>, Forgotten> {
+        let large = lock(&self.large);
+        let large = large.as_ref().ok_or(Forgotten)?;
+        let rest = large.iter().skip(index);
+        Ok(rest.take_while(|large| large.frame_end == frame_end).cloned().collect())
+    }
+
+    /// Looks at all large payloads.
+    pub(super) fn with_large<T>(&self, look: impl FnOnce(&[Large]) -> T) -> T {
+        look(lock(&self.large).as_deref().unwrap_or_default())
+    }
+
     /// Lets the large payloads go, also while a frozen reader still holds the chunk.
-    pub(super) fn forget_large(&self) {
-        let forgotten = lock(&self.large).take();
-        drop(forgotten);
+    pub(super) fn forget_large(&self) -> Vec<Large> {
+        lock(&self.large).take().unwrap_or_default()
     }
 }
 
@@ -146,11 +162,14 @@ pub(super) struct Tail {
     chunk: Arc<Chunk>,
     written: usize,
     records: u32,
+    /// No frame is written any more.
+    closed: bool,
 }
 
 impl Tail {
     pub(super) fn open(capacity: usize, base: u64, base_bytes: u64) -> Tail {
-        Tail { chunk: Arc::new(Chunk::new(capacity, base, base_bytes)), written: 0, records: 0 }
+        let chunk = Arc::new(Chunk::new(capacity, base, base_bytes));
+        Tail { chunk, written: 0, records: 0, closed: false }
     }
 
     pub(super) fn chunk(&self) -> &Arc<Chunk> {
@@ -159,7 +178,12 @@ impl Tail {
 
     #[inline]
     pub(super) fn room(&self) -> usize {
-        self.chunk.bytes.len() - self.written
+        if self.closed { 0 } else { self.chunk.bytes.len() - self.written }
+    }
+
+    /// Takes no further frame.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
     }
 
     /// The bytes that have not been written yet.

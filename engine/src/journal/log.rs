@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Promises: LSNs count every entry, whoever reads or not (J3); appending waits for nobody; what is
-//! held is bounded by [`Bounds`] whenever [`LogWriter::trim`] has run, never by readers (J5).
+//! held is bounded by [`Bounds`] and one large frame, never by readers (J5; [`LogWriter::trim`]).
 //! The log knows neither shards nor histories, and it does not look into the frames of an upstream
 //! that it relays (J7).
 
@@ -20,6 +20,7 @@ use super::{
     chunk::{Boundary, Chunk, Large, Tail},
     frame::{FRAME_HEAD_BYTES_MAX, Frame, FrameBuilder, Transaction},
     history::LogRange,
+    hold::{self, Charges, Seat, Watch},
     publish::{Bell, Head, SleeperId},
     reader::{Gone, GoneReason, Reader},
     record::{Record, Room},
@@ -39,13 +40,17 @@ const CHUNK_BYTES_FIRST: usize = 4 * 1024;
 /// readers that are far from its bound.
 const CHUNKS_IN_FULL_LOG: u64 = 8;
 
+/// A chunk that refers to so many bytes takes no more, however large the log may be; a frame that weighs
+/// so much stands alone.
+const WEIGHT_MAX: u64 = 1024 * 1024;
+
 /// What is never trimmed because of its age.
 const NO_TIME: u64 = u64::MAX;
 
 /// How much of a log is held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bounds {
-    /// Chunks at their full size and the large payloads that they refer to.
+    /// Chunks at their full size and the large payloads that they refer to, each once.
     pub bytes: u64,
     /// How old the newest record of the oldest chunk may be; any age if none.
     pub age: Option<Duration>,
@@ -61,6 +66,8 @@ pub(super) struct Shared {
     chunks: Mutex<VecDeque<Arc<Chunk>>>,
     pub(super) bell: Bell,
     sleepers: AtomicU64,
+    /// All readers. Locked when one comes or goes and at trimming.
+    seats: Mutex<Vec<Arc<Seat>>>,
 }
 
 impl Shared {
@@ -78,6 +85,18 @@ impl Shared {
     pub(super) fn gone(&self, reason: GoneReason) -> Gone {
         let LogRange { first, head } = self.range();
         Gone { oldest: first, head, reason }
+    }
+
+    /// A reader comes.
+    pub(super) fn seat(&self, lsn: u64, taken: u64) -> Arc<Seat> {
+        let seat = Arc::new(Seat::new(lsn, taken));
+        lock(&self.seats).push(Arc::clone(&seat));
+        seat
+    }
+
+    /// A reader goes.
+    pub(super) fn leave(&self, seat: &Arc<Seat>) {
+        lock(&self.seats).retain(|known| !Arc::ptr_eq(known, seat));
     }
 
     fn range(&self) -> LogRange {
@@ -145,7 +164,12 @@ impl std::fmt::Debug for LogHandle {
 /// A chunk that is held, and what only the writer knows of it.
 struct Held {
     chunk: Arc<Chunk>,
-    bytes: u64,
+    /// The chunk at its full size and its references.
+    own_bytes: u64,
+    /// The same and all values that it refers to.
+    weight: u64,
+    /// It holds one frame, which weighs [`LogWriter::share`] or more.
+    is_alone: bool,
     /// When its first and its last record were published; none before.
     opened: Option<Millis>,
     last: Option<Millis>,
@@ -165,6 +189,17 @@ pub struct LogWriter {
     /// Something was published since readers were last woken.
     unrung: bool,
     keeping: bool,
+    bounds: Bounds,
+    /// More than so much held: time to trim.
+    trim_above: u64,
+    charges: Charges,
+    watch: Watch,
+    /// The chunk of the newest frame that has one alone, by its base.
+    newest_alone: Option<u64>,
+    /// What is held beyond the bound and is the data: it counts as such and not as log.
+    as_data: u64,
+    /// What the total of all logs knows of this one.
+    counted: u64,
     chunk_bytes_next: usize,
     chunk_bytes_max: usize,
     frames_lost: u64,
@@ -188,6 +223,7 @@ impl LogWriter {
             chunks: Mutex::new(VecDeque::new()),
             bell: Bell::new(),
             sleepers: AtomicU64::new(0),
+            seats: Mutex::new(Vec::new()),
         };
         LogWriter {
             shared: Arc::new(shared),
@@ -199,6 +235,13 @@ impl LogWriter {
             published: lsn.0,
             unrung: false,
             keeping: true,
+            bounds: Bounds { bytes: u64::MAX, age: None },
+            trim_above: u64::MAX,
+            charges: Charges::default(),
+            watch: Watch::default(),
+            newest_alone: None,
+            as_data: 0,
+            counted: 0,
             chunk_bytes_next: CHUNK_BYTES_FIRST,
             chunk_bytes_max: CHUNK_BYTES,
             frames_lost: 0,
@@ -253,7 +296,7 @@ impl LogWriter {
             return self.count(1);
         }
         if let Some(bound) = record.inline_bound() {
-            self.open_chunk(bound);
+            self.open_chunk(bound, false);
             return self.append_one(record);
         }
         let mut frame = std::mem::take(&mut self.scratch);
@@ -289,7 +332,8 @@ impl LogWriter {
             return self.lose(records);
         }
         let start_bytes = FRAME_HEAD_BYTES_MAX + frame.body().len();
-        let tail = self.reserve(start_bytes);
+        let weight = start_bytes as u64 + frame.large_bytes();
+        let tail = self.reserve(start_bytes, weight);
         let start = tail.end();
         let mut room = Room::new(tail.free());
         frame.encode_head(transaction, &mut room);
@@ -300,6 +344,7 @@ impl LogWriter {
         if !frame.large().is_empty() {
             self.append_large(frame, start, head);
         }
+        self.close_if_full();
         lsn
     }
 
@@ -310,8 +355,11 @@ impl LogWriter {
             return self.count(records);
         }
         let bytes = frame.as_bytes();
-        self.reserve(bytes.len()).free()[..bytes.len()].copy_from_slice(bytes);
-        self.appended(bytes.len(), records)
+        let tail = self.reserve(bytes.len(), bytes.len() as u64);
+        tail.free()[..bytes.len()].copy_from_slice(bytes);
+        let lsn = self.appended(bytes.len(), records);
+        self.close_if_full();
+        lsn
     }
 
     #[inline]
@@ -339,11 +387,36 @@ impl LogWriter {
         if super::planted::is_on(&super::planted::LARGE_VALUES_WEIGH_NOTHING) {
             return;
         }
+        let values: u64 = frame.large().iter().map(|(_, value)| self.charges.add(value)).sum();
+        let references = (frame.large().len() * size_of::<Large>()) as u64;
         if let Some(held) = self.held.back_mut() {
-            held.bytes += frame.large_bytes();
+            held.own_bytes += references;
+            held.weight += references + frame.large_bytes();
         }
-        self.held_bytes += frame.large_bytes();
-        self.shared.held_bytes.store(self.held_bytes, Ordering::Relaxed);
+        self.set_held(self.held_bytes + references + values);
+    }
+
+    /// A chunk takes at most so much by all that it refers to, one frame excepted: trimming it does not
+    /// take a large part of the log away.
+    fn share(&self) -> u64 {
+        (self.bounds.bytes / CHUNKS_IN_FULL_LOG).clamp(CHUNK_BYTES_FIRST as u64, WEIGHT_MAX)
+    }
+
+    /// A chunk that has its share takes no further frame.
+    fn close_if_full(&mut self) {
+        let share = self.share();
+        if let (Some(held), Some(tail)) = (self.held.back(), &mut self.tail)
+            && (held.is_alone || held.weight - held.chunk.capacity() as u64 >= share)
+        {
+            tail.close();
+        }
+    }
+
+    fn set_held(&mut self, bytes: u64) {
+        let counted = bytes.saturating_sub(self.as_data);
+        hold::note_held(self.counted, counted);
+        (self.counted, self.held_bytes) = (counted, bytes);
+        self.shared.held_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Counts records that nobody keeps.
@@ -366,10 +439,13 @@ impl LogWriter {
         Lsn(self.lsn)
     }
 
-    /// The open chunk with at least `bytes` of room.
-    fn reserve(&mut self, bytes: usize) -> &mut Tail {
-        if self.tail.as_ref().is_none_or(|tail| tail.room() < bytes) {
-            self.open_chunk(bytes);
+    /// The open chunk with at least `bytes` of room for a frame of `weight`, which stands alone if it
+    /// takes a large part of the log: what is before and after it is trimmed without it.
+    fn reserve(&mut self, bytes: usize, weight: u64) -> &mut Tail {
+        let is_alone = weight >= self.share();
+        let is_fit = |tail: &Tail| tail.room() >= bytes && !is_alone;
+        if !self.tail.as_ref().is_some_and(is_fit) {
+            self.open_chunk(bytes, is_alone);
         }
         // `open_chunk` has just put it there.
         self.tail.as_mut().expect("an open chunk")
@@ -377,22 +453,31 @@ impl LogWriter {
 
     /// Seals the open chunk and opens one with room for a frame of `bytes`.
     #[cold]
-    fn open_chunk(&mut self, bytes: usize) {
+    fn open_chunk(&mut self, bytes: usize, is_alone: bool) {
         if self.tail.is_some() {
             self.flush(true);
         }
-        let capacity = self.chunk_bytes_next.min(self.chunk_bytes_max).max(bytes);
-        self.chunk_bytes_next = (self.chunk_bytes_next * 2).min(CHUNK_BYTES);
+        let capacity = match is_alone {
+            true => bytes,
+            false => self.chunk_bytes_next.min(self.chunk_bytes_max).max(bytes),
+        };
+        if is_alone {
+            self.newest_alone = Some(self.lsn);
+        } else {
+            self.chunk_bytes_next = (self.chunk_bytes_next * 2).min(CHUNK_BYTES);
+        }
         let tail = Tail::open(capacity, self.lsn, self.bytes);
         let chunk = Arc::clone(tail.chunk());
+        let own_bytes = chunk.capacity() as u64;
         self.held.push_back(Held {
             chunk: Arc::clone(&chunk),
-            bytes: chunk.capacity() as u64,
+            own_bytes,
+            weight: own_bytes,
+            is_alone,
             opened: None,
             last: None,
         });
-        self.held_bytes += chunk.capacity() as u64;
-        self.shared.held_bytes.store(self.held_bytes, Ordering::Relaxed);
+        self.set_held(self.held_bytes + own_bytes);
         lock(&self.shared.chunks).push_back(chunk);
         self.tail = Some(tail);
     }
@@ -406,6 +491,9 @@ impl LogWriter {
         self.flush(false);
         self.unrung = false;
         self.shared.bell.ring();
+        if self.held_bytes > self.trim_above {
+            self.keep_bounds(now);
+        }
     }
 
     /// Dates the chunks that this task wrote to: the last one, and those that it filled.
@@ -445,29 +533,74 @@ impl LogWriter {
         }
     }
 
-    /// Lets the oldest chunks go until the rest is within `bounds`, whoever reads them.
+    /// Lets the oldest chunks go until the rest is within `bounds`, which hold from now on: whenever
+    /// something is published that exceeds them, the same is done again.
     ///
-    /// To be called after [`LogWriter::publish`], once per task: between two calls the log exceeds
-    /// its bounds by what the task wrote. Costs a few comparisons when nothing is to be done.
+    /// Whoever reads what goes is [`super::Read::Gone`], with two exceptions, so that one large frame
+    /// (an eighth of the bound or more, or 1 MiB) does not end readers that are well:
+    /// - Beyond its bound the log holds **one** large frame, the newest, while a reader that has not come
+    ///   to its end makes progress (and for ten seconds, for one that is about to come back), or while
+    ///   its values are held anyway because they are the data.
+    /// - A reader in the middle of a frame finishes it, while it makes progress.
+    ///
+    /// So a log holds at most its bound and one frame, and each reader at most one frame; a reader that
+    /// makes no progress for ten seconds makes it hold nothing beyond the bound.
+    ///
+    /// To be called from time to time after [`LogWriter::publish`]. Costs a few comparisons when nothing
+    /// is to be done.
     pub fn trim(&mut self, bounds: &Bounds, now: Millis) {
-        let share = usize::try_from(bounds.bytes / CHUNKS_IN_FULL_LOG).unwrap_or(CHUNK_BYTES);
-        self.chunk_bytes_max = share.clamp(CHUNK_BYTES_FIRST, CHUNK_BYTES);
-        let mut excess = self.held_bytes.saturating_sub(bounds.bytes);
-        let dropped = self
-            .held
-            .iter()
-            .take_while(|held| {
-                let old = held.last.zip(bounds.age).is_some_and(|(last, age)| {
-                    u128::from(now.0.saturating_sub(last.0)) > age.as_millis()
-                });
-                let drop = old || excess > 0;
-                excess = excess.saturating_sub(held.bytes);
-                drop
-            })
-            .count();
-        if dropped > 0 {
-            self.drop_oldest(dropped);
+        self.bounds = *bounds;
+        self.chunk_bytes_max =
+            usize::try_from(self.share()).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+        self.keep_bounds(now);
+    }
+
+    fn keep_bounds(&mut self, now: Millis) {
+        self.watch.look(&lock(&self.shared.seats), self.published, now);
+        while let Some(oldest) = self.held.front() {
+            let is_old = oldest.last.zip(self.bounds.age).is_some_and(|(last, age)| {
+                u128::from(now.0.saturating_sub(last.0)) > age.as_millis()
+            });
+            let is_within = self.held_bytes <= self.bounds.bytes
+                || self.held_bytes <= self.bounds.bytes.saturating_add(self.spared(now));
+            if !is_old && is_within {
+                break;
+            }
+            self.drop_oldest(1);
         }
+        self.watch.give_up(self.shared.first());
+        let (frame, is_data, _) = self.newest_frame(now);
+        let is_beyond = self.held_bytes > self.bounds.bytes;
+        self.as_data = if is_beyond && is_data { frame } else { 0 };
+        self.set_held(self.held_bytes);
+        // What was published a moment ago is not for nobody, however small the bound.
+        let least = 2 * CHUNK_BYTES_FIRST as u64;
+        self.trim_above = self.bounds.bytes.max(self.held_bytes).max(least);
+    }
+
+    /// What the newest large frame takes, if it is held beyond the bound.
+    fn spared(&self, now: Millis) -> u64 {
+        let (frame, is_data, is_wanted) = self.newest_frame(now);
+        if is_data || is_wanted { frame } else { 0 }
+    }
+
+    /// What the newest large frame weighs, whether it is the data anyway, and whether somebody wants it.
+    fn newest_frame(&self, now: Millis) -> (u64, bool, bool) {
+        let Some(base) = self.newest_alone else { return (0, false, false) };
+        let index = self.held.partition_point(|held| held.chunk.base < base);
+        let Some(held) = self.held.get(index).filter(|held| held.is_alone) else {
+            return (0, false, false);
+        };
+        let next = self.held.get(index + 1);
+        let end = next.map_or(self.lsn, |next| next.chunk.base);
+        let is_new = next.is_none()
+            && held.last.is_none_or(|last| {
+                u128::from(now.0.saturating_sub(last.0)) < hold::STALLED_AFTER.as_millis()
+            });
+        // A reader that is stuck in the frame holds its values itself: that does not make them data.
+        let is_data = !self.watch.is_stuck_before(end)
+            && held.chunk.with_large(|large| self.charges.are_held_by_others(large));
+        (held.weight, is_data, is_new || self.watch.is_needed(end))
     }
 
     /// Whether records are kept (there are readers, or were until lately) or only counted.
@@ -497,12 +630,22 @@ impl LogWriter {
         let first = self.held.front().map_or(self.lsn, |held| held.chunk.base);
         self.shared.first.store(first, Ordering::Release);
         lock(&self.shared.chunks).drain(..count);
+        let mut freed = 0;
         for held in dropped {
-            held.chunk.forget_large();
-            self.held_bytes -= held.bytes;
+            let values = held.chunk.forget_large();
+            freed += values.iter().map(|large| self.charges.remove(&large.payload)).sum::<u64>();
+            freed += held.own_bytes;
         }
-        self.shared.held_bytes.store(self.held_bytes, Ordering::Relaxed);
+        self.set_held(self.held_bytes - freed);
         self.tell_oldest();
+    }
+}
+
+impl Drop for LogWriter {
+    fn drop(&mut self) {
+        // Whoever reads it still must not wait for what never comes, nor keep it in memory.
+        self.drop_all();
+        self.shared.bell.ring();
     }
 }
 

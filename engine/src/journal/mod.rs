@@ -11,6 +11,7 @@
 //!                                ^     publish: one store; sleep: a flag (publish.rs)      |
 //!                                `------- append_encoded (a replica relays) <--------------'
 //!
+//!   hold.rs: what a log is charged for, and who makes progress
 //!   history.rs: which history these LSNs belong to, and who may continue from where
 //! ```
 //!
@@ -28,6 +29,7 @@
 mod chunk;
 mod frame;
 mod history;
+mod hold;
 mod log;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
@@ -43,6 +45,7 @@ pub use frame::{
 pub use history::{
     BRANCHES_MAX, HeldLogs, HistoryId, Leg, Lineage, LogRange, Malformed, Position, Reason, Verdict,
 };
+pub use hold::held_total;
 pub use log::{Bounds, CHUNK_BYTES, LogHandle, LogWriter};
 pub use reader::{Gone, GoneReason, Read, Reader, Span};
 pub use record::{

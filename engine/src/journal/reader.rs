@@ -8,10 +8,12 @@
 //! ```
 //!
 //! A [`Span`] is the very bytes that the shard wrote, or the very value that a record refers to; it
-//! keeps its chunk or value alive. The reader itself pins at most one chunk: the one it stands in.
+//! keeps its chunk or value alive. The reader itself pins at most one chunk, the one it stands in, and
+//! the values of the frame that it is in the middle of, which it finishes while it makes progress.
 //! It never holds up the writer; if the log was trimmed past it, it ends with [`Read::Gone`].
 
 use std::{
+    collections::VecDeque,
     ops::Deref,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -20,6 +22,7 @@ use std::{
 use super::{
     chunk::{Boundary, Chunk, Forgotten, Large},
     frame::measure,
+    hold::Seat,
     log::LogHandle,
     publish::{Edge, SleeperId},
 };
@@ -140,8 +143,12 @@ pub struct Reader {
     large_done: usize,
     /// The end of the frame of which a piece has been handed out.
     frame_end: Option<Boundary>,
+    /// The large payloads of that frame which are still to be handed out.
+    frame_large: VecDeque<Large>,
     lsn: u64,
     bytes: u64,
+    /// What the writer sees of it.
+    seat: Arc<Seat>,
     /// Nothing beyond this LSN is handed out.
     limit: u64,
 }
@@ -164,8 +171,10 @@ impl Reader {
             large: 0,
             large_done: 0,
             frame_end: None,
+            frame_large: VecDeque::new(),
             lsn: lsn.0,
             bytes,
+            seat: shared.seat(lsn.0, bytes),
             limit: u64::MAX,
         };
         let found = shared.chunk_after(lsn.0).filter(|_| lsn.0 >= shared.first());
@@ -241,7 +250,11 @@ impl Reader {
     /// Whether the log was trimmed past the reader. A flow that waits for its socket asks this from
     /// time to time: nothing else tells it.
     pub fn is_gone(&self) -> bool {
-        self.lsn < self.log.0.first()
+        let end = match (&self.chunk, self.frame_end) {
+            (Some(chunk), Some(end)) => chunk.base + u64::from(end.records),
+            _ => self.lsn,
+        };
+        end < self.log.0.first() || self.seat.is_lost(self.lsn)
     }
 
     /// The next bytes, at most `max_bytes` of them (and at least one).
@@ -266,7 +279,10 @@ impl Reader {
             let edge = chunk.edge();
             if self.offset < edge.offset || self.frame_end.is_some() {
                 return match self.take(chunk, edge, max_bytes.max(1)) {
-                    Ok(span) => Read::Bytes(span),
+                    Ok(span) => {
+                        self.seat.moved(self.lsn, self.bytes);
+                        Read::Bytes(span)
+                    }
                     Err(Forgotten) => self.gone(),
                 };
             }
@@ -300,22 +316,23 @@ impl Reader {
     }
 
     fn take(&mut self, chunk: Arc<Chunk>, edge: Edge, max: usize) -> Result<Span, Forgotten> {
-        let next = chunk.large(self.large)?;
-        let next = next.filter(|large| large.frame_start.offset < edge.offset);
         if self.frame_end.is_none() {
+            let next = chunk.large(self.large)?;
+            let next = next.filter(|large| large.frame_start.offset < edge.offset);
             let plain_end = next.as_ref().map_or(edge.into(), |large| large.frame_start);
             if let Some(whole) = self.whole_frames(&chunk, plain_end, max)? {
                 self.lsn = chunk.base + u64::from(whole.records);
                 return Ok(self.span_to(chunk, whole.offset));
             }
-            if self.frame_end.is_none() {
-                self.frame_end = next.as_ref().map(|large| large.frame_end);
+            if let (None, Some(next)) = (self.frame_end, next) {
+                self.frame_large = chunk.large_of(self.large, next.frame_end)?;
+                self.frame_end = Some(next.frame_end);
             }
         }
         let Some(frame_end) = self.frame_end else { return Err(Forgotten) };
-        match next.filter(|large| large.frame_end == frame_end) {
+        match self.frame_large.front().cloned() {
             Some(large) if large.at == self.offset => {
-                Ok(self.take_large(&chunk, large, frame_end, max)?)
+                Ok(self.take_large(&chunk, large, frame_end, max))
             }
             Some(large) => {
                 let end = self.capped(large.at, max);
@@ -384,13 +401,7 @@ impl Reader {
         Span { source, start, end, lsn_after: Lsn(self.lsn), bytes_after: self.bytes }
     }
 
-    fn take_large(
-        &mut self,
-        chunk: &Chunk,
-        large: Large,
-        frame_end: Boundary,
-        max: usize,
-    ) -> Result<Span, Forgotten> {
+    fn take_large(&mut self, chunk: &Chunk, large: Large, frame_end: Boundary, max: usize) -> Span {
         let start = self.large_done;
         let end = large.payload.len().min(start.saturating_add(max));
         self.large_done = end;
@@ -398,13 +409,13 @@ impl Reader {
         if end == large.payload.len() {
             self.large += 1;
             self.large_done = 0;
-            let more = chunk.large(self.large)?.is_some_and(|next| next.frame_end == frame_end);
-            if self.offset == frame_end.offset && !more {
+            self.frame_large.pop_front();
+            if self.offset == frame_end.offset && self.frame_large.is_empty() {
                 self.leave_frame(chunk, frame_end);
             }
         }
         let source = Source::Payload(large.payload);
-        Ok(Span { source, start, end, lsn_after: Lsn(self.lsn), bytes_after: self.bytes })
+        Span { source, start, end, lsn_after: Lsn(self.lsn), bytes_after: self.bytes }
     }
 
     /// Registers to be woken at the next publication; true if there is something to read already
@@ -434,6 +445,7 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.log.0.bell.forget(self.id);
+        self.log.0.leave(&self.seat);
     }
 }
 

@@ -156,7 +156,6 @@ impl Shard {
     pub fn publish(&mut self) {
         // Commands log their own frames. Left here is only what a call has deleted by looking.
         self.log_frame();
-        self.tell_journal();
         self.tell_victims();
         self.log.publish(self.keys.now());
     }

@@ -29,25 +29,20 @@ const EVICTED_PER_LOOK: usize = 8;
 pub struct Gate {
     /// Whether memory is short, and what may be done about it.
     pub pressure: Option<Box<dyn Fn() -> Pressure>>,
-    /// Is told how many bytes the shard's journal held before, and how many it holds now.
-    pub journal: Option<Box<dyn Fn(u64, u64)>>,
-    /// What it was told last.
-    journal_told: u64,
     /// What all shards may evict.
     pub victims: Arc<Victims>,
 }
 
 impl Gate {
     pub(super) fn new(shards: u16) -> Gate {
-        Gate { pressure: None, journal: None, journal_told: 0, victims: Victims::new(shards) }
+        Gate { pressure: None, victims: Victims::new(shards) }
     }
 }
 
 impl Shard {
     /// What memory means for a command that may need some. What the journal has taken a moment ago is
     /// no data: eviction must not make room for it.
-    pub fn pressure(&mut self) -> Pressure {
-        self.tell_journal();
+    pub fn pressure(&self) -> Pressure {
         self.gate.pressure.as_ref().map_or(Pressure::None, |pressure| pressure())
     }
 
@@ -104,17 +99,6 @@ impl Shard {
     pub(super) fn evict_slice(&mut self) -> bool {
         let evicts = self.pressure() == Pressure::Evict && !self.keys.is_paused();
         evicts && self.evict_for_a_while() && self.pressure() == Pressure::Evict
-    }
-
-    /// Tells how much the journal holds.
-    pub(super) fn tell_journal(&mut self) {
-        let held = self.log.held_bytes();
-        let before = std::mem::replace(&mut self.gate.journal_told, held);
-        if before != held
-            && let Some(tell) = &self.gate.journal
-        {
-            tell(before, held);
-        }
     }
 
     /// Tells the other shards what there is to evict here.

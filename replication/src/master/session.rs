@@ -152,6 +152,11 @@ impl Session {
         self.state.get()
     }
 
+    /// Whether it reads journals that end where a younger history begins.
+    pub fn is_of_older_history(&self) -> bool {
+        self.to.is_some()
+    }
+
     /// Whether it has ended.
     pub fn is_ended(&self) -> bool {
         self.ended.borrow().is_some()

@@ -1,7 +1,7 @@
 //! The upstream's journals, kept as they came: what a replica feeds its own replicas with, and after a
 //! promotion its siblings (J7).
 
-use engine::journal::{Decoder, LogHandle, LogWriter};
+use engine::journal::{Bounds, Decoder, LogHandle, LogWriter};
 use engine::types::{Lsn, Millis};
 
 /// The journals of the upstream, as far as they are applied here.
@@ -25,9 +25,15 @@ impl Relay {
         self.logs.iter().map(LogWriter::lsn).collect()
     }
 
-    /// The logs, for trimming.
-    pub fn logs_mut(&mut self) -> &mut [LogWriter] {
-        &mut self.logs
+    /// Keeps all logs together within `bounds`, whatever the upstream's number of them.
+    pub fn trim(&mut self, bounds: &Bounds, now: Millis) {
+        let each = Bounds { bytes: bounds.bytes / self.logs.len().max(1) as u64, ..*bounds };
+        self.logs.iter_mut().for_each(|log| log.trim(&each, now));
+    }
+
+    /// What all logs hold.
+    pub fn held_bytes(&self) -> u64 {
+        self.logs.iter().map(LogWriter::held_bytes).sum()
     }
 
     pub(super) fn append(&mut self, flow: usize, raw: &[u8]) {

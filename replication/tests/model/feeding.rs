@@ -133,6 +133,10 @@ impl Session {
         }
     }
 
+    pub(crate) fn is_of_older_history(&self) -> bool {
+        self.terms.to.is_some()
+    }
+
     fn end_if_leg_is_over(&self) {
         let Some(to) = &self.terms.to else { return };
         if self.flows.borrow().iter().zip(to).all(|(flow, to)| flow.acked.get() >= *to) {

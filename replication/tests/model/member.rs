@@ -3,7 +3,7 @@
 use crate::feeding::Session;
 use crate::following::Link;
 use engine::exec::Front;
-use engine::journal::{Bounds, HistoryId, Position};
+use engine::journal::{Bounds, CHUNK_BYTES, HistoryId, LogHandle, Position, Read};
 use engine::model::{ModelNode, World};
 use engine::shard::Shard;
 use replication::chain::Chain;
@@ -12,7 +12,12 @@ use replication::info::LinkState;
 use replication::standing::Standing;
 use replication::wire;
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::rc::Rc;
+use std::time::Duration;
+
+/// How long a promoted node keeps its former master's journals for its siblings.
+const RELAY_TTL: Duration = Duration::from_secs(3);
 
 /// One node.
 pub(crate) struct Member {
@@ -169,32 +174,60 @@ impl Member {
         self.sessions.borrow_mut().retain(|session| !session.ended.get());
         let sessions = self.sessions.borrow().clone();
         sessions.iter().for_each(|session| session.watch());
+        let all = Bounds { bytes: bounds.bytes * u64::from(self.node.shards()), ..*bounds };
         for id in 0..self.node.shards() {
             self.node.with_shard(id, |shard| {
                 shard.heartbeat_once();
                 shard.publish();
                 shard.log.trim(bounds, now);
             });
-            self.node.with_shard(id, |shard: &mut Shard| check_bound(shard, bounds))?;
         }
-        self.standing.trim_relays(bounds, now);
+        self.standing.trim_relays(&all, now);
+        let is_read = sessions.iter().any(|session| session.is_of_older_history());
+        self.standing.age_relay(RELAY_TTL, is_read && !self.feeds_nobody(), now);
+        self.check_bound(&all)
+    }
+
+    /// What all logs hold together, by their own count and by what can be read of them, is within the
+    /// bound of the node, but for one frame in each.
+    fn check_bound(&self, all: &Bounds) -> Result<(), String> {
+        let (mut held, mut spared) = (0, 0);
+        let own = (0..self.node.shards())
+            .map(|id| self.node.with_shard(id, |shard: &mut Shard| shard.log.handle()));
+        let mut logs: Vec<LogHandle> = match self.standing.relays() {
+            true => own.chain(self.standing.all_logs()).collect(),
+            false => self.standing.all_logs(),
+        };
+        logs.retain(|log| log.bytes() > 0);
+        for log in &logs {
+            let (readable, frame) = readable(log)?;
+            held += log.bytes().max(readable);
+            spared += frame;
+        }
+        if held > all.bytes + spared {
+            let (bytes, logs) = (all.bytes, logs.len());
+            return Err(format!("{}: {logs} logs hold {held} of {bytes}", self.name));
+        }
         Ok(())
     }
 }
 
-/// What the log holds, by its own count and by what can be read of it, is within its bound.
-fn check_bound(shard: &Shard, bounds: &Bounds) -> Result<(), String> {
-    let log = shard.log.handle();
-    let first = log.reader_at(log.first()).map_err(|gone| gone.to_string())?;
-    let readable = log.total_bytes() - first.bytes();
-    let held = log.bytes().max(readable);
-    if held > bounds.bytes {
-        return Err(format!(
-            "the log of shard {} holds {held} of {} bytes",
-            shard.id, bounds.bytes
-        ));
+/// The bytes that can be read of a log, each large value once; and those of its largest frame.
+fn readable(log: &LogHandle) -> Result<(u64, u64), String> {
+    let mut reader = log.reader_at(log.first()).map_err(|gone| gone.to_string())?;
+    let (mut known, mut bytes) = (HashSet::new(), 0);
+    let (mut frame, mut largest) = (0, 0);
+    loop {
+        let before = reader.lsn();
+        let Read::Bytes(span) = reader.next(usize::MAX) else { return Ok((bytes, largest)) };
+        let length = span.len() as u64;
+        bytes += if known.insert(span.as_ptr()) { length } else { 0 };
+        // With its chunk and its references.
+        frame += length + CHUNK_BYTES as u64;
+        if span.lsn_after() > before {
+            (frame, largest) = (0, largest.max(frame));
+        }
     }
-    Ok(())
 }
 
 /// All nodes, by their places; a node that restarts is another one in the same place.

@@ -171,7 +171,7 @@ fn j5_a_journal_that_counts_as_data_evicts_until_nothing_is_left() {
 fn j5_a_large_value_that_weighs_nothing_stays_behind_a_frozen_reader() {
     check(&journal::planted::LARGE_VALUES_WEIGH_NOTHING, 40, |dice| Plan {
         shards: any_shards(dice),
-        load: Load { large_every: 20, ..LOAD },
+        load: Load { large_every: 5, ..LOAD },
         journal_bytes: 1_000_000,
         trouble_every: 10,
         kinds: &[Trouble::Freeze],

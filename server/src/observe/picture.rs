@@ -111,7 +111,7 @@ pub struct Memory {
     pub system: u64,
     /// Tables, items excluded.
     pub tables: u64,
-    /// Journals.
+    /// Journals: the shards', and those of a master that are relayed.
     pub journals: u64,
     /// Buffers of clients.
     pub clients: u64,
@@ -188,7 +188,7 @@ impl Picture {
         let replication = server.replication.info(front).await;
         let config = server.settings.config();
         let (clients, buffers) = clients(server);
-        let journals = replication.journals.iter().map(|journal| journal.bytes).sum();
+        let journals = engine::journal::held_total();
         let mut picture = Picture {
             dbs: vec![Db::default(); server.node.dbs()],
             keys: KeyStats::default(),
