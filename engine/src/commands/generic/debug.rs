@@ -2,18 +2,14 @@
 
 use super::container_of;
 use crate::command::{
-    All, Args, Command, Cx, Each, Flags, Group, Join, Keys, Outcome, Part, Refusal, Run, Walk,
-    Walked,
+    All, Args, Command, Cx, Each, Flags, Group, Join, Keys, Outcome, Part, Refusal, Run,
 };
 use crate::db::Digest;
-use crate::journal::Deadline;
-use crate::limits::{POPULATE_LOOKED_AT_MAX, POPULATE_MADE_MAX, STRING_MAX};
 use crate::resp::ReplyWriter;
-use crate::types::shard_of;
-use crate::value::number::parse_i64_strict;
-use crate::value::{NewValue, Value};
+use crate::value::Value;
 
-const FLAGS: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
+pub(super) const FLAGS: Flags =
+    Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
 
 pub(super) const DEBUG: Command = container_of(
     "debug",
@@ -124,100 +120,4 @@ fn serialized_length(value: Value<'_>) -> usize {
                 }
         }
     }
-}
-
-pub(super) const POPULATE: Command = Command {
-    name: "debug|populate",
-    usage: "DEBUG POPULATE count [prefix] [size]",
-    summary: "Makes keys prefix:0, prefix:1 and so on, where there are none yet.",
-    since: "1.0.0",
-    cost: "O(N) with N keys.",
-    group: Group::Server,
-    flags: FLAGS.union(Flags::WRITE).union(Flags::DENYOOM).union(Flags::NO_MULTI),
-    keys: Keys::NONE,
-    run: Run::Walk(Walk {
-        start: begin,
-        step: populate,
-        finish: populated,
-        alone: true,
-        long: false,
-    }),
-    examples: r#"
-        > DEBUG POPULATE 20
-        OK
-        > DBSIZE
-        (integer) 20
-        > GET key:7
-        "value:7"
-        > DEBUG POPULATE 20 short 3
-        OK
-        > GET short:7
-        "val"
-        > DBSIZE
-        (integer) 40
-        > DEBUG POPULATE -1
-        (error) ERR value is out of range, must be positive
-    "#,
-};
-
-/// What a POPULATE asks for.
-struct Population<'a> {
-    count: u64,
-    prefix: &'a [u8],
-    /// The length of each value; 0 lets it be as long as its text.
-    size: usize,
-}
-
-fn population(args: Args<'_>) -> Result<Population<'_>, Refusal> {
-    let positive = |index: usize| {
-        let number = if index < args.len() { parse_i64_strict(args.get(index)) } else { Some(0) };
-        number
-            .and_then(|number| u64::try_from(number).ok())
-            .ok_or(Refusal::fixed("ERR value is out of range, must be positive"))
-    };
-    if args.len() > 5 {
-        return Err(Refusal::Syntax);
-    }
-    let size = positive(4)?;
-    if size > STRING_MAX as u64 {
-        return Err(Refusal::TooLong);
-    }
-    let prefix = if args.len() > 3 { args.get(3) } else { b"key" };
-    Ok(Population { count: positive(2)?, prefix, size: size as usize })
-}
-
-fn begin(args: Args<'_>) -> Result<Walked, Refusal> {
-    population(args)?;
-    Ok(Walked::default())
-}
-
-/// Looks at the next numbers and makes the keys that belong to this shard.
-fn populate(cx: &mut Cx<'_>, args: Args<'_>, walked: &mut Walked) -> Result<bool, Refusal> {
-    let Population { count, prefix, size } = population(args)?;
-    let (mut looked_at, mut made) = (0, 0);
-    while looked_at < POPULATE_LOOKED_AT_MAX && made < POPULATE_MADE_MAX {
-        if walked.position >= count {
-            walked.next_shard();
-            break;
-        }
-        let number = walked.position;
-        walked.position += 1;
-        looked_at += 1;
-        let key = [prefix, b":", number.to_string().as_bytes()].concat();
-        if shard_of(&key, cx.shards) != cx.shard || cx.keys.exists(cx.db, &key) {
-            continue;
-        }
-        let mut value = format!("value:{number}").into_bytes();
-        if size > 0 {
-            value.resize(size, 0);
-        }
-        // Large values are few in a step: they fill a frame by bytes instead of by count.
-        made += 1 + value.len() / 1024;
-        cx.keys.put(cx.db, &key, NewValue::Owned(value), Deadline::None);
-    }
-    Ok(true)
-}
-
-fn populated(_: &Walked, _: u16, reply: &mut ReplyWriter<'_>) {
-    reply.ok();
 }

@@ -9,6 +9,7 @@ mod expire;
 mod keys;
 mod memory;
 mod object;
+mod populate;
 mod rename;
 mod scan;
 mod ttl;
@@ -53,7 +54,7 @@ pub(super) const COMMANDS: &[&Command] = &[
     &debug::DIGEST,
     &debug::DIGEST_VALUE,
     &debug::OBJECT,
-    &debug::POPULATE,
+    &populate::POPULATE,
 ];
 
 /// What a container runs by itself. The registry hands a request to one of its subcommands or refuses

@@ -3,6 +3,17 @@
 //! The classic table: row i, column j holds the length for the first i bytes of one string and the
 //! first j of the other. The way back from its last corner is the subsequence; where two ways are
 //! equally long, the one that Redis takes is taken, so that replies are the same.
+//!
+//! Along a row the length grows by 0 or 1 from column to column, so a row is kept as bits (0 where it
+//! grows) and the next one follows from it 64 columns at a time (Hyyro's recurrence):
+//!
+//! ```text
+//!   next = (row + (row & equal)) | (row & !equal)      equal: the columns that hold the row's byte
+//! ```
+//!
+//! That is 32 times smaller than numbers, and some 50 times faster: two strings of 11 KB, the largest
+//! pair that is allowed, take milliseconds. Rows stand for the shorter string, which bounds `equal` by
+//! the table itself.
 
 use crate::command::{
     Args, Carried, Carry, Command, Cx, Decision, Flags, Found, Group, Keys, Refusal, Run, Write,
@@ -97,13 +108,13 @@ fn decide(
         (bytes_of(&carried[0], &mut one_digits), bytes_of(&carried[1], &mut other_digits));
     check_size(one.len(), other.len())?;
     if options.length {
-        decision.reply.count(length_of(one, other));
+        decision.reply.count(length_of(one, other)?);
         return Ok(Vec::new());
     }
     let table = Table::of(one, other)?;
     let matches = table.matches(one, other);
     if options.places {
-        reply_places(&mut decision.reply, &options, table.total(), &matches);
+        reply_places(&mut decision.reply, &options, table.total, &matches);
     } else {
         let parts = matches.iter().rev().map(|found| &one[found.one.clone()]);
         let text: Vec<u8> = parts.flatten().copied().collect();
@@ -128,31 +139,83 @@ fn check_size(one: usize, other: usize) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Writes the next row of the table under `above`.
-fn fill_row(byte: u8, other: &[u8], above: &[u32], row: &mut [u32]) {
-    let mut left = 0;
-    row[0] = 0;
-    for (column, &another) in other.iter().enumerate() {
-        left = if byte == another { above[column] + 1 } else { above[column + 1].max(left) };
-        row[column + 1] = left;
+/// The columns of one string, and where each byte of the other stands among them.
+struct Columns {
+    /// Words of a row.
+    words: usize,
+    /// Per byte, the place of its columns in `equal`, in rows.
+    places: [Option<usize>; 256],
+    equal: Vec<u64>,
+}
+
+impl Columns {
+    fn of(rows: &[u8], columns: &[u8]) -> Result<Columns, Refusal> {
+        let words = columns.len().div_ceil(64);
+        let (mut places, mut count) = ([None; 256], 0);
+        for &byte in rows {
+            if places[usize::from(byte)].is_none() {
+                places[usize::from(byte)] = Some(count);
+                count += 1;
+            }
+        }
+        let mut equal = zeroed(count * words)?;
+        for (column, &byte) in columns.iter().enumerate() {
+            if let Some(place) = places[usize::from(byte)] {
+                equal[place * words + column / 64] |= 1 << (column % 64);
+            }
+        }
+        Ok(Columns { words, places, equal })
+    }
+
+    /// Turns a row into the next one, which stands for `byte`.
+    fn advance(&self, byte: u8, row: &mut [u64]) {
+        let place = self.places[usize::from(byte)].expect("every byte of a row has its columns");
+        let equal = &self.equal[place * self.words..(place + 1) * self.words];
+        let mut carry = false;
+        for (word, equal) in row.iter_mut().zip(equal) {
+            let (sum, over) = word.overflowing_add(*word & equal);
+            let (sum, again) = sum.overflowing_add(u64::from(carry));
+            carry = over || again;
+            *word = sum | (*word & !equal);
+        }
     }
 }
 
-/// The length alone: two rows are enough.
-fn length_of(one: &[u8], other: &[u8]) -> usize {
-    let (longer, shorter) = if one.len() < other.len() { (other, one) } else { (one, other) };
-    let mut above = vec![0; shorter.len() + 1];
-    let mut row = above.clone();
-    for &byte in longer {
-        fill_row(byte, shorter, &above, &mut row);
-        std::mem::swap(&mut above, &mut row);
+fn zeroed(words: usize) -> Result<Vec<u64>, Refusal> {
+    let mut zeroed = Vec::new();
+    if zeroed.try_reserve_exact(words).is_err() {
+        return Err(Refusal::fixed(
+            "ERR Insufficient memory, failed allocating transient memory for LCS",
+        ));
     }
-    above[shorter.len()] as usize
+    zeroed.resize(words, 0);
+    Ok(zeroed)
+}
+
+/// How much a row grows over its first `columns` columns.
+fn grown(row: &[u64], columns: usize) -> usize {
+    let (whole, rest) = (columns / 64, columns % 64);
+    let ones: u32 = row[..whole].iter().map(|word| word.count_ones()).sum();
+    let last = if rest == 0 { 0 } else { (row[whole] & ((1 << rest) - 1)).count_ones() };
+    columns - (ones + last) as usize
+}
+
+/// The length alone: one row is enough.
+fn length_of(one: &[u8], other: &[u8]) -> Result<usize, Refusal> {
+    let (rows, columns) = if one.len() <= other.len() { (one, other) } else { (other, one) };
+    let equal = Columns::of(rows, columns)?;
+    let mut row = vec![u64::MAX; equal.words];
+    rows.iter().for_each(|&byte| equal.advance(byte, &mut row));
+    Ok(grown(&row, columns.len()))
 }
 
 struct Table {
-    cells: Vec<u32>,
-    width: usize,
+    /// One row after the other; the first stands for no byte at all.
+    bits: Vec<u64>,
+    words: usize,
+    total: usize,
+    /// Whether the rows are those of the second string.
+    swapped: bool,
 }
 
 /// Bytes in a row that both strings have.
@@ -163,52 +226,76 @@ struct Match {
 
 impl Table {
     fn of(one: &[u8], other: &[u8]) -> Result<Table, Refusal> {
-        let width = other.len() + 1;
-        let count = (one.len() + 1) * width;
-        let mut cells = Vec::new();
-        if cells.try_reserve_exact(count).is_err() {
-            return Err(Refusal::fixed(
-                "ERR Insufficient memory, failed allocating transient memory for LCS",
-            ));
+        let swapped = one.len() > other.len();
+        let (rows, columns) = if swapped { (other, one) } else { (one, other) };
+        let equal = Columns::of(rows, columns)?;
+        let words = equal.words;
+        let mut bits = zeroed((rows.len() + 1) * words)?;
+        bits[..words].fill(u64::MAX);
+        for (index, &byte) in rows.iter().enumerate() {
+            let (above, row) = bits[index * words..(index + 2) * words].split_at_mut(words);
+            row.copy_from_slice(above);
+            equal.advance(byte, row);
         }
-        cells.resize(count, 0);
-        for (index, &byte) in one.iter().enumerate() {
-            let (above, row) = cells[index * width..(index + 2) * width].split_at_mut(width);
-            fill_row(byte, other, above, row);
-        }
-        Ok(Table { cells, width })
+        let total = grown(&bits[rows.len() * words..], columns.len());
+        Ok(Table { bits, words, total, swapped })
     }
 
-    fn at(&self, one: usize, other: usize) -> u32 {
-        self.cells[one * self.width + other]
+    fn row(&self, row: usize) -> &[u64] {
+        &self.bits[row * self.words..(row + 1) * self.words]
     }
 
-    fn total(&self) -> u32 {
-        self.cells[self.cells.len() - 1]
+    /// Whether the length grows from the column before to `column`, counted from 1.
+    fn grows(&self, row: usize, column: usize) -> usize {
+        let word = self.row(row)[(column - 1) / 64];
+        usize::from(word >> ((column - 1) % 64) & 1 == 0)
+    }
+
+    /// The length above a cell: of one row less and as many columns.
+    fn above(&self, row: usize, column: usize) -> usize {
+        if row == 0 { 0 } else { grown(self.row(row - 1), column) }
     }
 
     /// The subsequence as matches, the last one first: the order in which the way back meets them.
     fn matches(&self, one: &[u8], other: &[u8]) -> Vec<Match> {
+        let (rows, columns) = if self.swapped { (other, one) } else { (one, other) };
+        let (mut row, mut column) = (rows.len(), columns.len());
+        // The lengths here and above here: counting a row costs time, stepping along it does not.
+        let (mut here, mut above) = (self.total, self.above(row, column));
         let mut matches = Vec::new();
-        let (mut i, mut j) = (one.len(), other.len());
-        while i > 0 && j > 0 {
-            let (end_one, end_other) = (i, j);
-            while i > 0 && j > 0 && one[i - 1] == other[j - 1] {
-                (i, j) = (i - 1, j - 1);
+        while row > 0 && column > 0 {
+            let end = (row, column);
+            while row > 0 && column > 0 && rows[row - 1] == columns[column - 1] {
+                (row, column) = (row - 1, column - 1);
             }
-            if i < end_one {
-                matches.push(Match { one: i..end_one, other: j..end_other });
-            } else if self.at(i - 1, j) > self.at(i, j - 1) {
-                i -= 1;
+            if row < end.0 {
+                let (row_range, column_range) = (row..end.0, column..end.1);
+                matches.push(if self.swapped {
+                    Match { one: column_range, other: row_range }
+                } else {
+                    Match { one: row_range, other: column_range }
+                });
+                here = grown(self.row(row), column);
+                above = self.above(row, column);
+                continue;
+            }
+            let left = here - self.grows(row, column);
+            // Redis goes back in the first string where that alone is longer, else in the second.
+            let goes_up = if self.swapped { left <= above } else { above > left };
+            if goes_up {
+                row -= 1;
+                (here, above) = (above, self.above(row, column));
             } else {
-                j -= 1;
+                above -= self.grows(row - 1, column);
+                column -= 1;
+                here = left;
             }
         }
         matches
     }
 }
 
-fn reply_places(reply: &mut ReplyWriter<'_>, options: &Options, total: u32, matches: &[Match]) {
+fn reply_places(reply: &mut ReplyWriter<'_>, options: &Options, total: usize, matches: &[Match]) {
     let long_enough = |found: &&Match| found.one.len() as i64 >= options.shortest;
     reply.map(2);
     reply.bulk("matches");
@@ -225,5 +312,58 @@ fn reply_places(reply: &mut ReplyWriter<'_>, options: &Options, total: u32, matc
         }
     }
     reply.bulk("len");
-    reply.count(total as usize);
+    reply.count(total);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table of numbers, and Redis's way back through it.
+    fn plainly(one: &[u8], other: &[u8]) -> (usize, Vec<(Range<usize>, Range<usize>)>) {
+        let mut table = vec![vec![0_usize; other.len() + 1]; one.len() + 1];
+        for i in 1..=one.len() {
+            for j in 1..=other.len() {
+                table[i][j] = if one[i - 1] == other[j - 1] {
+                    table[i - 1][j - 1] + 1
+                } else {
+                    table[i - 1][j].max(table[i][j - 1])
+                };
+            }
+        }
+        let (mut i, mut j, mut found) = (one.len(), other.len(), Vec::new());
+        while i > 0 && j > 0 {
+            let end = (i, j);
+            while i > 0 && j > 0 && one[i - 1] == other[j - 1] {
+                (i, j) = (i - 1, j - 1);
+            }
+            if i < end.0 {
+                found.push((i..end.0, j..end.1));
+            } else if table[i - 1][j] > table[i][j - 1] {
+                i -= 1;
+            } else {
+                j -= 1;
+            }
+        }
+        (table[one.len()][other.len()], found)
+    }
+
+    #[test]
+    fn bits_and_numbers_find_the_same_way() {
+        let mut random = fastrand::Rng::with_seed(crate::value::test_seed());
+        for round in 0..2000 {
+            let letters = random.u8(1..6);
+            let longest = if round % 20 == 0 { 300 } else { 20 };
+            let mut text = || -> Vec<u8> {
+                (0..random.usize(..longest)).map(|_| random.u8(..letters)).collect()
+            };
+            let (one, other) = (text(), text());
+            let (total, ways) = plainly(&one, &other);
+            assert_eq!(length_of(&one, &other), Ok(total), "{one:?} {other:?}");
+            let table = Table::of(&one, &other).expect("memory for a small table");
+            let matches = table.matches(&one, &other).into_iter();
+            let found: Vec<_> = matches.map(|found| (found.one, found.other)).collect();
+            assert_eq!((table.total, found), (total, ways), "{one:?} {other:?}");
+        }
+    }
 }
