@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use support::client::{Client, request, text};
 use support::node::{Node, free_port};
-use support::wait;
+use support::{scenario, wait};
 
 /// A program that is killed with its test.
 struct Program(Child);
@@ -126,13 +126,13 @@ fn a_service_about_which_nobody_said_who_may_come_in_listens_to_the_loopback_onl
 
 #[test]
 fn an_address_with_a_dash_is_done_without_and_others_are_not() {
-    // 192.0.2.0/24 is for documentation: no machine has it.
+    // 240.0.0.0/4 is reserved: no machine has an address of it.
     let port = free_port();
     let mut with = command(port);
-    with.arg("--bind=127.0.0.1 -192.0.2.1");
+    with.arg("--bind=127.0.0.1 -240.0.0.1");
     let _program = start(with);
     drop(connected(port));
-    for bind in ["--bind=127.0.0.1 192.0.2.1", "--bind=-192.0.2.1"] {
+    for bind in ["--bind=127.0.0.1 240.0.0.1", "--bind=-240.0.0.1"] {
         let (code, said) = Node::refused(&["--port=-1", bind]);
         assert_eq!(code, Some(1), "{bind}: {said}");
     }
@@ -202,4 +202,23 @@ fn a_log_that_nobody_reads_stops_nobody_and_what_is_lost_is_counted() {
         said.lines().filter_map(|line| line.split(words).nth(1)?.parse::<usize>().ok()).sum();
     let changes = said.lines().filter(|line| line.contains("CONFIG SET hz")).count();
     assert!(lost > 0 && changes + lost >= 30_000, "{changes} lines, {lost} lost");
+}
+
+#[test]
+fn a_second_interrupt_does_not_wait_for_replicas() {
+    let (mut master, replica) = (
+        Node::start("master", 1, &["--pin=off", "--shutdown_timeout=600", "--pidfile=pid"]),
+        Node::start("replica", 1, &["--pin=off"]),
+    );
+    scenario::follow(&replica, master.port);
+    scenario::wait_stable(&replica);
+    replica.freeze();
+    master.must(&["SET", "a", "1"]);
+    master.signal(libc::SIGINT);
+    wait::until("it waits for its replica", || master.logged("stopping: waiting up to 600 s") == 1);
+    assert!(master.file("pid").exists());
+    master.signal(libc::SIGINT);
+    assert_eq!(master.exit_code(), Some(1));
+    assert_eq!(master.logged("a second SIGINT"), 1, "what was said is written");
+    assert!(!master.file("pid").exists());
 }

@@ -60,39 +60,56 @@ impl Words {
 
 impl Reading {
     fn file(&mut self, words: &mut Words, path: &Path, depth: usize) -> Result<(), String> {
-        let failed = |error: std::io::Error| {
-            format!("cannot read the configuration file {}: {error}", path.display())
-        };
-        if fs::metadata(path).map_err(failed)?.len() > BYTES_MAX {
-            return Err(format!("the configuration file {} is longer than 1 MiB", path.display()));
-        }
-        let text = fs::read_to_string(path).map_err(failed)?;
+        let text = read(path)?;
+        self.text(words, path, &text, depth)
+    }
+
+    fn text(
+        &mut self,
+        words: &mut Words,
+        path: &Path,
+        text: &str,
+        depth: usize,
+    ) -> Result<(), String> {
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
             let place = Place { path, number: index + 1, depth };
-            self.line(words, line, &place).map_err(|what| format!("{place}: {what}"))?;
+            let at = |what: String| format!("{place}: {what}");
+            let parts = split(line).ok_or_else(|| at("unbalanced quotes".to_owned()))?;
+            let Some((name, values)) = parts.split_first() else { continue };
+            let name = name.to_ascii_lowercase().replace('-', "_");
+            if name == "include" {
+                values.iter().try_for_each(|file| self.include(words, file, &place))?;
+                continue;
+            }
+            self.line(words, &name, values, &place).map_err(at)?;
         }
         Ok(())
     }
 
-    fn line(&mut self, words: &mut Words, line: &str, place: &Place<'_>) -> Result<(), String> {
-        let parts = split(line).ok_or("unbalanced quotes")?;
-        let Some((name, values)) = parts.split_first() else { return Ok(()) };
-        let name = name.to_ascii_lowercase().replace('-', "_");
-        match name.as_str() {
-            "include" => values.iter().try_for_each(|file| self.include(words, file, place)),
+    fn line(
+        &mut self,
+        words: &mut Words,
+        name: &str,
+        values: &[String],
+        place: &Place<'_>,
+    ) -> Result<(), String> {
+        match name {
             "user" => Err("there are no users but the default one yet: see requirepass".to_owned()),
             "loadmodule" | "loadmodule_ex" => Err("there are no modules".to_owned()),
+            flag if flag.starts_with("__") => {
+                Err("this is a flag: a file of flags is given as --flagfile=path".to_owned())
+            }
             "client_output_buffer_limit" => {
                 // Each line is about one class, and all of them hold.
                 self.limits = format!("{} {}", self.limits, values.join(" "));
                 let limits = self.limits.trim().to_owned();
-                words.add_flag(&name, Some(&limits), place.origin())
+                words.add_flag(name, Some(&limits), place.origin())
             }
-            _ => self.setting(words, &name, values, place),
+            _ => self.setting(words, name, values, place),
         }
     }
 
@@ -123,14 +140,28 @@ impl Reading {
         words.add_flag(name, Some(&value), place.origin())
     }
 
+    /// What is wrong inside the other file names its own lines.
     fn include(&mut self, words: &mut Words, file: &str, place: &Place<'_>) -> Result<(), String> {
+        let at = |what: String| format!("{place}: {what}");
         if place.depth + 1 >= DEPTH_MAX {
-            return Err("files include each other too deeply".to_owned());
+            return Err(at("files include each other too deeply".to_owned()));
         }
-        included(Path::new(file))?
-            .iter()
-            .try_for_each(|path| self.file(words, path, place.depth + 1))
+        for path in included(Path::new(file)).map_err(at)? {
+            let text = read(&path).map_err(at)?;
+            self.text(words, &path, &text, place.depth + 1)?;
+        }
+        Ok(())
     }
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let failed = |error: std::io::Error| {
+        format!("cannot read the configuration file {}: {error}", path.display())
+    };
+    if fs::metadata(path).map_err(failed)?.len() > BYTES_MAX {
+        return Err(format!("the configuration file {} is longer than 1 MiB", path.display()));
+    }
+    fs::read_to_string(path).map_err(failed)
 }
 
 /// The files that an `include` names; a pattern in the last part is all that fit, in order.
@@ -325,5 +356,8 @@ mod tests {
         check("\nport 1 2\n", "wrong number of arguments");
         check("\nrequirepass \"x\n", "unbalanced quotes");
         check("\ninclude /nowhere/at/all\n", "/nowhere/at/all");
+        check("\n--port=7000\n", "--flagfile=path");
+        let said = start_with("\ninclude FOLDER/redis.conf\n", &[]).expect_err("a ring");
+        assert!(said.contains("too deeply") && said.matches("redis.conf:2").count() == 1, "{said}");
     }
 }

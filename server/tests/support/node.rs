@@ -146,8 +146,12 @@ impl Node {
     /// SIGTERM, and waits until it has ended. Its exit code.
     pub(crate) fn stop(&mut self) -> Option<i32> {
         self.signal(libc::SIGTERM);
-        let name = self.name.clone();
-        wait::until_some(&format!("{name} ends after SIGTERM"), || {
+        self.exit_code()
+    }
+
+    /// Waits until it has ended. Its exit code.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        wait::until_some(&format!("{} ends", self.name), || {
             self.child.try_wait().expect("a child can be waited for")
         })
         .code()
