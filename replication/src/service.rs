@@ -81,9 +81,9 @@ pub struct Service {
     sessions: RefCell<BTreeMap<u64, Rc<Session>>>,
     next_session: Cell<u64>,
     link: RefCell<Option<Rc<Link>>>,
-    /// Links that REPLICAOF was told OK for, and whose turn comes as soon as changes of role before them
-    /// are done: to everybody else this node is a replica already.
-    announced: RefCell<Vec<Rc<Link>>>,
+    /// Links that will be followed as soon as changes of role before them are done, each with the order
+    /// that wants it: to everybody else this node is a replica already.
+    announced: RefCell<Vec<(u64, Rc<Link>)>>,
     /// Numbers REPLICAOF and its kin in the order in which they came.
     last_order: Cell<u64>,
     /// The newest of them that was carried out.
@@ -168,8 +168,10 @@ impl Service {
 
     /// The link that this node follows, or is about to.
     fn upstream(&self) -> Option<Rc<Link>> {
-        let announced = self.announced.borrow().last().cloned();
-        announced.or_else(|| self.link.borrow().clone())
+        let obeyed = self.obeyed.get();
+        let announced = self.announced.borrow();
+        let newest = announced.iter().rfind(|(order, _)| *order >= obeyed).map(|(_, link)| link);
+        newest.cloned().or_else(|| self.link.borrow().clone())
     }
 
     /// Which position this node's data is: what it asks a master to continue from.

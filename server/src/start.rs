@@ -268,7 +268,7 @@ async fn lead_program(
             port: upstream.port,
             at_once: true,
         };
-        let _: Result<(), String> = server.replication.ask(&front, request).await;
+        let _: Result<u64, String> = server.replication.ask(&front, request).await;
     }
     bound.serve(&server);
     rt::spawn_local(stop::watch_signals(front.clone(), server.clone(), stopper)).detach();

@@ -52,7 +52,7 @@ fn what_was_changed_is_there_after_a_restart() {
     let path = folder.file("d.conf", "# mine\n--port=7000\n\n--hz=20\n# end\n");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("permissions");
     let settings = run(&path, &["--maxclients=9"], &[]);
-    settings.put_replicaof(upstream("::1", 6379));
+    settings.put_replicaof(1, upstream("::1", 6379));
     settings.set(&[(b"hz", b"30"), (b"requirepass", b"a b#c")], |_| Ok(())).expect("valid");
     let done = settings.rewrite().expect("a flagfile");
     assert_eq!((done.settings, done.overruled.as_slice()), (3, [].as_slice()));
@@ -81,7 +81,7 @@ fn a_promotion_survives_a_restart_whoever_named_the_master() {
         let path = folder.file("d.conf", text);
         let settings = run(&path, &[], variables);
         assert!(settings.config().replicaof.is_some(), "{text}");
-        settings.put_replicaof(None);
+        settings.put_replicaof(2, None);
         settings.rewrite().expect("a flagfile");
         assert_eq!(run(&path, &[], variables).config().replicaof, None, "{text}");
     };
@@ -97,7 +97,7 @@ fn a_value_that_the_command_line_overrules_is_reported() {
     let folder = Folder::new("overruled");
     let path = folder.file("d.conf", "");
     let settings = run(&path, &["--replicaof", "h:1"], &[]);
-    settings.put_replicaof(None);
+    settings.put_replicaof(2, None);
     assert_eq!(settings.rewrite().expect("a flagfile").overruled, ["replicaof"]);
 }
 

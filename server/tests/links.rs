@@ -161,6 +161,30 @@ fn a_no_one_is_seen_wherever_the_link_stands_just_then() {
 }
 
 #[test]
+fn another_master_named_while_the_shards_change_is_not_missed() {
+    let (first, second) = (Node::start("first", 1, &[]), Node::start("second", 1, &[]));
+    let node = Node::start("node", 2, &[]);
+    for round in 0..6 {
+        // A shard that is busy for a tenth of a second: a session that begins waits for it.
+        node.must(&["SET", "{t}a", &"ab".repeat(5500)]);
+        node.must(&["SET", "{t}b", &"ba".repeat(5500)]);
+        let (mut busy, mut asking) = (node.client(), node.client());
+        asking.must(&["MULTI"]);
+        asking.must(&["SLAVEOF", "127.0.0.1", &first.port.to_string()]);
+        let asked = thread::spawn(move || text(&asking.call(&["EXEC"])));
+        let busy = thread::spawn(move || text(&busy.call(&["LCS", "{t}a", "{t}b", "LEN"])));
+        wait::until("it follows", || asked.is_finished());
+        thread::sleep(Duration::from_millis(fastrand::u64(0..60)));
+        let began = Instant::now();
+        scenario::follow(&node, second.port);
+        assert!(began.elapsed() < AT_ONCE, "round {round}: it took {:?}", began.elapsed());
+        let _ = (asked.join(), busy.join());
+        scenario::wait_stable(&node);
+        promote_at_once(&node, "stable");
+    }
+}
+
+#[test]
 fn what_was_asked_for_later_stands() {
     let (node, other) = (Node::start("node", 1, &[]), Node::start("other", 1, &[]));
     node.must(&["SET", "key", "value"]);

@@ -18,8 +18,12 @@ impl Service {
     }
 
     /// From now on this node is a replica to everybody who asks: nobody writes any more.
-    pub(super) fn announce(&self, link: &Rc<Link>) {
-        self.announced.borrow_mut().push(link.clone());
+    pub(super) fn announce(&self, order: u64, link: &Rc<Link>) {
+        let mut announced = self.announced.borrow_mut();
+        if !announced.iter().any(|(known, _)| *known == order) {
+            announced.push((order, link.clone()));
+            announced.sort_by_key(|(order, _)| *order);
+        }
         self.status.set_replica(true);
     }
 
@@ -36,7 +40,7 @@ impl Service {
         }
         self.begin_change().await;
         let outcome = self.follow_now(order, &link).await;
-        self.announced.borrow_mut().retain(|known| !Rc::ptr_eq(known, &link));
+        self.announced.borrow_mut().retain(|(known, _)| *known != order);
         self.status.set_replica(self.is_replica());
         self.end_change();
         outcome
@@ -51,6 +55,7 @@ impl Service {
         }
         self.is_turn_of(order)?;
         self.obeyed.set(order);
+        self.announce(order, link);
         match before {
             Some(before) => {
                 before.stop().await;
@@ -123,8 +128,8 @@ impl Service {
         self.keeping.set(true);
         self.last_follower.set(std::time::Instant::now());
         self.status.set_loading(false);
-        // Not if REPLICAOF was told OK meanwhile, and waits for this to be done.
-        self.status.set_replica(!self.announced.borrow().is_empty());
+        // Not if a later REPLICAOF was told OK meanwhile, and waits for this to be done.
+        self.status.set_replica(self.is_replica());
     }
 
     /// The master's chain, so that whoever asks to follow us can be told from those above.

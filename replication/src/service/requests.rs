@@ -44,8 +44,9 @@ pub struct Asker {
 pub enum Request {
     /// A connection is handed over.
     TakeOver(Takeover, Parked),
-    /// REPLICAOF host port; answered with `Result<(), String>`. With `at_once` it is answered before
-    /// anything is tried, and tried for ever (inside MULTI, and at the start).
+    /// REPLICAOF host port; answered with `Result<u64, String>`, its place among all changes of role.
+    /// With `at_once` it is answered before anything is tried, and tried for ever (inside MULTI, and at
+    /// the start).
     Follow {
         /// Whom.
         host: String,
@@ -54,7 +55,7 @@ pub enum Request {
         /// Answer before trying.
         at_once: bool,
     },
-    /// REPLICAOF NO ONE; answered with `Result<(), String>`.
+    /// REPLICAOF NO ONE; answered with `Result<u64, String>`, its place among all changes of role.
     Promote,
     /// DFLY CHECK; answered with `Result<(), String>`.
     Check(Asker),
@@ -158,13 +159,13 @@ impl Service {
                 let (order, link) = (self.next_order(), Link::new(host, port));
                 if at_once {
                     // Whoever is told OK finds a replica from here on.
-                    self.announce(&link);
-                    self.answer(reply_to, Ok::<(), String>(()));
+                    self.announce(order, &link);
+                    self.answer(reply_to, Ok::<u64, String>(order));
                 }
                 let follow = async move {
                     let outcome = service.follow(order, link, at_once).await;
                     if !at_once {
-                        service.answer(reply_to, outcome);
+                        service.answer(reply_to, outcome.map(|()| order));
                     }
                 };
                 rt::spawn_local(follow).detach();
@@ -173,7 +174,7 @@ impl Service {
                 let order = self.next_order();
                 let promote = async move {
                     let outcome = service.promote(order).await;
-                    service.answer(reply_to, outcome);
+                    service.answer(reply_to, outcome.map(|()| order));
                 };
                 rt::spawn_local(promote).detach();
             }

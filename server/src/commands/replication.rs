@@ -106,14 +106,14 @@ async fn change_role(
 ) -> Outcome {
     let (server, front) = (session.server.clone(), session.front.clone());
     let mut change = rt::spawn_local(async move {
-        let outcome: Result<(), String> = server.replication.ask(&front, request).await;
-        if outcome.is_ok() {
-            server.settings.put_replicaof(upstream);
+        let outcome: Result<u64, String> = server.replication.ask(&front, request).await;
+        if let Ok(order) = outcome {
+            server.settings.put_replicaof(order, upstream);
         }
         outcome
     });
     match session.unless_gone(&mut change).await {
-        Some(outcome) => outcome.map_err(Refusal::made)?,
+        Some(outcome) => drop(outcome.map_err(Refusal::made)?),
         None => {
             change.detach();
             session.close = true;

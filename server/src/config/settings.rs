@@ -80,6 +80,8 @@ struct State {
     origins: Vec<Origin>,
     /// What each value was when the program started, and from where: what a flagfile cannot change.
     started: Vec<Origin>,
+    /// Which change of role `replicaof` says.
+    replicaof_order: u64,
 }
 
 impl std::fmt::Debug for State {
@@ -97,7 +99,7 @@ impl Settings {
         flagfile: Option<PathBuf>,
     ) -> Settings {
         let config = Arc::new(Config::from_values(&values[..SETTINGS.len()]));
-        let state = State { values, started: origins.clone(), origins };
+        let state = State { values, started: origins.clone(), origins, replicaof_order: 0 };
         Settings {
             state: Mutex::new(state),
             published: Mutex::new(config),
@@ -226,10 +228,15 @@ impl Settings {
         Ok(())
     }
 
-    /// What `REPLICAOF` decided, for `CONFIG GET` and `CONFIG REWRITE`.
-    pub fn put_replicaof(&self, upstream: Option<Upstream>) {
+    /// What `REPLICAOF` decided, for `CONFIG GET` and `CONFIG REWRITE`. Connections tell it in any
+    /// order: the change of role with the highest number stands.
+    pub fn put_replicaof(&self, order: u64, upstream: Option<Upstream>) {
         let Some(found) = find("replicaof") else { return };
         let mut state = lock(&self.state);
+        if order < state.replicaof_order {
+            return;
+        }
+        state.replicaof_order = order;
         state.values[found.index] = Value::Upstream(upstream);
         state.origins[found.index] = Origin::Runtime;
         let config = Config::from_values(&state.values[..SETTINGS.len()]);
@@ -411,7 +418,8 @@ mod tests {
         check(&["port", "p?rt", "port"], "port=6379");
         check(&["proto-max-bulk-len"], "proto-max-bulk-len=536870912");
         check(&["\u{e9}*"], "");
-        settings.put_replicaof(Some(Upstream { host: "::1".to_owned(), port: 7000 }));
+        settings.put_replicaof(7, Some(Upstream { host: "::1".to_owned(), port: 7000 }));
+        settings.put_replicaof(6, None);
         check(&["replicaof"], "replicaof=::1 7000");
     }
 
