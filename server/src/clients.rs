@@ -44,6 +44,8 @@ pub struct Client {
     pub executor: u16,
     /// Whether it came in over the admin port.
     pub admin: bool,
+    /// Whether it came beyond maxclients: only a replica may go on.
+    pub spare: bool,
     /// Milliseconds after `since` of the last request.
     pub last_request_ms: AtomicU64,
     /// Database.
@@ -98,10 +100,17 @@ pub struct Clients {
     last_id: AtomicU64,
     /// Connections that count for maxclients, in whatever stage.
     counted: AtomicU32,
+    /// Connections beyond maxclients that may yet turn out to be a replica's.
+    spare: AtomicU32,
     pause: Mutex<Option<Pause>>,
     /// Whether there may be a pause: one relaxed look per request.
     paused: AtomicBool,
 }
+
+/// The most connections beyond maxclients: links of replication do not count for it, and it takes a
+/// request or two until it is known that a connection is to be one. Some replicas of 64 shards that all
+/// come at once have room.
+const SPARE_MAX: u32 = 256;
 
 /// CLIENT PAUSE.
 #[derive(Clone, Copy, Debug)]
@@ -113,7 +122,8 @@ pub struct Pause {
 }
 
 impl Clients {
-    /// Registers a connection; `None` when there are `max` already (admin connections always come in).
+    /// Registers a connection; admin connections always come in. Beyond `max` there are a few spare
+    /// places ([`Client::spare`]); `None` when these are taken too.
     pub fn enter(
         &self,
         stream: &Stream,
@@ -121,9 +131,13 @@ impl Clients {
         admin: bool,
         max: u32,
     ) -> Option<Arc<Client>> {
-        if !admin {
+        let take = |counter: &AtomicU32, max| {
             let free = |count| (count < max).then_some(count + 1);
-            self.counted.fetch_update(Ordering::AcqRel, Ordering::Acquire, free).ok()?;
+            counter.fetch_update(Ordering::AcqRel, Ordering::Acquire, free).is_ok()
+        };
+        let spare = !admin && !take(&self.counted, max);
+        if spare && !take(&self.spare, SPARE_MAX) {
+            return None;
         }
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let show = |address: Option<SocketAddr>| {
@@ -137,6 +151,7 @@ impl Clients {
             since: Instant::now(),
             executor,
             admin,
+            spare,
             last_request_ms: AtomicU64::new(0),
             db: AtomicU16::new(0),
             protocol: AtomicU8::new(2),
@@ -162,7 +177,8 @@ impl Clients {
     /// it does nothing.
     pub fn leave(&self, client: &Client) {
         if lock(&self.all).remove(&client.id).is_some() && !client.admin {
-            self.counted.fetch_sub(1, Ordering::AcqRel);
+            let place = if client.spare { &self.spare } else { &self.counted };
+            place.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
@@ -201,15 +217,19 @@ impl Clients {
 
     /// Ends those that have been silent for longer than `limit`. A connection looks at its own clock with
     /// the limit of the moment when it began to wait; this is for those that waited when it was changed.
-    pub fn end_silent(&self, limit: Duration) {
+    /// How many these were.
+    pub fn end_silent(&self, limit: Duration) -> u64 {
+        let mut ended = 0;
         for client in self.all() {
             let idle =
                 client.age_ms().saturating_sub(client.last_request_ms.load(Ordering::Relaxed));
             let silent = client.silent.load(Ordering::Relaxed) && !client.admin;
             if silent && u128::from(idle) > limit.as_millis() {
                 self.kill(&client);
+                ended += 1;
             }
         }
+        ended
     }
 
     /// Begins a pause, or makes the one in force longer and stricter, never shorter nor milder.

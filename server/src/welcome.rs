@@ -17,6 +17,7 @@ use crate::listen::Incoming;
 use crate::observe;
 use crate::server::{Counters, Server};
 use engine::exec::Front;
+use engine::resp::{Limits, Parsed, Parser};
 use engine::rt::{self, Peer, Stream};
 use replication::tls::{BAD_TLS_HEADER, ServerTls, Session, looks_like_tls};
 use replication::transport::Transport;
@@ -36,6 +37,10 @@ const HTTP_MAX: Duration = Duration::from_secs(30);
 
 /// Within this time the first line must be complete, or it is not HTTP's.
 const FIRST_LINE_MAX: Duration = HTTP_MAX;
+
+/// Within this time a connection beyond maxclients must show that it is a replica's: one sends what it
+/// has to say as soon as it is connected.
+const SPARE_MAX: Duration = Duration::from_secs(2);
 
 /// Bytes read at once while it is not known who speaks.
 const READ_SIZE: usize = 16 * 1024;
@@ -82,6 +87,12 @@ pub(crate) async fn welcome(incoming: Incoming, front: Rc<Front>, server: Arc<Se
             }
         },
     };
+    if client.spare && !is_replica(&transport, &mut unread).await {
+        Counters::add(&server.counters.rejected, 1);
+        let _ = within(SPARE_MAX, transport.write_all(TOO_MANY.as_bytes())).await;
+        transport.close().await;
+        return server.clients.leave(&client);
+    }
     client.enter_stage(Stage::Client);
     let speaks_http = admin || config.primary_port_http_enabled;
     match first_line(&transport, &client, &server, speaks_http, &mut unread).await {
@@ -202,6 +213,46 @@ async fn first_bytes(stream: &Stream) -> io::Result<Vec<u8>> {
     Ok(first)
 }
 
+/// Whether the first requests of a connection are those of a replica, which sends them all at once.
+async fn is_replica(transport: &Transport, unread: &mut Vec<u8>) -> bool {
+    let deadline = Instant::now() + SPARE_MAX;
+    loop {
+        match replica_begins(unread) {
+            Some(begins) => return begins,
+            None if unread.len() > READ_SIZE => return false,
+            None => {}
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if !matches!(within(left, transport.read(unread, READ_SIZE)).await, Ok(read) if read > 0) {
+            return false;
+        }
+    }
+}
+
+/// Whether these requests are a replica's: the password and a PING may stand before the word that is
+/// nobody else's. `None`: the rest of a request is still to come.
+fn replica_begins(mut bytes: &[u8]) -> Option<bool> {
+    if bytes.is_empty() {
+        return None;
+    }
+    while !bytes.is_empty() {
+        let mut parser = Parser::new();
+        match parser.next(bytes, &Limits::STANDARD) {
+            Ok(Parsed::Request { consumed }) => {
+                let name = parser.args(bytes).get(0).to_ascii_lowercase();
+                match name.as_slice() {
+                    b"replconf" | b"dfly" => return Some(true),
+                    b"auth" | b"ping" => bytes = &bytes[consumed..],
+                    _ => return Some(false),
+                }
+            }
+            Ok(Parsed::Incomplete { .. }) => return None,
+            Ok(Parsed::Empty { .. }) | Err(_) => return Some(false),
+        }
+    }
+    Some(false)
+}
+
 /// Who speaks.
 enum First {
     /// Somebody who sends commands, or may yet.
@@ -270,7 +321,8 @@ pub(crate) async fn watch_silence(server: Arc<Server>) {
         let timeout = reader.config().timeout;
         changed |= timeout != at_start;
         if changed && !timeout.is_zero() {
-            server.clients.end_silent(timeout);
+            let ended = server.clients.end_silent(timeout);
+            Counters::add(&server.counters.timed_out, ended);
         }
     }
 }
@@ -323,6 +375,22 @@ async fn serve_http(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_replica_is_known_by_its_first_requests() {
+        let check = |bytes: &str, expected: Option<bool>| {
+            assert_eq!(replica_begins(bytes.as_bytes()), expected, "{bytes:?}");
+        };
+        check("", None);
+        check("*1\r\n$4\r\nPING\r\n", Some(false));
+        check("*1\r\n$4\r\nPING\r\n*3\r\n$8\r\nREPL", None);
+        check("*2\r\n$4\r\nAUTH\r\n$1\r\np\r\n*2\r\n$4\r\nDFLY\r\n$4\r\nFLOW\r\n", Some(true));
+        check("PING\r\nreplconf listening-port 1\r\n", Some(true));
+        check("PING\r\nSET k v\r\nREPLCONF\r\n", Some(false));
+        check("GET / HTTP/1.1\r\n", Some(false));
+        check("*1\r\n$-5\r\n", Some(false));
+    }
+
     use crate::config::Settings;
 
     #[test]

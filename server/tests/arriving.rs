@@ -99,7 +99,7 @@ fn connections_that_ask_for_pages_count_and_end() {
     }
     assert_eq!(clients(&node, "http_connections"), 10);
     assert_eq!(clients(&node, "connected_clients"), 1, "the one that asks");
-    assert_eq!(rest(&open(&node, 1, b"")[0]), "-ERR max number of clients reached\r\n");
+    assert_eq!(rest(&open(&node, 1, b"PING\r\n")[0]), "-ERR max number of clients reached\r\n");
     let metrics = page(node.admin_port, "/metrics", "");
     assert!(metrics.contains("dfly_other_connections{stage=\"http\"} 11"), "{metrics}");
     for stream in &scrapers {
@@ -128,7 +128,7 @@ fn tls_handshakes_that_never_end_count_and_end() {
     }
     wait::until("their places are free", || clients(&node, "arriving_connections") == 0);
     let metrics = page(node.admin_port, "/metrics", "");
-    let failed = "dfly_listener_accept_error_total{reason=\"tls_error\"} 20";
+    let failed = "dfly_listener_accept_error_total{reason=\"tls_error\"} 21";
     assert!(metrics.contains(failed), "{metrics}");
     // A Unix socket is plain, as in Redis.
     let mut local = UnixStream::connect(&socket).expect("the socket");
@@ -137,6 +137,27 @@ fn tls_handshakes_that_never_end_count_and_end() {
     let mut reply = [0; 7];
     local.read_exact(&mut reply).expect("a reply");
     assert_eq!(&reply, b"+PONG\r\n");
+}
+
+#[test]
+fn links_of_replicas_do_not_count_for_maxclients() {
+    let master = start(&["--maxclients=3"]);
+    let mut clients = open(&master, 3, b"SET k v\r\n");
+    clients.iter_mut().for_each(|stream| stream.read_exact(&mut [0; 5]).expect("a reply"));
+    let replica = start(&[]);
+    replica.must(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]);
+    let mut copy = Client::connect(replica.port).expect("a connection");
+    wait::until("the copy", || text(&copy.call(&["GET", "k"])) == "v");
+    for first in [b"PING\r\n".as_slice(), b"GET / HTTP/1.1\r\n\r\n", b"", b"*1\r\n"] {
+        let told = rest(&open(&master, 1, first)[0]);
+        assert_eq!(told, "-ERR max number of clients reached\r\n", "{first:?}");
+    }
+    wait::until("only clients count", || self::clients(&master, "connected_clients") == 4);
+    assert_eq!(self::clients(&master, "arriving_connections"), 0);
+    drop(clients);
+    wait::until("their places are free", || {
+        Client::connect(master.port).is_ok_and(|mut new| new.try_call(&["PING"]).is_ok())
+    });
 }
 
 #[test]

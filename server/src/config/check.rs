@@ -167,9 +167,13 @@ fn admin_port_open_to_all(config: &Config) -> Option<String> {
     let no_password = config.requirepass.is_empty() || config.admin_nopass;
     (config.admin_port != 0 && is_plain && no_password && !is_private).then(|| {
         let switch = if config.tls { " (--no_tls_on_admin_port)" } else { "" };
+        let password = match config.admin_nopass {
+            true => "do without --admin_nopass",
+            false => "say --requirepass",
+        };
         format!(
             "the admin port {} takes commands of everybody in plaintext{switch} and without a \
-             password: say --admin_bind with an address of a private network, or --requirepass",
+             password: say --admin_bind with an address of a private network, or {password}",
             config.admin_port
         )
     })
