@@ -55,6 +55,9 @@ impl Node {
         // Somebody else may take a port between looking and listening: then others are tried.
         for _ in 0..20 {
             let (port, admin_port) = (free_port(), free_port());
+            if port == admin_port {
+                continue;
+            }
             let child = launch(port, admin_port, &flags, &directory);
             let mut node = Node {
                 child,
