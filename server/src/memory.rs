@@ -111,6 +111,31 @@ pub fn collect() {
     unsafe { mi_collect(true) }
 }
 
+/// Gives memory back after much of it was freed at once. The allocator keeps what a thread has freed until
+/// that thread allocates again, which on a quiet node may be long after a huge transaction.
+#[derive(Default)]
+pub struct Trimmer {
+    /// The most bytes in use since memory was given back.
+    high: u64,
+}
+
+/// Below this it is not worth the time.
+const TRIMMED_MIN: u64 = 128 * 1024 * 1024;
+
+impl Trimmer {
+    /// Looks whether as much was freed as is still in use: then giving back costs no more than freeing
+    /// it did.
+    pub fn look(&mut self) {
+        let used = used();
+        self.high = self.high.max(used);
+        let freed = self.high - used;
+        if freed >= TRIMMED_MIN.max(used) {
+            collect();
+            self.high = used;
+        }
+    }
+}
+
 /// The most bytes in use that anybody has seen.
 pub fn peak() -> u64 {
     PEAK.load(Ordering::Relaxed).max(used())

@@ -286,7 +286,7 @@ async fn beat(front: Rc<Front>, server: Arc<Server>) {
     /// The pause of a shard for which nothing happens: waking up costs more than what there is to do.
     const IDLE_PAUSE: Duration = Duration::from_millis(100);
     let mut reader = crate::config::Reader::new(server.settings.clone());
-    let mut done_before = None;
+    let (mut done_before, mut trimmer) = (None, memory::Trimmer::default());
     loop {
         let config = reader.config();
         let bounds = effect::journal_bounds(config, server.node.shards());
@@ -297,6 +297,7 @@ async fn beat(front: Rc<Front>, server: Arc<Server>) {
             rt::yield_now().await;
         }
         server.supervisor.pulse(front.me);
+        trimmer.look();
         let done = note_rates(&front, &server);
         let is_idle = done_before.replace(done) == Some(done);
         rt::sleep(if is_idle { pause.max(IDLE_PAUSE) } else { pause }).await;
@@ -321,6 +322,7 @@ async fn run_replication(mailbox: Receiver<Message>, server: Arc<Server>) -> Res
     let me = ExecutorId(node.shards());
     let front = Front::new(me, node, None, rt::now_millis);
     rt::spawn_local(pulse(me, server.clone())).detach();
+    rt::spawn_local(trim()).detach();
     let config = server.settings.config();
     let settings = effect::replication(&config, config.port.max(0) as u16);
     // Requests that come before the service stands wait here.
@@ -354,6 +356,15 @@ async fn pulse(me: ExecutorId, server: Arc<Server>) {
     while let Some(pause) = server.supervisor.pulse_every() {
         server.supervisor.pulse(me);
         rt::sleep(pause).await;
+    }
+}
+
+/// Gives memory back that the executor of replication has freed. Shards have their beat.
+async fn trim() {
+    let mut trimmer = memory::Trimmer::default();
+    loop {
+        trimmer.look();
+        rt::sleep(Duration::from_secs(1)).await;
     }
 }
 

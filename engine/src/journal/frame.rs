@@ -282,6 +282,10 @@ pub(super) fn measure(bytes: &[u8]) -> Option<(usize, u64)> {
     Some((length, frame.lsn_count()))
 }
 
+/// A builder that is used again keeps so much memory: more than nearly all frames have, and little
+/// beside a node.
+const KEPT_BYTES_MAX: usize = 256 * 1024;
+
 /// The entries of a frame while its transaction is still under way.
 ///
 /// They are encoded at once, so that nothing of the key space is borrowed until the transaction
@@ -358,6 +362,9 @@ impl FrameBuilder {
     /// Forgets all entries.
     pub fn clear(&mut self) {
         self.bytes.clear();
+        if self.bytes.capacity() > KEPT_BYTES_MAX {
+            self.bytes = Vec::new();
+        }
         self.large.clear();
         self.large_bytes = 0;
         self.count = 0;
