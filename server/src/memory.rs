@@ -103,12 +103,32 @@ pub fn startup() -> u64 {
 
 /// Gives memory that this thread has freed back to the system.
 pub fn collect() {
+    collect_what(true);
+}
+
+fn collect_what(all: bool) {
     unsafe extern "C" {
         fn mi_collect(force: bool);
     }
     // SAFETY: a function of the allocator that is linked in anyway; it takes no pointers and may be
     // called by any thread at any time.
-    unsafe { mi_collect(true) }
+    unsafe { mi_collect(all) }
+}
+
+/// How often memory that has been free for a while goes back to the system.
+const GIVEN_BACK_EVERY: Duration = Duration::from_secs(1);
+
+/// Starts a thread that gives back what the whole program has freed and not used again for a second. The
+/// allocator does it by itself only when somebody asks for more: a node that is idle after a large request
+/// kept several times the size of that request. A thread of its own, because hundreds of megabytes take the
+/// system a tenth of a second, for which no executor should wait.
+pub fn keep_giving_back() -> std::io::Result<()> {
+    let thread = std::thread::Builder::new().name("memory".to_owned());
+    let work = || loop {
+        std::thread::sleep(GIVEN_BACK_EVERY);
+        collect_what(false);
+    };
+    thread.spawn(work).map(drop)
 }
 
 /// Gives memory back after much of it was freed at once. The allocator keeps what a thread has freed until

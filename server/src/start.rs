@@ -66,6 +66,9 @@ fn run_logged(settings: Arc<Settings>, log: Log, config: &Config) -> Result<(), 
         }
         outcome => outcome?,
     };
+    if let Err(error) = memory::keep_giving_back() {
+        tracing::warn!("freed memory will be given back late: no thread for it: {error}");
+    }
     let outcome = Program::build(settings, log, contexts, config).and_then(Program::run);
     if let Some(path) = pidfile {
         let _ = std::fs::remove_file(path);
