@@ -55,16 +55,22 @@ pub(super) const BITFIELD_RO: Command = Command {
     "#,
 };
 
-/// A request that only GETs looks only.
+/// A request that only GETs looks only. As in Redis the words alone decide, and numbers that cannot be read
+/// do not matter.
 fn uses_of_bitfield(args: &Args<'_>) -> Uses {
-    let mut operations = Operations::of(*args);
-    loop {
-        match operations.next() {
-            Ok(Some(Operation { action: Action::Get, .. })) => {}
-            Ok(None) => return Uses::READ,
-            Ok(Some(_)) | Err(_) => return Uses::READ_CHANGE,
-        }
+    let mut args = *args;
+    args.seek(2);
+    while args.left() > 0 {
+        let operands = if args.left() > 2 && args.word("GET") {
+            2
+        } else if args.left() > 1 && args.word("OVERFLOW") {
+            1
+        } else {
+            return Uses::READ_CHANGE;
+        };
+        args.seek(args.len() - args.left() + operands);
     }
+    Uses::READ
 }
 
 /// What is done with one integer.

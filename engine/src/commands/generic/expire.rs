@@ -158,8 +158,9 @@ impl Conditions {
                 b"GT" => asked.gt = true,
                 b"LT" => asked.lt = true,
                 _ => {
-                    let word = String::from_utf8_lossy(word);
-                    return Err(Refusal::made(format!("ERR Unsupported option {word}")));
+                    // As the client wrote it, up to a NUL: to Redis it is a C string.
+                    let shown = word.split(|byte| *byte == 0).next().unwrap_or_default();
+                    return Err(Refusal::Raw([b"ERR Unsupported option ", shown].concat()));
                 }
             }
         }

@@ -5,7 +5,7 @@ use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Walk, 
 use crate::journal::Deadline;
 use crate::limits::{POPULATE_LOOKED_AT_MAX, POPULATE_MADE_MAX, STRING_MAX};
 use crate::resp::ReplyWriter;
-use crate::types::{Millis, SLOTS, Slot, shard_of, slot_of};
+use crate::types::{Millis, SLOTS, Slot, hash_tag, shard_of, slot_of};
 use crate::value::NewValue;
 use crate::value::number::parse_i64_strict;
 use std::ops::RangeInclusive;
@@ -52,6 +52,8 @@ pub(super) const POPULATE: Command = Command {
         (error) ERR only keys of type string can be made
         > DEBUG POPULATE 1 key 8 SLOTS 7 3
         (error) ERR Invalid slot or out of range
+        > DEBUG POPULATE 1 {tag} 8 SLOTS 0 0
+        (error) ERR no key with this prefix lies in these slots
         > DEBUG POPULATE 1 key 8 EXPIRE 7 3
         (error) ERR EXPIRE needs the shorter time first
         > DEBUG POPULATE 1 key 8 nonsense
@@ -110,6 +112,11 @@ fn population(mut args: Args<'_>) -> Result<Population<'_>, Refusal> {
         } else {
             return Err(Refusal::Syntax);
         }
+    }
+    // The keys of a prefix with a tag lie in one slot: in others they would be looked for without end.
+    let key = [asked.prefix, b":0"].concat();
+    if hash_tag(&key).len() < key.len() && !asked.slots.contains(&slot_of(&key).0) {
+        return Err(Refusal::fixed("ERR no key with this prefix lies in these slots"));
     }
     Ok(asked)
 }
