@@ -63,6 +63,8 @@ pub(super) struct Words {
     flagfile: Option<PathBuf>,
     redis_conf: Option<PathBuf>,
     notes: Vec<String>,
+    /// Names that may be given although nobody knows them: `--undefok=a,b`, of Dragonfly's flags.
+    undefined: Vec<String>,
     answer: Option<Answer>,
 }
 
@@ -190,6 +192,11 @@ impl Words {
                 self.add_flagfile(Path::new(path), 0)?;
                 continue;
             }
+            if name == "undefok" {
+                let names = value.or_else(|| rest.next()).unwrap_or_default();
+                self.undefined.extend(names.split(',').map(|name| name.replace('-', "_")));
+                continue;
+            }
             if self.is_answer(&name, value) {
                 continue;
             }
@@ -311,7 +318,16 @@ impl Words {
 
     /// Lets clap read the words.
     pub(super) fn parse(&self) -> Result<Given, String> {
-        let texts = self.words.iter().map(|word| word.text.as_str());
+        let is_undefined = |word: &&Word| {
+            let flag = split_flag(&word.text).map(|(name, _)| name);
+            let named = |name: String| {
+                let positive = name.strip_prefix("no").unwrap_or(&name);
+                self.undefined.iter().any(|other| *other == name || other == positive)
+            };
+            word.name.is_none() && flag.is_some_and(named)
+        };
+        let known = self.words.iter().filter(|word| !is_undefined(word));
+        let texts = known.map(|word| word.text.as_str());
         let arguments = std::iter::once(PROGRAM).chain(texts);
         let matches =
             command(|_| true).try_get_matches_from(arguments).map_err(|error| error.to_string())?;
@@ -662,6 +678,8 @@ pub(super) mod tests {
             let said = refused(&[flag], &[]);
             assert!(said.contains(sentence), "{flag}: {said}");
         }
+        run(&["--undefok=later,older", "--later=1", "--noolder", "--port=7000"], &[]);
+        assert!(refused(&["--undefok=later", "--earlier=1"], &[]).contains("'--earlier'"));
         run(&["--protected-mode", "yes", "--managed_service_info", "--noreplica_announced"], &[]);
     }
 

@@ -73,6 +73,8 @@ pub struct Settings {
     flagfile: Option<PathBuf>,
     redis_conf: Option<PathBuf>,
     notes: Vec<String>,
+    /// Held while the flagfile is written: one at a time.
+    rewriting: Mutex<()>,
 }
 
 struct State {
@@ -107,6 +109,7 @@ impl Settings {
             flagfile: flagfile.map(|path| std::path::absolute(&path).unwrap_or(path)),
             redis_conf: None,
             notes: Vec::new(),
+            rewriting: Mutex::new(()),
         }
     }
 
@@ -249,23 +252,26 @@ impl Settings {
     }
 
     /// `CONFIG REWRITE`: what changed while the program ran, into the flagfile. The error is the
-    /// reply without its dash.
+    /// reply without its dash. Waits for the disk, and holds up nobody who reads or changes settings.
     pub fn rewrite(&self) -> Result<Rewritten, String> {
         let path = self.flagfile().ok_or(match self.redis_conf {
             None => "ERR The server is running without a config file",
             Some(_) => "ERR a redis.conf is not rewritten: start with --flagfile instead",
         })?;
+        let _one = lock(&self.rewriting);
         let state = lock(&self.state);
         let mut changed = Vec::new();
         let mut overruled = Vec::new();
         for (index, setting) in settings().enumerate() {
             if state.origins[index] == Origin::Runtime {
-                changed.push((setting, &state.values[index]));
+                changed.push((setting, state.values[index].clone()));
                 if state.started[index] == Origin::CommandLine {
                     overruled.push(setting.name);
                 }
             }
         }
+        drop(state);
+        let changed: Vec<_> = changed.iter().map(|(setting, value)| (*setting, value)).collect();
         rewrite::rewrite(path, &changed)
             .map_err(|error| format!("ERR Rewriting config file: {error}"))?;
         Ok(Rewritten { path: path.to_owned(), settings: changed.len(), overruled })

@@ -7,6 +7,7 @@ use crate::connection::Session;
 use crate::server::Server;
 use engine::command::{Args, Flags, Outcome, Refusal};
 use engine::resp::ReplyWriter;
+use engine::rt;
 use replication::Request;
 
 pub(super) const COMMANDS: &[&FrontCommand] =
@@ -122,20 +123,30 @@ static CONFIG_REWRITE: FrontCommand = FrontCommand {
         ADMIN,
         "",
     ),
-    handler: Handler::Now(|session, _, reply| {
-        let rewritten = session.server.settings.rewrite().map_err(Refusal::made)?;
-        tracing::info!(
-            "CONFIG REWRITE: {} settings written to {}",
-            rewritten.settings,
-            rewritten.path.display()
-        );
-        for name in &rewritten.overruled {
-            tracing::warn!("CONFIG REWRITE: the command line gives {name} too and may overrule it");
-        }
-        reply.ok();
-        Ok(())
-    }),
+    handler: Handler::Later(|session, _, out| Box::pin(rewrite(session, out))),
 };
+
+/// The disk is waited for on a thread of its own: a shard must not stand still for it.
+async fn rewrite(session: &mut Session, out: &mut Vec<u8>) -> Outcome {
+    let (sender, mut outcome) = rt::mailbox();
+    let settings = session.server.settings.clone();
+    let writing = std::thread::Builder::new().name("rewrite".to_owned());
+    writing
+        .spawn(move || drop(sender.push(settings.rewrite())))
+        .map_err(|error| Refusal::made(format!("ERR Rewriting config file: {error}")))?;
+    let lost = || Err("ERR Rewriting config file: it was interrupted".to_owned());
+    let rewritten = outcome.recv().await.unwrap_or_else(lost).map_err(Refusal::made)?;
+    tracing::info!(
+        "CONFIG REWRITE: {} settings written to {}",
+        rewritten.settings,
+        rewritten.path.display()
+    );
+    for name in &rewritten.overruled {
+        tracing::warn!("CONFIG REWRITE: the command line gives {name} too and may overrule it");
+    }
+    ReplyWriter::new(out, session.protocol).ok();
+    Ok(())
+}
 
 static CONFIG_RESETSTAT: FrontCommand = FrontCommand {
     command: declare(
