@@ -18,6 +18,7 @@ pub mod handshake;
 pub mod info;
 pub mod master;
 pub mod planted;
+pub mod pulse;
 pub mod replica;
 pub mod service;
 pub mod standing;

@@ -12,7 +12,7 @@
 //!                                CutDone nothing: the items are complete
 //!                                Ping    head u64 | journal bytes u64
 //!   replica -> master, flow      Ack     lsn u64: everything up to it is applied
-//!   control, both ways           Alive   nothing
+//!   control, both ways           Alive   the sender's time-out in milliseconds u64 (nodes of before: nothing)
 //!   control, master -> replica   Ping    head u64 per flow: also told while flows are busy
 //!   control, master -> replica   Progress  items sent u64 | keys u64
 //!                                End     why the session ends, as text
@@ -23,6 +23,7 @@
 //! counts as of where it began.
 
 use engine::types::{DbIndex, Lsn};
+use std::time::Duration;
 
 /// Bytes before the payload.
 pub const HEADER: usize = 5;
@@ -144,8 +145,8 @@ pub enum News {
     Progress(u64, u64),
     /// Each journal's head.
     Heads(Vec<Lsn>),
-    /// It lives.
-    Alive,
+    /// It lives, and what its time-out is, if it says so.
+    Alive(Option<Duration>),
     /// The session ends, and why.
     End(String),
 }
@@ -161,7 +162,7 @@ impl News {
             Kind::Ping => Ok(News::Heads(
                 all_numbers(payload)?.into_iter().map(lsn).collect::<Result<_, _>>()?,
             )),
-            Kind::Alive => Ok(News::Alive),
+            Kind::Alive => Ok(News::Alive(alive(payload)?)),
             Kind::End => Ok(News::End(words(payload))),
             other => Err(format!("the master sent {other:?} on the control connection")),
         }
@@ -192,6 +193,20 @@ impl Said {
             other => Err(format!("it sent {other:?}")),
         }
     }
+}
+
+/// Appends a sign of life on the control connection.
+pub fn put_alive(out: &mut Vec<u8>, timeout: Duration) {
+    put_numbers(out, Kind::Alive, &[timeout.as_millis() as u64]);
+}
+
+/// The time-out that a sign of life tells, if it does.
+pub fn alive(payload: &[u8]) -> Result<Option<Duration>, String> {
+    if payload.is_empty() {
+        return Ok(None);
+    }
+    let [millis] = numbers(payload)?;
+    Ok(Some(Duration::from_millis(millis)))
 }
 
 /// An item that comes in pieces begins.

@@ -813,7 +813,7 @@ fn both_sides_read_signs_of_life_and_news() {
                 }
                 _ => {
                     wire::put_numbers(&mut news, Kind::Alive, &[]);
-                    News::Alive
+                    News::Alive(None)
                 }
             });
         }

@@ -77,7 +77,8 @@ fn allowed_in_multi(session: &Session, entry: &Entry) -> Result<(), Refusal> {
 
 fn enough_replicas(session: &Session, entry: &Entry) -> Result<(), Refusal> {
     let needed = session.config.min_replicas_to_write;
-    if needed == 0 || !entry.writes() || session.server.status.is_replica() {
+    let is_off = needed == 0 || session.config.min_replicas_max_lag.is_zero();
+    if is_off || !entry.writes() || session.server.status.is_replica() {
         return Ok(());
     }
     if session.server.status.good_replicas() < needed {

@@ -247,3 +247,98 @@ fn nonsense_from_a_master_ends_the_link_with_a_reason_and_no_one_works_afterward
         assert_eq!(support::client::text(&client.must(&["SET", "mine", why])), "OK");
     }
 }
+
+/// The link flapped for ever where a time-out was shorter than the second between two signs of life.
+#[test]
+fn a_time_out_below_a_second_on_either_side_leaves_the_link_up() {
+    let (short, default) = ("--replication_timeout=700", "--replication_timeout=30000");
+    let pairs = [(default, short), (short, default)].map(|(above, below)| {
+        let master = Node::start("master", 2, &[above]);
+        let replica = Node::start("replica", 1, &[below]);
+        master.must(&["SET", "key", "value"]);
+        scenario::follow(&replica, master.port);
+        scenario::wait_stable(&replica);
+        (master, replica)
+    });
+    // And where it is changed while the link is up.
+    let (master, replica) = (Node::start("master", 1, &[]), Node::start("replica", 2, &[]));
+    scenario::follow(&replica, master.port);
+    scenario::wait_stable(&replica);
+    master.must(&["CONFIG", "SET", "replication_timeout", "700"]);
+    for node in [&master, &replica] {
+        for (setting, value, bounds) in [
+            ("repl-timeout", "0", "1 and 4294967"),
+            ("replication_timeout", "99", "100 and 4294967295"),
+            ("master_connect_timeout_ms", "0", "10 and 4294967295"),
+            ("client-query-buffer-limit", "0", "1048576 and 1152921504606846976"),
+        ] {
+            let refused = node.call(&["CONFIG", "SET", setting, value]);
+            let text = support::client::text(&refused);
+            assert!(
+                text.contains(&format!("argument must be between {bounds} inclusive")),
+                "{text}"
+            );
+        }
+    }
+    // What is tested is that nothing happens, beyond the time that a silence is borne at the beginning.
+    wait::let_pass(Duration::from_secs(7));
+    for (master, replica) in pairs.iter().chain([&(master, replica)]) {
+        assert_eq!(info(replica, "master_link_reconnects"), "0", "{}", replica.log());
+        assert_eq!(scenario::syncs(master), (1, 0));
+        master.must(&["SET", "key", "later"]);
+        compare::assert_same(master, replica);
+        let own = replica.must(&["DEBUG", "REPLICA", "OFFSET"]);
+        let own = own.elements().and_then(|both| both.get(1)).expect("a session and offsets");
+        assert_eq!(own, &master.must(&["DFLY", "REPLICAOFFSET"]), "a barrier compares them");
+    }
+}
+
+/// A replica that gives signs of life and takes nothing was kept for ever.
+#[test]
+fn a_replica_whose_data_stands_still_is_dropped_and_comes_back() {
+    let master = Node::start("master", 2, &[QUICK_TIMEOUT]);
+    let replica = Node::start("replica", 2, &[QUICK_TIMEOUT]);
+    scenario::follow(&replica, master.port);
+    scenario::wait_stable(&replica);
+    replica.must(&["DEBUG", "REPLICA", "PAUSE"]);
+    master.must(&["SET", "key", "value"]);
+    let dropped = "its data did not move";
+    wait::until("the master drops it", || master.logged(dropped) > 0);
+    replica.must(&["DEBUG", "REPLICA", "RESUME"]);
+    compare::assert_same(&master, &replica);
+    assert_eq!(scenario::syncs(&master).0, 1, "it continues where it was");
+}
+
+/// INFO said online when everything was sent, long before the replica had it.
+#[test]
+fn a_replica_is_online_once_it_says_so() {
+    let master = Node::start("master", 1, &[]);
+    master.must(&["SET", "key", "value"]);
+    let mut control = master.client();
+    let version = wire::VERSION.to_string();
+    let terms = control.must(&["DFLY", "FOLLOW", &version, "fake", "fake", "?"]);
+    let session = terms.elements().map(|fields| support::client::text(&fields[2]));
+    let session = session.expect("terms name the session");
+    let mut flow = TcpStream::connect(("127.0.0.1", master.port)).expect("a flow");
+    flow.write_all(format!("DFLY FLOW {session} 0\r\n").as_bytes()).expect("it is asked for");
+    let (mut said, mut piece, mut start) = (Vec::new(), [0; 4096], None);
+    let mut is_complete = false;
+    while !is_complete {
+        let read = flow.read(&mut piece).expect("a full sync");
+        said.extend_from_slice(&piece[..read]);
+        let mut at = "+OK\r\n".len().min(said.len());
+        while let Some((kind, payload, used)) = wire::next(&said[at..]).expect("messages") {
+            if kind == Kind::Start {
+                start = wire::numbers::<1>(payload).ok();
+            }
+            is_complete |= kind == Kind::CutDone;
+            at += used;
+        }
+    }
+    let state = || info(&master, "slave0");
+    assert!(state().contains("state=send_bulk") && !state().contains("lag="), "{}", state());
+    let mut ack = Vec::new();
+    wire::put_numbers(&mut ack, Kind::Ack, &start.expect("the flow has begun"));
+    flow.write_all(&ack).expect("it is acknowledged");
+    wait::until("it is online", || state().contains("state=online,offset=1,lag=0"));
+}

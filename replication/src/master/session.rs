@@ -16,6 +16,7 @@ use super::lag::LagTimes;
 use crate::bell::Bell;
 use crate::handshake::Introduction;
 use crate::info::{Lag, Progress, Replica, ReplicaState};
+use crate::pulse::{self, Pulse};
 use crate::service::Settings;
 use crate::transport::Transport;
 use crate::wire::{self, Kind, Said};
@@ -33,8 +34,8 @@ use std::time::{Duration, Instant};
 /// Bytes sent in one go.
 const SEND_BYTES: usize = 256 * 1024;
 
-/// How often an idle link shows that it lives.
-const ALIVE_EVERY: Duration = Duration::from_secs(1);
+/// How often a walker that waits for its flows looks whether it may go on.
+const DRAINED_EVERY: Duration = Duration::from_secs(1);
 
 /// Journal bytes below this are gathered for [`GATHER`] before they are sent.
 const GATHER_BELOW: usize = 16 * 1024;
@@ -61,10 +62,14 @@ pub struct Session {
     /// Why it ended.
     ended: RefCell<Option<String>>,
     control: RefCell<Option<Rc<Transport>>>,
+    control_unread: RefCell<Vec<u8>>,
     /// A flow or the control connection was attached, or the session ended.
     attached: Bell,
     ending: Bell,
     cut: CutId,
+    pulse: Pulse,
+    /// When its data moved last, or there was nothing to move.
+    moved: Cell<Instant>,
     items_done: Cell<u64>,
     items_total: Cell<u64>,
     /// Of the flows' ends, when a younger history begins there.
@@ -80,6 +85,12 @@ pub struct Flow {
     /// What had arrived on it before it was handed over.
     unread: RefCell<Vec<u8>>,
     acked: Cell<Lsn>,
+    /// It has acknowledged something: only a replica in stable sync does.
+    has_acked: Cell<bool>,
+    /// The end of the last frame that was sent whole.
+    sent_to: Cell<Lsn>,
+    /// Bytes are on their way into the socket.
+    is_writing: Cell<bool>,
     last_ack: Cell<Instant>,
     times: RefCell<LagTimes>,
     /// Journal bytes at LSNs that were sent and are not acknowledged.
@@ -120,6 +131,9 @@ impl Session {
                 transport: RefCell::new(None),
                 unread: RefCell::default(),
                 acked: Cell::new(Lsn(0)),
+                has_acked: Cell::new(false),
+                sent_to: Cell::new(Lsn(0)),
+                is_writing: Cell::new(false),
                 last_ack: Cell::new(Instant::now()),
                 times: RefCell::default(),
                 sent: RefCell::default(),
@@ -138,9 +152,12 @@ impl Session {
             started: Instant::now(),
             ended: RefCell::new(None),
             control: RefCell::new(None),
+            control_unread: RefCell::default(),
             attached: Bell::default(),
             ending: Bell::default(),
             cut: CutId(id),
+            pulse: Pulse::default(),
+            moved: Cell::new(Instant::now()),
             items_done: Cell::new(0),
             items_total: Cell::new(0),
             to,
@@ -190,8 +207,9 @@ impl Session {
         self.ended.borrow().clone().unwrap_or_default()
     }
 
-    /// The control connection is handed over.
-    pub fn attach_control(&self, transport: Transport) {
+    /// The control connection is handed over, with what was read of it and not used.
+    pub fn attach_control(&self, transport: Transport, unread: Vec<u8>) {
+        *self.control_unread.borrow_mut() = unread;
         *self.control.borrow_mut() = Some(Rc::new(transport));
         self.attached.ring();
     }
@@ -236,6 +254,31 @@ impl Session {
         message
     }
 
+    /// What the replica says on the control connection: signs of life.
+    fn take_signs(&self, buffer: &mut Vec<u8>) -> Result<(), String> {
+        let mut at = 0;
+        while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
+            if kind != Kind::Alive {
+                return Err(format!("it sent {kind:?}"));
+            }
+            if self.pulse.hear(wire::alive(payload)?) {
+                // Whoever waits for its turn waits too long perhaps.
+                self.flows.iter().for_each(|flow| flow.wake.ring());
+            }
+            at += used;
+        }
+        buffer.drain(..at);
+        Ok(())
+    }
+
+    /// A flow has sent something, up to `end`.
+    fn note_sent(&self, flow: &Flow, moves: bool, end: Lsn) {
+        if moves {
+            self.moved.set(Instant::now());
+        }
+        flow.sent_to.set(end.max(flow.sent_to.get()));
+    }
+
     /// What INFO and metrics show.
     pub fn describe(&self, now: Millis) -> Replica {
         let stable = self.state() == ReplicaState::StableSync;
@@ -276,10 +319,11 @@ impl Session {
         }
         let mut tasks = Vec::new();
         for flow in &self.flows {
-            tasks.push(rt::spawn_local(write_flow(self.clone(), flow.clone())));
+            let write = write_flow(self.clone(), flow.clone(), settings.clone());
+            tasks.push(rt::spawn_local(write));
             tasks.push(rt::spawn_local(read_acks(self.clone(), flow.clone(), acks.clone())));
         }
-        tasks.push(rt::spawn_local(read_control(self.clone())));
+        tasks.push(rt::spawn_local(read_control(self.clone(), settings.clone())));
         if self.state() == ReplicaState::FullSync {
             for shard in front.node.all_shards() {
                 let (session, front) = (self.clone(), front.clone());
@@ -338,6 +382,7 @@ impl Session {
             flow.begin(sender);
         }
         self.state.set(state);
+        self.moved.set(Instant::now());
         Ok(())
     }
 
@@ -346,10 +391,7 @@ impl Session {
     async fn watch(&self, settings: &Rc<RefCell<Settings>>) {
         while !self.is_ended() {
             self.ending.wait_for(Duration::from_millis(100)).await;
-            let silent = self.last_ack_age();
-            if silent > settings.borrow().timeout {
-                self.end(&format!("nothing was heard from it for {} ms", silent.as_millis()));
-            }
+            self.watch_life(settings.borrow().timeout);
             for flow in &self.flows {
                 flow.times.borrow_mut().note(flow.log.head(), rt::now_millis());
                 let sender = flow.sender.borrow();
@@ -359,14 +401,37 @@ impl Session {
                     self.end_trimmed(flow);
                 }
             }
-            let complete = |flow: &Rc<Flow>| {
-                flow.sender.borrow().as_ref().is_some_and(|sender| !sender.is_full_sync())
-            };
-            if self.state() == ReplicaState::FullSync && self.flows.iter().all(complete) {
-                self.state.set(ReplicaState::StableSync);
-            }
             self.end_if_leg_is_over();
         }
+    }
+
+    /// A replica that is silent ends, and one that lives but whose data stands still although there is
+    /// something to move.
+    fn watch_life(&self, timeout: Duration) {
+        let now = Instant::now();
+        let silent = self.last_ack_age();
+        if silent > self.pulse.limit(timeout, now) {
+            self.end(&format!("nothing was heard from it for {} ms", silent.as_millis()));
+        }
+        let still = now.saturating_duration_since(self.moved.get());
+        if !self.flows.iter().any(|flow| flow.owes(self.state())) {
+            self.moved.set(now);
+        } else if still > pulse::still_limit(timeout) {
+            self.end(&format!("its data did not move for {} ms", still.as_millis()));
+        }
+    }
+
+    /// It is in stable sync once it has said so on every flow: its first acknowledgements are that.
+    fn note_acked(&self) {
+        let is_stable = |flow: &Rc<Flow>| !flow.is_full_sync() && flow.has_acked.get();
+        if self.state() == ReplicaState::FullSync && self.flows.iter().all(is_stable) {
+            self.state.set(ReplicaState::StableSync);
+        }
+    }
+
+    /// How often a sign of life is due.
+    fn alive_every(&self, settings: &RefCell<Settings>) -> Duration {
+        self.pulse.every(settings.borrow().timeout)
     }
 
     fn end_trimmed(&self, flow: &Flow) {
@@ -407,6 +472,7 @@ impl Session {
 impl Flow {
     fn begin(&self, sender: FlowSender) {
         self.acked.set(sender.reader().lsn());
+        self.sent_to.set(sender.reader().lsn());
         self.acked_bytes.set(sender.reader().bytes());
         self.last_ack.set(Instant::now());
         *self.sender.borrow_mut() = Some(sender);
@@ -424,10 +490,24 @@ impl Flow {
         Lag { records, bytes, millis: times.age(acked, head, now) }
     }
 
-    fn ack(&self, lsn: Lsn) {
+    fn is_full_sync(&self) -> bool {
+        self.sender.borrow().as_ref().is_none_or(FlowSender::is_full_sync)
+    }
+
+    /// Whether the replica has something to take: what is in the socket's way, what it has not
+    /// acknowledged, or a full sync's end that it has not confirmed.
+    fn owes(&self, state: ReplicaState) -> bool {
+        let is_unconfirmed = state == ReplicaState::FullSync && !self.has_acked.get();
+        self.is_writing.get()
+            || (!self.is_full_sync() && (is_unconfirmed || self.sent_to.get() > self.acked.get()))
+    }
+
+    /// Takes an acknowledgement; answers whether it is of something new.
+    fn ack(&self, lsn: Lsn) -> bool {
         self.last_ack.set(Instant::now());
+        let is_first = !self.has_acked.replace(true);
         if lsn <= self.acked.get() {
-            return;
+            return is_first;
         }
         self.acked.set(lsn);
         self.times.borrow_mut().acked(lsn);
@@ -438,6 +518,7 @@ impl Flow {
             self.acked_bytes.set(bytes);
             sent.pop_front();
         }
+        true
     }
 
     fn note_sent(&self, end: Lsn, bytes: u64) {
@@ -461,7 +542,7 @@ impl Flow {
 }
 
 /// Sends what the flow has to send, until the session ends.
-async fn write_flow(session: Rc<Session>, flow: Rc<Flow>) {
+async fn write_flow(session: Rc<Session>, flow: Rc<Flow>, settings: Rc<RefCell<Settings>>) {
     let Some(transport) = flow.transport.borrow().clone() else { return };
     let mut first = Vec::new();
     wire::put_numbers(&mut first, Kind::Start, &[flow.acked.get().0]);
@@ -469,12 +550,17 @@ async fn write_flow(session: Rc<Session>, flow: Rc<Flow>) {
         return session.end(&format!("flow {}: {error}", flow.index));
     }
     while !session.is_ended() {
+        // Inside a large frame, and while items are sent, what the socket takes is movement.
+        let moves = flow.is_full_sync() || flow.sent_to.get() <= flow.acked.get();
+        flow.is_writing.set(true);
         let sent = match flow.step() {
             Step::Log(span) => {
                 let header = wire::header(Kind::Log, span.len());
                 flow.note_sent(span.lsn_after(), span.bytes_after());
                 let mut slices = [IoSlice::new(&header), IoSlice::new(&span)];
                 let sent = transport.write_vectored(&mut slices).await;
+                flow.is_writing.set(false);
+                session.note_sent(&flow, moves, span.lsn_after());
                 if sent.is_ok() && span.len() < GATHER_BELOW && !flow.has_pieces() {
                     drop(span);
                     rt::sleep(GATHER).await;
@@ -483,18 +569,21 @@ async fn write_flow(session: Rc<Session>, flow: Rc<Flow>) {
             }
             Step::Messages(messages) => {
                 let sent = transport.write_all(&messages).await;
+                session.note_sent(&flow, moves, flow.sent_to.get());
                 let left = flow.part_bytes.get().saturating_sub(messages.len() as u64);
                 flow.part_bytes.set(left);
                 flow.drained.ring();
                 sent
             }
             Step::Wait => {
-                if wait_for_more(&flow).await {
+                flow.is_writing.set(false);
+                if wait_for_more(&flow, session.alive_every(&settings)).await {
                     Ok(())
                 } else {
                     let mut ping = Vec::new();
                     let numbers = [flow.log.head().0, flow.log.total_bytes()];
                     wire::put_numbers(&mut ping, Kind::Ping, &numbers);
+                    flow.is_writing.set(true);
                     transport.write_all(&ping).await
                 }
             }
@@ -503,6 +592,7 @@ async fn write_flow(session: Rc<Session>, flow: Rc<Flow>) {
                 Ok(())
             }
         };
+        flow.is_writing.set(false);
         if let Err(error) = sent {
             session.end(&format!("flow {}: {error}", flow.index));
         }
@@ -510,27 +600,27 @@ async fn write_flow(session: Rc<Session>, flow: Rc<Flow>) {
 }
 
 /// Waits for the journal or a part; `false` when it is time for a sign of life.
-async fn wait_for_more(flow: &Flow) -> bool {
+async fn wait_for_more(flow: &Flow, every: Duration) -> bool {
     let readable = std::future::poll_fn(|context| match &mut *flow.sender.borrow_mut() {
         Some(sender) => sender.reader_mut().poll_readable(context),
         None => std::task::Poll::Pending,
     });
     let more = futures_lite::future::or(readable, flow.wake.wait());
-    rt::timeout(ALIVE_EVERY, more).await.is_ok()
+    rt::timeout(every, more).await.is_ok()
 }
 
 /// Takes acknowledgements, until the session ends.
 async fn read_acks(session: Rc<Session>, flow: Rc<Flow>, acks: Rc<Bell>) {
     let Some(transport) = flow.transport.borrow().clone() else { return };
     let mut buffer = flow.unread.take();
-    if let Err(error) = take_acks(&flow, &mut buffer) {
+    if let Err(error) = take_acks(&session, &flow, &mut buffer) {
         session.end(&format!("flow {}: {error}", flow.index));
     }
     while !session.is_ended() {
         match transport.read(&mut buffer, 4096).await {
             Ok(0) => session.end(&format!("flow {}: the replica closed it", flow.index)),
             Ok(_) => {
-                if let Err(error) = take_acks(&flow, &mut buffer) {
+                if let Err(error) = take_acks(&session, &flow, &mut buffer) {
                     session.end(&format!("flow {}: {error}", flow.index));
                 }
                 acks.ring();
@@ -541,11 +631,16 @@ async fn read_acks(session: Rc<Session>, flow: Rc<Flow>, acks: Rc<Bell>) {
     }
 }
 
-fn take_acks(flow: &Flow, buffer: &mut Vec<u8>) -> Result<(), String> {
+fn take_acks(session: &Session, flow: &Flow, buffer: &mut Vec<u8>) -> Result<(), String> {
     let mut at = 0;
     while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
         match Said::of(kind, payload, flow.log.head())? {
-            Said::Ack(lsn) => flow.ack(lsn),
+            Said::Ack(lsn) => {
+                if flow.ack(lsn) {
+                    session.moved.set(Instant::now());
+                    session.note_acked();
+                }
+            }
             Said::Alive => flow.last_ack.set(Instant::now()),
         }
         at += used;
@@ -555,21 +650,32 @@ fn take_acks(flow: &Flow, buffer: &mut Vec<u8>) -> Result<(), String> {
 }
 
 /// The control connection: signs of life one way, progress the other.
-async fn read_control(session: Rc<Session>) {
+async fn read_control(session: Rc<Session>, settings: Rc<RefCell<Settings>>) {
     let Some(control) = session.control.borrow().clone() else { return };
-    let (mut buffer, mut told) = (Vec::new(), Instant::now());
+    let (mut buffer, mut told) = (session.control_unread.take(), Instant::now());
     while !session.is_ended() {
-        let left = ALIVE_EVERY.saturating_sub(told.elapsed());
+        let own = settings.borrow().timeout;
+        let left = match session.pulse.is_told(own) {
+            true => session.alive_every(&settings).saturating_sub(told.elapsed()),
+            false => Duration::ZERO,
+        };
         if left.is_zero() {
             told = Instant::now();
-            if let Err(error) = control.write_all(&session.news()).await {
+            session.pulse.tell(own, told);
+            let mut news = session.news();
+            wire::put_alive(&mut news, own);
+            if let Err(error) = control.write_all(&news).await {
                 session.end(&format!("control connection: {error}"));
             }
             continue;
         }
         match rt::timeout(left, control.read(&mut buffer, 4096)).await {
             Ok(Ok(0)) => session.end("the replica closed the control connection"),
-            Ok(Ok(_)) => buffer.clear(),
+            Ok(Ok(_)) => {
+                if let Err(error) = session.take_signs(&mut buffer) {
+                    session.end(&format!("control connection: {error}"));
+                }
+            }
             Ok(Err(error)) => session.end(&format!("control connection: {error}")),
             // Time to tell.
             Err(_) => {}
@@ -613,7 +719,7 @@ async fn walk(
         }
         for flow in &flows {
             while flow.part_bytes.get() > PARTS_BYTES_MAX && !session.is_ended() {
-                flow.drained.wait_for(ALIVE_EVERY).await;
+                flow.drained.wait_for(DRAINED_EVERY).await;
                 // A bell is heard by one: on a chain all our walkers feed this flow.
                 if flow.part_bytes.get() <= PARTS_BYTES_MAX {
                     flow.drained.ring();

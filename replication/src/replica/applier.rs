@@ -11,7 +11,7 @@ use super::gather::{AsOne, Dispatch, Gather, Relay};
 use crate::handshake::Terms;
 use engine::exec::{ApplyPart, Front, Waiter};
 use engine::shard::{Answer, Applied, ApplyBatch, Done, ExecutorId, Message, Shard, Wants};
-use engine::types::{Lsn, Millis, ShardId};
+use engine::types::{Lsn, Millis, ShardId, TxId};
 use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -141,6 +141,11 @@ impl Applier {
     /// Whether everything that was handed out is applied.
     pub fn is_settled(&self) -> bool {
         self.gather.borrow().is_settled()
+    }
+
+    /// The oldest transaction that waits for parts, and how much has come where they are awaited.
+    pub fn waits_for(&self) -> Option<(TxId, u64)> {
+        self.gather.borrow_mut().waits_for()
     }
 
     /// Per flow, what is applied.

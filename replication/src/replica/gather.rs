@@ -122,6 +122,8 @@ pub(super) struct Flow {
     steps: VecDeque<Step>,
     /// The transaction at its head, when its other parts are not there yet.
     waiting: Option<TxId>,
+    /// Bytes of the journal that have come.
+    pub(super) log_bytes: u64,
     /// The last transaction of several flows that stood at its head.
     last_tx: TxId,
     /// Large items by their numbers. Their bytes do not count against the credit: it is by reading on
@@ -167,6 +169,7 @@ impl Gather {
                 applied: *lsn,
                 steps: VecDeque::new(),
                 waiting: None,
+                log_bytes: 0,
                 last_tx: TxId(0),
                 arriving: HashMap::new(),
                 assembled: 0,
@@ -490,6 +493,18 @@ impl Gather {
                 }
             }
         }
+    }
+
+    /// The oldest transaction whose parts are not all there, and the bytes that have come on the flows
+    /// that still owe one: while neither changes, it waits in vain.
+    pub fn waits_for(&mut self) -> Option<(TxId, u64)> {
+        let tx = self.flows.iter().filter_map(|flow| flow.waiting).min()?;
+        let first = self.flows.iter_mut().find(|flow| flow.waiting == Some(tx))?;
+        let (frame, _) = first.head().ok().flatten()?;
+        let members: Vec<usize> = frame.transaction()?.shards.iter().map(ShardId::index).collect();
+        let owing = members.into_iter().filter_map(|member| self.flows.get(member));
+        let owing: Vec<&Flow> = owing.filter(|flow| flow.waiting != Some(tx)).collect();
+        (!owing.is_empty()).then(|| (tx, owing.iter().map(|flow| flow.log_bytes).sum()))
     }
 
     /// Hands out a transaction of several flows if all its parts stand at the heads of their flows.

@@ -80,6 +80,7 @@ impl Gather {
     /// Journal bytes arrive on a flow.
     pub fn receive_log(&mut self, flow: u16, bytes: &[u8]) {
         let flow = &mut self.flows[usize::from(flow)];
+        flow.log_bytes += bytes.len() as u64;
         match flow.segments.back_mut() {
             _ if bytes.is_empty() => {}
             Some(Segment::Log(open)) => {

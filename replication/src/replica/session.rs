@@ -12,13 +12,14 @@ use super::gather::Relay;
 use crate::bell::Bell;
 use crate::handshake::Terms;
 use crate::info::Progress;
+use crate::pulse::{self, Pulse};
 use crate::service::Settings;
 use crate::transport::Transport;
 use crate::wire::{self, Kind, News};
 use engine::exec::Front;
 use engine::rt;
 use engine::shard::Answer;
-use engine::types::Lsn;
+use engine::types::{Lsn, TxId};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -29,8 +30,8 @@ const READ_BYTES: usize = 256 * 1024;
 /// Records after which an acknowledgement is due although more arrives.
 const ACK_EVERY_RECORDS: u64 = 1024;
 
-/// How often an idle link shows that it lives.
-const ALIVE_EVERY: Duration = Duration::from_secs(1);
+/// How often a flow that is not read from looks whether it may be.
+const CREDIT_EVERY: Duration = Duration::from_secs(1);
 
 /// A master that ends a session closes its flows, and then says why on the control connection: it
 /// tidies up meanwhile.
@@ -53,6 +54,11 @@ pub struct Running {
     /// Bytes arrived.
     arrived: Bell,
     last_io: Cell<Instant>,
+    pulse: Pulse,
+    /// When the control connection was heard last.
+    control_heard: Cell<Instant>,
+    /// What a transaction waits for, and since when.
+    waits: Cell<(Option<(TxId, u64)>, Instant)>,
     /// DEBUG REPLICA PAUSE.
     paused: Rc<Cell<bool>>,
     started: Instant,
@@ -70,6 +76,8 @@ struct Flow {
     acked: Cell<Lsn>,
     moved: Bell,
     credit: Bell,
+    /// Since when nothing has come although it is read from; none while it is not.
+    silent: Cell<Option<Instant>>,
 }
 
 impl Running {
@@ -92,6 +100,7 @@ impl Running {
             acked: Cell::new(*lsn),
             moved: Bell::default(),
             credit: Bell::default(),
+            silent: Cell::new(None),
         };
         let stable = !terms.full;
         Rc::new(Running {
@@ -105,6 +114,9 @@ impl Running {
             breaking: Bell::default(),
             arrived: Bell::default(),
             last_io: Cell::new(Instant::now()),
+            pulse: Pulse::default(),
+            control_heard: Cell::new(Instant::now()),
+            waits: Cell::new((None, Instant::now())),
             paused,
             started: Instant::now(),
             progress: Cell::new((0, terms.keys)),
@@ -198,16 +210,54 @@ impl Running {
         let applier = rt::spawn_local(apply(self.clone(), on_stable));
         while !self.is_broken() {
             self.breaking.wait_for(Duration::from_millis(200)).await;
-            let limit = self.settings.borrow().timeout;
-            if self.idle() > limit && !self.paused.get() {
-                self.break_off(&format!("nothing arrived for {} ms", limit.as_millis()));
-            }
+            self.watch();
         }
         for task in tasks {
             task.cancel().await;
         }
         applier.await;
         self.broken.borrow().clone().unwrap_or_default()
+    }
+
+    /// Waits while DEBUG REPLICA PAUSE holds.
+    async fn while_paused(&self) {
+        while self.paused.get() && !self.is_broken() {
+            rt::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What is due of signs of life now.
+    fn alive_every(&self) -> Duration {
+        self.pulse.every(self.settings.borrow().timeout)
+    }
+
+    /// Looks at what nothing else tells: silence, and a transaction that waits in vain.
+    fn watch(&self) {
+        let (own, now) = (self.settings.borrow().timeout, Instant::now());
+        let limit = self.pulse.limit(own, now);
+        let is_silent = |since: Instant| now.saturating_duration_since(since) > limit;
+        if is_silent(self.control_heard.get()) {
+            let ms = limit.as_millis();
+            self.break_off(&format!("nothing arrived on the control connection for {ms} ms"));
+        }
+        for (index, flow) in self.flows.iter().enumerate() {
+            if flow.silent.get().is_some_and(is_silent) {
+                self.break_off(&format!(
+                    "flow {index}: nothing arrived for {} ms",
+                    limit.as_millis()
+                ));
+            }
+        }
+        let (before, since) = self.waits.get();
+        let waits = self.applier.waits_for().filter(|_| !self.paused.get());
+        if waits != before {
+            self.waits.set((waits, now));
+        } else if let Some((tx, _)) = waits
+            && now.saturating_duration_since(since) > pulse::still_limit(own)
+        {
+            let ms = pulse::still_limit(own).as_millis();
+            self.break_off(&format!("a part of transaction {} did not come for {ms} ms", tx.0));
+        }
     }
 }
 
@@ -219,13 +269,15 @@ async fn read_flow(running: Rc<Running>, index: usize) {
     }
     running.arrived.ring();
     while !running.is_broken() {
-        while running.paused.get() && !running.is_broken() {
-            rt::sleep(Duration::from_millis(20)).await;
-        }
+        running.while_paused().await;
         while !running.applier.wants_more(index as u16) && !running.is_broken() {
-            flow.credit.wait_for(ALIVE_EVERY).await;
+            flow.credit.wait_for(CREDIT_EVERY).await;
         }
+        flow.silent.set(Some(Instant::now()));
         let read = flow.transport.read(&mut buffer, READ_BYTES).await;
+        flow.silent.set(None);
+        // What was waited for when the pause began is not taken either.
+        running.while_paused().await;
         running.last_io.set(Instant::now());
         let outcome = match read {
             Ok(read) if read > 0 => take_messages(&running, index, &mut buffer),
@@ -258,24 +310,39 @@ async fn read_control(running: Rc<Running>) {
     if let Err(error) = take_control(&running, &mut buffer) {
         running.break_off(&error);
     }
+    let mut said = None::<Instant>;
     while !running.is_broken() {
+        let own = running.settings.borrow().timeout;
+        let left = match said {
+            Some(at) if running.pulse.is_told(own) => {
+                running.alive_every().saturating_sub(at.elapsed())
+            }
+            _ => Duration::ZERO,
+        };
+        if left.is_zero() {
+            let now = Instant::now();
+            said = Some(now);
+            running.pulse.tell(own, now);
+            let mut alive = Vec::new();
+            wire::put_alive(&mut alive, own);
+            if let Err(error) = running.control.write_all(&alive).await {
+                running.break_off(&format!("control connection: {error}"));
+            }
+            continue;
+        }
         let reading = running.control.read(&mut buffer, 4096);
-        match rt::timeout(ALIVE_EVERY, reading).await {
+        match rt::timeout(left, reading).await {
             Ok(Ok(0)) => running.break_off("the master closed the control connection"),
             Ok(Err(error)) => running.break_off(&format!("control connection: {error}")),
             Ok(Ok(_)) => {
                 running.last_io.set(Instant::now());
+                running.control_heard.set(Instant::now());
                 if let Err(error) = take_control(&running, &mut buffer) {
                     running.break_off(&error);
                 }
             }
-            Err(_) => {
-                let mut alive = Vec::new();
-                wire::put_numbers(&mut alive, Kind::Alive, &[]);
-                if let Err(error) = running.control.write_all(&alive).await {
-                    running.break_off(&format!("control connection: {error}"));
-                }
-            }
+            // Time for a sign of life.
+            Err(_) => {}
         }
     }
 }
@@ -290,7 +357,12 @@ fn take_control(running: &Running, buffer: &mut Vec<u8>) -> Result<(), String> {
                     running.heard_head(flow, head);
                 }
             }
-            News::Alive => {}
+            News::Alive(timeout) => {
+                if running.pulse.hear(timeout) {
+                    // Whoever waits for its turn waits too long perhaps.
+                    running.flows.iter().for_each(|flow| flow.moved.ring());
+                }
+            }
             News::End(reason) => {
                 running.fell_out.set(reason.starts_with(wire::FELL_OUT));
                 return Err(format!("the master ended the session: {reason}"));
@@ -318,6 +390,8 @@ async fn apply(running: Rc<Running>, on_stable: impl Fn()) {
         if !running.stable.get() && applier.is_complete() && !running.is_broken() {
             running.stable.set(true);
             on_stable();
+            // The master counts us as stable from the first acknowledgement on.
+            running.flows.iter().for_each(|flow| flow.moved.ring());
         }
         let answered = async { Some(applier.answer().await) };
         let arrived = async {
@@ -354,10 +428,11 @@ async fn acknowledge(running: Rc<Running>, index: usize) {
     let flow = &running.flows[index];
     let mut last = Instant::now();
     while !running.is_broken() {
-        let moved = flow.moved.wait_for(ALIVE_EVERY).await;
+        let every = running.alive_every();
+        let moved = flow.moved.wait_for(every).await;
         let applied = running.applier.applied_of(index as u16);
         let settled = running.applier.is_settled();
-        let interval = running.settings.borrow().acks_interval;
+        let interval = running.settings.borrow().acks_interval.min(every);
         let due = settled
             || applied.0 - flow.acked.get().0 >= ACK_EVERY_RECORDS
             || last.elapsed() >= interval;

@@ -229,8 +229,7 @@ impl Service {
         // A session that ended meanwhile: dropping the transport closes the connection.
         let Some(session) = session else { return };
         match what {
-            // What a replica says there is nothing but signs of life.
-            Takeover::Control(_) => session.attach_control(transport),
+            Takeover::Control(_) => session.attach_control(transport, unread),
             Takeover::Flow(_, index) => {
                 if !session.attach_flow(index, transport, unread) {
                     session.end(&format!("flow {index} was connected twice or does not exist"));

@@ -423,13 +423,17 @@ static DFLY_REPLICAOFFSET: FrontCommand = FrontCommand {
             let mut reply = ReplyWriter::new(out, session.protocol);
             reply.array(info.journals.len());
             for journal in &info.journals {
-                let Lsn(head) = journal.head;
-                reply.integer(head as i64 + 1);
+                reply.integer(next_lsn(journal.head));
             }
             Ok(())
         })
     }),
 };
+
+/// How Dragonfly's tools count: the LSN that comes next.
+pub(super) fn next_lsn(Lsn(last): Lsn) -> i64 {
+    last as i64 + 1
+}
 
 /// Who asks; its number of databases is argument `dbs`, if it is there.
 fn asker(args: Args<'_>, dbs: usize) -> Result<Asker, Refusal> {

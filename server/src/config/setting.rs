@@ -143,6 +143,15 @@ impl Setting {
         self
     }
 
+    /// Not less than that: for sizes and durations, in their unit.
+    pub const fn at_least(mut self, least: u64) -> Setting {
+        match &mut self.kind {
+            Kind::Size { min, .. } | Kind::Duration { min, .. } => *min = least,
+            _ => panic!("only sizes and durations begin at a bound of their own"),
+        }
+        self
+    }
+
     /// Never shown in logs.
     pub const fn secret(mut self) -> Setting {
         self.secret = true;
@@ -231,17 +240,17 @@ pub(super) const fn integer(default: &'static str, min: i64, max: i64) -> Settin
 
 /// A number of bytes, with or without a suffix.
 pub(super) const fn size(default: &'static str, max: u64) -> Setting {
-    Setting::new(Kind::Size { max }, default)
+    Setting::new(Kind::Size { min: 0, max }, default)
 }
 
 /// A duration counted in seconds.
 pub(super) const fn seconds(default: &'static str, max: u64) -> Setting {
-    Setting::new(Kind::Duration { unit: Unit::Seconds, max }, default)
+    Setting::new(Kind::Duration { unit: Unit::Seconds, min: 0, max }, default)
 }
 
 /// A duration counted in milliseconds.
 pub(super) const fn milliseconds(default: &'static str, max: u64) -> Setting {
-    Setting::new(Kind::Duration { unit: Unit::Milliseconds, max }, default)
+    Setting::new(Kind::Duration { unit: Unit::Milliseconds, min: 0, max }, default)
 }
 
 /// Any text.

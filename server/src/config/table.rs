@@ -29,6 +29,15 @@ const MICROS_MAX: i64 = i64::MAX;
 /// The most executors: beyond any machine that io_uring runs on, and below what a `ShardId` counts.
 const THREADS_MAX: i64 = 1024;
 
+/// The longest time between keepalive probes that Linux takes.
+const KEEPALIVE_MAX: u64 = 32_767;
+/// The least bound of a request's bytes, as in Redis.
+const QUERY_MIN: u64 = 1 << 20;
+/// The shortest time-out of a link in milliseconds: below it, a busy machine looks like a dead one.
+const TIMEOUT_MIN: u64 = 100;
+/// The shortest time in milliseconds in which a connection can be made.
+const CONNECT_MIN: u64 = 10;
+
 const fn named(name: &'static str) -> Alias {
     Alias::same(name)
 }
@@ -93,7 +102,7 @@ settings! {
         /// Seconds without a command after which a client is closed. 0 is never.
         timeout: Duration = seconds("0", SECONDS_MAX).mutable();
         /// Seconds between the keepalive probes of an idle connection. 0 turns them off.
-        tcp_keepalive: Duration = seconds("300", SECONDS_MAX).aliases(&[named("tcp-keepalive")]).mutable();
+        tcp_keepalive: Duration = seconds("300", KEEPALIVE_MAX).aliases(&[named("tcp-keepalive")]).mutable();
         /// Small packets leave at once.
         tcp_nodelay: bool = boolean("true");
         /// How many connections may wait to be accepted.
@@ -102,7 +111,7 @@ settings! {
         /// own limit.
         tcp_user_timeout: Duration = milliseconds("0", MILLIS_MAX);
         /// The most bytes that one client's request may hold while it arrives.
-        client_query_buffer_limit: u64 = size("1gb", SIZE_MAX).aliases(&[named("client-query-buffer-limit")]).mutable();
+        client_query_buffer_limit: u64 = size("1gb", SIZE_MAX).at_least(QUERY_MIN).aliases(&[named("client-query-buffer-limit")]).mutable();
         /// When a client that does not read its replies is closed: class (normal, replica, pubsub),
         /// hard limit, soft limit, and the seconds for which the soft limit may be exceeded.
         client_output_buffer_limit: OutputLimits = of_kind(Kind::OutputLimits, "normal 1gb 256mb 60 slave 256mb 64mb 60 pubsub 32mb 8mb 60")
@@ -224,26 +233,29 @@ settings! {
         /// turns this off.
         min_replicas_to_write: u32 = integer("0", 0, 1024).aliases(&[named("min-replicas-to-write"), named("min-slaves-to-write")]).mutable();
         /// A replica counts for min_replicas_to_write while its last acknowledgement is at most so
-        /// many seconds old.
+        /// many seconds old. 0 turns min_replicas_to_write off.
         min_replicas_max_lag: Duration = seconds("10", SECONDS_MAX).aliases(&[named("min-replicas-max-lag"), named("min-slaves-max-lag")]).mutable();
         /// The most bytes of the replication log in memory, over all shards. 0 is 10 % of maxmemory
-        /// and at least 64 MiB. It counts as used memory.
+        /// and at least 64 MiB; a smaller one than 16 KiB would hold nothing. It counts as used memory.
         repl_backlog_size: u64 = size("0", SIZE_MAX).aliases(&[named("repl-backlog-size"), named("shard_repl_backlog_max_bytes")]).mutable();
         /// For how long the log is kept after the last replica left. 0 is for ever.
         repl_backlog_ttl: Duration = seconds("3600", SECONDS_MAX).aliases(&[named("repl-backlog-ttl")]).mutable();
-        /// Records older than this leave the log although it is not full. 0 is no such limit.
+        /// Records older than this leave the log although it is not full; at least a second. 0 is no
+        /// such limit.
         shard_repl_backlog_time_ms: Duration = milliseconds("0", MILLIS_MAX).mutable();
         /// What happens to a replica that falls out of the log: drop ends it, and it comes back with a
         /// full sync. Writers never wait for it.
         repl_slow_replica_policy: SlowReplicaPolicy = choice(SlowReplicaPolicy::WORDS, "drop").mutable();
-        /// A link on which nothing arrives for so long is broken and made anew.
-        replication_timeout: Duration = milliseconds("30000", MILLIS_MAX).aliases(&[Alias::seconds("repl-timeout")]).mutable();
+        /// A link on which nothing arrives for so long is broken and made anew, and so is one whose data
+        /// does not move although there is something to move. Both ends give signs of life as often as
+        /// the shorter time-out of the two needs.
+        replication_timeout: Duration = milliseconds("30000", MILLIS_MAX).at_least(TIMEOUT_MIN).aliases(&[Alias::seconds("repl-timeout")]).mutable();
         /// The longest time between two acknowledgements of a replica that receives records.
         replication_acks_interval: Duration = milliseconds("1000", 60_000).mutable();
         /// How long each step of a first connection to the master may take: look-up, connection, TLS, each reply.
-        master_connect_timeout_ms: Duration = milliseconds("20000", MILLIS_MAX).mutable();
+        master_connect_timeout_ms: Duration = milliseconds("20000", MILLIS_MAX).at_least(CONNECT_MIN).mutable();
         /// The same for later connections; a master that is farther away is given more, up to 5 seconds a step. Also the longest pause between two attempts.
-        master_reconnect_timeout_ms: Duration = milliseconds("1000", MILLIS_MAX).mutable();
+        master_reconnect_timeout_ms: Duration = milliseconds("1000", MILLIS_MAX).at_least(CONNECT_MIN).mutable();
         /// After a break the replica asks to continue where it was.
         replica_partial_sync: bool = boolean("true").mutable();
         /// A replica whose copy is whole refuses, when it reconnects by itself, to be wiped by a master

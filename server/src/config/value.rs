@@ -40,6 +40,8 @@ pub enum Kind {
     },
     /// Bytes: `12gb`, `512mb`, `1.5g`, `100`. A suffix counts in powers of 1024, as in Dragonfly.
     Size {
+        /// The least value.
+        min: u64,
         /// The largest value.
         max: u64,
     },
@@ -47,6 +49,8 @@ pub enum Kind {
     Duration {
         /// What a bare number counts.
         unit: Unit,
+        /// The least value, in `unit`.
+        min: u64,
         /// The largest value, in `unit`.
         max: u64,
     },
@@ -119,19 +123,22 @@ impl Kind {
         match self {
             Kind::Bool => parse_bool(text).map(Value::Bool),
             Kind::Integer { min, max } => parse_integer(text, *min, *max).map(Value::Integer),
-            Kind::Size { max } => match parse_size(text) {
-                Some(bytes) if bytes <= *max => Ok(Value::Size(bytes)),
-                Some(_) => Err(format!("argument must be between 0 and {max} inclusive")),
+            Kind::Size { min, max } => match parse_size(text) {
+                Some(bytes) if (*min..=*max).contains(&bytes) => Ok(Value::Size(bytes)),
+                Some(_) => Err(format!("argument must be between {min} and {max} inclusive")),
                 None => Err("argument must be a memory value".to_owned()),
             },
-            Kind::Duration { unit: own, max } => {
-                let most = max.saturating_mul(own.millis());
+            Kind::Duration { unit: own, min, max } => {
+                let (least, most) = (min * own.millis(), max.saturating_mul(own.millis()));
                 let length = parse_duration(text, unit.unwrap_or(*own))?;
                 match u64::try_from(length.as_millis()) {
-                    Ok(millis) if millis <= most => Ok(Value::Duration(length, *own)),
+                    Ok(millis) if (least..=most).contains(&millis) => {
+                        Ok(Value::Duration(length, *own))
+                    }
                     _ => {
-                        let top = most / unit.unwrap_or(*own).millis();
-                        Err(format!("argument must be between 0 and {top} inclusive"))
+                        let step = unit.unwrap_or(*own).millis();
+                        let (bottom, top) = (least.div_ceil(step), most / step);
+                        Err(format!("argument must be between {bottom} and {top} inclusive"))
                     }
                 }
             }
@@ -368,7 +375,7 @@ mod tests {
 
     #[test]
     fn durations_take_suffixes_and_a_bare_number_counts_the_own_unit() {
-        let kind = Kind::Duration { unit: Unit::Milliseconds, max: 100_000 };
+        let kind = Kind::Duration { unit: Unit::Milliseconds, min: 100, max: 100_000 };
         let check = |text: &str, unit, want: Result<u64, &str>| {
             let got = kind.parse(text, unit, None);
             let want = match want {
@@ -381,8 +388,11 @@ mod tests {
         check("30s", None, Ok(30_000));
         check("1.5s", None, Ok(1500));
         check("30", Some(Unit::Seconds), Ok(30_000));
-        check("101s", None, Err("argument must be between 0 and 100000 inclusive"));
-        check("101", Some(Unit::Seconds), Err("argument must be between 0 and 100 inclusive"));
+        check("100", None, Ok(100));
+        check("99", None, Err("argument must be between 100 and 100000 inclusive"));
+        check("101s", None, Err("argument must be between 100 and 100000 inclusive"));
+        check("101", Some(Unit::Seconds), Err("argument must be between 1 and 100 inclusive"));
+        check("0", Some(Unit::Seconds), Err("argument must be between 1 and 100 inclusive"));
         check("-1", None, Err("argument couldn't be parsed into a duration"));
         check("soon", None, Err("argument couldn't be parsed into a duration"));
     }

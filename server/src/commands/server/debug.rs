@@ -1,5 +1,6 @@
 //! DEBUG: the subcommands that are not about keys.
 
+use super::super::replication::next_lsn;
 use super::super::{FrontCommand, Handler};
 use super::{ADMIN, ALWAYS, HELP, declare};
 use crate::connection::Session;
@@ -67,7 +68,8 @@ async fn replica(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Ou
             reply.array(2);
             reply.bulk(format!("SYNC{}", upstream.session));
             reply.array(upstream.applied.len());
-            upstream.applied.iter().for_each(|lsn| reply.integer(lsn.0 as i64));
+            // As DFLY REPLICAOFFSET counts, so that a barrier can compare the two.
+            upstream.applied.iter().for_each(|lsn| reply.integer(next_lsn(*lsn)));
             return Ok(());
         }
         b"PAUSE" => true,
