@@ -294,7 +294,16 @@ static REPLCONF: FrontCommand = FrontCommand {
                     session.replica.listening_port =
                         text.parse().map_err(|_| Refusal::NotInteger)?;
                 }
-                b"ip-address" => session.replica.ip_address = Some(text),
+                b"ip-address" => {
+                    // It stands in lines of INFO and the log: a name or an address, nothing else.
+                    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:%[]".contains(c);
+                    if text.len() > 255 || !text.chars().all(plain) {
+                        return Err(Refusal::fixed(
+                            "ERR REPLCONF ip-address must be a name or an address",
+                        ));
+                    }
+                    session.replica.ip_address = Some(text);
+                }
                 b"capa" => asks_for_damselfly |= value == b"damselfly",
                 b"client-id" | b"client-version" | b"version" => {}
                 _ => {
