@@ -38,6 +38,8 @@ pub struct Journal {
 /// One replica of this node.
 #[derive(Clone, Debug)]
 pub struct Replica {
+    /// Names the session.
+    pub session: u64,
     /// Where it says it is reached.
     pub ip: String,
     /// On which port.

@@ -28,4 +28,4 @@ pub mod transport;
 pub mod wire;
 
 pub use handshake::Introduction;
-pub use service::{Asker, Replication, Request, Settings, Takeover};
+pub use service::{Asker, Linked, Replication, Request, Settings, Takeover};

@@ -7,7 +7,7 @@
 mod changes;
 mod requests;
 
-pub use requests::{Asker, Replication, Request, Takeover};
+pub use requests::{Asker, Linked, Replication, Request, Takeover};
 
 use crate::bell::Bell;
 use crate::chain::Chain;

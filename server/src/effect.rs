@@ -71,13 +71,19 @@ fn policy(config: &Config) -> Policy {
     }
 }
 
+/// Where clients reach this node: the port of the setting, else the main one, else the admin port.
+fn announced_port(config: &Config, port: u16) -> u16 {
+    let ports = [config.announce_port, port, config.admin_port];
+    ports.into_iter().find(|port| *port != 0).unwrap_or_default()
+}
+
 /// What replication needs to know.
 pub fn replication(config: &Config, port: u16) -> replication::Settings {
     replication::Settings {
         tls: config.tls_replication,
         master_user: config.masteruser.clone(),
         master_password: config.masterauth.clone(),
-        announce_port: if config.announce_port == 0 { port } else { config.announce_port },
+        announce_port: announced_port(config, port),
         announce_ip: config.replica_announce_ip.clone(),
         connect_timeout: config.master_connect_timeout_ms,
         reconnect_timeout: config.master_reconnect_timeout_ms,

@@ -7,6 +7,7 @@ use engine::exec::Front;
 use engine::rt::signals::{Signal, signals};
 use engine::rt::{Receiver, Sender, mailbox};
 use replication::Request;
+use replication::info::{Replica, ReplicaState};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -88,7 +89,9 @@ pub async fn wait(mut words: Receiver<Stop>, front: Rc<Front>, server: Arc<Serve
     if word == Stop::Now {
         return;
     }
-    let replicas = server.replication.info(&front).await.replicas.len();
+    let replicas = server.replication.info(&front).await.replicas;
+    let has_begun = |replica: &&Replica| replica.state != ReplicaState::Preparation;
+    let replicas = replicas.iter().filter(has_begun).count();
     if replicas > 0 {
         tracing::info!("stopping: waiting up to {} s for {replicas} replicas", limit.as_secs());
         let have_all: usize = server.replication.ask(&front, Request::Drain(limit)).await;

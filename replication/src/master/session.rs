@@ -47,6 +47,10 @@ const GATHER: Duration = Duration::from_millis(1);
 /// A replica that has been granted terms must attach its flows within this time.
 const PREPARATION_MAX: Duration = Duration::from_secs(30);
 
+/// Its control connection is handed over by the executor that it was made on, which takes no round trip:
+/// what is not there by then has been given up.
+const HANDED_OVER_MAX: Duration = Duration::from_secs(3);
+
 /// Parts of items held for one flow: the walker waits above it.
 const PARTS_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -54,6 +58,8 @@ const PARTS_BYTES_MAX: u64 = 1024 * 1024;
 pub struct Session {
     /// Names it.
     pub id: u64,
+    /// The id of the node that is fed.
+    node: String,
     introduction: Introduction,
     peer_ip: String,
     flows: Vec<Rc<Flow>>,
@@ -65,6 +71,8 @@ pub struct Session {
     control_unread: RefCell<Vec<u8>>,
     /// A flow or the control connection was attached, or the session ended.
     attached: Bell,
+    /// The control connection was.
+    handed_over: Bell,
     ending: Bell,
     cut: CutId,
     pulse: Pulse,
@@ -118,6 +126,7 @@ impl Session {
     /// A session whose flows are still to be attached.
     pub fn new(
         id: u64,
+        node: String,
         introduction: Introduction,
         peer_ip: String,
         logs: &[LogHandle],
@@ -145,6 +154,7 @@ impl Session {
         };
         Rc::new(Session {
             id,
+            node,
             introduction,
             peer_ip,
             flows: logs.iter().enumerate().map(flow).collect(),
@@ -154,6 +164,7 @@ impl Session {
             control: RefCell::new(None),
             control_unread: RefCell::default(),
             attached: Bell::default(),
+            handed_over: Bell::default(),
             ending: Bell::default(),
             cut: CutId(id),
             pulse: Pulse::default(),
@@ -167,6 +178,16 @@ impl Session {
     /// How far it is.
     pub fn state(&self) -> ReplicaState {
         self.state.get()
+    }
+
+    /// Whether data is sent: the replica has its terms and all its connections.
+    pub fn has_begun(&self) -> bool {
+        self.state() != ReplicaState::Preparation
+    }
+
+    /// Whether it feeds this node.
+    pub fn feeds(&self, node: &str) -> bool {
+        self.node == node
     }
 
     /// Whether it reads journals that end where a younger history begins.
@@ -212,6 +233,7 @@ impl Session {
         *self.control_unread.borrow_mut() = unread;
         *self.control.borrow_mut() = Some(Rc::new(transport));
         self.attached.ring();
+        self.handed_over.ring();
     }
 
     /// A flow's connection is handed over, with what was read of it and not used; `false` if there is
@@ -286,6 +308,7 @@ impl Session {
         let seconds = self.started.elapsed().as_secs_f64();
         let (done, total) = (self.items_done.get(), self.items_total.get());
         Replica {
+            session: self.id,
             ip: self.introduction.ip_address.clone().unwrap_or_else(|| self.peer_ip.clone()),
             port: self.introduction.listening_port,
             state: self.state(),
@@ -309,21 +332,23 @@ impl Session {
         settings: Rc<RefCell<Settings>>,
         acks: Rc<Bell>,
     ) {
+        // From its first moment, so that a replica that gives up is not kept.
+        let mut tasks = vec![rt::spawn_local(read_control(self.clone(), settings.clone()))];
         if !self.wait_attached().await {
-            return;
+            tasks.remove(0).cancel().await;
+            return self.say_why().await;
         }
         if let Err(reason) = self.begin(front, beginning, walks).await {
             self.end(&reason);
+            tasks.remove(0).cancel().await;
             self.drop_cut(front, walks).await;
-            return;
+            return self.say_why().await;
         }
-        let mut tasks = Vec::new();
         for flow in &self.flows {
             let write = write_flow(self.clone(), flow.clone(), settings.clone());
             tasks.push(rt::spawn_local(write));
             tasks.push(rt::spawn_local(read_acks(self.clone(), flow.clone(), acks.clone())));
         }
-        tasks.push(rt::spawn_local(read_control(self.clone(), settings.clone())));
         if self.state() == ReplicaState::FullSync {
             for shard in front.node.all_shards() {
                 let (session, front) = (self.clone(), front.clone());
@@ -347,11 +372,14 @@ impl Session {
     }
 
     async fn wait_attached(&self) -> bool {
-        let deadline = Instant::now() + PREPARATION_MAX;
         while !self.is_attached() && !self.is_ended() {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let (limit, why) = match self.control.borrow().is_some() {
+                true => (PREPARATION_MAX, "its flows were not all connected in time"),
+                false => (HANDED_OVER_MAX, "it gave up before it was told the terms"),
+            };
+            let left = limit.saturating_sub(self.started.elapsed());
             if left.is_zero() {
-                self.end("its flows were not all connected in time");
+                self.end(why);
             }
             self.attached.wait_for(left).await;
         }
@@ -651,7 +679,14 @@ fn take_acks(session: &Session, flow: &Flow, buffer: &mut Vec<u8>) -> Result<(),
 
 /// The control connection: signs of life one way, progress the other.
 async fn read_control(session: Rc<Session>, settings: Rc<RefCell<Settings>>) {
-    let Some(control) = session.control.borrow().clone() else { return };
+    let control = loop {
+        let control = session.control.borrow().clone();
+        match control {
+            Some(control) => break control,
+            None if session.is_ended() => return,
+            None => session.handed_over.wait_for(HANDED_OVER_MAX).await,
+        };
+    };
     let (mut buffer, mut told) = (session.control_unread.take(), Instant::now());
     while !session.is_ended() {
         let own = settings.borrow().timeout;

@@ -100,6 +100,13 @@ impl Link {
         (self.attempts.get(), self.successes.get())
     }
 
+    /// Ends the session with the master, if there is one, for `reason`; the link is made anew.
+    pub fn break_off(&self, reason: &str) -> bool {
+        let running = self.running.borrow().clone();
+        running.iter().for_each(|running| running.break_off(reason));
+        running.is_some()
+    }
+
     /// What INFO shows.
     pub fn describe(&self) -> Upstream {
         let running = self.running.borrow();

@@ -40,6 +40,15 @@ pub struct Asker {
     pub dbs: Option<usize>,
 }
 
+/// One of the links of replication.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Linked {
+    /// To the replica that is fed in this session.
+    Replica(u64),
+    /// To our master.
+    Master,
+}
+
 /// A request to the replication service.
 pub enum Request {
     /// A connection is handed over.
@@ -91,6 +100,9 @@ pub enum Request {
     /// The node stops: waits until replicas have everything, at most so long; answered with `usize`,
     /// how many do.
     Drain(Duration),
+    /// CLIENT KILL: ends the session of this number, or the session with our master. The link is made anew
+    /// and continues where it was. Answered with whether there was one.
+    End(Linked),
     /// Zeroes the counters; answered with `()`.
     ResetCounters,
 }
@@ -188,11 +200,8 @@ impl Service {
             }
             Request::Drain(limit) => {
                 let drain = async move {
-                    let heads: Vec<Lsn> =
-                        service.standing.logs().iter().map(|log| log.head()).collect();
-                    let replicas = service.live_sessions().len();
-                    let count = service.wait(&heads, replicas, Some(limit), || false).await;
-                    service.answer(reply_to, count.unwrap_or_default());
+                    let count = service.drain(limit).await;
+                    service.answer(reply_to, count);
                 };
                 rt::spawn_local(drain).detach();
             }
@@ -205,6 +214,7 @@ impl Service {
                 link.iter().for_each(|link| link.set_paused(paused));
                 self.answer(reply_to, link.is_some());
             }
+            Request::End(link) => self.answer(reply_to, self.end_link(link)),
             Request::ResetCounters => {
                 *self.counters.borrow_mut() = Default::default();
                 self.answer(reply_to, ());
@@ -216,6 +226,22 @@ impl Service {
         if let Some(to) = to {
             let answer = Message::Answer(to.ticket, Answer::Value(Box::new(value)));
             self.front.node.send(to.executor, answer);
+        }
+    }
+
+    fn end_link(&self, link: Linked) -> bool {
+        const WHY: &str = "it was ended by CLIENT KILL";
+        match link {
+            Linked::Master => {
+                let link = self.link.borrow().clone();
+                link.is_some_and(|link| link.break_off(WHY))
+            }
+            Linked::Replica(id) => {
+                let session = self.sessions.borrow().get(&id).cloned();
+                let session = session.filter(|session| !session.is_ended());
+                session.iter().for_each(|session| session.end(WHY));
+                session.is_some()
+            }
         }
     }
 
@@ -268,14 +294,25 @@ impl Service {
         let session = self.next_session.get();
         self.next_session.set(session + 1);
         terms.session = session;
-        self.open_session(&terms, introduction, peer_ip);
+        let node = asker.chain.into_iter().next().unwrap_or_default();
+        self.open_session(&terms, node, introduction, peer_ip);
         Ok(terms)
     }
 
-    fn open_session(self: &Rc<Service>, terms: &Terms, introduction: Introduction, ip: String) {
+    fn open_session(
+        self: &Rc<Service>,
+        terms: &Terms,
+        node: String,
+        introduction: Introduction,
+        ip: String,
+    ) {
         self.note_sync(terms);
+        for session in self.live_sessions().iter().filter(|session| session.feeds(&node)) {
+            // A node follows once: what is left of its last link has not been noticed yet.
+            session.end("the same node began another session");
+        }
         let logs = self.standing.logs_of(terms.history);
-        let session = Session::new(terms.session, introduction, ip, &logs, terms.to.clone());
+        let session = Session::new(terms.session, node, introduction, ip, &logs, terms.to.clone());
         self.sessions.borrow_mut().insert(terms.session, session.clone());
         self.last_follower.set(Instant::now());
         self.keeping.set(true);
@@ -326,6 +363,48 @@ impl Service {
             None if reasons.len() < REASONS_MAX => reasons.push((kind, 1)),
             None => {}
         }
+    }
+
+    /// Waits until every replica that is connected has everything, whatever still comes from commands
+    /// that were let in before the node began to stop; answers how many have.
+    async fn drain(&self, limit: Duration) -> usize {
+        /// Between two looks at the journals. What was let in before the node began to stop needs no
+        /// network any more: it stands in a queue of ours.
+        const LOOK_EVERY: Duration = Duration::from_millis(10);
+        let deadline = Instant::now() + limit;
+        let mut known = Vec::new();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            // Behind everything that waits for a shard or for keys.
+            let settled = self.front.everywhere(false, |shard| shard.log.lsn());
+            let _ = rt::timeout(left, settled).await;
+            let heads: Vec<Lsn> = self.standing.logs().iter().map(|log| log.head()).collect();
+            let is_settled = std::mem::replace(&mut known, heads.clone()) == heads;
+            let count = self.wait_for_all(&heads, deadline).await;
+            if is_settled || Instant::now() >= deadline {
+                return count;
+            }
+            rt::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Waits until every session that has begun has acknowledged `heads` or has ended.
+    async fn wait_for_all(&self, heads: &[Lsn], deadline: Instant) -> usize {
+        /// So soon it is seen that a session has ended.
+        const LOOK_EVERY: Duration = Duration::from_millis(100);
+        let bell = Rc::new(Bell::default());
+        self.waits.borrow_mut().push(bell.clone());
+        let count = loop {
+            let count = self.caught_up(heads);
+            let left = deadline.saturating_duration_since(Instant::now());
+            let begun = self.live_sessions().iter().filter(|session| session.has_begun()).count();
+            if count >= begun || left.is_zero() {
+                break count;
+            }
+            bell.wait_for(left.min(LOOK_EVERY)).await;
+        };
+        self.waits.borrow_mut().retain(|known| !Rc::ptr_eq(known, &bell));
+        count
     }
 
     /// Waits until so many replicas have these positions, or the time is up; `None` if `ends` says that

@@ -384,7 +384,7 @@ async fn follow(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Out
         asker: asker(args, 6)?,
         position,
         introduction: session.replica.clone(),
-        peer_ip: peer.rsplit_once(':').map_or(peer.clone(), |(ip, _)| ip.to_owned()),
+        peer_ip: peer.rsplit_once(':').map_or(peer.as_str(), |(ip, _)| ip).replace(['[', ']'], ""),
     };
     let terms: Result<Terms, String> =
         session.server.replication.ask(&session.front, request).await;

@@ -1,8 +1,8 @@
 //! CLIENT KILL: by address (the old form), or by filters.
 //!
-//! A connection that kills itself ends after its reply, inside MULTI after EXEC's. The link to the
-//! master is not a client: to end it is to stop following, which REPLICAOF NO ONE says. Nor are the links
-//! of replicas, which live on the replication executor: there it is said on the replica.
+//! A connection that kills itself ends after its reply, inside MULTI after EXEC's. A link of replication is
+//! meant only by its id, its address or its type; it is made anew by the replica and continues where it
+//! was, so to end it for good is REPLICAOF NO ONE. It counts once, however many flows it has.
 
 use super::listing::{
     Class, MASTER_LINK_ID, is_link_id, is_link_of, master_address, replica_address,
@@ -14,6 +14,7 @@ use engine::command::{Args, Outcome, Refusal};
 use engine::resp::ReplyWriter;
 use engine::value::number::parse_i64_strict;
 use replication::info::{Replica, Upstream};
+use replication::{Linked, Request};
 use std::time::Duration;
 
 pub(super) static KILL: FrontCommand = over_all(declare(
@@ -83,23 +84,35 @@ impl<'a> Filter<'a> {
             && self.max_age.is_none_or(|age| client.since.elapsed() >= age)
     }
 
-    /// Whether links of replicas may be meant by name.
-    fn may_name_replicas(&self) -> bool {
-        self.id.is_some_and(is_link_id) || self.peer.is_some() || self.class == Some(Class::Replica)
+    /// The links of replication that are meant. They have to be meant by name, not by way of "everybody":
+    /// by their id, their address or their type.
+    async fn links(&self, session: &Session) -> Vec<Linked> {
+        let is_named = self.id.is_some_and(is_link_id)
+            || (self.id.is_none() && self.peer.is_some())
+            || matches!(self.class, Some(Class::Replica | Class::Master));
+        // What links have none of: a user, an address of ours that is shown, a time that is known.
+        if !is_named || self.user || self.local.is_some() || self.max_age.is_some() {
+            return Vec::new();
+        }
+        let info = session.server.replication.info(&session.front).await;
+        let master = info.upstream.filter(|upstream| self.is_master(upstream));
+        let replicas = info.replicas.iter().filter(|replica| self.is_replica(replica));
+        let replicas = replicas.map(|replica| Linked::Replica(replica.session));
+        master.map(|_| Linked::Master).into_iter().chain(replicas).collect()
     }
 
-    /// Whether one of this replica's links is meant by name.
-    fn names_replica(&self, replica: &Replica) -> bool {
+    /// Whether this replica's links are meant.
+    fn is_replica(&self, replica: &Replica) -> bool {
         self.id.is_none_or(|id| is_link_of(replica, id))
             && self.peer.is_none_or(|peer| peer == replica_address(replica).as_bytes())
             && self.class.is_none_or(|class| class == Class::Replica)
     }
 
-    /// Whether the link to the master is meant by name, not by way of "everybody".
-    fn names(&self, upstream: &Upstream) -> bool {
-        self.id == Some(MASTER_LINK_ID)
-            || self.peer.is_some_and(|peer| peer == master_address(upstream).as_bytes())
-            || (self.class == Some(Class::Master) && self.id.is_none() && !self.user)
+    /// Whether the link to this master is meant.
+    fn is_master(&self, upstream: &Upstream) -> bool {
+        self.id.is_none_or(|id| id == MASTER_LINK_ID)
+            && self.peer.is_none_or(|peer| peer == master_address(upstream).as_bytes())
+            && self.class.is_none_or(|class| class == Class::Master)
     }
 }
 
@@ -110,23 +123,21 @@ async fn kill(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outco
     } else {
         Filter::read(args)?
     };
-    if session.server.status.is_replica() {
-        let info = session.server.replication.info(&session.front).await;
-        if info.upstream.is_some_and(|upstream| filter.names(&upstream)) {
-            return Err(Refusal::fixed("ERR Cannot kill master link; use REPLICAOF NO ONE"));
-        }
-    }
-    if filter.may_name_replicas() {
-        let info = session.server.replication.info(&session.front).await;
-        if info.replicas.iter().any(|replica| filter.names_replica(replica)) {
-            return Err(Refusal::fixed(
-                "ERR Cannot kill the link of a replica; use REPLICAOF NO ONE on the replica",
-            ));
-        }
-    }
     let mut count = 0;
+    for link in filter.links(session).await {
+        let ended = session.server.replication.ask(&session.front, Request::End(link)).await;
+        count += i64::from(ended);
+        if is_old && ended {
+            ReplyWriter::new(out, session.protocol).ok();
+            return Ok(());
+        }
+    }
     for client in session.server.clients.all() {
         if !filter.has(&client) || (filter.spares_me && client.id == session.client.id) {
+            continue;
+        }
+        // As in Dragonfly: who came in by the admin port is ended only by its like.
+        if client.admin && !session.client.admin {
             continue;
         }
         count += 1;

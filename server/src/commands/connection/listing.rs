@@ -301,14 +301,11 @@ fn link() -> Fields<'static> {
     }
 }
 
-/// Ids of a replica's links: the same as long as it is reached at the same address.
+/// Ids of a replica's links, as long as its session lasts: forty bits of the session and eleven of the flow;
+/// the lowest block is the master link's.
 fn replica_base(replica: &Replica) -> u64 {
-    let name = replica_address(replica);
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    // Forty bits of the address and eleven of the flow; the lowest block is the master link's.
-    LINK_IDS + ((hash >> 24) | 1) * FLOWS
+    let sessions = (1 << 40) - 1;
+    LINK_IDS + (replica.session % sessions + 1) * FLOWS
 }
 
 /// Whether an id is that of a link of replication.

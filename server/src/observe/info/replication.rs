@@ -150,6 +150,7 @@ mod tests {
 
     fn replica(state: ReplicaState) -> Replica {
         Replica {
+            session: 1,
             ip: "10.0.0.2".to_owned(),
             port: 6380,
             state,
