@@ -261,3 +261,53 @@ fn with_replies_off_a_pipeline_runs_as_one_and_nothing_is_answered() {
     let replies: Vec<String> = (0..3).map(|_| text(&client.read().expect("a reply"))).collect();
     assert_eq!(replies, ["OK", "20000", "value"]);
 }
+
+/// A client asks for 60 MB where 16 may wait; it is closed, and what it asked for does not stay.
+fn asks_for_too_much(node: &Node, requests: &[Vec<String>]) {
+    let mut reader = Client::connect(node.port).expect("the node listens");
+    let mut bytes = Vec::new();
+    for request in requests {
+        put(&mut bytes, &request.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    reader.send_raw(&bytes).expect("requests can be sent");
+    wait::until("the reader is closed", || clients(&mut node.client()) == 1);
+    // What it was told before is all it gets: no part of the large reply.
+    while let Ok(reply) = reader.read() {
+        assert!(["OK", "QUEUED"].contains(&text(&reply).as_str()), "{reply:?}");
+    }
+    let log = node.log();
+    assert!(log.contains("client-output-buffer-limit"), "{log}");
+}
+
+#[test]
+fn a_reader_of_too_much_is_closed_while_its_reply_is_made() {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    for shards in [1, 2] {
+        let node = Node::start("node", shards, &[]);
+        node.must(&["CONFIG", "SET", "client-output-buffer-limit", "normal 16mb 0 0"]);
+        let value = "x".repeat(1_000_000);
+        for number in 0..20 {
+            node.must(&["SET", &format!("big:{number}"), &value]);
+        }
+        let keys: Vec<String> = (0..60).map(|number| format!("big:{}", number % 20)).collect();
+        let mut mget = words(&["MGET"]);
+        mget.extend(keys.iter().cloned());
+        asks_for_too_much(&node, &[mget.clone()]);
+        let mut transaction = vec![words(&["MULTI"])];
+        transaction.extend(keys.iter().map(|key| words(&["GET", key])));
+        transaction.push(words(&["SET", "done", "all the same"]));
+        transaction.push(words(&["EXEC"]));
+        asks_for_too_much(&node, &transaction);
+        assert_eq!(text(&node.must(&["GET", "done"])), "all the same");
+        // What may wait comes whole, in parts or not.
+        node.must(&["CONFIG", "SET", "client-output-buffer-limit", "normal 0 0 0"]);
+        assert_eq!(node.must(&mget).elements().map(<[Reply]>::len), Some(60));
+        let mut client = node.client();
+        let requests: Vec<_> = transaction.iter().map(|words| request(words)).collect();
+        let exec = client.pipeline(&requests).pop().expect("EXEC answers");
+        let replies = exec.elements().expect("an array");
+        let lengths = replies.iter().map(|reply| reply.bytes().map_or(2, <[u8]>::len));
+        assert_eq!(lengths.sum::<usize>(), 60_000_002);
+        assert_eq!(text(&client.must(&["GET", "done"])), "all the same");
+    }
+}

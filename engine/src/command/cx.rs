@@ -1,6 +1,7 @@
 //! What a command's function sees: its shard's keys, the database, and where the reply goes.
 
-use super::Refusal;
+use super::room::UNCOUNTED_MAX;
+use super::{Refusal, ReplyRoom};
 use crate::db::Keyspace;
 use crate::resp::ReplyWriter;
 use crate::types::{DbIndex, Millis, ShardId};
@@ -19,9 +20,24 @@ pub struct Cx<'a> {
     pub shard: ShardId,
     /// Of how many.
     pub shards: u16,
+    /// What the client's replies may still take.
+    pub room: &'a ReplyRoom,
+    /// Bytes of the output that room was taken for, or that were there before.
+    pub(crate) counted: usize,
 }
 
 impl Cx<'_> {
+    /// Takes room for what the reply has grown by; for those that write one of many parts.
+    #[inline]
+    pub fn take_room(&mut self) -> Result<(), Refusal> {
+        let grown = self.reply.out.len() - self.counted;
+        if grown < UNCOUNTED_MAX {
+            return Ok(());
+        }
+        self.counted += grown;
+        self.room.take(grown)
+    }
+
     /// The time of this task: the same for all commands that it runs.
     pub fn now(&self) -> Millis {
         self.keys.now()

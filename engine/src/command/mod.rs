@@ -23,12 +23,14 @@ mod cx;
 mod keys;
 mod refusal;
 mod registry;
+mod room;
 
 pub use args::{Args, OwnedArgs};
 pub use cx::Cx;
 pub use keys::{Keys, Uses};
 pub use refusal::{Outcome, Refusal};
 pub use registry::{Entry, Registry, arity_of};
+pub use room::ReplyRoom;
 
 use crate::glob::Pattern;
 use crate::resp::ReplyWriter;

@@ -11,7 +11,7 @@
 //! (docs/decisions/pipeline-order.md); on one shard they keep their order.
 
 use super::{Front, Place, place_of};
-use crate::command::{Args, Entry};
+use crate::command::{Args, Entry, ReplyRoom};
 use crate::limits::{BATCH_COMMANDS_MAX, BATCH_REPLIES_MAX};
 use crate::resp::Protocol;
 use crate::shard::{Answer, Batch, ExecutorId, Message, Shard};
@@ -53,6 +53,7 @@ pub struct Pipeline {
     /// The journal position after this connection's last write, per shard: what WAIT waits for.
     written: Vec<Lsn>,
     no_touch: bool,
+    room: ReplyRoom,
 }
 
 /// A used batch above this size is not kept: neither one large value nor one long pipeline must stay with
@@ -72,6 +73,11 @@ impl Pipeline {
     /// CLIENT NO-TOUCH: what is added from here on leaves the access times of keys alone.
     pub fn set_no_touch(&mut self, no_touch: bool) {
         self.no_touch = no_touch;
+    }
+
+    /// What the connection's replies may take.
+    pub fn set_room(&mut self, room: ReplyRoom) {
+        self.room = room;
     }
 
     /// Notes a write of this connection.
@@ -152,7 +158,11 @@ impl Pipeline {
                     batch.reset(nobody, db, protocol);
                     batch
                 }
-                None => Box::new(Batch::new(nobody, db, protocol)),
+                None => {
+                    let mut batch = Batch::new(nobody, db, protocol);
+                    batch.room = self.room.clone();
+                    Box::new(batch)
+                }
             }
         });
         if batch.commands.len() >= BATCH_COMMANDS_MAX {

@@ -1,9 +1,9 @@
 //! A transaction driven by its coordinator, hop by hop: MULTI over several shards, and whatever else
 //! needs more than one step.
 
-use super::wide::{ask_all, carry_on, collect, gather_by_shard, join_parts, split_each};
+use super::wide::{ask_all, carry_on, collect, gather_by_shard, join_parts, run_walk, split_each};
 use super::{Front, Place, Waiter, place_of};
-use crate::command::{All, Args, Entry, Flags, OwnedArgs, Refusal, Run, Walk};
+use crate::command::{All, Args, Entry, Flags, OwnedArgs, Refusal, ReplyRoom, Run, Walk};
 use crate::resp::{Protocol, ReplyWriter};
 use crate::shard::{
     Answer, Batch, Begin, Done, ExecutorId, Hop, Message, Mode, TxShared, Wants, Work,
@@ -86,6 +86,8 @@ pub struct Tx {
     touched: BTreeSet<ShardId>,
     /// CLIENT NO-TOUCH: commands leave the access times of keys alone.
     pub no_touch: bool,
+    /// What the connection's replies may take.
+    pub room: ReplyRoom,
 }
 
 impl Front {
@@ -131,7 +133,15 @@ impl Tx {
             };
             id
         };
-        Tx { front: front.clone(), waiter, id, shards, touched: BTreeSet::new(), no_touch: false }
+        Tx {
+            front: front.clone(),
+            waiter,
+            id,
+            shards,
+            touched: BTreeSet::new(),
+            no_touch: false,
+            room: ReplyRoom::default(),
+        }
     }
 
     /// Runs one command inside the transaction; its keys were among those it began with.
@@ -152,7 +162,11 @@ impl Tx {
         let outcome = match &entry.command.run {
             Run::Each(each) => match split_each(entry, each, args, shards) {
                 Ok(split) => {
-                    let work = |args| Work::Each { entry, db, protocol, no_touch, args };
+                    let room = &self.room;
+                    let work = |args| {
+                        let room = room.clone();
+                        Work::Each { entry, db, protocol, no_touch, room, args }
+                    };
                     let parts = split.parts.into_iter().map(|(s, a)| (s, work(a))).collect();
                     let done = self.hop(parts, entry.writes()).await;
                     super::wide::join_each(each, &split.owners, done, &mut reply)
@@ -177,8 +191,8 @@ impl Tx {
             },
             Run::All(all) => self.run_all(all, entry, db, args, &mut reply).await,
             Run::Walk(walk) => {
-                let front = self.front.clone();
-                return super::wide::run_walk(&front, walk, entry, db, protocol, args, out).await;
+                let (front, room) = (self.front.clone(), self.room.clone());
+                return run_walk(&front, walk, entry, db, protocol, &room, args, out).await;
             }
             Run::Here(_) => {
                 Err(Refusal::fixed("CROSSSLOT Keys in request don't hash to the same slot"))
@@ -219,6 +233,7 @@ impl Tx {
     ) {
         let mut batch = Box::new(Batch::new(self.waiter.reply_to(), db, protocol));
         batch.no_touch = self.no_touch;
+        batch.room = self.room.clone();
         batch.push(entry, args);
         let done = self.hop(vec![(shard, Work::Commands(batch))], entry.writes()).await;
         for (_, done) in done {

@@ -6,8 +6,8 @@
 use super::tx::TxKeys;
 use super::{Front, Place, Waiter, place_of};
 use crate::command::{
-    All, Args, Carried, Carry, Decision, Each, Entry, Join, OwnedArgs, Part, Refusal, Run, Walk,
-    Walked, Write,
+    All, Args, Carried, Carry, Decision, Each, Entry, Join, OwnedArgs, Part, Refusal, ReplyRoom,
+    Run, Walk, Walked, Write,
 };
 use crate::resp::{Protocol, ReplyWriter};
 use crate::shard::{
@@ -26,7 +26,7 @@ pub type ApplyPart = Box<dyn FnOnce(&mut Shard) -> Box<dyn Any + Send> + Send>;
 
 impl Front {
     /// Runs one command that needs several shards (or one, behind a fence) and appends its reply.
-    /// `no_touch` leaves the access times of keys alone.
+    /// `no_touch` leaves the access times of keys alone; the reply takes its place of `room`.
     #[allow(clippy::too_many_arguments, reason = "a request, its context and its output")]
     pub async fn run_wide(
         self: &Rc<Front>,
@@ -34,6 +34,7 @@ impl Front {
         db: DbIndex,
         protocol: Protocol,
         no_touch: bool,
+        room: &ReplyRoom,
         args: Args<'_>,
         out: &mut Vec<u8>,
     ) {
@@ -44,16 +45,17 @@ impl Front {
             (_, Place::One(shard)) => {
                 let mut batch = Batch::new(self.nobody(), db, protocol);
                 batch.no_touch = no_touch;
+                batch.room = room.clone();
                 batch.push(entry, args);
                 return self.run_one(shard, Box::new(batch), out).await;
             }
             (Run::Each(each), _) => {
-                self.wide_each(each, entry, db, no_touch, args, &mut reply).await
+                self.wide_each(each, entry, db, (no_touch, room), args, &mut reply).await
             }
             (Run::Carry(carry), _) => self.wide_carry(carry, entry, db, args, &mut reply).await,
             (Run::All(all), _) => self.wide_all(all, entry, db, args, &mut reply).await,
             (Run::Walk(walk), _) => {
-                return run_walk(self, walk, entry, db, protocol, args, out).await;
+                return run_walk(self, walk, entry, db, protocol, room, args, out).await;
             }
             (Run::Here(_), _) => {
                 Err(Refusal::fixed("CROSSSLOT Keys in request don't hash to the same slot"))
@@ -79,7 +81,7 @@ impl Front {
         each: &Each,
         entry: &'static Entry,
         db: DbIndex,
-        no_touch: bool,
+        (no_touch, room): (bool, &ReplyRoom),
         args: Args<'_>,
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), Refusal> {
@@ -91,7 +93,7 @@ impl Front {
         let count = wants.len();
         let work = |shard| {
             let args = split.parts.remove(&shard)?;
-            Some(Work::Each { entry, db, protocol, no_touch, args })
+            Some(Work::Each { entry, db, protocol, no_touch, room: room.clone(), args })
         };
         self.begin(&waiter, wants, writes, work, true);
         let done = collect(&waiter, count).await;
@@ -293,8 +295,8 @@ pub(super) fn join_each(
             reply.array(owners.len());
             for owner in owners {
                 let (part, next) = parts.get_mut(owner).expect("every owner answered");
-                let start = if *next == 0 { 0 } else { part.ends[*next - 1] as usize };
-                reply.raw(&part.bytes[start..part.ends[*next] as usize]);
+                let start = if *next == 0 { 0 } else { part.ends[*next - 1] };
+                reply.raw(&part.bytes[start..part.ends[*next]]);
                 *next += 1;
             }
         }
@@ -383,17 +385,19 @@ pub(super) async fn ask_all(
 }
 
 /// Goes from shard to shard until the walk has come to its end.
+#[allow(clippy::too_many_arguments, reason = "a request, its context and its output")]
 pub(super) async fn run_walk(
     front: &Rc<Front>,
     walk: &'static Walk,
     entry: &'static Entry,
     db: DbIndex,
     protocol: Protocol,
+    room: &ReplyRoom,
     args: Args<'_>,
     out: &mut Vec<u8>,
 ) {
     let began = Instant::now();
-    let outcome = match walk_all(front, walk, entry, db, protocol, args).await {
+    let outcome = match walk_all(front, walk, entry, db, protocol, room, args).await {
         Ok(walked) => {
             (walk.finish)(&walked, front.node.shards(), &mut ReplyWriter::new(out, protocol));
             Ok(())
@@ -409,6 +413,7 @@ async fn walk_all(
     entry: &'static Entry,
     db: DbIndex,
     protocol: Protocol,
+    room: &ReplyRoom,
     args: Args<'_>,
 ) -> Result<Walked, Refusal> {
     let mut walked = (walk.start)(args)?;
@@ -426,6 +431,7 @@ async fn walk_all(
             if walk.alone { front.alone(shard, step).await } else { front.call(shard, step).await };
         let goes_on;
         (walked, goes_on) = done?;
+        room.hold(walked.bytes.len())?;
         if !goes_on {
             break;
         }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::command::{Args, Entry, Flags, OwnedArgs, Refusal};
+use crate::command::{Args, Entry, Flags, OwnedArgs, Refusal, ReplyRoom};
 use crate::exec::{Added, Front, Pipeline, Tx, TxKeys};
 use crate::resp::{Protocol, Reply, ReplyLimits, ReplyReader, ReplyWriter};
 use crate::types::DbIndex;
@@ -149,7 +149,15 @@ impl Client {
                     while self.pipeline.flush(&self.front, out).await {}
                     return self
                         .front
-                        .run_wide(entry, self.db, self.protocol, false, args, out)
+                        .run_wide(
+                            entry,
+                            self.db,
+                            self.protocol,
+                            false,
+                            &ReplyRoom::default(),
+                            args,
+                            out,
+                        )
                         .await;
                 }
             }

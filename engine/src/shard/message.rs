@@ -2,7 +2,7 @@
 
 use super::Shard;
 use super::locks::Wants;
-use crate::command::{Carried, Entry, OwnedArgs, Part, Refusal, Write};
+use crate::command::{Carried, Entry, OwnedArgs, Part, Refusal, ReplyRoom, Write};
 use crate::resp::{Protocol, Span};
 use crate::types::{DbIndex, Lsn, ShardId, TxId};
 use std::any::Any;
@@ -82,6 +82,8 @@ pub struct Batch {
     pub protocol: Protocol,
     /// The connection leaves the access times of keys alone.
     pub no_touch: bool,
+    /// What the connection's replies may take.
+    pub room: ReplyRoom,
     /// The requests' bytes, one after the other.
     pub bytes: Vec<u8>,
     /// Where the arguments stand in `bytes`.
@@ -93,7 +95,7 @@ pub struct Batch {
     /// The replies, one after the other.
     pub replies: Vec<u8>,
     /// Where each reply ends in `replies`.
-    pub ends: Vec<u32>,
+    pub ends: Vec<usize>,
     /// The shard's journal head after the last command that wrote; 0 when none did.
     pub written: Lsn,
 }
@@ -118,6 +120,7 @@ impl Batch {
             db,
             protocol,
             no_touch: false,
+            room: ReplyRoom::default(),
             bytes: Vec::new(),
             spans: Vec::new(),
             commands: Vec::new(),
@@ -171,7 +174,7 @@ impl Batch {
             + self.replies.capacity()
             + self.spans.capacity() * size_of::<Span>()
             + self.commands.capacity() * size_of::<BatchCommand>()
-            + self.ends.capacity() * size_of::<u32>()
+            + self.ends.capacity() * size_of::<usize>()
     }
 
     /// Whether nothing was added.
@@ -181,8 +184,8 @@ impl Batch {
 
     /// The reply of command `index`, counted from the first whose reply is here.
     pub fn reply(&self, index: usize) -> &[u8] {
-        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
-        &self.replies[start..self.ends[index] as usize]
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        &self.replies[start..self.ends[index]]
     }
 }
 
@@ -239,6 +242,8 @@ pub enum Work {
         protocol: Protocol,
         /// The connection leaves the access times of keys alone.
         no_touch: bool,
+        /// What the connection's replies may take.
+        room: ReplyRoom,
         /// The command's name and this shard's keys (and values).
         args: OwnedArgs,
     },
@@ -298,5 +303,5 @@ pub struct EachDone {
     /// What the keys wrote, one after the other.
     pub bytes: Vec<u8>,
     /// Where each key's element ends.
-    pub ends: Vec<u32>,
+    pub ends: Vec<usize>,
 }

@@ -42,6 +42,7 @@ pub use room::Gate;
 pub use run::CommandStats;
 pub use slices::Pace;
 
+use crate::command::ReplyRoom;
 use crate::cut::Cut;
 use crate::db::Keyspace;
 use crate::journal::{FrameBuilder, LogWriter};
@@ -64,6 +65,8 @@ pub struct Shard {
     pub errors: ErrorCounts,
     /// What the shard asks before it runs a command that may need memory.
     pub gate: Gate,
+    /// What the replies of the client whose commands run just now may take.
+    pub room: ReplyRoom,
     /// Cuts under way, the oldest first.
     pub cuts: Vec<Cut>,
     pub(crate) locks: Locks,
@@ -94,6 +97,7 @@ impl Shard {
             stats: vec![CommandStats::default(); commands],
             errors: ErrorCounts::default(),
             gate: Gate::new(shards),
+            room: ReplyRoom::default(),
             cuts: Vec::new(),
             locks: Locks::default(),
             next_entry: 1,

@@ -92,9 +92,11 @@ impl Shard {
         let args = Args::new(&batch.bytes, spans);
         let before = self.log.lsn();
         self.keys.set_no_touch(batch.no_touch && touches_quietly(command.entry));
+        std::mem::swap(&mut self.room, &mut batch.room);
         self.run_whole(command.entry, batch.db, args, batch.protocol, &mut batch.replies);
+        std::mem::swap(&mut self.room, &mut batch.room);
         self.keys.set_no_touch(false);
-        batch.ends.push(batch.replies.len() as u32);
+        batch.ends.push(batch.replies.len());
         batch.ran += 1;
         let after = self.log.lsn();
         if after != before {
@@ -186,7 +188,7 @@ impl Shard {
         let started = timed.then(std::time::Instant::now);
         let start = out.len();
         let mut cx = self.cx(db, protocol, out);
-        let outcome = run_shape(&mut cx, entry, args);
+        let outcome = run_shape(&mut cx, entry, args).and_then(|()| cx.take_room());
         let stats = &mut self.stats[id];
         stats.calls += 1;
         if let Some(started) = started {
@@ -222,8 +224,9 @@ impl Shard {
 
     /// What a command's function gets of this shard; its reply goes to `out`.
     fn cx<'a>(&'a mut self, db: DbIndex, protocol: Protocol, out: &'a mut Vec<u8>) -> Cx<'a> {
-        let reply = ReplyWriter::new(out, protocol);
-        Cx { keys: &mut self.keys, db, reply, shard: self.id, shards: self.shards }
+        let (counted, reply) = (out.len(), ReplyWriter::new(out, protocol));
+        let (shard, shards, room) = (self.id, self.shards, &self.room);
+        Cx { keys: &mut self.keys, db, reply, shard, shards, room, counted }
     }
 
     /// Puts the records of the running task into the log, as one frame.
@@ -266,19 +269,25 @@ impl Shard {
         if let Err(refusal) = self.may_hop(entry) {
             return Done::Refused(refusal);
         }
-        let mut done = EachDone::default();
-        let mut index = 1;
+        let (mut sum, mut bytes, mut ends) = (0, Vec::new(), Vec::new());
+        let mut cx = self.cx(db, protocol, &mut bytes);
+        let (mut index, mut large) = (1, false);
         while index < args.len() {
             let value = if each.stride > 1 { args.get(index + 1) } else { b"" };
-            let mut cx = self.cx(db, protocol, &mut done.bytes);
             match (each.one)(&mut cx, args.get(index), value) {
-                Ok(number) => done.sum += number,
+                Ok(number) => sum += number,
                 Err(refusal) => return Done::Refused(refusal),
             }
-            done.ends.push(done.bytes.len() as u32);
+            if each.join == Join::Array {
+                let rest = (index + 1..args.len()).map(|other| args.get(other));
+                if let Err(refusal) = take_room_among(&mut cx, &mut large, rest) {
+                    return Done::Refused(refusal);
+                }
+            }
+            ends.push(cx.reply.out.len());
             index += each.stride;
         }
-        Done::Each(done)
+        Done::Each(EachDone { sum, bytes, ends })
     }
 
     /// Reads this shard's keys of a `Carry` command.
@@ -354,6 +363,31 @@ impl Shard {
     }
 }
 
+/// From here on a reply of several elements is made with foresight.
+const LARGE_REPLY: usize = 4 * 1024 * 1024;
+
+/// Takes room for one element of several, given the keys of those to come. When the reply turns out to be
+/// large it is asked once whether all of them have room, and the memory is taken at once: a large reply
+/// that is copied while it grows, or made in vain, holds everybody up.
+fn take_room_among<'k>(
+    cx: &mut Cx<'_>,
+    large: &mut bool,
+    rest: impl Iterator<Item = &'k [u8]>,
+) -> Result<(), Refusal> {
+    if !*large && cx.reply.out.len() >= LARGE_REPLY {
+        *large = true;
+        /// Around each element: `$`, digits and line ends.
+        const AROUND: usize = 25;
+        let mut bytes = 0;
+        for key in rest {
+            bytes += cx.keys.peek(cx.db, key).map_or(0, |item| item.value().len()) + AROUND;
+        }
+        cx.room.hold(cx.reply.out.len() + bytes)?;
+        cx.reply.out.reserve_exact(bytes);
+    }
+    cx.take_room()
+}
+
 /// Whether the command's keys are wanted alone.
 pub(super) fn mode_of(entry: &Entry) -> Mode {
     if entry.writes() { Mode::Exclusive } else { Mode::Shared }
@@ -379,7 +413,8 @@ fn run_shape(cx: &mut Cx<'_>, entry: &'static Entry, args: Args<'_>) -> Result<(
             while goes_on && walked.shard < cx.shards {
                 let reply = ReplyWriter::new(&mut bytes, cx.reply.protocol);
                 let (shard, shards) = (cx.shard, cx.shards);
-                let mut inner = Cx { keys: &mut *cx.keys, db: cx.db, reply, shard, shards };
+                let (db, room, counted) = (cx.db, cx.room, reply.out.len());
+                let mut inner = Cx { keys: &mut *cx.keys, db, reply, shard, shards, room, counted };
                 goes_on = (walk.step)(&mut inner, args, &mut walked)?;
             }
             walked.bytes = bytes;
@@ -402,10 +437,14 @@ fn run_each_whole(
     if each.join == Join::Array {
         cx.reply.array((args.len() - keys.first) / each.stride);
     }
-    let mut sum = 0;
+    let (mut sum, mut large) = (0, false);
     for index in keys.positions(&args) {
         let value = if each.stride > 1 { args.get(index + 1) } else { b"" };
         sum += (each.one)(cx, args.get(index), value)?;
+        if each.join == Join::Array {
+            let rest = keys.positions(&args).filter(|other| *other > index);
+            take_room_among(cx, &mut large, rest.map(|other| args.get(other)))?;
+        }
     }
     match each.join {
         Join::Ok => cx.reply.ok(),

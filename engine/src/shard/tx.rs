@@ -155,9 +155,11 @@ impl Shard {
     fn run_work(&mut self, work: Work) -> Done {
         match work {
             Work::Nothing => Done::Nothing,
-            Work::Each { entry, db, protocol, no_touch, args } => {
+            Work::Each { entry, db, protocol, no_touch, room, args } => {
                 self.keys.set_no_touch(no_touch && touches_quietly(entry));
+                let nobodys = std::mem::replace(&mut self.room, room);
                 let done = self.run_each(entry, db, protocol, args.view());
+                self.room = nobodys;
                 self.keys.set_no_touch(false);
                 done
             }
@@ -184,9 +186,11 @@ impl Shard {
         let spans = &batch.spans[command.first as usize..(command.first + command.count) as usize];
         let args = crate::command::Args::new(&batch.bytes, spans);
         self.keys.set_no_touch(batch.no_touch && touches_quietly(command.entry));
+        std::mem::swap(&mut self.room, &mut batch.room);
         self.run_untold(command.entry, batch.db, args, batch.protocol, &mut batch.replies);
+        std::mem::swap(&mut self.room, &mut batch.room);
         self.keys.set_no_touch(false);
-        batch.ends.push(batch.replies.len() as u32);
+        batch.ends.push(batch.replies.len());
         batch.ran += 1;
     }
 

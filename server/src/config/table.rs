@@ -113,8 +113,10 @@ settings! {
         /// The most bytes that one client's request may hold while it arrives.
         client_query_buffer_limit: u64 = size("1gb", SIZE_MAX).at_least(QUERY_MIN).aliases(&[named("client-query-buffer-limit")]).mutable();
         /// When a client that does not read its replies is closed: class (normal, replica, pubsub),
-        /// hard limit, soft limit, and the seconds for which the soft limit may be exceeded.
-        client_output_buffer_limit: OutputLimits = of_kind(Kind::OutputLimits, "normal 1gb 256mb 60 slave 256mb 64mb 60 pubsub 32mb 8mb 60")
+        /// hard limit, soft limit, and the seconds for which the soft limit may be exceeded. Replies
+        /// count while they are made: whoever asks for more than the hard limit is closed before that is
+        /// in memory. 0 is no limit.
+        client_output_buffer_limit: OutputLimits = of_kind(Kind::OutputLimits, "normal 576mb 256mb 60 slave 256mb 64mb 60 pubsub 32mb 8mb 60")
             .aliases(&[named("client-output-buffer-limit")]).mutable();
         /// HTTP (metrics, health, status page) is answered on the client port.
         primary_port_http_enabled: bool = boolean("true").aliases(&[named("http_admin_console")]).mutable();

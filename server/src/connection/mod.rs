@@ -24,13 +24,14 @@ use crate::clients::Client;
 use crate::commands::Handler;
 use crate::observe::stats::TIMED_EVERY;
 use crate::server::{Counters, Server};
-use engine::command::{Args, Entry, Refusal};
+use engine::command::{Args, Entry, Refusal, ReplyRoom};
 use engine::exec::{Added, Front};
 use engine::resp::{Limits, ProtocolError, ReplyWriter};
 use engine::rt;
 use engine::shard::{CommandStats, Shard};
 use replication::transport::Transport;
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -142,13 +143,44 @@ async fn converse(
                 }
             }
         }
-        if session.close || session.handoff.is_some() || out.len() >= OUTPUT_FLUSH {
+        let large = out.len() >= OUTPUT_FLUSH || !session.parts.is_empty();
+        if session.close || session.handoff.is_some() || large {
             flush_pipeline(transport, session, input, &mut out).await?;
             send(transport, session, &mut out).await?;
             if session.close || session.handoff.is_some() {
                 return Ok(());
             }
         }
+    }
+}
+
+/// The connection's shard while the commands of one client run on it.
+struct RoomOn<'a>(&'a mut Shard);
+
+impl RoomOn<'_> {
+    fn lend(shard: &mut Shard, room: ReplyRoom) -> RoomOn<'_> {
+        shard.room = room;
+        RoomOn(shard)
+    }
+}
+
+impl Deref for RoomOn<'_> {
+    type Target = Shard;
+
+    fn deref(&self) -> &Shard {
+        self.0
+    }
+}
+
+impl DerefMut for RoomOn<'_> {
+    fn deref_mut(&mut self) -> &mut Shard {
+        self.0
+    }
+}
+
+impl Drop for RoomOn<'_> {
+    fn drop(&mut self) {
+        self.0.room = ReplyRoom::default();
     }
 }
 
@@ -159,7 +191,9 @@ fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Vec<u8>) -> N
     let mut limits = Limits::STANDARD;
     limits.request_bytes = session.request_limit() as usize;
     let mut handled = 0;
+    let room = session.room.clone();
     front.with_shard(|shard| {
+        let shard = &mut *RoomOn::lend(shard, room);
         loop {
             if handled == VISIT_LOOK {
                 handled = 0;
@@ -368,7 +402,8 @@ pub(crate) async fn run_entry(
             let front = session.front.clone();
             let no_touch = session.client.no_touch.load(Ordering::Relaxed);
             let began = rt::monotonic();
-            front.run_wide(entry, session.db, session.protocol, no_touch, args, out).await;
+            let room = session.room.clone();
+            front.run_wide(entry, session.db, session.protocol, no_touch, &room, args, out).await;
             session.note_latency(entry, began.elapsed());
             if entry.writes() {
                 session.wrote_wide = true;
@@ -405,13 +440,19 @@ async fn flush_pipeline(
     Ok(())
 }
 
-async fn send(transport: &Transport, session: &Session, out: &mut Vec<u8>) -> io::Result<()> {
-    if !out.is_empty() {
-        session.client.output_bytes.store(out.len() as u64, Ordering::Relaxed);
-        write_within_limits(transport, session, out).await?;
+async fn send(transport: &Transport, session: &mut Session, out: &mut Vec<u8>) -> io::Result<()> {
+    if session.room.is_over() {
+        let id = session.client.id;
+        tracing::warn!("client {id} asks for more than client-output-buffer-limit, it is closed");
+        return Err(io::ErrorKind::OutOfMemory.into());
+    }
+    let parts = std::mem::take(&mut session.parts);
+    if !out.is_empty() || !parts.is_empty() {
+        let written = write_within_limits(transport, session, parts, out).await?;
         session.client.output_bytes.store(0, Ordering::Relaxed);
-        Counters::add(&session.server.counters.output_bytes, out.len() as u64);
+        Counters::add(&session.server.counters.output_bytes, written);
         out.clear();
+        session.room.give_back();
         if out.capacity() > BUFFER_KEPT {
             out.shrink_to(BUFFER_KEPT);
         }
@@ -424,19 +465,38 @@ async fn send(transport: &Transport, session: &Session, out: &mut Vec<u8>) -> io
 async fn write_within_limits(
     transport: &Transport,
     session: &Session,
+    parts: Vec<Vec<u8>>,
     out: &[u8],
-) -> io::Result<()> {
+) -> io::Result<u64> {
     let limit = session.config.client_output_buffer_limit.normal;
-    let (idle, whole) = (session.client.idle_limit(&session.config), out.len() as u64);
+    let whole = (parts.iter().map(Vec::len).sum::<usize>() + out.len()) as u64;
+    session.client.output_bytes.store(whole, Ordering::Relaxed);
     if limit.hard_bytes != 0 && whole > limit.hard_bytes {
         tracing::warn!("client {}: a reply of {whole} bytes is over the limit", session.client.id);
         return Err(io::ErrorKind::OutOfMemory.into());
     }
-    let began = Instant::now();
-    for (index, chunk) in out.chunks(WRITE_MAX).enumerate() {
-        let left = whole - (index * WRITE_MAX) as u64;
-        session.client.output_bytes.store(left, Ordering::Relaxed);
-        let is_soft = limit.soft_bytes != 0 && left > limit.soft_bytes;
+    let (began, mut left) = (Instant::now(), whole);
+    for part in parts {
+        // Given back as soon as it is gone.
+        write_part(transport, session, &part, began, &mut left).await?;
+    }
+    write_part(transport, session, out, began, &mut left).await?;
+    Ok(whole)
+}
+
+/// Writes one part of what waits; `left` is all that waits, this part included.
+async fn write_part(
+    transport: &Transport,
+    session: &Session,
+    part: &[u8],
+    began: Instant,
+    left: &mut u64,
+) -> io::Result<()> {
+    let limit = session.config.client_output_buffer_limit.normal;
+    let idle = session.client.idle_limit(&session.config);
+    for chunk in part.chunks(WRITE_MAX) {
+        session.client.output_bytes.store(*left, Ordering::Relaxed);
+        let is_soft = limit.soft_bytes != 0 && *left > limit.soft_bytes;
         let soft = is_soft.then(|| limit.soft_time.saturating_sub(began.elapsed()));
         match idle.into_iter().chain(soft).min() {
             None => transport.write_all(chunk).await?,
@@ -444,6 +504,7 @@ async fn write_within_limits(
                 .await
                 .unwrap_or(Err(io::ErrorKind::TimedOut.into()))?,
         }
+        *left -= chunk.len() as u64;
     }
     Ok(())
 }

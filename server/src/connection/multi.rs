@@ -24,6 +24,10 @@ use engine::shard::Mode;
 use engine::types::shard_of;
 use std::sync::atomic::Ordering;
 
+/// Replies of a transaction above this size are set aside as they are: one buffer for all of them would be
+/// copied again and again while it grows, and hold everybody up.
+const PART: usize = 4 * 1024 * 1024;
+
 /// Requests that MULTI has queued.
 #[derive(Default)]
 pub struct Multi {
@@ -163,6 +167,7 @@ async fn run_queue(session: &mut Session, multi: &Multi, out: &mut Vec<u8>) -> R
     }
     let front = session.front.clone();
     let mut tx = Tx::begin(&front, keys).await;
+    tx.room = session.room.clone();
     tx.no_touch = session.client.no_touch.load(Ordering::Relaxed);
     // Or while the keys were waited for. From here on the role stays: changing it needs them all.
     if let Err(refusal) = pass_gates(session, multi) {
@@ -185,6 +190,14 @@ async fn run_queue(session: &mut Session, multi: &Multi, out: &mut Vec<u8>) -> R
             later.push(Deferred { entry, args, at: start, protocol, silent });
             continue;
         }
+        if session.room.hold(session.parts_bytes() + out.len()).is_err() && !entry.writes() {
+            // Nobody will read the replies; what is to be done is done all the same.
+            continue;
+        }
+        if out.len() >= PART && later.is_empty() {
+            session.parts.push(std::mem::take(out));
+        }
+        let start = out.len();
         if entry.command.is_front() {
             run_in_front(session, entry, args, out).await;
         } else {

@@ -8,7 +8,7 @@ use crate::commands::Handler;
 use crate::config::Config;
 use crate::gates;
 use crate::server::Server;
-use engine::command::{Args, Entry, Flags, Refusal};
+use engine::command::{Args, Entry, Flags, Refusal, ReplyRoom};
 use engine::db::{WatchFlag, WatchKey};
 use engine::exec::{Front, Pipeline};
 use engine::resp::{Protocol, ReplyWriter};
@@ -55,6 +55,10 @@ pub struct Session {
     config_generation: u64,
     /// Requests on their way.
     pub pipeline: Pipeline,
+    /// Large parts of replies that stand before what is being written.
+    pub parts: Vec<Vec<u8>>,
+    /// What the replies that are made just now may take.
+    pub room: ReplyRoom,
     /// SELECT.
     pub db: DbIndex,
     /// HELLO.
@@ -105,6 +109,8 @@ impl Session {
             transport,
             config,
             pipeline: Pipeline::default(),
+            room: ReplyRoom::of(0),
+            parts: Vec::new(),
             db: DbIndex(0),
             protocol: Protocol::Resp2,
             authenticated: false,
@@ -119,6 +125,8 @@ impl Session {
             replica: replication::Introduction::default(),
         };
         session.authenticated = session.needs_no_password();
+        session.pipeline.set_room(session.room.clone());
+        session.room.set_most(session.config.client_output_buffer_limit.normal.hard_bytes);
         session
     }
 
@@ -137,6 +145,11 @@ impl Session {
     /// sensible could be said.
     pub fn request_limit(&self) -> u64 {
         self.config.client_query_buffer_limit.max(1 << 20)
+    }
+
+    /// The bytes of [`parts`](Session::parts).
+    pub fn parts_bytes(&self) -> usize {
+        self.parts.iter().map(Vec::len).sum()
     }
 
     /// SELECT.
@@ -187,6 +200,7 @@ impl Session {
             self.config = self.server.settings.config();
             self.config_generation = generation;
             self.stopwatch.configure(&self.config);
+            self.room.set_most(self.config.client_output_buffer_limit.normal.hard_bytes);
         }
         let now = rt::monotonic();
         self.stopwatch.start(now);

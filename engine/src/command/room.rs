@@ -1,0 +1,109 @@
+//! How many bytes of replies one client makes a node hold, counted on all shards while they are made.
+//!
+//! ```text
+//!   connection: room ─┬─ its own shard, in place ──┐
+//!                     ├─ batch for shard 1 ────────┤ take(bytes), take(bytes), ... refused: over
+//!                     └─ part of an MGET, shard 2 ─┘
+//! ```
+//!
+//! Whoever makes replies takes room for them as they grow; where there is none left the command ends, and
+//! its connection is closed. So a client that asks for more than it may have waiting costs no more than
+//! that, and one value for each shard.
+
+use super::Refusal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// A client's room for replies; clones are of the same room. The default has no bound.
+#[derive(Clone, Debug, Default)]
+pub struct ReplyRoom(Option<Arc<Counts>>);
+
+#[derive(Debug)]
+struct Counts {
+    most: AtomicU64,
+    made: AtomicU64,
+    over: AtomicBool,
+}
+
+/// Bytes of one reply that are not counted yet: below it counting would cost more than it saves, and the
+/// bounds of batches and pipelines hold.
+pub(crate) const UNCOUNTED_MAX: usize = 64 * 1024;
+
+impl ReplyRoom {
+    /// Room for so many bytes; 0 is no bound.
+    pub fn of(most: u64) -> ReplyRoom {
+        let room = Counts {
+            most: AtomicU64::new(0),
+            made: AtomicU64::new(0),
+            over: AtomicBool::new(false),
+        };
+        let room = ReplyRoom(Some(Arc::new(room)));
+        room.set_most(most);
+        room
+    }
+
+    /// Another bound; 0 is none.
+    pub fn set_most(&self, most: u64) {
+        if let Some(counts) = &self.0 {
+            counts.most.store(if most == 0 { u64::MAX } else { most }, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes room for bytes that were made. Refused when there is none left: the client is to be closed.
+    pub fn take(&self, bytes: usize) -> Result<(), Refusal> {
+        let Some(counts) = &self.0 else { return Ok(()) };
+        let made = counts.made.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
+        self.judge(counts, made)
+    }
+
+    /// Whether so many bytes could be held at a time; refused as by [`take`](ReplyRoom::take).
+    pub fn hold(&self, bytes: usize) -> Result<(), Refusal> {
+        let Some(counts) = &self.0 else { return Ok(()) };
+        self.judge(counts, bytes as u64)
+    }
+
+    fn judge(&self, counts: &Counts, bytes: u64) -> Result<(), Refusal> {
+        if bytes <= counts.most.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        counts.over.store(true, Ordering::Relaxed);
+        Err(Refusal::fixed("ERR the replies are larger than client-output-buffer-limit allows"))
+    }
+
+    /// Whether somebody was refused: the connection is to end.
+    pub fn is_over(&self) -> bool {
+        self.0.as_ref().is_some_and(|counts| counts.over.load(Ordering::Relaxed))
+    }
+
+    /// All that was made is on its way to the client.
+    pub fn give_back(&self) {
+        if let Some(counts) = &self.0
+            && counts.made.load(Ordering::Relaxed) != 0
+        {
+            counts.made.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_who_share_a_room_take_from_one_bound_and_the_refused_one_is_remembered() {
+        let room = ReplyRoom::of(100);
+        let elsewhere = room.clone();
+        assert!(room.take(60).is_ok() && elsewhere.take(40).is_ok() && !room.is_over());
+        room.give_back();
+        assert!(elsewhere.take(100).is_ok() && room.hold(100).is_ok());
+        assert!(room.take(1).is_err() && elsewhere.is_over());
+    }
+
+    #[test]
+    fn without_a_bound_there_is_always_room() {
+        for room in [ReplyRoom::default(), ReplyRoom::of(0)] {
+            assert!(room.take(usize::MAX / 2).is_ok() && room.hold(usize::MAX).is_ok());
+            assert!(!room.is_over());
+        }
+    }
+}
