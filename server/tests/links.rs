@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use support::certificates::Certificates;
-use support::client::{Client, text};
+use support::client::{Client, request, text};
 use support::compare;
 use support::load;
 use support::node::{Node, free_port};
@@ -303,4 +303,37 @@ fn replicaof_says_why_a_master_would_refuse_and_the_old_link_goes_on() {
     scenario::follow(&node, old.port);
     scenario::wait_stable(&node);
     assert_eq!(scenario::syncs(&old).0, 1, "nothing was missed");
+}
+
+/// A master that closes each connection at once: how many came.
+fn closing_master() -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let came = Arc::new(AtomicUsize::new(0));
+    let counted = came.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            counted.fetch_add(1, Ordering::SeqCst);
+            drop(stream);
+        }
+    });
+    (port, came)
+}
+
+#[test]
+fn a_replicaof_to_the_same_master_does_not_wait_for_the_next_attempt() {
+    let (port, came) = closing_master();
+    let node = Node::start("node", 1, &["--master_reconnect_timeout_ms=60000"]);
+    node.client().pipeline(&["MULTI", "REPLICAOF", "EXEC"].map(|word| match word {
+        "REPLICAOF" => request(&[word, "127.0.0.1", &port.to_string()]),
+        word => request(&[word]),
+    }));
+    // By then the pauses are at their longest: 5 s.
+    wait::until("some attempts were made", || came.load(Ordering::SeqCst) >= 7);
+    let (before, asked) = (came.load(Ordering::SeqCst), Instant::now());
+    let reply = node.call(&["REPLICAOF", "127.0.0.1", &port.to_string()]);
+    assert_eq!(text(&reply), "OK Already connected to specified master");
+    wait::until("another attempt", || came.load(Ordering::SeqCst) > before);
+    let waited = asked.elapsed();
+    assert!(waited < Duration::from_secs(4), "the attempt came after {waited:?}");
 }

@@ -73,6 +73,10 @@ fn an_inline_request_is_the_same_wherever_it_was_cut() {
     check(b"ECHO 'a\\'b\\n'\n", &[b"ECHO", b"a'b\\n"], 0);
     check(b"ECHO a\"b c\"\n", &[b"ECHO", b"ab c"], 0);
     check(b"ECHO \"\"\n", &[b"ECHO", b""], 0);
+    // A NUL ends the line: the rest is not even looked at.
+    check(b"\x00\x01\r\n", &[], 0);
+    check(b"ECHO a\x00b c\n", &[b"ECHO", b"a"], 0);
+    check(b"ECHO 'a b' \x00'\nX", &[b"ECHO", b"a b"], 1);
     check(b"ECHO \"a\"\x0bb\n", &[b"ECHO", b"a", b"b"], 0);
     check(b"ECHO \"\\xfF\" plain\n", &[b"ECHO", b"\xff", b"plain"], 0);
 }

@@ -16,6 +16,7 @@ use super::dial::{Call, Failure, Target, words};
 use super::guard::Held;
 use super::pace::{Ended, Pace};
 use super::session::Running;
+use crate::bell::Bell;
 use crate::handshake::{self, Terms, lsns_to_text};
 use crate::info::{LinkState, Upstream};
 use crate::service::Service;
@@ -51,6 +52,8 @@ pub struct Link {
     /// Set once, and set for good: whoever looks or waits later sees it too.
     stop: Event,
     stopped: Event,
+    /// Ends a pause between two attempts.
+    hurry: Bell,
     /// DEBUG REPLICA PAUSE.
     paused: Rc<Cell<bool>>,
     last_io: Cell<Instant>,
@@ -74,6 +77,7 @@ impl Link {
             guard: Cell::new(None),
             stop: Event::new(),
             stopped: Event::new(),
+            hurry: Bell::default(),
             paused: Rc::new(Cell::new(false)),
             last_io: Cell::new(Instant::now()),
             down_since: Cell::new(Some(Instant::now())),
@@ -144,6 +148,11 @@ impl Link {
         checked.await.map_err(|failure| failure.text)
     }
 
+    /// An operator asks for this master once more: the next attempt need not wait its turn.
+    pub fn hurry(&self) {
+        self.hurry.ring();
+    }
+
     /// Ends the link and waits until everything that was handed to shards is applied.
     pub async fn stop(&self) {
         self.stop.set();
@@ -167,7 +176,8 @@ impl Link {
                 self.down_since.set(Some(Instant::now()));
             }
             let jitter = fastrand::u64(..=pause.as_millis() as u64 / 4);
-            self.unless_stopped(rt::sleep(pause + Duration::from_millis(jitter))).await;
+            let pause = pause + Duration::from_millis(jitter);
+            self.unless_stopped(self.hurry.wait_for(pause)).await;
             self.reconnects.set(self.reconnects.get() + 1);
         }
         self.stopped.set();

@@ -87,6 +87,7 @@ async fn replicaof(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> 
             && upstream.port == port
             && upstream.guard.is_none()
     }) {
+        server.replication.hurry();
         ReplyWriter::new(out, session.protocol).simple("OK Already connected to specified master");
         return Ok(());
     }
