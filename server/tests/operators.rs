@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use support::client::{Client, request, text};
 use support::node::Node;
-use support::{load, scenario, wait};
+use support::wait;
 
 fn start(shards: u16) -> Node {
     Node::start("node", shards, &["--pin=off"])
@@ -222,20 +222,4 @@ fn the_mean_time_to_live_is_told() {
     let mean = info.split("avg_ttl=").nth(1).and_then(|rest| rest.trim().parse::<u64>().ok());
     let mean = mean.unwrap_or_else(|| panic!("{info}"));
     assert!((100_000..=300_000).contains(&mean), "{info}");
-}
-
-#[test]
-fn links_of_replicas_are_not_killed_and_it_is_said() {
-    let (master, replica) = (start(2), start(1));
-    load::fill(&master, 10, 1);
-    scenario::follow(&replica, master.port);
-    scenario::wait_stable(&replica);
-    let mut client = connect(&master);
-    let address = format!("127.0.0.1:{}", replica.port);
-    for filter in [["TYPE", "replica"], ["ADDR", &address]] {
-        let reply = client.call(&[&["CLIENT", "KILL"][..], &filter].concat());
-        let error = reply.error().map(|text| String::from_utf8_lossy(text).into_owned());
-        assert!(error.is_some_and(|text| text.contains("REPLICAOF NO ONE")), "{reply:?}");
-    }
-    assert_eq!(text(&client.must(&["CLIENT", "KILL", "TYPE", "pubsub"])), "0");
 }
