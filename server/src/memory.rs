@@ -7,7 +7,6 @@ use engine::db::Pressure;
 use mimalloc::MiMalloc;
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
-use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -168,15 +167,13 @@ pub fn resident() -> u64 {
     pages.unwrap_or(0) * 4096
 }
 
-/// The most that was resident in the life of the process.
+/// The most that was resident in the life of the program. Not what `getrusage` says: that outlives `exec`,
+/// and so may be of the process that started this one.
 pub fn resident_peak() -> u64 {
-    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: the kernel fills the structure it is pointed to; zeroes are a valid rusage.
-    let usage = unsafe {
-        libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
-        usage.assume_init()
-    };
-    u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kibibytes.unwrap_or(0) * 1024
 }
 
 /// What the machine or the control group grants, as of the last second: shards ask at every heartbeat,

@@ -5,7 +5,7 @@ use crate::server::Server;
 use crate::supervisor;
 use engine::exec::Front;
 use engine::rt::signals::{Signal, signals};
-use engine::rt::{Receiver, Sender, mailbox};
+use engine::rt::{self, Receiver, Sender, mailbox};
 use replication::Request;
 use replication::info::{Replica, ReplicaState};
 use std::rc::Rc;
@@ -58,14 +58,17 @@ pub async fn watch_signals(front: Rc<Front>, server: Arc<Server>, stopper: Stopp
             Signal::Quit => stopper.stop(Stop::Now),
             Signal::Reload => server.reload(),
             Signal::Reopen => server.reopen_log(),
-            Signal::Tell => {
-                let info = server.replication.info(&front).await;
-                let (used, clients) = (memory::used(), server.clients.len());
-                let text = supervisor::summary(&info);
-                tracing::info!("{text}; {clients} clients, {used} bytes in use");
-            }
+            // In a task of its own: whoever hangs there must not keep the next signal from being heard.
+            Signal::Tell => rt::spawn_local(tell(front.clone(), server.clone())).detach(),
         }
     }
+}
+
+async fn tell(front: Rc<Front>, server: Arc<Server>) {
+    let info = server.replication.info(&front).await;
+    let (used, clients) = (memory::used(), server.clients.len());
+    let text = supervisor::summary(&info);
+    tracing::info!("{text}; {clients} clients, {used} bytes in use");
 }
 
 /// Somebody insists: nothing is waited for, but what was said is written.

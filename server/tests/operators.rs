@@ -223,3 +223,18 @@ fn the_mean_time_to_live_is_told() {
     let mean = mean.unwrap_or_else(|| panic!("{info}"));
     assert!((100_000..=300_000).contains(&mean), "{info}");
 }
+
+#[test]
+fn a_request_about_a_million_names_is_refused() {
+    let node = start(1);
+    let mut client = connect(&node);
+    let many = vec!["get"; 1025];
+    for words in [["COMMAND", "INFO"], ["COMMAND", "DOCS"], ["CONFIG", "GET"]] {
+        let reply = client.call(&[&words[..], &many].concat());
+        assert_eq!(text(&reply), "ERR at most 1024 names in one request", "{words:?}");
+        client.must(&[&words[..], &many[..1024]].concat());
+    }
+    let long = "[a]*".repeat(20_000);
+    let reply = client.call(&["CONFIG", "GET", &long, &long, &long, &long]);
+    assert!(text(&reply).starts_with("ERR pattern is too long"), "{reply:?}");
+}

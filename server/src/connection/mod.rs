@@ -39,6 +39,8 @@ use std::time::{Duration, Instant};
 
 /// Bytes written in one go, within which the limits of waiting output are not looked at.
 const WRITE_MAX: usize = 1024 * 1024;
+/// And where its patience with the client counts for each write.
+const PATIENT_WRITE_MAX: usize = 64 * 1024;
 /// Replies are sent when so many bytes have gathered.
 const OUTPUT_FLUSH: usize = 256 * 1024;
 /// The output buffer is given back above this size when it is empty: a connection that once pipelined may
@@ -494,7 +496,9 @@ async fn write_part(
 ) -> io::Result<()> {
     let limit = session.config.client_output_buffer_limit.normal;
     let idle = session.client.idle_limit(&session.config);
-    for chunk in part.chunks(WRITE_MAX) {
+    // `timeout` is for a client that takes nothing, not for one that takes it slowly.
+    let size = if idle.is_some() { PATIENT_WRITE_MAX } else { WRITE_MAX };
+    for chunk in part.chunks(size) {
         session.client.output_bytes.store(*left, Ordering::Relaxed);
         let is_soft = limit.soft_bytes != 0 && *left > limit.soft_bytes;
         let soft = is_soft.then(|| limit.soft_time.saturating_sub(began.elapsed()));

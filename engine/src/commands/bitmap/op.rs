@@ -78,6 +78,10 @@ fn decide(
 ) -> Result<Vec<Write>, Refusal> {
     let operation = operation(args)?;
     let (db, key) = (decision.db, args.get(2).to_vec());
+    let longest = carried[1..].iter().flatten().map(|found| found.value.len()).max().unwrap_or(0);
+    if longest.saturating_mul(carried.len() - 1) > WORK_MAX {
+        return Err(Refusal::fixed("ERR BITOP over more than 16 GiB of sources is not supported"));
+    }
     let result = combine(operation, &carried[1..]);
     decision.reply.count(result.len());
     if result.is_empty() {
@@ -91,6 +95,10 @@ fn decide(
     };
     Ok(vec![Write::Put { db, key, value, deadline: None }])
 }
+
+/// Bytes that one BITOP reads, each source as long as the longest: nobody else is served meanwhile, and a
+/// request may name a key a million times.
+const WORK_MAX: usize = 16 << 30;
 
 /// Bytes of the result that are made at a time, of all sources: they stay in the processor's cache, so that
 /// memory is read and written once, however many sources there are.

@@ -1,7 +1,7 @@
 //! COMMAND: what there is, derived from the declarations.
 
 use super::super::{FrontCommand, Handler};
-use super::{ALWAYS, HELP, declare};
+use super::{ALWAYS, HELP, declare, few_names};
 use engine::command::{Args, Entry, Flags, Keys, OwnedArgs, Refusal, Registry, Uses};
 use engine::glob::Pattern;
 use engine::resp::ReplyWriter;
@@ -68,6 +68,7 @@ static COMMAND_INFO: FrontCommand = FrontCommand {
             registry.iter().for_each(|entry| put_info(entry, reply));
             return Ok(());
         }
+        few_names(args)?;
         reply.array(args.len() - 2);
         for name in args.from(2) {
             match registry.find_any(name) {
@@ -90,6 +91,7 @@ static COMMAND_DOCS: FrontCommand = FrontCommand {
     ),
     handler: Handler::Now(|session, args, reply| {
         let registry = session.server.registry;
+        few_names(args)?;
         let entries: Vec<&Entry> = if args.len() == 2 {
             registry.iter().collect()
         } else {

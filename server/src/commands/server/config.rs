@@ -1,11 +1,12 @@
 //! CONFIG: settings read and changed while the program runs.
 
 use super::super::{FrontCommand, Handler};
-use super::{ADMIN, ALWAYS, CONTAINER, HELP, declare};
+use super::{ADMIN, ALWAYS, CONTAINER, HELP, declare, few_names};
 use crate::config::{Change, Group, Refusal as SettingRefusal};
 use crate::connection::Session;
 use crate::server::Server;
 use engine::command::{Args, Flags, Outcome, Refusal};
+use engine::glob::PATTERN_BYTES_MAX;
 use engine::resp::ReplyWriter;
 use engine::rt;
 use replication::Request;
@@ -25,9 +26,6 @@ static CONFIG: FrontCommand = FrontCommand {
     handler: CONTAINER,
 };
 
-/// Patterns of one CONFIG GET: each is held against every name there is, some 10 us, in one go.
-const PATTERNS_MAX: usize = 1024;
-
 static CONFIG_GET: FrontCommand = FrontCommand {
     command: declare(
         "config|get",
@@ -42,9 +40,11 @@ static CONFIG_GET: FrontCommand = FrontCommand {
         "#,
     ),
     handler: Handler::Now(|session, args, reply| {
+        few_names(args)?;
         let patterns: Vec<&[u8]> = args.from(2).collect();
-        if patterns.len() > PATTERNS_MAX {
-            return Err(Refusal::fixed("ERR CONFIG GET takes at most 1024 names and patterns"));
+        // All of them are read before the first is used, which takes many times their own bytes.
+        if patterns.iter().map(|pattern| pattern.len()).sum::<usize>() > PATTERN_BYTES_MAX {
+            return Err(Refusal::LongPattern);
         }
         let pairs = session.server.settings.get(&patterns);
         reply.map(pairs.len());

@@ -4,7 +4,7 @@
 //! background goes in slices that are no events.
 
 use super::super::{FrontCommand, Handler};
-use super::{ADMIN, ALWAYS, CONTAINER, HELP, declare};
+use super::{ADMIN, ALWAYS, CONTAINER, HELP, declare, few_names};
 use crate::connection::Session;
 use crate::observe::Picture;
 use crate::observe::latency::Series;
@@ -170,6 +170,7 @@ static LATENCY_HISTOGRAM: FrontCommand = FrontCommand {
 };
 
 async fn histogram(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outcome {
+    few_names(args)?;
     let picture = Picture::take(&session.front, &session.server).await;
     let registry = session.server.registry;
     let ran = |entry: &&Entry| picture.commands[usize::from(entry.id)].calls > 0;

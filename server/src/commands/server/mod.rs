@@ -37,6 +37,18 @@ const ALWAYS: Flags = Flags::LOADING.union(Flags::STALE);
 /// For operators, whatever state the node is in.
 const ADMIN: Flags = ALWAYS.union(Flags::ADMIN).union(Flags::NOSCRIPT);
 
+/// Names, or patterns of names, in one request: what is told of each takes some kilobytes of the reply or
+/// some 10 us, in one go.
+const NAMES_MAX: usize = 1024;
+
+/// Refuses a request (of two words) about more than [`NAMES_MAX`] names.
+fn few_names(args: Args<'_>) -> Outcome {
+    if args.len() - 2 > NAMES_MAX {
+        return Err(Refusal::fixed("ERR at most 1024 names in one request"));
+    }
+    Ok(())
+}
+
 /// What a container runs by itself. The registry hands a request to one of its subcommands or refuses
 /// it, so nobody comes here.
 const CONTAINER: Handler = Handler::Now(|_, _, _| Err(Refusal::Syntax));
