@@ -15,6 +15,15 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, O
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+/// The most clients that the limit of open files allows: some descriptors are for links of replication,
+/// operators, logs and executors.
+pub fn places_max() -> u32 {
+    const OTHERS: u64 = SPARE_MAX as u64 + 128;
+    let files = rt::probe::open_files_max();
+    let places = files - OTHERS.min(files / 2);
+    u32::try_from(places).unwrap_or(u32::MAX)
+}
+
 /// What a connection is by now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]

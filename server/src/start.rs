@@ -5,6 +5,7 @@
 //! ```
 
 use crate::certificates;
+use crate::clients;
 use crate::commands;
 use crate::config::{Config, Pin, Settings};
 use crate::effect;
@@ -55,6 +56,7 @@ pub fn run(settings: Arc<Settings>) -> Result<(), String> {
 fn run_logged(settings: Arc<Settings>, log: Log, config: &Config) -> Result<(), String> {
     enter_directory(config)?;
     rt::probe::prepare()?;
+    fit_clients(&settings);
     let tls = effect::tls(config);
     let has_password = !config.requirepass.is_empty();
     let contexts = TlsContexts::load(&tls, has_password, !config.masterauth.is_empty())
@@ -74,6 +76,24 @@ fn run_logged(settings: Arc<Settings>, log: Log, config: &Config) -> Result<(), 
         let _ = std::fs::remove_file(path);
     }
     outcome
+}
+
+/// Each client takes a descriptor: without one left nobody could even be refused, and the link to the master
+/// could not be made.
+fn fit_clients(settings: &Settings) {
+    let (wanted, most) = (settings.config().maxclients, clients::places_max());
+    if wanted <= most {
+        return;
+    }
+    tracing::warn!(
+        "maxclients is {most}, not {wanted}: the limit of open files is {}; raise it (LimitNOFILE= in the \
+         systemd unit, or ulimit -n)",
+        rt::probe::open_files_max()
+    );
+    let most = most.to_string();
+    if let Err(error) = settings.set(&[(b"maxclients", most.as_bytes())], |_| Ok(())) {
+        tracing::warn!("maxclients stays at {wanted}: {error}");
+    }
 }
 
 fn enter_directory(config: &Config) -> Result<(), String> {

@@ -311,3 +311,76 @@ fn a_reader_of_too_much_is_closed_while_its_reply_is_made() {
         assert_eq!(text(&client.must(&["GET", "done"])), "all the same");
     }
 }
+
+#[test]
+fn a_transaction_whose_replies_nobody_will_read_is_done_in_the_right_database() {
+    for shards in [1, 2] {
+        let node = Node::start("node", shards, &["--client_output_buffer_limit=normal 1mb 0 0"]);
+        node.must(&["SET", "k", &"v".repeat(60_000)]);
+        let mut bytes = Vec::new();
+        put(&mut bytes, &["MULTI"]);
+        (0..20).for_each(|_| put(&mut bytes, &["GET", "k"]));
+        // Commands that write and answer much, and one that is performed when the others have run.
+        (0..100).for_each(|_| put(&mut bytes, &["GETEX", "k", "PERSIST"]));
+        put(&mut bytes, &["CONFIG", "SET", "maxmemory-samples", "7"]);
+        put(&mut bytes, &["SELECT", "1"]);
+        put(&mut bytes, &["SET", "x", "1"]);
+        put(&mut bytes, &["EXEC"]);
+        let mut client = node.client();
+        client.send_raw(&bytes).expect("the node reads");
+        let keys = |db: &str| {
+            let mut other = node.client();
+            other.must(&["SELECT", db]);
+            text(&other.must(&["DBSIZE"]))
+        };
+        wait::until("the transaction is done", || keys("1") == "1");
+        assert_eq!(keys("0"), "1");
+        wait::until("its setting is made", || {
+            text(&node.must(&["CONFIG", "GET", "maxmemory-samples"])).ends_with('7')
+        });
+        wait::until("the client is closed", || client.try_call(&["PING"]).is_err());
+    }
+}
+
+#[test]
+fn replies_that_nobody_wants_take_no_room() {
+    let node = Node::start("node", 2, &["--client_output_buffer_limit=normal 1mb 0 0"]);
+    let mut client = node.client();
+    client.must(&["SET", "k", &"v".repeat(100_000)]);
+    let mut send = |words: &[&str]| {
+        let mut bytes = Vec::new();
+        put(&mut bytes, words);
+        client.send_raw(&bytes).expect("the node reads");
+    };
+    send(&["CLIENT", "REPLY", "OFF"]);
+    for round in 0..20 {
+        send(&["GET", "k"]);
+        send(&["SET", "round", &round.to_string()]);
+        wait::until("it has run", || text(&node.call(&["GET", "round"])) == round.to_string());
+    }
+    send(&["CLIENT", "REPLY", "ON"]);
+    assert_eq!(text(&client.read().expect("the client is still there")), "OK");
+}
+
+#[test]
+fn who_watches_many_keys_or_leaves_in_its_sleep_holds_up_nobody() {
+    let node = Node::start("node", 1, &[]);
+    let mut watching = vec!["WATCH".to_owned()];
+    watching.extend((0..100_000).map(|key| format!("key:{key:07}")));
+    let mut client = node.client();
+    let began = Instant::now();
+    client.must(&watching);
+    // Comparing each with each took a minute.
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    client.must(&["UNWATCH"]);
+    let connected = || {
+        let info = text(&node.must(&["INFO", "clients"]));
+        let line = info.lines().find_map(|line| line.strip_prefix("connected_clients:"));
+        line.and_then(|count| count.trim().parse::<u32>().ok()).expect("a number")
+    };
+    let before = connected();
+    for _ in 0..20 {
+        drop(waiting(&node, &[&["DEBUG", "SLEEP", "1000"]]));
+    }
+    wait::until("the sleepers have left", || connected() <= before);
+}

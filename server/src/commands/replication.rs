@@ -116,8 +116,10 @@ async fn change_role(
     match session.unless_gone(&mut change).await {
         Some(outcome) => drop(outcome.map_err(Refusal::made)?),
         None => {
+            // It goes on; how it comes out is not known yet.
             change.detach();
             session.close = true;
+            return Ok(());
         }
     }
     ReplyWriter::new(out, session.protocol).ok();

@@ -1,7 +1,7 @@
 //! MULTI and its kin.
 
 use super::{FrontCommand, Handler};
-use crate::connection::multi;
+use crate::connection::{breathe_after, multi};
 use engine::command::{Command, Flags, Group, Keys, Refusal, Run, Uses};
 use engine::resp::ReplyWriter;
 
@@ -104,7 +104,8 @@ static WATCH: FrontCommand = FrontCommand {
             if session.multi.is_some() {
                 return Err(Refusal::fixed("ERR WATCH inside MULTI is not allowed"));
             }
-            for key in args.from(1) {
+            for (index, key) in args.from(1).enumerate() {
+                breathe_after(index).await;
                 session.watch(key).await;
             }
             ReplyWriter::new(out, session.protocol).ok();

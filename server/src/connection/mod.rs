@@ -16,6 +16,7 @@ mod session;
 mod stopwatch;
 
 pub use multi::Multi;
+pub(crate) use session::breathe_after;
 pub use session::{Handoff, ReplyMode, Session};
 
 use input::{Head, Input, Round};
@@ -24,7 +25,7 @@ use crate::clients::Client;
 use crate::commands::Handler;
 use crate::observe::stats::TIMED_EVERY;
 use crate::server::{Counters, Server};
-use engine::command::{Args, Entry, Refusal, ReplyRoom};
+use engine::command::{Args, Entry, Refusal, ReplyRoom, Run, Walk};
 use engine::exec::{Added, Front};
 use engine::resp::{Limits, ProtocolError, ReplyWriter};
 use engine::rt;
@@ -51,6 +52,9 @@ const BUFFER_KEPT: usize = 8 * 1024;
 /// as it can must not have the executor for itself. Long enough for some hundred requests, so that going
 /// round costs little.
 const VISIT_MAX: Duration = rt::task::POLL_INTERVAL;
+/// How long a walk over all keys (KEYS) goes on for a client that has ended its side: as `printf ... | nc`
+/// does, which reads on.
+const WALK_FAREWELL: Duration = Duration::from_secs(5);
 /// Requests between two looks at how long the visit takes.
 const VISIT_LOOK: u32 = 16;
 
@@ -405,7 +409,15 @@ pub(crate) async fn run_entry(
             let no_touch = session.client.no_touch.load(Ordering::Relaxed);
             let began = rt::monotonic();
             let room = session.room.clone();
-            front.run_wide(entry, session.db, session.protocol, no_touch, &room, args, out).await;
+            let (db, protocol) = (session.db, session.protocol);
+            let wide = front.run_wide(entry, db, protocol, no_touch, &room, args, out);
+            match entry.command.run {
+                // Nobody wants the rest of a long walk when its client has left.
+                Run::Walk(Walk { long: true, alone: false, .. }) => {
+                    session.close |= session.unless_gone_for(WALK_FAREWELL, wide).await.is_none();
+                }
+                _ => wide.await,
+            }
             session.note_latency(entry, began.elapsed());
             if entry.writes() {
                 session.wrote_wide = true;
@@ -454,11 +466,12 @@ async fn send(transport: &Transport, session: &mut Session, out: &mut Vec<u8>) -
         session.client.output_bytes.store(0, Ordering::Relaxed);
         Counters::add(&session.server.counters.output_bytes, written);
         out.clear();
-        session.room.give_back();
         if out.capacity() > BUFFER_KEPT {
             out.shrink_to(BUFFER_KEPT);
         }
     }
+    // Also where nothing was left to write, because CLIENT REPLY OFF wants none of it.
+    session.room.give_back();
     Ok(())
 }
 

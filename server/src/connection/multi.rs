@@ -14,7 +14,7 @@
 //! has concluded: it may have to wait for the very keys that the transaction holds. So the role at EXEC
 //! judges all of its writes.
 
-use super::{Session, run_entry};
+use super::{Session, VISIT_MAX, breathe_after, run_entry};
 use crate::gates;
 use engine::command::{Args, Entry, Flags, Group, OwnedArgs, Refusal};
 use engine::exec::{Tx, TxKeys};
@@ -23,6 +23,7 @@ use engine::rt;
 use engine::shard::Mode;
 use engine::types::shard_of;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 /// Replies of a transaction above this size are set aside as they are: one buffer for all of them would be
 /// copied again and again while it grows, and hold everybody up.
@@ -181,7 +182,7 @@ async fn run_queue(session: &mut Session, multi: &Multi, out: &mut Vec<u8>) -> R
     }
     let start = out.len();
     ReplyWriter::new(out, session.protocol).array(multi.queue.len());
-    hush(session, start, out);
+    drop_unread(session.is_silent(), start, out);
     let mut later: Vec<Deferred<'_>> = Vec::new();
     for (entry, args) in &multi.queue {
         let (start, began) = (out.len(), rt::monotonic());
@@ -190,8 +191,8 @@ async fn run_queue(session: &mut Session, multi: &Multi, out: &mut Vec<u8>) -> R
             later.push(Deferred { entry, args, at: start, protocol, silent });
             continue;
         }
-        if session.room.hold(session.parts_bytes() + out.len()).is_err() && !entry.writes() {
-            // Nobody will read the replies; what is to be done is done all the same.
+        let is_over = session.room.hold(session.parts_bytes() + out.len()).is_err();
+        if is_over && !entry.writes() && !entry.command.is_front() {
             continue;
         }
         if out.len() >= PART && later.is_empty() {
@@ -204,7 +205,8 @@ async fn run_queue(session: &mut Session, multi: &Multi, out: &mut Vec<u8>) -> R
             tx.run(entry, session.db, session.protocol, args.view(), out).await;
         }
         session.took(entry, &args.view(), began.elapsed());
-        hush(session, start, out);
+        drop_unread(is_over || session.is_silent(), start, out);
+        breathe(session, began).await;
     }
     session.wrote_wide |= tx.conclude().await;
     run_deferred(session, &later, out).await;
@@ -257,17 +259,26 @@ async fn run_deferred(session: &mut Session, later: &[Deferred<'_>], out: &mut V
         run_in_front(session, deferred.entry, deferred.args, out).await;
         session.protocol = protocol;
         session.took(deferred.entry, &deferred.args.view(), began.elapsed());
-        if deferred.silent {
-            out.truncate(start);
-        }
+        let made = session.parts_bytes() + out.len() + others.len();
+        drop_unread(deferred.silent || session.room.hold(made).is_err(), start, out);
+        breathe(session, began).await;
         out.extend_from_slice(&others[deferred.at - first.at..end_of(index + 1)]);
     }
 }
 
-/// CLIENT REPLY may stand in the queue, so each reply is judged by itself.
-fn hush(session: &Session, start: usize, out: &mut Vec<u8>) {
-    if session.is_silent() {
+/// Lets go of a reply that nobody will read: CLIENT REPLY, which may stand in the queue, said so, or there
+/// are so many replies that the client is to be closed. What is to be done is done all the same.
+fn drop_unread(is_unread: bool, start: usize, out: &mut Vec<u8>) {
+    if is_unread {
         out.truncate(start);
+    }
+}
+
+/// Lets others have their turn where a queue is long.
+async fn breathe(session: &mut Session, now: Instant) {
+    if now.duration_since(session.visit_began) >= VISIT_MAX {
+        rt::yield_now().await;
+        session.visit_began = rt::monotonic();
     }
 }
 
@@ -275,7 +286,8 @@ fn hush(session: &Session, start: usize, out: &mut Vec<u8>) {
 /// until the transaction concludes.
 async fn is_touched(session: &Session) -> bool {
     let Some(flag) = &session.watch_flag else { return false };
-    for (db, key) in &session.watched {
+    for (index, (db, key)) in session.watched.iter().enumerate() {
+        breathe_after(index).await;
         let shard = shard_of(key, session.front.node.shards());
         let (db, key, flag) = (*db, key.clone(), flag.clone());
         session.front.call(shard, move |shard| shard.keys.look_at_watched(db, &key, &flag)).await;

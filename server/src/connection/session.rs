@@ -15,6 +15,7 @@ use engine::resp::{Protocol, ReplyWriter};
 use engine::rt;
 use engine::types::{DbIndex, Lsn, shard_of};
 use replication::transport::Transport;
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,7 +76,7 @@ pub struct Session {
     /// WATCH: raised when one of the keys was touched.
     pub watch_flag: Option<WatchFlag>,
     /// WATCH: the keys.
-    pub watched: Vec<WatchKey>,
+    pub watched: HashSet<WatchKey>,
     /// When the running visit to the shard began.
     pub(super) visit_began: Instant,
     /// Who was slow.
@@ -118,7 +119,7 @@ impl Session {
             in_exec: false,
             wrote_wide: false,
             watch_flag: None,
-            watched: Vec::new(),
+            watched: HashSet::new(),
             reply_mode: ReplyMode::On,
             close: false,
             handoff: None,
@@ -349,9 +350,18 @@ impl Session {
     /// For waits that may last. What waits for keys does not need it: whoever holds keys waits for
     /// nothing but other shards. As in Redis, a client that ends its side has left.
     pub async fn unless_gone<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
+        self.unless_gone_for(FAREWELL, wait).await
+    }
+
+    /// As [`unless_gone`](Session::unless_gone), but a client that has ended its side has this long.
+    pub async fn unless_gone_for<T>(
+        &self,
+        farewell: Duration,
+        wait: impl Future<Output = T>,
+    ) -> Option<T> {
         let gone = async {
             self.transport.stream().ended().await;
-            rt::sleep(FAREWELL).await;
+            rt::sleep(farewell).await;
             None
         };
         futures_lite::future::or(async { Some(wait.await) }, gone).await
@@ -378,10 +388,9 @@ impl Session {
     pub async fn watch(&mut self, key: &[u8]) {
         let flag = self.watch_flag.get_or_insert_with(|| Arc::new(AtomicBool::new(false))).clone();
         let (db, key) = (self.db, Box::<[u8]>::from(key));
-        if self.watched.iter().any(|watched| watched.0 == db && watched.1 == key) {
+        if !self.watched.insert((db, key.clone())) {
             return;
         }
-        self.watched.push((db, key.clone()));
         self.client.watched.store(self.watched.len() as u32, Ordering::Relaxed);
         let shard = shard_of(&key, self.front.node.shards());
         self.front.call(shard, move |shard| shard.keys.watch(db, &key, &flag)).await;
@@ -391,10 +400,20 @@ impl Session {
     pub async fn forget_watches(&mut self) {
         let Some(flag) = self.watch_flag.take() else { return };
         self.client.watched.store(0, Ordering::Relaxed);
-        for (db, key) in std::mem::take(&mut self.watched) {
+        for (index, (db, key)) in std::mem::take(&mut self.watched).into_iter().enumerate() {
+            breathe_after(index).await;
             let shard = shard_of(&key, self.front.node.shards());
             let flag = flag.clone();
             self.front.call(shard, move |shard| shard.keys.unwatch(db, &key, &flag)).await;
         }
+    }
+}
+
+/// Lets others have their turn now and then, where something is done for each of many keys.
+pub(crate) async fn breathe_after(done: usize) {
+    /// Some 100 us.
+    const KEYS_IN_A_ROW: usize = 256;
+    if done % KEYS_IN_A_ROW == KEYS_IN_A_ROW - 1 {
+        rt::yield_now().await;
     }
 }

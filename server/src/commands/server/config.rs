@@ -97,6 +97,13 @@ async fn set(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outcom
 /// A key and its certificate may be named one after the other, and then `tls true`, as Dragonfly's
 /// operators do: between the two the old pair stays in use. A pair that is named as a whole is judged.
 fn prepare(server: &Server, change: &Change<'_>) -> Result<(), SettingRefusal> {
+    let most = crate::clients::places_max();
+    if change.names("maxclients") && change.after.maxclients > most {
+        let text = format!(
+            "The operating system is not able to handle the specified number of clients, try with {most}"
+        );
+        return Err(SettingRefusal::new("maxclients", text));
+    }
     let Some(setting) = change.named.iter().find(|setting| setting.group == Group::Tls) else {
         return Ok(());
     };

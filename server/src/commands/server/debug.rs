@@ -27,7 +27,11 @@ static DEBUG_SLEEP: FrontCommand = FrontCommand {
     ),
     handler: Handler::Later(|session, args, out| {
         Box::pin(async move {
-            rt::sleep(duration(args.get(2))?).await;
+            let length = duration(args.get(2))?;
+            if session.unless_gone(rt::sleep(length)).await.is_none() {
+                session.close = true;
+                return Ok(());
+            }
             ReplyWriter::new(out, session.protocol).ok();
             Ok(())
         })
