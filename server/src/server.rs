@@ -98,15 +98,22 @@ impl Server {
         self.ports.admin.store(admin, Ordering::Relaxed);
     }
 
-    /// Gives shards, replication and log their part of changed settings.
+    /// Gives shards, replication and log their part of changed settings. If they are changed once more
+    /// meanwhile, the older ones may have come last: then all of it is done again.
     pub async fn reconfigure(&self, front: &Rc<Front>) {
-        let config = self.settings.config();
-        self.log.set_level(&config);
-        let for_shards = config.clone();
-        front.call_all(move |shard| effect::on_shard(&for_shards, shard)).await;
-        let settings = effect::replication(&config, self.ports.main());
-        let configure = Request::Configure(Box::new(settings));
-        self.replication.ask::<()>(front, configure).await;
+        loop {
+            let generation = self.settings.generation();
+            let config = self.settings.config();
+            self.log.set_level(&config);
+            let for_shards = config.clone();
+            front.call_all(move |shard| effect::on_shard(&for_shards, shard)).await;
+            let settings = effect::replication(&config, self.ports.main());
+            let configure = Request::Configure(Box::new(settings));
+            self.replication.ask::<()>(front, configure).await;
+            if generation == self.settings.generation() {
+                break;
+            }
+        }
     }
 
     /// Reads the certificates anew; the old ones stay in use when the new ones are not good.
