@@ -241,6 +241,19 @@ impl Clients {
         ended
     }
 
+    /// Ends those beyond maxclients that are no links yet after `limit`: a link leaves the map when it is
+    /// one, and its place is for the next.
+    pub fn end_spare(&self, limit: Duration) {
+        if self.spare.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        for client in self.all() {
+            if client.spare && client.since.elapsed() > limit {
+                self.kill(&client);
+            }
+        }
+    }
+
     /// Begins a pause, or makes the one in force longer and stricter, never shorter nor milder.
     pub fn begin_pause(&self, new: Pause) {
         let mut pause = lock(&self.pause);
@@ -250,6 +263,13 @@ impl Clients {
             only_writes: old.only_writes && new.only_writes,
         });
         self.paused.store(true, Ordering::Release);
+    }
+
+    /// How often a client that a pause holds up looks whether it was ended early: the more there are,
+    /// the more rarely, so that all together they wake the node some ten thousand times a second at most.
+    pub fn look_every(&self) -> Duration {
+        let clients = u64::from(self.counted.load(Ordering::Relaxed));
+        Duration::from_millis((clients / 20).clamp(10, 500))
     }
 
     /// Ends the pause.

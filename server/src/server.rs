@@ -149,6 +149,8 @@ pub struct Counters {
     pub connections: AtomicU64,
     /// Connections refused because there were too many.
     pub rejected: AtomicU64,
+    /// Of them, those that protected mode kept out.
+    pub denied: AtomicU64,
     /// Bytes read from clients.
     pub input_bytes: AtomicU64,
     /// Bytes written to clients.
@@ -195,6 +197,7 @@ impl Counters {
         for counter in [
             &self.connections,
             &self.rejected,
+            &self.denied,
             &self.input_bytes,
             &self.output_bytes,
             &self.tls_started,

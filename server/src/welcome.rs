@@ -42,6 +42,10 @@ const FIRST_LINE_MAX: Duration = HTTP_MAX;
 /// has to say as soon as it is connected.
 const SPARE_MAX: Duration = Duration::from_secs(2);
 
+/// Within this time a connection beyond maxclients that speaks as a replica must be a link: a handshake is
+/// a few round trips.
+const LINK_MAX: Duration = Duration::from_secs(30);
+
 /// Bytes read at once while it is not known who speaks.
 const READ_SIZE: usize = 16 * 1024;
 
@@ -67,6 +71,7 @@ pub(crate) async fn welcome(incoming: Incoming, front: Rc<Front>, server: Arc<Se
     let tls = demanded_tls(&stream, admin, &config, &server);
     if is_denied(&config, stream.peer_addr(), admin) {
         Counters::add(&server.counters.rejected, 1);
+        Counters::add(&server.counters.denied, 1);
         return refuse(stream, tls.is_some(), PROTECTED).await;
     }
     let executor = front.me.0;
@@ -318,6 +323,7 @@ pub(crate) async fn watch_silence(server: Arc<Server>) {
     let mut changed = false;
     loop {
         rt::sleep(LOOK_EVERY).await;
+        server.clients.end_spare(LINK_MAX);
         let timeout = reader.config().timeout;
         changed |= timeout != at_start;
         if changed && !timeout.is_zero() {

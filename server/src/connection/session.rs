@@ -321,7 +321,7 @@ impl Session {
             waited = true;
             // A pause may be ended early: look again soon.
             let left = pause.until.saturating_duration_since(Instant::now());
-            let sleep = rt::sleep(left.min(Duration::from_millis(10)));
+            let sleep = rt::sleep(left.min(self.server.clients.look_every()));
             let ended = async {
                 self.transport.stream().ended().await;
                 true

@@ -128,7 +128,10 @@ fn put_clients(samples: &mut Samples, picture: &Picture, server: &Server) {
     samples.put(Metric::MaxClients, f64::from(picture.config.maxclients));
     samples.put(Metric::BlockedClients, get(&counters.blocked));
     samples.put(Metric::ConnectionsReceived, get(&counters.connections));
-    samples.put_labelled(Metric::ConnectionsRefused, &["maxclients"], get(&counters.rejected));
+    let denied = get(&counters.denied);
+    let too_many = (get(&counters.rejected) - denied).max(0.0);
+    samples.put_labelled(Metric::ConnectionsRefused, &["maxclients"], too_many);
+    samples.put_labelled(Metric::ConnectionsRefused, &["protected_mode"], denied);
     let not_secured = get(&counters.tls_failed);
     samples.put_labelled(Metric::ConnectionsRefused, &["tls_error"], not_secured);
     samples.put_labelled(Metric::TlsHandshakes, &["started"], get(&counters.tls_started));

@@ -10,6 +10,7 @@ use engine::glob::PATTERN_BYTES_MAX;
 use engine::resp::ReplyWriter;
 use engine::rt;
 use replication::Request;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(super) const COMMANDS: &[&FrontCommand] =
     &[&CONFIG, &CONFIG_GET, &CONFIG_SET, &CONFIG_REWRITE, &CONFIG_RESETSTAT, &CONFIG_HELP];
@@ -133,16 +134,47 @@ static CONFIG_REWRITE: FrontCommand = FrontCommand {
     handler: Handler::Later(|session, _, out| Box::pin(rewrite(session, out))),
 };
 
+const REWRITE_RUNS: Refusal =
+    Refusal::fixed("ERR Rewriting config file: another rewrite has not ended yet");
+
+/// Whether a rewrite is under way: of a disk that hangs one thread waits, not one for each request.
+static REWRITING: AtomicBool = AtomicBool::new(false);
+
+/// The one rewrite that is under way.
+struct Rewriting;
+
+impl Rewriting {
+    fn begin() -> Option<Rewriting> {
+        (!REWRITING.swap(true, Ordering::AcqRel)).then_some(Rewriting)
+    }
+}
+
+impl Drop for Rewriting {
+    fn drop(&mut self) {
+        REWRITING.store(false, Ordering::Release);
+    }
+}
+
 /// The disk is waited for on a thread of its own: a shard must not stand still for it.
 async fn rewrite(session: &mut Session, out: &mut Vec<u8>) -> Outcome {
+    let one = Rewriting::begin().ok_or(REWRITE_RUNS)?;
     let (sender, mut outcome) = rt::mailbox();
     let settings = session.server.settings.clone();
     let writing = std::thread::Builder::new().name("rewrite".to_owned());
     writing
-        .spawn(move || drop(sender.push(settings.rewrite())))
+        .spawn(move || {
+            let outcome = settings.rewrite();
+            // Before it is told: whoever hears of it may ask for the next.
+            drop(one);
+            drop(sender.push(outcome));
+        })
         .map_err(|error| Refusal::made(format!("ERR Rewriting config file: {error}")))?;
     let lost = || Err("ERR Rewriting config file: it was interrupted".to_owned());
-    let rewritten = outcome.recv().await.unwrap_or_else(lost).map_err(Refusal::made)?;
+    let Some(outcome) = session.unless_gone(outcome.recv()).await else {
+        session.close = true;
+        return Ok(());
+    };
+    let rewritten = outcome.unwrap_or_else(lost).map_err(Refusal::made)?;
     tracing::info!(
         "CONFIG REWRITE: {} settings written to {}",
         rewritten.settings,
