@@ -24,6 +24,11 @@ pub fn places_max() -> u32 {
     u32::try_from(places).unwrap_or(u32::MAX)
 }
 
+/// How many clients there may be: `maxclients`, or what the limit of open files allows.
+pub fn places(config: &Config) -> u32 {
+    config.maxclients.min(places_max())
+}
+
 /// What a connection is by now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]

@@ -56,43 +56,27 @@ pub fn run(settings: Arc<Settings>) -> Result<(), String> {
 fn run_logged(settings: Arc<Settings>, log: Log, config: &Config) -> Result<(), String> {
     enter_directory(config)?;
     rt::probe::prepare()?;
-    fit_clients(&settings);
+    warn_of_few_files(config);
     let tls = effect::tls(config);
     let has_password = !config.requirepass.is_empty();
     let contexts = TlsContexts::load(&tls, has_password, !config.masterauth.is_empty())
         .map_err(|error| error.to_string())?;
-    let pidfile = match write_pidfile(config) {
-        Err(error) if settings.is_from_redis_conf("pidfile") => {
-            tracing::warn!("{error}");
-            None
-        }
-        outcome => outcome?,
-    };
     if let Err(error) = memory::keep_giving_back() {
         tracing::warn!("freed memory will be given back late: no thread for it: {error}");
     }
-    let outcome = Program::build(settings, log, contexts, config).and_then(Program::run);
-    if let Some(path) = pidfile {
-        let _ = std::fs::remove_file(path);
-    }
-    outcome
+    Program::build(settings, log, contexts, config).and_then(Program::run)
 }
 
 /// Each client takes a descriptor: without one left nobody could even be refused, and the link to the master
 /// could not be made.
-fn fit_clients(settings: &Settings) {
-    let (wanted, most) = (settings.config().maxclients, clients::places_max());
-    if wanted <= most {
-        return;
-    }
-    tracing::warn!(
-        "maxclients is {most}, not {wanted}: the limit of open files is {}; raise it (LimitNOFILE= in the \
-         systemd unit, or ulimit -n)",
-        rt::probe::open_files_max()
-    );
-    let most = most.to_string();
-    if let Err(error) = settings.set(&[(b"maxclients", most.as_bytes())], |_| Ok(())) {
-        tracing::warn!("maxclients stays at {wanted}: {error}");
+fn warn_of_few_files(config: &Config) {
+    let (wanted, most) = (config.maxclients, clients::places(config));
+    if most < wanted {
+        tracing::warn!(
+            "maxclients is {most}, not {wanted}: the limit of open files is {}; raise it (LimitNOFILE= in \
+             the systemd unit, or ulimit -n)",
+            rt::probe::open_files_max()
+        );
     }
 }
 
@@ -277,6 +261,14 @@ async fn lead_program(
 ) -> Result<(), String> {
     let config = server.settings.config();
     let bound = listen::bind(&config).await?;
+    // Not before: whoever finds its port taken must leave the file of the one that runs alone.
+    let pidfile = match write_pidfile(&config) {
+        Err(error) if server.settings.is_from_redis_conf("pidfile") => {
+            tracing::warn!("{error}");
+            None
+        }
+        outcome => outcome?,
+    };
     server.set_ports(bound.port, bound.admin_port);
     tracing::info!(
         "listening on port {} ({}), admin port {}",
@@ -301,6 +293,9 @@ async fn lead_program(
     memory::note_startup();
     tracing::info!("ready");
     stop::wait(words, front, server).await;
+    if let Some(path) = pidfile {
+        let _ = std::fs::remove_file(path);
+    }
     Ok(())
 }
 

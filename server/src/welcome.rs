@@ -9,7 +9,7 @@
 //! for the handshake as a whole, for the first line, for each HTTP request, for each answer to be read.
 //! A client without TLS is one as soon as it is accepted: the setting `timeout` is its deadline.
 
-use crate::clients::{Client, Stage};
+use crate::clients::{Client, Stage, places};
 use crate::config::{Config, Reader};
 use crate::connection;
 use crate::http;
@@ -75,7 +75,7 @@ pub(crate) async fn welcome(incoming: Incoming, front: Rc<Front>, server: Arc<Se
         return refuse(stream, tls.is_some(), PROTECTED).await;
     }
     let executor = front.me.0;
-    let Some(client) = server.clients.enter(&stream, executor, admin, config.maxclients) else {
+    let Some(client) = server.clients.enter(&stream, executor, admin, places(&config)) else {
         Counters::add(&server.counters.rejected, 1);
         return refuse(stream, tls.is_some(), TOO_MANY).await;
     };

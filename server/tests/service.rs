@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::fs;
 use std::io::Read;
 use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
@@ -221,4 +222,30 @@ fn a_second_interrupt_does_not_wait_for_replicas() {
     assert_eq!(master.exit_code(), Some(1));
     assert_eq!(master.logged("a second SIGINT"), 1, "what was said is written");
     assert!(!master.file("pid").exists());
+}
+
+#[test]
+fn a_refused_start_leaves_the_pidfile_of_the_running_node() {
+    let file = std::env::temp_dir().join(format!("damselfly-{}.pid", std::process::id()));
+    let path = format!("--pidfile={}", file.display());
+    let node = Node::start("node", 1, &[&path]);
+    assert_eq!(fs::read_to_string(&file).expect("a pidfile").trim(), node.pid().to_string());
+    let port = format!("--port={}", node.port);
+    let (code, said) = Node::refused(&[&port, "--proactor_threads=1", &path]);
+    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(fs::read_to_string(&file).expect("a pidfile").trim(), node.pid().to_string());
+    let _ = fs::remove_file(&file);
+}
+
+#[test]
+fn every_byte_that_clients_send_is_counted() {
+    let node = Node::start("node", 1, &[]);
+    let sent = |node: &Node| -> u64 {
+        let info = text(&node.must(&["INFO", "stats"]));
+        let line = info.lines().find_map(|line| line.strip_prefix("total_net_input_bytes:"));
+        line.and_then(|bytes| bytes.trim().parse().ok()).expect("a number")
+    };
+    let before = sent(&node);
+    node.must(&["SET", "k", &"v".repeat(100_000)]);
+    assert!(sent(&node) >= before + 100_000);
 }

@@ -83,6 +83,8 @@ pub(crate) async fn serve(
 ) {
     let transport = Rc::new(transport);
     let mut session = Session::new(front, server, client, transport.clone());
+    // What came before it was known whose connection this is.
+    Counters::add(&session.server.counters.input_bytes, unread.len() as u64);
     let mut input = Input::new(unread);
     let outcome = converse(&transport, &mut session, &mut input).await;
     session.forget_watches().await;

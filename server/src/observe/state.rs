@@ -1,5 +1,6 @@
 //! What is gathered to answer one HTTP request.
 
+use crate::clients;
 use crate::http::{self, Request};
 use crate::observe::info::{View, node};
 use crate::observe::metrics::{DRAGONFLY_PREFIX, Lag, Metric, Replica, ReplicaState, Samples};
@@ -125,7 +126,7 @@ fn put_clients(samples: &mut Samples, picture: &Picture, server: &Server) {
     samples.put_labelled(Metric::ConnectedClients, &["admin"], clients.admin as f64);
     samples.put_labelled(Metric::OtherConnections, &["arriving"], clients.arriving as f64);
     samples.put_labelled(Metric::OtherConnections, &["http"], clients.http as f64);
-    samples.put(Metric::MaxClients, f64::from(picture.config.maxclients));
+    samples.put(Metric::MaxClients, f64::from(clients::places(&picture.config)));
     samples.put(Metric::BlockedClients, get(&counters.blocked));
     samples.put(Metric::ConnectionsReceived, get(&counters.connections));
     let denied = get(&counters.denied);

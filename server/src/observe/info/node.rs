@@ -2,6 +2,7 @@
 
 use super::{Lines, View, human};
 use crate::REDIS_VERSION;
+use crate::clients;
 use crate::config::MaxmemoryPolicy;
 use crate::log;
 use crate::memory;
@@ -62,8 +63,8 @@ pub(super) fn clients(view: &View<'_>, lines: &mut Lines) {
     let clients = &view.picture.clients;
     lines.put("connected_clients", clients.normal + clients.admin);
     lines.put("cluster_connections", 0);
-    lines.put("maxclients", view.picture.config.maxclients);
-    lines.put("max_clients", view.picture.config.maxclients);
+    lines.put("maxclients", clients::places(&view.picture.config));
+    lines.put("max_clients", clients::places(&view.picture.config));
     lines.put("client_read_buffer_bytes", clients.input_bytes);
     lines.put("timeout_disconnects", Counters::get(&view.server.counters.timed_out));
     lines.put("client_recent_max_input_buffer", clients.input_most);
