@@ -100,6 +100,16 @@ pub fn startup() -> u64 {
     STARTUP.load(Ordering::Relaxed)
 }
 
+/// Says so when `maxmemory` is below what is in use already: nobody means that.
+pub fn warn_if_short(maxmemory: u64) {
+    let used = used();
+    if maxmemory != 0 && maxmemory < used {
+        tracing::warn!(
+            "maxmemory is {maxmemory} bytes and {used} are in use: keys are evicted or writes refused; raise it"
+        );
+    }
+}
+
 /// Gives memory that this thread has freed back to the system.
 pub fn collect() {
     collect_what(true);

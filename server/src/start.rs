@@ -291,6 +291,7 @@ async fn lead_program(
     server.supervisor.ready();
     rt::spawn_local(supervisor::tell_status(front.clone(), server.clone())).detach();
     memory::note_startup();
+    memory::warn_if_short(config.maxmemory);
     tracing::info!("ready");
     stop::wait(words, front, server).await;
     if let Some(path) = pidfile {

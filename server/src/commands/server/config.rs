@@ -4,6 +4,7 @@ use super::super::{FrontCommand, Handler};
 use super::{ADMIN, ALWAYS, CONTAINER, HELP, declare, few_names};
 use crate::config::{Change, Group, Refusal as SettingRefusal};
 use crate::connection::Session;
+use crate::memory;
 use crate::server::Server;
 use engine::command::{Args, Flags, Outcome, Refusal};
 use engine::glob::PATTERN_BYTES_MAX;
@@ -83,6 +84,9 @@ async fn set(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outcom
     let server = session.server.clone();
     server.settings.set(&pairs, |change| prepare(&server, change)).map_err(Refusal::made)?;
     server.reconfigure(&session.front).await;
+    if words.iter().step_by(2).any(|name| name.eq_ignore_ascii_case(b"maxmemory")) {
+        memory::warn_if_short(server.settings.config().maxmemory);
+    }
     for name in words.iter().step_by(2) {
         // The value may be a secret.
         tracing::info!("CONFIG SET {} by {}", name.escape_ascii(), session.client.peer);
