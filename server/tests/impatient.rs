@@ -358,8 +358,18 @@ fn replies_that_nobody_wants_take_no_room() {
         send(&["SET", "round", &round.to_string()]);
         wait::until("it has run", || text(&node.call(&["GET", "round"])) == round.to_string());
     }
+    // In one go, in a transaction, and one by one.
+    (0..20).for_each(|_| send(&["GET", "k"]));
+    send(&["MULTI"]);
+    (0..20).for_each(|_| send(&["GET", "k"]));
+    send(&["EXEC"]);
     send(&["CLIENT", "REPLY", "ON"]);
+    for _ in 0..20 {
+        send(&["CLIENT", "REPLY", "SKIP"]);
+        send(&["GET", "k"]);
+    }
     assert_eq!(text(&client.read().expect("the client is still there")), "OK");
+    assert_eq!(text(&client.must(&["PING"])), "PONG");
 }
 
 #[test]

@@ -190,14 +190,16 @@ fn what_was_asked_for_later_stands() {
     let (node, other) = (Node::start("node", 1, &[]), Node::start("other", 1, &[]));
     node.must(&["SET", "key", "value"]);
     let slow = SilentMaster::at("DFLY CHECK");
-    let asking = thread::spawn({
+    let ask_in_background = |slow: &SilentMaster| {
         let (port, admin) = (slow.port, node.admin_port);
-        move || {
+        let asking = thread::spawn(move || {
             let mut client = Client::connect(admin).expect("a connection");
             text(&client.call(&["REPLICAOF", "127.0.0.1", &port.to_string()]))
-        }
-    });
-    slow.wait_until_silent(1);
+        });
+        slow.wait_until_silent(1);
+        asking
+    };
+    let asking = ask_in_background(&slow);
     promote_at_once(&node, "while another REPLICAOF tries its master");
     slow.go_on.store(true, Ordering::SeqCst);
     let reply = asking.join().expect("a reply");
@@ -219,6 +221,16 @@ fn what_was_asked_for_later_stands() {
     }
     scenario::wait_stable(&node);
     assert_eq!(scenario::syncs(&other).0, 1, "one link, not thirty after each other");
+
+    // Also what changes nothing is later than what was asked for before.
+    let slow = SilentMaster::at("DFLY CHECK");
+    let asking = ask_in_background(&slow);
+    let reply = text(&node.call(&["REPLICAOF", "localhost", &other.port.to_string()]));
+    assert_eq!(reply, "OK Already connected to specified master");
+    slow.go_on.store(true, Ordering::SeqCst);
+    let reply = asking.join().expect("a reply");
+    assert!(reply.starts_with("ERR overtaken"), "{reply}");
+    assert!(scenario::role(&node).contains(&other.port.to_string()), "it follows whom it followed");
 }
 
 #[test]

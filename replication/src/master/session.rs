@@ -284,7 +284,9 @@ impl Session {
                 return Err(format!("it sent {kind:?}"));
             }
             if self.pulse.hear(wire::alive(payload)?) {
-                // Whoever waits for its turn waits too long perhaps.
+                // From now on its own time-out counts, and whoever waits for its turn waits too long
+                // perhaps.
+                self.flows.iter().for_each(|flow| flow.last_ack.set(Instant::now()));
                 self.flows.iter().for_each(|flow| flow.wake.ring());
             }
             at += used;
@@ -442,7 +444,9 @@ impl Session {
             self.end(&format!("nothing was heard from it for {} ms", silent.as_millis()));
         }
         let still = now.saturating_duration_since(self.moved.get());
-        if !self.flows.iter().any(|flow| flow.owes(self.state())) {
+        // A replica confirms nothing before the items of all flows are with it.
+        let all_out = !self.flows.iter().any(|flow| flow.is_full_sync());
+        if !self.flows.iter().any(|flow| flow.owes(self.state(), all_out)) {
             self.moved.set(now);
         } else if still > pulse::still_limit(timeout) {
             self.end(&format!("its data did not move for {} ms", still.as_millis()));
@@ -524,10 +528,10 @@ impl Flow {
 
     /// Whether the replica has something to take: what is in the socket's way, what it has not
     /// acknowledged, or a full sync's end that it has not confirmed.
-    fn owes(&self, state: ReplicaState) -> bool {
+    fn owes(&self, state: ReplicaState, all_out: bool) -> bool {
         let is_unconfirmed = state == ReplicaState::FullSync && !self.has_acked.get();
         self.is_writing.get()
-            || (!self.is_full_sync() && (is_unconfirmed || self.sent_to.get() > self.acked.get()))
+            || (all_out && (is_unconfirmed || self.sent_to.get() > self.acked.get()))
     }
 
     /// Takes an acknowledgement; answers whether it is of something new.

@@ -123,7 +123,7 @@ pub(super) struct Flow {
     /// The transaction at its head, when its other parts are not there yet.
     waiting: Option<TxId>,
     /// Bytes of the journal that have come.
-    pub(super) log_bytes: u64,
+    pub(super) came_bytes: u64,
     /// The last transaction of several flows that stood at its head.
     last_tx: TxId,
     /// Large items by their numbers. Their bytes do not count against the credit: it is by reading on
@@ -169,7 +169,7 @@ impl Gather {
                 applied: *lsn,
                 steps: VecDeque::new(),
                 waiting: None,
-                log_bytes: 0,
+                came_bytes: 0,
                 last_tx: TxId(0),
                 arriving: HashMap::new(),
                 assembled: 0,
@@ -504,7 +504,7 @@ impl Gather {
         let members: Vec<usize> = frame.transaction()?.shards.iter().map(ShardId::index).collect();
         let owing = members.into_iter().filter_map(|member| self.flows.get(member));
         let owing: Vec<&Flow> = owing.filter(|flow| flow.waiting != Some(tx)).collect();
-        (!owing.is_empty()).then(|| (tx, owing.iter().map(|flow| flow.log_bytes).sum()))
+        (!owing.is_empty()).then(|| (tx, owing.iter().map(|flow| flow.came_bytes).sum()))
     }
 
     /// Hands out a transaction of several flows if all its parts stand at the heads of their flows.

@@ -52,8 +52,9 @@ pub struct Link {
     /// Set once, and set for good: whoever looks or waits later sees it too.
     stop: Event,
     stopped: Event,
-    /// Ends a pause between two attempts.
+    /// Ends a pause between two attempts, where it may be ended.
     hurry: Bell,
+    may_hurry: Cell<bool>,
     /// DEBUG REPLICA PAUSE.
     paused: Rc<Cell<bool>>,
     last_io: Cell<Instant>,
@@ -78,6 +79,7 @@ impl Link {
             stop: Event::new(),
             stopped: Event::new(),
             hurry: Bell::default(),
+            may_hurry: Cell::new(false),
             paused: Rc::new(Cell::new(false)),
             last_io: Cell::new(Instant::now()),
             down_since: Cell::new(Some(Instant::now())),
@@ -148,9 +150,12 @@ impl Link {
         checked.await.map_err(|failure| failure.text)
     }
 
-    /// An operator asks for this master once more: the next attempt need not wait its turn.
+    /// An operator asks for this master once more: the next attempt need not wait its turn. A copy that
+    /// was lost is: a program that says REPLICAOF every few seconds must not make a full sync of each.
     pub fn hurry(&self) {
-        self.hurry.ring();
+        if self.may_hurry.get() {
+            self.hurry.ring();
+        }
     }
 
     /// Ends the link and waits until everything that was handed to shards is applied.
@@ -177,7 +182,9 @@ impl Link {
             }
             let jitter = fastrand::u64(..=pause.as_millis() as u64 / 4);
             let pause = pause + Duration::from_millis(jitter);
+            self.may_hurry.set(pace.lost() == 0);
             self.unless_stopped(self.hurry.wait_for(pause)).await;
+            self.may_hurry.set(false);
             self.reconnects.set(self.reconnects.get() + 1);
         }
         self.stopped.set();
@@ -198,7 +205,10 @@ impl Link {
             let settings = service.settings.borrow();
             let reconnect = pace.step_limit(settings.reconnect_timeout);
             let first = self.explicit.get();
-            (settings.reconnect_pause, if first { settings.connect_timeout } else { reconnect })
+            (
+                settings.reconnect_pause,
+                if first { pace.step_limit(settings.connect_timeout) } else { reconnect },
+            )
         };
         let (ended, error) = match self.unless_stopped(self.meet(service, limit)).await {
             None => return Duration::ZERO,

@@ -56,6 +56,10 @@ impl Gather {
         let (mut at, mut pinged) = (0, None);
         while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
             at += used;
+            if !matches!(kind, Kind::Log | Kind::Ping) {
+                // Items stand in the road before the journal: they too are something that comes.
+                self.flows[usize::from(flow)].came_bytes += used as u64;
+            }
             match kind {
                 Kind::Log => self.receive_log(flow, payload),
                 Kind::Items => self.receive_items(flow, payload)?,
@@ -80,7 +84,7 @@ impl Gather {
     /// Journal bytes arrive on a flow.
     pub fn receive_log(&mut self, flow: u16, bytes: &[u8]) {
         let flow = &mut self.flows[usize::from(flow)];
-        flow.log_bytes += bytes.len() as u64;
+        flow.came_bytes += bytes.len() as u64;
         match flow.segments.back_mut() {
             _ if bytes.is_empty() => {}
             Some(Segment::Log(open)) => {

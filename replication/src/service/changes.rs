@@ -68,6 +68,19 @@ impl Service {
         Ok(())
     }
 
+    /// REPLICAOF to whom this node follows: nothing changes, but what was asked for before and is not done
+    /// yet will not be.
+    pub(super) fn already_follows(&self, asked: &Link) -> Option<u64> {
+        let link = self.link.borrow().clone().filter(|link| link.leads_to(asked))?;
+        if self.changing.get() || !self.announced.borrow().is_empty() {
+            return None;
+        }
+        let order = self.next_order();
+        self.obeyed.set(order);
+        link.hurry();
+        Some(order)
+    }
+
     /// An order is not carried out any more when one that came later has been.
     fn is_turn_of(&self, order: u64) -> Result<(), String> {
         if order < self.obeyed.get() {

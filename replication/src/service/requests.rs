@@ -66,8 +66,14 @@ pub enum Request {
     },
     /// REPLICAOF NO ONE; answered with `Result<u64, String>`, its place among all changes of role.
     Promote,
-    /// REPLICAOF to whom this node follows already; not answered.
-    Hurry,
+    /// REPLICAOF, asked first: whether this node follows that master and nothing else is on its way;
+    /// answered with `Option<u64>`, then its place among all changes of role.
+    Already {
+        /// Whom.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
     /// DFLY CHECK; answered with `Result<(), String>`.
     Check(Asker),
     /// DFLY FOLLOW; answered with `Result<Terms, String>`.
@@ -144,11 +150,6 @@ impl Replication {
         self.ask(front, Request::Info).await
     }
 
-    /// The operator does not want to wait for the next attempt to reach the master.
-    pub fn hurry(&self) {
-        self.post(Request::Hurry, None);
-    }
-
     fn post(&self, request: Request, reply_to: Option<ReplyTo>) {
         let message = Message::Service(Box::new(Posted { request, reply_to }));
         self.node.send(self.executor, message);
@@ -222,7 +223,9 @@ impl Service {
                 self.answer(reply_to, link.is_some());
             }
             Request::End(link) => self.answer(reply_to, self.end_link(link)),
-            Request::Hurry => self.link.borrow().iter().for_each(|link| link.hurry()),
+            Request::Already { host, port } => {
+                self.answer(reply_to, self.already_follows(&Link::new(host, port)));
+            }
             Request::ResetCounters => {
                 *self.counters.borrow_mut() = Default::default();
                 self.answer(reply_to, ());

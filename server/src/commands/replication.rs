@@ -82,12 +82,9 @@ async fn replicaof(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> 
     let port = port.ok_or(Refusal::fixed("ERR port is out of range"))?;
     let host = std::str::from_utf8(host).map_err(|_| Refusal::Syntax)?;
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    if server.replication.info(&front).await.upstream.is_some_and(|upstream| {
-        upstream.host.eq_ignore_ascii_case(&host)
-            && upstream.port == port
-            && upstream.guard.is_none()
-    }) {
-        server.replication.hurry();
+    let asked = Request::Already { host: host.clone(), port };
+    if let Some(order) = server.replication.ask::<Option<u64>>(&front, asked).await {
+        server.settings.put_replicaof(order, Some(Upstream { host, port }));
         ReplyWriter::new(out, session.protocol).simple("OK Already connected to specified master");
         return Ok(());
     }

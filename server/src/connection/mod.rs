@@ -298,7 +298,7 @@ fn handle(
     match session.pipeline.add(&front, shard, entry, db, protocol, args, out) {
         Added::Yes => {
             if session.is_silent() {
-                out.truncate(start);
+                session.drop_reply(start, out);
             }
             session.ran();
             let after = shard.stats[usize::from(entry.id)];
@@ -443,7 +443,7 @@ async fn flush_pipeline(
         let more = session.pipeline.flush(&front, out).await;
         if session.is_silent() {
             // CLIENT REPLY OFF: it is no part of a pipeline itself, so this holds for all of it.
-            out.truncate(start);
+            session.drop_reply(start, out);
         }
         if !more {
             break;

@@ -182,7 +182,7 @@ async fn run_queue(session: &mut Session, multi: &Multi, out: &mut Vec<u8>) -> R
     }
     let start = out.len();
     ReplyWriter::new(out, session.protocol).array(multi.queue.len());
-    drop_unread(session.is_silent(), start, out);
+    drop_unread(session, session.is_silent(), start, out);
     let mut later: Vec<Deferred<'_>> = Vec::new();
     for (entry, args) in &multi.queue {
         let (start, began) = (out.len(), rt::monotonic());
@@ -205,7 +205,7 @@ async fn run_queue(session: &mut Session, multi: &Multi, out: &mut Vec<u8>) -> R
             tx.run(entry, session.db, session.protocol, args.view(), out).await;
         }
         session.took(entry, &args.view(), began.elapsed());
-        drop_unread(is_over || session.is_silent(), start, out);
+        drop_unread(session, is_over || session.is_silent(), start, out);
         breathe(session, began).await;
     }
     session.wrote_wide |= tx.conclude().await;
@@ -260,7 +260,7 @@ async fn run_deferred(session: &mut Session, later: &[Deferred<'_>], out: &mut V
         session.protocol = protocol;
         session.took(deferred.entry, &deferred.args.view(), began.elapsed());
         let made = session.parts_bytes() + out.len() + others.len();
-        drop_unread(deferred.silent || session.room.hold(made).is_err(), start, out);
+        drop_unread(session, deferred.silent || session.room.hold(made).is_err(), start, out);
         breathe(session, began).await;
         out.extend_from_slice(&others[deferred.at - first.at..end_of(index + 1)]);
     }
@@ -268,9 +268,9 @@ async fn run_deferred(session: &mut Session, later: &[Deferred<'_>], out: &mut V
 
 /// Lets go of a reply that nobody will read: CLIENT REPLY, which may stand in the queue, said so, or there
 /// are so many replies that the client is to be closed. What is to be done is done all the same.
-fn drop_unread(is_unread: bool, start: usize, out: &mut Vec<u8>) {
+fn drop_unread(session: &Session, is_unread: bool, start: usize, out: &mut Vec<u8>) {
     if is_unread {
-        out.truncate(start);
+        session.drop_reply(start, out);
     }
 }
 

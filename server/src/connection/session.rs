@@ -184,10 +184,18 @@ impl Session {
         }
     }
 
+    /// Lets go of the reply from `start` on, and of the room that it took where nothing else waits.
+    pub fn drop_reply(&self, start: usize, out: &mut Vec<u8>) {
+        out.truncate(start);
+        if out.is_empty() && self.parts.is_empty() {
+            self.room.give_back();
+        }
+    }
+
     /// A command ends. Takes its reply, from `start` on, back when nobody wants it.
     pub fn end_command(&mut self, start: usize, out: &mut Vec<u8>) {
         if matches!(self.reply_mode, ReplyMode::Off | ReplyMode::Skip | ReplyMode::SkipNext) {
-            out.truncate(start);
+            self.drop_reply(start, out);
         }
         if self.reply_mode == ReplyMode::Skip {
             self.reply_mode = ReplyMode::On;
