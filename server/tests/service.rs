@@ -249,3 +249,28 @@ fn every_byte_that_clients_send_is_counted() {
     node.must(&["SET", "k", &"v".repeat(100_000)]);
     assert!(sent(&node) >= before + 100_000);
 }
+
+#[test]
+fn a_rewrite_that_the_disk_holds_up_is_the_only_one() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let flagfile = folder.path().join("flags");
+    std::fs::write(&flagfile, "--hz=20\n").expect("a file");
+    let port = free_port();
+    let mut command = command(port);
+    command.arg(format!("--flagfile={}", flagfile.display()));
+    let _program = start(command);
+    let (mut first, mut second) = (connected(port), connected(port));
+    // A disk that hangs: reading it does not end before somebody writes.
+    std::fs::remove_file(&flagfile).expect("a file");
+    assert!(Command::new("mkfifo").arg(&flagfile).status().expect("mkfifo").success());
+    let hung = std::thread::spawn(move || text(&first.call(&["CONFIG", "REWRITE"])));
+    wait::until("the first is at it", || {
+        text(&second.must(&["CLIENT", "LIST"])).contains("cmd=config|rewrite")
+    });
+    let refused = "ERR Rewriting config file: another rewrite has not ended yet";
+    wait::until("the second is refused", || {
+        !hung.is_finished() && text(&second.call(&["CONFIG", "REWRITE"])) == refused
+    });
+    std::fs::write(&flagfile, "--hz=20\n").expect("the disk goes on");
+    assert_eq!(hung.join().expect("an answer"), "OK");
+}
