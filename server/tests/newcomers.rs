@@ -60,7 +60,7 @@ fn dragonflys_own_command_line_starts_us_and_says_what_changes_nothing() {
     {
         assert!(memory.contains(field), "{field} {memory}");
     }
-    for field in ["client_read_buffer_bytes:", "timeout_disconnects:0", "max_clients:64000"] {
+    for field in ["client_read_buffer_bytes:", "timeout_disconnects:0", "max_clients:"] {
         let clients = lines(&mut client, "clients");
         assert!(clients.contains(field), "{field} {clients}");
     }
