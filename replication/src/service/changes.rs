@@ -70,8 +70,9 @@ impl Service {
 
     /// REPLICAOF to whom this node follows: nothing changes, but what was asked for before and is not done
     /// yet will not be.
-    pub(super) fn already_follows(&self, asked: &Link) -> Option<u64> {
-        let link = self.link.borrow().clone().filter(|link| link.leads_to(asked))?;
+    pub(super) fn already_follows(&self, host: String, port: u16) -> Option<u64> {
+        let asked = Link::new(host, port);
+        let link = self.link.borrow().clone().filter(|link| link.leads_to(&asked))?;
         if self.changing.get() || !self.announced.borrow().is_empty() {
             return None;
         }

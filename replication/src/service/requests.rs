@@ -224,11 +224,10 @@ impl Service {
             }
             Request::End(link) => self.answer(reply_to, self.end_link(link)),
             Request::Already { host, port } => {
-                self.answer(reply_to, self.already_follows(&Link::new(host, port)));
+                self.answer(reply_to, self.already_follows(host, port));
             }
             Request::ResetCounters => {
-                *self.counters.borrow_mut() = Default::default();
-                self.answer(reply_to, ());
+                self.answer(reply_to, drop(self.counters.take()));
             }
         }
     }
