@@ -36,7 +36,10 @@ impl Service {
         at_once: bool,
     ) -> Result<(), String> {
         if !at_once {
-            link.check(self).await.map_err(as_error)?;
+            let checked = link.check(self).await;
+            // Whoever was overtaken is told that, however the trial came out.
+            self.is_turn_of(order)?;
+            checked.map_err(as_error)?;
         }
         self.begin_change().await;
         let outcome = self.follow_now(order, &link).await;
@@ -70,7 +73,7 @@ impl Service {
 
     /// REPLICAOF to whom this node follows: nothing changes, but what was asked for before and is not done
     /// yet will not be.
-    pub(super) fn already_follows(&self, host: String, port: u16) -> Option<u64> {
+    pub(super) fn already_follows(&self, (host, port): (String, u16)) -> Option<u64> {
         let asked = Link::new(host, port);
         let link = self.link.borrow().clone().filter(|link| link.leads_to(&asked))?;
         if self.changing.get() || !self.announced.borrow().is_empty() {

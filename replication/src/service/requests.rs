@@ -68,12 +68,7 @@ pub enum Request {
     Promote,
     /// REPLICAOF, asked first: whether this node follows that master and nothing else is on its way;
     /// answered with `Option<u64>`, then its place among all changes of role.
-    Already {
-        /// Whom.
-        host: String,
-        /// Its port.
-        port: u16,
-    },
+    Already((String, u16)),
     /// DFLY CHECK; answered with `Result<(), String>`.
     Check(Asker),
     /// DFLY FOLLOW; answered with `Result<Terms, String>`.
@@ -223,11 +218,10 @@ impl Service {
                 self.answer(reply_to, link.is_some());
             }
             Request::End(link) => self.answer(reply_to, self.end_link(link)),
-            Request::Already { host, port } => {
-                self.answer(reply_to, self.already_follows(host, port));
-            }
+            Request::Already(asked) => self.answer(reply_to, self.already_follows(asked)),
             Request::ResetCounters => {
-                self.answer(reply_to, drop(self.counters.take()));
+                self.counters.take();
+                self.answer(reply_to, ());
             }
         }
     }

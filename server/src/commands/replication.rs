@@ -82,7 +82,7 @@ async fn replicaof(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> 
     let port = port.ok_or(Refusal::fixed("ERR port is out of range"))?;
     let host = std::str::from_utf8(host).map_err(|_| Refusal::Syntax)?;
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let asked = Request::Already { host: host.clone(), port };
+    let asked = Request::Already((host.clone(), port));
     if let Some(order) = server.replication.ask::<Option<u64>>(&front, asked).await {
         server.settings.put_replicaof(order, Some(Upstream { host, port }));
         ReplyWriter::new(out, session.protocol).simple("OK Already connected to specified master");
