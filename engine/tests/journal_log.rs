@@ -303,6 +303,28 @@ fn a_value_above_the_bound_costs_no_healthy_reader_its_place() {
 }
 
 #[test]
+fn a_value_that_one_frame_refers_to_many_times_is_one_value() {
+    // SET big, then MULTI, COPY big c1, COPY big c2 ..., EXEC: the log grew by forty times the value,
+    // for as long as one of the keys lived.
+    let (mut log, value) = (LogWriter::new(), Arc::new(vec![1; LARGE]));
+    let handle = log.handle();
+    let mut frame = FrameBuilder::default();
+    for key in 0..40u8 {
+        frame.push(&set(&[key], Payload::Shared(value.clone())));
+    }
+    log.append_frame(&frame, None);
+    log.publish(Millis(1));
+    let mut reader = handle.reader_at(Lsn(0)).unwrap();
+    for now in 2..3000 {
+        task(&mut log, Payload::Bytes(&[7; 100]), now);
+        assert!(drain(&mut reader, 1 << 20).is_some(), "{now}");
+        let held = handle.bytes();
+        assert!(held <= SMALL.bytes + LARGE as u64 + 10_000, "{now}: {held}");
+    }
+    drop(value);
+}
+
+#[test]
 fn a_reader_in_the_middle_of_a_frame_finishes_it_although_a_larger_one_follows() {
     let mut log = LogWriter::new();
     log.trim(&SMALL, Millis(0));

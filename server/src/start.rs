@@ -56,7 +56,6 @@ pub fn run(settings: Arc<Settings>) -> Result<(), String> {
 fn run_logged(settings: Arc<Settings>, log: Log, config: &Config) -> Result<(), String> {
     enter_directory(config)?;
     rt::probe::prepare()?;
-    warn_of_few_files(config);
     let tls = effect::tls(config);
     let has_password = !config.requirepass.is_empty();
     let contexts = TlsContexts::load(&tls, has_password, !config.masterauth.is_empty())
@@ -168,6 +167,7 @@ impl Program {
         for warning in config.warnings(listen::is_protected(config)) {
             tracing::warn!("{warning}");
         }
+        warn_of_few_files(config);
         tracing::info!(
             "{} shards and the replication executor on {} CPUs, {}",
             shards,

@@ -11,6 +11,7 @@ use replication::info::{Replica, ReplicaState};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Why the program ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,12 +93,29 @@ pub async fn wait(mut words: Receiver<Stop>, front: Rc<Front>, server: Arc<Serve
     if word == Stop::Now {
         return;
     }
-    let replicas = server.replication.info(&front).await.replicas;
+    // Somebody who insists meanwhile is heard.
+    let insisted = async {
+        loop {
+            match words.recv().await {
+                Some(Stop::Now) => break,
+                Some(Stop::InOrder) => {}
+                // Nobody can say any more.
+                None => std::future::pending().await,
+            }
+        }
+        tracing::warn!("stopping at once: replicas may lack the last changes");
+    };
+    futures_lite::future::or(insisted, drain(&front, &server, limit)).await;
+}
+
+/// Waits, at most so long, until the replicas have everything.
+async fn drain(front: &Rc<Front>, server: &Server, limit: Duration) {
+    let replicas = server.replication.info(front).await.replicas;
     let has_begun = |replica: &&Replica| replica.state != ReplicaState::Preparation;
     let replicas = replicas.iter().filter(has_begun).count();
     if replicas > 0 {
         tracing::info!("stopping: waiting up to {} s for {replicas} replicas", limit.as_secs());
-        let have_all: usize = server.replication.ask(&front, Request::Drain(limit)).await;
+        let have_all: usize = server.replication.ask(front, Request::Drain(limit)).await;
         tracing::info!("stopping: {have_all} of {replicas} replicas have everything");
     }
 }

@@ -14,7 +14,8 @@
 //! The log knows neither shards nor histories, and it does not look into the frames of an upstream
 //! that it relays (J7).
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::collections::{HashSet, VecDeque};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     chunk::{Boundary, Chunk, Large, Tail},
@@ -388,10 +389,14 @@ impl LogWriter {
             return;
         }
         let values: u64 = frame.large().iter().map(|(_, value)| self.charges.add(value)).sum();
+        // However often a frame refers to a value (COPY again and again in one transaction), it is one.
+        let mut seen = HashSet::new();
+        let distinct = frame.large().iter().filter(|(_, value)| seen.insert(Arc::as_ptr(value)));
+        let weight: u64 = distinct.map(|(_, value)| value.len() as u64).sum();
         let references = (frame.large().len() * size_of::<Large>()) as u64;
         if let Some(held) = self.held.back_mut() {
             held.own_bytes += references;
-            held.weight += references + frame.large_bytes();
+            held.weight += references + weight;
         }
         self.set_held(self.held_bytes + references + values);
     }

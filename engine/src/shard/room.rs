@@ -71,7 +71,7 @@ impl Shard {
                 }
                 found = true;
                 self.log_frame();
-                if self.pressure() != Pressure::Evict {
+                if self.keys.is_paused() || self.pressure() != Pressure::Evict {
                     return true;
                 }
             }
