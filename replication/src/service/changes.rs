@@ -35,11 +35,10 @@ impl Service {
         link: Rc<Link>,
         at_once: bool,
     ) -> Result<(), String> {
-        if !at_once {
-            let checked = link.check(self).await;
-            // Whoever was overtaken is told that, however the trial came out.
+        if !at_once && let Err(error) = link.check(self).await {
+            // Whoever was overtaken meanwhile is told that, however the trial came out.
             self.is_turn_of(order)?;
-            checked.map_err(as_error)?;
+            return Err(as_error(error));
         }
         self.begin_change().await;
         let outcome = self.follow_now(order, &link).await;
