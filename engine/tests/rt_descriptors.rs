@@ -60,7 +60,9 @@ fn resets_leak_nothing() {
         let client = ask(address);
         socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
     }
-    until(|| open_files() <= before.get());
+    // An executor at rest holds a second name of its set while it sleeps in the ring, and none when it was
+    // counted in the moment before: one more is no leak, and 200 resets that leak are.
+    until(|| open_files() <= before.get() + 1);
     stop.push(()).unwrap();
     rt_common::join(server);
 }
