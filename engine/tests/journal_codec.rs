@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use engine::{
     journal::{
-        Deadline, DecodeError, Decoder, Effect, Entry, FRAME_ENTRIES_MAX, FrameBuilder, Global,
-        INLINE_PAYLOAD_BYTES_MAX, Payload, Record, ShardSet, Transaction,
+        Change, Deadline, DecodeError, Decoder, Effect, Entry, FRAME_ENTRIES_MAX, FrameBuilder,
+        Global, INLINE_PAYLOAD_BYTES_MAX, Payload, Record, ShardSet, Transaction,
     },
     types::{DbIndex, Millis, ShardId, TxId},
+    value::ChangeHead,
 };
 
 /// A seed of this run: from the environment (`SEED=...`), or drawn; printed for the next time.
@@ -45,8 +46,16 @@ fn effect(rng: &mut fastrand::Rng) -> Effect<'static> {
         1 => Effect::Put { value, deadline: Deadline::Keep },
         2 => Effect::Remove,
         3 => Effect::SetDeadline(rng.bool().then(|| Millis(number(rng)))),
-        4 => Effect::Append(value),
-        5 => Effect::SetRange { offset: rng.u64(..1 << 28), bytes: value },
+        4 | 5 => {
+            let numbers = [(); 2].map(|()| number(rng));
+            let head = match rng.u32(..3) {
+                0 => ChangeHead::default(),
+                1 => ChangeHead::number(numbers[0]),
+                _ => ChangeHead::number(numbers[0]).and(numbers[1]),
+            };
+            let body = Payload::Shared(Arc::new(bytes(rng)));
+            Effect::Change(Change { what: rng.u16(..), head, body })
+        }
         _ => Effect::Put { value, deadline: Deadline::None },
     }
 }
@@ -229,8 +238,12 @@ fn a_small_set_costs_three_bytes_beside_key_and_value() {
         (0, Effect::Remove, b"\x07\x01k"),
         (0, Effect::SetDeadline(Some(Millis(1))), b"\x08\x01\x01k"),
         (0, Effect::SetDeadline(None), b"\x09\x01k"),
-        (0, Effect::Append(k.clone()), b"\x0a\x01\x01kv"),
-        (0, Effect::SetRange { offset: 2, bytes: k.clone() }, b"\x0c\x01\x02\x01kv"),
+        (0, Effect::Change(Change::new(0, b"v")), b"\x0a\x01\x00\x01kv"),
+        (
+            0,
+            Effect::Change(Change { what: 300, head: ChangeHead::number(2), body: k.clone() }),
+            b"\x0a\x01\xac\x02\x02k\x02v",
+        ),
         (3, Effect::Remove, b"\x87\x03\x01k"),
     ] {
         let mut builder = FrameBuilder::new();
@@ -270,7 +283,8 @@ fn what_no_encoder_writes_is_refused() {
         (b"\x07\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", E::BadNumber),
         (b"\x07\x81\x80\x80\x80\x02", E::KeyTooLong(too_long)),
         (b"\x01\x01\x81\x80\x80\x80\x02", E::ValueTooLong(too_long)),
-        (b"\x0c\x01\x80\x80\x80\x80\x02\x01", E::ValueTooLong(too_long)),
+        (b"\x0a\x01\x80\x80\x04", E::BadChange(65536)),
+        (b"\x0a\x01\x00\x81\x80\x80\x80\x02", E::ValueTooLong(too_long)),
     ] {
         assert_eq!(Decoder::new().next(bytes).err(), Some(expected), "{bytes:02x?}");
     }

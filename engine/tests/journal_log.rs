@@ -13,11 +13,12 @@ use std::{
 
 use engine::{
     journal::{
-        Bounds, CHUNK_BYTES, Deadline, Decoder, Effect, Entry, FRAME_ENTRIES_MAX, FrameBuilder,
-        Global, GoneReason, INLINE_PAYLOAD_BYTES_MAX, LogHandle, LogWriter, Payload, Read, Reader,
-        Record, ShardSet, Transaction,
+        Bounds, CHUNK_BYTES, Change, Deadline, Decoder, Effect, Entry, FRAME_ENTRIES_MAX,
+        FrameBuilder, Global, GoneReason, INLINE_PAYLOAD_BYTES_MAX, LogHandle, LogWriter, Payload,
+        Read, Reader, Record, ShardSet, Transaction,
     },
     types::{DbIndex, Lsn, Millis, ShardId, TxId},
+    value::ChangeHead,
 };
 
 const UNBOUNDED: Bounds = Bounds { bytes: u64::MAX, age: None };
@@ -482,9 +483,10 @@ fn a_frame_that_no_wire_carries_is_counted_and_ends_readers() {
     log.publish(Millis(2));
     assert_eq!((handle.first(), handle.head(), log.frames_lost()), (Lsn(33), Lsn(33), 1));
     assert_eq!(drain(&mut reader, 100), None);
-    let offset = (512 << 20) - 2;
-    let effect = Effect::SetRange { offset, bytes: Payload::Bytes(b"end") };
-    log.append_one(&Record { db: DbIndex(0), key: b"key", effect });
+    // The bytes of a change count together, wherever they stand.
+    let body = Payload::Shared(Arc::new(vec![0; 512 << 20]));
+    let change = Change { what: 1, head: ChangeHead::number(0), body };
+    log.append_one(&Record { db: DbIndex(0), key: b"key", effect: Effect::Change(change) });
     assert_eq!(log.frames_lost(), 2);
 }
 

@@ -31,8 +31,9 @@ pub const HEADER: usize = 5;
 /// The longest payload: what a sender puts into one message, and what a receiver accepts.
 pub const PAYLOAD_MAX: usize = 1024 * 1024;
 
-/// Version of this protocol; both sides must speak the same.
-pub const VERSION: u32 = 2;
+/// Version of this protocol; both sides must speak the same. Version 3: changes inside values go by the
+/// numbers of their types.
+pub const VERSION: u32 = 3;
 
 /// How [`Kind::End`] begins when the journal does not reach back to the replica any more: another full
 /// sync will be needed, and perhaps in vain.

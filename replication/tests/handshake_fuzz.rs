@@ -15,8 +15,8 @@
 //! handshake_fuzz` repeats one round, `SEEDS=n` runs so many.
 
 use engine::journal::{
-    Deadline, Decoder, Effect, Entry, FrameBuilder, Global, HistoryId, Lineage, Payload, Position,
-    Record, ShardSet, Transaction,
+    Change, Deadline, Decoder, Effect, Entry, FrameBuilder, Global, HistoryId, Lineage, Payload,
+    Position, Record, ShardSet, Transaction,
 };
 use engine::resp::client::{Reply, ReplyReader};
 use engine::resp::{Limits, Parsed, Parser, Protocol, ReplyWriter, encode_command};
@@ -500,7 +500,7 @@ impl Talk {
                 0 => Effect::Put { value: payload, deadline: Deadline::None },
                 1 => Effect::Put { value: payload, deadline: Deadline::At(Millis(random.u64(..))) },
                 2 => Effect::Remove,
-                3 => Effect::Append(payload),
+                3 => Effect::Change(Change::new(0, &value)),
                 _ => Effect::SetDeadline(None),
             };
             let db = DbIndex(random.u16(..DBS as u16));

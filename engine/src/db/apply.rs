@@ -7,9 +7,8 @@
 use super::Keyspace;
 use super::effects::instant;
 use crate::journal::{Deadline, Effect, Global, Payload, Record};
-use crate::limits::STRING_MAX;
 use crate::types::DbIndex;
-use crate::value::{Item, NewValue};
+use crate::value::{Item, NewValue, Type, Unfit};
 
 /// A record that cannot have been made by a node whose data equals ours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,8 +17,10 @@ pub enum Broken {
     Missing,
     /// It names a database that this node does not have.
     Database,
-    /// It would make a string longer than any may be.
-    TooLong,
+    /// It happens inside a value of another type than the key holds.
+    OtherType,
+    /// Its type cannot perform it.
+    Unfit(Unfit),
 }
 
 impl Keyspace {
@@ -52,21 +53,15 @@ impl Keyspace {
                     return Err(Broken::Missing);
                 }
             }
-            Effect::Append(bytes) => {
-                let bytes = bytes.bytes().ok_or(Broken::Missing)?;
-                let item = self.existing_or_empty(db, hash, key);
-                if item.value().len() + bytes.len() > STRING_MAX {
-                    return Err(Broken::TooLong);
+            Effect::Change(change) => {
+                let unknown = Broken::Unfit(Unfit::Unknown);
+                let (kind, op) = Type::of_change(change.what).ok_or(unknown)?;
+                let bytes = change.body.bytes().ok_or(Broken::Unfit(Unfit::Malformed))?;
+                let item = self.existing_or_empty(db, hash, key, kind);
+                if item.kind() != kind {
+                    return Err(Broken::OtherType);
                 }
-                item.append(bytes);
-            }
-            Effect::SetRange { offset, bytes } => {
-                let bytes = bytes.bytes().ok_or(Broken::Missing)?;
-                if offset.saturating_add(bytes.len() as u64) > STRING_MAX as u64 {
-                    return Err(Broken::TooLong);
-                }
-                let item = self.existing_or_empty(db, hash, key);
-                item.set_range(*offset as usize, bytes);
+                (kind.perform)(item, op, bytes).map_err(Broken::Unfit)?;
             }
         }
         self.changed(db, key);

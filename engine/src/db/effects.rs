@@ -1,9 +1,9 @@
 //! Effects: the only ways to change data. Each changes the table and tells the frame.
 
 use super::{Keyspace, Role};
-use crate::journal::{Deadline, Effect, Entry, FrameBuilder, Global, Payload, Record};
+use crate::journal::{Change, Deadline, Effect, Entry, FrameBuilder, Global, Payload, Record};
 use crate::types::{DbIndex, Millis};
-use crate::value::{Item, NewValue, SharedValue};
+use crate::value::{Item, NewValue, SharedValue, Told, Type, TypeEffect};
 
 impl Keyspace {
     /// Creates or replaces `key`.
@@ -110,37 +110,35 @@ impl Keyspace {
         true
     }
 
-    /// Appends to the string at `key`, creating it; answers with the new length. The caller has
-    /// checked the type and that the result is not too long.
-    pub fn append(&mut self, db: DbIndex, key: &[u8], bytes: &[u8]) -> usize {
+    /// Has an effect inside the value at `key`, which a key that is not there gets empty; answers with
+    /// what the effect says of itself. The caller has checked the type and that the effect fits.
+    pub fn change<E: TypeEffect>(&mut self, db: DbIndex, key: &[u8], effect: &E) -> E::Done {
         let hash = self.hash(key);
         self.make_way(db, hash, key);
-        let item = self.existing_or_empty(db, hash, key);
-        let len = item.append(bytes);
-        let effect = Effect::Append(Payload::Bytes(bytes));
-        tell(&mut self.frame, self.telling, || Record { db, key, effect });
+        let item = self.existing_or_empty(db, hash, key, E::TYPE);
+        let done = effect.perform(item);
+        let done = done.unwrap_or_else(|unfit| panic!("a command's own effect is {unfit:?}"));
+        tell(&mut self.frame, self.telling, || {
+            let Told { op, head, bytes } = effect.told();
+            let body = Payload::Bytes(bytes);
+            let effect = Effect::Change(Change { what: E::TYPE.change(op), head, body });
+            Record { db, key, effect }
+        });
         self.changed(db, key);
-        len
+        done
     }
 
-    /// Overwrites part of the string at `key` from `offset` on, creating and zero-filling as needed;
-    /// answers with the new length. The caller has checked type and length.
-    pub fn set_range(&mut self, db: DbIndex, key: &[u8], offset: usize, bytes: &[u8]) -> usize {
-        let hash = self.hash(key);
-        self.make_way(db, hash, key);
-        let item = self.existing_or_empty(db, hash, key);
-        let len = item.set_range(offset, bytes);
-        let effect = Effect::SetRange { offset: offset as u64, bytes: Payload::Bytes(bytes) };
-        tell(&mut self.frame, self.telling, || Record { db, key, effect });
-        self.changed(db, key);
-        len
-    }
-
-    pub(super) fn existing_or_empty(&mut self, db: DbIndex, hash: u64, key: &[u8]) -> &mut Item {
+    pub(super) fn existing_or_empty(
+        &mut self,
+        db: DbIndex,
+        hash: u64,
+        key: &[u8],
+        kind: &Type,
+    ) -> &mut Item {
         let (policy, now) = (self.policy, self.now);
         let table = &mut self.dbs[db.index()].table;
         if table.get(hash, key).is_none() {
-            table.insert_unique(hash, Item::new(key, NewValue::Bytes(b""), None));
+            table.insert_unique(hash, Item::new(key, (kind.empty)(), None));
         }
         let item = table.get_mut(hash, key).expect("the item that was found or made above");
         policy.touch(item, now, &mut self.random);

@@ -2,9 +2,10 @@
 //!
 //! **Change and tell in one breath.** The only ways to change data are the effect methods
 //! ([`Keyspace::put`], [`remove`](Keyspace::remove), [`set_deadline`](Keyspace::set_deadline),
-//! [`append`](Keyspace::append), [`set_range`](Keyspace::set_range) and the global ones). Each changes
-//! the table *and* puts the record into the running task's frame; nobody can do one without the other.
-//! [`Keyspace::apply`] is the reading half: it performs a record and tells nobody.
+//! [`change`](Keyspace::change) and the global ones). Each changes the table *and* puts the record into
+//! the running task's frame; nobody can do one without the other. [`Keyspace::apply`] is the reading half:
+//! it performs a record and tells nobody. What happens inside a value is performed by its type, in both
+//! cases.
 //!
 //! **Whose clock.** A master deletes what has expired when somebody looks for it, and tells. A replica
 //! never does: it only hides the item from readers until the master's record arrives (J1). Nor does a

@@ -49,8 +49,8 @@ pub use hold::held_total;
 pub use log::{Bounds, CHUNK_BYTES, LogHandle, LogWriter};
 pub use reader::{Gone, GoneReason, Read, Reader, Span};
 pub use record::{
-    Deadline, DecodeError, Effect, Entry, Global, INLINE_PAYLOAD_BYTES_MAX, KEY_BYTES_MAX, Payload,
-    Record, VALUE_BYTES_MAX,
+    Change, Deadline, DecodeError, Effect, Entry, Global, INLINE_PAYLOAD_BYTES_MAX, KEY_BYTES_MAX,
+    Payload, Record, VALUE_BYTES_MAX,
 };
 
 // A log is written on one executor and read on others.

@@ -2,23 +2,23 @@
 //!
 //! A record is an *effect*: it can be applied knowing only its key's own state, without a clock and
 //! without chance (J1). This file knows the bytes of one entry of a frame; it does not know frames,
-//! positions or the log.
+//! positions or the log, nor what a change inside a value means: that is its type's own
+//! (`crate::value`), and to the journal a number and bytes.
 //!
 //! ```text
 //!   entry    +----+---------+--------------+--------------------+-----+-------+
 //!   (record) | op | db      | key length   | what the op wants: | key | value |
-//!            |    | if op & | varint       | time, offset,      |     |       |
-//!            |    | 0x80    |              | value length or int|     |       |
+//!            |    | if op & | varint       | time, number of    |     |       |
+//!            |    | 0x80    |              | change, length, int|     |       |
 //!            +----+---------+--------------+--------------------+-----+-------+
 //!   SET k v in database 0:  01 01 01 'k' 'v'           three bytes beside key and value
 //!
-//!   01 02  put, no deadline   (value as bytes, as integer)      0e..0f  strings, free
-//!   03 04  put, deadline at                                     10..5f  other data types, free
-//!   05 06  put, deadline kept                                   60      every database emptied
-//!   07     remove                                               61      one database emptied
-//!   08 09  deadline set, deadline dropped                       62      two databases swapped
-//!   0a 0b  append                                               63..6f  global effects, free
-//!   0c 0d  set range                                            70 71   heads of frames (frame.rs)
+//!   01 02  put, no deadline   (value as bytes, as integer)      0b..5f  free
+//!   03 04  put, deadline at                                     60      every database emptied
+//!   05 06  put, deadline kept                                   61      one database emptied
+//!   07     remove                                               62      two databases swapped
+//!   08 09  deadline set, deadline dropped                       63..6f  global effects, free
+//!   0a     change inside the value, by its type's number        70 71   heads of frames (frame.rs)
 //!                                                               72..7f  free, marks among them
 //! ```
 //!
@@ -32,11 +32,12 @@
 use std::sync::Arc;
 
 use crate::types::{DbIndex, Millis};
+use crate::value::ChangeHead;
 
 /// The longest key: Redis's limit of one bulk string (`proto-max-bulk-len`, 512 MiB).
 pub const KEY_BYTES_MAX: usize = 512 * 1024 * 1024;
 
-/// The longest value, and the furthest byte that `SetRange` may write: the same limit.
+/// The longest value: the same limit.
 pub const VALUE_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// Payloads longer than this stand in the log as a counted reference. Below it a copy is cheaper
@@ -102,16 +103,41 @@ pub enum Effect<'a> {
     Remove,
     /// The key lives on with this deadline, or with none.
     SetDeadline(Option<Millis>),
-    /// The payload was appended to the string; a key that was not there now holds just it.
-    Append(Payload<'a>),
-    /// The string's bytes from `offset` on are now these, padded with zeros up to `offset`.
-    SetRange {
-        /// Where the first byte was written.
-        offset: u64,
-        /// What was written.
-        bytes: Payload<'a>,
-    },
+    /// Something happened inside the value; a key that was not there holds what came of it.
+    Change(Change<'a>),
 }
+
+/// What happened inside a value. Only its type knows what this says.
+#[derive(Clone, Debug)]
+pub struct Change<'a> {
+    /// Which change of which type.
+    pub what: u16,
+    /// How the change's bytes begin, where that does not stand beside the rest.
+    pub head: ChangeHead,
+    /// The rest of them; never an integer.
+    pub body: Payload<'a>,
+}
+
+impl<'a> Change<'a> {
+    /// A change whose bytes stand together.
+    pub fn new(what: u16, bytes: &'a [u8]) -> Change<'a> {
+        Change { what, head: ChangeHead::default(), body: Payload::Bytes(bytes) }
+    }
+
+    fn body(&self) -> &[u8] {
+        self.body.bytes().unwrap_or_default()
+    }
+}
+
+/// Two changes are equal if they are the same on the wire.
+impl PartialEq for Change<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let bytes = |change: &Self| [change.head.as_bytes(), change.body()].concat();
+        self.what == other.what && bytes(self) == bytes(other)
+    }
+}
+
+impl Eq for Change<'_> {}
 
 /// One change of one key.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -155,8 +181,10 @@ pub enum DecodeError {
     BadDatabase(u64),
     /// A key longer than [`KEY_BYTES_MAX`].
     KeyTooLong(u64),
-    /// A value longer than [`VALUE_BYTES_MAX`], or a range that ends beyond it.
+    /// A value longer than [`VALUE_BYTES_MAX`].
     ValueTooLong(u64),
+    /// A change of a number above 65535.
+    BadChange(u64),
     /// A transaction id of 0.
     ZeroTransaction,
     /// A set of shards that is empty, too large or has zeros at its end.
@@ -177,6 +205,7 @@ impl std::fmt::Display for DecodeError {
             DecodeError::BadDatabase(db) => write!(f, "bad database {db} in a journal frame"),
             DecodeError::KeyTooLong(bytes) => write!(f, "journal key of {bytes} bytes"),
             DecodeError::ValueTooLong(bytes) => write!(f, "journal value of {bytes} bytes"),
+            DecodeError::BadChange(what) => write!(f, "bad change {what} in a journal frame"),
             DecodeError::ZeroTransaction => write!(f, "journal transaction with id 0"),
             DecodeError::BadShards(bytes) => write!(f, "journal shard set of {bytes} bytes"),
             DecodeError::BadEntryCount(count) => write!(f, "journal frame of {count} entries"),
@@ -190,15 +219,14 @@ impl std::fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-// Ops. A put's, append's or set-range's op plus one is the same with an integer for a value.
+// Ops. A put's op plus one is the same with an integer for a value.
 const OP_PUT: u8 = 0x01;
 const OP_PUT_AT: u8 = 0x03;
 const OP_PUT_KEEP: u8 = 0x05;
 const OP_REMOVE: u8 = 0x07;
 const OP_DEADLINE_AT: u8 = 0x08;
 const OP_DEADLINE_NONE: u8 = 0x09;
-const OP_APPEND: u8 = 0x0a;
-const OP_SET_RANGE: u8 = 0x0c;
+const OP_CHANGE: u8 = 0x0a;
 const OP_FLUSH_ALL: u8 = 0x60;
 const OP_FLUSH_DB: u8 = 0x61;
 const OP_SWAP_DB: u8 = 0x62;
@@ -207,8 +235,9 @@ pub(super) const OP_TRANSACTION: u8 = 0x71;
 const OP_HAS_DB: u8 = 0x80;
 
 /// The most bytes that an entry takes beside its key and its inline value:
-/// op 1, db 3, key length 5, time or offset 10, value length or integer 10.
-pub(super) const ENTRY_HEAD_BYTES_MAX: usize = 29;
+/// op 1, db 3, key length 5, time or number of the change 10, value length or integer 10, the
+/// beginning of a change.
+pub(super) const ENTRY_HEAD_BYTES_MAX: usize = 29 + ChangeHead::BYTES_MAX;
 
 /// Where encoded bytes go: a chunk's free room or a growing buffer.
 pub(super) trait Sink {
@@ -296,7 +325,7 @@ impl<'a> Record<'a> {
     fn payload(&self) -> Option<&Payload<'a>> {
         match &self.effect {
             Effect::Put { value, .. } => Some(value),
-            Effect::Append(bytes) | Effect::SetRange { bytes, .. } => Some(bytes),
+            Effect::Change(change) => Some(&change.body),
             Effect::Remove | Effect::SetDeadline(_) => None,
         }
     }
@@ -307,26 +336,26 @@ impl<'a> Record<'a> {
             Some(payload) => payload.bytes().map_or(0, <[u8]>::len) as u64,
             None => 0,
         };
-        let end = match self.effect {
-            Effect::SetRange { offset, .. } => offset.saturating_add(length),
-            _ => length,
-        };
-        self.key.len() <= KEY_BYTES_MAX && end <= VALUE_BYTES_MAX as u64
+        let length = length + self.head().len() as u64;
+        self.key.len() <= KEY_BYTES_MAX && length <= VALUE_BYTES_MAX as u64
+    }
+
+    /// What stands before the payload and counts as part of it.
+    fn head(&self) -> &[u8] {
+        match &self.effect {
+            Effect::Change(change) => change.head.as_bytes(),
+            _ => &[],
+        }
     }
 
     /// At least as many bytes as [`Record::encode`] writes, if the value stands inline and the
     /// record fits whatever the limits say in detail; otherwise none.
     #[inline]
     pub(super) fn inline_bound(&self) -> Option<usize> {
-        let value = match &self.effect {
-            // Its limit is about a sum: not worth a place on the fast path.
-            Effect::SetRange { .. } => return None,
-            Effect::Put { value, .. } | Effect::Append(value) => match value {
-                Payload::Int(_) => 0,
-                Payload::Bytes(bytes) => bytes.len(),
-                Payload::Shared(shared) => shared.len(),
-            },
-            Effect::Remove | Effect::SetDeadline(_) => 0,
+        let value = match self.payload() {
+            Some(Payload::Bytes(bytes)) => bytes.len(),
+            Some(Payload::Shared(shared)) => shared.len(),
+            Some(Payload::Int(_)) | None => 0,
         };
         let fits = value <= INLINE_PAYLOAD_BYTES_MAX && self.key.len() <= KEY_BYTES_MAX;
         fits.then(|| ENTRY_HEAD_BYTES_MAX + self.key.len() + value)
@@ -343,8 +372,7 @@ impl<'a> Record<'a> {
             Effect::Remove => (OP_REMOVE, None),
             Effect::SetDeadline(Some(at)) => (OP_DEADLINE_AT, Some(at.0)),
             Effect::SetDeadline(None) => (OP_DEADLINE_NONE, None),
-            Effect::Append(_) => (OP_APPEND + int, None),
-            Effect::SetRange { offset, .. } => (OP_SET_RANGE + int, Some(*offset)),
+            Effect::Change(change) => (OP_CHANGE, Some(u64::from(change.what))),
         };
         if self.db.0 == 0 {
             sink.put_byte(op);
@@ -363,12 +391,13 @@ impl<'a> Record<'a> {
             }
             Some(payload) => {
                 let bytes = payload.bytes().unwrap_or_default();
-                sink.put_number(bytes.len() as u64);
+                sink.put_number((self.head().len() + bytes.len()) as u64);
                 bytes
             }
             None => &[],
         };
         sink.put(self.key);
+        sink.put(self.head());
         if value.len() <= INLINE_PAYLOAD_BYTES_MAX {
             sink.put(value);
             return None;
@@ -478,17 +507,12 @@ impl<'a> Cursor<'a> {
             return Err(DecodeError::KeyTooLong(key_length).into());
         }
         let number = if shape.number { self.number()? } else { 0 };
+        if shape.op == OP_CHANGE && number > u64::from(u16::MAX) {
+            return Err(DecodeError::BadChange(number).into());
+        }
         let value = if shape.value == Value::None { 0 } else { self.number()? };
-        // What the value's length is counted from: only a range does not begin at 0.
-        let offset = if shape.op == OP_SET_RANGE { number } else { 0 };
-        let length = match shape.value {
-            Value::None => 0,
-            Value::Int => INT_TEXT_BYTES_MAX,
-            Value::Bytes => value,
-        };
-        let end = offset.saturating_add(length);
-        if end > VALUE_BYTES_MAX as u64 {
-            return Err(DecodeError::ValueTooLong(end).into());
+        if shape.value == Value::Bytes && value > VALUE_BYTES_MAX as u64 {
+            return Err(DecodeError::ValueTooLong(value).into());
         }
         let inline = if shape.value == Value::Bytes { value as usize } else { 0 };
         // Asks for both at once, so that the caller learns how much to wait for.
@@ -513,7 +537,7 @@ enum Value {
 struct Shape {
     /// The op; for one with an integer value that of the same with bytes.
     op: u8,
-    /// A time or an offset.
+    /// A time or the number of a change.
     number: bool,
     value: Value,
 }
@@ -527,8 +551,7 @@ impl Shape {
             OP_REMOVE => (OP_REMOVE, false, false),
             OP_DEADLINE_AT => (OP_DEADLINE_AT, true, false),
             OP_DEADLINE_NONE => (OP_DEADLINE_NONE, false, false),
-            OP_APPEND..OP_SET_RANGE => (OP_APPEND, false, true),
-            OP_SET_RANGE | 0x0d => (OP_SET_RANGE, true, true),
+            OP_CHANGE => (OP_CHANGE, true, true),
             _ => return None,
         };
         let value = match takes_value {
@@ -546,8 +569,11 @@ impl Shape {
             OP_PUT_KEEP => Effect::Put { value: payload, deadline: Deadline::Keep },
             OP_DEADLINE_AT => Effect::SetDeadline(Some(Millis(number))),
             OP_DEADLINE_NONE => Effect::SetDeadline(None),
-            OP_APPEND => Effect::Append(payload),
-            OP_SET_RANGE => Effect::SetRange { offset: number, bytes: payload },
+            OP_CHANGE => Effect::Change(Change {
+                what: number as u16,
+                head: ChangeHead::default(),
+                body: payload,
+            }),
             _ => Effect::Remove,
         }
     }

@@ -33,7 +33,9 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::shared::{Digits, NewValue, SharedValue, TypeName, digits_len};
+use super::shared::{Digits, NewValue, SharedValue, digits_len};
+use super::string;
+use super::types::Type;
 use crate::table::{Entry, prefetch};
 use crate::types::Millis;
 
@@ -184,9 +186,9 @@ impl Item {
         }
     }
 
-    /// What TYPE answers.
-    pub fn type_name(&self) -> TypeName {
-        TypeName::String
+    /// Which type the value is of.
+    pub fn kind(&self) -> &'static Type {
+        &string::TYPE
     }
 
     /// What OBJECT ENCODING answers.
@@ -205,7 +207,7 @@ impl Item {
     }
 
     /// Appends to the value as bytes and returns its new length.
-    pub fn append(&mut self, more: &[u8]) -> usize {
+    pub(super) fn append(&mut self, more: &[u8]) -> usize {
         let at = self.value().len();
         if more.is_empty() && self.header().kind() == KIND_LARGE {
             // Nothing to write: no reason to copy what others hold.
@@ -216,7 +218,7 @@ impl Item {
 
     /// Overwrites the value from `offset` on, with zeros before it where the value was shorter, and
     /// returns its new length. The caller bounds offset and length (512 MiB in Redis).
-    pub fn set_range(&mut self, offset: usize, bytes: &[u8]) -> usize {
+    pub(super) fn set_range(&mut self, offset: usize, bytes: &[u8]) -> usize {
         if bytes.is_empty() {
             return self.value().len();
         }

@@ -3,17 +3,24 @@
 //! It promises:
 //! - an [`Item`] is one pointer; a small value lies in the item's own block, an integer is stored as one;
 //! - "this value as of now" ([`Item::share`]) is one reference, however large the value: who writes to a
-//!   large value that somebody else holds copies it first.
+//!   large value that somebody else holds copies it first;
+//! - a type owns its effects (`effect`): what can happen inside a value of it, how that is told, and one body
+//!   that performs it, on a master and on a replica. The types stand in one list (`types`).
 //!
 //! It does not know commands, clocks or journals: deadlines are numbers that it keeps, and nothing here
 //! ever expires. Errors are for callers to word; this room only says "not a number".
 
+mod effect;
 mod item;
 pub mod number;
 mod shared;
+pub mod string;
+mod types;
 
+pub use self::effect::{ChangeHead, Reading, Told, TypeEffect, Unfit, Write};
 pub use self::item::{INLINE_MAX, Item, Value};
-pub use self::shared::{Digits, NewValue, SharedValue, TypeName};
+pub use self::shared::{Digits, NewValue, SharedValue};
+pub use self::types::{TYPES, Type};
 
 /// The seed of a random test: `SEED` from the environment, or a new one; printed in either case.
 #[cfg(test)]

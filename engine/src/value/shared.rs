@@ -4,22 +4,6 @@ use std::sync::Arc;
 
 use super::number::parse_i64_strict;
 
-/// What TYPE answers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TypeName {
-    /// A string, which may be an integer inside.
-    String,
-}
-
-impl TypeName {
-    /// The name on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::String => "string",
-        }
-    }
-}
-
 /// A buffer on the stack for the decimal digits of an integer.
 #[derive(Default)]
 pub struct Digits(itoa::Buffer);

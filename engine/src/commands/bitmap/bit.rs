@@ -4,6 +4,7 @@ use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Ru
 use crate::limits::STRING_MAX;
 use crate::value::Value;
 use crate::value::number::parse_i64_strict;
+use crate::value::string::Effect;
 
 /// One more than the highest offset of a bit.
 pub(super) const BITS_MAX: u64 = STRING_MAX as u64 * 8;
@@ -44,7 +45,8 @@ fn setbit(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
     let byte = there.unwrap_or(0);
     let changed = byte & !(1 << shift) | bit << shift;
     if there != Some(changed) {
-        cx.keys.set_range(cx.db, key, at, &[changed]);
+        let effect = Effect::SetRange { offset: at as u64, bytes: &[changed] };
+        cx.keys.change(cx.db, key, &effect);
     }
     cx.reply.integer(i64::from(byte >> shift & 1));
     Ok(())

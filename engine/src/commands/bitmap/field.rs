@@ -8,6 +8,7 @@ use super::integer::{IntegerType, Overflow, WINDOW};
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 use crate::value::Value;
 use crate::value::number::parse_i64_strict;
+use crate::value::string::Effect;
 
 pub(super) const BITFIELD: Command = Command {
     name: "bitfield",
@@ -222,7 +223,8 @@ fn perform(cx: &mut Cx<'_>, key: &[u8], operation: Operation) -> Result<Option<i
     let mut changed = window;
     integer.write(&mut changed, shift, new);
     if changed != window || operation.end() > length {
-        cx.keys.set_range(cx.db, key, at, &changed[..integer.touches(shift)]);
+        let bytes = &changed[..integer.touches(shift)];
+        cx.keys.change(cx.db, key, &Effect::SetRange { offset: at as u64, bytes });
     }
     Ok(Some(if is_set { old } else { new }))
 }
@@ -242,7 +244,8 @@ fn window_of(value: Value<'_>, at: usize) -> [u8; WINDOW] {
 fn grow(cx: &mut Cx<'_>, key: &[u8], reach: usize) -> Outcome {
     let length = cx.keys.string_to_change(cx.db, key)?.map_or(0, Value::len);
     if length < reach {
-        cx.keys.set_range(cx.db, key, reach - 1, &[0]);
+        let offset = reach as u64 - 1;
+        cx.keys.change(cx.db, key, &Effect::SetRange { offset, bytes: &[0] });
     }
     Ok(())
 }

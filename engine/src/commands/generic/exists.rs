@@ -71,7 +71,7 @@ pub(super) const TYPE: Command = Command {
 };
 
 fn type_of(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
-    let name = cx.keys.peek(cx.db, args.get(1)).map_or("none", |item| item.type_name().as_str());
+    let name = cx.keys.peek(cx.db, args.get(1)).map_or("none", |item| item.kind().name);
     cx.reply.simple(name);
     Ok(())
 }

@@ -3,6 +3,7 @@
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 use crate::journal::Deadline;
 use crate::limits::STRING_MAX;
+use crate::value::string::Effect;
 use crate::value::{NewValue, Value};
 
 pub(super) const STRLEN: Command = Command {
@@ -61,7 +62,7 @@ fn append(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
         }
         Some(length) if length + more.len() > STRING_MAX => return Err(Refusal::TooLong),
         // Nothing at all is a change like any other: whoever watches the key is told, as in Redis.
-        Some(_) => cx.keys.append(cx.db, key, more),
+        Some(_) => cx.keys.change(cx.db, key, &Effect::Append(more)),
     };
     cx.reply.count(length);
     Ok(())
@@ -165,7 +166,8 @@ fn setrange(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
         if offset.saturating_add(bytes.len()) > STRING_MAX {
             return Err(Refusal::TooLong);
         }
-        length = cx.keys.set_range(cx.db, key, offset, bytes);
+        let effect = Effect::SetRange { offset: offset as u64, bytes };
+        length = cx.keys.change(cx.db, key, &effect);
     }
     cx.reply.count(length);
     Ok(())

@@ -1,0 +1,124 @@
+//! What happens inside a string.
+//!
+//! ```text
+//!   op  effect      bytes
+//!    0  append      what was appended
+//!    1  set range   offset (number), what was written there
+//! ```
+//!
+//! All else that commands do to strings ends in another string, which is put as a whole: INCR puts a number.
+
+use crate::limits::STRING_MAX;
+use crate::value::Item;
+use crate::value::effect::{ChangeHead, Reading, Told, TypeEffect, Unfit};
+use crate::value::types::Type;
+
+const OP_APPEND: u8 = 0;
+const OP_SET_RANGE: u8 = 1;
+
+/// One effect.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effect<'a> {
+    /// These bytes were appended.
+    Append(&'a [u8]),
+    /// The bytes from an offset on are now these, with zeros before them where the string was shorter.
+    SetRange {
+        /// Where the first byte was written.
+        offset: u64,
+        /// What was written.
+        bytes: &'a [u8],
+    },
+}
+
+impl<'a> Effect<'a> {
+    fn decode(op: u8, bytes: &'a [u8]) -> Result<Effect<'a>, Unfit> {
+        match op {
+            OP_APPEND => Ok(Effect::Append(bytes)),
+            OP_SET_RANGE => {
+                let mut reading = Reading(bytes);
+                let offset = reading.number().ok_or(Unfit::Malformed)?;
+                Ok(Effect::SetRange { offset, bytes: reading.0 })
+            }
+            _ => Err(Unfit::Unknown),
+        }
+    }
+}
+
+/// Performs an effect that was told.
+pub(super) fn perform(item: &mut Item, op: u8, bytes: &[u8]) -> Result<(), Unfit> {
+    Effect::decode(op, bytes)?.perform(item).map(drop)
+}
+
+impl TypeEffect for Effect<'_> {
+    const TYPE: &'static Type = &super::TYPE;
+
+    /// The string's length afterwards.
+    type Done = usize;
+
+    fn told(&self) -> Told<'_> {
+        match *self {
+            Effect::Append(bytes) => Told { op: OP_APPEND, head: ChangeHead::default(), bytes },
+            Effect::SetRange { offset, bytes } => {
+                Told { op: OP_SET_RANGE, head: ChangeHead::number(offset), bytes }
+            }
+        }
+    }
+
+    fn perform(&self, item: &mut Item) -> Result<usize, Unfit> {
+        let fits = |end: u64| if end > STRING_MAX as u64 { Err(Unfit::TooLong) } else { Ok(()) };
+        match *self {
+            Effect::Append(bytes) => {
+                fits(item.value().len() as u64 + bytes.len() as u64)?;
+                Ok(item.append(bytes))
+            }
+            Effect::SetRange { offset, bytes } => {
+                fits(offset.saturating_add(bytes.len() as u64))?;
+                Ok(item.set_range(offset as usize, bytes))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::{NewValue, Value};
+
+    /// Does the same by an effect and by its told form.
+    fn check(before: &[u8], effect: Effect<'_>, after: Result<&[u8], Unfit>) {
+        let item = || Item::new(b"key", NewValue::from_bytes(before), None);
+        let (mut own, mut told) = (item(), item());
+        let Told { op, head, bytes } = effect.told();
+        let bytes = [head.as_bytes(), bytes].concat();
+        assert_eq!(Effect::decode(op, &bytes), Ok(effect));
+        let outcome = perform(&mut told, op, &bytes);
+        assert_eq!(effect.perform(&mut own), outcome.map(|()| own_len(&told)), "{effect:?}");
+        let is = |item: &Item| item.value().with_bytes(<[u8]>::to_vec);
+        assert_eq!((is(&own), is(&told)), (after.unwrap_or(before).into(), is(&own)));
+        assert_eq!(outcome.err(), after.err());
+    }
+
+    fn own_len(item: &Item) -> usize {
+        Value::len(item.value())
+    }
+
+    #[test]
+    fn an_effect_and_what_is_told_of_it_do_the_same() {
+        check(b"12", Effect::Append(b"3"), Ok(b"123"));
+        check(b"", Effect::Append(b""), Ok(b""));
+        check(b"abc", Effect::SetRange { offset: 5, bytes: b"x" }, Ok(b"abc\0\0x"));
+        check(b"abc", Effect::SetRange { offset: 1, bytes: b"x" }, Ok(b"axc"));
+        let far = Effect::SetRange { offset: STRING_MAX as u64, bytes: b"x" };
+        check(b"abc", far, Err(Unfit::TooLong));
+        let beyond = Effect::SetRange { offset: u64::MAX, bytes: b"x" };
+        check(b"abc", beyond, Err(Unfit::TooLong));
+    }
+
+    #[test]
+    fn what_is_no_effect_is_refused() {
+        let mut item = Item::new(b"key", NewValue::Int(1), None);
+        assert_eq!(perform(&mut item, 2, b""), Err(Unfit::Unknown));
+        assert_eq!(perform(&mut item, OP_SET_RANGE, &[0x80]), Err(Unfit::Malformed));
+        assert!(matches!(item.value(), Value::Int(1)));
+    }
+}
