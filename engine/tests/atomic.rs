@@ -6,7 +6,7 @@ mod model_common;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use engine::command::OwnedArgs;
+use engine::command::{Call, OwnedArgs, Who};
 use engine::db::{Policy, PolicyKind, Pressure, Victims};
 use engine::exec::{Tx, TxKeys};
 use engine::journal::{Decoder, Effect, Entry};
@@ -296,7 +296,9 @@ fn a_wide_write_is_answered_when_its_frames_stand_in_the_logs() {
             keys.add(&front, entry, &args.view());
             let mut tx = Tx::begin(&front, keys).await;
             let mut out = Vec::new();
-            tx.run(entry, DbIndex(0), engine::resp::Protocol::Resp2, args.view(), &mut out).await;
+            let (protocol, who) = (engine::resp::Protocol::Resp2, &Who::default());
+            let call = Call { entry, db: DbIndex(0), protocol, who, args: args.view() };
+            tx.run(&call, &mut out).await;
             world.sleep(100).await;
             tx.conclude().await;
         });

@@ -27,6 +27,13 @@ pub struct Cx<'a> {
 }
 
 impl Cx<'_> {
+    /// The same with another place for what is written.
+    pub(super) fn writing_to<'b>(&'b mut self, out: &'b mut Vec<u8>) -> Cx<'b> {
+        let (counted, reply) = (out.len(), ReplyWriter::new(out, self.reply.protocol));
+        let Cx { db, shard, shards, room, .. } = *self;
+        Cx { keys: self.keys, db, reply, shard, shards, room, counted }
+    }
+
     /// Takes room for what the reply has grown by; for those that write one of many parts.
     #[inline]
     pub fn take_room(&mut self) -> Result<(), Refusal> {

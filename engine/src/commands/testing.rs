@@ -1,6 +1,6 @@
 //! What the tests of commands share: one shard, requests as text, replies as text.
 
-use crate::command::{OwnedArgs, Registry};
+use crate::command::{Call, OwnedArgs, Registry, Who};
 use crate::db::Keyspace;
 use crate::resp::Protocol;
 use crate::shard::Shard;
@@ -42,8 +42,10 @@ impl Session {
         let mut out = Vec::new();
         match self.registry.resolve(&args.view()) {
             Ok(entry) => {
-                let view = args.view();
-                assert!(self.shard.run_here(entry, DbIndex(0), view, self.protocol, &mut out));
+                let (db, protocol, who, args) =
+                    (DbIndex(0), self.protocol, &Who::default(), args.view());
+                let call = Call { entry, db, protocol, who, args };
+                assert!(self.shard.run_here(&call, &mut out));
             }
             Err(refusal) => out.extend_from_slice(format!("-{}\r\n", refusal.text()).as_bytes()),
         }

@@ -11,11 +11,10 @@
 //! (docs/decisions/pipeline-order.md); on one shard they keep their order.
 
 use super::{Front, Place, place_of};
-use crate::command::{Args, Entry, ReplyRoom};
+use crate::command::Call;
 use crate::limits::{BATCH_COMMANDS_MAX, BATCH_REPLIES_MAX};
-use crate::resp::Protocol;
 use crate::shard::{Answer, Batch, ExecutorId, Message, Shard};
-use crate::types::{DbIndex, Lsn, ShardId};
+use crate::types::{Lsn, ShardId};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -52,8 +51,6 @@ pub struct Pipeline {
     local_used: usize,
     /// The journal position after this connection's last write, per shard: what WAIT waits for.
     written: Vec<Lsn>,
-    no_touch: bool,
-    room: ReplyRoom,
 }
 
 /// A used batch above this size is not kept: neither one large value nor one long pipeline must stay with
@@ -68,16 +65,6 @@ impl Pipeline {
     /// The journal position after this connection's last write, per shard (empty: it never wrote).
     pub fn written(&self) -> &[Lsn] {
         &self.written
-    }
-
-    /// CLIENT NO-TOUCH: what is added from here on leaves the access times of keys alone.
-    pub fn set_no_touch(&mut self, no_touch: bool) {
-        self.no_touch = no_touch;
-    }
-
-    /// What the connection's replies may take.
-    pub fn set_room(&mut self, room: ReplyRoom) {
-        self.room = room;
     }
 
     /// Notes a write of this connection.
@@ -95,18 +82,14 @@ impl Pipeline {
 
     /// Adds a request, running it at once if its keys are here and nothing is in the way. `shard` is
     /// this executor's own, borrowed for the whole read buffer.
-    #[allow(clippy::too_many_arguments, reason = "a request, its context and its output")]
     pub fn add(
         &mut self,
         front: &Front,
         shard: &mut Shard,
-        entry: &'static Entry,
-        db: DbIndex,
-        protocol: Protocol,
-        args: Args<'_>,
+        call: &Call<'_>,
         out: &mut Vec<u8>,
     ) -> Added {
-        let Place::One(place) = place_of(entry, &args, front.node.shards()) else {
+        let Place::One(place) = place_of(call.entry, &call.args, front.node.shards()) else {
             return Added::Fence;
         };
         if self.local.len() >= BATCH_REPLIES_MAX {
@@ -117,12 +100,7 @@ impl Pipeline {
             let before = shard.head();
             let start = self.local.len();
             let output = if self.pieces.is_empty() { &mut *out } else { &mut self.local };
-            let ran = if self.no_touch {
-                shard.run_here_untouched(entry, db, args, protocol, output)
-            } else {
-                shard.run_here(entry, db, args, protocol, output)
-            };
-            if ran {
+            if shard.run_here(call, output) {
                 if !self.pieces.is_empty() {
                     self.pieces.push_back(Piece::Local(self.local.len() - start));
                 }
@@ -132,22 +110,14 @@ impl Pipeline {
                 return Added::Yes;
             }
         }
-        self.send_later(front, place, entry, db, protocol, args)
+        self.send_later(front, place, call)
     }
 
     fn has_batch(&self, shard: ShardId) -> bool {
         self.batches.get(shard.index()).is_some_and(Option::is_some)
     }
 
-    fn send_later(
-        &mut self,
-        front: &Front,
-        place: ShardId,
-        entry: &'static Entry,
-        db: DbIndex,
-        protocol: Protocol,
-        args: Args<'_>,
-    ) -> Added {
+    fn send_later(&mut self, front: &Front, place: ShardId, call: &Call<'_>) -> Added {
         if self.batches.len() <= place.index() {
             self.batches.resize_with(usize::from(front.node.shards()), || None);
         }
@@ -155,21 +125,17 @@ impl Pipeline {
             let nobody = front.nobody();
             match self.spare.pop() {
                 Some(mut batch) => {
-                    batch.reset(nobody, db, protocol);
+                    batch.reset(nobody, call.db, call.protocol);
                     batch
                 }
-                None => {
-                    let mut batch = Batch::new(nobody, db, protocol);
-                    batch.room = self.room.clone();
-                    Box::new(batch)
-                }
+                None => Box::new(Batch::new(nobody, call.db, call.protocol, call.who.clone())),
             }
         });
         if batch.commands.len() >= BATCH_COMMANDS_MAX {
             return Added::Full;
         }
-        batch.no_touch = self.no_touch;
-        batch.push(entry, args);
+        batch.who.no_touch = call.who.no_touch;
+        batch.push(call.entry, call.args);
         self.pieces.push_back(Piece::Remote(place));
         Added::Yes
     }

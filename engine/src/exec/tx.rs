@@ -1,19 +1,17 @@
 //! A transaction driven by its coordinator, hop by hop: MULTI over several shards, and whatever else
 //! needs more than one step.
 
-use super::wide::{ask_all, carry_on, collect, gather_by_shard, join_parts, run_walk, split_each};
+use super::wide::collect;
 use super::{Front, Place, Waiter, place_of};
-use crate::command::{All, Args, Entry, Flags, OwnedArgs, Refusal, ReplyRoom, Run, Walk};
-use crate::resp::{Protocol, ReplyWriter};
+use crate::command::{Args, Call, Entry, Run};
 use crate::shard::{
-    Answer, Batch, Begin, Done, ExecutorId, Hop, Message, Mode, TxShared, Wants, Work,
+    Answer, Batch, Begin, Done, ExecutorId, Hop, Message, Mode, TxShared, Wants, Work, keys_of,
 };
-use crate::types::{DbIndex, ShardId, TxId, shard_of};
+use crate::types::{ShardId, TxId, shard_of};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Instant;
 
 /// The keys that a transaction will touch, collected command by command.
 #[derive(Default)]
@@ -27,13 +25,10 @@ pub struct TxKeys {
 
 impl TxKeys {
     /// Adds the keys of one command.
-    pub fn add(&mut self, front: &Front, entry: &Entry, args: &Args<'_>) {
-        let write = entry.command.flags.contains(Flags::WRITE);
-        self.writes |= write;
-        match entry.command.run {
-            Run::All(All { barrier: true, .. }) | Run::Walk(Walk { long: true, .. }) => {
-                self.everything = true;
-            }
+    pub fn add(&mut self, front: &Front, entry: &'static Entry, args: &Args<'_>) {
+        self.writes |= entry.writes();
+        match &entry.command.run {
+            run if run.is_barrier() => self.everything = true,
             Run::All(_) | Run::Walk(_) => self.spread = true,
             _ => {}
         }
@@ -42,8 +37,7 @@ impl TxKeys {
         if let Place::One(shard) = place_of(entry, args, front.node.shards()) {
             self.keys.entry(shard).or_default();
         }
-        let mode = if write { Mode::Exclusive } else { Mode::Shared };
-        for index in entry.command.keys.positions(args) {
+        for (index, mode) in keys_of(entry, args) {
             self.add_key(front, args.get(index), mode);
         }
     }
@@ -77,17 +71,17 @@ impl TxKeys {
     }
 }
 
-/// A transaction under way: all its keys are open on all its shards. It must be concluded.
+/// A transaction: all its keys are open on all its shards from its first hop on. It must be concluded.
 pub struct Tx {
-    front: Rc<Front>,
+    pub(super) front: Rc<Front>,
     waiter: Waiter,
     id: TxId,
     shards: Vec<ShardId>,
+    /// What it asks for, until it has.
+    wants: Option<Vec<(ShardId, Wants)>>,
+    writes: bool,
     touched: BTreeSet<ShardId>,
-    /// CLIENT NO-TOUCH: commands leave the access times of keys alone.
-    pub no_touch: bool,
-    /// What the connection's replies may take.
-    pub room: ReplyRoom,
+    is_over: bool,
 }
 
 impl Front {
@@ -119,153 +113,98 @@ impl Front {
 }
 
 impl Tx {
-    /// Begins a transaction over `keys` and waits until all of them are granted on all shards.
-    pub async fn begin(front: &Rc<Front>, keys: TxKeys) -> Tx {
-        let waiter = front.waiter();
+    /// A transaction over `keys`, which it asks for with its first hop.
+    pub(super) fn over(front: &Rc<Front>, keys: TxKeys) -> Tx {
         let (wants, writes) = keys.wants(front);
-        let shards: Vec<ShardId> = wants.iter().map(|(shard, _)| *shard).collect();
-        let id = if shards.is_empty() {
-            TxId(0)
-        } else {
-            let id = front.begin(&waiter, wants, writes, |_| None, false);
-            let Answer::Armed = waiter.next().await else {
-                unreachable!("a driven transaction is told when it is armed")
-            };
-            id
-        };
         Tx {
             front: front.clone(),
-            waiter,
-            id,
-            shards,
+            waiter: front.waiter(),
+            id: TxId(0),
+            shards: wants.iter().map(|(shard, _)| *shard).collect(),
+            wants: Some(wants),
+            writes,
             touched: BTreeSet::new(),
-            no_touch: false,
-            room: ReplyRoom::default(),
+            is_over: false,
         }
+    }
+
+    /// Begins a transaction over `keys` and waits until all of them are granted on all shards.
+    pub async fn begin(front: &Rc<Front>, keys: TxKeys) -> Tx {
+        let mut tx = Tx::over(front, keys);
+        if let Some(wants) = tx.wants.take()
+            && !wants.is_empty()
+        {
+            tx.id = front.begin(&tx.waiter, wants, tx.writes, |_| None, false);
+            let Answer::Armed = tx.waiter.next().await else {
+                unreachable!("a driven transaction is told when it is armed")
+            };
+        }
+        tx
     }
 
     /// Runs one command inside the transaction; its keys were among those it began with.
-    pub async fn run(
-        &mut self,
-        entry: &'static Entry,
-        db: DbIndex,
-        protocol: Protocol,
-        args: Args<'_>,
-        out: &mut Vec<u8>,
-    ) {
-        let (shards, no_touch) = (self.front.node.shards(), self.no_touch);
-        if let Place::One(shard) = place_of(entry, &args, shards) {
-            return self.run_one(shard, entry, db, protocol, args, out).await;
+    pub async fn run(&mut self, call: &Call<'_>, out: &mut Vec<u8>) {
+        let front = self.front.clone();
+        match place_of(call.entry, &call.args, front.node.shards()) {
+            Place::One(shard) => self.run_one(shard, call, out).await,
+            _ => front.run_spread(Some(self), call, out).await,
         }
-        let (start, began) = (out.len(), Instant::now());
-        let mut reply = ReplyWriter::new(out, protocol);
-        let outcome = match &entry.command.run {
-            Run::Each(each) => match split_each(entry, each, args, shards) {
-                Ok(split) => {
-                    let room = &self.room;
-                    let work = |args| {
-                        let room = room.clone();
-                        Work::Each { entry, db, protocol, no_touch, room, args }
-                    };
-                    let parts = split.parts.into_iter().map(|(s, a)| (s, work(a))).collect();
-                    let done = self.hop(parts, entry.writes()).await;
-                    super::wide::join_each(each, &split.owners, done, &mut reply)
-                }
-                Err(refusal) => Err(refusal),
-            },
-            Run::Carry(carry) => match (carry.check)(args) {
-                Ok(()) => {
-                    let parts = gather_by_shard(entry, db, args, shards);
-                    let done = self.hop(parts, false).await;
-                    let decided = carry_on(&self.front, carry, db, args, done, &mut reply);
-                    match decided {
-                        Ok(writes) => {
-                            let parts = writes.into_iter().map(|(s, w)| (s, Work::Writes(w)));
-                            self.hop(parts.collect(), true).await;
-                            Ok(())
-                        }
-                        Err(refusal) => Err(refusal),
-                    }
-                }
-                Err(refusal) => Err(refusal),
-            },
-            Run::All(all) => self.run_all(all, entry, db, args, &mut reply).await,
-            Run::Walk(walk) => {
-                let (front, room) = (self.front.clone(), self.room.clone());
-                return run_walk(&front, walk, entry, db, protocol, &room, args, out).await;
-            }
-            Run::Here(_) => {
-                Err(Refusal::fixed("CROSSSLOT Keys in request don't hash to the same slot"))
-            }
-            Run::Front => unreachable!("run by the front"),
-        };
-        out.truncate(if outcome.is_err() { start } else { out.len() });
-        self.front.ran_wide(entry, began, outcome, protocol, out);
     }
 
-    async fn run_all(
-        &mut self,
-        all: &All,
-        entry: &'static Entry,
-        db: DbIndex,
-        args: Args<'_>,
-        reply: &mut ReplyWriter<'_>,
-    ) -> Result<(), Refusal> {
-        if !all.barrier {
-            return ask_all(&self.front, all, entry, db, args, reply).await;
-        }
-        (all.check)(args, self.front.node.dbs())?;
-        let (protocol, shared) = (reply.protocol, Arc::new(OwnedArgs::copy(args)));
-        let part = |s| (s, Work::All { entry, db, protocol, args: shared.clone() });
-        let parts = self.front.node.all_shards().map(part).collect();
-        let done = self.hop(parts, entry.writes()).await;
-        join_parts(all, args, done, reply)
-    }
-
-    async fn run_one(
-        &mut self,
-        shard: ShardId,
-        entry: &'static Entry,
-        db: DbIndex,
-        protocol: Protocol,
-        args: Args<'_>,
-        out: &mut Vec<u8>,
-    ) {
-        let mut batch = Box::new(Batch::new(self.waiter.reply_to(), db, protocol));
-        batch.no_touch = self.no_touch;
-        batch.room = self.room.clone();
-        batch.push(entry, args);
-        let done = self.hop(vec![(shard, Work::Commands(batch))], entry.writes()).await;
-        for (_, done) in done {
+    async fn run_one(&mut self, shard: ShardId, call: &Call<'_>, out: &mut Vec<u8>) {
+        let to = self.waiter.reply_to();
+        let mut batch = Box::new(Batch::new(to, call.db, call.protocol, call.who.clone()));
+        batch.push(call.entry, call.args);
+        let work = vec![(shard, Work::Commands(batch))];
+        for (_, done) in self.hop(work, call.entry.writes(), false).await {
             if let Done::Commands(batch) = done {
                 out.extend_from_slice(batch.reply(0));
             }
         }
     }
 
-    /// Sends one hop to some of the transaction's shards and waits for all of them.
-    pub async fn hop(&mut self, work: Vec<(ShardId, Work)>, writes: bool) -> Vec<(ShardId, Done)> {
-        let count = work.len();
-        for (shard, work) in work {
-            assert!(self.shards.contains(&shard), "a hop stays within the transaction's shards");
-            if writes {
-                self.touched.insert(shard);
-            }
-            let hop = Hop { tx: self.id, work, conclude: None };
+    /// Sends one hop to some of the transaction's shards and waits for all of them. The first hop of a
+    /// transaction that has not begun takes the beginning along, the last one the conclusion.
+    pub(super) async fn hop(
+        &mut self,
+        work: Vec<(ShardId, Work)>,
+        writes: bool,
+        is_last: bool,
+    ) -> Vec<(ShardId, Done)> {
+        let mut work: BTreeMap<ShardId, Work> = work.into_iter().collect();
+        let is_ours = |shard| self.shards.contains(shard);
+        assert!(work.keys().all(is_ours), "a hop stays within the transaction's shards");
+        if writes {
+            self.touched.extend(work.keys());
+        }
+        self.is_over = is_last;
+        if let Some(wants) = self.wants.take() {
+            let work = |shard| Some(work.remove(&shard).unwrap_or(Work::Nothing));
+            self.id = self.front.begin(&self.waiter, wants, self.writes, work, is_last);
+            return collect(&self.waiter, self.shards.len()).await;
+        }
+        let conclude: Option<Arc<[ShardId]>> =
+            is_last.then(|| self.touched.iter().copied().collect());
+        let mut count = 0;
+        for &shard in &self.shards {
+            let work = match work.remove(&shard) {
+                Some(work) => work,
+                None if is_last => Work::Nothing,
+                None => continue,
+            };
+            let hop = Hop { tx: self.id, work, conclude: conclude.clone() };
             self.front.node.send(ExecutorId::from(shard), Message::Hop(Box::new(hop)));
+            count += 1;
         }
         collect(&self.waiter, count).await
     }
 
-    /// Ends the transaction: its frame goes to the logs of the shards that it changed. Answers whether
-    /// there are any.
-    pub async fn conclude(self) -> bool {
-        let touched: Arc<[ShardId]> = self.touched.iter().copied().collect();
-        for &shard in &self.shards {
-            let hop = Hop { tx: self.id, work: Work::Nothing, conclude: Some(touched.clone()) };
-            self.front.node.send(ExecutorId::from(shard), Message::Hop(Box::new(hop)));
+    /// Ends the transaction, if its last hop has not: its frame goes to the logs of the shards that it
+    /// changed. Answers whether there are any.
+    pub async fn conclude(mut self) -> bool {
+        if !self.is_over && self.wants.is_none() {
+            self.hop(Vec::new(), false, true).await;
         }
-        collect(&self.waiter, self.shards.len()).await;
-        !touched.is_empty()
+        !self.touched.is_empty()
     }
 }

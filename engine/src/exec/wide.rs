@@ -1,19 +1,17 @@
-//! Commands over several shards, each as one transaction.
+//! Commands over several shards, whatever their shape: one driver.
 //!
-//! `Each` and `All` commands bring their work along and conclude with it: one message to every shard,
-//! one back. `Carry` commands bring the gathering along and are decided here.
+//! The shape says how the command splits and how its parts join (`command::shape`); the transaction
+//! carries the steps to the shards. A command that comes alone is a transaction of its own: the first hop
+//! takes the beginning along, the last one the conclusion, so that what needs one hop is one message to
+//! every shard and one back.
 
-use super::tx::TxKeys;
+use super::tx::{Tx, TxKeys};
 use super::{Front, Place, Waiter, place_of};
-use crate::command::{
-    All, Args, Carried, Carry, Decision, Each, Entry, Join, OwnedArgs, Part, Refusal, ReplyRoom,
-    Run, Walk, Walked, Write,
-};
-use crate::resp::{Protocol, ReplyWriter};
-use crate::shard::{
-    Answer, Batch, Begin, Done, EachDone, ExecutorId, Hop, Message, Shard, TxShared, Wants, Work,
-};
-use crate::types::{DbIndex, ShardId, shard_of};
+use crate::command::shape::{Did, NodeFacts, Step};
+use crate::command::{All, Call, OwnedCall, Refusal, Run, Walk, Walked};
+use crate::resp::ReplyWriter;
+use crate::shard::{Answer, Batch, Begin, Done, ExecutorId, Message, Shard, TxShared, Wants, Work};
+use crate::types::ShardId;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -26,133 +24,113 @@ pub type ApplyPart = Box<dyn FnOnce(&mut Shard) -> Box<dyn Any + Send> + Send>;
 
 impl Front {
     /// Runs one command that needs several shards (or one, behind a fence) and appends its reply.
-    /// `no_touch` leaves the access times of keys alone; the reply takes its place of `room`.
-    #[allow(clippy::too_many_arguments, reason = "a request, its context and its output")]
-    pub async fn run_wide(
-        self: &Rc<Front>,
-        entry: &'static Entry,
-        db: DbIndex,
-        protocol: Protocol,
-        no_touch: bool,
-        room: &ReplyRoom,
-        args: Args<'_>,
-        out: &mut Vec<u8>,
-    ) {
-        let (start, began) = (out.len(), Instant::now());
-        let shards = self.node.shards();
-        let mut reply = ReplyWriter::new(out, protocol);
-        let outcome = match (&entry.command.run, place_of(entry, &args, shards)) {
-            (_, Place::One(shard)) => {
-                let mut batch = Batch::new(self.nobody(), db, protocol);
-                batch.no_touch = no_touch;
-                batch.room = room.clone();
-                batch.push(entry, args);
-                return self.run_one(shard, Box::new(batch), out).await;
-            }
-            (Run::Each(each), _) => {
-                self.wide_each(each, entry, db, (no_touch, room), args, &mut reply).await
-            }
-            (Run::Carry(carry), _) => self.wide_carry(carry, entry, db, args, &mut reply).await,
-            (Run::All(all), _) => self.wide_all(all, entry, db, args, &mut reply).await,
-            (Run::Walk(walk), _) => {
-                return run_walk(self, walk, entry, db, protocol, room, args, out).await;
-            }
-            (Run::Here(_), _) => {
-                Err(Refusal::fixed("CROSSSLOT Keys in request don't hash to the same slot"))
-            }
-            (Run::Front, _) => unreachable!("the front's commands do not come here"),
-        };
-        out.truncate(if outcome.is_err() { start } else { out.len() });
-        self.ran_wide(entry, began, outcome, protocol, out);
+    pub async fn run_wide(self: &Rc<Front>, call: &Call<'_>, out: &mut Vec<u8>) {
+        match place_of(call.entry, &call.args, self.node.shards()) {
+            Place::One(shard) => self.run_one(shard, call, out).await,
+            _ => self.run_spread(None, call, out).await,
+        }
     }
 
-    async fn run_one(self: &Rc<Front>, shard: ShardId, mut batch: Box<Batch>, out: &mut Vec<u8>) {
+    async fn run_one(self: &Rc<Front>, shard: ShardId, call: &Call<'_>, out: &mut Vec<u8>) {
         let waiter = self.waiter();
-        batch.reply_to = waiter.reply_to();
-        self.node.send(ExecutorId::from(shard), Message::Batch(batch));
+        let mut batch = Batch::new(waiter.reply_to(), call.db, call.protocol, call.who.clone());
+        batch.push(call.entry, call.args);
+        self.node.send(ExecutorId::from(shard), Message::Batch(Box::new(batch)));
         let Answer::Batch(batch) = waiter.next().await else {
             unreachable!("a batch answers with itself")
         };
         out.extend_from_slice(batch.reply(0));
     }
 
-    async fn wide_each(
+    /// Runs one command that is spread over shards: within a transaction under way, or on its own.
+    pub(super) async fn run_spread(
         self: &Rc<Front>,
-        each: &Each,
-        entry: &'static Entry,
-        db: DbIndex,
-        (no_touch, room): (bool, &ReplyRoom),
-        args: Args<'_>,
-        reply: &mut ReplyWriter<'_>,
-    ) -> Result<(), Refusal> {
-        let mut split = split_each(entry, each, args, self.node.shards())?;
-        self.admit(entry).await?;
-        let protocol = reply.protocol;
-        let (wants, writes) = self.wants_of(entry, &args);
-        let waiter = self.waiter();
-        let count = wants.len();
-        let work = |shard| {
-            let args = split.parts.remove(&shard)?;
-            Some(Work::Each { entry, db, protocol, no_touch, room: room.clone(), args })
+        tx: Option<&mut Tx>,
+        call: &Call<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let (start, began) = (out.len(), Instant::now());
+        let mut reply = ReplyWriter::new(out, call.protocol);
+        let outcome = match (&call.entry.command.run, tx) {
+            (Run::Walk(walk), _) => self.walk(walk, call, &mut reply).await,
+            (Run::All(All { barrier: false, .. }), _) => self.ask_all(call, &mut reply).await,
+            (_, Some(tx)) => tx.drive(call, false, &mut reply).await,
+            (_, None) => self.drive_alone(call, &mut reply).await,
         };
-        self.begin(&waiter, wants, writes, work, true);
-        let done = collect(&waiter, count).await;
-        join_each(each, &split.owners, done, reply)
+        out.truncate(if outcome.is_err() { start } else { out.len() });
+        self.ran_wide(call.entry, began, outcome, call.protocol, out);
     }
 
-    async fn wide_carry(
+    async fn drive_alone(
         self: &Rc<Front>,
-        carry: &Carry,
-        entry: &'static Entry,
-        db: DbIndex,
-        args: Args<'_>,
+        call: &Call<'_>,
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), Refusal> {
-        (carry.check)(args)?;
-        self.admit(entry).await?;
-        let mut parts: BTreeMap<ShardId, Work> =
-            gather_by_shard(entry, db, args, self.node.shards()).into_iter().collect();
-        let (wants, writes) = self.wants_of(entry, &args);
-        let shards: Vec<ShardId> = wants.iter().map(|(shard, _)| *shard).collect();
-        let waiter = self.waiter();
-        let tx = self.begin(&waiter, wants, writes, |shard| parts.remove(&shard), false);
-        let done = collect(&waiter, shards.len()).await;
-        let decided = carry_on(self, carry, db, args, done, reply);
-        let (mut writes, outcome) = match decided {
-            Ok(writes) => (writes, Ok(())),
-            Err(refusal) => (BTreeMap::new(), Err(refusal)),
-        };
-        let touched: Arc<[ShardId]> = writes.keys().copied().collect();
-        for &shard in &shards {
-            let work = writes.remove(&shard).map_or(Work::Nothing, Work::Writes);
-            let hop = Hop { tx, work, conclude: Some(touched.clone()) };
-            self.node.send(ExecutorId::from(shard), Message::Hop(Box::new(hop)));
-        }
-        collect(&waiter, shards.len()).await;
+        let mut keys = TxKeys::default();
+        keys.add(self, call.entry, &call.args);
+        let mut tx = Tx::over(self, keys);
+        let outcome = tx.drive(call, true, reply).await;
+        tx.conclude().await;
         outcome
     }
 
-    async fn wide_all(
+    pub(super) fn facts(&self) -> NodeFacts {
+        NodeFacts { shards: self.node.shards(), dbs: self.node.dbs(), now: self.now() }
+    }
+
+    /// Asks every shard for its part, each when it can.
+    async fn ask_all(
         self: &Rc<Front>,
-        all: &All,
-        entry: &'static Entry,
-        db: DbIndex,
-        args: Args<'_>,
+        call: &Call<'_>,
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), Refusal> {
-        if !all.barrier {
-            return ask_all(self, all, entry, db, args, reply).await;
+        let run = &call.entry.command.run;
+        run.split(call, self.facts())?;
+        let owned = call.to_owned();
+        let part = move |shard: &mut Shard| shard.run_step(&owned.view(), Step::All);
+        let parts = self.call_all(part).await;
+        let parts = self.node.all_shards().zip(parts).map(|(shard, part)| Ok((shard, part?)));
+        let parts: Vec<(ShardId, Did)> = parts.collect::<Result<_, Refusal>>()?;
+        run.join(call, self.facts(), parts, reply).map(drop)
+    }
+
+    /// Goes from shard to shard until the walk has come to its end.
+    async fn walk(
+        self: &Rc<Front>,
+        walk: &'static Walk,
+        call: &Call<'_>,
+        reply: &mut ReplyWriter<'_>,
+    ) -> Result<(), Refusal> {
+        let mut walked = (walk.start)(call.args)?;
+        let owned = call.to_owned();
+        while walked.shard < self.node.shards() {
+            self.admit(call.entry).await?;
+            let goes_on;
+            (walked, goes_on) = self.walk_step(walk, owned.clone(), walked).await?;
+            call.who.room.hold(walked.bytes.len())?;
+            if !goes_on {
+                break;
+            }
+            if walk.long {
+                self.breathe().await;
+            }
         }
-        (all.check)(args, self.node.dbs())?;
-        let protocol = reply.protocol;
-        let shared = Arc::new(OwnedArgs::copy(args));
-        let waiter = self.waiter();
-        let wants: Vec<_> = self.node.all_shards().map(|s| (s, Wants::Everything)).collect();
-        let count = wants.len();
-        let work = |_| Some(Work::All { entry, db, protocol, args: shared.clone() });
-        self.begin(&waiter, wants, entry.writes(), work, true);
-        let done = collect(&waiter, count).await;
-        join_parts(all, args, done, reply)
+        (walk.finish)(&walked, self.node.shards(), reply);
+        Ok(())
+    }
+
+    async fn walk_step(
+        self: &Rc<Front>,
+        walk: &'static Walk,
+        call: OwnedCall,
+        mut walked: Walked,
+    ) -> Result<(Walked, bool), Refusal> {
+        let shard = ShardId(walked.shard);
+        let step = move |shard: &mut Shard| {
+            let goes_on = shard.run_walk_step(walk, &call.view(), &mut walked)?;
+            Ok((walked, goes_on))
+        };
+        if walk.alone { self.alone(shard, step).await } else { self.call(shard, step).await }
     }
 
     /// Runs a function on all shards as one transaction that is alone on every shard: nothing is
@@ -224,11 +202,39 @@ impl Front {
         };
         *value.downcast().expect("a call answers with its own type")
     }
+}
 
-    fn wants_of(&self, entry: &Entry, args: &Args<'_>) -> (Vec<(ShardId, Wants)>, bool) {
-        let mut keys = TxKeys::default();
-        keys.add(self, entry, args);
-        keys.wants(self)
+impl Tx {
+    /// Runs one command within the transaction; one that is the command's own (`is_own`) asks for memory,
+    /// and concludes with the last hop.
+    pub(super) async fn drive(
+        &mut self,
+        call: &Call<'_>,
+        is_own: bool,
+        reply: &mut ReplyWriter<'_>,
+    ) -> Result<(), Refusal> {
+        let (front, run) = (self.front.clone(), &call.entry.command.run);
+        let mut steps = run.split(call, front.facts())?;
+        if is_own {
+            front.admit(call.entry).await?;
+        }
+        let owned = call.to_owned();
+        let mut is_last = !run.may_go_on();
+        while !steps.is_empty() {
+            let work = steps.into_iter().map(|(s, step)| (s, Work::Step(owned.clone(), step)));
+            let writes = is_last && call.entry.writes();
+            let done = self.hop(work.collect(), writes, is_last && is_own).await;
+            let did = |(shard, done)| match done {
+                Done::Did(did) => Some(Ok((shard, did))),
+                Done::Refused(refusal) => Some(Err(refusal)),
+                // A shard that had nothing to do.
+                _ => None,
+            };
+            let done = done.into_iter().filter_map(did).collect::<Result<Vec<_>, Refusal>>()?;
+            steps = run.join(call, front.facts(), done, reply)?;
+            is_last = true;
+        }
+        Ok(())
     }
 }
 
@@ -243,201 +249,4 @@ pub(super) async fn collect(waiter: &Waiter, count: usize) -> Vec<(ShardId, Done
     }
     done.sort_by_key(|(shard, _)| *shard);
     done
-}
-
-/// An `Each` command cut up by shard.
-pub(super) struct Split {
-    /// Each shard's own request: the name and its keys (and values).
-    pub(super) parts: BTreeMap<ShardId, OwnedArgs>,
-    /// Whose key each of the command's keys is, in their order.
-    pub(super) owners: Vec<ShardId>,
-}
-
-pub(super) fn split_each(
-    entry: &Entry,
-    each: &Each,
-    args: Args<'_>,
-    shards: u16,
-) -> Result<Split, Refusal> {
-    if (args.len() - entry.command.keys.first) % each.stride != 0 {
-        return Err(Refusal::Arity(entry.name().to_owned()));
-    }
-    let mut split = Split { parts: BTreeMap::new(), owners: Vec::new() };
-    for index in entry.command.keys.positions(&args) {
-        let shard = shard_of(args.get(index), shards);
-        let part = split.parts.entry(shard).or_insert_with(|| [args.get(0)].into_iter().collect());
-        for offset in 0..each.stride {
-            part.push(args.get(index + offset));
-        }
-        split.owners.push(shard);
-    }
-    Ok(split)
-}
-
-pub(super) fn join_each(
-    each: &Each,
-    owners: &[ShardId],
-    done: Vec<(ShardId, Done)>,
-    reply: &mut ReplyWriter<'_>,
-) -> Result<(), Refusal> {
-    let mut parts: BTreeMap<ShardId, (EachDone, usize)> = BTreeMap::new();
-    for (shard, one) in done {
-        match one {
-            Done::Each(part) => drop(parts.insert(shard, (part, 0))),
-            Done::Refused(refusal) => return Err(refusal),
-            _ => unreachable!("an Each hop answers with its part"),
-        }
-    }
-    match each.join {
-        Join::Ok => reply.ok(),
-        Join::Sum => reply.integer(parts.values().map(|(part, _)| part.sum).sum()),
-        Join::Array => {
-            reply.array(owners.len());
-            for owner in owners {
-                let (part, next) = parts.get_mut(owner).expect("every owner answered");
-                let start = if *next == 0 { 0 } else { part.ends[*next - 1] };
-                reply.raw(&part.bytes[start..part.ends[*next]]);
-                *next += 1;
-            }
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn gather_by_shard(
-    entry: &'static Entry,
-    db: DbIndex,
-    args: Args<'_>,
-    shards: u16,
-) -> Vec<(ShardId, Work)> {
-    let mut by_shard: BTreeMap<ShardId, Vec<(usize, usize)>> = BTreeMap::new();
-    for (index, position) in entry.command.keys.positions(&args).enumerate() {
-        let shard = shard_of(args.get(position), shards);
-        by_shard.entry(shard).or_default().push((index, position));
-    }
-    let args = Arc::new(OwnedArgs::copy(args));
-    let work = |keys| Work::Gather { entry, db, keys, args: args.clone() };
-    by_shard.into_iter().map(|(shard, keys)| (shard, work(keys))).collect()
-}
-
-/// Decides a `Carry` command on what was gathered; answers with each shard's writes.
-pub(super) fn carry_on(
-    front: &Front,
-    carry: &Carry,
-    db: DbIndex,
-    args: Args<'_>,
-    done: Vec<(ShardId, Done)>,
-    reply: &mut ReplyWriter<'_>,
-) -> Result<BTreeMap<ShardId, Vec<Write>>, Refusal> {
-    let mut gathered: Vec<(usize, Carried)> = Vec::new();
-    for (_, one) in done {
-        match one {
-            Done::Gathered(part) => gathered.extend(part),
-            Done::Refused(refusal) => return Err(refusal),
-            _ => unreachable!("a gathering answers with what it found"),
-        }
-    }
-    gathered.sort_by_key(|(index, _)| *index);
-    let carried: Vec<Carried> = gathered.into_iter().map(|(_, found)| found).collect();
-    let mut decision =
-        Decision { db, dbs: front.node.dbs(), now: front.now(), reply: reply.reborrow() };
-    let mut by_shard: BTreeMap<ShardId, Vec<Write>> = BTreeMap::new();
-    for write in (carry.decide)(&mut decision, args, &carried)? {
-        by_shard.entry(shard_of(write.key(), front.node.shards())).or_default().push(write);
-    }
-    Ok(by_shard)
-}
-
-pub(super) fn join_parts(
-    all: &All,
-    args: Args<'_>,
-    done: Vec<(ShardId, Done)>,
-    reply: &mut ReplyWriter<'_>,
-) -> Result<(), Refusal> {
-    let mut parts: Vec<Part> = Vec::with_capacity(done.len());
-    for (_, one) in done {
-        match one {
-            Done::Part(part) => parts.push(part),
-            Done::Refused(refusal) => return Err(refusal),
-            _ => unreachable!("an All hop answers with its part"),
-        }
-    }
-    (all.join)(args, &parts, reply);
-    Ok(())
-}
-
-/// Asks every shard for its part, each when it can.
-pub(super) async fn ask_all(
-    front: &Rc<Front>,
-    all: &All,
-    entry: &'static Entry,
-    db: DbIndex,
-    args: Args<'_>,
-    reply: &mut ReplyWriter<'_>,
-) -> Result<(), Refusal> {
-    (all.check)(args, front.node.dbs())?;
-    let protocol = reply.protocol;
-    let shared = Arc::new(OwnedArgs::copy(args));
-    let part =
-        move |shard: &mut Shard| (shard.id, shard.run_all_part(entry, db, protocol, shared.view()));
-    let done = front.call_all(part).await;
-    join_parts(all, args, done, reply)
-}
-
-/// Goes from shard to shard until the walk has come to its end.
-#[allow(clippy::too_many_arguments, reason = "a request, its context and its output")]
-pub(super) async fn run_walk(
-    front: &Rc<Front>,
-    walk: &'static Walk,
-    entry: &'static Entry,
-    db: DbIndex,
-    protocol: Protocol,
-    room: &ReplyRoom,
-    args: Args<'_>,
-    out: &mut Vec<u8>,
-) {
-    let began = Instant::now();
-    let outcome = match walk_all(front, walk, entry, db, protocol, room, args).await {
-        Ok(walked) => {
-            (walk.finish)(&walked, front.node.shards(), &mut ReplyWriter::new(out, protocol));
-            Ok(())
-        }
-        Err(refusal) => Err(refusal),
-    };
-    front.ran_wide(entry, began, outcome, protocol, out);
-}
-
-async fn walk_all(
-    front: &Rc<Front>,
-    walk: &'static Walk,
-    entry: &'static Entry,
-    db: DbIndex,
-    protocol: Protocol,
-    room: &ReplyRoom,
-    args: Args<'_>,
-) -> Result<Walked, Refusal> {
-    let mut walked = (walk.start)(args)?;
-    let owned = Arc::new(OwnedArgs::copy(args));
-    while walked.shard < front.node.shards() {
-        front.admit(entry).await?;
-        let (shard, args) = (ShardId(walked.shard), owned.clone());
-        let mut moving = std::mem::take(&mut walked);
-        let step = move |shard: &mut Shard| {
-            let goes_on =
-                shard.run_walk_step(walk, entry, db, protocol, args.view(), &mut moving)?;
-            Ok::<_, Refusal>((moving, goes_on))
-        };
-        let done =
-            if walk.alone { front.alone(shard, step).await } else { front.call(shard, step).await };
-        let goes_on;
-        (walked, goes_on) = done?;
-        room.hold(walked.bytes.len())?;
-        if !goes_on {
-            break;
-        }
-        if walk.long {
-            front.breathe().await;
-        }
-    }
-    Ok(walked)
 }

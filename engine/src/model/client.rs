@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::command::{Args, Entry, Flags, OwnedArgs, Refusal, ReplyRoom};
+use crate::command::{Args, Call, Entry, Flags, OwnedArgs, Refusal, Who};
 use crate::exec::{Added, Front, Pipeline, Tx, TxKeys};
 use crate::resp::{Protocol, Reply, ReplyLimits, ReplyReader, ReplyWriter};
 use crate::types::DbIndex;
@@ -15,6 +15,7 @@ pub struct Client {
     pub db: DbIndex,
     /// The connection's protocol.
     pub protocol: Protocol,
+    who: Who,
     queue: Option<Queue>,
 }
 
@@ -32,7 +33,7 @@ impl Client {
     /// A connection that lives on the executor of `front`.
     pub fn new(front: Rc<Front>) -> Client {
         let (pipeline, protocol) = (Pipeline::default(), Protocol::Resp2);
-        Client { front, pipeline, db: DbIndex(0), protocol, queue: None }
+        Client { front, pipeline, db: DbIndex(0), protocol, who: Who::default(), queue: None }
     }
 
     /// One request and its reply.
@@ -116,7 +117,7 @@ impl Client {
         ReplyWriter::new(out, self.protocol).array(queue.requests.len());
         let mut tx = Tx::begin(&self.front, keys).await;
         for (entry, args) in &queue.requests {
-            tx.run(entry, self.db, self.protocol, args.view(), out).await;
+            tx.run(&self.call(entry, args.view()), out).await;
         }
         tx.conclude().await;
     }
@@ -147,30 +148,23 @@ impl Client {
                 Added::Full => while self.pipeline.flush(&self.front, out).await {},
                 Added::Fence => {
                     while self.pipeline.flush(&self.front, out).await {}
-                    return self
-                        .front
-                        .run_wide(
-                            entry,
-                            self.db,
-                            self.protocol,
-                            false,
-                            &ReplyRoom::default(),
-                            args,
-                            out,
-                        )
-                        .await;
+                    return self.front.run_wide(&self.call(entry, args), out).await;
                 }
             }
         }
+    }
+
+    fn call<'a>(&'a self, entry: &'static Entry, args: Args<'a>) -> Call<'a> {
+        Call { entry, db: self.db, protocol: self.protocol, who: &self.who, args }
     }
 
     fn add(&mut self, entry: &'static Entry, args: Args<'_>, out: &mut Vec<u8>) -> Added {
         if self.front.shard_id().is_none() {
             return Added::Fence;
         }
-        let (front, db, protocol) = (&self.front, self.db, self.protocol);
-        let pipeline = &mut self.pipeline;
-        front.with_shard(|shard| pipeline.add(front, shard, entry, db, protocol, args, out))
+        let Client { front, pipeline, db, protocol, who, .. } = self;
+        let call = Call { entry, db: *db, protocol: *protocol, who, args };
+        front.with_shard(|shard| pipeline.add(front, shard, &call, out))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::Shard;
 use super::locks::Wants;
-use crate::command::{Carried, Entry, OwnedArgs, Part, Refusal, ReplyRoom, Write};
+use crate::command::shape::{Did, Step};
+use crate::command::{Args, Call, Entry, OwnedCall, Refusal, Who};
 use crate::resp::{Protocol, Span};
 use crate::types::{DbIndex, Lsn, ShardId, TxId};
 use std::any::Any;
@@ -80,10 +81,8 @@ pub struct Batch {
     pub db: DbIndex,
     /// The connection's protocol.
     pub protocol: Protocol,
-    /// The connection leaves the access times of keys alone.
-    pub no_touch: bool,
-    /// What the connection's replies may take.
-    pub room: ReplyRoom,
+    /// Who asks.
+    pub who: Who,
     /// The requests' bytes, one after the other.
     pub bytes: Vec<u8>,
     /// Where the arguments stand in `bytes`.
@@ -113,14 +112,13 @@ pub struct BatchCommand {
 
 impl Batch {
     /// An empty batch.
-    pub fn new(reply_to: ReplyTo, db: DbIndex, protocol: Protocol) -> Batch {
+    pub fn new(reply_to: ReplyTo, db: DbIndex, protocol: Protocol, who: Who) -> Batch {
         Batch {
             reply_to,
             ran_on: ShardId(0),
             db,
             protocol,
-            no_touch: false,
-            room: ReplyRoom::default(),
+            who,
             bytes: Vec::new(),
             spans: Vec::new(),
             commands: Vec::new(),
@@ -139,7 +137,6 @@ impl Batch {
         self.replies.clear();
         self.ends.clear();
         (self.reply_to, self.db, self.protocol) = (reply_to, db, protocol);
-        self.no_touch = false;
         (self.ran, self.written) = (0, Lsn(0));
     }
 
@@ -157,8 +154,22 @@ impl Batch {
         self.replies.clear();
     }
 
+    /// The next command to run, and where its reply goes.
+    pub fn next(&mut self) -> (Call<'_>, &mut Vec<u8>) {
+        let Batch { db, protocol, ref who, ref bytes, ref spans, .. } = *self;
+        let BatchCommand { entry, first, count } = self.commands[self.ran];
+        let args = Args::new(bytes, &spans[first as usize..(first + count) as usize]);
+        (Call { entry, db, protocol, who, args }, &mut self.replies)
+    }
+
+    /// The next command has run.
+    pub fn note_ran(&mut self) {
+        self.ends.push(self.replies.len());
+        self.ran += 1;
+    }
+
     /// Adds a command, copying its arguments.
-    pub fn push(&mut self, entry: &'static Entry, args: crate::command::Args<'_>) {
+    pub fn push(&mut self, entry: &'static Entry, args: Args<'_>) {
         let first = self.spans.len() as u32;
         for arg in args.from(0) {
             let (start, length) = (self.bytes.len() as u32, arg.len() as u32);
@@ -232,45 +243,8 @@ pub struct Hop {
 pub enum Work {
     /// Nothing (a hop that only concludes).
     Nothing,
-    /// This shard's keys of an `Each` command.
-    Each {
-        /// The command.
-        entry: &'static Entry,
-        /// The database.
-        db: DbIndex,
-        /// The protocol of the reply's elements.
-        protocol: Protocol,
-        /// The connection leaves the access times of keys alone.
-        no_touch: bool,
-        /// What the connection's replies may take.
-        room: ReplyRoom,
-        /// The command's name and this shard's keys (and values).
-        args: OwnedArgs,
-    },
-    /// Read these keys of a `Carry` command.
-    Gather {
-        /// The command.
-        entry: &'static Entry,
-        /// The database.
-        db: DbIndex,
-        /// Which keys of the command, counted from 0, and their positions among the arguments.
-        keys: Vec<(usize, usize)>,
-        /// The whole request.
-        args: Arc<OwnedArgs>,
-    },
-    /// Make these changes.
-    Writes(Vec<Write>),
-    /// This shard's part of an `All` command.
-    All {
-        /// The command.
-        entry: &'static Entry,
-        /// The database.
-        db: DbIndex,
-        /// The protocol of the reply's elements.
-        protocol: Protocol,
-        /// The whole request.
-        args: Arc<OwnedArgs>,
-    },
+    /// This shard's step of a command over several shards.
+    Step(OwnedCall, Step),
     /// Whole commands (of a MULTI) whose keys are all here.
     Commands(Box<Batch>),
     /// A function.
@@ -281,27 +255,12 @@ pub enum Work {
 pub enum Done {
     /// Nothing to say.
     Nothing,
-    /// An `Each` part: the sum, and one reply element a key.
-    Each(EachDone),
-    /// What a `Carry` found, by the index of the key.
-    Gathered(Vec<(usize, Carried)>),
-    /// An `All` part.
-    Part(Part),
+    /// What a step came to.
+    Did(Did),
     /// The commands come home with their replies.
     Commands(Box<Batch>),
     /// The result of a function.
     Value(Box<dyn Any + Send>),
     /// The work was refused.
     Refused(Refusal),
-}
-
-/// The result of one shard's keys of an `Each` command.
-#[derive(Default)]
-pub struct EachDone {
-    /// Sum of the keys' numbers.
-    pub sum: i64,
-    /// What the keys wrote, one after the other.
-    pub bytes: Vec<u8>,
-    /// Where each key's element ends.
-    pub ends: Vec<usize>,
 }

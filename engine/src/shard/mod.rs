@@ -35,14 +35,14 @@ pub use errors::ErrorCounts;
 pub use held::{LargeId, LargeStep};
 pub use locks::{EntryId, Locks, Mode, Wants};
 pub use message::{
-    Answer, Batch, BatchCommand, Begin, Done, EachDone, ExecutorId, Hop, Message, ReplyTo, Ticket,
-    TxShared, Work,
+    Answer, Batch, BatchCommand, Begin, Done, ExecutorId, Hop, Message, ReplyTo, Ticket, TxShared,
+    Work,
 };
 pub use room::Gate;
 pub use run::CommandStats;
+pub(crate) use run::keys_of;
 pub use slices::Pace;
 
-use crate::command::ReplyRoom;
 use crate::cut::Cut;
 use crate::db::Keyspace;
 use crate::journal::{FrameBuilder, LogWriter};
@@ -65,8 +65,6 @@ pub struct Shard {
     pub errors: ErrorCounts,
     /// What the shard asks before it runs a command that may need memory.
     pub gate: Gate,
-    /// What the replies of the client whose commands run just now may take.
-    pub room: ReplyRoom,
     /// Cuts under way, the oldest first.
     pub cuts: Vec<Cut>,
     pub(crate) locks: Locks,
@@ -97,7 +95,6 @@ impl Shard {
             stats: vec![CommandStats::default(); commands],
             errors: ErrorCounts::default(),
             gate: Gate::new(shards),
-            room: ReplyRoom::default(),
             cuts: Vec::new(),
             locks: Locks::default(),
             next_entry: 1,

@@ -1,16 +1,13 @@
 //! Running one command to its end on this shard: gates, function, frame, counters.
 
-use super::{Answer, Batch, Done, EachDone, EntryId, Message, Mode, Shard, Wants, tx::Waiting};
-use crate::command::{
-    All, Args, Carried, Carry, Cx, Decision, Each, Entry, Flags, Found, Join, Keys, Part, Refusal,
-    Run, Walk, Walked, Write,
-};
+use super::{Answer, Batch, EntryId, Message, Mode, Shard, Wants, tx::Waiting};
+use crate::command::shape::{Did, Step};
+use crate::command::{All, Args, Call, Cx, Entry, Flags, Refusal, Run, Uses, Walk, Walked};
 use crate::db::Role;
-use crate::journal::{Deadline, FrameBuilder, ShardSet, Transaction};
+use crate::journal::{FrameBuilder, ShardSet, Transaction};
 use crate::limits::BATCH_REPLIES_MAX;
 use crate::resp::{Protocol, ReplyWriter};
-use crate::types::{DbIndex, Lsn, ShardId, TxId};
-use crate::value::{Item, NewValue};
+use crate::types::{Lsn, ShardId, TxId};
 
 /// Counters of one command on one shard.
 #[derive(Clone, Copy, Default, Debug)]
@@ -28,55 +25,25 @@ pub struct CommandStats {
 /// One call in so many is timed: two clock readings cost a tenth of a GET.
 pub(super) const TIMED_EVERY: u64 = 32;
 
-/// Whether CLIENT NO-TOUCH means this command: TOUCH touches all the same.
-pub(super) fn touches_quietly(entry: &Entry) -> bool {
-    entry.name() != "touch"
-}
-
 impl Shard {
     /// Runs a command of a connection that lives on this executor, if none of its keys is open.
     ///
     /// All its keys must be on this shard. Answers `false`, having done nothing, when it has to wait:
     /// then it goes into a batch.
-    pub fn run_here(
-        &mut self,
-        entry: &'static Entry,
-        db: DbIndex,
-        args: Args<'_>,
-        protocol: Protocol,
-        out: &mut Vec<u8>,
-    ) -> bool {
-        if !self.locks.is_quiet() && self.must_wait(entry, &args) {
+    pub fn run_here(&mut self, call: &Call<'_>, out: &mut Vec<u8>) -> bool {
+        if !self.locks.is_quiet() && self.must_wait(call) {
             return false;
         }
-        self.run_whole(entry, db, args, protocol, out);
+        self.run_whole(call, out);
         true
-    }
-
-    /// As [`run_here`](Shard::run_here), leaving the access times of keys alone (CLIENT NO-TOUCH).
-    pub fn run_here_untouched(
-        &mut self,
-        entry: &'static Entry,
-        db: DbIndex,
-        args: Args<'_>,
-        protocol: Protocol,
-        out: &mut Vec<u8>,
-    ) -> bool {
-        self.keys.set_no_touch(touches_quietly(entry));
-        let ran = self.run_here(entry, db, args, protocol, out);
-        self.keys.set_no_touch(false);
-        ran
     }
 
     /// Runs the commands of a batch, or as many as can run before one has to wait.
     pub(super) fn run_batch(&mut self, mut batch: Box<Batch>) {
         while batch.is_unfinished() && batch.replies.len() < BATCH_REPLIES_MAX {
-            let command = batch.commands[batch.ran];
-            let spans =
-                &batch.spans[command.first as usize..(command.first + command.count) as usize];
-            let args = Args::new(&batch.bytes, spans);
-            if !self.locks.is_quiet() && self.must_wait(command.entry, &args) {
-                let wants = self.wants_of(command.entry, &args);
+            let (call, _) = batch.next();
+            if !self.locks.is_quiet() && self.must_wait(&call) {
+                let wants = self.wants_of(&call);
                 self.park(batch, wants);
                 return;
             }
@@ -86,18 +53,11 @@ impl Shard {
     }
 
     /// Runs the batch's next command, whose keys are free or held for it.
-    pub(super) fn run_batch_command(&mut self, batch: &mut Batch) {
-        let command = batch.commands[batch.ran];
-        let spans = &batch.spans[command.first as usize..(command.first + command.count) as usize];
-        let args = Args::new(&batch.bytes, spans);
+    fn run_batch_command(&mut self, batch: &mut Batch) {
         let before = self.log.lsn();
-        self.keys.set_no_touch(batch.no_touch && touches_quietly(command.entry));
-        std::mem::swap(&mut self.room, &mut batch.room);
-        self.run_whole(command.entry, batch.db, args, batch.protocol, &mut batch.replies);
-        std::mem::swap(&mut self.room, &mut batch.room);
-        self.keys.set_no_touch(false);
-        batch.ends.push(batch.replies.len());
-        batch.ran += 1;
+        let (call, replies) = batch.next();
+        self.run_whole(&call, replies);
+        batch.note_ran();
         let after = self.log.lsn();
         if after != before {
             batch.written = after;
@@ -128,67 +88,51 @@ impl Shard {
         self.run_batch(batch);
     }
 
-    fn must_wait(&self, entry: &Entry, args: &Args<'_>) -> bool {
-        let mode = mode_of(entry);
-        match entry.command.run {
+    fn must_wait(&self, call: &Call<'_>) -> bool {
+        let command = call.entry.command;
+        match command.run {
             Run::All(All { barrier: true, .. }) => !self.locks.is_quiet(),
             Run::All(_) | Run::Walk(_) | Run::Front => false,
-            _ => entry
-                .command
-                .keys
-                .positions(args)
-                .any(|index| self.locks.must_wait(self.keys.hash(args.get(index)), mode)),
+            _ => keys_of(call.entry, &call.args).any(|(index, mode)| {
+                self.locks.must_wait(self.keys.hash(call.args.get(index)), mode)
+            }),
         }
     }
 
-    fn wants_of(&self, entry: &Entry, args: &Args<'_>) -> Wants {
-        if matches!(entry.command.run, Run::All(All { barrier: true, .. })) {
+    fn wants_of(&self, call: &Call<'_>) -> Wants {
+        if matches!(call.entry.command.run, Run::All(All { barrier: true, .. })) {
             return Wants::Everything;
         }
-        let mode = mode_of(entry);
-        let positions = entry.command.keys.positions(args);
-        Wants::keys(positions.map(|index| (self.keys.hash(args.get(index)), mode)))
+        let keys = keys_of(call.entry, &call.args);
+        Wants::keys(keys.map(|(index, mode)| (self.keys.hash(call.args.get(index)), mode)))
     }
 
     /// Runs a command all of whose keys are here, and puts its frame into the log.
-    pub(super) fn run_whole(
-        &mut self,
-        entry: &'static Entry,
-        db: DbIndex,
-        args: Args<'_>,
-        protocol: Protocol,
-        out: &mut Vec<u8>,
-    ) {
-        let needs_memory = entry.command.flags.contains(Flags::DENYOOM);
-        if needs_memory && !self.is_closed_to(entry) && !self.make_room() {
-            self.stats[usize::from(entry.id)].rejected += 1;
-            return self.refuse(&Refusal::OutOfMemory, protocol, out);
+    fn run_whole(&mut self, call: &Call<'_>, out: &mut Vec<u8>) {
+        let needs_memory = call.entry.command.flags.contains(Flags::DENYOOM);
+        if needs_memory && !self.is_closed_to(call.entry) && !self.make_room() {
+            self.stats[usize::from(call.entry.id)].rejected += 1;
+            return self.refuse(&Refusal::OutOfMemory, call.protocol, out);
         }
-        self.run_untold(entry, db, args, protocol, out);
+        self.run_untold(call, out);
         self.log_frame();
     }
 
     /// As [`run_whole`](Shard::run_whole), leaving the records in the running frame. Memory was asked
     /// for before that frame began.
-    pub(super) fn run_untold(
-        &mut self,
-        entry: &'static Entry,
-        db: DbIndex,
-        args: Args<'_>,
-        protocol: Protocol,
-        out: &mut Vec<u8>,
-    ) {
-        let id = usize::from(entry.id);
-        if self.is_closed_to(entry) {
+    pub(super) fn run_untold(&mut self, call: &Call<'_>, out: &mut Vec<u8>) {
+        let id = usize::from(call.entry.id);
+        if self.is_closed_to(call.entry) {
             self.stats[id].rejected += 1;
-            self.refuse(&Refusal::ReadOnly, protocol, out);
+            self.refuse(&Refusal::ReadOnly, call.protocol, out);
             return;
         }
         let timed = self.stats[id].calls % TIMED_EVERY == 0;
         let started = timed.then(std::time::Instant::now);
         let start = out.len();
-        let mut cx = self.cx(db, protocol, out);
-        let outcome = run_shape(&mut cx, entry, args).and_then(|()| cx.take_room());
+        let run = &call.entry.command.run;
+        let outcome =
+            self.within(call, out, |cx| run.whole(cx, call).and_then(|()| cx.take_room()));
         let stats = &mut self.stats[id];
         stats.calls += 1;
         if let Some(started) = started {
@@ -198,8 +142,59 @@ impl Shard {
         if let Err(refusal) = outcome {
             stats.failed += 1;
             out.truncate(start);
-            self.refuse(&refusal, protocol, out);
+            self.refuse(&refusal, call.protocol, out);
         }
+    }
+
+    /// This shard's step of a wider command, whose memory was asked for before it began.
+    pub(crate) fn run_step(&mut self, call: &Call<'_>, step: Step) -> Result<Did, Refusal> {
+        // What was decided is done; what is still to be decided asks for the role.
+        if !matches!(step, Step::Writes(_)) && self.is_closed_to(call.entry) {
+            return Err(Refusal::ReadOnly);
+        }
+        let run = &call.entry.command.run;
+        self.within(call, &mut Vec::new(), |cx| run.step(cx, call, step))
+    }
+
+    /// One step of a `Walk` command; answers whether it goes on. A step that is alone on its shard is
+    /// a transaction, which takes care of the frame.
+    pub fn run_walk_step(
+        &mut self,
+        walk: &Walk,
+        call: &Call<'_>,
+        walked: &mut Walked,
+    ) -> Result<bool, Refusal> {
+        if self.is_closed_to(call.entry) {
+            return Err(Refusal::ReadOnly);
+        }
+        let step = |cx: &mut Cx<'_>| walk.one_step(cx, call.args, walked);
+        let goes_on = self.within(call, &mut Vec::new(), step);
+        if !walk.alone {
+            self.log_frame();
+        }
+        goes_on
+    }
+
+    /// Runs a command's function with what it gets of this shard; its reply goes to `out`.
+    #[inline]
+    fn within<T>(
+        &mut self,
+        call: &Call<'_>,
+        out: &mut Vec<u8>,
+        function: impl FnOnce(&mut Cx<'_>) -> T,
+    ) -> T {
+        let is_quiet = call.is_quiet();
+        if is_quiet {
+            self.keys.set_no_touch(true);
+        }
+        let (counted, reply) = (out.len(), ReplyWriter::new(out, call.protocol));
+        let (shard, shards, room, db) = (self.id, self.shards, &call.who.room, call.db);
+        let done =
+            function(&mut Cx { keys: &mut self.keys, db, reply, shard, shards, room, counted });
+        if is_quiet {
+            self.keys.set_no_touch(false);
+        }
+        done
     }
 
     /// Writes an error and counts it.
@@ -212,21 +207,6 @@ impl Shard {
     /// now would be nobody's history.
     fn is_closed_to(&self, entry: &Entry) -> bool {
         self.keys.role() == Role::Replica && entry.writes()
-    }
-
-    /// Asks the gates for one hop of a wider command. Its memory was asked for before it began.
-    fn may_hop(&self, entry: &Entry) -> Result<(), Refusal> {
-        if self.is_closed_to(entry) {
-            return Err(Refusal::ReadOnly);
-        }
-        Ok(())
-    }
-
-    /// What a command's function gets of this shard; its reply goes to `out`.
-    fn cx<'a>(&'a mut self, db: DbIndex, protocol: Protocol, out: &'a mut Vec<u8>) -> Cx<'a> {
-        let (counted, reply) = (out.len(), ReplyWriter::new(out, protocol));
-        let (shard, shards, room) = (self.id, self.shards, &self.room);
-        Cx { keys: &mut self.keys, db, reply, shard, shards, room, counted }
     }
 
     /// Puts the records of the running task into the log, as one frame.
@@ -256,242 +236,19 @@ impl Shard {
             }
         }
     }
-
-    /// Runs this shard's keys of an `Each` command.
-    pub(super) fn run_each(
-        &mut self,
-        entry: &'static Entry,
-        db: DbIndex,
-        protocol: Protocol,
-        args: Args<'_>,
-    ) -> Done {
-        let Run::Each(each) = &entry.command.run else { unreachable!("planned as Each") };
-        if let Err(refusal) = self.may_hop(entry) {
-            return Done::Refused(refusal);
-        }
-        let (mut sum, mut bytes, mut ends) = (0, Vec::new(), Vec::new());
-        let mut cx = self.cx(db, protocol, &mut bytes);
-        let (mut index, mut large) = (1, false);
-        while index < args.len() {
-            let value = if each.stride > 1 { args.get(index + 1) } else { b"" };
-            match (each.one)(&mut cx, args.get(index), value) {
-                Ok(number) => sum += number,
-                Err(refusal) => return Done::Refused(refusal),
-            }
-            if each.join == Join::Array {
-                let rest = (index + 1..args.len()).map(|other| args.get(other));
-                if let Err(refusal) = take_room_among(&mut cx, &mut large, rest) {
-                    return Done::Refused(refusal);
-                }
-            }
-            ends.push(cx.reply.out.len());
-            index += each.stride;
-        }
-        Done::Each(EachDone { sum, bytes, ends })
-    }
-
-    /// Reads this shard's keys of a `Carry` command.
-    pub(super) fn run_gather(
-        &mut self,
-        entry: &'static Entry,
-        db: DbIndex,
-        keys: &[(usize, usize)],
-        args: Args<'_>,
-    ) -> Done {
-        let Run::Carry(carry) = &entry.command.run else { unreachable!("planned as Carry") };
-        if let Err(refusal) = self.may_hop(entry) {
-            return Done::Refused(refusal);
-        }
-        let mut unused = Vec::new();
-        let mut gathered = Vec::with_capacity(keys.len());
-        for &(index, position) in keys {
-            let mut cx = self.cx(db, Protocol::Resp2, &mut unused);
-            match (carry.gather)(&mut cx, args.get(position), index, args) {
-                Ok(found) => gathered.push((index, found)),
-                Err(refusal) => return Done::Refused(refusal),
-            }
-        }
-        Done::Gathered(gathered)
-    }
-
-    /// Makes the changes that a `Carry`'s decision asked for.
-    pub(super) fn run_writes(&mut self, writes: Vec<Write>) -> Done {
-        perform(&mut self.keys, writes);
-        Done::Nothing
-    }
-
-    /// This shard's part of an `All` command.
-    pub(crate) fn run_all_part(
-        &mut self,
-        entry: &'static Entry,
-        db: DbIndex,
-        protocol: Protocol,
-        args: Args<'_>,
-    ) -> Done {
-        let Run::All(all) = &entry.command.run else { unreachable!("planned as All") };
-        if let Err(refusal) = self.may_hop(entry) {
-            return Done::Refused(refusal);
-        }
-        let mut unused = Vec::new();
-        let mut cx = self.cx(db, protocol, &mut unused);
-        match (all.part)(&mut cx, args) {
-            Ok(part) => Done::Part(part),
-            Err(refusal) => Done::Refused(refusal),
-        }
-    }
-
-    /// One step of a `Walk` command; answers whether it goes on. A step that is alone on its shard is
-    /// a transaction, which takes care of the frame.
-    pub fn run_walk_step(
-        &mut self,
-        walk: &Walk,
-        entry: &'static Entry,
-        db: DbIndex,
-        protocol: Protocol,
-        args: Args<'_>,
-        walked: &mut Walked,
-    ) -> Result<bool, Refusal> {
-        self.may_hop(entry)?;
-        let mut out = std::mem::take(&mut walked.bytes);
-        let mut cx = self.cx(db, protocol, &mut out);
-        let goes_on = (walk.step)(&mut cx, args, walked);
-        walked.bytes = out;
-        if !walk.alone {
-            self.log_frame();
-        }
-        goes_on
-    }
 }
 
-/// From here on a reply of several elements is made with foresight.
-const LARGE_REPLY: usize = 4 * 1024 * 1024;
-
-/// Takes room for one element of several, given the keys of those to come. When the reply turns out to be
-/// large it is asked once whether all of them have room, and the memory is taken at once: a large reply
-/// that is copied while it grows, or made in vain, holds everybody up.
-fn take_room_among<'k>(
-    cx: &mut Cx<'_>,
-    large: &mut bool,
-    rest: impl Iterator<Item = &'k [u8]>,
-) -> Result<(), Refusal> {
-    if !*large && cx.reply.out.len() >= LARGE_REPLY {
-        *large = true;
-        /// Around each element: `$`, digits and line ends.
-        const AROUND: usize = 25;
-        let mut bytes = 0;
-        for key in rest {
-            bytes += cx.keys.peek(cx.db, key).map_or(0, |item| item.value().len()) + AROUND;
-        }
-        cx.room.hold(cx.reply.out.len() + bytes)?;
-        cx.reply.out.reserve_exact(bytes);
-    }
-    cx.take_room()
-}
-
-/// Whether the command's keys are wanted alone.
-pub(super) fn mode_of(entry: &Entry) -> Mode {
-    if entry.writes() { Mode::Exclusive } else { Mode::Shared }
-}
-
-/// Runs any keyed shape where all keys are on one shard.
-fn run_shape(cx: &mut Cx<'_>, entry: &'static Entry, args: Args<'_>) -> Result<(), Refusal> {
-    let command = entry.command;
-    match &command.run {
-        Run::Here(run) => run(cx, args),
-        Run::Each(each) => run_each_whole(cx, each, &command.keys, args),
-        Run::Carry(carry) => run_carry_whole(cx, carry, &command.keys, args),
-        Run::All(all) => {
-            (all.check)(args, cx.keys.db_count())?;
-            let part: Part = (all.part)(cx, args)?;
-            (all.join)(args, &[part], &mut cx.reply);
-            Ok(())
-        }
-        Run::Walk(walk) => {
-            let mut walked = (walk.start)(args)?;
-            let mut bytes = Vec::new();
-            let mut goes_on = true;
-            while goes_on && walked.shard < cx.shards {
-                let reply = ReplyWriter::new(&mut bytes, cx.reply.protocol);
-                let (shard, shards) = (cx.shard, cx.shards);
-                let (db, room, counted) = (cx.db, cx.room, reply.out.len());
-                let mut inner = Cx { keys: &mut *cx.keys, db, reply, shard, shards, room, counted };
-                goes_on = (walk.step)(&mut inner, args, &mut walked)?;
-            }
-            walked.bytes = bytes;
-            (walk.finish)(&walked, cx.shards, &mut cx.reply);
-            Ok(())
-        }
-        Run::Front => unreachable!("{} runs where the connection lives", command.name),
-    }
-}
-
-fn run_each_whole(
-    cx: &mut Cx<'_>,
-    each: &Each,
-    keys: &Keys,
-    args: Args<'_>,
-) -> Result<(), Refusal> {
-    if (args.len() - keys.first) % each.stride != 0 {
-        return Err(Refusal::Arity(String::from_utf8_lossy(args.get(0)).to_ascii_lowercase()));
-    }
-    if each.join == Join::Array {
-        cx.reply.array((args.len() - keys.first) / each.stride);
-    }
-    let (mut sum, mut large) = (0, false);
-    for index in keys.positions(&args) {
-        let value = if each.stride > 1 { args.get(index + 1) } else { b"" };
-        sum += (each.one)(cx, args.get(index), value)?;
-        if each.join == Join::Array {
-            let rest = keys.positions(&args).filter(|other| *other > index);
-            take_room_among(cx, &mut large, rest.map(|other| args.get(other)))?;
-        }
-    }
-    match each.join {
-        Join::Ok => cx.reply.ok(),
-        Join::Sum => cx.reply.integer(sum),
-        Join::Array => {}
-    }
-    Ok(())
-}
-
-fn run_carry_whole(
-    cx: &mut Cx<'_>,
-    carry: &Carry,
-    keys: &Keys,
-    args: Args<'_>,
-) -> Result<(), Refusal> {
-    (carry.check)(args)?;
-    let mut carried: Vec<Carried> = Vec::new();
-    for (index, position) in keys.positions(&args).enumerate() {
-        carried.push((carry.gather)(cx, args.get(position), index, args)?);
-    }
-    let mut decision =
-        Decision { db: cx.db, dbs: cx.keys.db_count(), now: cx.now(), reply: cx.reply.reborrow() };
-    let writes = (carry.decide)(&mut decision, args, &carried)?;
-    perform(cx.keys, writes);
-    Ok(())
-}
-
-/// Makes changes that were decided on elsewhere.
-fn perform(keys: &mut crate::db::Keyspace, writes: Vec<Write>) {
-    for write in writes {
-        match write {
-            Write::Put { db, key, value, deadline } => {
-                let deadline = deadline.map_or(Deadline::None, Deadline::At);
-                keys.put(db, &key, NewValue::Shared(value), deadline);
-            }
-            Write::Remove { db, key } => {
-                keys.remove(db, &key);
-            }
-        }
-    }
-}
-
-impl Found {
-    /// The item's value by reference, with its deadline.
-    pub fn of(item: &Item) -> Found {
-        Found { value: item.share(), deadline: item.deadline() }
-    }
+/// Where a request's keys stand, and how each is wanted: what a command only looks at it shares, also
+/// where it changes another one.
+pub(crate) fn keys_of<'a>(
+    entry: &'static Entry,
+    args: &'a Args<'_>,
+) -> impl Iterator<Item = (usize, Mode)> + use<'a> {
+    let (keys, writes) = (&entry.command.keys, entry.writes());
+    keys.positions(args).enumerate().map(move |(index, position)| {
+        let is_changed = writes && !keys.uses_of(args, index).contains(Uses::RO);
+        (position, if is_changed { Mode::Exclusive } else { Mode::Shared })
+    })
 }
 
 /// The shard's journal position, for WAIT.

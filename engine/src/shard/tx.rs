@@ -13,7 +13,6 @@
 //! mailboxes under one lock (`exec::order`).
 
 use super::apply::ApplyPlace;
-use super::run::touches_quietly;
 use super::{
     Answer, Batch, Begin, Done, EntryId, ExecutorId, Hop, Message, ReplyTo, Shard, TxShared, Wants,
     Work,
@@ -155,43 +154,21 @@ impl Shard {
     fn run_work(&mut self, work: Work) -> Done {
         match work {
             Work::Nothing => Done::Nothing,
-            Work::Each { entry, db, protocol, no_touch, room, args } => {
-                self.keys.set_no_touch(no_touch && touches_quietly(entry));
-                let nobodys = std::mem::replace(&mut self.room, room);
-                let done = self.run_each(entry, db, protocol, args.view());
-                self.room = nobodys;
-                self.keys.set_no_touch(false);
-                done
-            }
-            Work::Gather { entry, db, keys, args } => {
-                self.run_gather(entry, db, &keys, args.view())
-            }
-            Work::Writes(writes) => self.run_writes(writes),
-            Work::All { entry, db, protocol, args } => {
-                self.run_all_part(entry, db, protocol, args.view())
+            Work::Step(call, step) => {
+                let outcome = self.run_step(&call.view(), step);
+                outcome.map_or_else(Done::Refused, Done::Did)
             }
             Work::Commands(mut batch) => {
-                while batch.ran < batch.commands.len() {
-                    self.run_in_tx(&mut batch);
+                while batch.is_unfinished() {
+                    // Its records stay in the transaction's frame.
+                    let (call, replies) = batch.next();
+                    self.run_untold(&call, replies);
+                    batch.note_ran();
                 }
                 Done::Commands(batch)
             }
             Work::Call(call) => Done::Value(call(self)),
         }
-    }
-
-    /// One command of a MULTI: its records stay in the transaction's frame.
-    fn run_in_tx(&mut self, batch: &mut Batch) {
-        let command = batch.commands[batch.ran];
-        let spans = &batch.spans[command.first as usize..(command.first + command.count) as usize];
-        let args = crate::command::Args::new(&batch.bytes, spans);
-        self.keys.set_no_touch(batch.no_touch && touches_quietly(command.entry));
-        std::mem::swap(&mut self.room, &mut batch.room);
-        self.run_untold(command.entry, batch.db, args, batch.protocol, &mut batch.replies);
-        std::mem::swap(&mut self.room, &mut batch.room);
-        self.keys.set_no_touch(false);
-        batch.ends.push(batch.replies.len());
-        batch.ran += 1;
     }
 
     /// The transaction has run. Its frame goes to the log when those before it have gone.

@@ -25,14 +25,13 @@ use crate::clients::Client;
 use crate::commands::Handler;
 use crate::observe::stats::TIMED_EVERY;
 use crate::server::{Counters, Server};
-use engine::command::{Args, Entry, Refusal, ReplyRoom, Run, Walk};
+use engine::command::{Args, Call, Entry, Refusal, Run, Walk};
 use engine::exec::{Added, Front};
 use engine::resp::{Limits, ProtocolError, ReplyWriter};
 use engine::rt;
 use engine::shard::{CommandStats, Shard};
 use replication::transport::Transport;
 use std::io;
-use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -162,36 +161,6 @@ async fn converse(
     }
 }
 
-/// The connection's shard while the commands of one client run on it.
-struct RoomOn<'a>(&'a mut Shard);
-
-impl RoomOn<'_> {
-    fn lend(shard: &mut Shard, room: ReplyRoom) -> RoomOn<'_> {
-        shard.room = room;
-        RoomOn(shard)
-    }
-}
-
-impl Deref for RoomOn<'_> {
-    type Target = Shard;
-
-    fn deref(&self) -> &Shard {
-        self.0
-    }
-}
-
-impl DerefMut for RoomOn<'_> {
-    fn deref_mut(&mut self) -> &mut Shard {
-        self.0
-    }
-}
-
-impl Drop for RoomOn<'_> {
-    fn drop(&mut self) {
-        self.0.room = ReplyRoom::default();
-    }
-}
-
 /// Handles the buffered requests that can be handled without waiting.
 fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Vec<u8>) -> Next {
     let front = session.front.clone();
@@ -199,9 +168,7 @@ fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Vec<u8>) -> N
     let mut limits = Limits::STANDARD;
     limits.request_bytes = session.request_limit() as usize;
     let mut handled = 0;
-    let room = session.room.clone();
     front.with_shard(|shard| {
-        let shard = &mut *RoomOn::lend(shard, room);
         loop {
             if handled == VISIT_LOOK {
                 handled = 0;
@@ -292,10 +259,11 @@ fn handle(
         session.ran();
         return Handled::Done;
     }
-    let (db, protocol, front) = (session.db, session.protocol, session.front.clone());
     let before = shard.stats[usize::from(entry.id)];
     let start = out.len();
-    match session.pipeline.add(&front, shard, entry, db, protocol, args, out) {
+    let Session { front, pipeline, db, protocol, who, .. } = session;
+    let call = Call { entry, db: *db, protocol: *protocol, who, args };
+    match pipeline.add(front, shard, &call, out) {
         Added::Yes => {
             if session.is_silent() {
                 session.drop_reply(start, out);
@@ -407,12 +375,11 @@ pub(crate) async fn run_entry(
             }
         }
         None => {
-            let front = session.front.clone();
-            let no_touch = session.client.no_touch.load(Ordering::Relaxed);
+            let (front, who) = (session.front.clone(), session.who.clone());
             let began = rt::monotonic();
-            let room = session.room.clone();
             let (db, protocol) = (session.db, session.protocol);
-            let wide = front.run_wide(entry, db, protocol, no_touch, &room, args, out);
+            let call = Call { entry, db, protocol, who: &who, args };
+            let wide = front.run_wide(&call, out);
             match entry.command.run {
                 // Nobody wants the rest of a long walk when its client has left.
                 Run::Walk(Walk { long: true, alone: false, .. }) => {
@@ -457,7 +424,7 @@ async fn flush_pipeline(
 }
 
 async fn send(transport: &Transport, session: &mut Session, out: &mut Vec<u8>) -> io::Result<()> {
-    if session.room.is_over() {
+    if session.who.room.is_over() {
         let id = session.client.id;
         tracing::warn!("client {id} asks for more than client-output-buffer-limit, it is closed");
         return Err(io::ErrorKind::OutOfMemory.into());
@@ -473,7 +440,7 @@ async fn send(transport: &Transport, session: &mut Session, out: &mut Vec<u8>) -
         }
     }
     // Also where nothing was left to write, because CLIENT REPLY OFF wants none of it.
-    session.room.give_back();
+    session.who.room.give_back();
     Ok(())
 }
 

@@ -16,7 +16,7 @@
 
 use super::{Session, VISIT_MAX, breathe_after, run_entry};
 use crate::gates;
-use engine::command::{Args, Entry, Flags, Group, OwnedArgs, Refusal};
+use engine::command::{Args, Call, Entry, Flags, Group, OwnedArgs, Refusal};
 use engine::exec::{Tx, TxKeys};
 use engine::resp::{Protocol, ReplyWriter};
 use engine::rt;
@@ -168,8 +168,6 @@ async fn run_queue(session: &mut Session, multi: &Multi, out: &mut Vec<u8>) -> R
     }
     let front = session.front.clone();
     let mut tx = Tx::begin(&front, keys).await;
-    tx.room = session.room.clone();
-    tx.no_touch = session.client.no_touch.load(Ordering::Relaxed);
     // Or while the keys were waited for. From here on the role stays: changing it needs them all.
     if let Err(refusal) = pass_gates(session, multi) {
         tx.conclude().await;
@@ -191,7 +189,7 @@ async fn run_queue(session: &mut Session, multi: &Multi, out: &mut Vec<u8>) -> R
             later.push(Deferred { entry, args, at: start, protocol, silent });
             continue;
         }
-        let is_over = session.room.hold(session.parts_bytes() + out.len()).is_err();
+        let is_over = session.who.room.hold(session.parts_bytes() + out.len()).is_err();
         if is_over && !entry.writes() && !entry.command.is_front() {
             continue;
         }
@@ -202,7 +200,8 @@ async fn run_queue(session: &mut Session, multi: &Multi, out: &mut Vec<u8>) -> R
         if entry.command.is_front() {
             run_in_front(session, entry, args, out).await;
         } else {
-            tx.run(entry, session.db, session.protocol, args.view(), out).await;
+            let (db, protocol, who) = (session.db, session.protocol, &session.who);
+            tx.run(&Call { entry, db, protocol, who, args: args.view() }, out).await;
         }
         session.took(entry, &args.view(), began.elapsed());
         drop_unread(session, is_over || session.is_silent(), start, out);
@@ -260,7 +259,7 @@ async fn run_deferred(session: &mut Session, later: &[Deferred<'_>], out: &mut V
         session.protocol = protocol;
         session.took(deferred.entry, &deferred.args.view(), began.elapsed());
         let made = session.parts_bytes() + out.len() + others.len();
-        drop_unread(session, deferred.silent || session.room.hold(made).is_err(), start, out);
+        drop_unread(session, deferred.silent || session.who.room.hold(made).is_err(), start, out);
         breathe(session, began).await;
         out.extend_from_slice(&others[deferred.at - first.at..end_of(index + 1)]);
     }

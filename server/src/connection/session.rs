@@ -8,7 +8,7 @@ use crate::commands::Handler;
 use crate::config::Config;
 use crate::gates;
 use crate::server::Server;
-use engine::command::{Args, Entry, Flags, Refusal, ReplyRoom};
+use engine::command::{Args, Entry, Flags, Refusal, ReplyRoom, Who};
 use engine::db::{WatchFlag, WatchKey};
 use engine::exec::{Front, Pipeline};
 use engine::resp::{Protocol, ReplyWriter};
@@ -58,8 +58,8 @@ pub struct Session {
     pub pipeline: Pipeline,
     /// Large parts of replies that stand before what is being written.
     pub parts: Vec<Vec<u8>>,
-    /// What the replies that are made just now may take.
-    pub room: ReplyRoom,
+    /// What goes along with all requests: among it what the replies that are made just now may take.
+    pub who: Who,
     /// SELECT.
     pub db: DbIndex,
     /// HELLO.
@@ -110,7 +110,7 @@ impl Session {
             transport,
             config,
             pipeline: Pipeline::default(),
-            room: ReplyRoom::of(0),
+            who: Who { no_touch: false, room: ReplyRoom::of(0) },
             parts: Vec::new(),
             db: DbIndex(0),
             protocol: Protocol::Resp2,
@@ -126,8 +126,7 @@ impl Session {
             replica: replication::Introduction::default(),
         };
         session.authenticated = session.needs_no_password();
-        session.pipeline.set_room(session.room.clone());
-        session.room.set_most(session.config.client_output_buffer_limit.normal.hard_bytes);
+        session.who.room.set_most(session.config.client_output_buffer_limit.normal.hard_bytes);
         session
     }
 
@@ -169,7 +168,7 @@ impl Session {
     /// CLIENT NO-TOUCH.
     pub fn set_no_touch(&mut self, on: bool) {
         self.client.no_touch.store(on, Ordering::Relaxed);
-        self.pipeline.set_no_touch(on);
+        self.who.no_touch = on;
     }
 
     /// Whether the reply of the command that runs just now is not sent.
@@ -188,7 +187,7 @@ impl Session {
     pub fn drop_reply(&self, start: usize, out: &mut Vec<u8>) {
         out.truncate(start);
         if out.is_empty() && self.parts.is_empty() {
-            self.room.give_back();
+            self.who.room.give_back();
         }
     }
 
@@ -209,7 +208,7 @@ impl Session {
             self.config = self.server.settings.config();
             self.config_generation = generation;
             self.stopwatch.configure(&self.config);
-            self.room.set_most(self.config.client_output_buffer_limit.normal.hard_bytes);
+            self.who.room.set_most(self.config.client_output_buffer_limit.normal.hard_bytes);
         }
         let now = rt::monotonic();
         self.stopwatch.start(now);

@@ -1,0 +1,170 @@
+//! Commands whose parts are one key each: MGET, MSET, DEL.
+//!
+//! ```text
+//!   MGET a b c d ─► shard 0: a, c ─► "1" "3" ─┐
+//!                   shard 1: b, d ─► "2" "4" ─┴► 1 2 3 4, in the order of the keys
+//! ```
+
+use super::{Did, Pick, Step, Steps, by_shard};
+use crate::command::{Call, Cx, Outcome, Refusal};
+use crate::resp::ReplyWriter;
+use crate::types::ShardId;
+
+/// The shape of commands whose parts are one key each.
+#[derive(Debug)]
+pub struct Each {
+    /// Arguments per part: 1 (key) or 2 (key, value).
+    pub stride: usize,
+    /// Does one key; `value` is empty when the stride is 1. The number goes into [`Join::Sum`].
+    pub one: fn(cx: &mut Cx<'_>, key: &[u8], value: &[u8]) -> Result<i64, Refusal>,
+    /// How parts become the reply.
+    pub join: Join,
+}
+
+/// How the parts of an [`Each`] command become one reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Join {
+    /// `+OK` once all are done.
+    Ok,
+    /// An integer: the sum of the parts.
+    Sum,
+    /// An array of what each part wrote: one element a key, in the order of the keys.
+    Array,
+}
+
+/// The result of one shard's keys of an [`Each`] command.
+#[derive(Default)]
+pub struct EachDone {
+    /// Which keys.
+    keys: Vec<Pick>,
+    /// Sum of the keys' numbers.
+    sum: i64,
+    /// What the keys wrote, one after the other.
+    bytes: Vec<u8>,
+    /// Where each key's element ends.
+    ends: Vec<usize>,
+}
+
+impl Each {
+    pub(super) fn split(&self, call: &Call<'_>, shards: u16) -> Result<Steps, Refusal> {
+        self.check(call)?;
+        let parts = by_shard(call, shards).into_iter();
+        Ok(parts.map(|(shard, keys)| (shard, Step::Each(keys))).collect())
+    }
+
+    fn check(&self, call: &Call<'_>) -> Result<(), Refusal> {
+        if (call.args.len() - call.entry.command.keys.first) % self.stride == 0 {
+            return Ok(());
+        }
+        Err(Refusal::Arity(call.entry.name().to_owned()))
+    }
+
+    /// Does one key; `rest` are the positions of those after it.
+    fn do_one(
+        &self,
+        cx: &mut Cx<'_>,
+        call: &Call<'_>,
+        position: usize,
+        large: &mut bool,
+        rest: impl Iterator<Item = usize>,
+    ) -> Result<i64, Refusal> {
+        let value = if self.stride > 1 { call.args.get(position + 1) } else { b"" };
+        let number = (self.one)(cx, call.args.get(position), value)?;
+        if self.join == Join::Array {
+            take_room_among(cx, large, rest.map(|position| call.args.get(position)))?;
+        }
+        Ok(number)
+    }
+
+    pub(super) fn part(
+        &self,
+        cx: &mut Cx<'_>,
+        call: &Call<'_>,
+        keys: Vec<Pick>,
+    ) -> Result<EachDone, Refusal> {
+        let mut done = EachDone { keys, ..EachDone::default() };
+        let mut large = false;
+        for (at, key) in done.keys.iter().enumerate() {
+            let rest = done.keys[at + 1..].iter().map(|key| key.position as usize);
+            done.sum += self.do_one(cx, call, key.position as usize, &mut large, rest)?;
+            done.ends.push(cx.reply.out.len());
+        }
+        done.bytes = std::mem::take(cx.reply.out);
+        Ok(done)
+    }
+
+    pub(super) fn join(&self, done: Vec<(ShardId, Did)>, reply: &mut ReplyWriter<'_>) {
+        let part = |(_, did)| match did {
+            Did::Each(part) => part,
+            _ => unreachable!("an Each step answers with its part"),
+        };
+        let parts: Vec<EachDone> = done.into_iter().map(part).collect();
+        match self.join {
+            Join::Ok => reply.ok(),
+            Join::Sum => reply.integer(parts.iter().map(|part| part.sum).sum()),
+            Join::Array => join_array(&parts, reply),
+        }
+    }
+
+    pub(super) fn whole(&self, cx: &mut Cx<'_>, call: &Call<'_>) -> Outcome {
+        self.check(call)?;
+        let keys = &call.entry.command.keys;
+        if self.join == Join::Array {
+            cx.reply.array((call.args.len() - keys.first) / self.stride);
+        }
+        let (mut sum, mut large) = (0, false);
+        for position in keys.positions(&call.args) {
+            let rest = keys.positions(&call.args).filter(|other| *other > position);
+            sum += self.do_one(cx, call, position, &mut large, rest)?;
+        }
+        match self.join {
+            Join::Ok => cx.reply.ok(),
+            Join::Sum => cx.reply.integer(sum),
+            Join::Array => {}
+        }
+        Ok(())
+    }
+}
+
+/// The elements of all parts, in the order of the keys.
+fn join_array(parts: &[EachDone], reply: &mut ReplyWriter<'_>) {
+    let mut owners = vec![0u16; parts.iter().map(|part| part.keys.len()).sum()];
+    for (number, part) in parts.iter().enumerate() {
+        for key in &part.keys {
+            owners[key.index as usize] = number as u16;
+        }
+    }
+    let mut next = vec![(0, 0); parts.len()];
+    reply.array(owners.len());
+    for owner in owners {
+        let (part, (element, start)) = (&parts[usize::from(owner)], &mut next[usize::from(owner)]);
+        let end = part.ends[*element];
+        reply.raw(&part.bytes[*start..end]);
+        (*element, *start) = (*element + 1, end);
+    }
+}
+
+/// From here on a reply of several elements is made with foresight.
+const LARGE_REPLY: usize = 4 * 1024 * 1024;
+
+/// Takes room for one element of several, given the keys of those to come. When the reply turns out to be
+/// large it is asked once whether all of them have room, and the memory is taken at once: a large reply
+/// that is copied while it grows, or made in vain, holds everybody up.
+fn take_room_among<'k>(
+    cx: &mut Cx<'_>,
+    large: &mut bool,
+    rest: impl Iterator<Item = &'k [u8]>,
+) -> Result<(), Refusal> {
+    if !*large && cx.reply.out.len() >= LARGE_REPLY {
+        *large = true;
+        /// Around each element: `$`, digits and line ends.
+        const AROUND: usize = 25;
+        let mut bytes = 0;
+        for key in rest {
+            bytes += cx.keys.peek(cx.db, key).map_or(0, |item| item.value().len()) + AROUND;
+        }
+        cx.room.hold(cx.reply.out.len() + bytes)?;
+        cx.reply.out.reserve_exact(bytes);
+    }
+    cx.take_room()
+}
