@@ -120,7 +120,9 @@ fn settings_that_contradict_each_other_are_refused_in_dragonfly_s_words() {
     check_refused("no certificate", ClientTls::load(&no_cert, true), &[text]);
 
     let open = "TLS configured but no authentication method is used!";
-    check_refused("anybody", ServerTls::load(&without_ca, false), &[open]);
+    let flags = ["--requirepass", "--tls_ca_cert_file", "--tls_auth_clients=no"];
+    let said = [&[open], &flags[..]].concat();
+    check_refused("anybody", ServerTls::load(&without_ca, false), &said);
     for auth in [AuthClients::No, AuthClients::Optional] {
         ServerTls::load(&with_auth(auth), false)
             .expect("it was written down that anybody may come");
@@ -133,7 +135,9 @@ fn settings_that_contradict_each_other_are_refused_in_dragonfly_s_words() {
 
     let nothing = shop.settings("", "ca");
     let text = "No authentication method configured!";
-    check_refused("a link without anything", ClientTls::load(&nothing, false), &[text]);
+    let flags = ["--masterauth", "--tls_cert_file and --tls_key_file", "--tls_client_cert_file"];
+    let said = [&[text], &flags[..]].concat();
+    check_refused("a link without anything", ClientTls::load(&nothing, false), &said);
     ClientTls::load(&nothing, true).expect("masterauth is an authentication method");
 
     let ciphers = TlsSettings { ciphers: "NULL-MD5".to_owned(), ..good.clone() };

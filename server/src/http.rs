@@ -27,8 +27,17 @@ const HEADERS_MAX: usize = 64;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// The methods that make a first line HTTP. None of them is a Redis command.
-const METHODS: [&[u8]; 7] =
-    [b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH "];
+const METHODS: [&[u8]; 9] = [
+    b"GET ",
+    b"POST ",
+    b"HEAD ",
+    b"PUT ",
+    b"DELETE ",
+    b"OPTIONS ",
+    b"PATCH ",
+    b"TRACE ",
+    b"CONNECT ",
+];
 
 /// What the first bytes of a connection are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,9 +82,9 @@ pub fn sniff(bytes: &[u8]) -> Sniff {
 pub struct Request {
     /// `GET`, `HEAD`, ...
     pub method: String,
-    /// The path without the query.
+    /// The path without host and query, percent-decoded; never empty.
     pub path: String,
-    /// What stands behind `?`; empty without one.
+    /// What stands behind `?`, as it came; empty without one.
     pub query: String,
     /// The client waits for more answers on this connection.
     pub keep_alive: bool,
@@ -199,8 +208,10 @@ pub fn parse(bytes: &[u8]) -> Parsed {
         return Parsed::NeedMore;
     }
     let keep_alive = keeps_alive(request.version == Some(1), request.headers);
-    let target = request.path.unwrap_or("/");
+    let target = origin_form(request.path.unwrap_or("/"));
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let path = if path.is_empty() { "/" } else { path };
+    let Some(path) = percent_decoded(path) else { return Parsed::Refused(Status::BadRequest) };
     let authorization = request
         .headers
         .iter()
@@ -209,11 +220,40 @@ pub fn parse(bytes: &[u8]) -> Parsed {
     let request = Request {
         authorization,
         method: request.method.unwrap_or_default().to_owned(),
-        path: path.to_owned(),
+        path,
         query: query.to_owned(),
         keep_alive,
     };
     Parsed::Request(request, head + body)
+}
+
+/// What a request is for without the scheme and the host, which a proxy's requests name: every server has
+/// to take that form.
+fn origin_form(target: &str) -> &str {
+    let without = |scheme: &str| {
+        let (given, rest) = target.split_at_checked(scheme.len())?;
+        given.eq_ignore_ascii_case(scheme).then_some(rest)
+    };
+    match without("http://").or_else(|| without("https://")) {
+        Some(rest) => rest.find(['/', '?']).map_or("", |at| &rest[at..]),
+        None => target,
+    }
+}
+
+/// With `%41` as `A`; nothing where a `%` stands before something else, or for what is no text.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || rest.next().and_then(|byte| char::from(byte).to_digit(16));
+        let (high, low) = (digit()?, digit()?);
+        bytes.push((high * 16 + low) as u8);
+    }
+    String::from_utf8(bytes).ok()
 }
 
 fn body_length(headers: &[httparse::Header<'_>]) -> Result<usize, Status> {
@@ -319,9 +359,15 @@ fn verdict(verdict: Result<(), String>) -> (Status, &'static str, String) {
 
 /// What the query of `/readyz` says. A bound that cannot be read must not count as no bound.
 fn lag_bound(query: &str) -> Result<Option<u64>, String> {
-    let bound = query.split('&').find_map(|pair| pair.strip_prefix("max_lag_records="));
-    let wrong = |_| "max_lag_records is not a number\n".to_owned();
-    bound.map(str::parse::<u64>).transpose().map_err(wrong)
+    let wrong = || "max_lag_records is not a number\n".to_owned();
+    for pair in query.split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if percent_decoded(name).as_deref() == Some("max_lag_records") {
+            let bound = percent_decoded(value).and_then(|value| value.parse().ok());
+            return bound.map(Some).ok_or_else(wrong);
+        }
+    }
+    Ok(None)
 }
 
 /// Ready is healthy and, on a replica, a copy that lags at most `max_lag_records`. A master is ready
@@ -467,6 +513,47 @@ mod tests {
         }
         check("/", &["200 OK", "text/html", "&lt;b&gt;master"]);
         check("/nope", &["404 Not Found"]);
+    }
+
+    #[test]
+    fn a_page_is_found_by_every_form_of_its_name() {
+        let check = |target: &str, want: &str| {
+            for method in ["GET", "HEAD"] {
+                let got = ask(&format!("{method} {target} HTTP/1.1\r\n\r\n"), &MASTER);
+                assert!(got.starts_with(&format!("HTTP/1.1 {want}")), "{method} {target}: {got}");
+                let body = got.split_once("\r\n\r\n").map(|(_, body)| body.is_empty());
+                assert!(body == Some(method == "HEAD") || want == "400 Bad", "{target}: {got}");
+            }
+        };
+        for host in ["", "http://host", "HTTP://host:6379", "https://[::1]:6379", "http://"] {
+            for page in ["/metrics", "/m%65trics", "/%6detrics?a=b", "/livez?", "/healthz", "/"] {
+                check(&format!("{host}{page}"), "200 OK");
+            }
+            check(&format!("{host}/nope"), "404 Not Found");
+            check(&format!("{host}/readyz?max_lag%5Frecords=%35"), "200 OK");
+            check(&format!("{host}/readyz?max_lag%5Frecords=%"), "400");
+            check(&format!("{host}/readyz?max_lag_records"), "400");
+        }
+        for root in ["http://host", "http://host?a=b"] {
+            check(root, "200 OK");
+        }
+        for bad in ["/%", "/%4", "/%zz", "/%ff", "/%+1"] {
+            check(bad, "400 Bad");
+        }
+    }
+
+    #[test]
+    fn other_methods_are_told_which_there_are() {
+        for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"] {
+            let request = format!("{method} /metrics HTTP/1.1\r\n\r\n");
+            assert_eq!(sniff(request.as_bytes()), Sniff::Http);
+            let got = ask(&request, &MASTER);
+            assert!(
+                got.starts_with("HTTP/1.1 405") && got.contains("Allow: GET, HEAD\r\n"),
+                "{got}"
+            );
+            assert!(got.contains("Connection: keep-alive\r\n"), "{got}");
+        }
     }
 
     #[test]

@@ -194,11 +194,11 @@ fn add(
     Ok(port)
 }
 
-fn bind_unix(config: &Config) -> Result<Listener, String> {
+fn bind_unix(config: &Config) -> Result<Listener, Refused> {
     let path = Path::new(&config.unixsocket);
     let backlog = u32::from(config.tcp_backlog);
     let listener = Listener::bind_unix(path, backlog)
-        .map_err(|error| format!("cannot listen on {}: {error}", path.display()))?;
+        .map_err(|error| Refused { kind: error.kind(), text: error.to_string() })?;
     if !config.unixsocketperm.is_empty() {
         let mode = u32::from_str_radix(&config.unixsocketperm, 8)
             .map_err(|_| format!("unixsocketperm '{}' is not octal", config.unixsocketperm))?;

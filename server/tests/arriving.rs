@@ -174,6 +174,34 @@ fn wrong_requests_for_pages_are_told_so_in_http() {
 }
 
 #[test]
+fn one_connection_gets_every_page_under_every_name_until_it_says_close() {
+    let node = start(&["--requirepass=secret"]);
+    let mut stream = open(&node, 1, b"").remove(0);
+    let requests = [
+        ("GET http://host:6379/livez", "", "200 OK"),
+        ("HEAD HTTP://host/metrics", "", "200 OK"),
+        ("GET /l%69vez?a=b", "", "200 OK"),
+        ("POST /livez", "Content-Length: 2\r\n\r\nhi", "405 Method Not Allowed"),
+        ("GET http://host", "", "401 Unauthorized"),
+        ("GET /readyz?max%5flag_records=%31", "", "200 OK"),
+        ("GET /nowhere", "Connection: close\r\n", "404 Not Found"),
+        ("GET /livez", "", "it is closed"),
+    ];
+    let mut all = String::new();
+    for (request, more, _) in requests {
+        let end = if more.contains("\r\n\r\n") { "" } else { "\r\n" };
+        all.push_str(&format!("{request} HTTP/1.1\r\n{more}{end}"));
+    }
+    stream.write_all(all.as_bytes()).expect("written");
+    let answers = rest(&stream);
+    let statuses = answers.lines().filter_map(|line| line.split_once("HTTP/1.1 "));
+    let statuses: Vec<&str> = statuses.map(|(_, status)| status).collect();
+    let expected: Vec<&str> = requests[..7].iter().map(|(_, _, status)| *status).collect();
+    assert_eq!(statuses, expected, "{answers}");
+    assert!(answers.contains("Allow: GET, HEAD\r\n"), "{answers}");
+}
+
+#[test]
 fn the_status_page_asks_for_the_password_and_probes_do_not() {
     let node = start(&["--requirepass=secret", "--admin_nopass"]);
     let status = |port: u16, target: &str, header: &str| {

@@ -238,3 +238,40 @@ fn a_request_about_a_million_names_is_refused() {
     let reply = client.call(&["CONFIG", "GET", &long, &long, &long, &long]);
     assert!(text(&reply).starts_with("ERR pattern is too long"), "{reply:?}");
 }
+
+#[test]
+fn what_is_refused_here_is_refused_for_its_form_first() {
+    let node = start(1);
+    let mut client = connect(&node);
+    let mut check = |words: &str, answer: &str| {
+        let words: Vec<&str> = words.split(' ').collect();
+        assert_eq!(text(&client.call(&words)), answer, "{words:?}");
+    };
+    let none = "ERR snapshots are not supported yet: nothing is written to disk";
+    for words in ["SAVE", "BGSAVE", "BGSAVE schedule", "LASTSAVE"] {
+        check(words, none);
+    }
+    for words in ["BGSAVE foo", "BGSAVE SCHEDULE x", "SHUTDOWN foo", "CONFIG SET hz 5 port"] {
+        check(words, "ERR syntax error");
+    }
+    for name in ["save", "bgrewriteaof", "lastsave"] {
+        let arity = format!("ERR wrong number of arguments for '{name}' command");
+        check(&format!("{} x", name.to_uppercase()), &arity);
+    }
+    check("DEBUG foo", "ERR unknown subcommand 'foo'. Try DEBUG HELP.");
+}
+
+#[test]
+fn lolwut_says_which_version_it_is_in_the_type_of_the_protocol() {
+    let node = start(1);
+    let mut client = connect(&node);
+    let plain = text(&client.must(&["LOLWUT"]));
+    assert!(plain.contains("Redis ver. 7.") && plain.ends_with('\n'), "{plain}");
+    let picture = text(&client.must(&["LOLWUT", "VERSION", "6"]));
+    assert!(picture.ends_with(&plain) && picture.lines().count() > 3, "{picture}");
+    let reply = client.call(&["LOLWUT", "VERSION", "x"]);
+    assert_eq!(text(&reply), "ERR value is not an integer or out of range");
+    client.must(&["HELLO", "3"]);
+    let reply = client.must(&["LOLWUT"]);
+    assert!(matches!(reply, Reply::Verbatim { .. }), "{reply:?}");
+}

@@ -54,6 +54,33 @@ fn what_cannot_be_is_refused_with_one_line_and_exit_code_1() {
     }
 }
 
+/// It was said to be "in use by another process", and the path stood there twice.
+#[test]
+fn a_path_on_which_something_else_stands_is_named_and_left_alone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("notes.txt");
+    std::fs::write(&file, "mine").expect("a file");
+    let link = directory.path().join("link");
+    std::os::unix::fs::symlink(&file, &link).expect("a link");
+    let long = directory.path().join("x".repeat(200));
+    let check = |path: &std::path::Path, words: &str| {
+        let flag = format!("--unixsocket={}", path.display());
+        let output = program(&[&flag, "--port=-1"]).output().expect("the program can be run");
+        let said = format!("damselfly: cannot listen on unix socket {}: {words}", path.display());
+        check_refused(&flag, &output, &[&said]);
+    };
+    let other = "not a socket: remove it or choose another path";
+    check(&file, &format!("there is a file, {other}"));
+    check(&link, &format!("there is a symbolic link, {other}"));
+    check(directory.path(), &format!("there is a directory, {other}"));
+    check(&directory.path().join("nowhere/s"), "No such file");
+    check(&long, "the path is too long");
+    assert_eq!(std::fs::read_to_string(&file).expect("it is still there"), "mine");
+    let socket = directory.path().join("s");
+    let _taken = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+    check(&socket, "it is in use by another process");
+}
+
 #[test]
 fn sigterm_and_sigint_end_with_exit_code_0() {
     for signal in [libc::SIGTERM, libc::SIGINT] {

@@ -36,8 +36,8 @@ use std::fmt;
 pub use files::Files;
 pub use session::{BAD_TLS_HEADER, Session, SessionState, looks_like_tls};
 pub use settings::{
-    AuthClients, ClientTls, Identity, Passphrase, Protocols, ServerTls, TlsContexts, TlsSettings,
-    TlsStore,
+    AuthClients, ClientTls, Identity, NO_AUTHENTICATION, NO_IDENTITY, Passphrase, Protocols,
+    ServerTls, TlsContexts, TlsSettings, TlsStore,
 };
 
 /// Why TLS settings or a TLS session were refused: one sentence for a log line or a reply.

@@ -24,6 +24,14 @@ use super::verify::{ClientVerifier, MasterVerifier};
 use super::x509::{Certificate, date_text};
 use super::{TlsError, ciphers};
 
+/// Dragonfly's words for a TLS link to a master with which this node could show nothing, and what is missing.
+pub const NO_IDENTITY: &str = "No authentication method configured! Give --masterauth, or a certificate \
+    and its key: --tls_cert_file and --tls_key_file, or --tls_client_cert_file and --tls_client_key_file";
+/// Dragonfly's words for a TLS port that takes everybody although nobody said so, and what is missing.
+pub const NO_AUTHENTICATION: &str = "TLS configured but no authentication method is used! Give \
+    --requirepass, or --tls_ca_cert_file (or --tls_ca_cert_dir) to ask for certificates, or \
+    --tls_auth_clients=no to let everybody in";
+
 /// Where the passphrase of an encrypted key comes from.
 #[derive(Clone)]
 pub enum Passphrase {
@@ -230,7 +238,7 @@ impl TlsSettings {
             (None, Some(_)) => Err(TlsError::of_pair(names[0])),
             (Some(_), None) => Err(TlsError::of_pair(names[1])),
             (None, None) if has_password => Ok(None),
-            (None, None) => Err(TlsError::new("No authentication method configured!")),
+            (None, None) => Err(TlsError::new(NO_IDENTITY)),
         }
     }
 }
@@ -432,7 +440,7 @@ fn client_policy(settings: &TlsSettings, has_password: bool) -> Result<AuthClien
         Some(policy) => Ok(policy),
         None if has_authorities => Ok(AuthClients::Yes),
         None if has_password => Ok(AuthClients::No),
-        None => Err(TlsError::new("TLS configured but no authentication method is used!")),
+        None => Err(TlsError::new(NO_AUTHENTICATION)),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::Config;
 use super::typed::TlsAuthClients;
-use replication::tls::Protocols;
+use replication::tls::{NO_AUTHENTICATION, NO_IDENTITY, Protocols};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -126,7 +126,7 @@ fn tls_without_any_authentication(config: &Config) -> Option<(&'static str, &'st
     // auto was written by nobody, and a port open to the world should not come from forgetting.
     let open = config.tls && config.requirepass.is_empty() && !config.has_tls_ca();
     let forgotten = config.tls_auth_clients != TlsAuthClients::No;
-    (open && forgotten).then_some(("tls", "TLS configured but no authentication method is used!"))
+    (open && forgotten).then_some(("tls", NO_AUTHENTICATION))
 }
 
 fn tls_passphrase_twice(config: &Config) -> Option<(&'static str, &'static str)> {
@@ -141,8 +141,7 @@ fn tls_replication_identity(config: &Config) -> Option<(&'static str, &'static s
     let nothing = config.tls_key_file.is_empty()
         && config.tls_client_key_file.is_empty()
         && config.masterauth.is_empty();
-    (config.tls_replication && nothing)
-        .then_some(("tls_replication", "No authentication method configured!"))
+    (config.tls_replication && nothing).then_some(("tls_replication", NO_IDENTITY))
 }
 
 fn tls_versions(config: &Config) -> Option<(&'static str, &'static str)> {

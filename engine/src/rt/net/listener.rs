@@ -50,11 +50,28 @@ impl Listener {
     }
 
     /// Listens on a Unix-domain socket. A socket that is left there and that nobody answers is
-    /// replaced.
+    /// replaced; whatever else stands there is somebody's and stays.
     pub fn bind_unix(path: &Path, backlog: u32) -> io::Result<Self> {
-        let address = SockAddr::unix(path)?;
         let at = || format!("unix socket {}", path.display());
-        if path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket()) {
+        let address = SockAddr::unix(path).map_err(|_| {
+            let text = format!("cannot listen on {}: the path is too long", at());
+            io::Error::new(io::ErrorKind::InvalidInput, text)
+        })?;
+        let found = path.symlink_metadata().map(|found| found.file_type()).ok();
+        if let Some(kind) = found.filter(|kind| !kind.is_socket()) {
+            let what = match kind {
+                kind if kind.is_dir() => "a directory",
+                kind if kind.is_symlink() => "a symbolic link",
+                kind if kind.is_file() => "a file",
+                _ => "something else",
+            };
+            let text = format!(
+                "cannot listen on {}: there is {what}, not a socket: remove it or choose another path",
+                at()
+            );
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+        }
+        if found.is_some() {
             let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
             if probe.connect(&address).is_ok() {
                 return Err(explain(io::ErrorKind::AddrInUse.into(), &at()));

@@ -77,7 +77,7 @@ static CONFIG_SET: FrontCommand = FrontCommand {
 
 async fn set(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outcome {
     if args.len() % 2 != 0 {
-        return Err(Refusal::Arity("config|set".to_owned()));
+        return Err(Refusal::Syntax);
     }
     let words: Vec<&[u8]> = args.from(2).collect();
     let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();

@@ -8,6 +8,7 @@ mod config;
 mod debug;
 mod info;
 mod latency;
+mod lolwut;
 mod memory;
 mod process;
 mod slowlog;
@@ -19,8 +20,9 @@ use engine::command::{Args, Flags, Outcome, Refusal};
 use engine::resp::ReplyWriter;
 
 /// The families, in the order of the manual.
-pub(super) const FAMILIES: [&[&FrontCommand]; 9] = [
+pub(super) const FAMILIES: [&[&FrontCommand]; 10] = [
     info::COMMANDS,
+    lolwut::COMMANDS,
     config::COMMANDS,
     command::COMMANDS,
     memory::COMMANDS,

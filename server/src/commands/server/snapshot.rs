@@ -8,9 +8,10 @@ use engine::command::{Command, Flags, Refusal};
 
 pub(super) const COMMANDS: &[&FrontCommand] = &[&SAVE, &BGSAVE, &LASTSAVE, &BGREWRITEAOF];
 
-const NOT_YET: Handler = Handler::Now(|_, _, _| {
-    Err(Refusal::fixed("ERR snapshots are not supported yet: nothing is written to disk"))
-});
+const NO_SNAPSHOTS: Refusal =
+    Refusal::fixed("ERR snapshots are not supported yet: nothing is written to disk");
+
+const NOT_YET: Handler = Handler::Now(|_, _, _| Err(NO_SNAPSHOTS));
 
 /// Writing is an operator's matter, and not while there is nothing whole to be written.
 const WRITES: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::NO_ASYNC_LOADING);
@@ -41,7 +42,13 @@ static BGSAVE: FrontCommand = FrontCommand {
         "Would write a snapshot in the background; refused, there are none yet.",
         WRITES,
     ),
-    handler: NOT_YET,
+    handler: Handler::Now(|_, args, _| {
+        let is_schedule = args.len() == 2 && args.get(1).eq_ignore_ascii_case(b"schedule");
+        match args.len() == 1 || is_schedule {
+            true => Err(NO_SNAPSHOTS),
+            false => Err(Refusal::Syntax),
+        }
+    }),
 };
 
 static LASTSAVE: FrontCommand = FrontCommand {
