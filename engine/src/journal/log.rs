@@ -548,7 +548,8 @@ impl LogWriter {
     ///   its values are held anyway because they are the data.
     /// - A reader in the middle of a frame finishes it, while it makes progress.
     ///
-    /// So a log holds at most its bound and one frame, and each reader at most one frame; a reader that
+    /// Frames of up to half of the bound are never held beyond it. So a log holds at most its bound, or
+    /// its bound and one frame that is larger than half of it, and each reader at most one frame; a reader that
     /// makes no progress for ten seconds makes it hold nothing beyond the bound.
     ///
     /// To be called from time to time after [`LogWriter::publish`]. Costs a few comparisons when nothing
@@ -583,10 +584,12 @@ impl LogWriter {
         self.trim_above = self.bounds.bytes.max(self.held_bytes).max(least);
     }
 
-    /// What the newest large frame takes, if it is held beyond the bound.
+    /// What the newest large frame takes, if it is held beyond the bound. Not one that leaves half of the
+    /// bound to all others: it may be large, but nobody who is well falls out because of it.
     fn spared(&self, now: Millis) -> u64 {
         let (frame, is_data, is_wanted) = self.newest_frame(now);
-        if is_data || is_wanted { frame } else { 0 }
+        let leaves_room = frame <= self.bounds.bytes / 2;
+        if !leaves_room && (is_data || is_wanted) { frame } else { 0 }
     }
 
     /// What the newest large frame weighs, whether it is the data anyway, and whether somebody wants it.
