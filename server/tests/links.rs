@@ -349,3 +349,85 @@ fn a_replicaof_to_the_same_master_does_not_wait_for_the_next_attempt() {
     let waited = asked.elapsed();
     assert!(waited < Duration::from_secs(4), "the attempt came after {waited:?}");
 }
+
+#[test]
+fn a_replica_calls_itself_by_a_name_or_an_address_and_by_nothing_else() {
+    let master = Node::start("master", 1, &[]);
+    let mut client = master.client();
+    let plain = "ERR REPLCONF ip-address must be a name or an address";
+    let long = "a".repeat(256);
+    let rows: [(&[u8], &str); 12] = [
+        (b"replica-1.example_net", "OK"),
+        (b"192.0.2.1", "OK"),
+        (b"[2001:db8::1%eth0]", "OK"),
+        (&long.as_bytes()[1..], "OK"),
+        (b"", "OK"),
+        (b"a b", plain),
+        (b"a,state=online", plain),
+        (b"a\r\nslave1:ip=b", plain),
+        (b"a\0", plain),
+        (b"\xff", plain),
+        ("n\u{e4}me".as_bytes(), plain),
+        (
+            long.as_bytes(),
+            "ERR REPLCONF ip-address provided by replica instance is too long: 256 bytes",
+        ),
+    ];
+    for (name, expected) in rows {
+        let reply = client.call(&[b"REPLCONF".as_slice(), b"ip-address", name]);
+        assert_eq!(text(&reply), expected, "{name:?}");
+    }
+    // What was taken last is shown, and nothing is where it comes from.
+    for (name, shown) in [("replica-1.example_net", "replica-1.example_net"), ("", "127.0.0.1")] {
+        let mut client = master.client();
+        client.must(&["REPLCONF", "listening-port", "7", "ip-address", "before"]);
+        client.must(&["REPLCONF", "ip-address", name]);
+        client.call(&["REPLCONF", "ip-address", "a b"]);
+        let version = replication::wire::VERSION.to_string();
+        client.must(&["DFLY", "FOLLOW", &version, "fake", "fake", "?"]);
+        let row = format!("ip={shown},port=7,");
+        wait::until(&row, || text(&master.must(&["INFO", "replication"])).contains(&row));
+        drop(client);
+        wait::until("it is gone", || {
+            text(&master.must(&["INFO", "replication"])).contains("connected_slaves:0")
+        });
+    }
+}
+
+#[test]
+fn a_replicaof_goes_on_when_its_client_leaves_in_the_middle() {
+    let node = Node::start("node", 2, &[]);
+    for half in [false, true] {
+        let silent = SilentMaster::at("DFLY CHECK");
+        let port = silent.port.to_string();
+        let mut client = Client::connect(node.port).expect("a client");
+        let mut words = Vec::new();
+        let asked = [b"REPLICAOF".as_slice(), b"127.0.0.1", port.as_bytes()];
+        engine::resp::client::encode_command(&mut words, &asked);
+        client.send_raw(&words).expect("sent");
+        silent.wait_until_silent(1);
+        let clients = || text(&node.must(&["INFO", "clients"]));
+        if half {
+            // It has ended its side: it is answered while that may reach it, and is not kept.
+            client.stream().shutdown(std::net::Shutdown::Write).expect("half of it ends");
+            assert!(client.read().is_err(), "nothing is said before it is decided");
+        } else {
+            drop(client);
+        }
+        wait::until("nobody is left", || clients().contains("connected_clients:1\r"));
+        assert!(scenario::role(&node).starts_with("master"), "nothing is decided");
+        silent.go_on.store(true, Ordering::SeqCst);
+        wait::until("it is carried out", || scenario::role(&node).contains(&port));
+        promote_at_once(&node, "nobody waits for it");
+    }
+    // Who half-closes and is answered soon gets its answer.
+    let master = Node::start("master", 1, &[]);
+    let mut client = Client::connect(node.port).expect("a client");
+    let line = format!("REPLICAOF no one\r\nREPLICAOF 127.0.0.1 {}\r\nROLE\r\n", master.port);
+    client.send_raw(line.as_bytes()).expect("sent");
+    client.stream().shutdown(std::net::Shutdown::Write).expect("half of it ends");
+    assert_eq!(text(&client.read().expect("the first answer")), "OK");
+    wait::until("the second is carried out", || {
+        scenario::role(&node).contains(&master.port.to_string())
+    });
+}

@@ -215,7 +215,7 @@ static WAIT: FrontCommand = FrontCommand {
         "WAIT numreplicas timeout",
         "Waits until so many replicas have everything that this connection wrote.",
         "3.0.0",
-        Flags::BLOCKING,
+        Flags::BLOCKING.union(Flags::NOSCRIPT),
         r#"
             > WAIT 0 100
             (integer) 0
@@ -275,6 +275,9 @@ async fn wait_for_replicas(
     count
 }
 
+/// The longest name that a replica may give itself: as long as names of hosts get.
+const IP_ADDRESS_MAX: usize = 255;
+
 static REPLCONF: FrontCommand = FrontCommand {
     command: declare(
         "replconf",
@@ -297,12 +300,19 @@ static REPLCONF: FrontCommand = FrontCommand {
                 b"ip-address" => {
                     // It stands in lines of INFO and the log: a name or an address, nothing else.
                     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:%[]".contains(c);
-                    if text.len() > 255 || !text.chars().all(plain) {
+                    if value.len() > IP_ADDRESS_MAX {
+                        return Err(Refusal::made(format!(
+                            "ERR REPLCONF ip-address provided by replica instance is too long: {} bytes",
+                            value.len()
+                        )));
+                    }
+                    if !text.chars().all(plain) {
                         return Err(Refusal::fixed(
                             "ERR REPLCONF ip-address must be a name or an address",
                         ));
                     }
-                    session.replica.ip_address = Some(text);
+                    // Nothing is where it connects from.
+                    session.replica.ip_address = Some(text).filter(|text| !text.is_empty());
                 }
                 b"capa" => asks_for_damselfly |= value == b"damselfly",
                 b"client-id" | b"client-version" | b"version" => {}
