@@ -263,7 +263,8 @@ async fn tick(service: Rc<Service>) {
         let sessions = service.live_sessions();
         let count = sessions.iter().filter(|session| good(session)).count();
         service.status.set_good_replicas(count as u32);
-        if !sessions.is_empty() {
+        // Who only asks, time and again, does not keep the journal.
+        if sessions.iter().any(|session| session.has_begun()) {
             service.last_follower.set(Instant::now());
         }
         service.trim_relays(&sessions);

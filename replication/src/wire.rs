@@ -139,6 +139,11 @@ pub fn next(buffer: &[u8]) -> Result<Option<(Kind, &[u8], usize)>, String> {
     Ok(rest.get(..length).map(|payload| (kind, payload, HEADER + length)))
 }
 
+/// Whether the first message in `buffer` is of this kind, however little of it has come.
+pub fn begins_with(buffer: &[u8], kind: Kind) -> bool {
+    buffer.first() == Some(&kind.byte())
+}
+
 /// What a master says on the control connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum News {

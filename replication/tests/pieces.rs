@@ -70,7 +70,10 @@ fn check_flow(walks: &[u16], script: &[Op]) {
                 let large = Vec::new();
                 let group = CutGroup { flow: 0, label: Lsn(read_at), items, large };
                 let group = item.then_some(group);
-                flow.arrived(walk, Some(Lsn(read_at)), group, &[0; 16], done);
+                // Each part comes further than the one before.
+                let boundaries = [number as u64; 16];
+                let brings = flow.arrived(walk, Some(Lsn(read_at)), group, &boundaries, done);
+                assert!(brings, "line {number}");
             }
             Says(expected) => assert_eq!(words(flow.next(1 << 20)), expected, "line {number}"),
         }
@@ -124,8 +127,10 @@ fn a_walk_that_paused_says_nothing_of_boundaries() {
     flow.ask(0);
     log.append_one(&set("key"));
     log.publish(Millis(1));
-    flow.arrived(0, Some(Lsn(1)), None, &[], false);
+    assert!(!flow.arrived(0, Some(Lsn(1)), None, &[], false), "there is nothing to send");
+    assert!(flow.has_log(), "but for the journal, which was held up");
     assert_eq!(words(flow.next(1 << 20)), "log to 1");
+    assert!(!flow.has_log());
     assert_eq!(words(flow.next(1 << 20)), "wait");
     assert!(flow.is_full_sync());
 }
@@ -167,6 +172,64 @@ fn a_label_below_what_was_sent_already_counts_as_of_the_question() {
             Says("wait"),
         ],
     );
+}
+
+#[test]
+fn a_walk_that_waits_for_an_open_key_says_nothing_and_wakes_nobody() {
+    let log = LogWriter::new();
+    let mut flow = FlowSender::full(log.handle().reader_at(Lsn(0)).unwrap(), vec![0]);
+    for (boundary, expected) in [(5, "Passed"), (5, "wait"), (5, "wait"), (6, "Passed")] {
+        flow.ask(0);
+        let brings = flow.arrived(0, Some(Lsn(0)), None, &[boundary; 16], false);
+        assert_eq!(brings, expected != "wait");
+        assert!(!flow.has_log());
+        assert_eq!(words(flow.next(1 << 20)), expected);
+    }
+    flow.ask(0);
+    assert!(flow.arrived(0, Some(Lsn(0)), None, &[6; 16], true), "the end is something to say");
+    assert_eq!(words(flow.next(1 << 20)), "CutDone");
+}
+
+#[test]
+fn items_that_have_to_wait_hold_up_the_journal_no_longer_than_their_order_needs() {
+    let mut log = LogWriter::new();
+    let mut flow = FlowSender::full(log.handle().reader_at(Lsn(0)).unwrap(), vec![0]);
+    let mut write = || {
+        log.append_one(&set("key"));
+        log.publish(Millis(1));
+    };
+    write();
+    flow.ask(0);
+    let value = vec![b'v'; 60_000];
+    let mut items = FrameBuilder::new();
+    let effect = Effect::Put { value: Payload::Bytes(&value), deadline: Deadline::None };
+    items.push(&Record { db: DbIndex(0), key: b"item", effect });
+    let large = vec![large_item("big", 300 * 1024)];
+    let group = CutGroup { flow: 0, label: Lsn(1), items, large };
+    flow.arrived(0, Some(Lsn(1)), Some(group), &[0; 16], true);
+    write();
+    let mut next = |items: usize| words(flow.next_within(1 << 20, items));
+    assert_eq!(next(0), "log to 1");
+    assert_eq!(next(0), "wait", "the item comes before the second record");
+    assert_eq!(next(1), "Items", "one message at least");
+    assert_eq!(next(0), "wait", "nothing comes between the messages of a part");
+    assert_eq!(next(30_000), "Items Items");
+    assert_eq!(next(30_000), "Items Large Passed");
+    assert_eq!(next(0), "log to 2");
+    assert_eq!(next(0), "wait");
+    let mut pieces = 0;
+    loop {
+        match next(50_000).as_str() {
+            "Piece" => pieces += 1,
+            "CutDone" => break,
+            other => panic!("{other}"),
+        }
+        assert_eq!(next(0), if pieces < 7 { "wait" } else { "CutDone" });
+        if pieces == 7 {
+            break;
+        }
+    }
+    assert_eq!(pieces, 7, "300 KB in pieces of 50");
 }
 
 fn large_item(key: &str, length: usize) -> LargeItem {
@@ -583,6 +646,59 @@ fn check_refused(walks: usize, messages: &[(wire::Kind, &[u8])], why: &str) {
         Ok(()) => assert_eq!(why, "", "taken"),
         Err(error) => assert!(!why.is_empty() && error.contains(why), "{error}"),
     }
+}
+
+#[test]
+fn one_huge_item_that_arrives_slowly_is_progress() {
+    let mut gather = Gather::new(&[Lsn(0); 2], 1, 1, 2, 16);
+    let parts: [Parts; 2] = [&[(&["a"], Some((1, &[0, 1])))], &[(&["b"], Some((1, &[0, 1])))]];
+    let log = |flow: usize| {
+        let mut message = Vec::new();
+        wire::put_bytes(&mut message, wire::Kind::Log, &encoded(parts[flow], flow, 2).concat());
+        message
+    };
+    gather.receive(0, &mut log(0)).unwrap();
+    assert!(gather.next().unwrap().is_none());
+    let (tx, mut known) = gather.waits_for().expect("the other part is not there");
+    assert_eq!(tx, TxId(1));
+    // Signs of life alone are none, whole or not.
+    let (mut ping, mut arrived) = (Vec::new(), Vec::new());
+    wire::put_numbers(&mut ping, wire::Kind::Ping, &[0, 0]);
+    for part in ping.chunks(7) {
+        arrived.extend_from_slice(part);
+        gather.receive(1, &mut arrived).unwrap();
+        assert_eq!(gather.waits_for(), Some((tx, known)));
+    }
+    // An item of 2 MB stands before it; it comes in steps that are smaller than its pieces.
+    let key = owned("big", 1, 2);
+    let frame = large_item(&key, 2_000_000).frame.to_wire(None);
+    let mut road = Vec::new();
+    wire::Large { number: 0, length: frame.len() as u64, db: DbIndex(0), key: key.as_bytes() }
+        .put(&mut road);
+    for piece in frame.chunks(256 * 1024) {
+        wire::put_piece(&mut road, 0, piece);
+    }
+    road.extend(log(1));
+    let mut handed = Vec::new();
+    let steps: Vec<&[u8]> = road.chunks(10_000).collect();
+    for (number, step) in steps.iter().enumerate() {
+        arrived.extend_from_slice(step);
+        gather.receive(1, &mut arrived).unwrap();
+        while let Some(dispatch) = gather.next().unwrap() {
+            let unit = match dispatch {
+                Dispatch::Batch(batch) => batch.unit,
+                Dispatch::AsOne(as_one) => as_one.unit,
+            };
+            gather.completed(unit, &mut Relay::starting_at(&[Lsn(0); 2]), Millis(1));
+            handed.push(unit);
+        }
+        match gather.waits_for() {
+            Some((_, came)) => assert!(came > known, "step {number} is progress"),
+            None => assert_eq!(number + 1, steps.len(), "the last brings the other part"),
+        }
+        known = gather.waits_for().map_or(known, |(_, came)| came);
+    }
+    assert_eq!(handed.len(), 3, "it begins, it is whole, and the transaction");
 }
 
 #[test]

@@ -76,6 +76,36 @@ fn a_master_that_lost_its_data_and_took_a_write_does_not_wipe_a_replica() {
     compare::assert_same(&master, &strict);
 }
 
+/// Each time that a guarded replica asked, its master counted and logged a full sync.
+#[test]
+fn a_guard_that_asks_again_and_again_leaves_no_full_sync_in_the_statistics() {
+    let mut master = Node::start("master", 2, &[QUICK_TIMEOUT]);
+    let replica = Node::start("replica", 1, &[QUICK_TIMEOUT]);
+    master.must(&["MSET", "a", "1", "b", "2", "c", "3"]);
+    scenario::follow(&replica, master.port);
+    compare::assert_same(&master, &replica);
+    master.restart(&[]);
+    master.must(&["SET", "a", "1"]);
+    wait::until("the guard holds", || info(&replica, "replica_guard_holding") == "1");
+    let asked = || info(&replica, "psync_attempts").parse::<u64>().unwrap_or_default();
+    let before = asked();
+    wait::until("it has asked again and again", || asked() >= before + 2);
+    let stats = master.ask(&["INFO", "stats"]).expect("statistics");
+    for line in ["sync_full:0", "sync_partial_err:0", "sync_partial_ok:0"] {
+        assert!(stats.lines().any(|known| known.trim() == line), "{line}: {stats}");
+    }
+    assert!(!stats.contains("sync_full_reason"), "{stats}");
+    assert_eq!(scenario::syncs(&master), (1, 0), "the one of before");
+    assert_eq!(replica.logged("full sync from"), 1);
+    scenario::follow(&replica, master.port);
+    compare::assert_same(&master, &replica);
+    let stats = master.ask(&["INFO", "stats"]).expect("statistics");
+    for line in ["sync_full:1", "sync_partial_err:1"] {
+        assert!(stats.lines().any(|known| known.trim() == line), "{line}: {stats}");
+    }
+    assert_eq!(scenario::syncs(&master), (2, 0));
+}
+
 /// What a hostile master says once the replica is in stable sync.
 struct Poison {
     /// Per flow.

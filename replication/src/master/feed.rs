@@ -116,12 +116,24 @@ fn readers(logs: &[LogHandle], starts: impl Iterator<Item = Lsn>) -> Result<Vec<
     logs.iter().enumerate().zip(starts).map(reader).collect()
 }
 
-/// Gives flow `flow` what a part holds for it, which leaves the part; answers with the bytes of its items.
-pub fn deliver(sender: &mut FlowSender, flow: u16, part: &mut CutPart) -> u64 {
+/// What a part brought to one flow.
+#[derive(Clone, Copy, Default)]
+pub struct Delivered {
+    /// Bytes of its items.
+    pub bytes: u64,
+    /// The walk has come further.
+    pub brings: bool,
+    /// The flow has something to send that it may not have had before.
+    pub wakes: bool,
+}
+
+/// Gives flow `flow` what a part holds for it, which leaves the part.
+pub fn deliver(sender: &mut FlowSender, flow: u16, part: &mut CutPart) -> Delivered {
     let group = part.groups.iter().position(|group| group.flow == flow);
     let group = group.map(|place| part.groups.swap_remove(place));
     let bytes = group.as_ref().map_or(0, CutGroup::wire_bytes);
     let read_at = part.read_at.iter().find(|(of, _)| *of == flow).map(|(_, lsn)| *lsn);
-    sender.arrived(part.shard.0, read_at, group, &part.boundaries, part.done);
-    bytes
+    let brings = sender.arrived(part.shard.0, read_at, group, &part.boundaries, part.done);
+    // While the part was asked for, the journal stood at its limit.
+    Delivered { bytes, brings, wakes: brings || sender.has_log() }
 }

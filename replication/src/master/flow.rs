@@ -22,8 +22,12 @@ use engine::journal::{Gone, Read, Reader, Span};
 use engine::types::Lsn;
 use std::collections::VecDeque;
 
-/// Bytes of a large item that are sent before the journal has its turn again.
+/// Bytes of items that are sent before the journal has its turn again, where nothing slows them.
 const PIECE_BYTES: usize = 256 * 1024;
+
+/// Item bytes in one message: the unit in which a slowed full sync sends them, and small enough that signs
+/// of life find their way between two.
+const ITEMS_BYTES: usize = 16 * 1024;
 
 /// What the flow has to send next.
 #[derive(Debug)]
@@ -45,6 +49,11 @@ pub struct FlowSender {
     asked: Vec<(u16, Lsn)>,
     /// Parts that arrived and wait for the journal to come to their label.
     parts: Vec<Part>,
+    /// Messages of the part that is being sent, and how much of them has gone. Nothing of the journal
+    /// comes between them.
+    sending: (Vec<u8>, usize),
+    /// Per walk, the boundaries told last.
+    told: Vec<(u16, Vec<u64>)>,
     /// Large items on their way, the first one first.
     pieces: VecDeque<Outgoing>,
     /// The next number of a large item.
@@ -91,6 +100,8 @@ impl FlowSender {
             reader,
             asked,
             parts,
+            sending: (Vec::new(), 0),
+            told: Vec::new(),
             pieces: VecDeque::new(),
             next_large: 0,
             piece_is_next: false,
@@ -123,7 +134,8 @@ impl FlowSender {
     }
 
     /// A part of `walk` arrived, read as of `read_at`; `items` are those of this flow, if any, and
-    /// `boundaries` are empty when the walk paused.
+    /// `boundaries` are empty when the walk paused. Answers whether the part brought something to send:
+    /// a walk that waits for an open key brings nothing.
     pub fn arrived(
         &mut self,
         walk: u16,
@@ -131,7 +143,7 @@ impl FlowSender {
         items: Option<CutGroup>,
         boundaries: &[u64],
         done: bool,
-    ) {
+    ) -> bool {
         let place = self.asked.iter().position(|(asked, _)| *asked == walk);
         let (_, bound) = self.asked.remove(place.expect("only parts that were asked for arrive"));
         // The boundaries are as of the reading too: a SWAPDB before it must go out before them.
@@ -140,18 +152,19 @@ impl FlowSender {
         let (mut messages, mut large) = (Vec::new(), Vec::new());
         if let Some(group) = items.as_ref().filter(|group| !group.items.is_empty()) {
             let encoded = group.items.to_wire(None);
-            for piece in encoded.chunks(wire::PAYLOAD_MAX) {
+            for piece in encoded.chunks(ITEMS_BYTES) {
                 wire::put_bytes(&mut messages, Kind::Items, piece);
             }
         }
         for item in items.into_iter().flat_map(|group| group.large) {
             large.push(self.announce(item, &mut messages));
         }
-        if !boundaries.is_empty() {
+        if self.is_news(walk, boundaries) {
             let mut passed = vec![u64::from(walk)];
             passed.extend_from_slice(boundaries);
             wire::put_numbers(&mut messages, Kind::Passed, &passed);
         }
+        let brings = done || !messages.is_empty();
         if !messages.is_empty() {
             self.parts.push(Part { label, messages, large });
         }
@@ -159,6 +172,26 @@ impl FlowSender {
             self.walks.retain(|open| *open != walk);
         }
         self.set_limit();
+        brings
+    }
+
+    /// Whether a walk has come further than was told.
+    fn is_news(&mut self, walk: u16, boundaries: &[u64]) -> bool {
+        if boundaries.is_empty() {
+            return false;
+        }
+        match self.told.iter_mut().find(|(known, _)| *known == walk) {
+            Some((_, told)) if told == boundaries => return false,
+            Some((_, told)) => *told = boundaries.to_vec(),
+            None => self.told.push((walk, boundaries.to_vec())),
+        }
+        true
+    }
+
+    /// Whether the journal holds what was not sent yet: a writer that waits at its limit has to be told
+    /// when the limit moves.
+    pub fn has_log(&self) -> bool {
+        self.reader.lsn() < self.reader.log().head()
     }
 
     /// Says that an item's pieces will follow.
@@ -184,12 +217,19 @@ impl FlowSender {
 
     /// What is to be sent next; at most about `max` bytes.
     pub fn next(&mut self, max: usize) -> Step {
+        self.next_within(max, PIECE_BYTES)
+    }
+
+    /// What is to be sent next; at most about `max` bytes, and at most about `items` of items. With 0 they
+    /// wait, and the journal goes on as far as it may without them.
+    pub fn next_within(&mut self, max: usize, items: usize) -> Step {
+        let items = items.min(PIECE_BYTES);
         if !self.inside_frame {
-            if let Some(messages) = self.due_part() {
-                return Step::Messages(messages);
+            if self.has_due_part() {
+                return if items > 0 { self.part(items) } else { self.log(max, 0) };
             }
-            if self.piece_is_next && self.has_pieces() {
-                return self.piece();
+            if self.piece_is_next && self.has_pieces() && items > 0 {
+                return self.piece(items);
             }
             let is_all_sent = self.parts.is_empty() && self.pieces.is_empty();
             if self.finishing && self.walks.is_empty() && is_all_sent {
@@ -199,6 +239,13 @@ impl FlowSender {
                 return Step::Messages(done);
             }
         }
+        self.log(max, items)
+    }
+
+    fn log(&mut self, max: usize, items: usize) -> Step {
+        if self.is_inside_part() {
+            return Step::Wait;
+        }
         let before = self.reader.lsn();
         match self.reader.next(max.min(wire::PAYLOAD_MAX)) {
             Read::Bytes(span) => {
@@ -207,18 +254,20 @@ impl FlowSender {
                 self.piece_is_next = true;
                 Step::Log(span)
             }
-            Read::Empty if self.has_pieces() && !self.inside_frame => self.piece(),
+            Read::Empty if self.has_pieces() && !self.inside_frame && items > 0 => {
+                self.piece(items)
+            }
             Read::Empty => Step::Wait,
             Read::Gone(gone) => Step::Gone(gone),
         }
     }
 
     /// The next piece of the large item that began first.
-    fn piece(&mut self) -> Step {
+    fn piece(&mut self, most: usize) -> Step {
         self.piece_is_next = false;
         let Some(first) = self.pieces.front_mut() else { return Step::Wait };
         let frame = &first.item.frame;
-        let stretch = frame.wire_stretch(first.sent, PIECE_BYTES);
+        let stretch = frame.wire_stretch(first.sent, most);
         let mut message = Vec::with_capacity(stretch.len() + 16);
         wire::put_piece(&mut message, first.number, &stretch);
         first.sent += stretch.len() as u64;
@@ -226,6 +275,34 @@ impl FlowSender {
             self.pieces.pop_front();
         }
         Step::Messages(message)
+    }
+
+    fn is_inside_part(&self) -> bool {
+        self.sending.1 < self.sending.0.len()
+    }
+
+    /// Whether a part is being sent, or the journal has come to the label of one.
+    fn has_due_part(&self) -> bool {
+        let here = self.reader.lsn();
+        self.is_inside_part() || self.parts.iter().any(|part| part.label <= here)
+    }
+
+    /// Whole messages of the part that is due, at least one and about `most` bytes.
+    fn part(&mut self, most: usize) -> Step {
+        if !self.is_inside_part() {
+            self.sending = (self.due_part().unwrap_or_default(), 0);
+        }
+        let (messages, at) = &mut self.sending;
+        let start = *at;
+        while *at < messages.len() && (*at == start || *at - start < most) {
+            let message = wire::next(&messages[*at..]).ok().flatten();
+            let (_, _, used) = message.expect("what was put is whole messages");
+            *at += used;
+        }
+        if start == 0 && *at == messages.len() {
+            return Step::Messages(std::mem::take(&mut self.sending).0);
+        }
+        Step::Messages(messages[start..*at].to_vec())
     }
 
     /// A part whose label the journal has come to.

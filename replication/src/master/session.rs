@@ -10,8 +10,11 @@
 //! A replica that does not read costs nothing but its place in the journal: writers wait on their
 //! sockets, and when the journal is trimmed past them the session ends. No shard ever waits.
 
+mod walking;
+mod writing;
+
 use super::feed::{self, Walks};
-use super::flow::{FlowSender, Step};
+use super::flow::FlowSender;
 use super::lag::LagTimes;
 use crate::bell::Bell;
 use crate::handshake::Introduction;
@@ -20,29 +23,15 @@ use crate::pulse::{self, Pulse};
 use crate::service::Settings;
 use crate::transport::Transport;
 use crate::wire::{self, Kind, Said};
-use engine::cut::{CutId, CutPart};
+use engine::cut::CutId;
 use engine::exec::Front;
 use engine::journal::LogHandle;
 use engine::rt;
-use engine::types::{Lsn, Millis, ShardId};
+use engine::types::{Lsn, Millis};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io::IoSlice;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-
-/// Bytes sent in one go.
-const SEND_BYTES: usize = 256 * 1024;
-
-/// How often a walker that waits for its flows looks whether it may go on.
-const DRAINED_EVERY: Duration = Duration::from_secs(1);
-
-/// Journal bytes below this are gathered for [`GATHER`] before they are sent.
-const GATHER_BELOW: usize = 16 * 1024;
-
-/// How long small writes are gathered: a wake-up and a system call for every record would cost the
-/// writer's core more than the record.
-const GATHER: Duration = Duration::from_millis(1);
 
 /// A replica that has been granted terms must attach its flows within this time.
 const PREPARATION_MAX: Duration = Duration::from_secs(30);
@@ -51,8 +40,11 @@ const PREPARATION_MAX: Duration = Duration::from_secs(30);
 /// what is not there by then has been given up.
 const HANDED_OVER_MAX: Duration = Duration::from_secs(3);
 
-/// Parts of items held for one flow: the walker waits above it.
-const PARTS_BYTES_MAX: u64 = 1024 * 1024;
+/// Why a session ends whose replica has left.
+const CONTROL_CLOSED: &str = "the replica closed the control connection";
+
+/// How it says that the control connection broke.
+const CONTROL_BROKEN: &str = "control connection";
 
 /// One replica being fed.
 pub struct Session {
@@ -185,9 +177,9 @@ impl Session {
         self.state() != ReplicaState::Preparation
     }
 
-    /// Whether it feeds this node.
-    pub fn feeds(&self, node: &str) -> bool {
-        self.node == node
+    /// Whether both feed the same node.
+    pub fn feeds_same_node(&self, other: &Session) -> bool {
+        self.node == other.node
     }
 
     /// Whether it reads journals that end where a younger history begins.
@@ -228,6 +220,13 @@ impl Session {
         self.ended.borrow().clone().unwrap_or_default()
     }
 
+    /// Whether the replica looked at the terms and left.
+    pub fn was_only_asked(&self) -> bool {
+        let reason = self.end_reason();
+        let has_left = reason == CONTROL_CLOSED || reason.starts_with(CONTROL_BROKEN);
+        has_left && !self.is_attached()
+    }
+
     /// The control connection is handed over, with what was read of it and not used.
     pub fn attach_control(&self, transport: Transport, unread: Vec<u8>) {
         *self.control_unread.borrow_mut() = unread;
@@ -249,7 +248,8 @@ impl Session {
         true
     }
 
-    fn is_attached(&self) -> bool {
+    /// Whether the replica has come with all its connections.
+    pub fn is_attached(&self) -> bool {
         self.control.borrow().is_some()
             && self.flows.iter().all(|flow| flow.transport.borrow().is_some())
     }
@@ -325,7 +325,8 @@ impl Session {
         }
     }
 
-    /// Runs the session until it ends. `acks` is rung whenever an acknowledgement arrives.
+    /// Runs the session until it ends. `attached` is called once the replica has come with all its
+    /// connections: before that it has only asked. `acks` is rung whenever an acknowledgement arrives.
     pub async fn run(
         self: &Rc<Session>,
         front: &Rc<Front>,
@@ -333,10 +334,15 @@ impl Session {
         walks: Walks,
         settings: Rc<RefCell<Settings>>,
         acks: Rc<Bell>,
+        attached: impl FnOnce(&Session),
     ) {
         // From its first moment, so that a replica that gives up is not kept.
         let mut tasks = vec![rt::spawn_local(read_control(self.clone(), settings.clone()))];
-        if !self.wait_attached().await {
+        let is_attached = self.wait_attached().await;
+        if is_attached {
+            attached(self);
+        }
+        if !is_attached || self.is_ended() {
             tasks.remove(0).cancel().await;
             return self.say_why().await;
         }
@@ -347,7 +353,7 @@ impl Session {
             return self.say_why().await;
         }
         for flow in &self.flows {
-            let write = write_flow(self.clone(), flow.clone(), settings.clone());
+            let write = writing::write_flow(self.clone(), flow.clone(), settings.clone());
             tasks.push(rt::spawn_local(write));
             tasks.push(rt::spawn_local(read_acks(self.clone(), flow.clone(), acks.clone())));
         }
@@ -355,7 +361,8 @@ impl Session {
             for shard in front.node.all_shards() {
                 let (session, front) = (self.clone(), front.clone());
                 let settings = settings.clone();
-                tasks.push(rt::spawn_local(walk(session, front, shard, walks, settings)));
+                let walk = walking::walk(session, front, shard, walks, settings);
+                tasks.push(rt::spawn_local(walk));
             }
         }
         self.watch(&settings).await;
@@ -562,83 +569,6 @@ impl Flow {
         }
         sent.push_back((end, bytes));
     }
-
-    fn has_pieces(&self) -> bool {
-        self.sender.borrow().as_ref().is_some_and(FlowSender::has_pieces)
-    }
-
-    fn step(&self) -> Step {
-        let mut sender = self.sender.borrow_mut();
-        sender.as_mut().map_or(Step::Wait, |sender| sender.next(SEND_BYTES))
-    }
-}
-
-/// Sends what the flow has to send, until the session ends.
-async fn write_flow(session: Rc<Session>, flow: Rc<Flow>, settings: Rc<RefCell<Settings>>) {
-    let Some(transport) = flow.transport.borrow().clone() else { return };
-    let mut first = Vec::new();
-    wire::put_numbers(&mut first, Kind::Start, &[flow.acked.get().0]);
-    if let Err(error) = transport.write_all(&first).await {
-        return session.end(&format!("flow {}: {error}", flow.index));
-    }
-    while !session.is_ended() {
-        // Inside a large frame, and while items are sent, what the socket takes is movement.
-        let moves = flow.is_full_sync() || flow.sent_to.get() <= flow.acked.get();
-        flow.is_writing.set(true);
-        let sent = match flow.step() {
-            Step::Log(span) => {
-                let header = wire::header(Kind::Log, span.len());
-                flow.note_sent(span.lsn_after(), span.bytes_after());
-                let mut slices = [IoSlice::new(&header), IoSlice::new(&span)];
-                let sent = transport.write_vectored(&mut slices).await;
-                flow.is_writing.set(false);
-                session.note_sent(&flow, moves, span.lsn_after());
-                if sent.is_ok() && span.len() < GATHER_BELOW && !flow.has_pieces() {
-                    drop(span);
-                    rt::sleep(GATHER).await;
-                }
-                sent
-            }
-            Step::Messages(messages) => {
-                let sent = transport.write_all(&messages).await;
-                session.note_sent(&flow, moves, flow.sent_to.get());
-                let left = flow.part_bytes.get().saturating_sub(messages.len() as u64);
-                flow.part_bytes.set(left);
-                flow.drained.ring();
-                sent
-            }
-            Step::Wait => {
-                flow.is_writing.set(false);
-                if wait_for_more(&flow, session.alive_every(&settings)).await {
-                    Ok(())
-                } else {
-                    let mut ping = Vec::new();
-                    let numbers = [flow.log.head().0, flow.log.total_bytes()];
-                    wire::put_numbers(&mut ping, Kind::Ping, &numbers);
-                    flow.is_writing.set(true);
-                    transport.write_all(&ping).await
-                }
-            }
-            Step::Gone(_) => {
-                session.end_trimmed(&flow);
-                Ok(())
-            }
-        };
-        flow.is_writing.set(false);
-        if let Err(error) = sent {
-            session.end(&format!("flow {}: {error}", flow.index));
-        }
-    }
-}
-
-/// Waits for the journal or a part; `false` when it is time for a sign of life.
-async fn wait_for_more(flow: &Flow, every: Duration) -> bool {
-    let readable = std::future::poll_fn(|context| match &mut *flow.sender.borrow_mut() {
-        Some(sender) => sender.reader_mut().poll_readable(context),
-        None => std::task::Poll::Pending,
-    });
-    let more = futures_lite::future::or(readable, flow.wake.wait());
-    rt::timeout(every, more).await.is_ok()
 }
 
 /// Takes acknowledgements, until the session ends.
@@ -704,80 +634,20 @@ async fn read_control(session: Rc<Session>, settings: Rc<RefCell<Settings>>) {
             let mut news = session.news();
             wire::put_alive(&mut news, own);
             if let Err(error) = control.write_all(&news).await {
-                session.end(&format!("control connection: {error}"));
+                session.end(&format!("{CONTROL_BROKEN}: {error}"));
             }
             continue;
         }
         match rt::timeout(left, control.read(&mut buffer, 4096)).await {
-            Ok(Ok(0)) => session.end("the replica closed the control connection"),
+            Ok(Ok(0)) => session.end(CONTROL_CLOSED),
             Ok(Ok(_)) => {
                 if let Err(error) = session.take_signs(&mut buffer) {
-                    session.end(&format!("control connection: {error}"));
+                    session.end(&format!("{CONTROL_BROKEN}: {error}"));
                 }
             }
-            Ok(Err(error)) => session.end(&format!("control connection: {error}")),
+            Ok(Err(error)) => session.end(&format!("{CONTROL_BROKEN}: {error}")),
             // Time to tell.
             Err(_) => {}
         }
     }
-}
-
-/// Brings the items of one of our shards to the flows, part by part.
-async fn walk(
-    session: Rc<Session>,
-    front: Rc<Front>,
-    shard: ShardId,
-    walks: Walks,
-    settings: Rc<RefCell<Settings>>,
-) {
-    let feeds = |flow: &&Rc<Flow>| walks.feeds(shard, flow.index);
-    let flows: Vec<Rc<Flow>> = session.flows.iter().filter(feeds).cloned().collect();
-    let (cut, mut before) = (session.cut, 0);
-    while !session.is_ended() {
-        for flow in &flows {
-            if let Some(sender) = &mut *flow.sender.borrow_mut() {
-                sender.ask(shard.0);
-            }
-        }
-        let Some(mut part) = front.call(shard, move |shard| shard.cut_more(cut)).await else {
-            return session.end("the cut was dropped");
-        };
-        let (bytes, items) = deliver(&flows, &mut part);
-        session.items_done.set(session.items_done.get() + part.progress.0 - before);
-        before = part.progress.0;
-        if part.done {
-            return;
-        }
-        if items == 0 {
-            // A key in the way is open, or the table is nearly empty.
-            rt::yield_now().await;
-        }
-        let limit = settings.borrow().full_sync_bytes_per_second;
-        if limit > 0 {
-            rt::sleep(Duration::from_secs_f64(bytes as f64 / limit as f64)).await;
-        }
-        for flow in &flows {
-            while flow.part_bytes.get() > PARTS_BYTES_MAX && !session.is_ended() {
-                flow.drained.wait_for(DRAINED_EVERY).await;
-                // A bell is heard by one: on a chain all our walkers feed this flow.
-                if flow.part_bytes.get() <= PARTS_BYTES_MAX {
-                    flow.drained.ring();
-                }
-            }
-        }
-    }
-}
-
-/// Puts a part's items into their flows; answers with bytes and groups.
-fn deliver(flows: &[Rc<Flow>], part: &mut CutPart) -> (u64, usize) {
-    let (mut bytes, groups) = (0, part.groups.len());
-    for flow in flows {
-        if let Some(sender) = &mut *flow.sender.borrow_mut() {
-            let size = feed::deliver(sender, flow.index, part);
-            flow.part_bytes.set(flow.part_bytes.get() + size);
-            bytes += size;
-        }
-        flow.wake.ring();
-    }
-    (bytes, groups)
 }

@@ -122,8 +122,10 @@ pub(super) struct Flow {
     steps: VecDeque<Step>,
     /// The transaction at its head, when its other parts are not there yet.
     waiting: Option<TxId>,
-    /// Bytes of the journal that have come.
+    /// Bytes of messages that have come, but for signs of life.
     pub(super) came_bytes: u64,
+    /// The same of the message of which not all has come.
+    pub(super) coming_bytes: u64,
     /// The last transaction of several flows that stood at its head.
     last_tx: TxId,
     /// Large items by their numbers. Their bytes do not count against the credit: it is by reading on
@@ -170,6 +172,7 @@ impl Gather {
                 steps: VecDeque::new(),
                 waiting: None,
                 came_bytes: 0,
+                coming_bytes: 0,
                 last_tx: TxId(0),
                 arriving: HashMap::new(),
                 assembled: 0,
@@ -504,7 +507,8 @@ impl Gather {
         let members: Vec<usize> = frame.transaction()?.shards.iter().map(ShardId::index).collect();
         let owing = members.into_iter().filter_map(|member| self.flows.get(member));
         let owing: Vec<&Flow> = owing.filter(|flow| flow.waiting != Some(tx)).collect();
-        (!owing.is_empty()).then(|| (tx, owing.iter().map(|flow| flow.came_bytes).sum()))
+        let came = |flow: &&Flow| flow.came_bytes + flow.coming_bytes;
+        (!owing.is_empty()).then(|| (tx, owing.iter().map(came).sum()))
     }
 
     /// Hands out a transaction of several flows if all its parts stand at the heads of their flows.

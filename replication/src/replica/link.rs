@@ -332,6 +332,7 @@ impl Link {
         if !terms.full && starts != terms.from {
             return Err("the master begins elsewhere than it said".to_owned().into());
         }
+        self.note_begun(&terms);
         Ok(Met { terms, starts, transports, rests, control: control.into_parts() })
     }
 
@@ -345,23 +346,19 @@ impl Link {
         let reply = control.ask(&handshake::ask_follow(&service.chain(), asked, dbs)).await?;
         let terms = Terms::from_reply(&reply)?;
         handshake::has_room(Some(dbs), terms.dbs)?;
+        Ok(terms)
+    }
+
+    /// The master has let us begin.
+    fn note_begun(&self, terms: &Terms) {
+        let (host, port) = (&self.host, self.port);
         if terms.full {
-            tracing::info!(
-                "replication: full sync from {}:{}: {}",
-                self.host,
-                self.port,
-                terms.reason
-            );
+            tracing::info!("replication: full sync from {host}:{port}: {}", terms.reason);
         } else {
             self.successes.set(self.successes.get() + 1);
-            tracing::info!(
-                "replication: partial sync with {}:{} from {}",
-                self.host,
-                self.port,
-                lsns_to_text(&terms.from)
-            );
+            let from = lsns_to_text(&terms.from);
+            tracing::info!("replication: partial sync with {host}:{port} from {from}");
         }
-        Ok(terms)
     }
 
     /// Follows until the session ends. Answers how it ended and why; without a reason the next attempt

@@ -56,7 +56,7 @@ impl Gather {
         let (mut at, mut pinged) = (0, None);
         while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
             at += used;
-            if !matches!(kind, Kind::Log | Kind::Ping) {
+            if kind != Kind::Ping {
                 // Items stand in the road before the journal: they too are something that comes.
                 self.flows[usize::from(flow)].came_bytes += used as u64;
             }
@@ -78,13 +78,15 @@ impl Gather {
             }
         }
         buffer.drain(..at);
+        // A message that comes slowly comes nevertheless.
+        let coming = if wire::begins_with(buffer, Kind::Ping) { 0 } else { buffer.len() };
+        self.flows[usize::from(flow)].coming_bytes = coming as u64;
         Ok(pinged)
     }
 
     /// Journal bytes arrive on a flow.
     pub fn receive_log(&mut self, flow: u16, bytes: &[u8]) {
         let flow = &mut self.flows[usize::from(flow)];
-        flow.came_bytes += bytes.len() as u64;
         match flow.segments.back_mut() {
             _ if bytes.is_empty() => {}
             Some(Segment::Log(open)) => {

@@ -292,40 +292,31 @@ impl Service {
         self.check(&asker)?;
         let mut terms =
             self.standing.terms(position.as_ref(), self.chain.tell(), keys.iter().sum());
-        if terms.full && position.is_some() {
-            self.counters.borrow_mut().partial_err += 1;
-        }
         let session = self.next_session.get();
         self.next_session.set(session + 1);
         terms.session = session;
         let node = asker.chain.into_iter().next().unwrap_or_default();
-        self.open_session(&terms, node, introduction, peer_ip);
+        self.open_session(&terms, position.is_some(), node, introduction, peer_ip);
         Ok(terms)
     }
 
+    /// The terms are told. Whether the replica takes them shows when it comes with its connections: one
+    /// whose guard holds only asks, again and again.
     fn open_session(
         self: &Rc<Service>,
         terms: &Terms,
+        asked_partial: bool,
         node: String,
         introduction: Introduction,
         ip: String,
     ) {
-        self.note_sync(terms);
-        for session in self.live_sessions().iter().filter(|session| session.feeds(&node)) {
-            // A node follows once: what is left of its last link has not been noticed yet.
-            session.end("the same node began another session");
-        }
         let logs = self.standing.logs_of(terms.history);
         let session = Session::new(terms.session, node, introduction, ip, &logs, terms.to.clone());
         self.sessions.borrow_mut().insert(terms.session, session.clone());
-        self.last_follower.set(Instant::now());
-        self.keeping.set(true);
-        let kind = if terms.full { "full" } else { "partial" };
-        tracing::info!(
-            "replication: {kind} sync for replica {}: {}",
-            session.address(),
-            terms.reason
-        );
+        if !terms.full {
+            // What it continues from must be there when it comes.
+            self.last_follower.set(Instant::now());
+        }
         let walks = self.standing.walks(terms, self.is_replica());
         let beginning = if terms.full {
             Beginning::Full
@@ -334,14 +325,19 @@ impl Service {
             Beginning::Partial { from: terms.from.clone(), own }
         };
         let service = self.clone();
+        let (full, why) = (terms.full, terms.reason.clone());
         let run = async move {
             let (settings, acks) = (service.settings.clone(), service.acks.clone());
-            session.run(&service.front, beginning, walks, settings, acks).await;
+            let attached =
+                |session: &Session| service.session_begins(session, full, &why, asked_partial);
+            session.run(&service.front, beginning, walks, settings, acks, attached).await;
             let reason = session.end_reason();
             let address = session.address();
             if reason.starts_with(wire::FELL_OUT) {
                 service.counters.borrow_mut().dropped += 1;
                 tracing::warn!("replication: replica {address} left: {reason}");
+            } else if session.was_only_asked() {
+                tracing::debug!("replication: replica {address} did not take the terms");
             } else {
                 tracing::info!("replication: replica {address} left: {reason}");
             }
@@ -350,17 +346,35 @@ impl Service {
         rt::spawn_local(run).detach();
     }
 
-    fn note_sync(&self, terms: &Terms) {
+    /// The replica has come with all its connections: now it is a sync.
+    fn session_begins(&self, session: &Session, full: bool, why: &str, asked_partial: bool) {
+        let others = self.live_sessions();
+        // A node follows once: what is left of its older link has not been noticed yet. A handshake that
+        // came late, and that nobody goes on with, never gets here.
+        for older in others.iter().filter(|other| other.feeds_same_node(session)) {
+            if older.id < session.id {
+                older.end("the same node began another session");
+            }
+        }
+        self.note_sync(full, why, asked_partial);
+        self.last_follower.set(Instant::now());
+        self.keeping.set(true);
+        let kind = if full { "full" } else { "partial" };
+        tracing::info!("replication: {kind} sync for replica {}: {why}", session.address());
+    }
+
+    fn note_sync(&self, full: bool, why: &str, asked_partial: bool) {
         /// Reasons told apart: beyond it they are counted together.
         const REASONS_MAX: usize = 16;
         let mut counters = self.counters.borrow_mut();
-        if !terms.full {
+        if !full {
             counters.partial_ok += 1;
             return;
         }
+        counters.partial_err += u64::from(asked_partial);
         counters.full += 1;
         // The words before the figures: reasons of one kind are counted together.
-        let kind = terms.reason.split([':', ' ']).next().unwrap_or_default().to_owned();
+        let kind = why.split([':', ' ']).next().unwrap_or_default().to_owned();
         let reasons = &mut counters.full_reasons;
         match reasons.iter().position(|(known, _)| *known == kind) {
             Some(place) => reasons[place].1 += 1,

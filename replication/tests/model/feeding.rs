@@ -103,7 +103,7 @@ impl Session {
         *self.flows.borrow_mut() = (0..).zip(begun.senders).map(flow).collect();
         let world = member.node.world();
         for flow in self.flows.borrow().iter() {
-            let write = write_flow(self.clone(), flow.clone(), conn.clone());
+            let write = write_flow(self.clone(), flow.clone(), conn.clone(), member.dice());
             world.spawn("write flow", write);
             let acks = read_acks(self.clone(), flow.clone(), conn.clone(), member.dice());
             world.spawn("read acks", acks);
@@ -145,13 +145,19 @@ impl Session {
     }
 }
 
-async fn write_flow(session: Rc<Session>, flow: Rc<Flow>, conn: Rc<Conn>) {
+async fn write_flow(session: Rc<Session>, flow: Rc<Flow>, conn: Rc<Conn>, mut dice: fastrand::Rng) {
     let pipe = &conn.wires[usize::from(flow.index)].down;
     let mut first = Vec::new();
     wire::put_numbers(&mut first, Kind::Start, &[flow.acked.get().0]);
     let mut sent = pipe.write(&first).await;
     while sent.is_ok() && !session.ended.get() {
-        let step = flow.sender.borrow_mut().next(SEND_BYTES);
+        // As if a full sync were slowed: items in slices of any size, or not now.
+        let items = if dice.bool() { dice.usize(1..64 * 1024) } else { usize::MAX };
+        let mut step =
+            flow.sender.borrow_mut().next_within(SEND_BYTES, if dice.bool() { items } else { 0 });
+        if matches!(step, Step::Wait) {
+            step = flow.sender.borrow_mut().next_within(SEND_BYTES, items);
+        }
         sent = match step {
             Step::Log(span) => {
                 let mut message = wire::header(Kind::Log, span.len()).to_vec();
@@ -208,9 +214,11 @@ async fn walk(session: Rc<Session>, member: Rc<Member>, shard: ShardId) {
         };
         let is_empty = part.groups.is_empty();
         for flow in &flows {
-            let size = feed::deliver(&mut flow.sender.borrow_mut(), flow.index, &mut part);
-            flow.part_bytes.set(flow.part_bytes.get() + size);
-            flow.wake.ring();
+            let part = feed::deliver(&mut flow.sender.borrow_mut(), flow.index, &mut part);
+            flow.part_bytes.set(flow.part_bytes.get() + part.bytes);
+            if part.wakes {
+                flow.wake.ring();
+            }
         }
         if part.done {
             return;

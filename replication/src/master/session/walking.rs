@@ -1,0 +1,89 @@
+//! What brings the items of our shards to the flows.
+
+use super::{Flow, Session};
+use crate::master::feed::{self, Walks};
+use crate::service::Settings;
+use engine::cut::CutPart;
+use engine::exec::Front;
+use engine::rt;
+use engine::types::ShardId;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How often a walker that waits for its flows looks whether it may go on.
+const DRAINED_EVERY: Duration = Duration::from_secs(1);
+
+/// Parts of items held for one flow: the walker waits above it.
+const PARTS_BYTES_MAX: u64 = 1024 * 1024;
+
+/// How long a walker waits for a key that a transaction has open, until it looks again.
+const OPEN_KEY_LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// Brings the items of one of our shards to the flows, part by part.
+pub(super) async fn walk(
+    session: Rc<Session>,
+    front: Rc<Front>,
+    shard: ShardId,
+    walks: Walks,
+    settings: Rc<RefCell<Settings>>,
+) {
+    let feeds = |flow: &&Rc<Flow>| walks.feeds(shard, flow.index);
+    let flows: Vec<Rc<Flow>> = session.flows.iter().filter(feeds).cloned().collect();
+    let (cut, mut before) = (session.cut, 0);
+    while !session.is_ended() {
+        for flow in &flows {
+            if let Some(sender) = &mut *flow.sender.borrow_mut() {
+                sender.ask(shard.0);
+            }
+        }
+        let Some(mut part) = front.call(shard, move |shard| shard.cut_more(cut)).await else {
+            return session.end("the cut was dropped");
+        };
+        let brings = deliver(&flows, &mut part);
+        session.items_done.set(session.items_done.get() + part.progress.0 - before);
+        before = part.progress.0;
+        if part.done {
+            return;
+        }
+        if !brings {
+            rt::sleep(OPEN_KEY_LOOK_EVERY).await;
+        }
+        for flow in &flows {
+            let is_full = || flow.part_bytes.get() > held_max(&settings) && !session.is_ended();
+            while is_full() {
+                flow.drained.wait_for(DRAINED_EVERY).await;
+                // A bell is heard by one: on a chain all our walkers feed this flow.
+                if !is_full() {
+                    flow.drained.ring();
+                }
+            }
+        }
+    }
+}
+
+/// Parts held for a flow, at most: where a full sync is slowed, no more than goes in a moment, so that
+/// what counts as sent is nearly so.
+fn held_max(settings: &RefCell<Settings>) -> u64 {
+    match settings.borrow().full_sync_bytes_per_second {
+        0 => PARTS_BYTES_MAX,
+        limit => PARTS_BYTES_MAX.min(limit / 4),
+    }
+}
+
+/// Puts a part's items into their flows; answers whether it brought any of them further.
+fn deliver(flows: &[Rc<Flow>], part: &mut CutPart) -> bool {
+    let mut brings = false;
+    for flow in flows {
+        if let Some(sender) = &mut *flow.sender.borrow_mut() {
+            let delivered = feed::deliver(sender, flow.index, part);
+            flow.part_bytes.set(flow.part_bytes.get() + delivered.bytes);
+            brings |= delivered.brings;
+            // Not in vain: a flow that is woken has something to say.
+            if delivered.wakes {
+                flow.wake.ring();
+            }
+        }
+    }
+    brings
+}
