@@ -72,8 +72,7 @@ impl Keyspace {
     /// The digest of all databases of this shard, expired but not yet deleted items included.
     pub fn digest(&self) -> Digest {
         let mut digest = Digest::default();
-        for index in 0..self.dbs.len() {
-            let db = DbIndex(index as u16);
+        for db in self.dbs() {
             let mut cursor = Some(crate::table::Cursor::START);
             while let Some(at) = cursor {
                 cursor = self.table(db).walk(at, &mut |_, item| digest.add(Digest::of(db, item)));

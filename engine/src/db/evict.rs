@@ -9,6 +9,8 @@
 //!   LFU  |-- minutes mod 2^16 --| counter |
 //! ```
 
+use super::door::At;
+use super::touched::What;
 use super::{Keyspace, Role};
 use crate::table::{Cursor, Entry};
 use crate::types::{DbIndex, Millis, ShardId};
@@ -131,16 +133,14 @@ const LFU_INITIAL: u32 = 5;
 const CLOCK_MASK: u64 = 0xff_ffff;
 
 impl Policy {
-    /// Remembers an access to `item`.
-    pub(crate) fn touch(&self, item: &mut Item, now: Millis, random: &mut fastrand::Rng) {
-        let clock = if self.kind.is_lfu() {
+    /// What is remembered of an access to `item`.
+    #[inline]
+    pub(super) fn clock(&self, item: &Item, now: Millis, random: &mut fastrand::Rng) -> u32 {
+        if self.kind.is_lfu() {
             let counter = self.grown(self.frequency(item, now), random);
             (minutes(now) << 8) | counter
         } else {
             ((now.0 / 1000) & CLOCK_MASK) as u32
-        };
-        if clock != item.clock() {
-            item.set_clock(clock);
         }
     }
 
@@ -203,7 +203,7 @@ impl Keyspace {
     pub fn victims(&self) -> u64 {
         match self.policy.kind {
             PolicyKind::NoEviction => 0,
-            kind if kind.only_volatile() => self.dbs.iter().map(|db| db.expires as u64).sum(),
+            kind if kind.only_volatile() => self.dbs().map(|db| self.door.expires(db) as u64).sum(),
             _ => self.total_len() as u64,
         }
     }
@@ -218,7 +218,7 @@ impl Keyspace {
         else {
             return false;
         };
-        let removed = self.remove_present(db, hash, &key);
+        let removed = self.remove_present(At { db, hash, key: &key }, What::Evicted);
         self.stats.evicted += u64::from(removed);
         removed
     }
@@ -230,14 +230,12 @@ impl Keyspace {
         let only_volatile = policy.kind.only_volatile();
         let looks = if only_volatile { policy.samples * SPARSE } else { policy.samples };
         let mut worst: Option<Victim> = None;
-        for (index, database) in self.dbs.iter().enumerate() {
-            if database.table.is_empty()
-                || (only_volatile && database.expires * SPARSE < database.table.len())
-            {
+        for db in self.dbs() {
+            let table = self.door.table(db);
+            if table.is_empty() || (only_volatile && self.door.expires(db) * SPARSE < table.len()) {
                 continue;
             }
-            let db = DbIndex(index as u16);
-            database.table.sample(&mut self.random, looks, &mut |hash, item| {
+            table.sample(&mut self.random, looks, &mut |hash, item| {
                 if (only_volatile && item.deadline().is_none()) || is_held(hash) {
                     return;
                 }
@@ -253,7 +251,7 @@ impl Keyspace {
     /// The worst of those that a walk over the tables finds, which passes what has no deadline a segment
     /// at a time. It goes on where it stopped, so that every key has its turn.
     fn sought_victim(&mut self, is_held: &mut dyn FnMut(u64) -> bool) -> Option<Victim> {
-        if !self.policy.kind.only_volatile() || self.dbs.iter().all(|db| db.expires == 0) {
+        if !self.policy.kind.only_volatile() || self.dbs().all(|db| self.door.expires(db) == 0) {
             return None;
         }
         loop {
@@ -261,7 +259,7 @@ impl Keyspace {
             let found = self.hunt.found.pop()?;
             // Much may have happened to it since it was found.
             let (policy, now) = (self.policy, self.now);
-            let item = self.dbs[found.db.index()].table.get(found.hash, &found.key);
+            let item = self.door.table(found.db).get(found.hash, &found.key);
             if item.is_some_and(|item| {
                 item.deadline().is_some()
                     && policy.badness(item, now) >= found.badness
@@ -277,27 +275,25 @@ impl Keyspace {
         let (policy, now) = (self.policy, self.now);
         let Hunt { db, cursor, found } = &mut self.hunt;
         let (mut searched, mut ends) = (0, 0);
-        while found.len() < policy.samples && searched < SEARCHED_MAX && ends <= self.dbs.len() {
-            let database = &mut self.dbs[*db];
+        while found.len() < policy.samples && searched < SEARCHED_MAX && ends <= self.door.count() {
+            let index = DbIndex(*db as u16);
             let mut next = None;
-            if database.expires > 0 {
-                let index = DbIndex(*db as u16);
+            if self.door.expires(index) > 0 {
                 // All instants but "never" count as due; nothing is taken out.
-                let sweep =
-                    database.table.sweep_due(*cursor, u64::MAX - 1, 1, &mut |hash, item| {
-                        if !is_held(hash) {
-                            let (badness, key) = (policy.badness(item, now), Box::from(item.key()));
-                            found.push(Victim { badness, db: index, hash, key });
-                        }
-                        false
-                    });
+                let sweep = self.door.sweep(index, *cursor, u64::MAX - 1, 1, &mut |hash, item| {
+                    if !is_held(hash) {
+                        let (badness, key) = (policy.badness(item, now), Box::from(item.key()));
+                        found.push(Victim { badness, db: index, hash, key });
+                    }
+                    false
+                });
                 // Passing segments by costs something too.
                 searched += 1;
                 next = sweep.next;
             }
             *cursor = next.unwrap_or(Cursor::START);
             if next.is_none() {
-                *db = (*db + 1) % self.dbs.len();
+                *db = (*db + 1) % self.door.count();
                 ends += 1;
             }
         }

@@ -4,6 +4,8 @@
 //! which nothing can be due for a few nanoseconds each. No memory is spent per key. A sweep deletes what
 //! it finds and tells, like the lazy deletion of a reader does; open keys are left for the next round.
 
+use super::door::At;
+use super::touched::What;
 use super::{Keyspace, Role};
 use crate::table::Cursor;
 use crate::types::DbIndex;
@@ -20,8 +22,8 @@ const SEGMENTS_PER_SLICE: usize = 8;
 
 impl Keyspace {
     /// Deletes an item whose time has come, and tells.
-    pub(super) fn expire(&mut self, db: DbIndex, hash: u64, key: &[u8]) {
-        if self.remove_present(db, hash, key) {
+    pub(super) fn expire(&mut self, at: At<'_>) {
+        if self.remove_present(at, What::Expired) {
             self.stats.expired += 1;
         }
     }
@@ -32,7 +34,7 @@ impl Keyspace {
         if self.role == Role::Replica || self.is_paused() {
             return false;
         }
-        while self.dbs[self.sweep.db].expires == 0 {
+        while self.door.expires(DbIndex(self.sweep.db as u16)) == 0 {
             if !self.next_swept_db() {
                 return false;
             }
@@ -40,8 +42,7 @@ impl Keyspace {
         let db = DbIndex(self.sweep.db as u16);
         let (now, cursor) = (self.now.0, self.sweep.cursor);
         let mut due: Vec<(u64, Box<[u8]>)> = Vec::new();
-        let table = &mut self.dbs[db.index()].table;
-        let sweep = table.sweep_due(cursor, now, SEGMENTS_PER_SLICE, &mut |hash, item| {
+        let sweep = self.door.sweep(db, cursor, now, SEGMENTS_PER_SLICE, &mut |hash, item| {
             if is_open(hash) {
                 return false;
             }
@@ -49,7 +50,7 @@ impl Keyspace {
             true
         });
         for (hash, key) in due {
-            self.expire(db, hash, &key);
+            self.expire(At { db, hash, key: &key });
         }
         match sweep.next {
             Some(next) => {
@@ -62,7 +63,7 @@ impl Keyspace {
 
     fn next_swept_db(&mut self) -> bool {
         self.sweep.cursor = Cursor::START;
-        self.sweep.db = (self.sweep.db + 1) % self.dbs.len();
+        self.sweep.db = (self.sweep.db + 1) % self.door.count();
         self.sweep.db != 0
     }
 }

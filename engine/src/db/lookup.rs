@@ -1,5 +1,6 @@
 //! Finding a key: what every read and the first half of every write go through.
 
+use super::door::At;
 use super::{Keyspace, Role, WrongType};
 use crate::types::{DbIndex, Millis};
 use crate::value::{Item, Value};
@@ -7,25 +8,18 @@ use crate::value::{Item, Value};
 impl Keyspace {
     /// The item at `key`, as a read: counted as a hit or a miss, its access remembered.
     pub fn find(&mut self, db: DbIndex, key: &[u8]) -> Option<&Item> {
-        let hash = self.hash(key);
-        if self.vanished(db, hash, key) {
+        let at = At { db, hash: self.hash(key), key };
+        if self.vanished(at) {
             self.stats.misses += 1;
             return None;
         }
-        let (policy, now) = (self.policy, self.now);
-        match self.dbs[db.index()].table.get_mut(hash, key) {
-            Some(item) => {
-                self.stats.hits += 1;
-                if !self.no_touch {
-                    policy.touch(item, now, &mut self.random);
-                }
-                Some(item)
-            }
-            None => {
-                self.stats.misses += 1;
-                None
-            }
-        }
+        let Keyspace { door, policy, now, random, no_touch, stats, .. } = self;
+        let found = door.look(at, |item| match no_touch {
+            true => item.clock(),
+            false => policy.clock(item, *now, random),
+        });
+        *(if found.is_some() { &mut stats.hits } else { &mut stats.misses }) += 1;
+        found
     }
 
     /// CLIENT NO-TOUCH: whether reads leave the access times of keys alone, until said otherwise.
@@ -36,11 +30,11 @@ impl Keyspace {
     /// The item at `key` without counting the read or remembering the access (EXISTS in a write,
     /// OBJECT, TTL).
     pub fn peek(&mut self, db: DbIndex, key: &[u8]) -> Option<&Item> {
-        let hash = self.hash(key);
-        if self.vanished(db, hash, key) {
+        let at = At { db, hash: self.hash(key), key };
+        if self.vanished(at) {
             return None;
         }
-        self.dbs[db.index()].table.get(hash, key)
+        self.door.table(db).get(at.hash, key)
     }
 
     /// The string at `key`: `None` when there is no such key.
@@ -70,28 +64,27 @@ impl Keyspace {
 
     /// Whether `key` is there but its time has come. A master deletes it on the spot, and tells; a
     /// replica, or a master whose clients are paused, only says so.
-    pub(super) fn vanished(&mut self, db: DbIndex, hash: u64, key: &[u8]) -> bool {
-        let due = self.is_due(db, hash, key);
+    pub(super) fn vanished(&mut self, at: At<'_>) -> bool {
+        let due = self.is_due(at);
         if due && self.role == Role::Master && !self.is_paused() {
-            self.expire(db, hash, key);
+            self.expire(at);
         }
         due
     }
 
     /// Makes way for a change in place: what is there and has expired is deleted, paused or not, since
     /// the change itself is told as well.
-    pub(super) fn make_way(&mut self, db: DbIndex, hash: u64, key: &[u8]) {
-        if self.is_due(db, hash, key) && self.role == Role::Master {
-            self.expire(db, hash, key);
+    pub(super) fn make_way(&mut self, at: At<'_>) {
+        if self.is_due(at) && self.role == Role::Master {
+            self.expire(at);
         }
     }
 
-    fn is_due(&self, db: DbIndex, hash: u64, key: &[u8]) -> bool {
-        let database = &self.dbs[db.index()];
-        if database.expires == 0 {
+    fn is_due(&self, At { db, hash, key }: At<'_>) -> bool {
+        if self.door.expires(db) == 0 {
             return false;
         }
-        let deadline = database.table.get(hash, key).and_then(Item::deadline);
+        let deadline = self.door.table(db).get(hash, key).and_then(Item::deadline);
         deadline.is_some_and(|deadline| deadline <= self.now)
     }
 }

@@ -1,5 +1,9 @@
 //! The keys of one shard: sixteen (or more) databases, looked up and changed.
 //!
+//! **One door.** Tables and items change in one file (`door`), whoever asks: a command, a master's record,
+//! expiry, eviction. Around it hang those who must know what is there before it changes ([`Before`]), and
+//! those who are told what has changed once the log holds it ([`Touched`]: WATCH).
+//!
 //! **Change and tell in one breath.** The only ways to change data are the effect methods
 //! ([`Keyspace::put`], [`remove`](Keyspace::remove), [`set_deadline`](Keyspace::set_deadline),
 //! [`change`](Keyspace::change) and the global ones). Each changes the table *and* puts the record into
@@ -16,6 +20,7 @@
 
 mod apply;
 mod digest;
+mod door;
 mod effects;
 mod evict;
 mod expiry;
@@ -23,17 +28,20 @@ mod lookup;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 mod random;
+mod touched;
 mod watch;
 
 pub use apply::Broken;
 pub use digest::Digest;
+pub use door::{Before, TableId};
 pub use evict::{Policy, PolicyKind, Pressure, Victims, pressure};
+pub use touched::{Made, There, Touched, What};
 pub use watch::{WatchFlag, WatchKey};
 
-use crate::journal::FrameBuilder;
-use crate::table::{Drain, Table};
+use crate::table::Table;
 use crate::types::{DbIndex, Millis};
 use crate::value::Item;
+use door::Door;
 use watch::Watchers;
 
 /// The key holds another type than the command works on.
@@ -48,11 +56,6 @@ pub enum Role {
     /// Hides what has expired; deletes only what its master's records delete.
     Replica,
 }
-
-/// A database's contents keep their identity when SWAPDB gives them another number: cuts walk
-/// identities, so a swap in the middle neither skips nor repeats half a table (J4).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
-pub struct TableId(pub u64);
 
 /// Counters of one shard's keys, since start or `CONFIG RESETSTAT`.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
@@ -69,28 +72,16 @@ pub struct KeyStats {
     pub mutations: u64,
 }
 
-/// One logical database of one shard.
-pub(crate) struct Database {
-    pub(crate) id: TableId,
-    pub(crate) table: Table<Item>,
-    /// How many items have a deadline.
-    pub(crate) expires: usize,
-}
-
 /// All databases of one shard.
 pub struct Keyspace {
-    pub(crate) dbs: Vec<Database>,
-    seed: u64,
-    next_table: u64,
+    door: Door,
     now: Millis,
     role: Role,
-    /// What the running task has told so far.
-    frame: FrameBuilder,
+    /// What the running task has made so far.
+    made: Made,
     /// Whether records are kept; else they are only counted.
     telling: bool,
     watchers: Watchers,
-    /// Tables that FLUSHALL took away, freed in slices.
-    graveyard: Vec<Drain<Item>>,
     /// Counters.
     pub stats: KeyStats,
     /// How accesses are remembered for eviction.
@@ -108,16 +99,13 @@ pub struct Keyspace {
 impl Keyspace {
     /// An empty key space of `dbs` databases whose tables hash with `seed`.
     pub fn new(dbs: usize, seed: u64) -> Keyspace {
-        let mut keyspace = Keyspace {
-            dbs: Vec::with_capacity(dbs),
-            seed,
-            next_table: 0,
+        Keyspace {
+            door: Door::new(dbs, seed),
             now: Millis(0),
             role: Role::Master,
-            frame: FrameBuilder::default(),
+            made: Made::default(),
             telling: true,
             watchers: Watchers::default(),
-            graveyard: Vec::new(),
             stats: KeyStats::default(),
             policy: Policy::default(),
             no_touch: false,
@@ -126,28 +114,17 @@ impl Keyspace {
             sweep: expiry::SweepState::default(),
             hunt: evict::Hunt::default(),
             paused: None,
-        };
-        for _ in 0..dbs {
-            let database = keyspace.empty_database();
-            keyspace.dbs.push(database);
         }
-        keyspace
-    }
-
-    fn empty_database(&mut self) -> Database {
-        let id = TableId(self.next_table);
-        self.next_table += 1;
-        Database { id, table: Table::new(self.seed), expires: 0 }
     }
 
     /// The seed of the tables' hash: a receiver of a cut needs it to understand the cursor.
     pub fn seed(&self) -> u64 {
-        self.seed
+        self.door.seed()
     }
 
     /// How many databases there are.
     pub fn db_count(&self) -> usize {
-        self.dbs.len()
+        self.door.count()
     }
 
     /// The time that everything in the running task agrees on.
@@ -183,83 +160,115 @@ impl Keyspace {
 
     /// Keys in `db`, expired ones that nobody has looked for included (as Redis's DBSIZE).
     pub fn len(&self, db: DbIndex) -> usize {
-        self.dbs[db.index()].table.len()
+        self.door.table(db).len()
     }
 
     /// Whether no database holds a key.
     pub fn is_empty(&self) -> bool {
-        self.dbs.iter().all(|db| db.table.len() == 0)
+        self.door.tables().all(Table::is_empty)
     }
 
     /// Keys of all databases.
     pub fn total_len(&self) -> usize {
-        self.dbs.iter().map(|db| db.table.len()).sum()
+        self.door.tables().map(Table::len).sum()
     }
 
     /// Keys of `db` that have a deadline.
     pub fn expires(&self, db: DbIndex) -> usize {
-        self.dbs[db.index()].expires
+        self.door.expires(db)
     }
 
     /// Bytes of the tables themselves, items excluded.
     pub fn table_bytes(&self) -> usize {
-        self.dbs.iter().map(|db| db.table.heap_bytes()).sum()
+        self.door.tables().map(Table::heap_bytes).sum()
     }
 
     /// The identity of the table that is database `db` now.
     pub fn table_id(&self, db: DbIndex) -> TableId {
-        self.dbs[db.index()].id
+        self.door.id(db)
     }
 
     /// Which database the table `id` is now; `None` when it was flushed away.
     pub fn db_of(&self, id: TableId) -> Option<DbIndex> {
-        self.dbs.iter().position(|db| db.id == id).map(|index| DbIndex(index as u16))
+        self.dbs().find(|&db| self.door.id(db) == id)
     }
 
     /// The table of `db`, for walks.
     pub fn table(&self, db: DbIndex) -> &Table<Item> {
-        &self.dbs[db.index()].table
+        self.door.table(db)
     }
 
     /// The hash of `key` in this shard's tables.
     pub fn hash(&self, key: &[u8]) -> u64 {
-        crate::table::hash_with(self.seed, key)
+        crate::table::hash_with(self.door.seed(), key)
     }
 
     /// Brings the bucket of `key` into the cache ahead of its command.
     pub fn prefetch(&self, db: DbIndex, key: &[u8]) {
-        self.dbs[db.index()].table.prefetch(self.hash(key));
+        self.door.table(db).prefetch(self.hash(key));
     }
 
     /// Whether records are kept for the journal, or only counted because it keeps none. Changes only
     /// while no task is under way.
     pub fn set_telling(&mut self, telling: bool) {
-        assert!(self.frame.is_empty(), "a frame is told as a whole or not at all");
+        assert!(self.made.is_empty(), "a frame is told as a whole or not at all");
         self.telling = telling;
     }
 
     /// Brings the item of `key` into the cache, once its bucket is there.
     pub fn prefetch_item(&self, db: DbIndex, key: &[u8]) {
-        self.dbs[db.index()].table.prefetch_entry(self.hash(key));
+        self.door.table(db).prefetch_entry(self.hash(key));
     }
 
-    /// The frame of the running task.
-    pub fn frame(&mut self) -> &mut FrameBuilder {
-        &mut self.frame
+    /// What the running task has made so far.
+    #[inline]
+    pub fn made(&self) -> &Made {
+        &self.made
     }
 
-    /// Puts another frame in place (a transaction's own, between its hops) and returns the old one.
-    pub fn swap_frame(&mut self, frame: FrameBuilder) -> FrameBuilder {
-        std::mem::replace(&mut self.frame, frame)
+    /// Puts what another task has made in place (a transaction's own, between its hops) and returns what
+    /// was there.
+    pub fn swap_made(&mut self, made: Made) -> Made {
+        std::mem::replace(&mut self.made, made)
+    }
+
+    /// What the running task has made stands in the log: whom it concerns is served, and another task
+    /// may begin.
+    #[inline]
+    pub fn logged(&mut self) {
+        self.made.frame.clear();
+        if !self.made.touched.is_empty() {
+            let mut touched = std::mem::take(&mut self.made.touched);
+            self.serve(&mut touched);
+            self.made.touched = touched;
+        }
+    }
+
+    /// The same for what another task has made.
+    pub fn serve_logged(&mut self, mut made: Made) {
+        self.serve(&mut made.touched);
+    }
+
+    #[cold]
+    fn serve(&mut self, touched: &mut Vec<Touched>) {
+        for touched in touched.drain(..) {
+            self.watchers.note(touched);
+        }
+    }
+
+    /// Who is asked before anything changes from now on; who was, until now.
+    pub fn set_before(&mut self, before: Option<Box<dyn Before>>) -> Option<Box<dyn Before>> {
+        self.door.set_before(before)
+    }
+
+    /// All databases by number.
+    fn dbs(&self) -> impl Iterator<Item = DbIndex> + use<> {
+        (0..self.door.count()).map(|index| DbIndex(index as u16))
     }
 
     /// Frees up to `entries` entries of flushed tables; `false` when nothing is left to free.
     pub fn free_slice(&mut self, entries: usize) -> bool {
-        let Some(table) = self.graveyard.last_mut() else { return false };
-        if table.step(entries) {
-            self.graveyard.pop();
-        }
-        true
+        self.door.free_slice(entries)
     }
 
     /// Zeroes the counters (`CONFIG RESETSTAT`).

@@ -24,9 +24,8 @@ impl Keyspace {
     /// stands for. `None` when there is none, or when those that live are so few among the expired ones
     /// that a bounded search did not meet them: those are about to be deleted. Deletes nothing.
     pub fn random_key(&mut self, db: DbIndex) -> Option<(Vec<u8>, usize)> {
-        let (database, now) = (&self.dbs[db.index()], self.now);
-        let (table, random) = (&database.table, &mut self.random);
-        if database.expires == 0 {
+        let (table, random, now) = (self.door.table(db), &mut self.random, self.now);
+        if self.door.expires(db) == 0 {
             return draw(table, random, 1, now).0.map(|key| (key, table.len()));
         }
         let (key, living) = draw(table, random, DRAWS, now);

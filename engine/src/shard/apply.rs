@@ -208,6 +208,8 @@ impl Shard {
             Some(LargeStep::Begins { id, db, key }) => self.applying.held.begin(*id, *db, key),
             Some(LargeStep::Whole { id, key }) => self.apply_whole(*id, key, &batch.frames),
         };
+        // On a replica nothing is told: this serves whoever listens to the keys.
+        self.log_frame();
         let error = outcome.err();
         for (flow, lsn) in batch.reached {
             self.note_reached(flow, lsn);

@@ -45,7 +45,7 @@ pub use slices::Pace;
 
 use crate::cut::Cut;
 use crate::db::Keyspace;
-use crate::journal::{FrameBuilder, LogWriter};
+use crate::journal::LogWriter;
 use crate::types::{Millis, ShardId, TxId};
 use std::collections::{HashMap, VecDeque};
 
@@ -79,8 +79,6 @@ pub struct Shard {
     granted: VecDeque<EntryId>,
     /// Records of upstream flows that wait for open keys.
     applying: apply::Applying,
-    /// An empty frame with its memory, for the next task.
-    spare_frame: FrameBuilder,
     outbox: Vec<(ExecutorId, Message)>,
 }
 
@@ -103,7 +101,6 @@ impl Shard {
             order: VecDeque::new(),
             granted: VecDeque::new(),
             applying: apply::Applying::default(),
-            spare_frame: FrameBuilder::default(),
             outbox: Vec::new(),
         }
     }

@@ -4,7 +4,7 @@ use super::{Answer, Batch, EntryId, Message, Mode, Shard, Wants, tx::Waiting};
 use crate::command::shape::{Did, Step};
 use crate::command::{All, Args, Call, Cx, Entry, Flags, Refusal, Run, Uses, Walk, Walked};
 use crate::db::Role;
-use crate::journal::{FrameBuilder, ShardSet, Transaction};
+use crate::journal::{FrameBuilder, LogWriter, ShardSet, Transaction};
 use crate::limits::BATCH_REPLIES_MAX;
 use crate::resp::{Protocol, ReplyWriter};
 use crate::types::{Lsn, ShardId, TxId};
@@ -211,30 +211,11 @@ impl Shard {
 
     /// Puts the records of the running task into the log, as one frame.
     pub(super) fn log_frame(&mut self) {
-        if self.keys.frame().is_empty() {
+        if self.keys.made().is_empty() {
             return;
         }
-        let mut frame = self.keys.swap_frame(std::mem::take(&mut self.spare_frame));
-        self.append(&frame, None);
-        frame.clear();
-        self.spare_frame = frame;
-    }
-
-    /// Appends a frame. A global record is a transaction also where there is only one shard.
-    pub(super) fn append(&mut self, frame: &FrameBuilder, tx: Option<(TxId, &[ShardId])>) {
-        let alone = [self.id];
-        let tx = match tx {
-            None if frame.has_global() => Some((TxId(self.log.lsn().0 + 1), alone.as_slice())),
-            tx => tx,
-        };
-        match tx {
-            None => drop(self.log.append_frame(frame, None)),
-            Some((id, shards)) => {
-                let set = ShardSet::of(shards.iter().copied());
-                let transaction = Transaction { id, shards: set.shards() };
-                self.log.append_frame(frame, Some(transaction));
-            }
-        }
+        append(&mut self.log, self.id, &self.keys.made().frame, None);
+        self.keys.logged();
     }
 }
 
@@ -249,6 +230,28 @@ pub(crate) fn keys_of<'a>(
         let is_changed = writes && !keys.uses_of(args, index).contains(Uses::RO);
         (position, if is_changed { Mode::Exclusive } else { Mode::Shared })
     })
+}
+
+/// Appends a frame of shard `me`. A global record is a transaction also where there is only one shard.
+pub(super) fn append(
+    log: &mut LogWriter,
+    me: ShardId,
+    frame: &FrameBuilder,
+    tx: Option<(TxId, &[ShardId])>,
+) {
+    let alone = [me];
+    let tx = match tx {
+        None if frame.has_global() => Some((TxId(log.lsn().0 + 1), alone.as_slice())),
+        tx => tx,
+    };
+    match tx {
+        None => drop(log.append_frame(frame, None)),
+        Some((id, shards)) => {
+            let set = ShardSet::of(shards.iter().copied());
+            let transaction = Transaction { id, shards: set.shards() };
+            log.append_frame(frame, Some(transaction));
+        }
+    }
 }
 
 /// The shard's journal position, for WAIT.

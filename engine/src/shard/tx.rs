@@ -13,11 +13,12 @@
 //! mailboxes under one lock (`exec::order`).
 
 use super::apply::ApplyPlace;
+use super::run::append;
 use super::{
     Answer, Batch, Begin, Done, EntryId, ExecutorId, Hop, Message, ReplyTo, Shard, TxShared, Wants,
     Work,
 };
-use crate::journal::FrameBuilder;
+use crate::db::Made;
 use crate::types::{ShardId, TxId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -41,7 +42,7 @@ pub(super) struct Transaction {
     concludes: bool,
     /// Of a transaction that applies an upstream's records: its place among those.
     applies: Option<ApplyPlace>,
-    frame: FrameBuilder,
+    made: Made,
 }
 
 /// A transaction's place in the order of frames.
@@ -54,7 +55,7 @@ pub(super) struct Ordered {
 struct Concluded {
     entry: EntryId,
     wants: Wants,
-    frame: FrameBuilder,
+    made: Made,
     /// The shards whose logs hold a part; `None` when this shard's does not.
     touched: Option<Arc<[ShardId]>>,
     reply_to: ReplyTo,
@@ -74,10 +75,10 @@ impl Shard {
         let granted = self.locks.request(entry, &begin.wants);
         self.entries.insert(entry, Waiting::Tx(id));
         let Begin { shared, wants, work, concludes, applies } = begin;
-        let frame = FrameBuilder::default();
+        let made = Made::default();
         let applies = applies.then(|| self.applying.push_tx(id));
         self.transactions
-            .insert(id, Transaction { shared, entry, wants, work, concludes, applies, frame });
+            .insert(id, Transaction { shared, entry, wants, work, concludes, applies, made });
         if granted {
             self.granted.push_back(entry);
         }
@@ -138,14 +139,14 @@ impl Shard {
     fn run_hop(&mut self, id: TxId, work: Work, conclude: Option<Arc<[ShardId]>>) {
         let tx = self.transactions.get_mut(&id).expect("a hop's transaction has begun here");
         let reply_to = tx.shared.reply_to;
-        let own = std::mem::take(&mut tx.frame);
-        let outside = self.keys.swap_frame(own);
+        let own = std::mem::take(&mut tx.made);
+        let outside = self.keys.swap_made(own);
         let done = self.run_work(work);
-        let own = self.keys.swap_frame(outside);
+        let own = self.keys.swap_made(outside);
         match conclude {
             Some(touched) => self.conclude(id, own, &touched, done),
             None => {
-                self.transactions.get_mut(&id).expect("still under way").frame = own;
+                self.transactions.get_mut(&id).expect("still under way").made = own;
                 self.answer(reply_to, Answer::Done(self.id, done));
             }
         }
@@ -172,13 +173,13 @@ impl Shard {
     }
 
     /// The transaction has run. Its frame goes to the log when those before it have gone.
-    fn conclude(&mut self, id: TxId, frame: FrameBuilder, touched: &Arc<[ShardId]>, done: Done) {
+    fn conclude(&mut self, id: TxId, made: Made, touched: &Arc<[ShardId]>, done: Done) {
         let tx = self.transactions.remove(&id).expect("concluded once");
         let here = touched.contains(&self.id);
         let concluded = Concluded {
             entry: tx.entry,
             wants: tx.wants,
-            frame,
+            made,
             touched: here.then(|| touched.clone()),
             reply_to: tx.shared.reply_to,
             done,
@@ -205,16 +206,16 @@ impl Shard {
     }
 
     fn log_concluded(&mut self, id: TxId, concluded: Concluded) {
-        let Concluded { entry, wants, frame, touched, reply_to, done } = concluded;
+        let Concluded { entry, wants, made, touched, reply_to, done } = concluded;
+        let frame = &made.frame;
         match touched {
             Some(touched) if touched.len() > 1 => {
-                self.append(&frame, Some((id, &touched)));
+                append(&mut self.log, self.id, frame, Some((id, &touched)));
             }
-            _ if !frame.is_empty() => {
-                self.append(&frame, None);
-            }
+            _ if !frame.is_empty() => append(&mut self.log, self.id, frame, None),
             _ => {}
         }
+        self.keys.serve_logged(made);
         self.locks.release(entry, &wants, &mut self.granted);
         self.answer(reply_to, Answer::Done(self.id, done));
     }

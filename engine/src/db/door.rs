@@ -1,0 +1,316 @@
+//! The door: the one file in which a table or an item changes, whoever asks.
+//!
+//! ```text
+//!   command ----------.
+//!   a master's record |    before a change:      the place:          after a change:
+//!   item of a sync    |--> whoever must keep --> the item, or    --> noted if somebody listens, served
+//!   expiry, eviction  |    what is there         where it will be    when the frame stands in the log
+//!   RENAME, COPY -----'    (`Before`)            (`Place`)           (`Touched`)
+//! ```
+//!
+//! Tables and items are private to this file: what the others get of them cannot be changed. They say what
+//! is to be done to a place ([`Door::edit`]) or to whole databases ([`Door::flush`], [`Door::swap`]); that
+//! the hooks are served is no matter of theirs. While nobody listens that costs two branches.
+//!
+//! When an item was last used is no data: it is noted at looking ([`Door::look`]) and told to nobody.
+
+use super::touched::{Touched, What};
+use crate::journal::Deadline;
+use crate::table::{Cursor, Drain, Sweep, Table};
+use crate::types::{DbIndex, Millis};
+use crate::value::{Item, NewValue, Type};
+
+/// A database's contents keep their identity when SWAPDB gives them another number: cuts walk
+/// identities, so a swap in the middle neither skips nor repeats half a table (J4).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct TableId(pub u64);
+
+/// Somebody who must know what is there before it changes: a cut that shows one moment.
+pub trait Before {
+    /// The key is about to be changed, made or removed; `item` is what stands there.
+    fn key(&mut self, table: TableId, hash: u64, key: &[u8], item: Option<&Item>);
+
+    /// All of a table is about to go.
+    fn table(&mut self, table: TableId, items: &Table<Item>);
+}
+
+/// One logical database of one shard.
+struct Database {
+    id: TableId,
+    table: Table<Item>,
+    /// How many items have a deadline.
+    expires: usize,
+}
+
+/// All databases of one shard, behind the door.
+pub(super) struct Door {
+    dbs: Vec<Database>,
+    seed: u64,
+    next_table: u64,
+    before: Option<Box<dyn Before>>,
+    /// By database: whose changes are noted, as a bit for each key's hash.
+    heard: Vec<u64>,
+    /// Tables that FLUSHALL took away, freed in slices.
+    graveyard: Vec<Drain<Item>>,
+}
+
+/// Where a key is to be changed.
+#[derive(Clone, Copy)]
+pub(super) struct At<'a> {
+    pub(super) db: DbIndex,
+    pub(super) hash: u64,
+    pub(super) key: &'a [u8],
+}
+
+/// The bit by which listeners to a key with this hash are found.
+pub(super) fn heard_bit(hash: u64) -> u64 {
+    1 << (hash >> 8 & 63)
+}
+
+impl Door {
+    pub(super) fn new(dbs: usize, seed: u64) -> Door {
+        let (before, graveyard) = (None, Vec::new());
+        let mut door =
+            Door { dbs: Vec::new(), seed, next_table: 0, before, heard: vec![0; dbs], graveyard };
+        for _ in 0..dbs {
+            let database = door.empty_database();
+            door.dbs.push(database);
+        }
+        door
+    }
+
+    fn empty_database(&mut self) -> Database {
+        let id = TableId(self.next_table);
+        self.next_table += 1;
+        Database { id, table: Table::new(self.seed), expires: 0 }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.dbs.len()
+    }
+
+    pub(super) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    #[inline]
+    pub(super) fn table(&self, db: DbIndex) -> &Table<Item> {
+        &self.dbs[db.index()].table
+    }
+
+    pub(super) fn tables(&self) -> impl Iterator<Item = &Table<Item>> {
+        self.dbs.iter().map(|database| &database.table)
+    }
+
+    #[inline]
+    pub(super) fn expires(&self, db: DbIndex) -> usize {
+        self.dbs[db.index()].expires
+    }
+
+    pub(super) fn id(&self, db: DbIndex) -> TableId {
+        self.dbs[db.index()].id
+    }
+
+    /// Who is asked before changes from now on; who was, until now.
+    pub(super) fn set_before(
+        &mut self,
+        before: Option<Box<dyn Before>>,
+    ) -> Option<Box<dyn Before>> {
+        std::mem::replace(&mut self.before, before)
+    }
+
+    /// Whose changes are noted in `db`: bits of [`heard_bit`].
+    pub(super) fn set_heard(&mut self, db: DbIndex, bits: u64) {
+        self.heard[db.index()] = bits;
+    }
+
+    pub(super) fn heard(&self, db: DbIndex) -> u64 {
+        self.heard[db.index()]
+    }
+
+    /// The item at a key, which is given the access clock that `clock` says.
+    #[inline]
+    pub(super) fn look(&mut self, at: At<'_>, clock: impl FnOnce(&Item) -> u32) -> Option<&Item> {
+        let item = self.dbs[at.db.index()].table.get_mut(at.hash, at.key)?;
+        let clock = clock(item);
+        if clock != item.clock() {
+            item.set_clock(clock);
+        }
+        Some(item)
+    }
+
+    /// Searches for items that are due, as [`Table::sweep_due`], which notes what it learns.
+    pub(super) fn sweep(
+        &mut self,
+        db: DbIndex,
+        from: Cursor,
+        now: u64,
+        segments: usize,
+        on_due: &mut dyn FnMut(u64, &Item) -> bool,
+    ) -> Sweep {
+        self.dbs[db.index()].table.sweep_due(from, now, segments, on_due)
+    }
+
+    /// Lets `edit` do something to the key's place. What came of it is added to `touched` if somebody
+    /// listens.
+    #[inline]
+    pub(super) fn edit<R>(
+        &mut self,
+        at: At<'_>,
+        touched: &mut Vec<Touched>,
+        edit: impl FnOnce(&mut Place<'_>) -> R,
+    ) -> R {
+        let database = &mut self.dbs[at.db.index()];
+        if let Some(before) = &mut self.before {
+            before.key(database.id, at.hash, at.key, database.table.get(at.hash, at.key));
+        }
+        let mut place = Place { database, hash: at.hash, key: at.key, what: None };
+        let result = edit(&mut place);
+        if self.heard[at.db.index()] & heard_bit(at.hash) != 0
+            && let Some(what) = place.what
+        {
+            touched.push(Touched { db: at.db, key: Box::from(at.key), what });
+        }
+        result
+    }
+
+    /// Empties a database.
+    pub(super) fn flush(&mut self, db: DbIndex) {
+        if self.table(db).is_empty() {
+            // Nothing to free; the identity may stay, since a cut of nothing is complete either way.
+            return;
+        }
+        let fresh = self.empty_database();
+        let old = &mut self.dbs[db.index()];
+        if let Some(before) = &mut self.before {
+            before.table(old.id, &old.table);
+        }
+        let old = std::mem::replace(old, fresh);
+        self.graveyard.push(old.table.into_drain());
+    }
+
+    /// Exchanges the numbers of two databases. Whoever listens listens to a number.
+    pub(super) fn swap(&mut self, one: DbIndex, other: DbIndex) {
+        self.dbs.swap(one.index(), other.index());
+    }
+
+    /// Frees up to `entries` entries of flushed tables; `false` when nothing is left to free.
+    pub(super) fn free_slice(&mut self, entries: usize) -> bool {
+        let Some(table) = self.graveyard.last_mut() else { return false };
+        if table.step(entries) {
+            self.graveyard.pop();
+        }
+        true
+    }
+}
+
+/// What a key holds, to be changed. Each method does one thing whole: the table's own books are kept and
+/// what happened is noted.
+pub(super) struct Place<'a> {
+    database: &'a mut Database,
+    hash: u64,
+    key: &'a [u8],
+    what: Option<What>,
+}
+
+impl Place<'_> {
+    /// Puts a value there and gives it the access clock that `clock` says; `told` sees the outcome.
+    ///
+    /// `Deadline::Keep` keeps the deadline of an item that is replaced; `None` without such an item.
+    #[inline]
+    pub(super) fn put<R>(
+        &mut self,
+        value: NewValue<'_>,
+        deadline: Deadline,
+        clock: impl FnOnce(&Item) -> u32,
+        told: impl FnOnce(&Item) -> R,
+    ) -> R {
+        let Database { table, expires, .. } = &mut *self.database;
+        let instant = instant(deadline);
+        let result = match table.get_mut(self.hash, self.key) {
+            Some(item) => {
+                item.set(value);
+                if deadline != Deadline::Keep {
+                    let had = item.deadline().is_some();
+                    if had || instant.is_some() {
+                        item.set_deadline(instant);
+                        *expires = *expires + usize::from(instant.is_some()) - usize::from(had);
+                    }
+                }
+                item.set_clock(clock(item));
+                self.what = Some(What::Changed);
+                told(item)
+            }
+            None => {
+                *expires += usize::from(instant.is_some());
+                let mut item = Item::new(self.key, value, instant);
+                item.set_clock(clock(&item));
+                self.what = Some(What::Created);
+                return told(table.insert_unique(self.hash, item));
+            }
+        };
+        if let Some(at) = instant {
+            table.note_due(self.hash, at.0);
+        }
+        result
+    }
+
+    /// Takes the item away, for the reason `why`; `false` when there is none.
+    pub(super) fn remove(&mut self, why: What) -> bool {
+        let Some(item) = self.database.table.remove(self.hash, self.key) else { return false };
+        self.database.expires -= usize::from(item.deadline().is_some());
+        self.what = Some(why);
+        true
+    }
+
+    /// Sets or drops the deadline; `false` when there is no item.
+    pub(super) fn set_deadline(&mut self, deadline: Option<Millis>) -> bool {
+        let Database { table, expires, .. } = &mut *self.database;
+        let Some(item) = table.get_mut(self.hash, self.key) else { return false };
+        let had = item.deadline().is_some();
+        item.set_deadline(deadline);
+        *expires = *expires + usize::from(deadline.is_some()) - usize::from(had);
+        if let Some(at) = deadline {
+            table.note_due(self.hash, at.0);
+        }
+        self.what = Some(What::Deadline);
+        true
+    }
+
+    /// Lets `perform` change the value, which is of type `kind`; where there is no item, one with an
+    /// empty value and the access clock that `clock` says. `None` when the value is of another type.
+    /// When `perform` fails, an item that was made for it goes again.
+    #[inline]
+    pub(super) fn change<R, E>(
+        &mut self,
+        kind: &'static Type,
+        clock: impl FnOnce(&Item) -> u32,
+        perform: impl FnOnce(&mut Item) -> Result<R, E>,
+    ) -> Option<Result<R, E>> {
+        let table = &mut self.database.table;
+        if let Some(item) = table.get_mut(self.hash, self.key) {
+            if item.kind() != kind {
+                return None;
+            }
+            let outcome = perform(item);
+            self.what = outcome.is_ok().then_some(What::Changed);
+            return Some(outcome);
+        }
+        let mut item = Item::new(self.key, (kind.empty)(), None);
+        item.set_clock(clock(&item));
+        let outcome = perform(&mut item);
+        if outcome.is_ok() {
+            table.insert_unique(self.hash, item);
+            self.what = Some(What::Created);
+        }
+        Some(outcome)
+    }
+}
+
+/// The instant that a fresh item gets.
+fn instant(deadline: Deadline) -> Option<Millis> {
+    match deadline {
+        Deadline::At(at) => Some(at),
+        Deadline::None | Deadline::Keep => None,
+    }
+}

@@ -1,0 +1,70 @@
+//! Which keys a task has touched, for those who listen: served when the task's frame stands in the log,
+//! never earlier, so that nobody acts on what the log might not hold.
+//!
+//! What a task has made goes with its frame: a transaction's, between its hops, is its own.
+
+use crate::journal::FrameBuilder;
+use crate::types::DbIndex;
+
+/// What happened to a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum What {
+    /// It is there and was not before.
+    Created,
+    /// Its value was replaced or changed.
+    Changed,
+    /// Its deadline was set or dropped.
+    Deadline,
+    /// It was deleted, by whatever command.
+    Deleted,
+    /// It was deleted because its time had come.
+    Expired,
+    /// It was deleted to make room.
+    Evicted,
+    /// Its database is another one now.
+    Swapped {
+        /// What was there before.
+        was: There,
+        /// What is there now.
+        is: There,
+    },
+}
+
+/// What somebody who looks finds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum There {
+    /// No such key.
+    Nothing,
+    /// A key whose time has come, which nobody has deleted yet.
+    Expired,
+    /// A key.
+    Something,
+}
+
+/// A key that was touched and that somebody listens to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Touched {
+    /// Its database's number.
+    pub db: DbIndex,
+    /// The key.
+    pub key: Box<[u8]>,
+    /// What happened.
+    pub what: What,
+}
+
+/// What a task has made so far: its records, and whom they concern.
+#[derive(Default)]
+pub struct Made {
+    /// The records, for the log.
+    pub frame: FrameBuilder,
+    /// For those who listen, once the frame is logged.
+    pub(super) touched: Vec<Touched>,
+}
+
+impl Made {
+    /// Whether there is nothing to log and nobody to serve.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.frame.is_empty() && self.touched.is_empty()
+    }
+}
