@@ -4,8 +4,8 @@
 use engine::cut::{CutGroup, LargeItem};
 use engine::db::Role;
 use engine::journal::{
-    Deadline, Decoder, Effect, Entry, FrameBuilder, Global, LogWriter, Payload, Record, ShardSet,
-    Transaction,
+    Deadline, Decoder, Effect, Entry, FrameBuilder, Global, LogWriter, Payload, Read, Record,
+    ShardSet, Transaction,
 };
 use engine::model::ModelNode;
 use engine::shard::{LargeStep, Passed};
@@ -208,7 +208,13 @@ fn items_that_have_to_wait_hold_up_the_journal_no_longer_than_their_order_needs(
     let group = CutGroup { flow: 0, label: Lsn(1), items, large };
     flow.arrived(0, Some(Lsn(1)), Some(group), &[0; 16], true);
     write();
-    let mut next = |items: usize| words(flow.next_within(1 << 20, items));
+    let mut next = |items: usize| {
+        let said = words(flow.next_within(1 << 20, items));
+        // A writer that waits, and is told that there is something to read, never sleeps.
+        let mut is_readable = || matches!(flow.reader_mut().next(1 << 20), Read::Bytes(_));
+        assert!(said != "wait" || !is_readable());
+        said
+    };
     assert_eq!(next(0), "log to 1");
     assert_eq!(next(0), "wait", "the item comes before the second record");
     assert_eq!(next(1), "Items", "one message at least");

@@ -183,7 +183,7 @@ fn commands_of_replication_have_the_flags_that_redis_gives_them() {
         ("slaveof", 3, follows, "loading", "admin slow dangerous", ""),
         ("role", 1, "noscript loading stale fast", "", "admin fast dangerous", ""),
         // As from 7.2 on: it is kept out of the slow log.
-        ("wait", 3, "noscript", "blocking", "slow", "blocking"),
+        ("wait", 3, "noscript", "blocking", "slow connection", "blocking"),
         ("replconf", -1, "admin noscript loading stale allow_busy", "", "admin slow dangerous", ""),
     ];
     for (name, arity, flags, more_flags, categories, more_categories) in rows {

@@ -212,6 +212,8 @@ impl FlowSender {
     fn set_limit(&mut self) {
         let asked = self.asked.iter().map(|(_, bound)| *bound);
         let limit = asked.chain(self.parts.iter().map(|part| part.label)).min();
+        // Inside a part the journal stands, and whoever waits is not told that there is something to read.
+        let limit = if self.is_inside_part() { Some(self.reader.lsn()) } else { limit };
         self.reader.set_limit(limit);
     }
 
@@ -299,10 +301,12 @@ impl FlowSender {
             let (_, _, used) = message.expect("what was put is whole messages");
             *at += used;
         }
-        if start == 0 && *at == messages.len() {
-            return Step::Messages(std::mem::take(&mut self.sending).0);
-        }
-        Step::Messages(messages[start..*at].to_vec())
+        let slice = match start == 0 && *at == messages.len() {
+            true => std::mem::take(&mut self.sending).0,
+            false => messages[start..*at].to_vec(),
+        };
+        self.set_limit();
+        Step::Messages(slice)
     }
 
     /// A part whose label the journal has come to.

@@ -4,7 +4,7 @@ use super::{FrontCommand, Handler, declare};
 use crate::config::{ReplyStyle, Upstream};
 use crate::connection::{Handoff, Session};
 use crate::server::Counters;
-use engine::command::{Args, Flags, Outcome, Refusal};
+use engine::command::{Args, Command, Flags, Group, Outcome, Refusal};
 use engine::journal::Position;
 use engine::resp::ReplyWriter;
 use engine::rt;
@@ -209,18 +209,21 @@ fn role_redis(info: &Info, reply: &mut ReplyWriter<'_>) {
     }
 }
 
-static WAIT: FrontCommand = FrontCommand {
-    command: declare(
-        "wait",
-        "WAIT numreplicas timeout",
-        "Waits until so many replicas have everything that this connection wrote.",
-        "3.0.0",
-        Flags::BLOCKING.union(Flags::NOSCRIPT),
-        r#"
+/// It is about what this connection wrote: Redis counts it among `@connection`.
+const WAIT_DECLARED: Command = declare(
+    "wait",
+    "WAIT numreplicas timeout",
+    "Waits until so many replicas have everything that this connection wrote.",
+    "3.0.0",
+    Flags::BLOCKING.union(Flags::NOSCRIPT),
+    r#"
             > WAIT 0 100
             (integer) 0
         "#,
-    ),
+);
+
+static WAIT: FrontCommand = FrontCommand {
+    command: Command { group: Group::Connection, ..WAIT_DECLARED },
     handler: Handler::Later(|session, args, out| {
         Box::pin(async move {
             if session.server.status.is_replica() {
