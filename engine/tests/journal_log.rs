@@ -260,7 +260,9 @@ fn one_value_larger_than_the_whole_bound_is_counted_and_trimmed_past_a_frozen_re
     let Read::Bytes(piece) = frozen.next(100) else { panic!("nothing to read") };
     task(&mut log, Payload::Int(1), 3);
     assert!(log.handle().bytes() >= LARGE as u64);
-    log.trim(&SMALL, Millis(10_000));
+    for second in 1..=9 {
+        log.trim(&SMALL, Millis(3 + second * 1_000));
+    }
     assert!(!frozen.is_gone(), "it may be a slow link");
     log.trim(&SMALL, Millis(10_003));
     assert!(log.handle().bytes() <= SMALL.bytes);
@@ -370,6 +372,38 @@ fn a_value_that_is_the_data_is_held_once_and_costs_the_log_nothing() {
     drop(value);
     log.trim(&SMALL, Millis(100_001));
     assert!(log.handle().bytes() <= SMALL.bytes);
+}
+
+#[test]
+fn a_value_that_is_the_data_no_more_goes_with_the_task_that_deleted_it() {
+    // SET k <40 MB>, DEL k, SET: refused, until the next heartbeat had looked at the log.
+    let value = Arc::new(vec![7u8; LARGE]);
+    let mut log = LogWriter::new();
+    task(&mut log, Payload::Bytes(b"first"), 1);
+    task(&mut log, Payload::Shared(Arc::clone(&value)), 2);
+    log.trim(&SMALL, Millis(20_000));
+    log.settle(Millis(20_000));
+    assert!(log.handle().bytes() >= LARGE as u64, "it is the data");
+    drop(value);
+    log.append_one(&Record { db: DbIndex(0), key: b"key", effect: Effect::Remove });
+    log.settle(Millis(20_001));
+    assert!(log.handle().bytes() <= SMALL.bytes);
+}
+
+#[test]
+fn a_clock_that_jumps_ends_no_reader() {
+    let mut log = LogWriter::new();
+    task(&mut log, Payload::Bytes(b"first"), 1);
+    let mut reader = log.handle().reader_at(Lsn(1)).unwrap();
+    task(&mut log, large(LARGE), 2);
+    task(&mut log, Payload::Int(1), 3);
+    let Read::Bytes(_) = reader.next(100) else { panic!("nothing to read") };
+    // The process was stopped for an hour, or its clock was set; then it is set back.
+    for now in [3_600_000, 5_000, 7_200_000] {
+        log.trim(&SMALL, Millis(now));
+    }
+    assert!(!reader.is_gone());
+    assert!(drain(&mut reader, 1 << 20).is_some());
 }
 
 #[test]

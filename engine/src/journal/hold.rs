@@ -110,36 +110,45 @@ impl Seat {
     }
 }
 
-/// When each reader was seen to move last.
+/// What one look adds to a reader's standing still at the most, in milliseconds: ten heartbeats. A clock
+/// that is set, or a process that was stopped for a while, is no time in which anybody could have read.
+const LOOK_MAX: u64 = 1_000;
+
+/// How long each reader has been seen to stand still.
 #[derive(Default)]
-pub(super) struct Watch(Vec<Watched>);
+pub(super) struct Watch {
+    readers: Vec<Watched>,
+    looked: Option<Millis>,
+}
 
 struct Watched {
     seat: Arc<Seat>,
     taken: u64,
-    since: Millis,
+    /// Milliseconds without taking anything, as far as they were watched.
+    still: u64,
     makes_progress: bool,
 }
 
 impl Watch {
     /// Looks at all readers of a log that ends at `head`. Whoever has come there has nothing to take.
     pub(super) fn look(&mut self, seats: &[Arc<Seat>], head: u64, now: Millis) {
-        self.0.retain(|watched| seats.iter().any(|seat| Arc::ptr_eq(seat, &watched.seat)));
+        let since = self.looked.replace(now).map_or(0, |looked| now.0.saturating_sub(looked.0));
+        self.readers.retain(|watched| seats.iter().any(|seat| Arc::ptr_eq(seat, &watched.seat)));
         for seat in seats {
             let taken = seat.taken.load(Ordering::Relaxed);
             let is_at_head = seat.lsn.load(Ordering::Relaxed) >= head;
-            let known = self.0.iter_mut().find(|watched| Arc::ptr_eq(seat, &watched.seat));
+            let known = self.readers.iter_mut().find(|watched| Arc::ptr_eq(seat, &watched.seat));
             match known {
                 Some(watched) if watched.taken == taken && !is_at_head => {
-                    let still = u128::from(now.0.saturating_sub(watched.since.0));
-                    watched.makes_progress = still < STALLED_AFTER.as_millis();
+                    watched.still += since.min(LOOK_MAX);
+                    watched.makes_progress = u128::from(watched.still) < STALLED_AFTER.as_millis();
                 }
                 Some(watched) => {
-                    (watched.taken, watched.since, watched.makes_progress) = (taken, now, true);
+                    (watched.taken, watched.still, watched.makes_progress) = (taken, 0, true);
                 }
                 None => {
                     let seat = Arc::clone(seat);
-                    self.0.push(Watched { seat, taken, since: now, makes_progress: true });
+                    self.readers.push(Watched { seat, taken, still: 0, makes_progress: true });
                 }
             }
         }
@@ -150,7 +159,7 @@ impl Watch {
         let needs = |watched: &Watched| {
             watched.makes_progress && watched.seat.lsn.load(Ordering::Relaxed) < end
         };
-        self.0.iter().any(needs)
+        self.readers.iter().any(needs)
     }
 
     /// Whether somebody who makes no progress may be in the middle of what ends at `end`.
@@ -158,12 +167,12 @@ impl Watch {
         let is_stuck = |watched: &Watched| {
             !watched.makes_progress && watched.seat.lsn.load(Ordering::Relaxed) < end
         };
-        self.0.iter().any(is_stuck)
+        self.readers.iter().any(is_stuck)
     }
 
     /// Whoever makes no progress and stands before `first` is told to give up what it pins.
     pub(super) fn give_up(&self, first: u64) {
-        for watched in self.0.iter().filter(|watched| !watched.makes_progress) {
+        for watched in self.readers.iter().filter(|watched| !watched.makes_progress) {
             watched.seat.lost.fetch_max(first, Ordering::Relaxed);
         }
     }

@@ -561,6 +561,16 @@ impl LogWriter {
         self.keep_bounds(now);
     }
 
+    /// After a task: what is held beyond the bound because it is the data goes at once when it is the data
+    /// no more (its key was deleted or overwritten). Till then it counted as data; held any longer it would
+    /// count as log, and a write be refused, or a key be evicted, for memory that nobody wants.
+    #[inline]
+    pub fn settle(&mut self, now: Millis) {
+        if self.as_data > 0 && !self.newest_frame(now).1 {
+            self.keep_bounds(now);
+        }
+    }
+
     fn keep_bounds(&mut self, now: Millis) {
         self.watch.look(&lock(&self.shared.seats), self.published, now);
         while let Some(oldest) = self.held.front() {

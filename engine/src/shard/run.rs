@@ -216,6 +216,7 @@ impl Shard {
         }
         append(&mut self.log, self.id, &self.keys.made().frame, None);
         self.keys.logged();
+        self.log.settle(self.keys.now());
     }
 }
 
