@@ -106,6 +106,26 @@ fn a_guard_that_asks_again_and_again_leaves_no_full_sync_in_the_statistics() {
     assert_eq!(scenario::syncs(&master), (2, 0));
 }
 
+/// REPLICAOF overrides the guard; given between two attempts, while the master was down, it was taken for
+/// nothing new.
+#[test]
+fn whoever_says_replicaof_again_while_the_master_is_down_means_it() {
+    let mut master = Node::start("master", 2, &[QUICK_TIMEOUT]);
+    let replica = Node::start("replica", 1, &[QUICK_TIMEOUT]);
+    master.must(&["MSET", "a", "1", "b", "2", "c", "3"]);
+    scenario::follow(&replica, master.port);
+    compare::assert_same(&master, &replica);
+    master.kill();
+    wait::until("the link is down", || info(&replica, "master_link_status") == "down");
+    let port = master.port.to_string();
+    let answer = replica.ask(&["REPLICAOF", "127.0.0.1", &port]).expect("an answer");
+    assert!(answer.contains("Already connected"), "{answer}");
+    master.restart(&[]);
+    master.must(&["SET", "z", "1"]);
+    compare::assert_same(&master, &replica);
+    assert_eq!((size(&replica), replica.logged("the guard holds")), (1, 0));
+}
+
 /// What a hostile master says once the replica is in stable sync.
 struct Poison {
     /// Per flow.

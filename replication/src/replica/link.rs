@@ -142,6 +142,14 @@ impl Link {
             && self.guard.get().is_none()
     }
 
+    /// An operator asks for the same master once more: what comes of the next attempt is what was asked
+    /// for, also if the master has lost its data meanwhile. A session that goes on is not touched.
+    pub fn is_meant(&self) {
+        if self.running.borrow().is_none() {
+            self.explicit.set(true);
+        }
+    }
+
     /// Whether the master can be reached and would have us, before anything is changed here: REPLICAOF
     /// answers with what this says.
     pub async fn check(&self, service: &Rc<Service>) -> Result<(), String> {

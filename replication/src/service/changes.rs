@@ -80,6 +80,7 @@ impl Service {
         }
         let order = self.next_order();
         self.obeyed.set(order);
+        link.is_meant();
         link.hurry();
         Some(order)
     }
