@@ -33,9 +33,10 @@ fn bytes(rng: &mut fastrand::Rng) -> Vec<u8> {
 }
 
 fn payload(rng: &mut fastrand::Rng) -> Payload<'static> {
-    match rng.bool() {
-        true => Payload::Int(number(rng) as i64 ^ -i64::from(rng.bool())),
-        false => Payload::Shared(Arc::new(bytes(rng))),
+    match rng.u32(..3) {
+        0 => Payload::Int(number(rng) as i64 ^ -i64::from(rng.bool())),
+        1 => Payload::Shared(Arc::new(bytes(rng))),
+        _ => Payload::Typed(rng.u8(1..), Arc::new(bytes(rng))),
     }
 }
 
@@ -235,6 +236,9 @@ fn a_small_set_costs_three_bytes_beside_key_and_value() {
         (0, put(Deadline::None, Payload::Int(-1)), b"\x02\x01\x01k"),
         (0, put(Deadline::At(Millis(300)), k.clone()), b"\x03\x01\xac\x02\x01kv"),
         (0, put(Deadline::Keep, k.clone()), b"\x05\x01\x01kv"),
+        (0, put(Deadline::None, Payload::TypedBytes(4, b"v")), b"\x0b\x01\x04\x01kv"),
+        (0, put(Deadline::At(Millis(1)), Payload::TypedBytes(4, b"v")), b"\x0c\x01\x01\x04\x01kv"),
+        (0, put(Deadline::Keep, Payload::TypedBytes(200, b"v")), b"\x0d\x01\xc8\x01\x01kv"),
         (0, Effect::Remove, b"\x07\x01k"),
         (0, Effect::SetDeadline(Some(Millis(1))), b"\x08\x01\x01k"),
         (0, Effect::SetDeadline(None), b"\x09\x01k"),
@@ -284,6 +288,8 @@ fn what_no_encoder_writes_is_refused() {
         (b"\x07\x81\x80\x80\x80\x02", E::KeyTooLong(too_long)),
         (b"\x01\x01\x81\x80\x80\x80\x02", E::ValueTooLong(too_long)),
         (b"\x0a\x01\x80\x80\x04", E::BadChange(65536)),
+        (b"\x0b\x01\x00", E::BadType(0)),
+        (b"\x0c\x01\x07\x80\x02", E::BadType(256)),
         (b"\x0a\x01\x00\x81\x80\x80\x80\x02", E::ValueTooLong(too_long)),
     ] {
         assert_eq!(Decoder::new().next(bytes).err(), Some(expected), "{bytes:02x?}");

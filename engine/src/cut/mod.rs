@@ -23,11 +23,11 @@
 //! carries that shard's LSN up to which everything was applied here (J7).
 
 use crate::db::TableId;
-use crate::journal::{Deadline, Effect, FrameBuilder, INLINE_PAYLOAD_BYTES_MAX, Payload, Record};
+use crate::journal::{Deadline, Effect, FrameBuilder, Payload, Record};
 use crate::shard::Shard;
 use crate::table::Cursor;
 use crate::types::{DbIndex, Lsn, ShardId, shard_of_slot, slot_of};
-use crate::value::{Item, SharedValue, Value};
+use crate::value::Item;
 
 /// Names a cut; unique on this node.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -202,7 +202,7 @@ impl Shard {
             let (flow, label) = self.label(cut.labels, item.key());
             let group = group_of(groups, flow, label);
             let before = group.items.wire_bytes();
-            if item.value().len() > LARGE_ITEM_BYTES && item.key().len() <= LARGE_ITEM_KEY_MAX {
+            if item.encoded_len() > LARGE_ITEM_BYTES && item.key().len() <= LARGE_ITEM_KEY_MAX {
                 let mut frame = FrameBuilder::new();
                 push_item(&mut frame, db, item);
                 budget.bytes = budget.bytes.saturating_sub(frame.wire_bytes());
@@ -272,16 +272,9 @@ fn group_of(groups: &mut Vec<CutGroup>, flow: u16, label: Lsn) -> &mut CutGroup 
 
 /// Encodes an item as the record that puts it in place, whatever stood there.
 fn push_item(frame: &mut FrameBuilder, db: DbIndex, item: &Item) {
-    let value = match item.value() {
-        Value::Int(number) => Payload::Int(number),
-        Value::Bytes(bytes) if bytes.len() > INLINE_PAYLOAD_BYTES_MAX => match item.share() {
-            SharedValue::Large(shared) => Payload::Shared(shared),
-            _ => Payload::Bytes(bytes),
-        },
-        Value::Bytes(bytes) => Payload::Bytes(bytes),
-    };
     let deadline = item.deadline().map_or(Deadline::None, Deadline::At);
-    frame.push(&Record { db, key: item.key(), effect: Effect::Put { value, deadline } });
+    let effect = Effect::Put { value: Payload::of(item), deadline };
+    frame.push(&Record { db, key: item.key(), effect });
 }
 
 /// Test-only switches that plant the bugs of this room's stories.

@@ -7,9 +7,9 @@
 use super::Keyspace;
 use super::door::At;
 use super::touched::What;
-use crate::journal::{Deadline, Effect, Global, Payload, Record};
+use crate::journal::{Deadline, Effect, Global, Record};
 use crate::types::DbIndex;
-use crate::value::{NewValue, SharedValue, Type, Unfit};
+use crate::value::{Type, Unfit};
 
 /// A record that cannot have been made by a node whose data equals ours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,7 +41,8 @@ impl Keyspace {
                 // "Keep" stands only in records that change an existing key.
                 let fits = *deadline != Deadline::Keep || self.is_there(at);
                 if fits {
-                    self.perform_put(at, new_value(value), *deadline, |_, _| ());
+                    let value = value.value().ok_or(Broken::Unfit(Unfit::Malformed))?;
+                    self.perform_put(at, value, *deadline, |_, _| ());
                 }
                 fits
             }
@@ -74,13 +75,5 @@ impl Keyspace {
             Global::FlushDb(_) | Global::SwapDb(..) => return Err(Broken::Database),
         }
         Ok(())
-    }
-}
-
-fn new_value<'a>(payload: &'a Payload<'a>) -> NewValue<'a> {
-    match payload {
-        Payload::Int(number) => NewValue::Int(*number),
-        Payload::Bytes(bytes) => NewValue::Bytes(bytes),
-        Payload::Shared(shared) => NewValue::Shared(SharedValue::Large(shared.clone())),
     }
 }

@@ -6,7 +6,7 @@
 
 use super::Keyspace;
 use crate::types::{DbIndex, Millis};
-use crate::value::{Item, Value};
+use crate::value::Item;
 use std::fmt;
 
 /// 160 bits, added word by word.
@@ -21,13 +21,20 @@ impl Digest {
         bytes.extend_from_slice(&(item.key().len() as u64).to_le_bytes());
         bytes.extend_from_slice(item.key());
         bytes.extend_from_slice(&item.deadline().unwrap_or(Millis(0)).0.to_le_bytes());
-        match item.value() {
-            Value::Int(number) => {
-                bytes.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-            }
-            Value::Bytes(value) => bytes.extend_from_slice(value),
+        if let Some(value) = item.string() {
+            value.with_bytes(|value| bytes.extend_from_slice(value));
+            return Digest::of_bytes(&bytes);
         }
-        Digest::of_bytes(&bytes)
+        bytes.push(item.kind().number);
+        let (mut digest, place) = (Digest::of_bytes(&bytes), bytes.len());
+        if let Some(object) = item.object() {
+            object.digest(&mut |part| {
+                bytes.truncate(place);
+                bytes.extend_from_slice(part);
+                digest.add(Digest::of_bytes(&bytes));
+            });
+        }
+        digest
     }
 
     fn of_bytes(bytes: &[u8]) -> Digest {

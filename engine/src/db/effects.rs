@@ -11,7 +11,7 @@ use super::touched::What;
 use super::{Broken, Keyspace, Role};
 use crate::journal::{Change, Deadline, Effect, Entry, FrameBuilder, Global, Payload, Record};
 use crate::types::{DbIndex, Millis};
-use crate::value::{Item, NewValue, SharedValue, Told, Type, TypeEffect, Unfit};
+use crate::value::{Item, NewValue, Told, Type, TypeEffect, Unfit};
 
 impl Keyspace {
     /// Creates or replaces `key`.
@@ -29,10 +29,9 @@ impl Keyspace {
         }
         let (hash, telling) = (self.hash(key), self.telling);
         self.perform_put(At { db, hash, key }, value, deadline, |frame, item| {
-            tell(frame, telling, || Record {
-                db,
-                key,
-                effect: Effect::Put { value: payload_of(item), deadline },
+            tell(frame, telling, |frame| {
+                let effect = Effect::Put { value: Payload::of(item), deadline };
+                frame.push(&Record { db, key, effect });
             });
         });
     }
@@ -76,9 +75,13 @@ impl Keyspace {
         self.make_way(at);
         let done = self.perform_change(at, E::TYPE, |item| effect.perform(item));
         let done = done.unwrap_or_else(|broken| panic!("a command's own effect is {broken:?}"));
-        let Told { op, head, bytes } = effect.told();
-        let body = Payload::Bytes(bytes);
-        self.tell(at, Effect::Change(Change { what: E::TYPE.change(op), head, body }));
+        tell(&mut self.made.frame, self.telling, |frame| {
+            let mut room = Vec::new();
+            let Told { op, head, bytes } = effect.told(&mut room);
+            let body = Payload::Bytes(bytes);
+            let effect = Effect::Change(Change { what: E::TYPE.change(op), head, body });
+            frame.push(&Record { db, key, effect });
+        });
         done
     }
 
@@ -102,7 +105,7 @@ impl Keyspace {
 
     #[inline]
     fn tell(&mut self, At { db, key, .. }: At<'_>, effect: Effect<'_>) {
-        tell(&mut self.made.frame, self.telling, || Record { db, key, effect });
+        tell(&mut self.made.frame, self.telling, |frame| frame.push(&Record { db, key, effect }));
     }
 }
 
@@ -190,22 +193,6 @@ impl Keyspace {
 
 /// Puts a record into the frame, or only counts it.
 #[inline]
-fn tell<'a>(frame: &mut FrameBuilder, telling: bool, record: impl FnOnce() -> Record<'a>) {
-    if telling { frame.push(&record()) } else { frame.count_one() }
-}
-
-/// What the journal holds of an item's value: the bytes themselves, or one more reference to a large
-/// one.
-fn payload_of(item: &Item) -> Payload<'_> {
-    use crate::value::Value;
-    match item.value() {
-        Value::Int(number) => Payload::Int(number),
-        Value::Bytes(bytes) if bytes.len() > crate::journal::INLINE_PAYLOAD_BYTES_MAX => {
-            match item.share() {
-                SharedValue::Large(shared) => Payload::Shared(shared),
-                _ => Payload::Bytes(bytes),
-            }
-        }
-        Value::Bytes(bytes) => Payload::Bytes(bytes),
-    }
+fn tell(frame: &mut FrameBuilder, telling: bool, push: impl FnOnce(&mut FrameBuilder)) {
+    if telling { push(frame) } else { frame.count_one() }
 }

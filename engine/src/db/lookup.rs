@@ -3,7 +3,8 @@
 use super::door::At;
 use super::{Keyspace, Role, WrongType};
 use crate::types::{DbIndex, Millis};
-use crate::value::{Item, Value};
+use crate::value::{Item, Object, Value};
+use std::any::Any;
 
 impl Keyspace {
     /// The item at `key`, as a read: counted as a hit or a miss, its access remembered.
@@ -39,8 +40,7 @@ impl Keyspace {
 
     /// The string at `key`: `None` when there is no such key.
     pub fn string(&mut self, db: DbIndex, key: &[u8]) -> Result<Option<Value<'_>>, WrongType> {
-        // Strings are the only type yet; the check for others belongs exactly here.
-        Ok(self.find(db, key).map(Item::value))
+        self.find(db, key).map(|item| item.string().ok_or(WrongType)).transpose()
     }
 
     /// As [`string`](Keyspace::string), for the first half of a write: not counted as a read.
@@ -49,7 +49,21 @@ impl Keyspace {
         db: DbIndex,
         key: &[u8],
     ) -> Result<Option<Value<'_>>, WrongType> {
-        Ok(self.peek(db, key).map(Item::value))
+        self.peek(db, key).map(|item| item.string().ok_or(WrongType)).transpose()
+    }
+
+    /// The value of type `T` at `key`, as a read: `None` when there is no such key.
+    pub fn object<T: Object>(&mut self, db: DbIndex, key: &[u8]) -> Result<Option<&T>, WrongType> {
+        typed(self.find(db, key))
+    }
+
+    /// As [`object`](Keyspace::object), for the first half of a write: not counted as a read.
+    pub fn object_to_change<T: Object>(
+        &mut self,
+        db: DbIndex,
+        key: &[u8],
+    ) -> Result<Option<&T>, WrongType> {
+        typed(self.peek(db, key))
     }
 
     /// The deadline of `key`: `None` without such a key, `Some(None)` without a deadline.
@@ -87,4 +101,10 @@ impl Keyspace {
         let deadline = self.door.table(db).get(hash, key).and_then(Item::deadline);
         deadline.is_some_and(|deadline| deadline <= self.now)
     }
+}
+
+fn typed<T: Object>(found: Option<&Item>) -> Result<Option<&T>, WrongType> {
+    let Some(item) = found else { return Ok(None) };
+    let object: &dyn Any = item.object().ok_or(WrongType)?;
+    Ok(Some(object.downcast_ref().ok_or(WrongType)?))
 }

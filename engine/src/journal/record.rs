@@ -13,13 +13,14 @@
 //!            +----+---------+--------------+--------------------+-----+-------+
 //!   SET k v in database 0:  01 01 01 'k' 'v'           three bytes beside key and value
 //!
-//!   01 02  put, no deadline   (value as bytes, as integer)      0b..5f  free
+//!   01 02  put, no deadline   (value as bytes, as integer)      0e..5f  free
 //!   03 04  put, deadline at                                     60      every database emptied
 //!   05 06  put, deadline kept                                   61      one database emptied
 //!   07     remove                                               62      two databases swapped
 //!   08 09  deadline set, deadline dropped                       63..6f  global effects, free
 //!   0a     change inside the value, by its type's number        70 71   heads of frames (frame.rs)
-//!                                                               72..7f  free, marks among them
+//!   0b..0d put of another type than string, by its number:      72..7f  free, marks among them
+//!          no deadline, deadline at, deadline kept
 //! ```
 //!
 //! Numbers are LEB128 varints, integers zigzag. Everything has exactly one encoding: a number of
@@ -32,7 +33,7 @@
 use std::sync::Arc;
 
 use crate::types::{DbIndex, Millis};
-use crate::value::ChangeHead;
+use crate::value::{ChangeHead, Item, NewValue, SharedValue, Type, Value as StringValue};
 
 /// The longest key: Redis's limit of one bulk string (`proto-max-bulk-len`, 512 MiB).
 pub const KEY_BYTES_MAX: usize = 512 * 1024 * 1024;
@@ -64,15 +65,59 @@ pub enum Payload<'a> {
     Bytes(&'a [u8]),
     /// Bytes that the log may keep a reference to instead of a copy.
     Shared(Arc<Vec<u8>>),
+    /// A whole value of another type than string, by its type's number, as that type writes it.
+    Typed(u8, Arc<Vec<u8>>),
+    /// The same, received.
+    TypedBytes(u8, &'a [u8]),
 }
 
-impl Payload<'_> {
+impl<'a> Payload<'a> {
+    /// What stands for an item's value: the bytes themselves, or one more reference to a large string.
+    pub fn of(item: &'a Item) -> Payload<'a> {
+        match item.string() {
+            Some(StringValue::Int(number)) => Payload::Int(number),
+            Some(StringValue::Bytes(bytes)) if bytes.len() > INLINE_PAYLOAD_BYTES_MAX => {
+                match item.share() {
+                    SharedValue::Large(shared) => Payload::Shared(shared),
+                    _ => Payload::Bytes(bytes),
+                }
+            }
+            Some(StringValue::Bytes(bytes)) => Payload::Bytes(bytes),
+            None => {
+                let mut whole = Vec::with_capacity(item.encoded_len());
+                if let Some(object) = item.object() {
+                    object.encode(&mut whole);
+                }
+                Payload::Typed(item.kind().number, Arc::new(whole))
+            }
+        }
+    }
+
+    /// The value that it stands for; `None` if it is none.
+    pub fn value(&self) -> Option<NewValue<'_>> {
+        match self {
+            Payload::Int(number) => Some(NewValue::Int(*number)),
+            Payload::Bytes(bytes) => Some(NewValue::Bytes(bytes)),
+            Payload::Shared(shared) => Some(NewValue::Shared(SharedValue::Large(shared.clone()))),
+            Payload::Typed(number, bytes) => (Type::numbered(*number)?.decode)(bytes),
+            Payload::TypedBytes(number, bytes) => (Type::numbered(*number)?.decode)(bytes),
+        }
+    }
+
     /// The bytes, unless this is an integer.
     pub fn bytes(&self) -> Option<&[u8]> {
         match self {
             Payload::Int(_) => None,
-            Payload::Bytes(bytes) => Some(bytes),
-            Payload::Shared(shared) => Some(shared),
+            Payload::Bytes(bytes) | Payload::TypedBytes(_, bytes) => Some(bytes),
+            Payload::Shared(shared) | Payload::Typed(_, shared) => Some(shared),
+        }
+    }
+
+    /// The number of the type, where it is said.
+    fn kind(&self) -> Option<u8> {
+        match self {
+            Payload::Typed(number, _) | Payload::TypedBytes(number, _) => Some(*number),
+            _ => None,
         }
     }
 }
@@ -82,7 +127,10 @@ impl PartialEq for Payload<'_> {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Payload::Int(mine), Payload::Int(theirs)) => mine == theirs,
-            _ => self.bytes().is_some() && self.bytes() == other.bytes(),
+            _ => {
+                let same_kind = self.kind() == other.kind();
+                same_kind && self.bytes().is_some() && self.bytes() == other.bytes()
+            }
         }
     }
 }
@@ -92,9 +140,9 @@ impl Eq for Payload<'_> {}
 /// What happened to the key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Effect<'a> {
-    /// The key now holds this string, whatever it held before.
+    /// The key now holds this value, whatever it held before.
     Put {
-        /// The string.
+        /// The value.
         value: Payload<'a>,
         /// Its deadline.
         deadline: Deadline,
@@ -185,6 +233,8 @@ pub enum DecodeError {
     ValueTooLong(u64),
     /// A change of a number above 65535.
     BadChange(u64),
+    /// A type of number 0, which is not spelled out, or above 255.
+    BadType(u64),
     /// A transaction id of 0.
     ZeroTransaction,
     /// A set of shards that is empty, too large or has zeros at its end.
@@ -205,6 +255,7 @@ impl std::fmt::Display for DecodeError {
             DecodeError::BadDatabase(db) => write!(f, "bad database {db} in a journal frame"),
             DecodeError::KeyTooLong(bytes) => write!(f, "journal key of {bytes} bytes"),
             DecodeError::ValueTooLong(bytes) => write!(f, "journal value of {bytes} bytes"),
+            DecodeError::BadType(number) => write!(f, "bad type {number} in a journal frame"),
             DecodeError::BadChange(what) => write!(f, "bad change {what} in a journal frame"),
             DecodeError::ZeroTransaction => write!(f, "journal transaction with id 0"),
             DecodeError::BadShards(bytes) => write!(f, "journal shard set of {bytes} bytes"),
@@ -227,6 +278,9 @@ const OP_REMOVE: u8 = 0x07;
 const OP_DEADLINE_AT: u8 = 0x08;
 const OP_DEADLINE_NONE: u8 = 0x09;
 const OP_CHANGE: u8 = 0x0a;
+/// And two more: deadline at, deadline kept.
+const OP_PUT_TYPED: u8 = 0x0b;
+const OP_PUT_TYPED_KEEP: u8 = 0x0d;
 const OP_FLUSH_ALL: u8 = 0x60;
 const OP_FLUSH_DB: u8 = 0x61;
 const OP_SWAP_DB: u8 = 0x62;
@@ -235,9 +289,9 @@ pub(super) const OP_TRANSACTION: u8 = 0x71;
 const OP_HAS_DB: u8 = 0x80;
 
 /// The most bytes that an entry takes beside its key and its inline value:
-/// op 1, db 3, key length 5, time or number of the change 10, value length or integer 10, the
-/// beginning of a change.
-pub(super) const ENTRY_HEAD_BYTES_MAX: usize = 29 + ChangeHead::BYTES_MAX;
+/// op 1, db 3, key length 5, time or number of the change 10, type 2, value length or integer 10,
+/// the beginning of a change.
+pub(super) const ENTRY_HEAD_BYTES_MAX: usize = 31 + ChangeHead::BYTES_MAX;
 
 /// Where encoded bytes go: a chunk's free room or a growing buffer.
 pub(super) trait Sink {
@@ -354,7 +408,8 @@ impl<'a> Record<'a> {
     pub(super) fn inline_bound(&self) -> Option<usize> {
         let value = match self.payload() {
             Some(Payload::Bytes(bytes)) => bytes.len(),
-            Some(Payload::Shared(shared)) => shared.len(),
+            Some(Payload::Shared(shared) | Payload::Typed(_, shared)) => shared.len(),
+            Some(Payload::TypedBytes(_, bytes)) => bytes.len(),
             Some(Payload::Int(_)) | None => 0,
         };
         let fits = value <= INLINE_PAYLOAD_BYTES_MAX && self.key.len() <= KEY_BYTES_MAX;
@@ -364,11 +419,9 @@ impl<'a> Record<'a> {
     /// Writes the record; a large payload is left out and returned, to stand right after it.
     #[inline]
     pub(super) fn encode(&self, sink: &mut impl Sink) -> Option<Arc<Vec<u8>>> {
-        let int = u8::from(matches!(self.payload(), Some(Payload::Int(_))));
+        let kind = self.payload().and_then(Payload::kind);
         let (op, number) = match &self.effect {
-            Effect::Put { deadline: Deadline::None, .. } => (OP_PUT + int, None),
-            Effect::Put { deadline: Deadline::At(at), .. } => (OP_PUT_AT + int, Some(at.0)),
-            Effect::Put { deadline: Deadline::Keep, .. } => (OP_PUT_KEEP + int, None),
+            Effect::Put { value, deadline } => put_op(value, *deadline),
             Effect::Remove => (OP_REMOVE, None),
             Effect::SetDeadline(Some(at)) => (OP_DEADLINE_AT, Some(at.0)),
             Effect::SetDeadline(None) => (OP_DEADLINE_NONE, None),
@@ -383,6 +436,9 @@ impl<'a> Record<'a> {
         sink.put_number(self.key.len() as u64);
         if let Some(number) = number {
             sink.put_number(number);
+        }
+        if let Some(kind) = kind {
+            sink.put_number(u64::from(kind));
         }
         let value: &[u8] = match self.payload() {
             Some(Payload::Int(int)) => {
@@ -403,9 +459,22 @@ impl<'a> Record<'a> {
             return None;
         }
         Some(match self.payload() {
-            Some(Payload::Shared(shared)) => Arc::clone(shared),
+            Some(Payload::Shared(shared) | Payload::Typed(_, shared)) => Arc::clone(shared),
             _ => Arc::new(value.to_vec()),
         })
+    }
+}
+
+/// The op of a put, and the number that it wants.
+fn put_op(value: &Payload<'_>, deadline: Deadline) -> (u8, Option<u64>) {
+    let (typed, int) = (value.kind().is_some(), u8::from(matches!(value, Payload::Int(_))));
+    match deadline {
+        Deadline::None if typed => (OP_PUT_TYPED, None),
+        Deadline::None => (OP_PUT + int, None),
+        Deadline::At(at) if typed => (OP_PUT_TYPED + 1, Some(at.0)),
+        Deadline::At(at) => (OP_PUT_AT + int, Some(at.0)),
+        Deadline::Keep if typed => (OP_PUT_TYPED_KEEP, None),
+        Deadline::Keep => (OP_PUT_KEEP + int, None),
     }
 }
 
@@ -510,6 +579,10 @@ impl<'a> Cursor<'a> {
         if shape.op == OP_CHANGE && number > u64::from(u16::MAX) {
             return Err(DecodeError::BadChange(number).into());
         }
+        let kind = if shape.is_typed() { self.number()? } else { 0 };
+        if shape.is_typed() && !(1..=u64::from(u8::MAX)).contains(&kind) {
+            return Err(DecodeError::BadType(kind).into());
+        }
         let value = if shape.value == Value::None { 0 } else { self.number()? };
         if shape.value == Value::Bytes && value > VALUE_BYTES_MAX as u64 {
             return Err(DecodeError::ValueTooLong(value).into());
@@ -520,6 +593,7 @@ impl<'a> Cursor<'a> {
         let (key, bytes) = both.split_at(key_length as usize);
         let payload = match shape.value {
             Value::Int => Payload::Int(unzigzag(value)),
+            _ if shape.is_typed() => Payload::TypedBytes(kind as u8, bytes),
             _ => Payload::Bytes(bytes),
         };
         Ok(Record { db, key, effect: shape.effect(number, payload) })
@@ -552,6 +626,8 @@ impl Shape {
             OP_DEADLINE_AT => (OP_DEADLINE_AT, true, false),
             OP_DEADLINE_NONE => (OP_DEADLINE_NONE, false, false),
             OP_CHANGE => (OP_CHANGE, true, true),
+            OP_PUT_TYPED | OP_PUT_TYPED_KEEP => (op, false, true),
+            OP_PUT_TYPED..OP_PUT_TYPED_KEEP => (op, true, true),
             _ => return None,
         };
         let value = match takes_value {
@@ -562,10 +638,18 @@ impl Shape {
         Some(Shape { op: base, number, value })
     }
 
+    /// Whether the number of a type follows.
+    fn is_typed(&self) -> bool {
+        (OP_PUT_TYPED..=OP_PUT_TYPED_KEEP).contains(&self.op)
+    }
+
     fn effect<'a>(&self, number: u64, payload: Payload<'a>) -> Effect<'a> {
         match self.op {
-            OP_PUT => Effect::Put { value: payload, deadline: Deadline::None },
-            OP_PUT_AT => Effect::Put { value: payload, deadline: Deadline::At(Millis(number)) },
+            OP_PUT | OP_PUT_TYPED => Effect::Put { value: payload, deadline: Deadline::None },
+            OP_PUT_TYPED_KEEP => Effect::Put { value: payload, deadline: Deadline::Keep },
+            OP_PUT_AT | 0x0c => {
+                Effect::Put { value: payload, deadline: Deadline::At(Millis(number)) }
+            }
             OP_PUT_KEEP => Effect::Put { value: payload, deadline: Deadline::Keep },
             OP_DEADLINE_AT => Effect::SetDeadline(Some(Millis(number))),
             OP_DEADLINE_NONE => Effect::SetDeadline(None),

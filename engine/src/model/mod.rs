@@ -16,6 +16,7 @@
 //! What this does not play: sockets, weak memory (that is `loom`'s), and how long things take.
 
 mod client;
+pub mod counters;
 mod node;
 mod world;
 

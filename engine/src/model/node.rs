@@ -18,10 +18,13 @@ use crate::types::{Lsn, ShardId};
 /// How many databases a node of the model has.
 pub const DBS: usize = 16;
 
-/// The engine's own commands.
+/// The engine's own commands, and those of the tests' own data type.
 pub fn registry() -> &'static Registry {
     static REGISTRY: OnceLock<Registry> = OnceLock::new();
-    REGISTRY.get_or_init(|| Registry::new(crate::commands::families()))
+    REGISTRY.get_or_init(|| {
+        let families = crate::commands::families().into_iter();
+        Registry::new(families.chain([super::counters::COMMANDS]))
+    })
 }
 
 type Service = Box<dyn FnMut(Box<dyn Any + Send>)>;

@@ -20,8 +20,9 @@ pub trait TypeEffect {
     /// What the command that has the effect wants to know of it.
     type Done;
 
-    /// The effect as a number within the type and bytes.
-    fn told(&self) -> Told<'_>;
+    /// The effect as a number within the type and bytes, which it writes into `room` where they do not
+    /// lie together already.
+    fn told<'a>(&'a self, room: &'a mut Vec<u8>) -> Told<'a>;
 
     /// Does it to an item that holds this type. It fails, having done nothing, where the effect cannot
     /// have been a result.

@@ -6,6 +6,7 @@
 //!  | flags | clock    | key_len | val_len | deadline, if | key          | integer: 8 bytes              |
 //!  | u8    | u24      | u32     | u32     | there is one |              | inline:  val_len bytes        |
 //!  |       |          |         |         | (8 bytes)    |              | large:   pointer to an Arc    |
+//!  |       |          |         |         |              |              | object:  the same, 16 bytes   |
 //!  +-------+----------+---------+---------+--------------+--------------+-------------------------------+
 //!  |  ------------------------- rounded up to a multiple of 16 --------------------------------------- |
 //!
@@ -18,21 +19,24 @@
 //! allocators round anyway: a value that changes within the rounding, or a deadline that fits it, is
 //! written in place.
 //!
-//! Large values stand behind an `Arc<Vec<u8>>`: grown in place while nobody else holds them, copied before
-//! a change while somebody does. Nothing else is ever shared, so this is the whole copy-on-write rule.
+//! Large strings stand behind an `Arc<Vec<u8>>` and values of other types behind an `Arc<dyn Object>`: changed
+//! in place while nobody else holds them, copied before a change while somebody does. Nothing else is ever
+//! shared, so this is the whole copy-on-write rule.
 //!
 //! This file holds the unsafe code of the room. What makes it sound:
 //! 1. `Item` owns the block; nobody else has the pointer; references into it borrow the item.
 //! 2. The block's length is `Shape::of(header).block()`: every change of shape reallocates to that.
 //! 3. Header, key, deadline (if flagged) and tail are initialized whenever a method returns; a tail of
-//!    kind `Large` holds a pointer from `Arc::into_raw` whose reference the item owns.
+//!    kind `Large` or `Object` holds a pointer from `Arc::into_raw` whose reference the item owns.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
+use std::any::Any;
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use super::object::Object;
 use super::shared::{Digits, NewValue, SharedValue, digits_len};
 use super::string;
 use super::types::Type;
@@ -55,8 +59,8 @@ const SPARE_MAX: usize = 1 << 20;
 #[repr(transparent)]
 pub struct Item(NonNull<u8>);
 
-// SAFETY: the item owns its block, and a large value behind it is an `Arc<Vec<u8>>`, which is Send. All
-// reading through a shared reference is of plain memory, so that Sync holds too.
+// SAFETY: the item owns its block, and a value behind it is an `Arc<Vec<u8>>` or an `Arc<dyn Object>`, which
+// are Send. All reading through a shared reference is of plain memory, so that Sync holds too.
 unsafe impl Send for Item {}
 // SAFETY: see above.
 unsafe impl Sync for Item {}
@@ -163,9 +167,9 @@ impl Item {
         }
     }
 
-    /// The value.
+    /// The value, if it is a string.
     #[inline]
-    pub fn value(&self) -> Value<'_> {
+    pub fn string(&self) -> Option<Value<'_>> {
         let header = self.header();
         let tail = self.tail_start();
         // SAFETY: the kind says what the tail holds (promise 3). The bytes of a large value belong to a
@@ -173,28 +177,69 @@ impl Item {
         // other holders of the Arc only read.
         unsafe {
             match header.kind() {
-                KIND_INT => Value::Int(tail.cast::<i64>().read_unaligned()),
+                KIND_INT => Some(Value::Int(tail.cast::<i64>().read_unaligned())),
                 KIND_INLINE => {
                     let length = header.val_len as usize;
-                    Value::Bytes(std::slice::from_raw_parts(tail.as_ptr(), length))
+                    Some(Value::Bytes(std::slice::from_raw_parts(tail.as_ptr(), length)))
                 }
-                _ => {
+                KIND_LARGE => {
                     let large: &Vec<u8> = &*tail.cast::<*const Vec<u8>>().read_unaligned();
-                    Value::Bytes(large)
+                    Some(Value::Bytes(large))
                 }
+                _ => None,
             }
         }
     }
 
+    /// The value, if it is not a string.
+    pub fn object(&self) -> Option<&dyn Object> {
+        if self.header().kind() != KIND_OBJECT {
+            return None;
+        }
+        // SAFETY: as in `string`: a tail of this kind points to what an Arc of the item's keeps alive,
+        // and it is not changed while the item is borrowed.
+        Some(unsafe { &*self.tail_start().cast::<*const dyn Object>().read_unaligned() })
+    }
+
+    /// The value as `T`, to be changed by its type; a copy of it where somebody else holds it.
+    pub fn object_mut<T: Object>(&mut self) -> Option<&mut T> {
+        let object: &dyn Any = self.object()?;
+        object.downcast_ref::<T>()?;
+        let mut held = self.borrow_object();
+        if Arc::get_mut(&mut held).is_none() {
+            let copy = held.copy();
+            self.set_tail(Tail::Object(copy), 0);
+        }
+        let mut held = self.borrow_object();
+        let object: *mut dyn Object = Arc::get_mut(&mut held)?;
+        // SAFETY: the Arc that is the item's keeps it alive and is the only one. `&mut self` is held as
+        // long as the reference that is made here.
+        let object: &mut dyn Any = unsafe { &mut *object };
+        object.downcast_mut::<T>()
+    }
+
     /// Which type the value is of.
+    #[inline]
     pub fn kind(&self) -> &'static Type {
-        &string::TYPE
+        self.object().map_or(&string::TYPE, |object| object.kind())
+    }
+
+    /// How long the value is when it is written as a whole.
+    pub fn encoded_len(&self) -> usize {
+        let string = || self.string().map_or(0, Value::len);
+        self.object().map_or_else(string, |object| object.encoded_len())
+    }
+
+    /// The value as a string has it; of another value nothing.
+    fn value(&self) -> Value<'_> {
+        self.string().unwrap_or(Value::Bytes(b""))
     }
 
     /// What OBJECT ENCODING answers.
     pub fn encoding(&self) -> &'static str {
         let header = self.header();
         match header.kind() {
+            KIND_OBJECT => self.object().map_or("", |object| object.encoding()),
             KIND_INT => "int",
             KIND_INLINE if !header.has(IS_RAW) && header.val_len as usize <= EMBSTR_MAX => "embstr",
             _ => "raw",
@@ -227,8 +272,10 @@ impl Item {
 
     /// The value as of now, to be kept by others.
     pub fn share(&self) -> SharedValue {
-        if self.header().kind() == KIND_LARGE {
-            return SharedValue::Large(Arc::clone(&self.borrow_large()));
+        match self.header().kind() {
+            KIND_LARGE => return SharedValue::Large(Arc::clone(&self.borrow_large())),
+            KIND_OBJECT => return SharedValue::Object(Arc::clone(&self.borrow_object())),
+            _ => {}
         }
         match self.value() {
             Value::Int(number) => SharedValue::Int(number),
@@ -251,10 +298,11 @@ impl Item {
     /// holds it.
     pub fn heap_bytes(&self) -> usize {
         let block = Shape::of(*self.header()).block().size();
-        if self.header().kind() != KIND_LARGE {
-            return block;
+        match self.header().kind() {
+            KIND_LARGE => block + LARGE_BYTES + self.borrow_large().capacity(),
+            KIND_OBJECT => block + self.object().map_or(0, |object| object.heap_bytes()),
+            _ => block,
         }
-        block + LARGE_BYTES + self.borrow_large().capacity()
     }
 }
 
@@ -276,6 +324,9 @@ const KIND_MASK: u8 = 0x0f;
 const KIND_INT: u8 = 0;
 const KIND_INLINE: u8 = 1;
 const KIND_LARGE: u8 = 2;
+const KIND_OBJECT: u8 = 3;
+/// What is left of an object whose reference was given up: as many bytes that mean nothing.
+const KIND_GONE: u8 = 4;
 const IS_RAW: u8 = 0x40;
 const HAS_DEADLINE: u8 = 0x80;
 
@@ -307,6 +358,7 @@ impl Shape {
     fn of(header: Header) -> Self {
         let tail_len = match header.kind() {
             KIND_INLINE => header.val_len as usize,
+            KIND_OBJECT | KIND_GONE => size_of::<*const dyn Object>(),
             _ => 8,
         };
         let key_at = header.key_at();
@@ -325,6 +377,7 @@ enum Tail<'a> {
     Inline(&'a [u8]),
     InlineOwned(Vec<u8>),
     Large(Arc<Vec<u8>>),
+    Object(Arc<dyn Object>),
 }
 
 impl<'a> From<NewValue<'a>> for Tail<'a> {
@@ -336,6 +389,9 @@ impl<'a> From<NewValue<'a>> for Tail<'a> {
             NewValue::Owned(bytes) => Self::from_vec(bytes),
             NewValue::Shared(SharedValue::Small(bytes)) => Self::from_vec(bytes.into_vec()),
             NewValue::Shared(SharedValue::Large(bytes)) => Self::Large(bytes),
+            NewValue::Object(object) | NewValue::Shared(SharedValue::Object(object)) => {
+                Self::Object(object)
+            }
         }
     }
 }
@@ -357,6 +413,7 @@ impl Tail<'_> {
             Self::Int(_) => KIND_INT,
             Self::Inline(_) | Self::InlineOwned(_) => KIND_INLINE,
             Self::Large(_) => KIND_LARGE,
+            Self::Object(_) => KIND_OBJECT,
         }
     }
 
@@ -364,7 +421,7 @@ impl Tail<'_> {
         match self {
             Self::Inline(bytes) => bytes.len() as u32,
             Self::InlineOwned(bytes) => bytes.len() as u32,
-            Self::Int(_) | Self::Large(_) => 0,
+            Self::Int(_) | Self::Large(_) | Self::Object(_) => 0,
         }
     }
 }
@@ -432,7 +489,7 @@ impl Item {
 
     /// Replaces the value, whatever it was, and sets the flags `flags` of what may depend on it.
     fn set_tail(&mut self, tail: Tail<'_>, flags: u8) {
-        self.drop_large();
+        self.drop_shared();
         let mut header = *self.header();
         header.flags_clock &= !u32::from(KIND_MASK | IS_RAW);
         header.flags_clock |= u32::from(tail.kind() | flags);
@@ -458,6 +515,10 @@ impl Item {
             // SAFETY: a tail of this kind has 8 bytes, enough for a pointer.
             Tail::Large(large) => unsafe {
                 start.cast::<*const Vec<u8>>().write_unaligned(Arc::into_raw(large));
+            },
+            // SAFETY: a tail of this kind has the size of such a pointer.
+            Tail::Object(object) => unsafe {
+                start.cast::<*const dyn Object>().write_unaligned(Arc::into_raw(object));
             },
         }
     }
@@ -511,6 +572,15 @@ impl Item {
         })
     }
 
+    /// The reference that the item holds to its object, without taking it away.
+    fn borrow_object(&self) -> ManuallyDrop<Arc<dyn Object>> {
+        assert_eq!(self.header().kind(), KIND_OBJECT);
+        // SAFETY: as in `borrow_large`.
+        ManuallyDrop::new(unsafe {
+            Arc::from_raw(self.tail_start().cast::<*const dyn Object>().read_unaligned())
+        })
+    }
+
     /// Lets `edit` change the large value, which has room for `len` bytes then. If somebody else holds
     /// the value, they keep it as it is and the item goes on with a copy.
     fn edit_large(&mut self, len: usize, edit: impl FnOnce(&mut Vec<u8>)) {
@@ -529,13 +599,24 @@ impl Item {
         self.set_tail(Tail::Large(Arc::new(copy)), IS_RAW);
     }
 
-    /// Gives up the reference to a large value, if there is one. The tail is then to be overwritten.
-    fn drop_large(&mut self) {
-        if self.header().kind() == KIND_LARGE {
-            let held = ManuallyDrop::into_inner(self.borrow_large());
-            // From here on the tail is a plain number, so that nobody drops the reference twice.
-            self.header_mut().flags_clock &= !u32::from(KIND_MASK);
-            drop(held);
+    /// Gives up the reference to a value outside of the block, if there is one. The tail is then to be
+    /// overwritten.
+    fn drop_shared(&mut self) {
+        match self.header().kind() {
+            KIND_LARGE => {
+                let held = ManuallyDrop::into_inner(self.borrow_large());
+                // From here on the tail is a plain number, so that nobody drops the reference twice.
+                self.header_mut().flags_clock &= !u32::from(KIND_MASK);
+                drop(held);
+            }
+            KIND_OBJECT => {
+                let held = ManuallyDrop::into_inner(self.borrow_object());
+                // For the same reason.
+                self.header_mut().flags_clock &= !u32::from(KIND_MASK);
+                self.header_mut().flags_clock |= u32::from(KIND_GONE);
+                drop(held);
+            }
+            _ => {}
         }
     }
 }
@@ -547,9 +628,9 @@ fn grown(old: usize, new: usize) -> usize {
 
 impl Drop for Item {
     fn drop(&mut self) {
-        self.drop_large();
-        // SAFETY: the block was allocated with this layout (promise 2; an integer's tail has the length
-        // of a large value's), and nobody uses the item after its drop.
+        self.drop_shared();
+        // SAFETY: the block was allocated with this layout (promise 2; what a reference leaves behind has
+        // the reference's length), and nobody uses the item after its drop.
         unsafe { dealloc(self.0.as_ptr(), Shape::of(*self.header()).block()) };
     }
 }
@@ -560,7 +641,7 @@ impl fmt::Debug for Item {
             .field("key", &self.key().escape_ascii().to_string())
             .field("deadline", &self.deadline())
             .field("encoding", &self.encoding())
-            .field("len", &self.value().len())
+            .field("len", &self.encoded_len())
             .finish()
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 
 fn bytes_of(item: &Item) -> Vec<u8> {
-    item.value().with_bytes(<[u8]>::to_vec)
+    item.string().unwrap().with_bytes(<[u8]>::to_vec)
 }
 
 #[test]

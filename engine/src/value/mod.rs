@@ -10,15 +10,19 @@
 //! It does not know commands, clocks or journals: deadlines are numbers that it keeps, and nothing here
 //! ever expires. Errors are for callers to word; this room only says "not a number".
 
+#[cfg(feature = "planted-bugs")]
+pub mod counters;
 mod effect;
 mod item;
 pub mod number;
+mod object;
 mod shared;
 pub mod string;
 mod types;
 
 pub use self::effect::{ChangeHead, Reading, Told, TypeEffect, Unfit, Write};
 pub use self::item::{INLINE_MAX, Item, Value};
+pub use self::object::Object;
 pub use self::shared::{Digits, NewValue, SharedValue};
 pub use self::types::{TYPES, Type};
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::number::parse_i64_strict;
+use super::object::Object;
 
 /// A buffer on the stack for the decimal digits of an integer.
 #[derive(Default)]
@@ -37,6 +38,8 @@ pub enum NewValue<'a> {
     Owned(Vec<u8>),
     /// A value that was shared before; a large one is not copied.
     Shared(SharedValue),
+    /// A value of another type.
+    Object(Arc<dyn Object>),
 }
 
 impl<'a> NewValue<'a> {
@@ -75,15 +78,18 @@ pub enum SharedValue {
     Small(Box<[u8]>),
     /// A reference to a large value, which stays what it is while the reference lives.
     Large(Arc<Vec<u8>>),
+    /// The same to a value of another type than string.
+    Object(Arc<dyn Object>),
 }
 
 impl SharedValue {
-    /// The length of the value as bytes.
+    /// The length of the string as bytes; of another value, 0.
     pub fn len(&self) -> usize {
         match self {
             Self::Int(number) => digits_len(*number),
             Self::Small(bytes) => bytes.len(),
             Self::Large(bytes) => bytes.len(),
+            Self::Object(_) => 0,
         }
     }
 
@@ -92,12 +98,14 @@ impl SharedValue {
         self.len() == 0
     }
 
-    /// The value as bytes; the digits of an integer are written to `digits`.
+    /// The string as bytes; the digits of an integer are written to `digits`. Another value has none:
+    /// whoever wants a string has asked for its type.
     pub fn as_bytes<'a>(&'a self, digits: &'a mut Digits) -> &'a [u8] {
         match self {
             Self::Int(number) => digits.of(*number),
             Self::Small(bytes) => bytes,
             Self::Large(bytes) => bytes,
+            Self::Object(_) => b"",
         }
     }
 }

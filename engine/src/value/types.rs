@@ -11,12 +11,19 @@ pub struct Type {
     pub name: &'static str,
     /// What a key holds that a change creates, before the change.
     pub empty: fn() -> NewValue<'static>,
+    /// A whole value, of what [`super::Object::encode`] wrote; `None` where the bytes say nothing. The
+    /// bytes come from another node.
+    pub decode: for<'a> fn(bytes: &'a [u8]) -> Option<NewValue<'a>>,
     /// Performs one of its effects, given as a number and bytes, on an item that holds this type.
     pub perform: fn(item: &mut Item, op: u8, bytes: &[u8]) -> Result<(), Unfit>,
 }
 
 /// All types.
-pub static TYPES: &[&Type] = &[&string::TYPE];
+pub static TYPES: &[&Type] = &[
+    &string::TYPE,
+    #[cfg(feature = "planted-bugs")]
+    &super::counters::TYPE,
+];
 
 /// Effects of one type at the most: what is left of a byte's half.
 const OPS_MAX: u16 = 16;

@@ -155,6 +155,10 @@ const REQUESTS: &[&str] = &[
     "RENAME $k $k",
     "RENAMENX $k $k",
     "COPY $k $k REPLACE",
+    "COUNTERS.ADD $k $v $n",
+    "COUNTERS.ADD $k one $n two $n three $n",
+    "COUNTERS.ADD $k one $n two $n three $n",
+    "COUNTERS.GET $k one",
     "COPY $k $k DB $d",
     "MOVE $k $d",
     // Reads delete what they find expired.

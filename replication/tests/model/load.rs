@@ -60,6 +60,8 @@ const REQUESTS: &[&str] = &[
     "RENAME $k $k",
     "RENAMENX $k $k",
     "COPY $k $k REPLACE",
+    "COUNTERS.ADD $k one $n two $n three $n",
+    "COUNTERS.ADD $k one $n two $n three $n",
     "COPY $k $k DB $d REPLACE",
     "MOVE $k $d",
     "GET $k",

@@ -4,6 +4,7 @@
 use crate::load::Load;
 use crate::scenario::{ALL, Plan, Trouble};
 use crate::{SWITCHES, attempt, number};
+use engine::value::counters;
 use engine::{cut, db, journal, shard, table};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -262,5 +263,24 @@ fn j7_a_chain_whose_middle_moved_refuses_who_is_no_longer_in_it() {
         trouble_every: 10,
         kinds: &[Trouble::Move, Trouble::Promote],
         ..CALM
+    });
+}
+
+/// What a type of data brings along: its effects and its values as a whole, through records and cuts.
+const COUNTERS: Plan = Plan { load: Load { keys: 6, rounds: 100, ..LOAD }, ..CALM };
+
+#[test]
+fn a_type_that_tells_less_than_it_does_differs_on_a_replica() {
+    check(&counters::planted::ONE_COUNT_OF_MANY_IS_TOLD, 20, |dice| Plan {
+        shards: any_shards(dice),
+        ..COUNTERS
+    });
+}
+
+#[test]
+fn a_type_whose_values_are_written_in_part_differs_after_a_cut() {
+    check(&counters::planted::SOME_COUNTS_ARE_LEFT_OUT, 20, |dice| Plan {
+        shards: any_shards(dice),
+        ..COUNTERS
     });
 }

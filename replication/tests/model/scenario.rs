@@ -531,7 +531,7 @@ fn items(member: &Member) -> Items {
                 while let Some(at) = cursor {
                     cursor = shard.keys.table(db).walk(at, &mut |_, item| {
                         let key = String::from_utf8_lossy(item.key()).into_owned();
-                        let value = format!("{:?}", item.value());
+                        let value = format!("{:?} {:?}", item.string(), item.object());
                         let value = value.chars().take(80).collect();
                         items.insert((db.0, key), (value, item.deadline().map(|at| at.0)));
                     });

@@ -161,7 +161,7 @@ fn take_room_among<'k>(
         const AROUND: usize = 25;
         let mut bytes = 0;
         for key in rest {
-            bytes += cx.keys.peek(cx.db, key).map_or(0, |item| item.value().len()) + AROUND;
+            bytes += cx.keys.peek(cx.db, key).map_or(0, crate::value::Item::encoded_len) + AROUND;
         }
         cx.room.hold(cx.reply.out.len() + bytes)?;
         cx.reply.out.reserve_exact(bytes);

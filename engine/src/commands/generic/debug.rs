@@ -95,7 +95,7 @@ fn object(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
     let (policy, now) = (cx.keys.policy(), cx.now());
     let item = cx.keys.peek(cx.db, args.get(2)).ok_or(Refusal::NoSuchKey)?;
     let (encoding, lru) = (item.encoding(), item.clock());
-    let length = serialized_length(item.value());
+    let length = item.string().map_or_else(|| item.encoded_len(), serialized_length);
     let idle = policy.idle_seconds(item, now);
     cx.reply.simple(format!(
         "Value at:0x0 refcount:1 encoding:{encoding} serializedlength:{length} lru:{lru} \

@@ -11,5 +11,10 @@ use super::NewValue;
 use super::types::Type;
 
 /// The type.
-pub static TYPE: Type =
-    Type { number: 0, name: "string", empty: || NewValue::Bytes(b""), perform: effect::perform };
+pub static TYPE: Type = Type {
+    number: 0,
+    name: "string",
+    empty: || NewValue::Bytes(b""),
+    decode: |bytes| Some(NewValue::Bytes(bytes)),
+    perform: effect::perform,
+};

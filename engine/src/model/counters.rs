@@ -1,0 +1,80 @@
+//! The commands of the tests' own data type, `crate::value::counters`: all that a type's commands need is this
+//! file and its line in a list.
+
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
+use crate::value::counters::{Counters, Set};
+use std::collections::BTreeMap;
+
+/// All commands of the type.
+pub const COMMANDS: &[&Command] = &[&ADD, &GET];
+
+const ADD: Command = Command {
+    name: "counters.add",
+    usage: "COUNTERS.ADD key field increment [field increment ...]",
+    summary: "Adds to counters; those that are not there begin at 0.",
+    since: "1.0.0",
+    cost: "O(N) for N fields",
+    group: Group::Generic,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    keys: Keys::ONE.used(Uses::CHANGE),
+    run: Run::Here(add),
+    examples: r#"
+        > COUNTERS.ADD visits home 2 shop 1
+        (integer) 2
+        > COUNTERS.ADD visits home 3
+        (integer) 1
+        > COUNTERS.GET visits home
+        (integer) 5
+        > TYPE visits
+        counters
+        > COUNTERS.ADD visits home 1 shop
+        (error) ERR syntax error
+    "#,
+};
+
+fn add(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
+    let key = args.required()?;
+    let there: Option<&Counters> = cx.keys.object_to_change(cx.db, key)?;
+    let mut counts = BTreeMap::new();
+    while args.left() > 0 {
+        if args.left() < 2 {
+            return Err(Refusal::Syntax);
+        }
+        let (field, increment) = (args.required()?, args.integer()?);
+        let old = || there.and_then(|there| there.get(field)).unwrap_or(0);
+        let count: &mut i64 = counts.entry(field).or_insert_with(old);
+        *count = count.checked_add(increment).ok_or(Refusal::Overflow)?;
+    }
+    cx.reply.count(counts.len());
+    cx.keys.change(cx.db, key, &Set(counts.into_iter().collect()));
+    Ok(())
+}
+
+const GET: Command = Command {
+    name: "counters.get",
+    usage: "COUNTERS.GET key field",
+    summary: "Reads a counter.",
+    since: "1.0.0",
+    cost: "O(1)",
+    group: Group::Generic,
+    flags: Flags::READONLY,
+    keys: Keys::ONE.used(Uses::READ),
+    run: Run::Here(get),
+    examples: r#"
+        > COUNTERS.GET visits home
+        (nil)
+        > SET visits many
+        OK
+        > COUNTERS.GET visits home
+        (error) WRONGTYPE Operation against a key holding the wrong kind of value
+    "#,
+};
+
+fn get(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
+    let counters: Option<&Counters> = cx.keys.object(cx.db, args.get(1))?;
+    match counters.and_then(|counters| counters.get(args.get(2))) {
+        Some(count) => cx.reply.integer(count),
+        None => cx.reply.nil(),
+    }
+    Ok(())
+}

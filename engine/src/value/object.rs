@@ -1,0 +1,47 @@
+//! Values of all types but strings, which lie in the item's own block: what the rooms above ask of them.
+
+use super::types::Type;
+use std::any::Any;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// A value that stands behind a reference. Whoever holds one holds the value as of then: an item whose
+/// value somebody else holds goes on with a copy before it changes.
+///
+/// A type whose values are large makes itself of shared parts, so that a copy is cheap.
+pub trait Object: Any + Debug + Send + Sync {
+    /// The type.
+    fn kind(&self) -> &'static Type;
+
+    /// What OBJECT ENCODING answers.
+    fn encoding(&self) -> &'static str;
+
+    /// The value as a whole, for [`Type::decode`].
+    fn encode(&self, out: &mut Vec<u8>);
+
+    /// How many bytes that is, in constant time.
+    fn encoded_len(&self) -> usize;
+
+    /// The bytes on the heap, in constant time.
+    fn heap_bytes(&self) -> usize;
+
+    /// What equal values have in common, in parts whose order does not matter.
+    fn digest(&self, part: &mut dyn FnMut(&[u8]));
+
+    /// Another one that equals it, for who is about to change it.
+    fn copy(&self) -> Arc<dyn Object>;
+}
+
+/// Two values are equal if they are the same as a whole.
+impl PartialEq for dyn Object {
+    fn eq(&self, other: &dyn Object) -> bool {
+        let whole = |object: &dyn Object| {
+            let mut bytes = Vec::with_capacity(object.encoded_len());
+            object.encode(&mut bytes);
+            bytes
+        };
+        self.kind() == other.kind() && whole(self) == whole(other)
+    }
+}
+
+impl Eq for dyn Object {}
