@@ -130,9 +130,17 @@ impl Node {
         assert_eq!(sent, 0, "signalling {}", self.name);
     }
 
-    /// SIGSTOP: it stands still and its sockets stay open.
+    /// SIGSTOP, and waits until all its threads stand still; its sockets stay open.
     pub(crate) fn freeze(&self) {
         self.signal(libc::SIGSTOP);
+        wait::until(&format!("{} stands still", self.name), || {
+            let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("its threads");
+            threads.flatten().all(|thread| {
+                let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+                // The name, which may hold anything, stands in brackets before the state.
+                stat.rsplit(')').next().is_none_or(|rest| rest.trim_start().starts_with('T'))
+            })
+        });
     }
 
     /// SIGCONT.
