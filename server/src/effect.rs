@@ -46,10 +46,10 @@ pub fn journal_bounds(config: &Config, shards: u16) -> Bounds {
 
 /// What commands that need memory are measured against.
 pub fn bound(config: &Config) -> Bound {
-    let all = maxmemory(config);
-    // A bound below its journals still leaves something for data.
-    let bytes = all.saturating_sub(journals_bytes(config)).max(all / 2);
-    Bound { bytes, evicts: config.maxmemory_policy != MaxmemoryPolicy::NoEviction }
+    Bound {
+        bytes: maxmemory(config),
+        evicts: config.maxmemory_policy != MaxmemoryPolicy::NoEviction,
+    }
 }
 
 /// Gives a shard its part of the settings.

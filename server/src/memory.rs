@@ -235,11 +235,10 @@ fn limit_files(groups: &str) -> Vec<PathBuf> {
     files
 }
 
-/// The bound that eviction works against: maxmemory less what the journals may take, so that
-/// eviction's own deletions cannot feed it (J5).
+/// The bound that eviction works against.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound {
-    /// Bytes that may be in use.
+    /// Bytes that may be in use: `maxmemory`, worked out.
     pub bytes: u64,
     /// Whether keys may be evicted.
     pub evicts: bool,

@@ -165,6 +165,10 @@ pub struct Counters {
     pub tls_failed: AtomicU64,
     /// Connections closed because they were silent for the setting `timeout`.
     pub timed_out: AtomicU64,
+    /// Clients closed because of `client-output-buffer-limit`.
+    pub output_disconnections: AtomicU64,
+    /// Clients closed because of `client-query-buffer-limit`.
+    pub query_disconnections: AtomicU64,
     /// Clients that wait for others just now (WAIT).
     pub blocked: AtomicU64,
     /// Error replies of fronts (those of shards are counted there).
@@ -205,6 +209,8 @@ impl Counters {
             &self.tls_resumed,
             &self.tls_failed,
             &self.timed_out,
+            &self.output_disconnections,
+            &self.query_disconnections,
         ] {
             counter.store(0, Ordering::Relaxed);
         }

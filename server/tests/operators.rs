@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use support::client::{Client, request, text};
 use support::node::Node;
-use support::wait;
+use support::{compare, scenario, wait};
 
 fn start(shards: u16) -> Node {
     Node::start("node", shards, &["--pin=off"])
@@ -139,9 +139,19 @@ fn a_client_that_does_not_read_is_closed_at_its_output_limits() {
     let limit = |operator: &mut Client, limits: &str| {
         operator.must(&["CONFIG", "SET", "client-output-buffer-limit", limits]);
     };
-    // A reply above the hard limit is not sent.
+    // A reply above the hard limit is not sent, and what stands behind the request is not done.
     limit(&mut operator, "normal 1mb 0 0");
-    assert!(client.try_call(&["GET", "large"]).is_err(), "above the hard limit");
+    client.must(&["CLIENT", "SETNAME", "greedy"]);
+    let mut out = Vec::new();
+    encode_command(&mut out, &[b"GET", b"large"]);
+    for index in 0..20 {
+        encode_command(&mut out, &[b"SET", format!("behind{index}").as_bytes(), b""]);
+    }
+    client.send_raw(&out).expect("requests are taken");
+    assert!(client.read().is_err(), "above the hard limit");
+    // On the other shard some may be done before it is known: both run at the same time.
+    let done = text(&operator.must(&["KEYS", "behind*"])).split_whitespace().count();
+    assert!(done < 20, "{done} of 20 writes are done that stand behind what closed the client");
     // One above the soft limit is, to a client that takes it.
     limit(&mut operator, "normal 0 1mb 1");
     let mut client = connect(&node);
@@ -159,6 +169,12 @@ fn a_client_that_does_not_read_is_closed_at_its_output_limits() {
     let mut rest = Vec::new();
     let _ = client.stream().read_to_end(&mut rest);
     assert!(rest.len() < 16 * (4 << 20), "not all replies were sent");
+    let stats = text(&operator.must(&["INFO", "stats"]));
+    assert!(stats.contains("client_output_buffer_limit_disconnections:2"), "{stats}");
+    for words in ["name=greedy omem=", "name=idler omem="] {
+        assert_eq!(node.logged(words), 1, "{words}");
+    }
+    assert_eq!(node.logged("of client-output-buffer-limit normal"), 2);
 }
 
 #[test]
@@ -274,4 +290,53 @@ fn lolwut_says_which_version_it_is_in_the_type_of_the_protocol() {
     client.must(&["HELLO", "3"]);
     let reply = client.must(&["LOLWUT"]);
     assert!(matches!(reply, Reply::Verbatim { .. }), "{reply:?}");
+}
+
+#[test]
+fn a_log_that_is_off_takes_nothing_from_the_data_and_a_full_node_still_takes_a_replica() {
+    let full = Node::start("full", 1, &["--maxmemory=100mb"]);
+    let mut client = full.client();
+    let value = "x".repeat(1 << 20);
+    let is_set = |client: &mut Client, index: u32| {
+        !text(&client.call(&["SET", &format!("k{index}"), &value])).starts_with("OOM")
+    };
+    let taken = (0..200).take_while(|index| is_set(&mut client, *index)).count();
+    // Without data a node takes a few megabytes.
+    assert!((85..100).contains(&taken), "{taken} MB of 100 hold data");
+    let replica = Node::start("replica", 2, &[]);
+    scenario::follow(&replica, full.port);
+    scenario::wait_stable(&replica);
+    client.must(&["DEL", "k0"]);
+    scenario::wait_follows(&full, &replica);
+    compare::assert_same(&full, &replica);
+    assert!(is_set(&mut client, 0), "the log is small, and a key is gone");
+}
+
+#[test]
+fn a_multi_above_the_limit_of_requests_is_told_so_and_its_client_goes_on() {
+    let node = start(2);
+    let (mut operator, mut client) = (connect(&node), connect(&node));
+    operator.must(&["CONFIG", "SET", "client-query-buffer-limit", "1mb"]);
+    let value = "x".repeat(300_000);
+    client.must(&["MULTI"]);
+    let queued = |client: &mut Client| text(&client.call(&["SET", "k", &value]));
+    for _ in 0..3 {
+        assert_eq!(queued(&mut client), "QUEUED");
+    }
+    let said = queued(&mut client);
+    assert!(said.contains("client-query-buffer-limit"), "{said}");
+    assert!(
+        text(&operator.must(&["CLIENT", "LIST"])).contains("multi=0"),
+        "its queue is given back"
+    );
+    assert_eq!(queued(&mut client), "QUEUED", "as in Redis");
+    let exec = text(&client.call(&["EXEC"]));
+    assert!(exec.starts_with("EXECABORT"), "{exec}");
+    assert_eq!(text(&client.must(&["EXISTS", "k"])), "0");
+    // One request of that size ends its client, as in Redis, and is counted.
+    let said = client.try_call(&["SET", "k", &"x".repeat(2 << 20)]);
+    assert!(said.map_or(true, |reply| text(&reply).contains("too big request")));
+    let stats = text(&operator.must(&["INFO", "stats"]));
+    assert!(stats.contains("client_query_buffer_limit_disconnections:1"), "{stats}");
+    assert_eq!(node.logged("of client-query-buffer-limit"), 2);
 }

@@ -12,7 +12,7 @@
 
 use super::Refusal;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A client's room for replies; clones are of the same room. The default has no bound.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +22,8 @@ pub struct ReplyRoom(Option<Arc<Counts>>);
 struct Counts {
     most: AtomicU64,
     made: AtomicU64,
-    over: AtomicBool,
+    /// The most that anybody was refused; 0: nobody was.
+    over: AtomicU64,
 }
 
 /// Bytes of one reply that are not counted yet: below it counting would cost more than it saves, and the
@@ -32,11 +33,8 @@ pub(crate) const UNCOUNTED_MAX: usize = 64 * 1024;
 impl ReplyRoom {
     /// Room for so many bytes; 0 is no bound.
     pub fn of(most: u64) -> ReplyRoom {
-        let room = Counts {
-            most: AtomicU64::new(0),
-            made: AtomicU64::new(0),
-            over: AtomicBool::new(false),
-        };
+        let room =
+            Counts { most: AtomicU64::new(0), made: AtomicU64::new(0), over: AtomicU64::new(0) };
         let room = ReplyRoom(Some(Arc::new(room)));
         room.set_most(most);
         room
@@ -66,13 +64,19 @@ impl ReplyRoom {
         if bytes <= counts.most.load(Ordering::Relaxed) {
             return Ok(());
         }
-        counts.over.store(true, Ordering::Relaxed);
+        counts.over.fetch_max(bytes, Ordering::Relaxed);
         Err(Refusal::fixed("ERR the replies are larger than client-output-buffer-limit allows"))
     }
 
     /// Whether somebody was refused: the connection is to end.
     pub fn is_over(&self) -> bool {
-        self.0.as_ref().is_some_and(|counts| counts.over.load(Ordering::Relaxed))
+        self.over_by().is_some()
+    }
+
+    /// How many bytes of replies there were, or would have been, where somebody was refused.
+    pub fn over_by(&self) -> Option<u64> {
+        let over = self.0.as_ref()?.over.load(Ordering::Relaxed);
+        (over != 0).then_some(over)
     }
 
     /// All that was made is on its way to the client.
@@ -97,6 +101,7 @@ mod tests {
         room.give_back();
         assert!(elsewhere.take(100).is_ok() && room.hold(100).is_ok());
         assert!(room.take(1).is_err() && elsewhere.is_over());
+        assert_eq!(elsewhere.over_by(), Some(101));
     }
 
     #[test]

@@ -114,14 +114,27 @@ pub enum Pressure {
     Refuse,
 }
 
-/// What memory means for a command that may need some: of `used` bytes the journals hold `journal`, and
-/// `bound` is maxmemory less what the journals may take at the most. What they do take is left out, so
-/// that the journal of eviction's own deletions cannot feed eviction (J5).
-pub fn pressure(used: u64, journal: u64, bound: u64, evicts: bool) -> Pressure {
+/// What the journals hold counts against maxmemory up to this share of it: the rest is the data's, however
+/// large the journals may become.
+const JOURNAL_SHARE: u64 = 2;
+
+/// Of what the journals hold, the part that counts against `maxmemory`.
+pub fn journal_counted(journal: u64, maxmemory: u64) -> u64 {
+    journal.min(maxmemory / JOURNAL_SHARE)
+}
+
+/// What memory means for a command that may need some: of `used` bytes the journals hold `journal`.
+///
+/// What they hold counts, not what they may hold: a log that is off or empty takes nothing from the data, and
+/// one that grows takes its place as it does. Eviction's own deletions make it grow too, but eviction cannot
+/// feed itself without end (J5): a key gives back more than its record takes, the log is bounded, and
+/// what it holds above [`JOURNAL_SHARE`] is left out.
+pub fn pressure(used: u64, journal: u64, maxmemory: u64, evicts: bool) -> Pressure {
     #[cfg(feature = "planted-bugs")]
     let journal =
         if super::planted::is_on(&super::planted::JOURNAL_COUNTS_AS_DATA) { 0 } else { journal };
-    match used.saturating_sub(journal) <= bound {
+    let data = used.saturating_sub(journal);
+    match data <= maxmemory - journal_counted(journal, maxmemory) {
         true => Pressure::None,
         false if evicts => Pressure::Evict,
         false => Pressure::Refuse,
@@ -376,5 +389,24 @@ impl Victims {
     /// A shard begins to do what it was asked.
     pub fn begun(&self, shard: ShardId) {
         self.by_shard[shard.index()].asked.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_counts_with_what_it_holds_and_leaves_half_to_the_data() {
+        let check = |used: u64, journal: u64, expected: Pressure| {
+            assert_eq!(pressure(used, journal, 100, false), expected, "{used} {journal}");
+        };
+        check(100, 0, Pressure::None);
+        check(101, 0, Pressure::Refuse);
+        check(100, 10, Pressure::None);
+        check(101, 10, Pressure::Refuse);
+        check(250, 200, Pressure::None);
+        check(251, 200, Pressure::Refuse);
+        assert_eq!(pressure(101, 0, 100, true), Pressure::Evict);
     }
 }

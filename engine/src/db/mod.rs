@@ -34,7 +34,7 @@ mod watch;
 pub use apply::Broken;
 pub use digest::Digest;
 pub use door::{Before, TableId};
-pub use evict::{Policy, PolicyKind, Pressure, Victims, pressure};
+pub use evict::{Policy, PolicyKind, Pressure, Victims, journal_counted, pressure};
 pub use touched::{Made, There, Touched, What};
 pub use watch::{WatchFlag, WatchKey};
 

@@ -140,6 +140,13 @@ impl Pipeline {
         Added::Yes
     }
 
+    /// Forgets the commands that no other shard has got yet; they are answered by nothing.
+    pub fn forget_unsent(&mut self) {
+        for batch in self.batches.iter_mut().flatten() {
+            batch.give_up();
+        }
+    }
+
     /// Sends the batches, waits for them, and appends outstanding replies to `out` in order.
     ///
     /// Answers whether replies are still outstanding: then there are too many bytes of them to hold

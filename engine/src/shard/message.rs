@@ -145,6 +145,13 @@ impl Batch {
         self.ran < self.commands.len()
     }
 
+    /// Whoever asks is closed: the commands that are left are answered by nothing.
+    pub fn give_up(&mut self) {
+        while self.is_unfinished() {
+            self.note_ran();
+        }
+    }
+
     /// Forgets the replies, which have been used, so that the rest can run.
     pub fn forget_replies(&mut self) {
         self.ends.clear();

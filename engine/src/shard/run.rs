@@ -41,6 +41,11 @@ impl Shard {
     /// Runs the commands of a batch, or as many as can run before one has to wait.
     pub(super) fn run_batch(&mut self, mut batch: Box<Batch>) {
         while batch.is_unfinished() && batch.replies.len() < BATCH_REPLIES_MAX {
+            if batch.who.room.is_over() {
+                // Its client is closed: what stands behind is not done.
+                batch.give_up();
+                break;
+            }
             let (call, _) = batch.next();
             if !self.locks.is_quiet() && self.must_wait(&call) {
                 let wants = self.wants_of(&call);

@@ -67,6 +67,8 @@ pub(crate) const ALL: &[Trouble] = &[
 /// What the journal may take of the memory of a run in which memory is short, by node.
 const ITEM: u64 = 100;
 const DATA_BOUND: u64 = 1000 * ITEM;
+/// Of which the journals, however large, take half at the most.
+const MAXMEMORY: u64 = 2 * DATA_BOUND;
 
 /// Ticks until everything has to be quiet after the last misfortune.
 const SETTLING_TICKS: usize = 30_000;
@@ -204,7 +206,7 @@ impl Run {
                 shard.keys.set_policy(policy);
                 shard.gate.pressure = Some(Box::new(move || {
                     let journal: u64 = logs.iter().map(|log| log.bytes()).sum();
-                    let pressure = pressure(used.get() + journal, journal, DATA_BOUND, true);
+                    let pressure = pressure(used.get() + journal, journal, MAXMEMORY, true);
                     if pressure == Pressure::Evict {
                         // The key that goes now; the next count puts it right.
                         used.set(used.get().saturating_sub(ITEM));

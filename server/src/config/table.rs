@@ -110,7 +110,8 @@ settings! {
         /// A connection whose sent data is not acknowledged for so long is closed. 0 is the kernel's
         /// own limit.
         tcp_user_timeout: Duration = milliseconds("0", MILLIS_MAX);
-        /// The most bytes that one client's request may hold while it arrives.
+        /// The most bytes that one client's request may hold while it arrives, and that its MULTI may
+        /// queue: a larger request ends the connection, a larger MULTI is refused.
         client_query_buffer_limit: u64 = size("1gb", SIZE_MAX).at_least(QUERY_MIN).aliases(&[named("client-query-buffer-limit")]).mutable();
         /// When a client that does not read its replies is closed: class (normal, replica, pubsub),
         /// hard limit, soft limit, and the seconds for which the soft limit may be exceeded. Replies

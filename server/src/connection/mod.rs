@@ -10,6 +10,7 @@
 //! when the buffer is exhausted or [`OUTPUT_FLUSH`] bytes have gathered; while a client does not read
 //! them, nothing more is read from it, so its memory is bounded by one request and one reply more.
 
+mod closing;
 mod input;
 pub(crate) mod multi;
 mod session;
@@ -19,6 +20,7 @@ pub use multi::Multi;
 pub(crate) use session::breathe_after;
 pub use session::{Handoff, ReplyMode, Session};
 
+use closing::Limit;
 use input::{Head, Input, Round};
 
 use crate::clients::Client;
@@ -133,6 +135,9 @@ async fn converse(
                 rt::yield_now().await;
             }
             Next::Broken(error) => {
+                if error == ProtocolError::TooBigRequest {
+                    closing::over_query(session);
+                }
                 flush_pipeline(transport, session, input, &mut out).await?;
                 if session.reply_mode == ReplyMode::On {
                     error.write(&mut out);
@@ -170,6 +175,9 @@ fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Vec<u8>) -> N
     let mut handled = 0;
     front.with_shard(|shard| {
         loop {
+            if session.is_over_output(out) {
+                return Next::Flush;
+            }
             if handled == VISIT_LOOK {
                 handled = 0;
                 if session.visit_began.elapsed() >= VISIT_MAX {
@@ -407,6 +415,10 @@ async fn flush_pipeline(
     session.stopwatch.before_flush();
     loop {
         let start = out.len();
+        if session.who.room.is_over() {
+            // The client is closed: what has not gone out to other shards is not done.
+            session.pipeline.forget_unsent();
+        }
         let more = session.pipeline.flush(&front, out).await;
         if session.is_silent() {
             // CLIENT REPLY OFF: it is no part of a pipeline itself, so this holds for all of it.
@@ -424,10 +436,9 @@ async fn flush_pipeline(
 }
 
 async fn send(transport: &Transport, session: &mut Session, out: &mut Vec<u8>) -> io::Result<()> {
-    if session.who.room.is_over() {
-        let id = session.client.id;
-        tracing::warn!("client {id} asks for more than client-output-buffer-limit, it is closed");
-        return Err(io::ErrorKind::OutOfMemory.into());
+    if let Some(asked) = session.who.room.over_by() {
+        let hard = session.config.client_output_buffer_limit.normal.hard_bytes;
+        return Err(closing::over_output(session, asked, Limit::Hard(hard)));
     }
     let parts = std::mem::take(&mut session.parts);
     if !out.is_empty() || !parts.is_empty() {
@@ -456,8 +467,7 @@ async fn write_within_limits(
     let whole = (parts.iter().map(Vec::len).sum::<usize>() + out.len()) as u64;
     session.client.output_bytes.store(whole, Ordering::Relaxed);
     if limit.hard_bytes != 0 && whole > limit.hard_bytes {
-        tracing::warn!("client {}: a reply of {whole} bytes is over the limit", session.client.id);
-        return Err(io::ErrorKind::OutOfMemory.into());
+        return Err(closing::over_output(session, whole, Limit::Hard(limit.hard_bytes)));
     }
     let (began, mut left) = (Instant::now(), whole);
     for part in parts {
@@ -486,9 +496,17 @@ async fn write_part(
         let soft = is_soft.then(|| limit.soft_time.saturating_sub(began.elapsed()));
         match idle.into_iter().chain(soft).min() {
             None => transport.write_all(chunk).await?,
-            Some(patience) => rt::timeout(patience, transport.write_all(chunk))
-                .await
-                .unwrap_or(Err(io::ErrorKind::TimedOut.into()))?,
+            Some(patience) => match rt::timeout(patience, transport.write_all(chunk)).await {
+                Ok(written) => written?,
+                Err(_) if soft == Some(patience) => {
+                    let limit = Limit::Soft(limit.soft_bytes, limit.soft_time);
+                    return Err(closing::over_output(session, *left, limit));
+                }
+                Err(_) => {
+                    Counters::add(&session.server.counters.timed_out, 1);
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+            },
         }
         *left -= chunk.len() as u64;
     }

@@ -14,7 +14,7 @@
 //! has concluded: it may have to wait for the very keys that the transaction holds. So the role at EXEC
 //! judges all of its writes.
 
-use super::{Session, VISIT_MAX, breathe_after, run_entry};
+use super::{Session, VISIT_MAX, breathe_after, closing, run_entry};
 use crate::gates;
 use engine::command::{Args, Call, Entry, Flags, Group, OwnedArgs, Refusal};
 use engine::exec::{Tx, TxKeys};
@@ -28,6 +28,9 @@ use std::time::Instant;
 /// Replies of a transaction above this size are set aside as they are: one buffer for all of them would be
 /// copied again and again while it grows, and hold everybody up.
 const PART: usize = 4 * 1024 * 1024;
+
+const TOO_LARGE: &str =
+    "ERR the commands queued by MULTI are larger than client-query-buffer-limit allows";
 
 /// Requests that MULTI has queued.
 #[derive(Default)]
@@ -55,8 +58,8 @@ pub(super) fn runs_inside(entry: &Entry) -> bool {
     matches!(entry.name(), "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
 }
 
-/// Queues a request. A queue above `client_query_buffer_limit` ends the connection, as a request of
-/// that size does; without memory nothing is queued, whatever it is, as in Redis.
+/// Queues a request. A queue above `client_query_buffer_limit` is refused and spoils the transaction, whose
+/// queue is given back; in a spoiled one nothing is kept, as in Redis. Without memory nothing is queued, whatever it is, as in Redis.
 pub(super) async fn queue(
     session: &mut Session,
     entry: &'static Entry,
@@ -69,12 +72,18 @@ pub(super) async fn queue(
         return refuse(session, args.get(0), Refusal::OutOfMemory, out).await;
     }
     let Some(multi) = &mut session.multi else { return };
+    if multi.spoiled {
+        return ReplyWriter::new(out, protocol).simple("QUEUED");
+    }
     let args = OwnedArgs::copy(args);
     multi.bytes += (args.heap_bytes() + size_of::<(&Entry, OwnedArgs)>()) as u64;
     if multi.bytes > limit {
-        tracing::warn!("client {} queued too much by MULTI, it is closed", session.client.id);
-        session.close = true;
-        return;
+        *multi = Multi { spoiled: true, ..Multi::default() };
+        session.client.queued.store(0, Ordering::Relaxed);
+        session.client.queued_bytes.store(0, Ordering::Relaxed);
+        closing::over_queue(session);
+        let refusal = Refusal::fixed(TOO_LARGE);
+        return session.reject(&args.view(), &refusal, out);
     }
     multi.queue.push((entry, args));
     session.client.queued.store(multi.queue.len() as u32, Ordering::Relaxed);

@@ -165,6 +165,14 @@ impl Session {
         self.client.protocol.store(number, Ordering::Relaxed);
     }
 
+    /// Whether there are more replies than may wait. Then the connection is to end, and what stands behind
+    /// in what was read is not done.
+    pub(super) fn is_over_output(&mut self, out: &[u8]) -> bool {
+        let is_over = self.who.room.hold(out.len()).is_err() || self.who.room.is_over();
+        self.close |= is_over;
+        is_over
+    }
+
     /// CLIENT NO-TOUCH.
     pub fn set_no_touch(&mut self, on: bool) {
         self.client.no_touch.store(on, Ordering::Relaxed);

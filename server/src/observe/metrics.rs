@@ -87,6 +87,9 @@ metrics_table! {
     ConnectionsReceived = Counter "connections_received_total" [];
     /// Connections refused, by reason.
     ConnectionsRefused = Counter "listener_accept_error_total" ["reason"];
+    /// Clients closed because of a limit: client_output_buffer_limit (output), client_query_buffer_limit
+    /// (query), timeout (timeout).
+    ClientsClosed = Counter "client_limit_disconnections_total" ["limit"];
     /// TLS handshakes of clients: started, completed, and those of them that resumed a session.
     TlsHandshakes = Counter "tls_handshakes_total" ["status"];
     /// Seconds until the certificate of a file expires, an authority's too (the first of its file to

@@ -128,6 +128,11 @@ impl Memory {
         self.used - self.overhead()
     }
 
+    /// What is not measured against `maxmemory`: what the journals hold beyond their share of it.
+    pub fn not_counted(&self) -> u64 {
+        self.journals - engine::db::journal_counted(self.journals, self.max)
+    }
+
     /// Resident over used.
     pub fn fragmentation(&self) -> f64 {
         if self.used == 0 { 0.0 } else { self.resident as f64 / self.used as f64 }

@@ -135,6 +135,13 @@ fn put_clients(samples: &mut Samples, picture: &Picture, server: &Server) {
     samples.put_labelled(Metric::ConnectionsRefused, &["protected_mode"], denied);
     let not_secured = get(&counters.tls_failed);
     samples.put_labelled(Metric::ConnectionsRefused, &["tls_error"], not_secured);
+    for (limit, count) in [
+        ("output", &counters.output_disconnections),
+        ("query", &counters.query_disconnections),
+        ("timeout", &counters.timed_out),
+    ] {
+        samples.put_labelled(Metric::ClientsClosed, &[limit], get(count));
+    }
     samples.put_labelled(Metric::TlsHandshakes, &["started"], get(&counters.tls_started));
     samples.put_labelled(Metric::TlsHandshakes, &["completed"], get(&counters.tls_completed));
     samples.put_labelled(Metric::TlsHandshakes, &["resumed"], get(&counters.tls_resumed));

@@ -127,7 +127,7 @@ pub(super) fn memory(view: &View<'_>, lines: &mut Lines) {
     lines.put("rss_overhead_bytes", 0);
     lines.put("mem_fragmentation_ratio", &ratio);
     lines.put("mem_fragmentation_bytes", memory.resident as i64 - memory.used as i64);
-    lines.put("mem_not_counted_for_evict", memory.journals);
+    lines.put("mem_not_counted_for_evict", memory.not_counted());
     lines.put("mem_replication_backlog", memory.journals);
     lines.put("psync_buffer_bytes", memory.journals);
     lines.put("mem_total_replication_buffers", memory.journals);

@@ -56,6 +56,12 @@ pub(super) fn stats(view: &View<'_>, lines: &mut Lines) {
         lines.put(unused, 0);
     }
     lines.put("total_error_replies", picture.errors.total());
+    let closed =
+        [("query", &counters.query_disconnections), ("output", &counters.output_disconnections)];
+    for (side, count) in closed {
+        let field = format_args!("client_{side}_buffer_limit_disconnections");
+        lines.put(field, Counters::get(count));
+    }
     lines.put("open_transactions", picture.open_entries);
 }
 
