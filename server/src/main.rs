@@ -12,6 +12,8 @@ fn main() -> ExitCode {
     if let Some(code) = subcommand() {
         return code;
     }
+    // Before anything is allocated that stays.
+    server::memory::begin_with_small_pages();
     let version = concat!("damselfly ", env!("CARGO_PKG_VERSION"));
     match config::start(std::env::args_os(), std::env::vars_os(), version) {
         Start::Run(settings) => match server::start::run(Arc::new(*settings)) {
