@@ -13,7 +13,9 @@
 //! ```
 //!
 //! When no task is ready the poller sleeps: first for a moment in the set itself, as any event loop
-//! does, then in the ring.
+//! does, then in the ring. The end of that moment is an alarm in the set, set once for all the sleeps
+//! within it: a limit of each sleep's own would have the kernel set and unset a timer for each request,
+//! which on a virtual machine costs as much as the request.
 //!
 //! Edges: a socket is told of once, when bytes (or room, or the end) come. [`Readiness`] remembers
 //! what it was told, and forgets it when a call had to say "not now".
@@ -23,9 +25,11 @@ use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::pin::Pin;
+use std::ptr::null_mut;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use futures_lite::AsyncRead;
 use futures_lite::future::yield_now;
@@ -39,6 +43,9 @@ const EVENTS_MAX: usize = 256;
 
 /// The bell's place in the set: no socket has this index.
 const BELL: u64 = u64::MAX;
+
+/// And the alarm's.
+const ALARM: u64 = u64::MAX - 1;
 
 const ZERO: libc::epoll_event = libc::epoll_event { events: 0, u64: 0 };
 
@@ -54,6 +61,7 @@ const END_SIGNS: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR).cast
 pub(super) struct Poller {
     set: OwnedFd,
     bell: Arc<Bell>,
+    alarm: Alarm,
     sockets: RefCell<Sockets>,
     events: RefCell<Vec<libc::epoll_event>>,
 }
@@ -80,9 +88,12 @@ impl Poller {
         let set = unsafe { OwnedFd::from_raw_fd(set) };
         let edge = (libc::EPOLLIN | libc::EPOLLET).cast_unsigned();
         control(&set, libc::EPOLL_CTL_ADD, bell.fd(), edge, BELL)?;
+        let alarm = Alarm::new()?;
+        control(&set, libc::EPOLL_CTL_ADD, alarm.fd.as_raw_fd(), edge, ALARM)?;
         let poller = Rc::new(Self {
             set,
             bell,
+            alarm,
             sockets: RefCell::default(),
             events: RefCell::new(vec![ZERO; EVENTS_MAX]),
         });
@@ -102,7 +113,7 @@ impl Poller {
             let busy = others_are_ready().await;
             if !task::ring_is_wanted() {
                 let found = if !busy && self.bell.may_sleep() {
-                    let found = self.look(SHORT_SLEEP_MILLIS);
+                    let found = self.doze();
                     self.bell.awake();
                     found
                 } else {
@@ -124,7 +135,19 @@ impl Poller {
         }
     }
 
-    /// Wakes those for whom there is something now, or within `millis`. How much there was.
+    /// Sleeps in the set. How much there was, also before in the same short sleep: if nothing, that has
+    /// ended.
+    fn doze(&self) -> usize {
+        self.alarm.set();
+        let found = self.look(-1);
+        if self.alarm.is_set.get() {
+            // A signal may have ended the sleep, with nothing found: the next one goes on.
+            return found.max(1);
+        }
+        found + usize::from(self.alarm.is_busy.get())
+    }
+
+    /// Wakes those for whom there is something now, or within `millis` (for ever: -1). How much there was.
     fn look(&self, millis: i32) -> usize {
         let mut events = self.events.borrow_mut();
         let (set, start) = (self.set.as_raw_fd(), events.as_mut_ptr());
@@ -134,15 +157,23 @@ impl Poller {
         // It fails only for arguments that are wrong (ours are not), or a signal: then look again.
         let found = usize::try_from(found).unwrap_or(0);
         let sockets = self.sockets.borrow();
+        let mut alarms = 0;
         for event in &events[..found] {
             let (signs, index) = (event.events, event.u64);
-            if index != BELL
+            if index == ALARM {
+                self.alarm.is_set.set(false);
+                alarms += 1;
+            } else if index != BELL
                 && let Some(Some(state)) = sockets.places.get(index as usize)
             {
                 state.tell(signs);
             }
         }
-        found + self.bell.answer()
+        let found = found - alarms + self.bell.answer();
+        if found > 0 && alarms == 0 {
+            self.alarm.is_busy.set(true);
+        }
+        found
     }
 }
 
@@ -154,10 +185,48 @@ async fn others_are_ready() -> bool {
     task::polls() != before
 }
 
-/// An executor that has nothing to do sleeps in the set first, this long: that costs one call, and
-/// the ring six. Long sleeps are the ring's, which also knows the timers; these are late by no more
-/// than this.
-const SHORT_SLEEP_MILLIS: i32 = 1;
+/// An executor that has nothing to do sleeps in the set first, until nothing has come for this long (or
+/// twice): that costs one call, and the ring six. Long sleeps are the ring's, which also knows the timers;
+/// these are late by no more than that.
+const SHORT_SLEEP: Duration = Duration::from_millis(1);
+
+/// Ends a short sleep in the set.
+struct Alarm {
+    fd: OwnedFd,
+    /// It will go off.
+    is_set: Cell<bool>,
+    /// Something came since it was set: when it goes off, the executor is not idle.
+    is_busy: Cell<bool>,
+}
+
+impl Alarm {
+    fn new() -> io::Result<Self> {
+        let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
+        // SAFETY: no pointers are passed.
+        let fd = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just given us this descriptor, and nobody else knows it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Self { fd, is_set: Cell::new(false), is_busy: Cell::new(false) })
+    }
+
+    /// Lets it go off after [`SHORT_SLEEP`], unless it will anyway.
+    fn set(&self) {
+        if self.is_set.replace(true) {
+            return;
+        }
+        self.is_busy.set(false);
+        let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let once = libc::timespec { tv_nsec: SHORT_SLEEP.as_nanos() as libc::c_long, ..never };
+        let when = libc::itimerspec { it_interval: never, it_value: once };
+        // Going off is an edge; setting it anew forgets it, so nobody needs to read.
+        // SAFETY: `when` is valid during the call, and the old time is not asked for. It fails for wrong
+        // arguments only.
+        unsafe { libc::timerfd_settime(self.fd.as_raw_fd(), 0, &raw const when, null_mut()) };
+    }
+}
 
 /// Waits until the ring says that there is something in the set, also what came before.
 ///
@@ -175,7 +244,7 @@ async fn ring_hears_of(set: &OwnedFd) {
 }
 
 /// How long an executor sleeps that has no descriptor left to sleep better.
-const SHORTAGE_WAIT: std::time::Duration = std::time::Duration::from_millis(1);
+const SHORTAGE_WAIT: Duration = Duration::from_millis(1);
 
 fn control(set: &OwnedFd, what: i32, fd: RawFd, events: u32, index: u64) -> io::Result<()> {
     let mut event = libc::epoll_event { events, u64: index };
