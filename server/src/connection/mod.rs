@@ -469,7 +469,10 @@ async fn write_within_limits(
     if limit.hard_bytes != 0 && whole > limit.hard_bytes {
         return Err(closing::over_output(session, whole, Limit::Hard(limit.hard_bytes)));
     }
-    let (began, mut left) = (Instant::now(), whole);
+    // Only what is over the soft limit has a time to be gone in, and without pipelining a look at the clock
+    // is two hundredths of a request.
+    let began = (limit.soft_bytes != 0 && whole > limit.soft_bytes).then(Instant::now);
+    let mut left = whole;
     for part in parts {
         // Given back as soon as it is gone.
         write_part(transport, session, &part, began, &mut left).await?;
@@ -478,12 +481,13 @@ async fn write_within_limits(
     Ok(whole)
 }
 
-/// Writes one part of what waits; `left` is all that waits, this part included.
+/// Writes one part of what waits; `left` is all that waits, this part included. `began`: when more than the
+/// soft limit began to wait.
 async fn write_part(
     transport: &Transport,
     session: &Session,
     part: &[u8],
-    began: Instant,
+    began: Option<Instant>,
     left: &mut u64,
 ) -> io::Result<()> {
     let limit = session.config.client_output_buffer_limit.normal;
@@ -492,8 +496,9 @@ async fn write_part(
     let size = if idle.is_some() { PATIENT_WRITE_MAX } else { WRITE_MAX };
     for chunk in part.chunks(size) {
         session.client.output_bytes.store(*left, Ordering::Relaxed);
-        let is_soft = limit.soft_bytes != 0 && *left > limit.soft_bytes;
-        let soft = is_soft.then(|| limit.soft_time.saturating_sub(began.elapsed()));
+        let soft = began
+            .filter(|_| *left > limit.soft_bytes)
+            .map(|began| limit.soft_time.saturating_sub(began.elapsed()));
         match idle.into_iter().chain(soft).min() {
             None => transport.write_all(chunk).await?,
             Some(patience) => match rt::timeout(patience, transport.write_all(chunk)).await {
