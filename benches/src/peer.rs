@@ -20,6 +20,8 @@ pub enum Program {
     Redis(PathBuf),
     /// A damselfly at this path, with so many shards.
     Damselfly(PathBuf, usize),
+    /// The floor at this path: it can nothing but answer.
+    Floor(PathBuf),
 }
 
 impl Program {
@@ -28,7 +30,13 @@ impl Program {
         match self {
             Program::Redis(_) => "redis-server",
             Program::Damselfly(..) => "damselfly",
+            Program::Floor(_) => "floor",
         }
+    }
+
+    /// Whether there is no use in filling it with keys.
+    pub fn keeps_nothing(&self) -> bool {
+        matches!(self, Program::Floor(_))
     }
 }
 
@@ -139,7 +147,8 @@ impl Server {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
             if let Ok(mut client) = self.client()
-                && client.ask(&["PING"]).is_ok_and(|reply| reply.bytes() == Some(b"PONG"))
+                // The floor says OK to everything.
+                && client.ask(&["PING"]).is_ok_and(|reply| reply.error().is_none())
             {
                 return Ok(());
             }
@@ -205,6 +214,10 @@ fn arguments<'a>(
 ) -> (&'a Path, Vec<String>) {
     let mut out: Vec<String> = Vec::new();
     let path = match program {
+        Program::Floor(path) => {
+            out.push(port.to_string());
+            path
+        }
         Program::Redis(path) => {
             out.extend(["--port", &port.to_string(), "--bind", "127.0.0.1"].map(String::from));
             out.extend(["--save", "", "--appendonly", "no"].map(String::from));

@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use benches::peer::Program;
-use benches::side::{self, Plan, Row};
+use benches::side::{self, Plan, Row, Subject};
 use clap::{Arg, ArgMatches, Command, value_parser};
 
 fn main() -> ExitCode {
     let matches = flags().get_matches();
     let directory = std::env::temp_dir().join(format!("damselfly-side-{}", std::process::id()));
     let outcome = plan(&matches, directory.clone()).and_then(|plan| {
-        let table = side::run(&plan, &mut std::io::stderr()).map_err(|error| error.to_string())?;
-        let heading = heading(&plan);
-        let text = format!("{heading}\n\n{table}");
+        let tables = side::run(&plan, &mut std::io::stderr()).map_err(|error| error.to_string())?;
+        let mut text = heading(&plan) + "\n";
+        tables.iter().for_each(|table| text += &format!("\n{table}"));
         std::io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string())
     });
     let _ = std::fs::remove_dir_all(directory);
@@ -27,6 +27,9 @@ fn main() -> ExitCode {
     }
 }
 
+/// The families of rows.
+const ROWS: &str = "requests,memory,sync,replicas,tls,costs,shards,rest";
+
 fn flags() -> Command {
     let number = |name: &'static str, default: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_parser(value_parser!(u64)).default_value(default).help(help)
@@ -36,7 +39,7 @@ fn flags() -> Command {
     };
     Command::new("side_by_side")
         .about("Measures redis-server and damselfly in turns and prints one table")
-        .arg(text("rows", "requests,memory,sync,replicas,tls", "which families of rows"))
+        .arg(text("rows", ROWS, "which families of rows"))
         .arg(text("pipelines", "1,16,100", "pipeline depths of the request rows"))
         .arg(number("repeats", "3", "how often each row is measured"))
         .arg(number("connections", "50", "connections of the load"))
@@ -50,8 +53,9 @@ fn flags() -> Command {
         .arg(number("value_bytes", "32", "size of values"))
         .arg(number("write_rate", "20000", "writes per second beside a full sync"))
         .arg(text("redis", "redis-server", "the redis-server program"))
-        .arg(text("damselfly", "target/dist/damselfly", "the damselfly program"))
-        .arg(number("shards", "1", "shards of damselfly"))
+        .arg(text("damselfly", "target/release/damselfly", "the damselfly program"))
+        .arg(number("shards", "1", "shards of damselfly (the rows of 'shards' have their own)"))
+        .arg(text("floor", "", "the floor program (else beside this one)"))
         .arg(text("subject", "damselfly", "second column: damselfly, or redis to see the noise"))
         .arg(text("subject_flags", "", "further flags of the second column, between spaces"))
         .arg(text("redis_flags", "", "further flags of the first column, between spaces"))
@@ -76,7 +80,10 @@ fn plan(matches: &ArgMatches, directory: PathBuf) -> Result<Plan, String> {
             "sync" => Ok(Row::FullSync),
             "replicas" => Ok(Row::Replicas { tls: false }),
             "tls" => Ok(Row::Replicas { tls: true }),
-            other => Err(format!("'{other}' is none of requests, memory, sync, replicas, tls")),
+            "costs" => Ok(Row::Costs),
+            "shards" => Ok(Row::Shards),
+            "rest" => Ok(Row::Rest),
+            other => Err(format!("'{other}' is none of {ROWS}")),
         })
         .collect::<Result<_, _>>()?;
     let redis = Program::Redis(text("redis").into());
@@ -91,8 +98,14 @@ fn plan(matches: &ArgMatches, directory: PathBuf) -> Result<Plan, String> {
         }
         other => return Err(format!("--subject={other}: neither damselfly nor redis")),
     };
+    let floor = match text("floor").as_str() {
+        "" => std::env::current_exe().map_err(|error| error.to_string())?.with_file_name("floor"),
+        path => path.into(),
+    };
+    let redis = Subject::new(redis, words("redis_flags"));
     Ok(Plan {
-        programs: [redis, subject],
+        peers: [redis, Subject::new(subject, words("subject_flags"))],
+        floor: Subject::new(Program::Floor(floor), Vec::new()),
         rows,
         repeats: number("repeats") as usize,
         connections: number("connections") as usize,
@@ -101,7 +114,6 @@ fn plan(matches: &ArgMatches, directory: PathBuf) -> Result<Plan, String> {
         requests: number("requests"),
         value_bytes: number("value_bytes") as usize,
         write_rate: number("write_rate") as f64,
-        extra: [words("redis_flags"), words("subject_flags")],
         directory,
     })
 }

@@ -27,6 +27,8 @@ pub enum Command {
     Mget(usize),
     /// APPEND to a text; the answer must be its length.
     Append,
+    /// MULTI, so many SETs, EXEC: each of these counts as a request.
+    Multi(usize),
     /// Any command: words in which `__key__` and `__value__` are replaced. The answer must be no
     /// error.
     Template(Vec<String>),
@@ -48,8 +50,11 @@ impl Command {
             "incr" => Ok(Command::Incr),
             "mset" => Ok(Command::Mset(several)),
             "mget" => Ok(Command::Mget(several)),
+            "multi" => Ok(Command::Multi(several)),
             "append" => Ok(Command::Append),
-            _ => Err(format!("unknown command '{name}' (set, get, incr, mset:n, mget:n, append)")),
+            _ => Err(format!(
+                "unknown command '{name}' (set, get, incr, mset:n, mget:n, multi:n, append)"
+            )),
         }
     }
 }
@@ -121,6 +126,10 @@ pub(super) enum Expected {
     /// The values of so many keys, the draws of `Keys` that began with this state.
     Values(KeySource, u32),
     Positive,
+    /// The answer to a command between MULTI and EXEC.
+    Queued,
+    /// So many OKs in an array.
+    Oks(u32),
     NoError,
 }
 
@@ -145,10 +154,25 @@ pub(super) struct KeySource {
     /// Random: 0. Sequential: the step to the next key.
     pub(super) step: u64,
     pub(super) keys: u64,
+    /// Only keys of this shard: its number, and how many there are.
+    pub(super) own: Option<(u16, u16)>,
 }
 
 impl KeySource {
     pub(super) fn next(&mut self) -> u64 {
+        let Some((shard, shards)) = self.own else { return self.any() };
+        let mut text = Vec::with_capacity(16);
+        loop {
+            let key = self.any();
+            text.clear();
+            write_key(&mut text, KEY_PREFIX, key);
+            if engine::types::shard_of(&text, shards).0 == shard {
+                return key;
+            }
+        }
+    }
+
+    fn any(&mut self) -> u64 {
         if self.step > 0 {
             let key = self.state % self.keys;
             self.state = self.state.wrapping_add(self.step);
@@ -206,20 +230,26 @@ impl Composer {
         Composer { value_bytes, scratch: Vec::new() }
     }
 
-    /// Appends a request of `command` and says what its answer must be.
+    /// Appends a request of `command` and says what its answer must be; those before it, of which a
+    /// transaction has some, are told to `before`.
     pub(super) fn write(
         &mut self,
         out: &mut Vec<u8>,
         command: &Command,
         keys: &mut KeySource,
+        mut before: impl FnMut(Expected),
     ) -> Expected {
         match command {
-            Command::Set => {
-                let key = keys.next();
-                out.extend_from_slice(b"*3\r\n$3\r\nSET\r\n");
-                self.key(out, KEY_PREFIX, key);
-                self.value(out, key);
-                Expected::Ok
+            Command::Set => self.set(out, keys),
+            Command::Multi(count) => {
+                out.extend_from_slice(b"*1\r\n$5\r\nMULTI\r\n");
+                before(Expected::Ok);
+                for _ in 0..*count {
+                    self.set(out, keys);
+                    before(Expected::Queued);
+                }
+                out.extend_from_slice(b"*1\r\n$4\r\nEXEC\r\n");
+                Expected::Oks(*count as u32)
             }
             Command::Get => {
                 let key = keys.next();
@@ -265,6 +295,14 @@ impl Composer {
         }
     }
 
+    fn set(&mut self, out: &mut Vec<u8>, keys: &mut KeySource) -> Expected {
+        let key = keys.next();
+        out.extend_from_slice(b"*3\r\n$3\r\nSET\r\n");
+        self.key(out, KEY_PREFIX, key);
+        self.value(out, key);
+        Expected::Ok
+    }
+
     fn key(&mut self, out: &mut Vec<u8>, prefix: &str, key: u64) {
         self.scratch.clear();
         write_key(&mut self.scratch, prefix, key);
@@ -307,6 +345,13 @@ impl Composer {
         match expected {
             Expected::NoError => Verdict::Good,
             Expected::Ok => good(reply == b"+OK\r\n"),
+            Expected::Queued => good(reply == b"+QUEUED\r\n"),
+            Expected::Oks(count) => {
+                self.scratch.clear();
+                header(&mut self.scratch, b'*', count as usize);
+                (0..count).for_each(|_| self.scratch.extend_from_slice(b"+OK\r\n"));
+                good(reply == self.scratch)
+            }
             Expected::Positive => {
                 good(reply[0] == b':' && reply[1].is_ascii_digit() && reply != b":0\r\n")
             }

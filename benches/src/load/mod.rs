@@ -60,6 +60,14 @@ pub enum KeyOrder {
     Random,
     /// One after the other from 0: with as many SETs as keys, a fill.
     Sequential,
+    /// At random among those that live on the connection's own shard, as a client of a cluster
+    /// chooses its connection. Connections are dealt out to the shards in turn.
+    Own {
+        /// How many shards there are.
+        shards: u16,
+        /// Where the first connection is served.
+        first: u16,
+    },
 }
 
 /// How TLS is spoken.

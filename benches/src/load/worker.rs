@@ -60,13 +60,14 @@ impl<'a> Worker<'a> {
         let (index_wide, threads_wide) = (index as u64, threads as u64);
         let keys = match config.order {
             KeyOrder::Sequential => {
-                KeySource { state: index_wide, step: threads_wide, keys: config.keys }
+                KeySource { state: index_wide, step: threads_wide, keys: config.keys, own: None }
             }
-            KeyOrder::Random => KeySource {
+            KeyOrder::Random | KeyOrder::Own { .. } => KeySource {
                 state: config.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(index as u32)
                     ^ index_wide,
                 step: 0,
                 keys: config.keys,
+                own: None,
             },
         };
         let mut worker = Worker {
@@ -223,8 +224,15 @@ impl<'a> Worker<'a> {
     fn write_request(&mut self, number: usize, intended: u64) {
         let Some(connection) = &mut self.connections[number] else { return };
         let command = self.config.mix.choose(&mut self.random);
-        let expected = self.composer.write(&mut connection.output, command, &mut self.keys);
-        connection.pending.push_back(Pending { intended, expected });
+        if let KeyOrder::Own { shards, first } = self.config.order {
+            // With one thread connections have the numbers in which they were opened.
+            let shard = (usize::from(first) + number) % usize::from(shards.max(1));
+            self.keys.own = Some((shard as u16, shards));
+        }
+        let Connection { output, pending, .. } = connection;
+        let mut awaits = |expected| pending.push_back(Pending { intended, expected });
+        let last = self.composer.write(output, command, &mut self.keys, &mut awaits);
+        awaits(last);
         self.budget -= 1;
         self.issued += 1;
     }

@@ -1,10 +1,18 @@
-//! The side-by-side table: the same rows for a peer and for the subject, alternating, repeated,
+//! The side-by-side tables: the same rows for each of several programs, alternating, repeated,
 //! medians with spread.
 //!
+//! ```text
+//!   peers    redis-server, damselfly                            requests, memory, sync, replicas
+//!   costs    the floor, redis-server, damselfly twice           CPU per request, with goals
+//!   shards   damselfly with one shard and with two              CPU per request, with goals
+//! ```
+//!
 //! Alternating means: peer, subject, peer, subject ... so that a machine that slows down for a
-//! while slows down both. The two columns never run at the same time; within a column a master and
+//! while slows down both. Two columns never run at the same time; within a column a master and
 //! its replicas of course do.
 
+mod costs;
+mod rest;
 mod rows;
 mod table;
 
@@ -12,15 +20,42 @@ use std::io;
 use std::path::PathBuf;
 
 pub use rows::{Row, run};
-pub use table::{Samples, Table};
+pub use table::{Goal, Samples, Table};
 
 use crate::peer::Program;
+
+/// A column.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// What the table calls it.
+    pub name: String,
+    /// What runs.
+    pub program: Program,
+    /// Its further flags.
+    pub extra: Vec<String>,
+}
+
+impl Subject {
+    /// A program under its own name.
+    pub fn new(program: Program, extra: Vec<String>) -> Subject {
+        Subject { name: program.name().into(), program, extra }
+    }
+
+    /// The same under another name and with further flags.
+    pub fn with(&self, name: &str, flags: &[&str]) -> Subject {
+        let flags = flags.iter().map(|flag| (*flag).to_owned());
+        let extra = self.extra.iter().cloned().chain(flags).collect();
+        Subject { name: name.into(), program: self.program.clone(), extra }
+    }
+}
 
 /// What to measure.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The two programs: what we compare with, and what is compared.
-    pub programs: [Program; 2],
+    pub peers: [Subject; 2],
+    /// The floor.
+    pub floor: Subject,
     /// Which rows.
     pub rows: Vec<Row>,
     /// How often each is repeated.
@@ -37,8 +72,6 @@ pub struct Plan {
     pub value_bytes: usize,
     /// Writes per second beside a full sync.
     pub write_rate: f64,
-    /// Further flags for each program.
-    pub extra: [Vec<String>; 2],
     /// Where certificates and the like are made.
     pub directory: PathBuf,
 }

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Plan, Table, depth_factor, spoiled};
+use super::{Goal, Plan, Subject, Table, costs, depth_factor, spoiled};
 use crate::load::{self, Command, Config, Mix, Pace, Report, Until};
-use crate::peer::{Certificates, Program, Server};
+use crate::peer::{Certificates, Server};
 use crate::process;
 
 /// Longest wait for a full sync.
@@ -33,54 +33,85 @@ pub enum Row {
         /// Whether the replicas' links are encrypted.
         tls: bool,
     },
+    /// CPU time per request beside the floor and the peer: few and many connections, deep and
+    /// shallow pipelines, small and large values.
+    Costs,
+    /// CPU time per request of two shards on two CPUs beside one shard's.
+    Shards,
+    /// Memory of a process that does nothing, and of connections that do nothing.
+    Rest,
 }
 
-/// Runs the plan and returns the table. `progress` is told what is going on.
-pub fn run(plan: &Plan, progress: &mut dyn Write) -> io::Result<Table> {
-    let mut table = Table::new([0, 1].map(|column: usize| {
-        let name = plan.programs[column].name();
-        let same = plan.programs[0].name() == plan.programs[1].name();
-        if same { format!("{name} {}", column + 1) } else { name.into() }
-    }));
+/// Runs the plan and returns the tables that have rows. `progress` is told what is going on.
+pub fn run(plan: &Plan, progress: &mut dyn Write) -> io::Result<Vec<Table>> {
+    let mut tables: Vec<(Vec<Subject>, Table)> = Vec::new();
     for row in &plan.rows {
+        let (subjects, ratios) = columns(plan, row);
+        let names: Vec<String> = subjects.iter().map(|subject| subject.name.clone()).collect();
+        let known = tables
+            .iter()
+            .position(|(others, _)| others.iter().map(|other| &other.name).eq(names.iter()));
+        let place = known.unwrap_or_else(|| {
+            tables.push((subjects.clone(), Table::new(names, ratios)));
+            tables.len() - 1
+        });
+        let table = &mut tables[place].1;
         for repeat in 0..plan.repeats {
-            for column in 0..2 {
-                let name = plan.programs[column].name();
-                let of = plan.repeats;
+            for (column, subject) in subjects.iter().enumerate() {
+                let (name, of) = (&subject.name, plan.repeats);
                 writeln!(progress, "{row:?}: {name}, run {} of {of}", repeat + 1)?;
-                let bench = Bench { plan, column, program: &plan.programs[column] };
+                let bench = Bench { plan, column, subject };
                 match row {
-                    Row::Requests(depths) => bench.requests(depths, &mut table)?,
-                    Row::Memory => bench.memory(&mut table)?,
-                    Row::FullSync => bench.full_sync(&mut table)?,
-                    Row::Replicas { tls } => bench.replicas(*tls, &mut table)?,
+                    Row::Requests(depths) => bench.requests(depths, table)?,
+                    Row::Memory => bench.memory(table)?,
+                    Row::FullSync => bench.full_sync(table)?,
+                    Row::Replicas { tls } => bench.replicas(*tls, table)?,
+                    Row::Costs => bench.costs(table)?,
+                    Row::Shards => bench.shards(table)?,
+                    Row::Rest => bench.rest(table)?,
                 }
             }
         }
     }
-    Ok(table)
+    Ok(tables.into_iter().map(|(_, table)| table).filter(|table| !table.is_empty()).collect())
+}
+
+/// The columns of a row, and the ratios that are shown.
+fn columns(plan: &Plan, row: &Row) -> (Vec<Subject>, &'static [(usize, usize)]) {
+    let [first, second] = &plan.peers;
+    match row {
+        Row::Costs => costs::beside_the_floor(plan),
+        Row::Shards => costs::one_and_two_shards(plan),
+        _ if first.name == second.name => {
+            let numbered = |subject: &Subject, number: u32| {
+                subject.with(&format!("{} {number}", subject.name), &[])
+            };
+            (vec![numbered(first, 1), numbered(second, 2)], &[(1, 0)])
+        }
+        _ => (plan.peers.to_vec(), &[(1, 0)]),
+    }
 }
 
 /// One column of one repeat.
-struct Bench<'a> {
-    plan: &'a Plan,
-    column: usize,
-    program: &'a Program,
+pub(super) struct Bench<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) column: usize,
+    pub(super) subject: &'a Subject,
 }
 
 impl Bench<'_> {
-    fn start(&self, tls: Option<&Certificates>) -> io::Result<Server> {
-        Server::start(self.program, tls, &self.plan.extra[self.column])
+    pub(super) fn start(&self, tls: Option<&Certificates>) -> io::Result<Server> {
+        Server::start(&self.subject.program, tls, &self.subject.extra)
     }
 
-    fn filled(&self, keys: u64, tls: Option<&Certificates>) -> io::Result<Server> {
+    pub(super) fn full(&self, keys: u64, tls: Option<&Certificates>) -> io::Result<Server> {
         let server = self.start(tls)?;
         let fill = Config::fill(server.address, keys, self.plan.value_bytes);
         clean(load::run(&fill)?, "fill")?;
         Ok(server)
     }
 
-    fn load(&self, server: &Server, command: Command, pipeline: usize) -> Config {
+    pub(super) fn load(&self, server: &Server, command: Command, pipeline: usize) -> Config {
         Config {
             connections: self.plan.connections,
             pipeline,
@@ -94,7 +125,7 @@ impl Bench<'_> {
     }
 
     fn requests(&self, depths: &[usize], table: &mut Table) -> io::Result<()> {
-        let server = self.filled(self.plan.keys, None)?;
+        let server = self.full(self.plan.keys, None)?;
         for depth in depths {
             for (name, command) in [("SET", Command::Set), ("GET", Command::Get)] {
                 let report = clean(load::run(&self.load(&server, command, *depth))?, name)?;
@@ -122,11 +153,14 @@ impl Bench<'_> {
         table.push("resident bytes per key", self.column, bytes as f64 / keys as f64);
         let grown = bytes.saturating_sub(empty) as f64;
         table.push("the same without the empty process", self.column, grown / keys as f64);
+        table.aim("resident bytes per key", &[Goal { of: 1, beside: None, most: 87.0 }]);
+        let goal = Goal { of: 1, beside: None, most: 77.1 };
+        table.aim("the same without the empty process", &[goal]);
         Ok(())
     }
 
     fn full_sync(&self, table: &mut Table) -> io::Result<()> {
-        let master = self.filled(self.plan.sync_keys, None)?;
+        let master = self.full(self.plan.sync_keys, None)?;
         for (name, rate) in [("idle", None), ("under writes", Some(self.plan.write_rate))] {
             let stop = AtomicBool::new(false);
             let writes = rate.map(|rate| Config {
@@ -202,7 +236,7 @@ impl Bench<'_> {
             false => None,
         };
         let certificates = certificates.as_ref();
-        let master = self.filled(self.plan.keys, certificates)?;
+        let master = self.full(self.plan.keys, certificates)?;
         let link = if tls { "TLS" } else { "plain" };
         let mut replicas = Vec::new();
         let mut costs = Vec::new();
@@ -247,15 +281,15 @@ fn await_sync(replica: &Server, keys: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn resident(server: &Server) -> io::Result<u64> {
+pub(super) fn resident(server: &Server) -> io::Result<u64> {
     process::resident_bytes(server.pid()).ok_or_else(|| spoiled("the server's memory is unknown"))
 }
 
-fn cpu(report: &Report) -> io::Result<f64> {
+pub(super) fn cpu(report: &Report) -> io::Result<f64> {
     report.server_cpu_per_request().ok_or_else(|| spoiled("the server's CPU time is unknown"))
 }
 
 /// A run with errors measures something else.
-fn clean(report: Report, what: &str) -> io::Result<Report> {
+pub(super) fn clean(report: Report, what: &str) -> io::Result<Report> {
     if report.is_clean() { Ok(report) } else { Err(spoiled(format!("{what}:\n{report}"))) }
 }

@@ -1,4 +1,4 @@
-//! Samples of two columns, and how they are shown.
+//! Samples of several columns, how they are shown, and what they were to be.
 
 use std::fmt;
 
@@ -53,46 +53,132 @@ fn short(value: f64) -> String {
     }
 }
 
-/// Figures of two columns, in the order in which they were first seen.
+/// What a column's median is to be.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Goal {
+    /// The column.
+    pub of: usize,
+    /// The column that it stands beside; none: the figure itself counts.
+    pub beside: Option<usize>,
+    /// At most so many times the other (or so much).
+    pub most: f64,
+}
+
+/// Figures of several columns, in the order in which they were first seen.
 #[derive(Clone, Debug)]
 pub struct Table {
-    columns: [String; 2],
-    rows: Vec<(String, [Samples; 2])>,
+    columns: Vec<String>,
+    /// Of which columns the ratio is shown: the first by the second.
+    ratios: Vec<(usize, usize)>,
+    rows: Vec<Line>,
+}
+
+#[derive(Clone, Debug)]
+struct Line {
+    name: String,
+    samples: Vec<Samples>,
+    goals: Vec<Goal>,
 }
 
 impl Table {
     /// A table without rows.
-    pub fn new(columns: [String; 2]) -> Table {
-        Table { columns, rows: Vec::new() }
+    pub fn new(columns: Vec<String>, ratios: &[(usize, usize)]) -> Table {
+        Table { columns, ratios: ratios.to_vec(), rows: Vec::new() }
+    }
+
+    /// Whether nothing was measured.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// Adds one repeat of the figure `name` in a column.
     pub fn push(&mut self, name: &str, column: usize, value: f64) {
-        let row = match self.rows.iter().position(|(row, _)| row == name) {
+        self.line(name).samples[column].push(value);
+    }
+
+    /// Says what the figure `name` is to be.
+    pub fn aim(&mut self, name: &str, goals: &[Goal]) {
+        self.line(name).goals = goals.to_vec();
+    }
+
+    fn line(&mut self, name: &str) -> &mut Line {
+        let row = match self.rows.iter().position(|row| row.name == name) {
             Some(row) => row,
             None => {
-                self.rows.push((name.to_owned(), Default::default()));
+                let samples = vec![Samples::default(); self.columns.len()];
+                self.rows.push(Line { name: name.to_owned(), samples, goals: Vec::new() });
                 self.rows.len() - 1
             }
         };
-        self.rows[row].1[column].push(value);
+        &mut self.rows[row]
+    }
+
+    fn ratio(line: &Line, of: usize, by: usize) -> Option<f64> {
+        // A difference may be nothing, and a ratio to nothing says nothing.
+        let by = line.samples[by].median().filter(|by| by.abs() > 1e-9)?;
+        Some(line.samples[of].median()? / by)
+    }
+
+    fn judge(&self, line: &Line, goal: &Goal) -> String {
+        let (value, beside) = match goal.beside {
+            None => (line.samples[goal.of].median(), String::new()),
+            Some(other) => (Self::ratio(line, goal.of, other), format!(" {}", self.columns[other])),
+        };
+        let Some(value) = value else { return "-".into() };
+        let verdict = if value <= goal.most { "met" } else { "MISSED" };
+        format!("<= {}{beside}: {verdict}", short(goal.most))
+    }
+
+    /// The cells of a line behind its name.
+    fn cells(&self, line: &Line, has_goals: bool) -> Vec<String> {
+        let mut cells: Vec<String> = line.samples.iter().map(Samples::to_string).collect();
+        cells.extend(self.ratios.iter().map(|(of, by)| {
+            Self::ratio(line, *of, *by).map_or("-".into(), |ratio| format!("{ratio:.2}"))
+        }));
+        if has_goals {
+            let goals: Vec<String> = line.goals.iter().map(|goal| self.judge(line, goal)).collect();
+            cells.push(goals.join(", "));
+        }
+        cells
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(6);
-        let [left, right] = &self.columns;
-        writeln!(f, "| {:name$} | {left:>26} | {right:>26} | ratio |", "figure")?;
-        let (dashes, width) = ("", name + 2);
-        writeln!(f, "|{dashes:-<width$}|{0:->28}|{0:->28}|------:|", ":")?;
-        for (row, [left, right]) in &self.rows {
-            let ratio = match (left.median(), right.median()) {
-                // A difference may be nothing, and a ratio to nothing says nothing.
-                (Some(left), Some(right)) if left.abs() > 1e-9 => format!("{:.2}", right / left),
-                _ => "-".into(),
-            };
-            writeln!(f, "| {row:name$} | {left:>26} | {right:>26} | {ratio:>5} |")?;
+        let has_goals = self.rows.iter().any(|row| !row.goals.is_empty());
+        let mut heading = self.columns.clone();
+        let title = |of: &usize, by: &usize| match self.columns.len() {
+            ..=2 => "ratio".into(),
+            _ => format!("{} / {}", self.columns[*of], self.columns[*by]),
+        };
+        heading.extend(self.ratios.iter().map(|(of, by)| title(of, by)));
+        if has_goals {
+            heading.push("goal".into());
+        }
+        let name = self.rows.iter().map(|row| row.name.len()).max().unwrap_or(0).max(6);
+        let lines: Vec<_> =
+            self.rows.iter().map(|row| (&row.name, self.cells(row, has_goals))).collect();
+        let width = |place: usize| {
+            let cells = lines.iter().map(|(_, cells)| cells[place].len());
+            cells.chain([heading[place].len()]).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..heading.len()).map(width).collect();
+        write!(f, "| {:name$} |", "figure")?;
+        for (cell, width) in heading.iter().zip(&widths) {
+            write!(f, " {cell:>width$} |")?;
+        }
+        writeln!(f)?;
+        write!(f, "|{:-<width$}|", ":", width = name + 2)?;
+        for width in &widths {
+            write!(f, "{:->width$}|", ":", width = width + 2)?;
+        }
+        writeln!(f)?;
+        for (row, cells) in &lines {
+            write!(f, "| {row:name$} |")?;
+            for (cell, width) in cells.iter().zip(&widths) {
+                write!(f, " {cell:>width$} |")?;
+            }
+            writeln!(f)?;
         }
         Ok(())
     }
@@ -119,7 +205,7 @@ mod tests {
 
     #[test]
     fn the_ratio_is_the_second_column_by_the_first() {
-        let mut table = Table::new(["redis-server".into(), "damselfly".into()]);
+        let mut table = Table::new(vec!["redis-server".into(), "damselfly".into()], &[(1, 0)]);
         table.push("CPU us", 0, 4.0);
         table.push("CPU us", 1, 1.0);
         table.push("sync s", 1, 1.0);
@@ -130,6 +216,24 @@ mod tests {
         assert!(row("CPU us").ends_with("|  0.25 |"), "{text}");
         assert!(row("sync s").ends_with("|     - |"), "{text}");
         assert!(row("difference").ends_with("|     - |"), "{text}");
+        let lengths: Vec<usize> = text.lines().map(str::len).collect();
+        assert!(lengths.windows(2).all(|pair| pair[0] == pair[1]), "{text}");
+    }
+
+    #[test]
+    fn goals_judge_a_column_beside_the_one_that_they_name() {
+        let mut table =
+            Table::new(["floor", "peer", "ours"].map(String::from).to_vec(), &[(2, 0), (2, 1)]);
+        for (column, value) in [2.0, 4.0, 3.0].into_iter().enumerate() {
+            table.push("GET", column, value);
+        }
+        let goal = |beside, most| Goal { of: 2, beside, most };
+        table.aim("GET", &[goal(Some(0), 1.4), goal(Some(1), 1.0), goal(None, 3.0)]);
+        table.push("idle", 2, 1.0);
+        table.aim("idle", &[goal(Some(0), 1.0)]);
+        let text = table.to_string();
+        assert!(text.contains("<= 1.40 floor: MISSED, <= 1.00 peer: met, <= 3.00: met"), "{text}");
+        assert!(text.contains("| ours / floor | ours / peer |"), "{text}");
         let lengths: Vec<usize> = text.lines().map(str::len).collect();
         assert!(lengths.windows(2).all(|pair| pair[0] == pair[1]), "{text}");
     }

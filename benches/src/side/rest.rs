@@ -1,0 +1,76 @@
+//! Memory of what does nothing: the process, and connections before and after their one pipeline.
+
+use std::io::{self, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use engine::resp::{ReplyLimits, ReplyScanner, encode_command};
+
+use super::rows::{Bench, resident};
+use super::{Goal, Table};
+use crate::peer::Server;
+
+/// Connections: enough for one page each to be seen, few enough for the usual limit of open files.
+const CONNECTIONS: usize = 500;
+
+/// Requests of the pipeline, as deep as the deepest of the other rows.
+const PIPELINE: usize = 100;
+
+/// After so long what is to be given back has been.
+const SETTLED: Duration = Duration::from_secs(4);
+
+impl Bench<'_> {
+    pub(super) fn rest(&self, table: &mut Table) -> io::Result<()> {
+        let server = self.start(None)?;
+        let mut figure = |name: &str, value: f64, most: f64| {
+            table.push(name, self.column, value);
+            table.aim(name, &[Goal { of: 1, beside: None, most }]);
+        };
+        std::thread::sleep(SETTLED);
+        let empty = resident(&server)?;
+        figure("at rest: resident MB", empty as f64 / 1e6, 20.0);
+        let mut sockets = Vec::new();
+        for _ in 0..CONNECTIONS {
+            sockets.push(TcpStream::connect(server.address)?);
+        }
+        // Whoever is answered was accepted after all of them.
+        server.client()?.demand(&["PING"])?;
+        let each = |bytes: u64| bytes.saturating_sub(empty) as f64 / CONNECTIONS as f64 / 1024.0;
+        figure("idle connection: resident KB", each(settled(&server)?), 2.0);
+        for socket in &mut sockets {
+            pipeline(socket)?;
+        }
+        figure("the same after a pipeline of 100", each(settled(&server)?), 20.0);
+        Ok(())
+    }
+}
+
+fn settled(server: &Server) -> io::Result<u64> {
+    std::thread::sleep(SETTLED);
+    resident(server)
+}
+
+/// Sends a pipeline and reads all answers.
+fn pipeline(socket: &mut TcpStream) -> io::Result<()> {
+    let mut requests = Vec::new();
+    for _ in 0..PIPELINE {
+        encode_command(&mut requests, &[b"SET", b"key:000000000001", &[b'v'; 32]]);
+    }
+    socket.write_all(&requests)?;
+    let mut scanner = ReplyScanner::new(ReplyLimits::default());
+    let (mut input, mut filled, mut answered) = (vec![0; PIPELINE * 8], 0, 0);
+    while answered < PIPELINE {
+        let read = io::Read::read(socket, &mut input[filled..])?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        filled += read;
+        let counted = scanner.count(&input[..filled]);
+        let (replies, bytes) =
+            counted.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        answered += replies;
+        input.copy_within(bytes..filled, 0);
+        filled -= bytes;
+    }
+    Ok(())
+}
