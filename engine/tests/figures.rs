@@ -1,5 +1,5 @@
 //! What an item costs, in bytes and in time. Not a test of anything: ignored, and run by hand with
-//! `cargo test --release -p engine --test figures -- --ignored --nocapture`; `ITEMS=n` sets the number.
+//! `cargo test --profile tests -p engine --test figures -- --ignored --nocapture`; `ITEMS=n` sets the number.
 #![allow(clippy::print_stdout, reason = "printing figures is what it is for")]
 
 use std::hint::black_box;

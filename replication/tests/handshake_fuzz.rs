@@ -11,7 +11,7 @@
 //! What is valid comes out as it went in, however its bytes are cut. Whatever the bytes are, nobody
 //! panics, what is held stays bounded, and the end is the same at every cut: progress or an error.
 //!
-//! Every run draws a fresh seed and prints it; `SEED=n cargo test --release -p replication --test
+//! Every run draws a fresh seed and prints it; `SEED=n cargo test --profile tests -p replication --test
 //! handshake_fuzz` repeats one round, `SEEDS=n` runs so many.
 
 use engine::journal::{

@@ -11,7 +11,7 @@
 //!     └─ net         pipes: in order, in pieces, frozen, cut
 //! ```
 //!
-//! `SEED=n cargo test --release -p replication --test model` repeats one run; `SEEDS=10000` runs so many
+//! `SEED=n cargo test --profile tests -p replication --test model` repeats one run; `SEEDS=10000` runs so many
 //! fresh ones. In `planted` each story's bug is switched on, and must be found.
 
 mod feeding;
@@ -90,6 +90,8 @@ fn copies_are_equal_whatever_happens() {
         println!("{:?}", attempt(first, Plan::any));
     }
     if let Err((seed, wrong)) = run_all(first, count, Plan::any) {
-        panic!("{wrong}\nrepeat: SEED={seed} cargo test --release -p replication --test model");
+        panic!(
+            "{wrong}\nrepeat: SEED={seed} cargo test --profile tests -p replication --test model"
+        );
     }
 }
