@@ -82,7 +82,7 @@ pub(crate) async fn welcome(incoming: Incoming, front: Rc<Front>, server: Arc<Se
     let mut unread = Vec::new();
     let transport = match tls {
         None => Transport::plain(stream),
-        Some(tls) => match secure(stream, &tls, &client, &server, &mut unread).await {
+        Some(tls) => match Box::pin(secure(stream, &tls, &client, &server, &mut unread)).await {
             Ok(transport) => transport,
             Err(Unsecured { stream, why }) => {
                 Counters::add(&server.counters.tls_failed, 1);
@@ -92,7 +92,7 @@ pub(crate) async fn welcome(incoming: Incoming, front: Rc<Front>, server: Arc<Se
             }
         },
     };
-    if client.spare && !is_replica(&transport, &mut unread).await {
+    if client.spare && !Box::pin(is_replica(&transport, &mut unread)).await {
         Counters::add(&server.counters.rejected, 1);
         let _ = within(SPARE_MAX, transport.write_all(TOO_MANY.as_bytes())).await;
         transport.close().await;
@@ -101,10 +101,13 @@ pub(crate) async fn welcome(incoming: Incoming, front: Rc<Front>, server: Arc<Se
     client.enter_stage(Stage::Client);
     let speaks_http = admin || config.primary_port_http_enabled;
     match first_line(&transport, &client, &server, speaks_http, &mut unread).await {
-        First::Command => connection::serve(transport, front, server, client, unread).await,
+        // In boxes: until it is known who speaks, a connection takes no more than that needs.
+        First::Command => {
+            Box::pin(connection::serve(transport, front, server, client, unread)).await;
+        }
         First::Page => {
             client.enter_stage(Stage::Http);
-            serve_http(&transport, &client, &front, &server, unread).await;
+            Box::pin(serve_http(&transport, &client, &front, &server, unread)).await;
             server.clients.leave(&client);
         }
         First::Nothing => {

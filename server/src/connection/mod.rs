@@ -126,7 +126,8 @@ async fn converse(
                 if input.entry().is_ok_and(|entry| session.may_wait_long(entry)) {
                     send(transport, session, &mut out).await?;
                 }
-                run_alone(session, input, &mut out).await;
+                // In a box, because it is the largest part of a connection and seldom there.
+                Box::pin(run_alone(session, input, &mut out)).await;
                 input.handled();
             }
             Next::Flush => flush_pipeline(transport, session, input, &mut out).await?,
