@@ -11,7 +11,7 @@ use super::touched::What;
 use super::{Broken, Keyspace, Role};
 use crate::journal::{Change, Deadline, Effect, Entry, FrameBuilder, Global, Payload, Record};
 use crate::types::{DbIndex, Millis};
-use crate::value::{Item, NewValue, Told, Type, TypeEffect, Unfit};
+use crate::value::{Item, NewValue, SentEffect, Told, Type, TypeEffect, Unfit};
 
 impl Keyspace {
     /// Creates or replaces `key`.
@@ -83,6 +83,19 @@ impl Keyspace {
             frame.push(&Record { db, key, effect });
         });
         done
+    }
+
+    /// Has an effect that was decided on elsewhere by what was found here: while the keys were held all
+    /// the same, but their time may have come since. What does not fit any more is not done, nor told.
+    pub fn change_as_sent(&mut self, db: DbIndex, key: &[u8], effect: &SentEffect) {
+        let at = At { db, hash: self.hash(key), key };
+        self.make_way(at);
+        let SentEffect { change, bytes } = effect;
+        let (kind, op) = Type::of_change(*change).expect("a type sends effects of its own");
+        let performed = self.perform_change(at, kind, |item| (kind.perform)(item, op, bytes));
+        if performed.is_ok() {
+            self.tell(at, Effect::Change(Change::new(*change, bytes)));
+        }
     }
 
     /// Empties all databases.

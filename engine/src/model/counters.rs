@@ -1,12 +1,16 @@
 //! The commands of the tests' own data type, `crate::value::counters`: all that a type's commands need is this
 //! file and its line in a list.
 
-use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
+use crate::command::{
+    Args, Carried, Carry, Command, Cx, Decision, Flags, Found, Group, Keys, Outcome, Refusal, Run,
+    Uses, Write,
+};
+use crate::value::SentEffect;
 use crate::value::counters::{Counters, Set};
 use std::collections::BTreeMap;
 
 /// All commands of the type.
-pub const COMMANDS: &[&Command] = &[&ADD, &GET];
+pub const COMMANDS: &[&Command] = &[&ADD, &GET, &MOVE];
 
 const ADD: Command = Command {
     name: "counters.add",
@@ -77,4 +81,59 @@ fn get(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
         None => cx.reply.nil(),
     }
     Ok(())
+}
+
+const MOVE: Command = Command {
+    name: "counters.move",
+    usage: "COUNTERS.MOVE source destination field",
+    summary: "Adds a counter to that of another key and sets it to 0: writes two counts, not two maps.",
+    since: "1.0.0",
+    cost: "O(1)",
+    group: Group::Generic,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    keys: Keys::TWO.used(Uses::READ_CHANGE),
+    run: Run::Carry(Carry { check: any, gather: look, decide: move_count }),
+    examples: r#"
+        > COUNTERS.ADD here home 2
+        (integer) 1
+        > COUNTERS.MOVE here there home
+        (integer) 2
+        > COUNTERS.GET here home
+        (integer) 0
+        > COUNTERS.GET there home
+        (integer) 2
+    "#,
+};
+
+fn any(_: Args<'_>) -> Result<(), Refusal> {
+    Ok(())
+}
+
+fn look(cx: &mut Cx<'_>, key: &[u8], _: usize, _: Args<'_>) -> Result<Carried, Refusal> {
+    cx.keys.object_to_change::<Counters>(cx.db, key)?;
+    Ok(cx.keys.peek(cx.db, key).map(Found::of))
+}
+
+fn move_count(
+    decision: &mut Decision<'_>,
+    args: Args<'_>,
+    carried: &[Carried],
+) -> Result<Vec<Write>, Refusal> {
+    let field = args.get(3);
+    let count = |index: usize| {
+        let counters: Option<&Counters> = carried[index].as_ref().and_then(|it| it.value.object());
+        counters.and_then(|counters| counters.get(field)).unwrap_or(0)
+    };
+    let moved = count(0);
+    let sum = moved.checked_add(count(1)).ok_or(Refusal::Overflow)?;
+    decision.reply.integer(moved);
+    if moved == 0 || args.get(1) == args.get(2) {
+        return Ok(Vec::new());
+    }
+    let write = |position: usize, count: i64| Write::Change {
+        db: decision.db,
+        key: args.get(position).to_vec(),
+        effect: SentEffect::of(&Set(vec![(field, count)])),
+    };
+    Ok(vec![write(1, 0), write(2, sum)])
 }

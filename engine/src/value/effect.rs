@@ -40,6 +40,23 @@ pub struct Told<'a> {
     pub bytes: &'a [u8],
 }
 
+/// An effect on its way to the shard that performs it, for a command that decides elsewhere.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SentEffect {
+    pub(crate) change: u16,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl SentEffect {
+    /// The effect as it is told.
+    pub fn of<E: TypeEffect>(effect: &E) -> SentEffect {
+        let mut room = Vec::new();
+        let Told { op, head, bytes } = effect.told(&mut room);
+        let bytes = [head.as_bytes(), bytes].concat();
+        SentEffect { change: E::TYPE.change(op), bytes }
+    }
+}
+
 /// Why an effect cannot be performed: it was made by nobody whose value equals ours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unfit {

@@ -20,7 +20,7 @@ mod shared;
 pub mod string;
 mod types;
 
-pub use self::effect::{ChangeHead, Reading, Told, TypeEffect, Unfit, Write};
+pub use self::effect::{ChangeHead, Reading, SentEffect, Told, TypeEffect, Unfit, Write};
 pub use self::item::{INLINE_MAX, Item, Value};
 pub use self::object::Object;
 pub use self::shared::{Digits, NewValue, SharedValue};

@@ -1,5 +1,6 @@
 //! Values outside an item: on their way in ([`NewValue`]), held by somebody else ([`SharedValue`]).
 
+use std::any::Any;
 use std::sync::Arc;
 
 use super::number::parse_i64_strict;
@@ -96,6 +97,13 @@ impl SharedValue {
     /// Whether the value is the empty string.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The value as `T`, if it is one.
+    pub fn object<T: Object>(&self) -> Option<&T> {
+        let Self::Object(object) = self else { return None };
+        let object: &dyn Any = &**object;
+        object.downcast_ref()
     }
 
     /// The string as bytes; the digits of an integer are written to `digits`. Another value has none:

@@ -157,6 +157,7 @@ const REQUESTS: &[&str] = &[
     "COPY $k $k REPLACE",
     "COUNTERS.ADD $k $v $n",
     "COUNTERS.ADD $k one $n two $n three $n",
+    "COUNTERS.MOVE $k $k one",
     "COUNTERS.ADD $k one $n two $n three $n",
     "COUNTERS.GET $k one",
     "COPY $k $k DB $d",

@@ -61,6 +61,7 @@ const REQUESTS: &[&str] = &[
     "RENAMENX $k $k",
     "COPY $k $k REPLACE",
     "COUNTERS.ADD $k one $n two $n three $n",
+    "COUNTERS.MOVE $k $k one",
     "COUNTERS.ADD $k one $n two $n three $n",
     "COPY $k $k DB $d REPLACE",
     "MOVE $k $d",

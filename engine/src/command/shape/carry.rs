@@ -12,7 +12,7 @@ use crate::db::Keyspace;
 use crate::journal::Deadline;
 use crate::resp::ReplyWriter;
 use crate::types::{DbIndex, Millis, ShardId, shard_of};
-use crate::value::{Item, NewValue, SharedValue};
+use crate::value::{Item, NewValue, SentEffect, SharedValue};
 use std::collections::BTreeMap;
 
 /// The shape of commands that read keys, decide, and then write keys.
@@ -84,13 +84,22 @@ pub enum Write {
         /// Which key.
         key: Vec<u8>,
     },
+    /// Change the value inside: of a large one only what changes is sent and told.
+    Change {
+        /// In which database.
+        db: DbIndex,
+        /// Of which key, which was found to hold the effect's type or nothing.
+        key: Vec<u8>,
+        /// What happens.
+        effect: SentEffect,
+    },
 }
 
 impl Write {
     /// The key that this changes.
     pub fn key(&self) -> &[u8] {
         match self {
-            Write::Put { key, .. } | Write::Remove { key, .. } => key,
+            Write::Put { key, .. } | Write::Remove { key, .. } | Write::Change { key, .. } => key,
         }
     }
 }
@@ -167,6 +176,7 @@ pub(super) fn perform(keys: &mut Keyspace, writes: Vec<Write>) {
             Write::Remove { db, key } => {
                 keys.remove(db, &key);
             }
+            Write::Change { db, key, effect } => keys.change_as_sent(db, &key, &effect),
         }
     }
 }
