@@ -290,7 +290,7 @@ fn what_no_encoder_writes_is_refused() {
         (b"\x0a\x01\x80\x80\x04", E::BadChange(65536)),
         (b"\x0b\x01\x00", E::BadType(0)),
         (b"\x0c\x01\x07\x80\x02", E::BadType(256)),
-        (b"\x0a\x01\x00\x81\x80\x80\x80\x02", E::ValueTooLong(too_long)),
+        (b"\x0a\x01\x00\x95\x80\x80\x80\x02", E::ValueTooLong(too_long + 20)),
     ] {
         assert_eq!(Decoder::new().next(bytes).err(), Some(expected), "{bytes:02x?}");
     }

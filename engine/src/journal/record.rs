@@ -13,7 +13,7 @@
 //!            +----+---------+--------------+--------------------+-----+-------+
 //!   SET k v in database 0:  01 01 01 'k' 'v'           three bytes beside key and value
 //!
-//!   01 02  put, no deadline   (value as bytes, as integer)      0e..5f  free
+//!   01 02  put, no deadline   (value as bytes, as integer)      0e..10  kept for values in pieces
 //!   03 04  put, deadline at                                     60      every database emptied
 //!   05 06  put, deadline kept                                   61      one database emptied
 //!   07     remove                                               62      two databases swapped
@@ -40,6 +40,9 @@ pub const KEY_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// The longest value: the same limit.
 pub const VALUE_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// The longest change inside a value: as many bytes, and the numbers before them.
+const CHANGE_BYTES_MAX: u64 = (VALUE_BYTES_MAX + ChangeHead::BYTES_MAX) as u64;
 
 /// Payloads longer than this stand in the log as a counted reference. Below it a copy is cheaper
 /// than a reference that keeps the old value alive; above it the copy would stall the shard.
@@ -390,7 +393,6 @@ impl<'a> Record<'a> {
             Some(payload) => payload.bytes().map_or(0, <[u8]>::len) as u64,
             None => 0,
         };
-        let length = length + self.head().len() as u64;
         self.key.len() <= KEY_BYTES_MAX && length <= VALUE_BYTES_MAX as u64
     }
 
@@ -584,7 +586,11 @@ impl<'a> Cursor<'a> {
             return Err(DecodeError::BadType(kind).into());
         }
         let value = if shape.value == Value::None { 0 } else { self.number()? };
-        if shape.value == Value::Bytes && value > VALUE_BYTES_MAX as u64 {
+        let longest = match shape.op {
+            OP_CHANGE => CHANGE_BYTES_MAX,
+            _ => VALUE_BYTES_MAX as u64,
+        };
+        if shape.value == Value::Bytes && value > longest {
             return Err(DecodeError::ValueTooLong(value).into());
         }
         let inline = if shape.value == Value::Bytes { value as usize } else { 0 };
