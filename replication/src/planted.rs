@@ -30,6 +30,9 @@ mod switches {
     /// The guard looks whether the master has a key, not at how much it holds.
     pub static GUARD_LOOKS_FOR_A_KEY: AtomicBool = AtomicBool::new(false);
 
+    /// A message whose sum does not fit is taken.
+    pub static DAMAGED_MESSAGES_ARE_TAKEN: AtomicBool = AtomicBool::new(false);
+
     thread_local! {
         /// What was asked for when a full sync was granted because a journal was trimmed.
         static ASKED: RefCell<Vec<Lsn>> = const { RefCell::new(Vec::new()) };
@@ -63,6 +66,10 @@ mod switches {
 
     pub(crate) fn guard_looks_for_a_key() -> bool {
         GUARD_LOOKS_FOR_A_KEY.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn takes_what_is_damaged() -> bool {
+        DAMAGED_MESSAGES_ARE_TAKEN.load(Ordering::Relaxed)
     }
 
     pub(crate) fn note_asked(asked: &[Lsn]) {
@@ -111,6 +118,10 @@ mod off {
     }
 
     pub(crate) fn guard_looks_for_a_key() -> bool {
+        false
+    }
+
+    pub(crate) fn takes_what_is_damaged() -> bool {
         false
     }
 

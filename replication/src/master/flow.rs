@@ -270,7 +270,7 @@ impl FlowSender {
         let Some(first) = self.pieces.front_mut() else { return Step::Wait };
         let frame = &first.item.frame;
         let stretch = frame.wire_stretch(first.sent, most);
-        let mut message = Vec::with_capacity(stretch.len() + 16);
+        let mut message = Vec::with_capacity(stretch.len() + 8 + wire::HEADER);
         wire::put_piece(&mut message, first.number, &stretch);
         first.sent += stretch.len() as u64;
         if first.sent >= frame.wire_bytes() {
@@ -297,9 +297,7 @@ impl FlowSender {
         let (messages, at) = &mut self.sending;
         let start = *at;
         while *at < messages.len() && (*at == start || *at - start < most) {
-            let message = wire::next(&messages[*at..]).ok().flatten();
-            let (_, _, used) = message.expect("what was put is whole messages");
-            *at += used;
+            *at += wire::whole(&messages[*at..]).expect("what was put is whole messages");
         }
         let slice = match start == 0 && *at == messages.len() {
             true => std::mem::take(&mut self.sending).0,

@@ -160,7 +160,7 @@ async fn write_flow(session: Rc<Session>, flow: Rc<Flow>, conn: Rc<Conn>, mut di
         }
         sent = match step {
             Step::Log(span) => {
-                let mut message = wire::header(Kind::Log, span.len()).to_vec();
+                let mut message = wire::header(Kind::Log, &[&span]).to_vec();
                 message.extend_from_slice(&span);
                 pipe.write(&message).await
             }
@@ -187,13 +187,18 @@ async fn read_acks(session: Rc<Session>, flow: Rc<Flow>, conn: Rc<Conn>, mut dic
     let (pipe, mut buffer) = (&conn.wires[usize::from(flow.index)].up, Vec::new());
     while !session.ended.get() && pipe.read(&mut buffer, &mut dice).await.is_ok() {
         let mut at = 0;
-        while let Ok(Some((kind, payload, used))) = wire::next(&buffer[at..]) {
+        let is_damaged = loop {
+            let Ok(message) = wire::next(&buffer[at..]) else { break true };
+            let Some((kind, payload, used)) = message else { break false };
             assert_eq!(kind, Kind::Ack);
             let [lsn] = wire::numbers(payload).unwrap();
             let head = flow.sender.borrow().reader().log().head();
             assert!(lsn <= head.0, "acknowledged {lsn}, which was never written ({head})");
             flow.acked.set(Lsn(lsn).max(flow.acked.get()));
             at += used;
+        };
+        if is_damaged {
+            break;
         }
         buffer.drain(..at);
         session.end_if_leg_is_over();

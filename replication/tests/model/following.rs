@@ -260,7 +260,9 @@ async fn read_flow(
     let flow = index as u16;
     while !running.broken.get() {
         if let Err(error) = running.applier.receive(flow, &mut buffer) {
-            cluster.fail(error);
+            if error != wire::DAMAGED {
+                cluster.fail(error);
+            }
             break;
         }
         running.arrived.ring();

@@ -8,7 +8,7 @@
 //!     ├─ member      a node: real shards, real `Standing`; sessions, link, roles
 //!     │    ├─ feeding     master side: real `feed`, `FlowSender`, cuts, journal readers
 //!     │    └─ following   replica side: real `Applier`, `Gather`, `Relay`
-//!     └─ net         pipes: in order, in pieces, frozen, cut
+//!     └─ net         pipes: in order, in pieces, frozen, cut, damaged
 //! ```
 //!
 //! `SEED=n cargo test --profile tests -p replication --test model` repeats one run; `SEEDS=10000` runs so many

@@ -1,4 +1,5 @@
-//! What stands for the network: pipes that deliver in order, in pieces, when it pleases them.
+//! What stands for the network: pipes that deliver in order, in pieces, when it pleases them, and as a
+//! rule what was sent.
 
 use replication::bell::Bell;
 use std::cell::{Cell, RefCell};
@@ -13,6 +14,8 @@ pub(crate) struct Pipe {
     wakers: RefCell<Vec<Waker>>,
     closed: Cell<bool>,
     frozen: Cell<bool>,
+    /// A bit of what is delivered next is flipped.
+    damages: Cell<bool>,
     /// Bytes delivered at once.
     piece: usize,
     /// A writer waits above it.
@@ -26,6 +29,7 @@ impl Pipe {
             wakers: RefCell::default(),
             closed: Cell::new(false),
             frozen: Cell::new(false),
+            damages: Cell::new(false),
             piece: [300, 4_000, 60_000, 1 << 20][dice.usize(..4)],
             capacity: [2_000, 50_000, 1 << 20][dice.usize(..3)],
         }
@@ -68,6 +72,10 @@ impl Pipe {
             let first = length.min(front.len());
             out.extend_from_slice(&front[..first]);
             out.extend_from_slice(&back[..length - first]);
+            if self.damages.take() {
+                let place = out.len() - 1 - dice.usize(..length);
+                out[place] ^= 1 << dice.u8(..8);
+            }
             bytes.drain(..length);
             self.wake();
             Poll::Ready(Ok(()))
@@ -87,6 +95,11 @@ impl Pipe {
     pub(crate) fn freeze(&self, frozen: bool) {
         self.frozen.set(frozen);
         self.wake();
+    }
+
+    /// Damages a bit of what comes next.
+    pub(crate) fn damage(&self) {
+        self.damages.set(true);
     }
 
     fn close(&self, lost: bool) {

@@ -229,6 +229,19 @@ fn j6_partial_and_full_flows_in_one_session_wait_for_a_part_that_never_comes() {
     });
 }
 
+/// A damaged byte in a plaintext link was taken in silently, and passed on.
+#[test]
+fn a_damaged_message_that_is_taken_leaves_another_copy() {
+    check(&replication::planted::DAMAGED_MESSAGES_ARE_TAKEN, 40, |dice| Plan {
+        nodes: 3,
+        shards: any_shards(dice),
+        populated: 500,
+        trouble_every: 5,
+        kinds: &[Trouble::Damage],
+        ..CALM
+    });
+}
+
 #[test]
 fn a_guard_that_looks_for_a_key_opens_at_the_first_write() {
     check(&replication::planted::GUARD_LOOKS_FOR_A_KEY, 40, |dice| Plan {

@@ -42,6 +42,8 @@ pub(crate) enum Trouble {
     NoRoute,
     /// One flow delivers nothing for some time.
     Freeze,
+    /// A bit is flipped on its way.
+    Damage,
     /// REPLICAOF NO ONE, and perhaps REPLICAOF on the old master.
     Promote,
     /// REPLICAOF somebody else.
@@ -58,6 +60,7 @@ pub(crate) const ALL: &[Trouble] = &[
     Trouble::NoRoute,
     Trouble::Freeze,
     Trouble::Freeze,
+    Trouble::Damage,
     Trouble::Promote,
     Trouble::Move,
     Trouble::Restart,
@@ -306,6 +309,12 @@ impl Run {
                 let wires = &running.conn.wires;
                 wires[self.dice.usize(..wires.len())].down.freeze(true);
                 self.repairs.push((until, Repair::Thaw(running.conn.clone())));
+            }
+            (Trouble::Damage, Some(link)) => {
+                let Some(running) = link.running.borrow().clone() else { return };
+                let wires = &running.conn.wires;
+                let wire = &wires[self.dice.usize(..wires.len())];
+                if self.dice.u8(..4) == 0 { wire.up.damage() } else { wire.down.damage() }
             }
             (Trouble::Promote, Some(link)) => {
                 let before = link.upstream;
