@@ -231,20 +231,51 @@ pub fn has_room(asker: Option<usize>, own: usize) -> Result<(), String> {
 }
 
 /// A node feeds others only while its data is somebody's: as a master, or in stable sync with its own
-/// (J7); and not while its role changes, since the journals of before end there.
-pub fn may_feed(is_changing: bool, is_stable: bool) -> Result<(), String> {
+/// (J7); and not while its role changes, since the journals of before end there. One that waits for its
+/// master names those who wait for each other, itself first; `asker` is the chain of who asks.
+pub fn may_feed(
+    is_changing: bool,
+    is_stable: bool,
+    asker: &[String],
+    waiting: &[String],
+) -> Result<(), String> {
     if is_changing {
         return Err("ERR this node is changing its role".to_owned());
     }
     if is_stable || planted::feeds_while_syncing() {
         return Ok(());
     }
-    Err("ERR this node is a replica and not in stable sync itself".to_owned())
+    if asker.first().is_some_and(|asker| waiting.contains(asker)) {
+        return Err(format!("{CIRCLE}{NAMED}{}", waiting.join(",")));
+    }
+    Err(format!(
+        "ERR this node is a replica and not in stable sync itself{NAMED}{}",
+        waiting.join(",")
+    ))
+}
+
+/// What is told to one of several nodes that follow each other in a circle.
+const CIRCLE: &str = "ERR these nodes follow each other in a circle and wait for each other: end it with \
+                      REPLICAOF NO ONE on the one whose data counts";
+
+/// What stands before the names of those who wait.
+const NAMED: &str = "; waiting nodes: ";
+
+/// A refusal without the names of those who wait, and these names.
+pub fn waits(refusal: &str) -> (String, Vec<String>) {
+    match refusal.split_once(NAMED) {
+        Some((text, names)) => {
+            // Our own node names itself in front of them.
+            let names = names.split(',').filter(|name| (1..=64).contains(&name.len()));
+            (text.to_owned(), names.take(64).map(str::to_owned).collect())
+        }
+        None => (refusal.to_owned(), Vec::new()),
+    }
 }
 
 fn texts(reply: &Reply) -> Result<Vec<String>, String> {
     match reply {
-        Reply::Error(text) => Err(wire::words(text)),
+        Reply::Error(text) => Err(wire::words(waits(&String::from_utf8_lossy(text)).0.as_bytes())),
         Reply::Array(items) => items
             .iter()
             .map(|item| match item {

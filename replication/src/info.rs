@@ -65,8 +65,8 @@ pub struct Progress {
     pub total: u64,
     /// Items a second, over the whole sync.
     pub rate: f64,
-    /// Seconds to go at that rate.
-    pub eta_seconds: f64,
+    /// Seconds to go at that rate; none while nobody knows.
+    pub eta_seconds: Option<f64>,
 }
 
 impl Progress {
@@ -74,13 +74,15 @@ impl Progress {
     pub fn of(done: u64, total: u64, seconds: f64) -> Progress {
         let rate = if seconds > 0.0 { done as f64 / seconds } else { 0.0 };
         let left = total.saturating_sub(done) as f64;
-        let eta_seconds = if rate > 0.0 { left / rate } else { 0.0 };
+        let eta_seconds = (rate > 0.0 && left > 0.0).then(|| left / rate);
         Progress { done, total, rate, eta_seconds }
     }
 
-    /// Between 0 and 1.
+    /// Between 0 and 1, which it is not before the end: then there is no progress to be shown any more.
     pub fn ratio(&self) -> f64 {
-        if self.total == 0 { 1.0 } else { (self.done as f64 / self.total as f64).min(1.0) }
+        /// The most that two digits behind the point do not make 100 % of.
+        const MOST: f64 = 0.9999;
+        if self.total == 0 { 0.0 } else { (self.done as f64 / self.total as f64).min(MOST) }
     }
 }
 
@@ -191,4 +193,27 @@ pub struct Counters {
     pub psync_attempts: u64,
     /// See `psync_attempts`.
     pub psync_successes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 100 % and nothing left, before a byte had come and while seconds of data were still under way.
+    #[test]
+    fn a_full_sync_that_goes_on_is_never_at_100_percent() {
+        for (done, total, seconds, ratio, left) in [
+            (0, 0, 0.0, 0.0, None),
+            (0, 0, 9.0, 0.0, None),
+            (0, 1000, 9.0, 0.0, None),
+            (250, 1000, 5.0, 0.25, Some(15.0)),
+            (1000, 1000, 5.0, 0.9999, None),
+            (1200, 1000, 5.0, 0.9999, None),
+            (999_999_999, 1_000_000_000, 1.0, 0.9999, Some(1.0 / 999_999_999.0)),
+        ] {
+            let progress = Progress::of(done, total, seconds);
+            assert_eq!((progress.ratio(), progress.eta_seconds), (ratio, left), "{progress:?}");
+            assert_ne!(format!("{:.2}", progress.ratio() * 100.0), "100.00");
+        }
+    }
 }

@@ -811,7 +811,7 @@ fn a_node_refuses_versions_itself_and_cycles() {
     }
     assert!(handshake::has_room(None, 16).is_ok(), "its terms will tell it");
     for (is_changing, is_stable) in [(false, true), (false, false), (true, true), (true, false)] {
-        let may = handshake::may_feed(is_changing, is_stable).is_ok();
+        let may = handshake::may_feed(is_changing, is_stable, &[], &[]).is_ok();
         assert_eq!(may, is_stable && !is_changing);
     }
 }

@@ -86,12 +86,31 @@ pub struct Client {
     pub no_touch: AtomicBool,
     /// It is to end.
     pub killed: AtomicBool,
+    /// The command that it waits in.
+    waiting: Mutex<Option<Waiting>>,
     /// Its [`Stage`].
     stage: AtomicU8,
     /// It is waited for; otherwise it is being served.
     silent: AtomicBool,
     /// Name and library, as the client said.
     pub words: Mutex<Words>,
+}
+
+/// How CLIENT UNBLOCK ends a wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unblocked {
+    /// As if the time were up.
+    ByTimeout,
+    /// With an error.
+    ByError,
+}
+
+/// A command that waits.
+#[derive(Debug)]
+struct Waiting {
+    /// Raised when it is not to wait any more.
+    given_up: Arc<AtomicBool>,
+    unblocked: Option<Unblocked>,
 }
 
 /// What a client says about itself.
@@ -179,6 +198,7 @@ impl Clients {
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             killed: AtomicBool::new(false),
+            waiting: Mutex::new(None),
             stage: AtomicU8::new(Stage::Arriving as u8),
             silent: AtomicBool::new(false),
             words: Mutex::new(Words { user: "default".to_owned(), ..Words::default() }),
@@ -347,6 +367,32 @@ impl Client {
     pub fn idle_limit(&self, config: &Config) -> Option<Duration> {
         let limit = config.timeout;
         (!limit.is_zero() && !self.admin).then_some(limit)
+    }
+
+    /// It waits in a command until `given_up` is raised, at the latest.
+    pub fn begin_wait(&self, given_up: Arc<AtomicBool>) {
+        *lock(&self.waiting) = Some(Waiting { given_up, unblocked: None });
+    }
+
+    /// It waits no more. Answers whether CLIENT UNBLOCK has ended it.
+    pub fn end_wait(&self) -> Option<Unblocked> {
+        lock(&self.waiting).take().and_then(|waiting| waiting.unblocked)
+    }
+
+    /// Whether it waits in a command.
+    pub fn waits(&self) -> bool {
+        lock(&self.waiting).is_some()
+    }
+
+    /// Ends what it waits in; `false` if it does not wait, or that was done already.
+    pub fn unblock(&self, how: Unblocked) -> bool {
+        let mut waiting = lock(&self.waiting);
+        let Some(waiting) = waiting.as_mut().filter(|waiting| waiting.unblocked.is_none()) else {
+            return false;
+        };
+        waiting.unblocked = Some(how);
+        waiting.given_up.store(true, Ordering::Release);
+        true
     }
 
     fn age_ms(&self) -> u64 {

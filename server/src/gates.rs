@@ -30,6 +30,9 @@ fn authenticated(session: &Session, entry: &Entry) -> Result<(), Refusal> {
     if session.may_ask() || entry.command.flags.contains(Flags::NO_AUTH) {
         return Ok(());
     }
+    if matches!(entry.name(), "replconf" | "dfly") {
+        session.server.turned_away.by_password(session.client.peer.parse().ok());
+    }
     Err(Refusal::fixed("NOAUTH Authentication required."))
 }
 

@@ -315,8 +315,8 @@ pub enum Replication {
     Master,
     /// It follows, and is a copy that lags so far behind.
     Stable {
-        /// The largest number of records over the shards.
-        lag_records: u64,
+        /// The largest number of records over the shards; none while the master is silent.
+        lag_records: Option<u64>,
     },
     /// It follows, but is not a copy now: the state's name.
     NotStable(String),
@@ -377,8 +377,13 @@ fn readiness(bound: Option<u64>, state: &dyn State) -> Result<(), String> {
     state.health()?;
     match (state.replication(), bound) {
         (Replication::Master, _) | (Replication::Stable { .. }, None) => Ok(()),
-        (Replication::Stable { lag_records }, Some(bound)) if lag_records <= bound => Ok(()),
-        (Replication::Stable { lag_records }, Some(bound)) => {
+        (Replication::Stable { lag_records: None }, Some(_)) => {
+            Err("how far the replica lags is not \
+             known: its master has been silent for seconds"
+                .to_owned())
+        }
+        (Replication::Stable { lag_records: Some(lag) }, Some(bound)) if lag <= bound => Ok(()),
+        (Replication::Stable { lag_records: Some(lag_records) }, Some(bound)) => {
             Err(format!("replica lags {lag_records} records behind its master, more than {bound}"))
         }
         (Replication::NotStable(phase), _) => {
@@ -564,10 +569,14 @@ mod tests {
             assert!(got.contains(want), "{query}: {got}");
         };
         let stable = |lag_records| Replication::Stable { lag_records };
-        check(stable(5), "", "200 OK");
-        check(stable(5), "?max_lag_records=5", "200 OK");
-        check(stable(6), "?a=b&max_lag_records=5", "503 Service Unavailable");
-        check(stable(6), "?max_lag_records=5", "lags 6 records behind its master, more than 5\n");
+        check(stable(Some(5)), "", "200 OK");
+        check(stable(Some(5)), "?max_lag_records=5", "200 OK");
+        check(stable(Some(6)), "?a=b&max_lag_records=5", "503 Service Unavailable");
+        let more = "lags 6 records behind its master, more than 5\n";
+        check(stable(Some(6)), "?max_lag_records=5", more);
+        check(stable(None), "", "200 OK");
+        check(stable(None), "?max_lag_records=5", "503 Service Unavailable");
+        check(stable(None), "?max_lag_records=5", "not known: its master has been silent");
         let phase = Replication::NotStable("full_sync".to_owned());
         check(phase, "", "replica is not in stable sync: full_sync\n");
     }

@@ -20,4 +20,5 @@ pub mod server;
 pub mod start;
 pub mod stop;
 pub mod supervisor;
+pub mod turned_away;
 mod welcome;

@@ -10,6 +10,7 @@ use crate::observe::slow::SlowLog;
 use crate::observe::stats::{FrontStats, Rates};
 use crate::stop::Stopper;
 use crate::supervisor::Supervisor;
+use crate::turned_away::TurnedAway;
 use engine::command::Registry;
 use engine::db::Victims;
 use engine::exec::{Front, Node};
@@ -38,6 +39,8 @@ pub struct Server {
     pub tls: Arc<TlsStore>,
     /// All client connections.
     pub clients: Clients,
+    /// Replicas that were not let in.
+    pub turned_away: TurnedAway,
     /// What each shard may evict.
     pub victims: Arc<Victims>,
     /// Counters of the whole program.

@@ -153,6 +153,7 @@ impl Program {
             stopper: stopper.clone(),
             log,
             supervisor: Supervisor::start(executors),
+            turned_away: Default::default(),
             settings,
         });
         for line in server.settings.describe() {

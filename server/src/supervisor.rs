@@ -246,9 +246,14 @@ pub fn summary(info: &Info) -> String {
             });
             let is_syncing = upstream.state == LinkState::FullSync;
             if let Some(progress) = upstream.progress.as_ref().filter(|_| is_syncing) {
-                let (percent, left) = (progress.ratio() * 100.0, progress.eta_seconds.ceil());
+                // Rounded down: it is 100 % when it is over.
+                let percent = (progress.ratio() * 100.0).floor();
                 let (done, total) = (progress.done, progress.total);
-                text += &format!(": {percent:.0} % ({done} of {total} keys, {left} s left)");
+                text += &format!(": {percent:.0} % ({done} of {total} keys");
+                if let Some(left) = progress.eta_seconds {
+                    text += &format!(", {:.0} s left", left.ceil());
+                }
+                text.push(')');
             }
             let is_down = matches!(upstream.state, LinkState::Connecting | LinkState::Handshake);
             if let Some(error) = upstream.last_error.as_ref().filter(|_| is_down) {

@@ -86,7 +86,12 @@ pub(crate) async fn welcome(incoming: Incoming, front: Rc<Front>, server: Arc<Se
             Ok(transport) => transport,
             Err(Unsecured { stream, why }) => {
                 Counters::add(&server.counters.tls_failed, 1);
-                tracing::debug!("{} ended before it began: {why}", client.peer);
+                let why = why.to_string();
+                if why.contains("certificate") {
+                    server.turned_away.by_certificate(client.peer.parse().ok(), &why);
+                } else {
+                    tracing::debug!("{} ended before it began: {why}", client.peer);
+                }
                 server.clients.leave(&client);
                 return drop(stream);
             }

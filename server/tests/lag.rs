@@ -161,6 +161,66 @@ fn lag_has_no_number_outside_stable_sync() {
     assert!(!info(&replica, "replication").contains_key("master_lag_records"));
 }
 
+/// It said 0, and 200, until the link was broken after 30 seconds.
+#[test]
+fn a_lag_that_nobody_knows_is_not_shown_and_nobody_is_ready_by_it() {
+    let (master, replica) = (Node::start("master", 1, &[]), Node::start("replica", 1, &[]));
+    let proxy = support::proxy::Proxy::to(master.port);
+    scenario::follow(&replica, proxy.port);
+    scenario::wait_follows(&master, &replica);
+    let ready = |bound: &str| get(&replica, &format!("/readyz{bound}"));
+    let is_shown = || {
+        let by_info = info(&replica, "replication").contains_key("master_lag_records");
+        let page = get(&replica, "/metrics");
+        let by_metric = !metric(&page, "dfly_master_lag_records").is_empty();
+        (by_info, by_metric, ready("?max_lag_records=1000").starts_with("HTTP/1.1 200"))
+    };
+    wait::until("the lag is known", || is_shown() == (true, true, true));
+    proxy.stall();
+    write(&master, 100);
+    wait::until_within(Duration::from_secs(20), "it is not known", || {
+        is_shown() == (false, false, false)
+    });
+    let said = ready("?max_lag_records=1000");
+    assert!(said.starts_with("HTTP/1.1 503") && said.contains("is not known"), "{said}");
+    assert!(ready("").starts_with("HTTP/1.1 200"), "the link is still up");
+    proxy.heal();
+    wait::until("it is known again", || is_shown() == (true, true, true));
+}
+
+/// It began with 100 % and nothing left, and was at 100 % while seconds of data were under way.
+#[test]
+fn the_progress_of_a_full_sync_is_what_has_come() {
+    let master = Node::start("master", 1, &["--snapshot_egress_limit_bytes=100000"]);
+    let replica = Node::start("replica", 1, &[]);
+    let proxy = support::proxy::Proxy::to(master.port);
+    write(&master, 3000);
+    scenario::follow(&replica, proxy.port);
+    scenario::wait_full_sync(&replica);
+    let own = |name: &str| {
+        let found = info(&replica, "replication").get(name).cloned();
+        found.map(|value| value.parse::<f64>().expect("a number"))
+    };
+    wait::until("some keys have come", || {
+        own("master_sync_keys_done").is_some_and(|done| done > 0.0)
+    });
+    proxy.stall();
+    // What was on its way is taken.
+    let mut known = None;
+    wait::until("nothing comes any more", || {
+        wait::let_pass(Duration::from_millis(100));
+        known.replace(own("master_sync_keys_done")) == Some(own("master_sync_keys_done"))
+    });
+    let (done, total) = (own("master_sync_keys_done"), own("master_sync_keys_total"));
+    let perc = own("master_sync_perc").expect("a full sync is under way");
+    assert!(total == Some(3000.0) && done < total && perc < 100.0, "{done:?} {total:?} {perc}");
+    let expected = done.expect("known") / 30.0;
+    assert!((perc - expected).abs() < 0.02, "{perc} {expected}");
+    proxy.heal();
+    master.must(&["CONFIG", "SET", "snapshot_egress_limit_bytes", "0"]);
+    scenario::wait_follows(&master, &replica);
+}
+
 #[test]
 fn syncs_are_counted_with_their_reasons() {
     let flags = [scenario::QUICK_TIMEOUT];

@@ -431,3 +431,138 @@ fn a_replicaof_goes_on_when_its_client_leaves_in_the_middle() {
         scenario::role(&node).contains(&master.port.to_string())
     });
 }
+
+/// A damaged byte in a plaintext link was taken in silently: the copy was another one, and the link up.
+#[test]
+fn a_byte_that_is_damaged_on_its_way_ends_the_link_and_never_gets_into_the_copy() {
+    let (master, replica) = (Node::start("master", 2, &[]), Node::start("replica", 1, &[]));
+    let below = Node::start("below", 2, &[]);
+    let proxy = Proxy::to(master.port);
+    let damaged = || replica.logged("was damaged on its way here");
+    let value = |mark: &str| format!("{mark}{}", "v".repeat(200));
+    for key in 0..200 {
+        master.must(&["SET", &format!("key:{key}"), &value("of-a-full-sync")]);
+    }
+    // So large that it goes in pieces.
+    master.must(&["SET", "large", &"in-pieces".repeat(50_000)]);
+    for mark in ["of-a-full-sync", "in-pieces"] {
+        let before = damaged();
+        proxy.damage(mark.as_bytes());
+        replica.must(&["REPLICAOF", "NO", "ONE"]);
+        scenario::follow(&replica, proxy.port);
+        wait::until("the damage is seen", || proxy.has_damaged() && damaged() > before);
+        compare::assert_same(&master, &replica);
+    }
+    scenario::follow(&below, replica.port);
+    scenario::wait_stable(&below);
+    let (before, partial) = (damaged(), scenario::syncs(&master).1);
+    proxy.damage(b"of-a-record");
+    master.must(&["SET", "key:7", &value("of-a-record")]);
+    wait::until("the damage is seen", || proxy.has_damaged() && damaged() > before);
+    wait::until("it goes on where it was", || scenario::syncs(&master).1 > partial);
+    master.must(&["SET", "key:8", "later"]);
+    compare::assert_same(&master, &replica);
+    compare::assert_same(&master, &below);
+    assert_eq!(text(&below.must(&["GET", "key:7"])), value("of-a-record"));
+}
+
+/// Each was told OK, and each found a replica that could not feed it: they stood so for ever, without a word.
+#[test]
+fn nodes_that_were_told_to_follow_each_other_at_the_same_moment_say_so() {
+    for count in [2, 3] {
+        let nodes: Vec<Node> = (0..count).map(|_| Node::start("node", 1, &[])).collect();
+        for (place, node) in nodes.iter().enumerate() {
+            let above = nodes[(place + 1) % count].port.to_string();
+            // Taken at once, and so at the same moment as far as the nodes can tell.
+            let mut client = node.client();
+            for words in [&["MULTI"][..], &["REPLICAOF", "127.0.0.1", &above], &["EXEC"]] {
+                client.must(words);
+            }
+        }
+        let says = |node: &Node| {
+            let info = node.ask(&["INFO", "replication"]).unwrap_or_default();
+            let mut lines = info.lines();
+            lines.any(|line| line.starts_with("master_link_last_error:") && line.contains("circle"))
+        };
+        wait::until("one of them says so", || nodes.iter().any(says));
+        let logged = nodes.iter().any(|node| node.logged("follow each other in a circle") > 0);
+        assert!(logged, "and in its log");
+        assert!(nodes.iter().all(|node| !node.log().contains("waiting nodes")), "in words");
+        nodes[0].must(&["REPLICAOF", "NO", "ONE"]);
+        nodes[0].must(&["SET", "key", "value"]);
+        for node in &nodes[1..] {
+            wait::until("the others follow", || compare::is_stable(node));
+            compare::assert_same(&nodes[0], node);
+        }
+    }
+}
+
+/// It said `UnknownType(60)`.
+#[test]
+fn replicaof_of_an_http_server_says_so_in_words() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.write_all(b"<html>400 Bad Request</html>\r\n");
+        }
+    });
+    let said = replicaof(&Node::start("node", 1, &[]), port);
+    assert!(said.contains("does not speak RESP: a reply begins with '<'"), "{said}");
+}
+
+/// Its master's log said nothing.
+#[test]
+fn a_replica_that_is_turned_away_leaves_a_line_at_its_master() {
+    let master = Node::start("master", 1, &["--requirepass=secret"]);
+    let mut client = master.client();
+    client.must(&["AUTH", "secret"]);
+    for flag in ["--masterauth=", "--masterauth=wrong"] {
+        let replica = Node::start("replica", 1, &[flag]);
+        for _ in 0..3 {
+            let said = replicaof(&replica, master.port);
+            assert!(said.contains("NOAUTH") || said.contains("WRONGPASS"), "{said}");
+        }
+    }
+    let lines = master.lines_with("was turned away");
+    assert_eq!(lines.len(), 1, "once a minute: {lines:?}");
+    assert!(lines[0].contains("a replica at 127.0.0.1:") && lines[0].contains("masterauth"));
+    // A client without a password is nobody's replica.
+    let other = Node::start("other", 1, &["--requirepass=secret"]);
+    assert!(other.call(&["GET", "key"]).error().is_some());
+    assert_eq!(other.logged("was turned away"), 0);
+}
+
+/// WAIT went on until its time was up, and CLIENT LIST did not show that it waits.
+#[test]
+fn a_wait_is_ended_by_client_unblock() {
+    let node = Node::start("node", 1, &[]);
+    let mut operator = node.client();
+    let mut unblock = |id: &str, how: &[&str]| {
+        operator.must(&[&["CLIENT", "UNBLOCK", id], how].concat()).integer()
+    };
+    for (how, answer) in [
+        (&[][..], "0"),
+        (&["TIMEOUT"], "0"),
+        (&["ERROR"], "UNBLOCKED client unblocked via CLIENT UNBLOCK"),
+    ] {
+        let mut client = node.client();
+        let id = client.must(&["CLIENT", "ID"]).integer().expect("a number").to_string();
+        assert_eq!(unblock(&id, how), Some(0), "it does not wait");
+        let waits = thread::spawn(move || client.call(&["WAIT", "1", "0"]));
+        wait::until("it is shown to wait", || {
+            let list = text(&node.must(&["CLIENT", "LIST", "ID", &id]));
+            list.contains(" flags=b ")
+        });
+        let began = Instant::now();
+        assert_eq!(unblock(&id, how), Some(1));
+        let reply = waits.join().expect("an answer");
+        let said = reply.error().map(|error| String::from_utf8_lossy(error).into_owned());
+        let said = said.unwrap_or_else(|| text(&reply));
+        assert_eq!(said, answer, "{how:?}");
+        assert!(began.elapsed() < AT_ONCE);
+        assert_eq!(unblock(&id, how), Some(0), "it is over");
+    }
+    assert_eq!(unblock("99999", &[]), Some(0));
+    assert_eq!(unblock("-1", &[]), Some(0));
+}

@@ -435,7 +435,7 @@ impl Session {
                 let gone = sender.as_ref().is_some_and(|sender| sender.reader().is_gone());
                 drop(sender);
                 if gone {
-                    self.end_trimmed(flow);
+                    self.end_trimmed(flow, settings);
                 }
             }
             self.end_if_leg_is_over();
@@ -473,10 +473,10 @@ impl Session {
         self.pulse.every(settings.borrow().timeout)
     }
 
-    fn end_trimmed(&self, flow: &Flow) {
+    fn end_trimmed(&self, flow: &Flow, settings: &RefCell<Settings>) {
         let behind = flow.log.total_bytes().saturating_sub(flow.acked_bytes.get());
-        // The flag bounds the journals of all shards together.
-        let needed = behind.saturating_mul(self.flows.len() as u64);
+        let bound = settings.borrow().journals_bounds.bytes;
+        let needed = backlog_needed(behind, self.flows.len(), bound);
         self.end(&format!(
             "{} of shard {} (acknowledged {}, held {} to {}, {behind} bytes \
              behind): raise repl_backlog_size above {needed}",
@@ -506,6 +506,13 @@ impl Session {
             let _ = control.stream().shutdown();
         }
     }
+}
+
+/// What `repl_backlog_size` has to be, where a replica fell out of the log of one of `shards` shards.
+fn backlog_needed(behind: u64, shards: usize, bound: u64) -> u64 {
+    // The flag bounds the journals of all shards together. What is set was too little, whatever this flow
+    // had acknowledged.
+    behind.saturating_mul(shards as u64).max(bound.saturating_mul(2))
 }
 
 impl Flow {
@@ -648,6 +655,25 @@ async fn read_control(session: Rc<Session>, settings: Rc<RefCell<Settings>>) {
             Ok(Err(error)) => session.end(&format!("{CONTROL_BROKEN}: {error}")),
             // Time to tell.
             Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Once it said to raise it above less than is set.
+    #[test]
+    fn a_replica_that_fell_out_never_asks_for_less_than_twice_what_is_set() {
+        for (behind, shards, bound, needed) in [
+            (10, 2, 1000, 2000),
+            (0, 1, 1000, 2000),
+            (5000, 2, 1000, 10_000),
+            (1001, 2, 1001, 2002),
+            (u64::MAX, 2, u64::MAX, u64::MAX),
+        ] {
+            assert_eq!(backlog_needed(behind, shards, bound), needed, "{behind} {shards} {bound}");
         }
     }
 }

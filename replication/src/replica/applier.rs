@@ -138,6 +138,11 @@ impl Applier {
         self.gather.borrow().is_complete()
     }
 
+    /// Items of a full sync that have come and were handed out.
+    pub fn items_taken(&self) -> u64 {
+        self.gather.borrow().items_taken()
+    }
+
     /// Whether everything that was handed out is applied.
     pub fn is_settled(&self) -> bool {
         self.gather.borrow().is_settled()

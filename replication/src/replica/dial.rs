@@ -126,7 +126,7 @@ impl Call {
                         return Ok(reply);
                     }
                     Ok(None) => {}
-                    Err(error) => return Err(format!("the master does not speak RESP: {error:?}")),
+                    Err(error) => return Err(format!("the master does not speak RESP: {error}")),
                 }
                 match self.transport.read(&mut self.buffer, 16 * 1024).await {
                     Ok(0) => return Err("the master closed the connection".to_owned()),

@@ -148,6 +148,8 @@ pub struct Gather {
     units: HashMap<u64, Unit>,
     next_unit: u64,
     in_flight: usize,
+    /// Items that were handed out.
+    items_taken: u64,
     /// Where the search for something to hand out goes on, for fairness.
     turn: usize,
     ready: VecDeque<Dispatch>,
@@ -188,6 +190,7 @@ impl Gather {
             units: HashMap::new(),
             next_unit: 1,
             in_flight: 0,
+            items_taken: 0,
             turn: 0,
             ready: VecDeque::new(),
             has_failed: false,
@@ -198,6 +201,11 @@ impl Gather {
     pub fn wants_more(&self, flow: u16) -> bool {
         let flow = &self.flows[usize::from(flow)];
         flow.buffered < FLOW_CREDIT || flow.needs_rest()
+    }
+
+    /// Items that have come and were handed out.
+    pub fn items_taken(&self) -> u64 {
+        self.items_taken
     }
 
     /// Whether the items of all flows are complete and everything handed out is applied.
@@ -398,7 +406,7 @@ impl Gather {
         };
         let start = bytes.at;
         let mut run = Run::default();
-        let mut counted = 0;
+        let (mut counted, mut items) = (0, 0);
         let mut is_cut_off = false;
         while run.bytes < UNIT_BYTES {
             let Some((frame, used)) = decode(bytes)? else {
@@ -424,6 +432,7 @@ impl Gather {
                 break;
             }
             counted += frame.lsn_count();
+            items += if is_log { 0 } else { frame.entry_count() as u64 };
             bytes.at += used;
             if run.as_one.is_some() {
                 break;
@@ -439,6 +448,7 @@ impl Gather {
             return Ok(());
         }
         flow.buffered -= consumed;
+        self.items_taken += items;
         if is_log {
             flow.taken = Lsn(flow.taken.0 + counted);
         }
@@ -450,6 +460,7 @@ impl Gather {
     fn take_large(&mut self, index: usize) {
         let Some(Segment::Large { step, frame }) = self.flows[index].pop() else { return };
         let (LargeStep::Begins { key, .. } | LargeStep::Whole { key, .. }) = &step;
+        self.items_taken += u64::from(matches!(step, LargeStep::Whole { .. }));
         let shard = shard_of(key, self.shards);
         let (unit, reached) = self.begin_unit(index, 1, Vec::new(), frame.len());
         let passed = self.flows[index].passed.clone();

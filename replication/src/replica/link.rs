@@ -23,6 +23,7 @@ use crate::service::Service;
 use crate::transport::Transport;
 use crate::wire;
 use engine::journal::Position;
+use engine::resp::client::Reply;
 use engine::rt::{self, Event, Task};
 use engine::types::Lsn;
 use futures_lite::future;
@@ -60,6 +61,8 @@ pub struct Link {
     last_io: Cell<Instant>,
     down_since: Cell<Option<Instant>>,
     last_error: RefCell<Option<String>>,
+    /// Those whom the master said it waits for.
+    waiting: RefCell<Vec<String>>,
     reconnects: Cell<u64>,
     session: Cell<u64>,
     attempts: Cell<u64>,
@@ -84,6 +87,7 @@ impl Link {
             last_io: Cell::new(Instant::now()),
             down_since: Cell::new(Some(Instant::now())),
             last_error: RefCell::new(None),
+            waiting: RefCell::default(),
             reconnects: Cell::new(0),
             session: Cell::new(0),
             attempts: Cell::new(0),
@@ -293,14 +297,24 @@ impl Link {
             .into());
         }
         let reply = call.answer(check).await?;
-        if reply.is_ok() { Ok(call) } else { Err(words(&reply).into()) }
+        if reply.is_ok() { Ok(call) } else { Err(self.refusal(&reply).into()) }
+    }
+
+    /// Why the master would not have us; notes whom it waits for if that is why.
+    fn refusal(&self, reply: &Reply) -> String {
+        let Reply::Error(text) = reply else { return words(reply) };
+        let (text, waiting) = handshake::waits(&String::from_utf8_lossy(text));
+        *self.waiting.borrow_mut() = waiting;
+        wire::words(text.as_bytes())
     }
 
     /// Agrees with the master on a session and connects its flows. Nothing has changed here until it
     /// is done, so it may be dropped anywhere.
     async fn meet(&self, service: &Rc<Service>, limit: Duration) -> Result<Met, Failure> {
         let mut target = self.target(service, limit)?;
-        let mut control = self.introduce(service, &target).await?;
+        let introduced = self.introduce(service, &target).await;
+        service.note_waiting(self.waiting.take());
+        let mut control = introduced?;
         self.state.set(LinkState::Handshake);
         let asked = service.position().filter(|_| service.settings.borrow().partial_sync);
         self.attempts.set(self.attempts.get() + u64::from(asked.is_some()));

@@ -37,6 +37,10 @@ const CREDIT_EVERY: Duration = Duration::from_secs(1);
 /// tidies up meanwhile.
 const REASON_WITHIN: Duration = Duration::from_millis(500);
 
+/// The master tells the heads of its journals at least once a second: after three of these times without a
+/// word nobody knows how far it is.
+const HEADS_KNOWN_FOR: Duration = Duration::from_secs(3);
+
 /// A session under way.
 pub struct Running {
     /// What the master granted.
@@ -62,9 +66,12 @@ pub struct Running {
     /// DEBUG REPLICA PAUSE.
     paused: Rc<Cell<bool>>,
     started: Instant,
-    progress: Cell<(u64, u64)>,
+    /// Keys that the master has to send, as of its last word.
+    total: Cell<u64>,
     /// Per flow, the head of the master's journal as last heard.
     heads: RefCell<Vec<Lsn>>,
+    /// When it was heard of all of them last.
+    heads_heard: Cell<Option<Instant>>,
     /// A full sync has come to its end, or there was none.
     stable: Cell<bool>,
 }
@@ -119,8 +126,9 @@ impl Running {
             waits: Cell::new((None, Instant::now())),
             paused,
             started: Instant::now(),
-            progress: Cell::new((0, terms.keys)),
+            total: Cell::new(terms.keys),
             heads: RefCell::new(starts.to_vec()),
+            heads_heard: Cell::new(None),
             stable: Cell::new(stable),
             terms,
         })
@@ -170,9 +178,11 @@ impl Running {
     }
 
     /// Per flow, records that the master is known to have and that are not applied; empty before the
-    /// data is the master's.
+    /// data is the master's, and when it has not been heard how far the master is.
     pub fn lags(&self) -> Vec<u64> {
-        if !self.stable.get() {
+        let heard = self.heads_heard.get();
+        let is_known = heard.is_some_and(|heard| heard.elapsed() <= HEADS_KNOWN_FOR);
+        if !self.stable.get() || !is_known {
             return Vec::new();
         }
         let heads = self.heads.borrow();
@@ -191,9 +201,9 @@ impl Running {
         self.last_io.get().elapsed()
     }
 
-    /// How far a full sync is.
+    /// How far a full sync is: what has come, whatever the master has sent on its way.
     pub fn progress(&self) -> Option<Progress> {
-        let (done, total) = self.progress.get();
+        let (done, total) = (self.applier.items_taken(), self.total.get());
         (!self.stable.get())
             .then(|| Progress::of(done, total, self.started.elapsed().as_secs_f64()))
     }
@@ -351,8 +361,10 @@ fn take_control(running: &Running, buffer: &mut Vec<u8>) -> Result<(), String> {
     let mut at = 0;
     while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
         match News::of(kind, payload)? {
-            News::Progress(done, total) => running.progress.set((done, total)),
+            // Before its cut is made it says 0.
+            News::Progress(_, total) => running.total.set(running.total.get().max(total)),
             News::Heads(heads) => {
+                running.heads_heard.set(Some(Instant::now()));
                 for (flow, head) in heads.into_iter().enumerate() {
                     running.heard_head(flow, head);
                 }

@@ -149,6 +149,11 @@ impl Service {
         self.status.set_replica(self.is_replica());
     }
 
+    /// Our master waits for these, itself the first of them; for nobody if there are none.
+    pub fn note_waiting(&self, named: Vec<String>) {
+        self.chain.wait_for(named);
+    }
+
     /// The master's chain, so that whoever asks to follow us can be told from those above.
     pub fn adopt_chain(&self, chain: &[String]) {
         if self.chain.adopt(chain) {

@@ -84,8 +84,8 @@ pub enum Request {
     },
     /// INFO, ROLE, metrics; answered with [`Info`].
     Info,
-    /// WAIT: until so many replicas have these positions; answered with `Option<usize>`: their number,
-    /// or nothing if this node has become a replica meanwhile.
+    /// WAIT: until so many replicas have these positions, or it is given up; answered with
+    /// `Option<usize>`: their number, or nothing if this node has become a replica meanwhile.
     Wait {
         /// The positions, by shard.
         positions: Vec<Lsn>,
@@ -93,9 +93,11 @@ pub enum Request {
         replicas: usize,
         /// At most so long; none is for ever.
         limit: Option<Duration>,
-        /// Raised when nobody waits for the answer any more.
+        /// Raised when it is not to be waited for any more; it is seen at once with a `WakeWaits`.
         given_up: Arc<AtomicBool>,
     },
+    /// Who waits looks whether it was given up.
+    WakeWaits,
     /// The configuration changed; answered with `()`.
     Configure(Box<Settings>),
     /// DEBUG REPLICA PAUSE (true) or RESUME; answered with whether this node is a replica.
@@ -131,6 +133,11 @@ impl Replication {
     /// Hands a connection over.
     pub fn take_over(&self, what: Takeover, parked: Parked) {
         self.post(Request::TakeOver(what, parked), None);
+    }
+
+    /// A WAIT was given up.
+    pub fn wake_waits(&self) {
+        self.post(Request::WakeWaits, None);
     }
 
     /// Asks and waits for the answer, whose type follows from the request.
@@ -195,12 +202,12 @@ impl Service {
             }
             Request::Wait { positions, replicas, limit, given_up } => {
                 let wait = async move {
-                    let ends = || service.is_replica() || given_up.load(Ordering::Acquire);
-                    let count = service.wait(&positions, replicas, limit, ends).await;
+                    let count = service.wait(&positions, replicas, limit, &given_up).await;
                     service.answer(reply_to, count);
                 };
                 rt::spawn_local(wait).detach();
             }
+            Request::WakeWaits => self.acks.ring(),
             Request::Drain(limit) => {
                 let drain = async move {
                     let count = service.drain(limit).await;
@@ -276,7 +283,7 @@ impl Service {
         let link = self.link.borrow().clone();
         let is_stable = link.is_none_or(|link| link.state() == LinkState::StableSync);
         let is_changing = self.changing.get() || !self.announced.borrow().is_empty();
-        handshake::may_feed(is_changing, is_stable)
+        handshake::may_feed(is_changing, is_stable, &asker.chain, &self.chain.waiting())
     }
 
     async fn agree(
@@ -425,14 +432,14 @@ impl Service {
         count
     }
 
-    /// Waits until so many replicas have these positions, or the time is up; `None` if `ends` says that
-    /// there is nothing to wait for any more.
+    /// Waits until so many replicas have these positions, the time is up or it is given up; `None` if
+    /// there is nothing to wait for any more on a replica.
     async fn wait(
         &self,
         positions: &[Lsn],
         replicas: usize,
         limit: Option<Duration>,
-        ends: impl Fn() -> bool,
+        given_up: &AtomicBool,
     ) -> Option<usize> {
         /// So soon a wait that was given up ends; what it waits for rings the bell.
         const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -440,10 +447,13 @@ impl Service {
         self.waits.borrow_mut().push(bell.clone());
         let deadline = limit.map(|limit| Instant::now() + limit);
         let count = loop {
-            if ends() {
+            if self.is_replica() {
                 break None;
             }
             let count = self.caught_up(positions);
+            if given_up.load(Ordering::Acquire) {
+                break Some(count);
+            }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if count >= replicas || left.is_some_and(|left| left.is_zero()) {
                 break Some(count);

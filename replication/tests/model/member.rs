@@ -89,7 +89,7 @@ impl Member {
         handshake::check(wire::VERSION, asker, &self.chain.ids())?;
         let link = self.link();
         let is_stable = link.is_none_or(|link| link.state.get() == LinkState::StableSync);
-        handshake::may_feed(self.changing.get(), is_stable)?;
+        handshake::may_feed(self.changing.get(), is_stable, asker, &self.chain.waiting())?;
         let mut terms =
             self.standing.terms(position.as_ref(), self.chain.tell(), keys.iter().sum());
         terms.session = self.next_session.replace(self.next_session.get() + 1);

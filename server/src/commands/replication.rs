@@ -1,6 +1,7 @@
 //! Following and being followed: REPLICAOF, ROLE, WAIT, and what nodes say to each other.
 
 use super::{FrontCommand, Handler, declare};
+use crate::clients::Unblocked;
 use crate::config::{ReplyStyle, Upstream};
 use crate::connection::{Handoff, Session};
 use crate::server::Counters;
@@ -245,11 +246,8 @@ static WAIT: FrontCommand = FrontCommand {
                 timeout => Some(Duration::from_millis(timeout)),
             };
             let replicas = replicas.max(0) as usize;
-            match wait_for_replicas(session, replicas, limit).await {
-                Some(Some(count)) => {
-                    ReplyWriter::new(out, session.protocol).integer(count as i64);
-                }
-                Some(None) => return Err(Refusal::fixed(UNBLOCKED)),
+            match wait_for_replicas(session, replicas, limit).await? {
+                Some(count) => ReplyWriter::new(out, session.protocol).integer(count as i64),
                 None => session.close = true,
             }
             Ok(())
@@ -261,21 +259,33 @@ static WAIT: FrontCommand = FrontCommand {
 const UNBLOCKED: &str = "UNBLOCKED force unblock from blocking operation, instance state changed \
                          (master -> replica?)";
 
-/// `None`: the client has left. `Some(None)`: this node has become a replica.
+/// CLIENT UNBLOCK with ERROR.
+const UNBLOCKED_BY_CLIENT: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+
+/// `None`: the client has left.
 async fn wait_for_replicas(
     session: &mut Session,
     replicas: usize,
     limit: Option<Duration>,
-) -> Option<Option<usize>> {
+) -> Result<Option<usize>, Refusal> {
     let positions = session.written().await;
     let given_up = Arc::new(AtomicBool::new(false));
     let request = Request::Wait { positions, replicas, limit, given_up: given_up.clone() };
     Counters::add(&session.server.counters.blocked, 1);
-    let answer = session.server.replication.ask(&session.front, request);
+    session.client.begin_wait(given_up.clone());
+    let answer = session.server.replication.ask::<Option<usize>>(&session.front, request);
     let count = session.unless_gone(answer).await;
+    let unblocked = session.client.end_wait();
     Counters::take(&session.server.counters.blocked, 1);
     given_up.store(true, Ordering::Release);
-    count
+    match count {
+        None => Ok(None),
+        Some(None) => Err(Refusal::fixed(UNBLOCKED)),
+        Some(_) if unblocked == Some(Unblocked::ByError) => {
+            Err(Refusal::fixed(UNBLOCKED_BY_CLIENT))
+        }
+        Some(count) => Ok(count),
+    }
 }
 
 /// The longest name that a replica may give itself: as long as names of hosts get.

@@ -12,7 +12,8 @@
 //! Every family has HELP and TYPE; our counters end in `_total`, but for a few of Dragonfly's names
 //! that dashboards already use.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt::Write;
 
 use metrics::{Key, KeyName, Label, Level, Metadata, Recorder, SharedString};
@@ -255,7 +256,8 @@ pub struct Replica {
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
     samples: Vec<(Metric, Vec<String>, f64)>,
-    seen: HashSet<(Metric, Vec<String>)>,
+    /// Where each series stands among them.
+    seen: HashMap<(Metric, Vec<String>), usize>,
 }
 
 /// More series than any board can show: names in labels that grow without end must not take memory.
@@ -273,7 +275,8 @@ impl Samples {
     }
 
     /// Adds a metric with the values of its labels, in the declared order. Of two values for one
-    /// series the first holds. A wrong number of labels is a mistake of the caller; such a sample is
+    /// series the first holds; of two replicas that announce the same address the worse one, so that
+    /// the one that lags does not hide behind the other. A wrong number of labels is a mistake of the caller; such a sample is
     /// left out, since a scrape must not bring the server down.
     pub fn put_labelled(&mut self, metric: Metric, labels: &[&str], value: f64) {
         let wanted = metric.declaration().labels.len();
@@ -282,8 +285,21 @@ impl Samples {
             return;
         }
         let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
-        if self.seen.insert((metric, labels.clone())) {
-            self.samples.push((metric, labels, value));
+        match self.seen.entry((metric, labels)) {
+            Entry::Vacant(place) => {
+                let labels = place.key().1.clone();
+                place.insert(self.samples.len());
+                self.samples.push((metric, labels, value));
+            }
+            Entry::Occupied(place) if metric.declaration().labels.contains(&"replica_ip") => {
+                let (_, _, known) = &mut self.samples[*place.get()];
+                *known = match metric {
+                    // Of two full syncs the one that is less far.
+                    Metric::FullSyncProgressRatio => known.min(value),
+                    _ => known.max(value),
+                };
+            }
+            Entry::Occupied(_) => {}
         }
     }
 
@@ -364,7 +380,11 @@ that of `--metrics_prefix` (`dragonfly_` for boards made for Dragonfly); with `-
 it is there twice, the second time with the prefix `dragonfly_`.
 
 A number that is not known is not shown: lag only in stable sync, progress only during a full sync, the
-link to the master only on a replica.
+link to the master only on a replica, and `master_lag_records` only while the master says how far it is: after
+three seconds of its silence it is gone, and `/readyz?max_lag_records=N` answers 503.
+
+Replicas that announce the same address share their samples, and the worse number is shown; `INFO REPLICATION`
+has a row for each.
 
 | Metric | Kind | Labels | Meaning |
 | --- | --- | --- | --- |
@@ -389,7 +409,7 @@ pub fn metrics_page() -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::HashSet;
 
     use super::*;
 
@@ -585,6 +605,28 @@ mod tests {
                 (&shard(2), 0.0),
             ],
         );
+    }
+
+    /// The lagging one of two replicas that announced the same address could vanish.
+    #[test]
+    fn of_two_replicas_at_one_address_the_larger_lag_is_shown() {
+        let near = replica(ReplicaState::StableSync);
+        let lag = Lag { shard_records: vec![900, 0, 0], bytes: 70_000, seconds: 2.5 };
+        let far = Replica { lag, ..near.clone() };
+        for pair in [[&near, &far], [&far, &near]] {
+            let mut samples = Samples::new();
+            pair.iter().for_each(|replica| samples.put_replica(replica));
+            let series = read(&samples.render(&[PREFIX])).expect("valid text");
+            let value = |name: &str| {
+                let found = series.iter().find(|(series, _)| series.contains(name));
+                found.map(|(_, value)| *value)
+            };
+            assert_eq!(value("connected_replica_lag_records"), Some(900.0));
+            assert_eq!(value("connected_replica_lag_bytes"), Some(70_000.0));
+            assert_eq!(value("connected_replica_lag_seconds"), Some(2.5));
+            assert_eq!(value("shard_lag_records{shard=\"0\""), Some(900.0));
+            assert_eq!(value("shard_lag_records{shard=\"1\""), Some(9.0));
+        }
     }
 
     #[test]

@@ -74,9 +74,9 @@ fn health(server: &Server) -> Result<(), String> {
 fn replication(info: &Info) -> http::Replication {
     match &info.upstream {
         None => http::Replication::Master,
-        Some(upstream) if upstream.state == LinkState::StableSync => http::Replication::Stable {
-            lag_records: upstream.lags.iter().copied().max().unwrap_or(0),
-        },
+        Some(upstream) if upstream.state == LinkState::StableSync => {
+            http::Replication::Stable { lag_records: upstream.lags.iter().copied().max() }
+        }
         Some(upstream) => http::Replication::NotStable(upstream.state.word().to_owned()),
     }
 }
@@ -248,7 +248,7 @@ fn shown(replica: &info::Replica) -> Replica {
             seconds: millis as f64 / 1e3,
         },
         progress_ratio: replica.progress.as_ref().map(info::Progress::ratio),
-        eta_seconds: replica.progress.as_ref().map(|progress| progress.eta_seconds),
+        eta_seconds: replica.progress.as_ref().and_then(|progress| progress.eta_seconds),
     }
 }
 

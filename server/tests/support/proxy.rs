@@ -32,6 +32,8 @@ struct Network {
     delay: AtomicU64,
     /// Bytes that came through, both ways.
     bytes: AtomicU64,
+    /// The next of these bytes that comes through is damaged.
+    damages: Mutex<Option<Vec<u8>>>,
     ended: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
 }
@@ -73,6 +75,16 @@ impl Proxy {
         self.network.delay.store(time.as_millis() as u64, Ordering::SeqCst);
     }
 
+    /// Flips a bit in the last of these bytes, where they come through next.
+    pub(crate) fn damage(&self, bytes: &[u8]) {
+        *self.network.damages.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes.to_vec());
+    }
+
+    /// Whether what was to be damaged has come through.
+    pub(crate) fn has_damaged(&self) -> bool {
+        self.network.damages.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     /// The network is well again.
     pub(crate) fn heal(&self) {
         self.network.refusing.store(false, Ordering::SeqCst);
@@ -103,6 +115,15 @@ impl Drop for Proxy {
 impl Network {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<TcpStream>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn damage(&self, passing: &mut [u8]) {
+        let mut wanted = self.damages.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(bytes) = wanted.as_ref() else { return };
+        if let Some(place) = passing.windows(bytes.len()).position(|window| window == bytes) {
+            passing[place + bytes.len() - 1] ^= 1;
+            *wanted = None;
+        }
     }
 
     fn wait_while_stalled(&self) {
@@ -152,6 +173,7 @@ fn copy(network: &Network, mut from: TcpStream, mut to: TcpStream) {
         network.wait_while_stalled();
         let Ok(read) = from.read(&mut buffer) else { break };
         network.wait_while_stalled();
+        network.damage(&mut buffer[..read]);
         if read == 0 || to.write_all(&buffer[..read]).is_err() {
             break;
         }

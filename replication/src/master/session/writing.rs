@@ -128,7 +128,7 @@ pub(super) async fn write_flow(
                 }
             }
             Step::Gone(_) => {
-                session.end_trimmed(&flow);
+                session.end_trimmed(&flow, &settings);
                 Ok(())
             }
         };

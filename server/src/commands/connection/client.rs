@@ -1,6 +1,7 @@
 //! CLIENT's subcommands about one's own connection: names, replies, eviction and access clocks.
 
 use super::{FrontCommand, Handler, OTHERS, OWN, at_most, declare, integer, plain, switch};
+use crate::clients::Unblocked;
 use crate::connection::ReplyMode;
 use engine::command::{Flags, Refusal};
 use std::sync::atomic::Ordering;
@@ -164,21 +165,31 @@ pub(super) static NO_TOUCH: FrontCommand = declare(
 pub(super) static UNBLOCK: FrontCommand = declare(
     "client|unblock",
     "CLIENT UNBLOCK client-id [TIMEOUT | ERROR]",
-    "Wakes a client that waits for data; no command waits for data yet, so nobody is woken.",
+    "Ends the wait of a client that waits in WAIT: as if its time were up, or with an error.",
     "5.0.0",
     OTHERS,
     r#"
         > CLIENT UNBLOCK 99999
         (integer) 0
     "#,
-    Handler::Now(|_, args, reply| {
+    Handler::Now(|session, args, reply| {
         at_most(&args, 4)?;
         let reason = (args.len() == 4).then(|| args.get(3).to_ascii_lowercase());
-        if reason.is_some_and(|reason| reason != b"timeout" && reason != b"error") {
-            return Err(Refusal::fixed("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
+        let how = match reason.as_deref() {
+            None | Some(b"timeout") => Unblocked::ByTimeout,
+            Some(b"error") => Unblocked::ByError,
+            Some(_) => {
+                let text = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR";
+                return Err(Refusal::fixed(text));
+            }
+        };
+        let id = integer(args.get(2), "ERR value is not an integer or out of range")?;
+        let client = u64::try_from(id).ok().and_then(|id| session.server.clients.find(id));
+        let is_woken = client.is_some_and(|client| client.unblock(how));
+        if is_woken {
+            session.server.replication.wake_waits();
         }
-        integer(args.get(2), "ERR value is not an integer or out of range")?;
-        reply.integer(0);
+        reply.integer(i64::from(is_woken));
         Ok(())
     }),
 );

@@ -180,6 +180,7 @@ fn flags_of(client: &Client) -> String {
     let mut flags = String::new();
     for (on, letter) in [
         (client.queued.load(Ordering::Relaxed) != u32::MAX, 'x'),
+        (client.waits(), 'b'),
         (client.killed.load(Ordering::Relaxed), 'A'),
         (client.peer.starts_with("unix:"), 'U'),
         (client.no_evict.load(Ordering::Relaxed), 'e'),

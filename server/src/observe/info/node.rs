@@ -152,7 +152,9 @@ pub(super) fn persistence(view: &View<'_>, lines: &mut Lines) {
         .and_then(|upstream| upstream.progress.as_ref());
     if let (true, Some(progress)) = (loading, progress) {
         lines.put("loading_loaded_perc", format_args!("{:.2}", progress.ratio() * 100.0));
-        lines.put("loading_eta_seconds", progress.eta_seconds.ceil());
+        if let Some(seconds) = progress.eta_seconds {
+            lines.put("loading_eta_seconds", seconds.ceil());
+        }
     }
     lines.put("load_state", if loading { "loading" } else { "done" });
     lines.put("current_cow_peak", 0);

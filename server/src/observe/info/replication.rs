@@ -81,13 +81,15 @@ fn put_replica(index: usize, replica: &Replica, redis: bool, lines: &mut Lines) 
     }
     if let Some(progress) = &replica.progress {
         row.push_str(&format!(
-            ",sync_keys_done={},sync_keys_total={},sync_perc={:.2},sync_keys_per_sec={:.0},sync_eta_seconds={:.0}",
+            ",sync_keys_done={},sync_keys_total={},sync_perc={:.2},sync_keys_per_sec={:.0}",
             progress.done,
             progress.total,
             progress.ratio() * 100.0,
             progress.rate,
-            progress.eta_seconds.ceil()
         ));
+        if let Some(seconds) = progress.eta_seconds {
+            row.push_str(&format!(",sync_eta_seconds={:.0}", seconds.ceil()));
+        }
     }
     lines.put(format_args!("slave{index}"), row);
     for (shard, lag) in replica.lags.iter().enumerate().filter(|_| is_stable) {
@@ -117,7 +119,9 @@ fn put_upstream(upstream: &Upstream, info: &Info, config: &Config, lines: &mut L
         lines.put("master_sync_keys_total", progress.total);
         lines.put("master_sync_perc", format_args!("{:.2}", progress.ratio() * 100.0));
         lines.put("master_sync_keys_per_sec", progress.rate.round());
-        lines.put("master_sync_eta_seconds", progress.eta_seconds.ceil());
+        if let Some(seconds) = progress.eta_seconds {
+            lines.put("master_sync_eta_seconds", seconds.ceil());
+        }
         lines.put("master_sync_last_io_seconds_ago", upstream.last_io_ms / 1000);
     }
     if !is_up {
