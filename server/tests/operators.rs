@@ -340,3 +340,32 @@ fn a_multi_above_the_limit_of_requests_is_told_so_and_its_client_goes_on() {
     assert!(stats.contains("client_query_buffer_limit_disconnections:1"), "{stats}");
     assert_eq!(node.logged("of client-query-buffer-limit"), 2);
 }
+
+#[test]
+fn small_answers_are_those_of_redis() {
+    let node = start(2);
+    let mut client = connect(&node);
+    for nothing in ["\r\n", "*0\r\n", "*-1\r\n"] {
+        client
+            .send_raw(format!("CLIENT REPLY SKIP\r\n{nothing}PING\r\n").as_bytes())
+            .expect("sent");
+        let said = client.read().expect("the empty request was skipped");
+        assert_eq!(text(&said), "PONG", "{nothing:?}");
+    }
+    client.must(&["MULTI"]);
+    client.must(&["DEBUG", "SLEEP", "abc"]);
+    assert_eq!(text(&client.must(&["EXEC"])), "OK");
+    for (request, answer) in [
+        (&["REPLICAOF", "localhost", "99999"][..], "ERR Invalid master port"),
+        (&["CONFIG", "SET", "timeout", "-1"], "between 0 and"),
+        (&["CONFIG", "SET", "timeout", "x"], "argument couldn't be parsed into an integer"),
+        (&["CONFIG", "SET", "repl-backlog-size", "1"], "argument 'repl-backlog-size'"),
+        (&["CONFIG", "SET", "maxmemory", "1g"], "OK"),
+        (&["CONFIG", "GET", "maxmemory"], "maxmemory 1000000000"),
+        (&["CONFIG", "SET", "maxmemory", "1gb"], "OK"),
+        (&["CONFIG", "GET", "maxmemory"], "maxmemory 1073741824"),
+    ] {
+        let said = text(&client.call(request));
+        assert!(said.contains(answer), "{request:?}: {said}");
+    }
+}

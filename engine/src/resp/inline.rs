@@ -24,7 +24,7 @@ pub(super) enum Line {
 /// Splits `line` (without its end) and appends a span per word. `unquoted` is empty before, and
 /// stays so if there are no quotes.
 ///
-/// A NUL ends the line, as in Redis, where it is a C string from here on.
+/// A NUL ends the line: Redis looks for the end of the line up to it, and waits for ever.
 pub(super) fn split(line: &[u8], spans: &mut Vec<Span>, unquoted: &mut Vec<u8>) -> Line {
     let line = &line[..memchr::memchr(0, line).unwrap_or(line.len())];
     let mut position = 0;

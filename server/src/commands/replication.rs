@@ -80,7 +80,7 @@ async fn replicaof(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> 
     }
     let number = parse_i64_strict(port).and_then(|port| u16::try_from(port).ok());
     let port = number.filter(|port| *port > 0);
-    let port = port.ok_or(Refusal::fixed("ERR port is out of range"))?;
+    let port = port.ok_or(Refusal::fixed("ERR Invalid master port"))?;
     let host = std::str::from_utf8(host).map_err(|_| Refusal::Syntax)?;
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let asked = Request::Already((host.clone(), port));

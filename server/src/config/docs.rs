@@ -22,7 +22,8 @@ can be changed with `CONFIG SET`; `CONFIG REWRITE` writes what changed back into
 
 Of two flags for one setting the later one holds, and the lines of a flagfile stand where `--flagfile`
 stands. A variable holds only where neither gave a value. Sizes take `kb`, `mb`, `gb` and `tb` in powers
-of 1024; durations take `ms`, `s`, `m`, `h` and `d`, and a bare number counts what the name of the kind
+of 1024, and so do `k`, `m`, `g` and `t` in flags, flagfiles and variables, as in Dragonfly; in a redis.conf and in
+`CONFIG SET` `1k`, `1m` and `1g` are powers of 1000, as in Redis. Durations take `ms`, `s`, `m`, `h` and `d`, and a bare number counts what the name of the kind
 says. Lists and addresses take several words: `--bind 127.0.0.1 ::1`. `--help` shows the flags,
 `--help=part` those about something, `--helpfull` all, `--version` the version.
 

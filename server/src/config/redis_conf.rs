@@ -106,7 +106,7 @@ impl Reading {
             "client_output_buffer_limit" => {
                 // Each line is about one class, and all of them hold.
                 self.limits = format!("{} {}", self.limits, values.join(" "));
-                let limits = self.limits.trim().to_owned();
+                let limits = Kind::OutputLimits.from_redis(&self.limits).into_owned();
                 words.add_flag(name, Some(&limits), place.origin())
             }
             _ => self.setting(words, name, values, place),
@@ -137,7 +137,7 @@ impl Reading {
             self.passed.push(format!("{place}: '{shown} {value}' changes nothing: {reason}"));
             return Ok(());
         }
-        words.add_flag(name, Some(&value), place.origin())
+        words.add_flag(name, Some(&setting.kind.from_redis(&value)), place.origin())
     }
 
     /// What is wrong inside the other file names its own lines.

@@ -221,7 +221,14 @@ impl Settings {
         let list: Vec<&'static Setting> = named.iter().map(|found| found.setting).collect();
         let change = Change { before: &before, after: &after, named: &list };
         let checked = after.check().and_then(|()| prepare(&change));
-        checked.map_err(|refusal| failed(refusal.setting, &refusal.reason))?;
+        checked.map_err(|refusal| {
+            // As it was typed, where it was.
+            let typed =
+                pairs.iter().zip(&named).find(|(_, found)| found.setting.name == refusal.setting);
+            let typed =
+                typed.map(|((name, _), _)| String::from_utf8_lossy(name).to_ascii_lowercase());
+            failed(typed.as_deref().unwrap_or(refusal.setting), &refusal.reason)
+        })?;
 
         state.values = values;
         for found in &named {
@@ -322,7 +329,8 @@ fn change_one(
         return Err(failed(&shown, "duplicate parameter"));
     }
     let text = std::str::from_utf8(text).map_err(|_| failed(&shown, "argument must be UTF-8"))?;
-    let value = found.setting.parse_as(text, found.alias, Some(&values[found.index]));
+    let text = found.setting.kind.from_redis(text);
+    let value = found.setting.parse_as(&text, found.alias, Some(&values[found.index]));
     values[found.index] = value.map_err(|error| failed(&shown, &error))?;
     Ok(found)
 }

@@ -20,8 +20,8 @@ use super::value::{Kind, OutputLimits, Value};
 
 /// The largest size a setting takes: 1 EiB, so that sums of a few sizes fit into 64 bits.
 const SIZE_MAX: u64 = 1 << 60;
-/// The longest duration in seconds: about 136 years, what fits a Redis client's 32 bits.
-const SECONDS_MAX: u64 = u32::MAX as u64;
+/// The longest duration in seconds: about 68 years, the most that Redis takes.
+const SECONDS_MAX: u64 = i32::MAX as u64;
 /// The longest duration in milliseconds: about 49 days.
 const MILLIS_MAX: u64 = u32::MAX as u64;
 /// The longest time in microseconds: some 292,000 years, the most that Redis takes.

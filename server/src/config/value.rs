@@ -3,6 +3,7 @@
 //! Whatever is written here can be read here and gives the same value (a test walks the table).
 //! Refusals use Redis's words, because operators and test suites search for them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -129,14 +130,14 @@ impl Kind {
                 None => Err("argument must be a memory value".to_owned()),
             },
             Kind::Duration { unit: own, min, max } => {
-                let (least, most) = (min * own.millis(), max.saturating_mul(own.millis()));
-                let length = parse_duration(text, unit.unwrap_or(*own))?;
-                match u64::try_from(length.as_millis()) {
-                    Ok(millis) if (least..=most).contains(&millis) => {
+                let in_millis = |bound: &u64| u128::from(*bound) * u128::from(own.millis());
+                let (least, most) = (in_millis(min), in_millis(max));
+                match parse_duration(text, unit.unwrap_or(*own))? {
+                    Some(length) if (least..=most).contains(&length.as_millis()) => {
                         Ok(Value::Duration(length, *own))
                     }
                     _ => {
-                        let step = unit.unwrap_or(*own).millis();
+                        let step = u128::from(unit.unwrap_or(*own).millis());
                         let (bottom, top) = (least.div_ceil(step), most / step);
                         Err(format!("argument must be between {bottom} and {top} inclusive"))
                     }
@@ -277,7 +278,16 @@ pub fn parse_size(text: &str) -> Option<u64> {
     scale(digits, 1 << shift)
 }
 
-fn parse_duration(text: &str, unit: Unit) -> Result<Duration, String> {
+/// A duration; nothing where it is below zero or longer than any. Refused in Redis's words, which has
+/// whole numbers only.
+fn parse_duration(text: &str, unit: Unit) -> Result<Option<Duration>, String> {
+    if let Ok(whole) = text.parse::<i128>() {
+        let whole = u64::try_from(whole).ok();
+        return Ok(whole.map(|whole| match unit {
+            Unit::Seconds => Duration::from_secs(whole),
+            Unit::Milliseconds => Duration::from_millis(whole),
+        }));
+    }
     let (digits, suffix) = split_suffix(text);
     let step = match suffix.to_ascii_lowercase().as_str() {
         "" => unit.millis(),
@@ -286,11 +296,37 @@ fn parse_duration(text: &str, unit: Unit) -> Result<Duration, String> {
         "m" | "min" => 60_000,
         "h" => 3_600_000,
         "d" => 86_400_000,
-        _ => return Err("argument couldn't be parsed into a duration".to_owned()),
+        _ => return Err("argument couldn't be parsed into an integer".to_owned()),
     };
-    scale(digits, step)
-        .map(Duration::from_millis)
-        .ok_or_else(|| "argument couldn't be parsed into a duration".to_owned())
+    let millis = scale(digits, step);
+    let millis = millis.ok_or_else(|| "argument couldn't be parsed into an integer".to_owned())?;
+    Ok(Some(Duration::from_millis(millis)))
+}
+
+impl Kind {
+    /// A value in Redis's words, as the command line would say it. In `CONFIG SET` and in a redis.conf `1k`,
+    /// `1m` and `1g` count in powers of 1000, `1kb`, `1mb` and `1gb` in powers of 1024.
+    pub fn from_redis<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self {
+            Kind::Size { .. } => redis_size(text),
+            Kind::OutputLimits if text.is_ascii() => {
+                let words: Vec<Cow<'_, str>> = text.split_whitespace().map(redis_size).collect();
+                Cow::Owned(words.join(" "))
+            }
+            _ => Cow::Borrowed(text),
+        }
+    }
+}
+
+fn redis_size(text: &str) -> Cow<'_, str> {
+    let (digits, suffix) = split_suffix(text);
+    let step = match suffix {
+        "k" | "K" => 1000,
+        "m" | "M" => 1_000_000,
+        "g" | "G" => 1_000_000_000,
+        _ => return Cow::Borrowed(text),
+    };
+    scale(digits, step).map_or(Cow::Borrowed(text), |bytes| Cow::Owned(bytes.to_string()))
 }
 
 fn split_suffix(text: &str) -> (&str, &str) {
@@ -374,6 +410,22 @@ mod tests {
     }
 
     #[test]
+    fn redis_counts_letters_in_powers_of_1000() {
+        let check = |text: &str, want: &str| {
+            assert_eq!(Kind::Size { min: 0, max: u64::MAX }.from_redis(text), want);
+        };
+        check("1g", "1000000000");
+        check("2M", "2000000");
+        check("1k", "1000");
+        check("1gb", "1gb");
+        check("1x", "1x");
+        check("g", "g");
+        check("99999999999999g", "99999999999999g");
+        assert_eq!(Kind::OutputLimits.from_redis("normal 1m 1mb 60"), "normal 1000000 1mb 60");
+        assert_eq!(Kind::Text.from_redis("1g"), "1g");
+    }
+
+    #[test]
     fn durations_take_suffixes_and_a_bare_number_counts_the_own_unit() {
         let kind = Kind::Duration { unit: Unit::Milliseconds, min: 100, max: 100_000 };
         let check = |text: &str, unit, want: Result<u64, &str>| {
@@ -393,8 +445,8 @@ mod tests {
         check("101s", None, Err("argument must be between 100 and 100000 inclusive"));
         check("101", Some(Unit::Seconds), Err("argument must be between 1 and 100 inclusive"));
         check("0", Some(Unit::Seconds), Err("argument must be between 1 and 100 inclusive"));
-        check("-1", None, Err("argument couldn't be parsed into a duration"));
-        check("soon", None, Err("argument couldn't be parsed into a duration"));
+        check("-1", None, Err("argument must be between 100 and 100000 inclusive"));
+        check("soon", None, Err("argument couldn't be parsed into an integer"));
     }
 
     #[test]

@@ -77,6 +77,8 @@ pub(super) enum Round {
 pub(super) enum Head {
     /// A request that can be run.
     Request,
+    /// A request of nothing (an empty line, `*0`), which is handled.
+    Empty,
     /// Not a whole request yet; so many bytes at least are missing.
     Incomplete { want: usize },
     /// Not a request at all.
@@ -117,12 +119,13 @@ impl Input {
         while self.ahead.len() < most {
             match self.parser.next(&self.buffer[self.parsed..], limits) {
                 Ok(Parsed::Request { consumed }) => self.keep(registry, consumed),
-                Ok(Parsed::Empty { consumed }) => {
+                Ok(Parsed::Empty { consumed }) if self.ahead.is_empty() => {
                     self.parsed += consumed;
-                    if self.ahead.is_empty() {
-                        self.position = self.parsed;
-                    }
+                    self.position = self.parsed;
+                    return Head::Empty;
                 }
+                // When its turn has come: the parser finds it again.
+                Ok(Parsed::Empty { .. }) => break,
                 Ok(Parsed::Incomplete { want }) if self.ahead.is_empty() => {
                     return Head::Incomplete { want };
                 }

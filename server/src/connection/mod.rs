@@ -197,6 +197,10 @@ fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Vec<u8>) -> N
             });
             match head {
                 Head::Request => {}
+                Head::Empty => {
+                    session.skip_nothing();
+                    continue;
+                }
                 Head::Incomplete { want } => return Next::Read { want },
                 Head::Broken(error) => return Next::Broken(error),
             }

@@ -191,6 +191,13 @@ impl Session {
         }
     }
 
+    /// A request of nothing: as in Redis, `CLIENT REPLY SKIP` before it was meant for it.
+    pub(super) fn skip_nothing(&mut self) {
+        if self.reply_mode == ReplyMode::SkipNext {
+            self.reply_mode = ReplyMode::On;
+        }
+    }
+
     /// Lets go of the reply from `start` on, and of the room that it took where nothing else waits.
     pub fn drop_reply(&self, start: usize, out: &mut Vec<u8>) {
         out.truncate(start);

@@ -73,7 +73,7 @@ static COMMAND_INFO: FrontCommand = FrontCommand {
         for name in args.from(2) {
             match registry.find_any(name) {
                 Some(entry) => put_info(entry, reply),
-                None => reply.nil_array(),
+                None => reply.nil(),
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use super::super::replication::next_lsn;
 use super::super::{FrontCommand, Handler};
 use super::{ADMIN, ALWAYS, HELP, declare};
 use crate::connection::Session;
-use engine::command::{Args, Flags, Outcome, Refusal};
+use engine::command::{Args, Outcome, Refusal};
 use engine::resp::ReplyWriter;
 use engine::rt;
 use replication::Request;
@@ -18,8 +18,8 @@ static DEBUG_SLEEP: FrontCommand = FrontCommand {
         "DEBUG SLEEP seconds",
         "Lets this connection wait. Others go on: no shard sleeps.",
         "1.0.0",
-        // In a transaction it would hold up everybody who wants the same keys.
-        ADMIN.union(Flags::NO_MULTI),
+        // In a transaction it waits when the keys are free again.
+        ADMIN,
         r#"
             > DEBUG SLEEP 0.01
             OK
@@ -38,11 +38,12 @@ static DEBUG_SLEEP: FrontCommand = FrontCommand {
     }),
 };
 
-/// A number of seconds, with a fraction.
+/// A number of seconds, with a fraction. As in Redis, what is no number or negative is none at all; what is
+/// too long to be meant is refused.
 fn duration(text: &[u8]) -> Result<Duration, Refusal> {
     let seconds = std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok());
-    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    duration.ok_or(Refusal::NotFloat)
+    let seconds = seconds.unwrap_or(0.0).max(0.0);
+    Duration::try_from_secs_f64(seconds).map_err(|_| Refusal::NotFloat)
 }
 
 static DEBUG_REPLICA: FrontCommand = FrontCommand {
@@ -100,7 +101,10 @@ mod tests {
     #[test]
     fn a_sleep_is_a_finite_number_of_seconds() {
         assert_eq!(duration(b"0.5"), Ok(Duration::from_millis(500)));
-        for text in ["", "-1", "nan", "inf", "1e300", "one"] {
+        for text in ["", "-1", "nan", "one"] {
+            assert_eq!(duration(text.as_bytes()), Ok(Duration::ZERO), "{text}");
+        }
+        for text in ["inf", "1e300"] {
             assert_eq!(duration(text.as_bytes()), Err(Refusal::NotFloat), "{text}");
         }
     }
