@@ -284,7 +284,7 @@ const COUNTERS: Plan = Plan { load: Load { keys: 6, rounds: 100, ..LOAD }, ..CAL
 
 #[test]
 fn a_type_that_tells_less_than_it_does_differs_on_a_replica() {
-    check(&counters::planted::ONE_COUNT_OF_MANY_IS_TOLD, 20, |dice| Plan {
+    check(&counters::planted::ONE_COUNT_OF_MANY_IS_TOLD, 200, |dice| Plan {
         shards: any_shards(dice),
         ..COUNTERS
     });
@@ -292,7 +292,7 @@ fn a_type_that_tells_less_than_it_does_differs_on_a_replica() {
 
 #[test]
 fn a_type_whose_values_are_written_in_part_differs_after_a_cut() {
-    check(&counters::planted::SOME_COUNTS_ARE_LEFT_OUT, 20, |dice| Plan {
+    check(&counters::planted::SOME_COUNTS_ARE_LEFT_OUT, 600, |dice| Plan {
         shards: any_shards(dice),
         ..COUNTERS
     });
