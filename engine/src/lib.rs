@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!   0 types limits   numbers with types; every bound with its reason
+//!     varint         numbers in few bytes
 //!     rt             executors, mailboxes, timers, sockets: the only room that names glommio
 //!   1 resp           requests and replies
 //!     glob           patterns of keys, channels and settings
@@ -37,3 +38,4 @@ pub mod shard;
 pub mod table;
 pub mod types;
 pub mod value;
+pub mod varint;

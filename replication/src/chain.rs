@@ -31,7 +31,7 @@ pub struct Chain {
 }
 
 /// Nodes that are told of those that wait for each other: a longer circle goes unnoticed.
-const WAITING_MAX: usize = 64;
+pub(crate) const WAITING_MAX: usize = 64;
 
 impl Chain {
     /// The chain of node `own`, which follows nobody.
@@ -108,7 +108,7 @@ mod tests {
                 let asker = fastrand::usize(..size);
                 let (own, master) = (&chains[asker], &chains[(asker + 1) % size]);
                 let refusal = handshake::may_feed(false, false, &own.ids(), &master.waiting());
-                let (text, named) = handshake::waits(&refusal.unwrap_err());
+                let (text, named) = handshake::waits(refusal.unwrap_err().as_bytes());
                 found[asker] |= text.contains("in a circle");
                 own.wait_for(named);
                 // Nobody is accused who only waits for the circle.

@@ -17,6 +17,7 @@
 //! A chain is the node ids from a node up to its topmost master, its own first: whoever finds itself in
 //! the chain of its would-be master refuses, so circles of any length are (J7).
 
+use crate::chain::WAITING_MAX;
 use crate::{planted, wire};
 use engine::journal::{HistoryId, Lineage, Position};
 use engine::resp::ReplyLimits;
@@ -261,21 +262,21 @@ const CIRCLE: &str = "ERR these nodes follow each other in a circle and wait for
 /// What stands before the names of those who wait.
 const NAMED: &str = "; waiting nodes: ";
 
-/// A refusal without the names of those who wait, and these names.
-pub fn waits(refusal: &str) -> (String, Vec<String>) {
-    match refusal.split_once(NAMED) {
-        Some((text, names)) => {
-            // Our own node names itself in front of them.
-            let names = names.split(',').filter(|name| (1..=64).contains(&name.len()));
-            (text.to_owned(), names.take(64).map(str::to_owned).collect())
-        }
-        None => (refusal.to_owned(), Vec::new()),
-    }
+/// What a refusal says in words, and the names of those who wait.
+pub fn waits(refusal: &[u8]) -> (String, Vec<String>) {
+    /// The longest name of a node that is taken.
+    const NAME_MAX: usize = 64;
+    let refusal = String::from_utf8_lossy(refusal);
+    let (text, names) = refusal.split_once(NAMED).unwrap_or((&refusal, ""));
+    let names = names.split(',').filter(|name| (1..=NAME_MAX).contains(&name.len()));
+    // Our own node names itself in front of them.
+    let names = names.take(WAITING_MAX).map(str::to_owned).collect();
+    (wire::words(text.as_bytes()), names)
 }
 
 fn texts(reply: &Reply) -> Result<Vec<String>, String> {
     match reply {
-        Reply::Error(text) => Err(wire::words(waits(&String::from_utf8_lossy(text)).0.as_bytes())),
+        Reply::Error(text) => Err(waits(text).0),
         Reply::Array(items) => items
             .iter()
             .map(|item| match item {

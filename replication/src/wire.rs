@@ -116,39 +116,42 @@ pub fn lsn(number: u64) -> Result<Lsn, String> {
     Ok(Lsn(number))
 }
 
-/// The header of a message whose payload is these parts, at most [`PAYLOAD_MAX`] bytes together.
-pub fn header(kind: Kind, parts: &[&[u8]]) -> [u8; HEADER] {
-    header_of(kind.byte(), parts)
+/// The header of a message with this payload, at most [`PAYLOAD_MAX`] bytes.
+pub fn header(kind: Kind, payload: &[u8]) -> [u8; HEADER] {
+    header_of(kind.byte(), payload)
 }
 
-fn header_of(kind: u8, parts: &[&[u8]]) -> [u8; HEADER] {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
+fn header_of(kind: u8, payload: &[u8]) -> [u8; HEADER] {
+    let length = payload.len();
     assert!(length <= PAYLOAD_MAX, "a message of {length} bytes exceeds {PAYLOAD_MAX}");
-    let mut sum = crc32fast::Hasher::new();
-    parts.iter().for_each(|part| sum.update(part));
     let mut header = [0; HEADER];
     // PAYLOAD_MAX leaves the highest byte of a length free.
     header[..4].copy_from_slice(&((length as u32) << 8 | u32::from(kind)).to_le_bytes());
-    header[4..8].copy_from_slice(&sum.finalize().to_le_bytes());
+    header[4..8].copy_from_slice(&crc32fast::hash(payload).to_le_bytes());
     let own = crc32fast::hash(&header[..8]);
     header[8..].copy_from_slice(&own.to_le_bytes());
     header
 }
 
-fn put(out: &mut Vec<u8>, kind: Kind, parts: &[&[u8]]) {
-    out.extend_from_slice(&header(kind, parts));
-    parts.iter().for_each(|part| out.extend_from_slice(part));
+/// Appends a message whose payload `fill` appends: the header is known when that is there.
+fn put(out: &mut Vec<u8>, kind: Kind, fill: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0; HEADER]);
+    fill(out);
+    let (head, payload) = out[start..].split_at_mut(HEADER);
+    head.copy_from_slice(&header(kind, payload));
 }
 
 /// Appends a message of several 64-bit numbers.
 pub fn put_numbers(out: &mut Vec<u8>, kind: Kind, numbers: &[u64]) {
-    let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-    put(out, kind, &[&bytes]);
+    put(out, kind, |out| {
+        numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
+    });
 }
 
 /// Appends a message of bytes.
 pub fn put_bytes(out: &mut Vec<u8>, kind: Kind, bytes: &[u8]) {
-    put(out, kind, &[bytes]);
+    put(out, kind, |out| out.extend_from_slice(bytes));
 }
 
 /// The first message in `buffer` and how many bytes it took; `None` while it is incomplete.
@@ -275,11 +278,12 @@ pub struct Large<'a> {
 impl<'a> Large<'a> {
     /// Appends the message.
     pub fn put(&self, out: &mut Vec<u8>) {
-        let mut numbers = [0; 18];
-        numbers[..8].copy_from_slice(&self.number.to_le_bytes());
-        numbers[8..16].copy_from_slice(&self.length.to_le_bytes());
-        numbers[16..].copy_from_slice(&self.db.0.to_le_bytes());
-        put(out, Kind::Large, &[&numbers, self.key]);
+        put(out, Kind::Large, |out| {
+            out.extend_from_slice(&self.number.to_le_bytes());
+            out.extend_from_slice(&self.length.to_le_bytes());
+            out.extend_from_slice(&self.db.0.to_le_bytes());
+            out.extend_from_slice(self.key);
+        });
     }
 
     /// Out of a payload.
@@ -294,7 +298,10 @@ impl<'a> Large<'a> {
 
 /// Appends a piece of a large item.
 pub fn put_piece(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
-    put(out, Kind::Piece, &[&number.to_le_bytes(), bytes]);
+    put(out, Kind::Piece, |out| {
+        out.extend_from_slice(&number.to_le_bytes());
+        out.extend_from_slice(bytes);
+    });
 }
 
 /// A piece out of a payload: of which item, and its bytes.
@@ -429,7 +436,7 @@ mod tests {
                 && random.bool()
             {
                 // As a sender with bad intentions would make it.
-                head.copy_from_slice(&header_of(random.u8(..16), &[payload]));
+                head.copy_from_slice(&header_of(random.u8(..16), payload));
             }
             if let Ok(Some((_, payload, used))) = next(&bytes) {
                 assert_eq!(used, payload.len() + HEADER);

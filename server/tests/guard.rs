@@ -281,7 +281,7 @@ fn nonsense_from_a_master_ends_the_link_with_a_reason_and_no_one_works_afterward
         ("does not belong to its flow", flows(&[set(0, Some((1, &[1])))], &[])),
         ("damaged on its way here", flows(&[set(0, None), vec![99; 12]], &[])),
         ("the master sent Ack", flows(&[set(0, None), wire::header(Kind::Ack, &[]).to_vec()], &[])),
-        ("is not a record", flows(&[], &[wire::header(Kind::Log, &[&[255]]).to_vec(), vec![255]])),
+        ("is not a record", flows(&[], &[wire::header(Kind::Log, &[255]).to_vec(), vec![255]])),
         ("ended the session: it  x", Poison { control: end(b"it\r\nx"), ..flows(&[], &[]) }),
         ("damaged on its way here", Poison { control: vec![0; 12], ..flows(&[], &[]) }),
     ];

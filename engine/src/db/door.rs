@@ -231,11 +231,7 @@ impl Place<'_> {
             Some(item) => {
                 item.set(value);
                 if deadline != Deadline::Keep {
-                    let had = item.deadline().is_some();
-                    if had || instant.is_some() {
-                        item.set_deadline(instant);
-                        *expires = *expires + usize::from(instant.is_some()) - usize::from(had);
-                    }
+                    date(item, instant, expires);
                 }
                 item.set_clock(clock(item));
                 self.what = Some(What::Changed);
@@ -267,9 +263,7 @@ impl Place<'_> {
     pub(super) fn set_deadline(&mut self, deadline: Option<Millis>) -> bool {
         let Database { table, expires, .. } = &mut *self.database;
         let Some(item) = table.get_mut(self.hash, self.key) else { return false };
-        let had = item.deadline().is_some();
-        item.set_deadline(deadline);
-        *expires = *expires + usize::from(deadline.is_some()) - usize::from(had);
+        date(item, deadline, expires);
         if let Some(at) = deadline {
             table.note_due(self.hash, at.0);
         }
@@ -304,6 +298,15 @@ impl Place<'_> {
             self.what = Some(What::Created);
         }
         Some(outcome)
+    }
+}
+
+/// Gives an item of a database another deadline, or none; `expires` counts those that have one.
+fn date(item: &mut Item, deadline: Option<Millis>, expires: &mut usize) {
+    let had = item.deadline().is_some();
+    if had || deadline.is_some() {
+        item.set_deadline(deadline);
+        *expires = *expires + usize::from(deadline.is_some()) - usize::from(had);
     }
 }
 

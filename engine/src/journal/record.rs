@@ -34,6 +34,7 @@ use std::sync::Arc;
 
 use crate::types::{DbIndex, Millis};
 use crate::value::{ChangeHead, Item, NewValue, SharedValue, Type, Value as StringValue};
+use crate::varint::{self, Unread};
 
 /// The longest key: Redis's limit of one bulk string (`proto-max-bulk-len`, 512 MiB).
 pub const KEY_BYTES_MAX: usize = 512 * 1024 * 1024;
@@ -281,8 +282,8 @@ const OP_REMOVE: u8 = 0x07;
 const OP_DEADLINE_AT: u8 = 0x08;
 const OP_DEADLINE_NONE: u8 = 0x09;
 const OP_CHANGE: u8 = 0x0a;
-/// And two more: deadline at, deadline kept.
 const OP_PUT_TYPED: u8 = 0x0b;
+const OP_PUT_TYPED_AT: u8 = 0x0c;
 const OP_PUT_TYPED_KEEP: u8 = 0x0d;
 const OP_FLUSH_ALL: u8 = 0x60;
 const OP_FLUSH_DB: u8 = 0x61;
@@ -304,12 +305,8 @@ pub(super) trait Sink {
         self.put(&[byte]);
     }
 
-    fn put_number(&mut self, mut number: u64) {
-        while number >= 0x80 {
-            self.put_byte(number as u8 | 0x80);
-            number >>= 7;
-        }
-        self.put_byte(number as u8);
+    fn put_number(&mut self, number: u64) {
+        varint::write(number, |byte| self.put_byte(byte));
     }
 }
 
@@ -444,7 +441,7 @@ impl<'a> Record<'a> {
         }
         let value: &[u8] = match self.payload() {
             Some(Payload::Int(int)) => {
-                sink.put_number(zigzag(*int));
+                sink.put_number(varint::zigzag(*int));
                 &[]
             }
             Some(payload) => {
@@ -473,7 +470,7 @@ fn put_op(value: &Payload<'_>, deadline: Deadline) -> (u8, Option<u64>) {
     match deadline {
         Deadline::None if typed => (OP_PUT_TYPED, None),
         Deadline::None => (OP_PUT + int, None),
-        Deadline::At(at) if typed => (OP_PUT_TYPED + 1, Some(at.0)),
+        Deadline::At(at) if typed => (OP_PUT_TYPED_AT, Some(at.0)),
         Deadline::At(at) => (OP_PUT_AT + int, Some(at.0)),
         Deadline::Keep if typed => (OP_PUT_TYPED_KEEP, None),
         Deadline::Keep => (OP_PUT_KEEP + int, None),
@@ -482,14 +479,6 @@ fn put_op(value: &Payload<'_>, deadline: Deadline) -> (u8, Option<u64>) {
 
 /// The longest decimal text of an integer, `-9223372036854775808`.
 const INT_TEXT_BYTES_MAX: u64 = 20;
-
-fn zigzag(int: i64) -> u64 {
-    (int << 1 ^ int >> 63) as u64
-}
-
-fn unzigzag(number: u64) -> i64 {
-    (number >> 1) as i64 ^ -((number & 1) as i64)
-}
 
 /// Why decoding stops before its end.
 #[derive(Debug)]
@@ -529,19 +518,15 @@ impl<'a> Cursor<'a> {
     }
 
     pub(super) fn number(&mut self) -> Result<u64, Stop> {
-        let mut number = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            let bits = u64::from(byte & 0x7f);
-            if bits << shift >> shift != bits || (byte == 0 && shift > 0) {
-                return Err(DecodeError::BadNumber.into());
+        let bytes = self.bytes.get(self.at..).unwrap_or_default();
+        match varint::read(bytes) {
+            Ok((number, used)) => {
+                self.at += used;
+                Ok(number)
             }
-            number |= bits << shift;
-            if byte < 0x80 {
-                return Ok(number);
-            }
+            Err(Unread::More) => Err(Stop::More(self.at.saturating_add(bytes.len() + 1))),
+            Err(Unread::Bad) => Err(DecodeError::BadNumber.into()),
         }
-        Err(DecodeError::BadNumber.into())
     }
 
     pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], Stop> {
@@ -598,7 +583,7 @@ impl<'a> Cursor<'a> {
         let both = self.take(key_length as usize + inline)?;
         let (key, bytes) = both.split_at(key_length as usize);
         let payload = match shape.value {
-            Value::Int => Payload::Int(unzigzag(value)),
+            Value::Int => Payload::Int(varint::unzigzag(value)),
             _ if shape.is_typed() => Payload::TypedBytes(kind as u8, bytes),
             _ => Payload::Bytes(bytes),
         };
@@ -633,7 +618,7 @@ impl Shape {
             OP_DEADLINE_NONE => (OP_DEADLINE_NONE, false, false),
             OP_CHANGE => (OP_CHANGE, true, true),
             OP_PUT_TYPED | OP_PUT_TYPED_KEEP => (op, false, true),
-            OP_PUT_TYPED..OP_PUT_TYPED_KEEP => (op, true, true),
+            OP_PUT_TYPED_AT => (op, true, true),
             _ => return None,
         };
         let value = match takes_value {
@@ -653,7 +638,7 @@ impl Shape {
         match self.op {
             OP_PUT | OP_PUT_TYPED => Effect::Put { value: payload, deadline: Deadline::None },
             OP_PUT_TYPED_KEEP => Effect::Put { value: payload, deadline: Deadline::Keep },
-            OP_PUT_AT | 0x0c => {
+            OP_PUT_AT | OP_PUT_TYPED_AT => {
                 Effect::Put { value: payload, deadline: Deadline::At(Millis(number)) }
             }
             OP_PUT_KEEP => Effect::Put { value: payload, deadline: Deadline::Keep },

@@ -11,6 +11,7 @@
 
 use super::Item;
 use super::types::Type;
+use crate::varint;
 
 /// The effects of one type.
 pub trait TypeEffect {
@@ -90,16 +91,11 @@ impl ChangeHead {
     /// # Panics
     /// If there is no room for it: a type's own effects decide how many numbers they have.
     #[must_use]
-    pub fn and(mut self, mut number: u64) -> ChangeHead {
-        let mut put = |byte| {
+    pub fn and(mut self, number: u64) -> ChangeHead {
+        varint::write(number, |byte| {
             self.bytes[usize::from(self.used)] = byte;
             self.used += 1;
-        };
-        while number >= 0x80 {
-            put(number as u8 | 0x80);
-            number >>= 7;
-        }
-        put(number as u8);
+        });
         self
     }
 
@@ -136,20 +132,9 @@ pub struct Reading<'a>(pub &'a [u8]);
 impl<'a> Reading<'a> {
     /// A number, in as many bytes as it needs and no more.
     pub fn number(&mut self) -> Option<u64> {
-        let mut number = 0u64;
-        for shift in (0..64).step_by(7) {
-            let (&byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            let bits = u64::from(byte & 0x7f);
-            if bits << shift >> shift != bits || (byte == 0 && shift > 0) {
-                return None;
-            }
-            number |= bits << shift;
-            if byte < 0x80 {
-                return Some(number);
-            }
-        }
-        None
+        let (number, used) = varint::read(self.0).ok()?;
+        self.0 = &self.0[used..];
+        Some(number)
     }
 
     /// Bytes with their length before them.

@@ -303,9 +303,9 @@ impl Link {
     /// Why the master would not have us; notes whom it waits for if that is why.
     fn refusal(&self, reply: &Reply) -> String {
         let Reply::Error(text) = reply else { return words(reply) };
-        let (text, waiting) = handshake::waits(&String::from_utf8_lossy(text));
+        let (text, waiting) = handshake::waits(text);
         *self.waiting.borrow_mut() = waiting;
-        wire::words(text.as_bytes())
+        text
     }
 
     /// Agrees with the master on a session and connects its flows. Nothing has changed here until it

@@ -160,7 +160,7 @@ async fn write_flow(session: Rc<Session>, flow: Rc<Flow>, conn: Rc<Conn>, mut di
         }
         sent = match step {
             Step::Log(span) => {
-                let mut message = wire::header(Kind::Log, &[&span]).to_vec();
+                let mut message = wire::header(Kind::Log, &span).to_vec();
                 message.extend_from_slice(&span);
                 pipe.write(&message).await
             }

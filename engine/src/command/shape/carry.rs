@@ -107,8 +107,7 @@ impl Write {
 impl Carry {
     pub(super) fn split(&self, call: &Call<'_>, shards: u16) -> Result<Steps, Refusal> {
         (self.check)(call.args)?;
-        let parts = by_shard(call, shards).into_iter();
-        Ok(parts.map(|(shard, keys)| (shard, Step::Gather(keys))).collect())
+        Ok(by_shard(call, shards, Step::Gather))
     }
 
     pub(super) fn part(

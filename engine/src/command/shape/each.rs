@@ -48,8 +48,7 @@ pub struct EachDone {
 impl Each {
     pub(super) fn split(&self, call: &Call<'_>, shards: u16) -> Result<Steps, Refusal> {
         self.check(call)?;
-        let parts = by_shard(call, shards).into_iter();
-        Ok(parts.map(|(shard, keys)| (shard, Step::Each(keys))).collect())
+        Ok(by_shard(call, shards, Step::Each))
     }
 
     fn check(&self, call: &Call<'_>) -> Result<(), Refusal> {

@@ -168,13 +168,13 @@ impl Run {
     }
 }
 
-/// The command's keys by the shards that have them.
-fn by_shard(call: &Call<'_>, shards: u16) -> BTreeMap<ShardId, Vec<Pick>> {
+/// The command's keys by the shards that have them, each shard's as a step.
+fn by_shard(call: &Call<'_>, shards: u16, step: fn(Vec<Pick>) -> Step) -> Steps {
     let mut parts: BTreeMap<ShardId, Vec<Pick>> = BTreeMap::new();
     for (index, position) in call.entry.command.keys.positions(&call.args).enumerate() {
         let shard = shard_of(call.args.get(position), shards);
         let pick = Pick { index: index as u32, position: position as u32 };
         parts.entry(shard).or_default().push(pick);
     }
-    parts
+    parts.into_iter().map(|(shard, keys)| (shard, step(keys))).collect()
 }

@@ -5,10 +5,11 @@
 //!    0  set      fields and what they count now, as in the value as a whole
 //! ```
 
-use super::{Counters, TYPE, for_each, planted, zigzag};
+use super::{Counters, TYPE, for_each, planted};
 use crate::value::Item;
 use crate::value::effect::{ChangeHead, Told, TypeEffect, Unfit, Write};
 use crate::value::types::Type;
+use crate::varint::zigzag;
 
 const OP_SET: u8 = 0;
 

@@ -13,6 +13,7 @@ pub use effect::Set;
 
 use super::effect::{Reading, Write};
 use super::{NewValue, Object, Type};
+use crate::varint::{self, unzigzag, zigzag};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -51,7 +52,7 @@ impl Counters {
                 *there = count;
             }
             None => {
-                self.encoded_len += length_len(field.len()) + field.len();
+                self.encoded_len += varint::length(field.len() as u64) + field.len();
                 self.heap_bytes += FIELD_BYTES + field.len();
                 self.counts.insert(field.into(), count);
             }
@@ -113,21 +114,13 @@ fn for_each<'a>(bytes: &'a [u8], each: &mut dyn FnMut(&'a [u8], i64)) -> Option<
     let mut reading = Reading(bytes);
     while !reading.is_done() {
         let (field, count) = (reading.bytes()?, reading.number()?);
-        each(field, (count >> 1) as i64 ^ -((count & 1) as i64));
+        each(field, unzigzag(count));
     }
     Some(())
 }
 
-fn zigzag(count: i64) -> u64 {
-    (count << 1 ^ count >> 63) as u64
-}
-
 fn number_len(count: i64) -> usize {
-    (64 - (zigzag(count) | 1).leading_zeros()).div_ceil(7) as usize
-}
-
-fn length_len(length: usize) -> usize {
-    (64 - (length as u64 | 1).leading_zeros()).div_ceil(7) as usize
+    varint::length(zigzag(count))
 }
 
 #[cfg(test)]

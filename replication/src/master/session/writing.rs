@@ -88,7 +88,7 @@ pub(super) async fn write_flow(
         flow.is_writing.set(true);
         let sent = match flow.step(if items_wait.is_zero() { slice(limit) } else { 0 }) {
             Step::Log(span) => {
-                let header = wire::header(Kind::Log, &[&span]);
+                let header = wire::header(Kind::Log, &span);
                 flow.note_sent(span.lsn_after(), span.bytes_after());
                 let mut slices = [IoSlice::new(&header), IoSlice::new(&span)];
                 let sent = transport.write_vectored(&mut slices).await;
