@@ -18,6 +18,18 @@ pub(crate) fn cpu_time_of_thread(pid: u32, thread: u32) -> Duration {
     nanoseconds.map_or(Duration::ZERO, Duration::from_nanos)
 }
 
+/// How often the threads of a process have gone to sleep of themselves, all that it has now together:
+/// as many times as something woke one of them. What a wake-up costs is the machine's affair, how many
+/// there are is the program's.
+pub(crate) fn wake_ups(pid: u32) -> u64 {
+    let of_thread = |thread| {
+        let path = format!("/proc/{pid}/task/{thread}/status");
+        let status = fs::read_to_string(path).unwrap_or_default();
+        field(&status, "voluntary_ctxt_switches:").and_then(|count| count.parse().ok()).unwrap_or(0)
+    };
+    threads(pid).into_keys().map(of_thread).sum::<u64>()
+}
+
 /// Resident memory of a process in bytes.
 pub(crate) fn resident_bytes(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a live process");
