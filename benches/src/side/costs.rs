@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::rows::{Bench, clean, cpu};
+use super::bench::{Bench, clean, cpu};
 use super::{Goal, Plan, Subject, Table, depth_factor, spoiled};
 use crate::load::{self, Command, Config, KeyOrder, Until};
 use crate::peer::{Program, Server};

@@ -11,6 +11,7 @@
 //! while slows down both. Two columns never run at the same time; within a column a master and
 //! its replicas of course do.
 
+mod bench;
 mod costs;
 mod rest;
 mod rows;

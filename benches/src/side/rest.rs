@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use engine::resp::{ReplyLimits, ReplyScanner, encode_command};
 
-use super::rows::{Bench, resident};
+use super::bench::{Bench, resident};
 use super::{Goal, Table};
 use crate::peer::Server;
 

@@ -20,10 +20,10 @@ use std::{sync::Arc, time::Duration};
 use super::{
     chunk::{Boundary, Chunk, Large, Tail},
     frame::{FRAME_HEAD_BYTES_MAX, Frame, FrameBuilder, Transaction},
+    gone::{Gone, GoneReason},
     history::LogRange,
     hold::{self, Charges, Seat, Watch},
     publish::{Bell, Head, SleeperId},
-    reader::{Gone, GoneReason, Reader},
     record::{Record, Room},
     sync::{AtomicU64, Mutex, Ordering, lock},
 };
@@ -81,6 +81,11 @@ impl Shared {
         let chunks = lock(&self.chunks);
         let index = chunks.partition_point(|chunk| chunk.base <= lsn).checked_sub(1)?;
         chunks.get(index).cloned()
+    }
+
+    /// Who one more reader is when it sleeps.
+    pub(super) fn new_sleeper(&self) -> SleeperId {
+        SleeperId(self.sleepers.fetch_add(1, Ordering::Relaxed))
     }
 
     pub(super) fn gone(&self, reason: GoneReason) -> Gone {
@@ -146,12 +151,6 @@ impl LogHandle {
             NO_TIME => None,
             time => Some(Millis(time)),
         }
-    }
-
-    /// A reader of everything after `lsn`, which must be the end of a frame (or the beginning).
-    pub fn reader_at(&self, lsn: Lsn) -> Result<Reader, Gone> {
-        let id = SleeperId(self.0.sleepers.fetch_add(1, Ordering::Relaxed));
-        Reader::at(self.clone(), id, lsn)
     }
 }
 

@@ -28,6 +28,7 @@
 
 mod chunk;
 mod frame;
+mod gone;
 mod history;
 mod hold;
 mod log;
@@ -42,12 +43,13 @@ pub use frame::{
     Decoder, Entries, FRAME_BYTES_MAX, FRAME_ENTRIES_MAX, FRAME_SHARDS_MAX, Frame, FrameBuilder,
     ShardSet, Shards, Transaction,
 };
+pub use gone::{Gone, GoneReason};
 pub use history::{
     BRANCHES_MAX, HeldLogs, HistoryId, Leg, Lineage, LogRange, Malformed, Position, Reason, Verdict,
 };
 pub use hold::held_total;
 pub use log::{Bounds, CHUNK_BYTES, LogHandle, LogWriter};
-pub use reader::{Gone, GoneReason, Read, Reader, Span};
+pub use reader::{Read, Reader, Span};
 pub use record::{
     Change, Deadline, DecodeError, Effect, Entry, Global, INLINE_PAYLOAD_BYTES_MAX, KEY_BYTES_MAX,
     Payload, Record, VALUE_BYTES_MAX,

@@ -22,49 +22,13 @@ use std::{
 use super::{
     chunk::{Boundary, Chunk, Forgotten, Large},
     frame::measure,
+    gone::{Gone, GoneReason},
     hold::Seat,
     log::LogHandle,
     publish::{Edge, SleeperId},
 };
 use crate::rt::ForeignWaker;
 use crate::types::Lsn;
-
-/// Why a position cannot be read from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum GoneReason {
-    /// The log holds only what is younger.
-    Trimmed,
-    /// The log has not come so far: the position is not of this log.
-    Ahead,
-    /// The position lies inside a frame: it is not of this log.
-    InsideFrame,
-}
-
-/// A position cannot be read from, or no longer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Gone {
-    /// The oldest position that can.
-    pub oldest: Lsn,
-    /// The newest one.
-    pub head: Lsn,
-    /// What is wrong with the one that was asked for.
-    pub reason: GoneReason,
-}
-
-impl std::fmt::Display for Gone {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Gone { oldest, head, reason } = self;
-        match reason {
-            GoneReason::Trimmed => write!(f, "trimmed: the log holds {oldest} to {head}"),
-            GoneReason::Ahead => write!(f, "ahead: the log ends at {head}"),
-            GoneReason::InsideFrame => {
-                write!(f, "inside a frame: the log holds {oldest} to {head}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for Gone {}
 
 /// What a reader got.
 #[derive(Debug)]
@@ -153,8 +117,15 @@ pub struct Reader {
     limit: u64,
 }
 
+impl LogHandle {
+    /// A reader of everything after `lsn`, which must be the end of a frame (or the beginning).
+    pub fn reader_at(&self, lsn: Lsn) -> Result<Reader, Gone> {
+        Reader::at(self.clone(), self.0.new_sleeper(), lsn)
+    }
+}
+
 impl Reader {
-    pub(super) fn at(log: LogHandle, id: SleeperId, lsn: Lsn) -> Result<Reader, Gone> {
+    fn at(log: LogHandle, id: SleeperId, lsn: Lsn) -> Result<Reader, Gone> {
         let shared = Arc::clone(&log.0);
         // The head before the chunks: a record that it counts stands in a chunk by then.
         let head = shared.head.lsn();

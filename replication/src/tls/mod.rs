@@ -23,6 +23,7 @@
 mod ciphers;
 mod explain;
 mod files;
+mod load;
 mod pem;
 mod session;
 mod settings;
@@ -34,11 +35,11 @@ mod x509;
 use std::fmt;
 
 pub use files::Files;
-pub use session::{BAD_TLS_HEADER, Session, SessionState, looks_like_tls};
-pub use settings::{
-    AuthClients, ClientTls, Identity, NO_AUTHENTICATION, NO_IDENTITY, Passphrase, Protocols,
-    ServerTls, TlsContexts, TlsSettings, TlsStore,
+pub use load::{
+    ClientTls, Identity, NO_AUTHENTICATION, NO_IDENTITY, ServerTls, TlsContexts, TlsStore,
 };
+pub use session::{BAD_TLS_HEADER, Session, SessionState, looks_like_tls};
+pub use settings::{AuthClients, Passphrase, Protocols, TlsSettings};
 
 /// Why TLS settings or a TLS session were refused: one sentence for a log line or a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -150,7 +150,7 @@ fn decrypt(
     let Some(passphrase) = passphrase else {
         return Err(part.error(path, "is encrypted and no passphrase is given"));
     };
-    let secret = passphrase.read()?;
+    let secret = read_passphrase(passphrase)?;
     let opened = sealed.decrypt(&secret[..]).map_err(|error| match error {
         pkcs8::Error::EncryptedPrivateKey(
             pkcs5::Error::UnsupportedAlgorithm { .. }
@@ -169,8 +169,12 @@ fn convert(path: &Path, why: &str) -> String {
     )
 }
 
-/// The passphrase in a file: its first line, without the line end.
-pub(crate) fn passphrase(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+/// The passphrase itself; of a file its first line, without the line end.
+fn read_passphrase(from: &Passphrase) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+    let path = match from {
+        Passphrase::Value(text) => return Ok(Zeroizing::new(text.as_bytes().to_vec())),
+        Passphrase::File(path) => path,
+    };
     let mut bytes = read(Part::Passphrase, path)?;
     let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(bytes.len());
     bytes.truncate(end);

@@ -15,7 +15,7 @@ use std::io::{self, BufRead, ErrorKind, IoSlice, Write};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConnection, Connection, HandshakeKind, ServerConnection};
 
-use super::settings::{ClientTls, ServerTls};
+use super::load::{ClientTls, ServerTls};
 use super::x509::Certificate;
 use super::{TlsError, ciphers, explain};
 

@@ -9,9 +9,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 
 use super::command_line::{Words, named_flag, read_flagfile, split_flag};
 use super::setting::Setting;
+use super::settings::Settings;
 use super::value::Value;
 
 /// What a rewrite did.
@@ -31,8 +33,21 @@ const ADDED: &str = "# Added by CONFIG REWRITE";
 
 type Changed<'a> = [(&'static Setting, &'a Value)];
 
+impl Settings {
+    /// `CONFIG REWRITE`: what changed while the program ran, into the flagfile. The error is the
+    /// reply without its dash. Waits for the disk, and holds up nobody who reads or changes settings.
+    pub fn rewrite(&self) -> Result<Rewritten, String> {
+        let path = self.rewritable()?;
+        let _one = self.rewriting.lock().unwrap_or_else(PoisonError::into_inner);
+        let (changed, overruled) = self.changed();
+        let pairs: Vec<_> = changed.iter().map(|(setting, value)| (*setting, value)).collect();
+        rewrite(path, &pairs).map_err(|error| format!("ERR Rewriting config file: {error}"))?;
+        Ok(Rewritten { path: path.to_owned(), settings: changed.len(), overruled })
+    }
+}
+
 /// Writes the changed settings into the flagfile at `path`.
-pub(super) fn rewrite(path: &Path, changed: &Changed<'_>) -> Result<(), String> {
+fn rewrite(path: &Path, changed: &Changed<'_>) -> Result<(), String> {
     // A link stays a link: what it points to is replaced.
     let path = fs::canonicalize(path).map_err(|error| error.to_string())?;
     let before = read_flagfile(&path)?;

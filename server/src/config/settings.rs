@@ -18,7 +18,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::check::Refusal;
 use super::names::{Found, find, settings};
-use super::rewrite::{self, Rewritten};
 use super::setting::{Alias, Effect, Setting};
 use super::table::{Config, SETTINGS};
 use super::upstream::Upstream;
@@ -74,7 +73,7 @@ pub struct Settings {
     redis_conf: Option<PathBuf>,
     notes: Vec<String>,
     /// Held while the flagfile is written: one at a time.
-    rewriting: Mutex<()>,
+    pub(super) rewriting: Mutex<()>,
 }
 
 struct State {
@@ -258,30 +257,26 @@ impl Settings {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// `CONFIG REWRITE`: what changed while the program ran, into the flagfile. The error is the
-    /// reply without its dash. Waits for the disk, and holds up nobody who reads or changes settings.
-    pub fn rewrite(&self) -> Result<Rewritten, String> {
-        let path = self.flagfile().ok_or(match self.redis_conf {
+    /// Where `CONFIG REWRITE` writes; the error is the reply without its dash.
+    pub(super) fn rewritable(&self) -> Result<&Path, &'static str> {
+        self.flagfile().ok_or(match self.redis_conf {
             None => "ERR The server is running without a config file",
             Some(_) => "ERR a redis.conf is not rewritten: start with --flagfile instead",
-        })?;
-        let _one = lock(&self.rewriting);
+        })
+    }
+
+    /// What changed while the program ran, and which of these settings the command line gave as well.
+    pub(super) fn changed(&self) -> (Vec<(&'static Setting, Value)>, Vec<&'static str>) {
         let state = lock(&self.state);
-        let mut changed = Vec::new();
-        let mut overruled = Vec::new();
-        for (index, setting) in settings().enumerate() {
-            if state.origins[index] == Origin::Runtime {
-                changed.push((setting, state.values[index].clone()));
-                if state.started[index] == Origin::CommandLine {
-                    overruled.push(setting.name);
-                }
+        let all = settings().enumerate();
+        let (mut changed, mut overruled) = (Vec::new(), Vec::new());
+        for (index, setting) in all.filter(|(index, _)| state.origins[*index] == Origin::Runtime) {
+            changed.push((setting, state.values[index].clone()));
+            if state.started[index] == Origin::CommandLine {
+                overruled.push(setting.name);
             }
         }
-        drop(state);
-        let changed: Vec<_> = changed.iter().map(|(setting, value)| (*setting, value)).collect();
-        rewrite::rewrite(path, &changed)
-            .map_err(|error| format!("ERR Rewriting config file: {error}"))?;
-        Ok(Rewritten { path: path.to_owned(), settings: changed.len(), overruled })
+        (changed, overruled)
     }
 
     /// One line for each setting that is not at its default and has an effect, for the log at the
