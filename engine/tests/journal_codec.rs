@@ -8,7 +8,7 @@ use engine::{
         Global, INLINE_PAYLOAD_BYTES_MAX, Payload, Record, ShardSet, Transaction,
     },
     types::{DbIndex, Millis, ShardId, TxId},
-    value::ChangeHead,
+    value::{ChangeHead, Rope},
 };
 
 /// A seed of this run: from the environment (`SEED=...`), or drawn; printed for the next time.
@@ -35,7 +35,7 @@ fn bytes(rng: &mut fastrand::Rng) -> Vec<u8> {
 fn payload(rng: &mut fastrand::Rng) -> Payload<'static> {
     match rng.u32(..3) {
         0 => Payload::Int(number(rng) as i64 ^ -i64::from(rng.bool())),
-        1 => Payload::Shared(Arc::new(bytes(rng))),
+        1 => Payload::Shared(Rope::of(&bytes(rng))),
         _ => Payload::Typed(rng.u8(1..), Arc::new(bytes(rng))),
     }
 }
@@ -54,7 +54,7 @@ fn effect(rng: &mut fastrand::Rng) -> Effect<'static> {
                 1 => ChangeHead::number(numbers[0]),
                 _ => ChangeHead::number(numbers[0]).and(numbers[1]),
             };
-            let body = Payload::Shared(Arc::new(bytes(rng)));
+            let body = Payload::Shared(Rope::of(&bytes(rng)));
             Effect::Change(Change { what: rng.u16(..), head, body })
         }
         _ => Effect::Put { value, deadline: Deadline::None },

@@ -18,7 +18,7 @@ use engine::{
         Read, Reader, Record, ShardSet, Transaction,
     },
     types::{DbIndex, Lsn, Millis, ShardId, TxId},
-    value::ChangeHead,
+    value::{ChangeHead, Rope},
 };
 
 const UNBOUNDED: Bounds = Bounds { bytes: u64::MAX, age: None };
@@ -39,7 +39,7 @@ fn append(log: &mut LogWriter, value: &[u8]) -> Lsn {
 }
 
 fn large(bytes: usize) -> Payload<'static> {
-    Payload::Shared(Arc::new(vec![b'x'; bytes]))
+    Payload::Shared(Rope::of(&vec![b'x'; bytes]))
 }
 
 /// Everything that is there to read, and the position after it; none if the reader is gone.
@@ -84,7 +84,7 @@ fn append_random(log: &mut LogWriter, rng: &mut fastrand::Rng) -> Vec<u8> {
             _ => rng.usize(..100),
         };
         let value: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(length).collect();
-        frame.push(&set(b"some key", Payload::Shared(Arc::new(value))));
+        frame.push(&set(b"some key", Payload::Shared(Rope::of(&value))));
     }
     let wire = frame.to_wire(transaction);
     let (decoded, _) = Decoder::new().next(&wire).unwrap().unwrap();
@@ -159,10 +159,10 @@ fn nothing_is_visible_before_it_is_published_and_all_of_it_after() {
 
 #[test]
 fn a_large_value_is_the_same_memory_from_the_writer_to_the_socket() {
-    let value = Arc::new(vec![7u8; 3 * INLINE_PAYLOAD_BYTES_MAX]);
+    let value = Rope::of(&vec![7u8; 3 * INLINE_PAYLOAD_BYTES_MAX]);
     let mut log = LogWriter::new();
     append(&mut log, b"before");
-    log.append_one(&set(b"key", Payload::Shared(Arc::clone(&value))));
+    log.append_one(&set(b"key", Payload::Shared(value.clone())));
     append(&mut log, b"after");
     log.publish(Millis(1));
     let mut reader = log.handle().reader_at(Lsn(0)).unwrap();
@@ -171,10 +171,14 @@ fn a_large_value_is_the_same_memory_from_the_writer_to_the_socket() {
         spans.push(span);
     }
     let after: Vec<u64> = spans.iter().map(|span| span.lsn_after().0).collect();
-    // Whole frames, the large one's head, its value, whole frames.
-    assert_eq!(after, [1, 1, 2, 3]);
-    assert_eq!(spans[2].as_ptr(), value.as_ptr());
-    assert_eq!(spans[2].len(), value.len());
+    // Whole frames, the large one's head, its value by leaves, whole frames.
+    assert_eq!(after, [1, 1, 1, 1, 1, 2, 3]);
+    let mut at = 0;
+    for span in &spans[2..6] {
+        assert_eq!(span.as_ptr(), value.borrow().stretch(at).as_ptr());
+        at += span.len();
+    }
+    assert_eq!(at, value.len());
     let wire: Vec<u8> = spans.iter().flat_map(|span| span.to_vec()).collect();
     assert_eq!(lsns(&wire), 3);
 }
@@ -253,8 +257,8 @@ fn one_value_larger_than_the_whole_bound_is_counted_and_trimmed_past_a_frozen_re
     task(&mut log, Payload::Bytes(b"first"), 1);
     let mut frozen = log.handle().reader_at(Lsn(0)).unwrap();
     let Read::Bytes(span) = frozen.next(1 << 20) else { panic!("nothing to read") };
-    let value = Arc::new(vec![0u8; LARGE]);
-    let kept = Arc::downgrade(&value);
+    let value = Rope::of(&vec![0u8; LARGE]);
+    let kept = value.borrow().leaf_at(0).0.hold();
     task(&mut log, Payload::Shared(value), 2);
     // It takes the first piece, and no more.
     let Read::Bytes(piece) = frozen.next(100) else { panic!("nothing to read") };
@@ -270,7 +274,7 @@ fn one_value_larger_than_the_whole_bound_is_counted_and_trimmed_past_a_frozen_re
     assert_eq!(&span[..], b"\x01\x03\x05keyfirst");
     assert!(matches!(frozen.next(100), Read::Gone(gone) if gone.oldest == Lsn(2)));
     drop((frozen, piece));
-    assert_eq!(kept.strong_count(), 0);
+    assert_eq!(kept.borrow().holders(), 1);
 }
 
 #[test]
@@ -286,7 +290,7 @@ fn a_value_above_the_bound_costs_no_healthy_reader_its_place() {
             task(&mut log, Payload::Bytes(&[7; 100]), now);
         }
         // A value of its own each time: nobody but the log and its readers holds it.
-        task(&mut log, Payload::Shared(Arc::new(vec![round as u8; LARGE])), now);
+        task(&mut log, Payload::Shared(Rope::of(&vec![round as u8; LARGE])), now);
         for _ in 0..10 {
             task(&mut log, Payload::Bytes(&[8; 100]), now);
             let Read::Bytes(span) = reader.next(40_000) else { panic!("round {round}: lost") };
@@ -309,7 +313,7 @@ fn a_value_above_the_bound_costs_no_healthy_reader_its_place() {
 fn a_value_that_one_frame_refers_to_many_times_is_one_value() {
     // SET big, then MULTI, COPY big c1, COPY big c2 ..., EXEC: the log grew by forty times the value,
     // for as long as one of the keys lived.
-    let (mut log, value) = (LogWriter::new(), Arc::new(vec![1; LARGE]));
+    let (mut log, value) = (LogWriter::new(), Rope::of(&vec![1; LARGE]));
     let handle = log.handle();
     let mut frame = FrameBuilder::default();
     for key in 0..40u8 {
@@ -357,12 +361,12 @@ fn whoever_missed_nothing_but_one_large_value_gets_it() {
 
 #[test]
 fn a_value_that_is_the_data_is_held_once_and_costs_the_log_nothing() {
-    let value = Arc::new(vec![7u8; LARGE]);
+    let value = Rope::of(&vec![7u8; LARGE]);
     let mut log = LogWriter::new();
     task(&mut log, Payload::Bytes(b"first"), 1);
     for now in 2..5 {
         // SET, RENAME, COPY.
-        task(&mut log, Payload::Shared(Arc::clone(&value)), now);
+        task(&mut log, Payload::Shared(value.clone()), now);
     }
     let held = log.handle().bytes();
     assert!((LARGE as u64..LARGE as u64 + 10_000).contains(&held), "{held}");
@@ -377,10 +381,10 @@ fn a_value_that_is_the_data_is_held_once_and_costs_the_log_nothing() {
 #[test]
 fn a_value_that_is_the_data_no_more_goes_with_the_task_that_deleted_it() {
     // SET k <40 MB>, DEL k, SET: refused, until the next heartbeat had looked at the log.
-    let value = Arc::new(vec![7u8; LARGE]);
+    let value = Rope::of(&vec![7u8; LARGE]);
     let mut log = LogWriter::new();
     task(&mut log, Payload::Bytes(b"first"), 1);
-    task(&mut log, Payload::Shared(Arc::clone(&value)), 2);
+    task(&mut log, Payload::Shared(value.clone()), 2);
     log.trim(&SMALL, Millis(20_000));
     log.settle(Millis(20_000));
     assert!(log.handle().bytes() >= LARGE as u64, "it is the data");
@@ -522,11 +526,11 @@ fn a_frame_that_no_wire_carries_is_counted_and_ends_readers() {
     log.publish(Millis(1));
     let handle = log.handle();
     let mut reader = handle.reader_at(Lsn(0)).unwrap();
-    let value = Arc::new(vec![0; 64 << 20]);
+    let value = Rope::of(&vec![0; 64 << 20]);
     let mut frame = FrameBuilder::new();
     for _ in 0..32 {
         assert!(frame.fits());
-        frame.push(&set(b"key", Payload::Shared(Arc::clone(&value))));
+        frame.push(&set(b"key", Payload::Shared(value.clone())));
     }
     assert!(!frame.fits() && frame.entry_count() < FRAME_ENTRIES_MAX);
     assert_eq!(log.append_frame(&frame, None), Lsn(33));
@@ -535,7 +539,7 @@ fn a_frame_that_no_wire_carries_is_counted_and_ends_readers() {
     assert_eq!(drain(&mut reader, 100), None);
     // A whole string may be written by a change inside it, which says where.
     for (bytes, lost) in [(512 << 20, 1), ((512 << 20) + 1, 2)] {
-        let body = Payload::Shared(Arc::new(vec![0; bytes]));
+        let body = Payload::Shared(Rope::of(&vec![0; bytes]));
         let change = Change { what: 1, head: ChangeHead::number(0), body };
         log.append_one(&Record { db: DbIndex(0), key: b"key", effect: Effect::Change(change) });
         assert_eq!(log.frames_lost(), lost);

@@ -10,12 +10,12 @@ use engine::journal::{
 use engine::model::ModelNode;
 use engine::shard::{LargeStep, Passed};
 use engine::types::{DbIndex, Lsn, Millis, ShardId, TxId, shard_of};
+use engine::value::Rope;
 use replication::handshake;
 use replication::master::flow::{FlowSender, Step};
 use replication::replica::gather::{Dispatch, Gather, Relay};
 use replication::wire;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 fn set(key: &str) -> Record<'_> {
     let effect = Effect::Put { value: Payload::Int(1), deadline: Deadline::None };
@@ -239,7 +239,7 @@ fn items_that_have_to_wait_hold_up_the_journal_no_longer_than_their_order_needs(
 }
 
 fn large_item(key: &str, length: usize) -> LargeItem {
-    let value = Payload::Shared(Arc::new(vec![b'v'; length]));
+    let value = Payload::Shared(Rope::of(&vec![b'v'; length]));
     let mut frame = FrameBuilder::new();
     let effect = Effect::Put { value, deadline: Deadline::None };
     frame.push(&Record { db: DbIndex(0), key: key.as_bytes(), effect });

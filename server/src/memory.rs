@@ -274,7 +274,9 @@ impl Bound {
     /// What the bound means for a command that may need memory.
     pub fn pressure(&self) -> Pressure {
         let journals = engine::journal::held_total();
-        engine::db::pressure(used(), journals, self.bytes, self.evicts)
+        // Nobody waits, and no key goes, for memory that is being given back.
+        let used = used().saturating_sub(engine::value::bytes_set_aside());
+        engine::db::pressure(used, journals, self.bytes, self.evicts)
     }
 }
 

@@ -180,3 +180,39 @@ fn a_freeze_beyond_the_timeout_ends_in_a_partial_sync() {
     compare::assert_same(&master, &replica);
     assert_eq!(scenario::syncs(&master), (1, 1), "full and partial syncs");
 }
+
+/// The number behind `name` in INFO memory.
+fn memory(client: &mut Client, name: &str) -> u64 {
+    let info = support::client::text(&client.must(&["INFO", "memory"]));
+    let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.and_then(|number| number.trim().parse().ok()).expect("a number")
+}
+
+/// The story: the first SETBIT of a string that the log held for a replica copied all of it, on the shard.
+#[test]
+fn a_bit_set_in_a_large_string_that_the_journal_holds_copies_little() {
+    const LENGTH: usize = 64 << 20;
+    let flags = ["--replication_timeout=60000"];
+    let (master, replica) = (Node::start("master", 1, &flags), Node::start("replica", 1, &flags));
+    scenario::follow(&replica, master.port);
+    scenario::wait_stable(&replica);
+    replica.freeze();
+    let mut client = master.client();
+    client.must(&[b"SET", b"large".as_slice(), &vec![b'v'; LENGTH]]);
+    let used = |client: &mut Client| memory(client, "used_memory");
+    wait::until("what the request needed is given back", || {
+        used(&mut client) < (LENGTH + (16 << 20)) as u64
+    });
+    let resident = || process::resident_bytes(master.pid());
+    let before = (used(&mut client), resident());
+    for at in 0..8 {
+        client.must(&["SETBIT", "large", &(at * LENGTH).to_string(), "1"]);
+    }
+    let after = (used(&mut client), resident());
+    println!("used and resident: {before:?} before the bits were set, {after:?} after");
+    let most = |before: u64| before + (4 << 20);
+    assert!(after.0 < most(before.0) && after.1 < most(before.1), "{before:?}, then {after:?}");
+    replica.thaw();
+    compare::wait_digests_equal(&master, &replica);
+    assert_eq!(scenario::syncs(&master), (1, 0), "full and partial syncs: the journal held it");
+}

@@ -52,7 +52,7 @@ impl Keyspace {
                 let unknown = Broken::Unfit(Unfit::Unknown);
                 let (kind, op) = Type::of_change(change.what).ok_or(unknown)?;
                 let bytes = change.body.bytes().ok_or(Broken::Unfit(Unfit::Malformed))?;
-                self.perform_change(at, kind, |item| (kind.perform)(item, op, bytes))?;
+                self.perform_change(at, kind, |item| (kind.perform)(item, op, &bytes))?;
                 true
             }
         };

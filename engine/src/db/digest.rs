@@ -22,7 +22,7 @@ impl Digest {
         bytes.extend_from_slice(item.key());
         bytes.extend_from_slice(&item.deadline().unwrap_or(Millis(0)).0.to_le_bytes());
         if let Some(value) = item.string() {
-            value.with_bytes(|value| bytes.extend_from_slice(value));
+            value.with_stretches(0..value.len(), |part| bytes.extend_from_slice(part));
             return Digest::of_bytes(&bytes);
         }
         bytes.push(item.kind().number);

@@ -194,9 +194,11 @@ impl Door {
         self.dbs.swap(one.index(), other.index());
     }
 
-    /// Frees up to `entries` entries of flushed tables; `false` when nothing is left to free.
+    /// Frees up to `entries` entries of flushed tables and as many chunks of large values; `false` when
+    /// nothing is left to free.
     pub(super) fn free_slice(&mut self, entries: usize) -> bool {
-        let Some(table) = self.graveyard.last_mut() else { return false };
+        let values = crate::value::free_slice(entries);
+        let Some(table) = self.graveyard.last_mut() else { return values };
         if table.step(entries) {
             self.graveyard.pop();
         }

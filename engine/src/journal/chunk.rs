@@ -17,6 +17,8 @@
 
 use std::{cell::UnsafeCell, collections::VecDeque, sync::Arc};
 
+use crate::value::Rope;
+
 use super::{
     publish::{Edge, Mark},
     sync::{AtomicBool, Mutex, Ordering, lock},
@@ -40,7 +42,7 @@ impl From<Edge> for Boundary {
 pub(super) struct Large {
     /// Where its bytes belong: before the byte at this offset.
     pub(super) at: u32,
-    pub(super) payload: Arc<Vec<u8>>,
+    pub(super) payload: Rope,
     /// The frame that it is a part of.
     pub(super) frame_start: Boundary,
     pub(super) frame_end: Boundary,

@@ -13,10 +13,11 @@
 //!
 //! A frame does not know its own LSN nor its shard: these belong to the log that it stands in.
 
-use std::sync::Arc;
+use std::ops::Range;
 
 use super::record::{Cursor, DecodeError, Entry, OP_FRAME, OP_TRANSACTION, Record, Sink, Stop};
 use crate::types::{ShardId, TxId};
+use crate::value::Rope;
 
 /// The most shards of a node, and so of a transaction (`--num_shards`): more than any machine has
 /// CPUs for, and 128 bytes of bitmap.
@@ -294,7 +295,7 @@ const KEPT_BYTES_MAX: usize = 256 * 1024;
 pub struct FrameBuilder {
     bytes: Vec<u8>,
     /// Large payloads and where in `bytes` they belong, ascending.
-    large: Vec<(usize, Arc<Vec<u8>>)>,
+    large: Vec<(usize, Rope)>,
     large_bytes: u64,
     count: u64,
     has_global: bool,
@@ -328,7 +329,7 @@ impl FrameBuilder {
         self.count += 1;
     }
 
-    fn pushed(&mut self, large: Option<Arc<Vec<u8>>>) {
+    fn pushed(&mut self, large: Option<Rope>) {
         self.count += 1;
         if let Some(payload) = large {
             self.large_bytes += payload.len() as u64;
@@ -381,7 +382,7 @@ impl FrameBuilder {
         &self.bytes
     }
 
-    pub(super) fn large(&self) -> &[(usize, Arc<Vec<u8>>)] {
+    pub(super) fn large(&self) -> &[(usize, Rope)] {
         &self.large
     }
 
@@ -408,20 +409,23 @@ impl FrameBuilder {
     pub fn wire_stretch(&self, from: u64, most: usize) -> Vec<u8> {
         let mut head = Vec::new();
         self.encode_head(None, &mut head);
-        let mut slices: Vec<&[u8]> = vec![&head];
+        let (mut skip, mut stretch) = (from, Vec::new());
+        let mut add = |length: usize, put: &mut dyn FnMut(Range<usize>, &mut Vec<u8>)| {
+            let start = skip.min(length as u64) as usize;
+            let end = length.min(start + most - stretch.len());
+            put(start..end, &mut stretch);
+            skip -= start as u64;
+        };
+        add(head.len(), &mut |range, out| out.extend_from_slice(&head[range]));
         let mut done = 0;
         for (at, payload) in &self.large {
-            slices.extend([&self.bytes[done..*at], payload.as_slice()]);
+            let plain = &self.bytes[done..*at];
+            add(plain.len(), &mut |range, out| out.extend_from_slice(&plain[range]));
+            add(payload.len(), &mut |range, out| put_stretches(payload, range, out));
             done = *at;
         }
-        slices.push(&self.bytes[done..]);
-        let (mut skip, mut stretch) = (from, Vec::new());
-        for slice in slices {
-            let start = skip.min(slice.len() as u64) as usize;
-            let end = slice.len().min(start + most - stretch.len());
-            stretch.extend_from_slice(&slice[start..end]);
-            skip -= start as u64;
-        }
+        let rest = &self.bytes[done..];
+        add(rest.len(), &mut |range, out| out.extend_from_slice(&rest[range]));
         stretch
     }
 
@@ -432,10 +436,14 @@ impl FrameBuilder {
         let mut done = 0;
         for (at, payload) in &self.large {
             wire.extend_from_slice(&self.bytes[done..*at]);
-            wire.extend_from_slice(payload);
+            put_stretches(payload, 0..payload.len(), &mut wire);
             done = *at;
         }
         wire.extend_from_slice(&self.bytes[done..]);
         wire
     }
+}
+
+fn put_stretches(payload: &Rope, range: Range<usize>, out: &mut Vec<u8>) {
+    payload.borrow().stretches(range).for_each(|stretch| out.extend_from_slice(stretch));
 }

@@ -21,6 +21,7 @@ use std::{
 
 use super::chunk::Large;
 use crate::types::Millis;
+use crate::value::Rope;
 
 /// A reader that takes nothing for so long makes no progress. Long enough for a piece of 256 KiB over
 /// a link of 26 kB/s; short enough that what a frozen replica makes a log hold beyond its bound is soon
@@ -45,21 +46,17 @@ pub(super) fn note_held(before: u64, now: u64) {
 #[derive(Default)]
 pub(super) struct Charges(HashMap<usize, usize>);
 
-fn name_of(value: &Arc<Vec<u8>>) -> usize {
-    Arc::as_ptr(value).addr()
-}
-
 impl Charges {
     /// One more reference to `value`; the bytes that this adds to what is held.
-    pub(super) fn add(&mut self, value: &Arc<Vec<u8>>) -> u64 {
-        let count = self.0.entry(name_of(value)).or_default();
+    pub(super) fn add(&mut self, value: &Rope) -> u64 {
+        let count = self.0.entry(value.borrow().address()).or_default();
         *count += 1;
         if *count == 1 { value.len() as u64 } else { 0 }
     }
 
     /// One reference to `value` less; the bytes that are not held any more.
-    pub(super) fn remove(&mut self, value: &Arc<Vec<u8>>) -> u64 {
-        let name = name_of(value);
+    pub(super) fn remove(&mut self, value: &Rope) -> u64 {
+        let name = value.borrow().address();
         match self.0.get_mut(&name) {
             Some(count) if *count > 1 => {
                 *count -= 1;
@@ -76,8 +73,8 @@ impl Charges {
     /// Whether all these values are held by others too: then holding them costs nothing.
     pub(super) fn are_held_by_others(&self, large: &[Large]) -> bool {
         let is_held = |large: &Large| {
-            let ours = self.0.get(&name_of(&large.payload)).copied().unwrap_or_default();
-            Arc::strong_count(&large.payload) > ours
+            let ours = self.0.get(&large.payload.borrow().address()).copied().unwrap_or_default();
+            large.payload.borrow().holders() > ours
         };
         !large.is_empty() && large.iter().all(is_held)
     }

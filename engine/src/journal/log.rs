@@ -378,7 +378,7 @@ impl LogWriter {
         let body = frame_start.offset + head as u32;
         tail.add_large(frame.large().iter().map(|(at, payload)| Large {
             at: body + *at as u32,
-            payload: Arc::clone(payload),
+            payload: payload.clone(),
             frame_start,
             frame_end,
         }));
@@ -390,7 +390,8 @@ impl LogWriter {
         let values: u64 = frame.large().iter().map(|(_, value)| self.charges.add(value)).sum();
         // However often a frame refers to a value (COPY again and again in one transaction), it is one.
         let mut seen = HashSet::new();
-        let distinct = frame.large().iter().filter(|(_, value)| seen.insert(Arc::as_ptr(value)));
+        let distinct =
+            frame.large().iter().filter(|(_, value)| seen.insert(value.borrow().address()));
         let weight: u64 = distinct.map(|(_, value)| value.len() as u64).sum();
         let references = (frame.large().len() * size_of::<Large>()) as u64;
         if let Some(held) = self.held.back_mut() {

@@ -29,6 +29,7 @@ use super::{
 };
 use crate::rt::ForeignWaker;
 use crate::types::Lsn;
+use crate::value::Rope;
 
 /// What a reader got.
 #[derive(Debug)]
@@ -54,7 +55,8 @@ pub struct Span {
 #[derive(Clone)]
 enum Source {
     Chunk(Arc<Chunk>),
-    Payload(Arc<Vec<u8>>),
+    /// A leaf of a large value, which keeps no more of it alive.
+    Payload(Rope),
 }
 
 impl Span {
@@ -75,7 +77,7 @@ impl Deref for Span {
     fn deref(&self) -> &[u8] {
         match &self.source {
             Source::Chunk(chunk) => chunk.published(self.start as u32, self.end as u32),
-            Source::Payload(payload) => &payload[self.start..self.end],
+            Source::Payload(leaf) => &leaf.borrow().stretch(self.start)[..self.end - self.start],
         }
     }
 }
@@ -374,7 +376,8 @@ impl Reader {
 
     fn take_large(&mut self, chunk: &Chunk, large: Large, frame_end: Boundary, max: usize) -> Span {
         let start = self.large_done;
-        let end = large.payload.len().min(start.saturating_add(max));
+        let (leaf, at) = large.payload.borrow().leaf_at(start);
+        let end = start + (leaf.len() - at).min(max);
         self.large_done = end;
         self.bytes += (end - start) as u64;
         if end == large.payload.len() {
@@ -385,8 +388,8 @@ impl Reader {
                 self.leave_frame(chunk, frame_end);
             }
         }
-        let source = Source::Payload(large.payload);
-        Span { source, start, end, lsn_after: Lsn(self.lsn), bytes_after: self.bytes }
+        let (source, end) = (Source::Payload(leaf.hold()), at + (end - start));
+        Span { source, start: at, end, lsn_after: Lsn(self.lsn), bytes_after: self.bytes }
     }
 
     /// Registers to be woken at the next publication; true if there is something to read already

@@ -30,10 +30,11 @@
 //! The value stands last, so that a large one can stand in the log as a reference (J5): the bytes on
 //! the wire are those of an inline value.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::types::{DbIndex, Millis};
-use crate::value::{ChangeHead, Item, NewValue, SharedValue, Type, Value as StringValue};
+use crate::value::{ChangeHead, Item, NewValue, Rope, SharedValue, Type, Value as StringValue};
 use crate::varint::{self, Unread};
 
 /// The longest key: Redis's limit of one bulk string (`proto-max-bulk-len`, 512 MiB).
@@ -68,7 +69,7 @@ pub enum Payload<'a> {
     /// Bytes borrowed from the value or from the receive buffer.
     Bytes(&'a [u8]),
     /// Bytes that the log may keep a reference to instead of a copy.
-    Shared(Arc<Vec<u8>>),
+    Shared(Rope),
     /// A whole value of another type than string, by its type's number, as that type writes it.
     Typed(u8, Arc<Vec<u8>>),
     /// The same, received.
@@ -80,13 +81,8 @@ impl<'a> Payload<'a> {
     pub fn of(item: &'a Item) -> Payload<'a> {
         match item.string() {
             Some(StringValue::Int(number)) => Payload::Int(number),
-            Some(StringValue::Bytes(bytes)) if bytes.len() > INLINE_PAYLOAD_BYTES_MAX => {
-                match item.share() {
-                    SharedValue::Large(shared) => Payload::Shared(shared),
-                    _ => Payload::Bytes(bytes),
-                }
-            }
             Some(StringValue::Bytes(bytes)) => Payload::Bytes(bytes),
+            Some(StringValue::Rope(rope)) => Payload::Shared(rope.hold()),
             None => {
                 let mut whole = Vec::with_capacity(item.encoded_len());
                 if let Some(object) = item.object() {
@@ -108,12 +104,32 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// The bytes, unless this is an integer.
-    pub fn bytes(&self) -> Option<&[u8]> {
+    /// The bytes together, unless this is an integer; those of a long value are copied for it.
+    pub fn bytes(&self) -> Option<Cow<'_, [u8]>> {
         match self {
-            Payload::Int(_) => None,
+            Payload::Shared(shared) => Some(match shared.borrow().together() {
+                Some(bytes) => Cow::Borrowed(bytes),
+                None => Cow::Owned(shared.borrow().to_vec()),
+            }),
+            _ => self.plain().map(Cow::Borrowed),
+        }
+    }
+
+    /// The bytes, unless this is an integer or a long string.
+    #[inline]
+    fn plain(&self) -> Option<&[u8]> {
+        match self {
+            Payload::Int(_) | Payload::Shared(_) => None,
             Payload::Bytes(bytes) | Payload::TypedBytes(_, bytes) => Some(bytes),
-            Payload::Shared(shared) | Payload::Typed(_, shared) => Some(shared),
+            Payload::Typed(_, whole) => Some(whole),
+        }
+    }
+
+    /// How many bytes stand behind the record's head; none for an integer.
+    fn length(&self) -> usize {
+        match self {
+            Payload::Shared(shared) => shared.len(),
+            _ => self.plain().map_or(0, <[u8]>::len),
         }
     }
 
@@ -176,7 +192,7 @@ impl<'a> Change<'a> {
         Change { what, head: ChangeHead::default(), body: Payload::Bytes(bytes) }
     }
 
-    fn body(&self) -> &[u8] {
+    fn body(&self) -> Cow<'_, [u8]> {
         self.body.bytes().unwrap_or_default()
     }
 }
@@ -184,7 +200,7 @@ impl<'a> Change<'a> {
 /// Two changes are equal if they are the same on the wire.
 impl PartialEq for Change<'_> {
     fn eq(&self, other: &Self) -> bool {
-        let bytes = |change: &Self| [change.head.as_bytes(), change.body()].concat();
+        let bytes = |change: &Self| [change.head.as_bytes(), &change.body()].concat();
         self.what == other.what && bytes(self) == bytes(other)
     }
 }
@@ -357,7 +373,7 @@ impl Entry<'_> {
     }
 
     /// Writes the entry; a large payload is left out and returned, to stand right after it.
-    pub(super) fn encode(&self, sink: &mut impl Sink) -> Option<Arc<Vec<u8>>> {
+    pub(super) fn encode(&self, sink: &mut impl Sink) -> Option<Rope> {
         match self {
             Entry::Record(record) => return record.encode(sink),
             Entry::Global(Global::FlushAll) => sink.put_byte(OP_FLUSH_ALL),
@@ -387,7 +403,7 @@ impl<'a> Record<'a> {
     pub(super) fn fits(&self) -> bool {
         let length = match self.payload() {
             Some(Payload::Int(_)) => INT_TEXT_BYTES_MAX,
-            Some(payload) => payload.bytes().map_or(0, <[u8]>::len) as u64,
+            Some(payload) => payload.length() as u64,
             None => 0,
         };
         self.key.len() <= KEY_BYTES_MAX && length <= VALUE_BYTES_MAX as u64
@@ -405,19 +421,14 @@ impl<'a> Record<'a> {
     /// record fits whatever the limits say in detail; otherwise none.
     #[inline]
     pub(super) fn inline_bound(&self) -> Option<usize> {
-        let value = match self.payload() {
-            Some(Payload::Bytes(bytes)) => bytes.len(),
-            Some(Payload::Shared(shared) | Payload::Typed(_, shared)) => shared.len(),
-            Some(Payload::TypedBytes(_, bytes)) => bytes.len(),
-            Some(Payload::Int(_)) | None => 0,
-        };
+        let value = self.payload().map_or(0, Payload::length);
         let fits = value <= INLINE_PAYLOAD_BYTES_MAX && self.key.len() <= KEY_BYTES_MAX;
         fits.then(|| ENTRY_HEAD_BYTES_MAX + self.key.len() + value)
     }
 
     /// Writes the record; a large payload is left out and returned, to stand right after it.
     #[inline]
-    pub(super) fn encode(&self, sink: &mut impl Sink) -> Option<Arc<Vec<u8>>> {
+    pub(super) fn encode(&self, sink: &mut impl Sink) -> Option<Rope> {
         let kind = self.payload().and_then(Payload::kind);
         let (op, number) = match &self.effect {
             Effect::Put { value, deadline } => put_op(value, *deadline),
@@ -439,28 +450,26 @@ impl<'a> Record<'a> {
         if let Some(kind) = kind {
             sink.put_number(u64::from(kind));
         }
-        let value: &[u8] = match self.payload() {
-            Some(Payload::Int(int)) => {
-                sink.put_number(varint::zigzag(*int));
-                &[]
-            }
-            Some(payload) => {
-                let bytes = payload.bytes().unwrap_or_default();
-                sink.put_number((self.head().len() + bytes.len()) as u64);
-                bytes
-            }
-            None => &[],
-        };
+        match self.payload() {
+            Some(Payload::Int(int)) => sink.put_number(varint::zigzag(*int)),
+            Some(payload) => sink.put_number((self.head().len() + payload.length()) as u64),
+            None => {}
+        }
         sink.put(self.key);
         sink.put(self.head());
-        if value.len() <= INLINE_PAYLOAD_BYTES_MAX {
-            sink.put(value);
+        if let Some(Payload::Shared(shared)) = self.payload() {
+            if shared.len() > INLINE_PAYLOAD_BYTES_MAX {
+                return Some(shared.clone());
+            }
+            shared.borrow().stretches(0..shared.len()).for_each(|stretch| sink.put(stretch));
             return None;
         }
-        Some(match self.payload() {
-            Some(Payload::Shared(shared) | Payload::Typed(_, shared)) => Arc::clone(shared),
-            _ => Arc::new(value.to_vec()),
-        })
+        let value = self.payload().and_then(Payload::plain).unwrap_or_default();
+        if value.len() > INLINE_PAYLOAD_BYTES_MAX {
+            return Some(Rope::of(value));
+        }
+        sink.put(value);
+        None
     }
 }
 

@@ -129,6 +129,14 @@ impl<'a> ReplyWriter<'a> {
         self.out.extend_from_slice(b"\r\n");
     }
 
+    /// A string of `length` bytes, which `put` appends.
+    pub fn bulk_with(&mut self, length: usize, put: impl FnOnce(&mut Vec<u8>)) {
+        self.out.reserve(length + 25);
+        self.header(b'$', length);
+        put(self.out);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
     /// A string if there is one, else nil.
     #[inline]
     pub fn bulk_or_nil(&mut self, bytes: Option<&[u8]>) {

@@ -5,8 +5,8 @@
 //!  +-------+----------+---------+---------+--------------+--------------+-------------------------------+
 //!  | flags | clock    | key_len | val_len | deadline, if | key          | integer: 8 bytes              |
 //!  | u8    | u24      | u32     | u32     | there is one |              | inline:  val_len bytes        |
-//!  |       |          |         |         | (8 bytes)    |              | large:   pointer to an Arc    |
-//!  |       |          |         |         |              |              | object:  the same, 16 bytes   |
+//!  |       |          |         |         | (8 bytes)    |              | large:   pointer to a rope    |
+//!  |       |          |         |         |              |              | object:  pointer, 16 bytes    |
 //!  +-------+----------+---------+---------+--------------+--------------+-------------------------------+
 //!  |  ------------------------- rounded up to a multiple of 16 --------------------------------------- |
 //!
@@ -19,24 +19,29 @@
 //! allocators round anyway: a value that changes within the rounding, or a deadline that fits it, is
 //! written in place.
 //!
-//! Large strings stand behind an `Arc<Vec<u8>>` and values of other types behind an `Arc<dyn Object>`: changed
-//! in place while nobody else holds them, copied before a change while somebody does. Nothing else is ever
-//! shared, so this is the whole copy-on-write rule.
+//! Large strings are ropes ([`Rope`]) and values of other types stand behind an `Arc<dyn Object>`: changed in
+//! place while nobody else holds them. Where somebody does, what a change touches of a rope is copied before
+//! it, and an object as it sees fit. Nothing else is ever shared, so this is the whole copy-on-write rule.
 //!
-//! This file holds the unsafe code of the room. What makes it sound:
+//! Unsafe code stands here and in `chunk`. What makes it sound:
 //! 1. `Item` owns the block; nobody else has the pointer; references into it borrow the item.
 //! 2. The block's length is `Shape::of(header).block()`: every change of shape reallocates to that.
 //! 3. Header, key, deadline (if flagged) and tail are initialized whenever a method returns; a tail of
-//!    kind `Large` or `Object` holds a pointer from `Arc::into_raw` whose reference the item owns.
+//!    kind `Large` holds a pointer from `Chunk::into_raw`, one of kind `Object` a pointer from
+//!    `Arc::into_raw`, whose reference the item owns.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt;
 use std::mem::ManuallyDrop;
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use super::chunk::{Chunk, ChunkRef};
 use super::object::Object;
+use super::rope::{Rope, RopeRef};
 use super::shared::{Digits, NewValue, SharedValue, digits_len};
 use super::string;
 use super::types::Type;
@@ -45,33 +50,39 @@ use crate::types::Millis;
 
 /// The longest value that lies in the item's own block.
 ///
-/// At this length the second and third block of a large value (some 90 bytes) cost less than a tenth, and
-/// copying it, which sharing a small value means, costs less than the cache misses of reading it.
+/// At this length the second block of a large value costs a few hundredths, and copying it, which sharing
+/// a small value means, costs less than the cache misses of reading it.
 pub const INLINE_MAX: usize = 1024;
 
 /// The longest string that Redis calls "embstr".
 const EMBSTR_MAX: usize = 44;
 
-/// Growth of a large value beyond its need: as much again, but not more than this.
-const SPARE_MAX: usize = 1 << 20;
-
 /// See the module's doc.
 #[repr(transparent)]
 pub struct Item(NonNull<u8>);
 
-// SAFETY: the item owns its block, and a value behind it is an `Arc<Vec<u8>>` or an `Arc<dyn Object>`, which
-// are Send. All reading through a shared reference is of plain memory, so that Sync holds too.
+// SAFETY: the item owns its block, and a value behind it is a `Rope` or an `Arc<dyn Object>`, which are Send.
+// All reading through a shared reference is of plain memory, so that Sync holds too.
 unsafe impl Send for Item {}
 // SAFETY: see above.
 unsafe impl Sync for Item {}
 
-/// A value in place.
+/// A string in place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Value<'a> {
     /// An integer.
     Int(i64),
-    /// A string.
+    /// A string that lies together.
     Bytes(&'a [u8]),
+    /// A long string, in pieces.
+    Rope(RopeRef<'a>),
+}
+
+impl<'a> From<RopeRef<'a>> for Value<'a> {
+    #[inline]
+    fn from(rope: RopeRef<'a>) -> Value<'a> {
+        rope.together().map_or(Value::Rope(rope), Value::Bytes)
+    }
 }
 
 impl<'a> Value<'a> {
@@ -80,6 +91,7 @@ impl<'a> Value<'a> {
         match self {
             Self::Int(number) => digits_len(number),
             Self::Bytes(bytes) => bytes.len(),
+            Self::Rope(rope) => rope.len(),
         }
     }
 
@@ -88,17 +100,46 @@ impl<'a> Value<'a> {
         self.len() == 0
     }
 
-    /// The value as bytes; the digits of an integer are written to `digits`.
-    pub fn as_bytes(self, digits: &'a mut Digits) -> &'a [u8] {
+    /// All bytes together; those of a long string are copied for it.
+    pub fn to_bytes(self) -> Cow<'a, [u8]> {
         match self {
-            Self::Int(number) => digits.of(number),
-            Self::Bytes(bytes) => bytes,
+            Self::Int(number) => Cow::Owned(Digits::new().of(number).to_vec()),
+            Self::Bytes(bytes) => Cow::Borrowed(bytes),
+            Self::Rope(rope) => Cow::Owned(rope.to_vec()),
         }
     }
 
-    /// Calls `read` with the value as bytes.
+    /// Calls `read` with all bytes together; those of a long string are copied for it.
+    #[inline]
     pub fn with_bytes<R>(self, read: impl FnOnce(&[u8]) -> R) -> R {
-        read(self.as_bytes(&mut Digits::new()))
+        match self {
+            Self::Int(number) => read(Digits::new().of(number)),
+            Self::Bytes(bytes) => read(bytes),
+            Self::Rope(rope) => read(&rope.to_vec()),
+        }
+    }
+
+    /// Calls `read` with the bytes in `range`, as far as there are, piece by piece.
+    pub fn with_stretches(self, range: Range<usize>, mut read: impl FnMut(&[u8])) {
+        if let Self::Rope(rope) = self {
+            rope.stretches(range).for_each(read);
+            return;
+        }
+        let read_part = |bytes: &[u8]| {
+            let end = range.end.min(bytes.len());
+            if range.start < end {
+                read(&bytes[range.start..end]);
+            }
+        };
+        self.with_bytes(read_part);
+    }
+
+    /// The byte at a place, if the value is long enough.
+    pub fn byte(self, at: usize) -> Option<u8> {
+        match self {
+            Self::Rope(rope) => rope.stretch(at).first().copied(),
+            value => value.with_bytes(|bytes| bytes.get(at).copied()),
+        }
     }
 }
 
@@ -172,9 +213,7 @@ impl Item {
     pub fn string(&self) -> Option<Value<'_>> {
         let header = self.header();
         let tail = self.tail_start();
-        // SAFETY: the kind says what the tail holds (promise 3). The bytes of a large value belong to a
-        // Vec that is not changed while the item is borrowed: our own changes need `&mut self`, and all
-        // other holders of the Arc only read.
+        // SAFETY: the kind says what the tail holds (promise 3).
         unsafe {
             match header.kind() {
                 KIND_INT => Some(Value::Int(tail.cast::<i64>().read_unaligned())),
@@ -182,10 +221,7 @@ impl Item {
                     let length = header.val_len as usize;
                     Some(Value::Bytes(std::slice::from_raw_parts(tail.as_ptr(), length)))
                 }
-                KIND_LARGE => {
-                    let large: &Vec<u8> = &*tail.cast::<*const Vec<u8>>().read_unaligned();
-                    Some(Value::Bytes(large))
-                }
+                KIND_LARGE => Some(self.borrow_large().into()),
                 _ => None,
             }
         }
@@ -273,13 +309,14 @@ impl Item {
     /// The value as of now, to be kept by others.
     pub fn share(&self) -> SharedValue {
         match self.header().kind() {
-            KIND_LARGE => return SharedValue::Large(Arc::clone(&self.borrow_large())),
+            KIND_LARGE => return SharedValue::Large(self.borrow_large().hold()),
             KIND_OBJECT => return SharedValue::Object(Arc::clone(&self.borrow_object())),
             _ => {}
         }
         match self.value() {
             Value::Int(number) => SharedValue::Int(number),
             Value::Bytes(bytes) => SharedValue::Small(bytes.into()),
+            Value::Rope(rope) => SharedValue::Large(rope.hold()),
         }
     }
 
@@ -299,16 +336,12 @@ impl Item {
     pub fn heap_bytes(&self) -> usize {
         let block = Shape::of(*self.header()).block().size();
         match self.header().kind() {
-            KIND_LARGE => block + LARGE_BYTES + self.borrow_large().capacity(),
+            KIND_LARGE => block + self.borrow_large().heap_bytes(),
             KIND_OBJECT => block + self.object().map_or(0, |object| object.heap_bytes()),
             _ => block,
         }
     }
 }
-
-/// The block of an `Arc<Vec<u8>>`: two counters and a Vec, rounded as allocators do.
-const LARGE_BYTES: usize =
-    (2 * size_of::<usize>() + size_of::<Vec<u8>>()).next_multiple_of(ROUNDING);
 
 /// The first 12 bytes of a block.
 #[derive(Clone, Copy)]
@@ -376,7 +409,7 @@ enum Tail<'a> {
     Int(i64),
     Inline(&'a [u8]),
     InlineOwned(Vec<u8>),
-    Large(Arc<Vec<u8>>),
+    Large(Rope),
     Object(Arc<dyn Object>),
 }
 
@@ -385,10 +418,13 @@ impl<'a> From<NewValue<'a>> for Tail<'a> {
         match value {
             NewValue::Int(number) | NewValue::Shared(SharedValue::Int(number)) => Self::Int(number),
             NewValue::Bytes(bytes) if bytes.len() <= INLINE_MAX => Self::Inline(bytes),
-            NewValue::Bytes(bytes) => Self::Large(Arc::new(bytes.to_vec())),
+            NewValue::Bytes(bytes) => Self::Large(Rope::of(bytes)),
             NewValue::Owned(bytes) => Self::from_vec(bytes),
             NewValue::Shared(SharedValue::Small(bytes)) => Self::from_vec(bytes.into_vec()),
-            NewValue::Shared(SharedValue::Large(bytes)) => Self::Large(bytes),
+            NewValue::Shared(SharedValue::Large(rope)) if rope.len() <= INLINE_MAX => {
+                Self::InlineOwned(rope.borrow().to_vec())
+            }
+            NewValue::Shared(SharedValue::Large(rope)) => Self::Large(rope),
             NewValue::Object(object) | NewValue::Shared(SharedValue::Object(object)) => {
                 Self::Object(object)
             }
@@ -397,15 +433,11 @@ impl<'a> From<NewValue<'a>> for Tail<'a> {
 }
 
 impl Tail<'_> {
-    fn from_vec(mut bytes: Vec<u8>) -> Self {
-        if bytes.len() <= INLINE_MAX {
-            return Self::InlineOwned(bytes);
+    fn from_vec(bytes: Vec<u8>) -> Self {
+        match bytes.len() {
+            ..=INLINE_MAX => Self::InlineOwned(bytes),
+            _ => Self::Large(Rope::of(&bytes)),
         }
-        // Read buffers come with spare room; a value that is only kept should not pay for it.
-        if bytes.capacity() - bytes.len() > bytes.len() / 8 {
-            bytes.shrink_to_fit();
-        }
-        Self::Large(Arc::new(bytes))
     }
 
     fn kind(&self) -> u8 {
@@ -514,7 +546,7 @@ impl Item {
             Tail::InlineOwned(bytes) => write_bytes(&bytes),
             // SAFETY: a tail of this kind has 8 bytes, enough for a pointer.
             Tail::Large(large) => unsafe {
-                start.cast::<*const Vec<u8>>().write_unaligned(Arc::into_raw(large));
+                start.cast::<NonNull<()>>().write_unaligned(large.0.into_raw());
             },
             // SAFETY: a tail of this kind has the size of such a pointer.
             Tail::Object(object) => unsafe {
@@ -547,83 +579,62 @@ impl Item {
                 }
                 return new_len;
             }
-            let mut large = Vec::with_capacity(grown(old_len, new_len));
-            self.value().with_bytes(|old| large.extend_from_slice(old));
-            self.set_tail(Tail::Large(Arc::new(large)), IS_RAW);
+            let large = self.value().with_bytes(Rope::of);
+            self.set_tail(Tail::Large(large), IS_RAW);
         }
-        self.edit_large(new_len, |large| {
-            if large.len() < offset {
-                large.resize(offset, 0);
-            }
-            let kept = (large.len() - offset).min(bytes.len());
-            large[offset..offset + kept].copy_from_slice(&bytes[..kept]);
-            large.extend_from_slice(&bytes[kept..]);
-        });
+        if let Some(mut large) = self.take_large() {
+            large.write(offset, bytes);
+            self.header_mut().flags_clock |= u32::from(KIND_LARGE | IS_RAW);
+            self.write_tail(Tail::Large(large));
+        }
         new_len
     }
 
-    /// The reference that the item holds to its large value, without taking it away.
-    fn borrow_large(&self) -> ManuallyDrop<Arc<Vec<u8>>> {
+    /// The large value.
+    #[inline]
+    fn borrow_large(&self) -> RopeRef<'_> {
         assert_eq!(self.header().kind(), KIND_LARGE);
-        // SAFETY: the tail holds a pointer from `Arc::into_raw` whose reference the item owns; it stays
-        // owned by the item because the Arc made here is never dropped.
-        ManuallyDrop::new(unsafe {
-            Arc::from_raw(self.tail_start().cast::<*const Vec<u8>>().read_unaligned())
-        })
+        // SAFETY: the tail holds a pointer from `Chunk::into_raw`, and the item owns its reference: it
+        // gives it up only through `&mut self`, when nobody borrows from the item.
+        unsafe {
+            let root = self.tail_start().cast::<NonNull<()>>().read_unaligned();
+            RopeRef(ChunkRef::from_raw(root))
+        }
     }
 
     /// The reference that the item holds to its object, without taking it away.
     fn borrow_object(&self) -> ManuallyDrop<Arc<dyn Object>> {
         assert_eq!(self.header().kind(), KIND_OBJECT);
-        // SAFETY: as in `borrow_large`.
+        // SAFETY: the tail holds a pointer from `Arc::into_raw` whose reference the item owns; it stays
+        // owned by the item because the Arc made here is never dropped.
         ManuallyDrop::new(unsafe {
             Arc::from_raw(self.tail_start().cast::<*const dyn Object>().read_unaligned())
         })
     }
 
-    /// Lets `edit` change the large value, which has room for `len` bytes then. If somebody else holds
-    /// the value, they keep it as it is and the item goes on with a copy.
-    fn edit_large(&mut self, len: usize, edit: impl FnOnce(&mut Vec<u8>)) {
-        let mut held = self.borrow_large();
-        if let Some(own) = Arc::get_mut(&mut held) {
-            if own.capacity() < len {
-                own.reserve_exact(grown(own.len(), len) - own.len());
-            }
-            edit(own);
-            return;
+    /// Gives up the reference to a large value, if there is one. The tail is then to be overwritten.
+    fn take_large(&mut self) -> Option<Rope> {
+        if self.header().kind() != KIND_LARGE {
+            return None;
         }
-        let mut copy =
-            Vec::with_capacity(if len > held.len() { grown(held.len(), len) } else { held.len() });
-        copy.extend_from_slice(&held);
-        edit(&mut copy);
-        self.set_tail(Tail::Large(Arc::new(copy)), IS_RAW);
+        // From here on the tail is a plain number, so that nobody drops the reference twice.
+        self.header_mut().flags_clock &= !u32::from(KIND_MASK);
+        // SAFETY: the tail held a pointer from `Chunk::into_raw` whose reference the item owned till now.
+        Some(Rope(unsafe { Chunk::from_raw(self.tail_start().cast().read_unaligned()) }))
     }
 
     /// Gives up the reference to a value outside of the block, if there is one. The tail is then to be
     /// overwritten.
     fn drop_shared(&mut self) {
-        match self.header().kind() {
-            KIND_LARGE => {
-                let held = ManuallyDrop::into_inner(self.borrow_large());
-                // From here on the tail is a plain number, so that nobody drops the reference twice.
-                self.header_mut().flags_clock &= !u32::from(KIND_MASK);
-                drop(held);
-            }
-            KIND_OBJECT => {
-                let held = ManuallyDrop::into_inner(self.borrow_object());
-                // For the same reason.
-                self.header_mut().flags_clock &= !u32::from(KIND_MASK);
-                self.header_mut().flags_clock |= u32::from(KIND_GONE);
-                drop(held);
-            }
-            _ => {}
+        drop(self.take_large());
+        if self.header().kind() == KIND_OBJECT {
+            let held = ManuallyDrop::into_inner(self.borrow_object());
+            // For the same reason as there.
+            self.header_mut().flags_clock &= !u32::from(KIND_MASK);
+            self.header_mut().flags_clock |= u32::from(KIND_GONE);
+            drop(held);
         }
     }
-}
-
-/// The capacity for a large value that grows from `old` to `new` bytes.
-fn grown(old: usize, new: usize) -> usize {
-    new + old.min(SPARE_MAX)
 }
 
 impl Drop for Item {

@@ -39,7 +39,7 @@ fn a_shared_large_value_stays_as_it_was() {
     let held = item.share();
     assert_eq!(item.append(b"tail"), 3004);
     item.set_range(0, b"head");
-    assert_eq!(held.as_bytes(&mut Digits::new()), before);
+    assert_eq!(held.string().to_bytes(), before);
     let copy = Item::new(b"other", held.into(), None);
     drop(item);
     assert_eq!(bytes_of(&copy), before);
@@ -48,14 +48,27 @@ fn a_shared_large_value_stays_as_it_was() {
 #[test]
 fn an_unshared_large_value_grows_where_it_is() {
     let mut item = Item::new(b"key", NewValue::Owned(vec![b'a'; 3000]), None);
-    item.append(b"1");
-    let address = |item: &Item| std::ptr::from_ref(&**item.borrow_large());
-    let (before, capacity) = (address(&item), item.borrow_large().capacity());
-    for length in 3002..4002 {
+    item.append(&[b'1'; 100]);
+    let (before, bytes) = (item.borrow_large().address(), item.heap_bytes());
+    for length in 3101..4101 {
         assert_eq!(item.append(b"2"), length);
     }
-    assert_eq!(address(&item), before);
-    assert_eq!(item.borrow_large().capacity(), capacity);
+    assert_eq!((item.borrow_large().address(), item.heap_bytes()), (before, bytes));
+}
+
+#[test]
+fn a_long_string_that_is_held_is_copied_by_the_chunk() {
+    // SETBIT on a string that the log held copied all of it.
+    let mut item = Item::new(b"key", NewValue::Owned(vec![b'a'; 8 << 20]), None);
+    let held = item.share();
+    assert_eq!(item.set_range(5 << 20, b"x"), 8 << 20);
+    let SharedValue::Large(held) = held else { panic!("{held:?}") };
+    let (own, held) = (item.borrow_large(), held.borrow());
+    let is_own = |at: &usize| own.stretch(*at).as_ptr() != held.stretch(*at).as_ptr();
+    let copied = (0..8 << 20).step_by(10_000).filter(is_own).count();
+    assert!((6..=7).contains(&copied), "one leaf of 64 KiB, seen every 10 kB: {copied}");
+    assert_eq!((own.stretch(5 << 20)[0], held.stretch(5 << 20)[0]), (b'x', b'a'));
+    assert_eq!(item.encoding(), "raw");
 }
 
 #[test]
@@ -68,7 +81,8 @@ fn random_changes_agree_with_a_plain_model() {
         let (mut value, mut deadline, mut clock) = (b"7".to_vec(), None, 0);
         let mut held: Vec<(SharedValue, Vec<u8>)> = Vec::new();
         for _ in 0..60 {
-            let length = *random.choice(&[0usize, 1, 20, 44, 45, 500, 1024, 1025, 5000]).unwrap();
+            let length =
+                *random.choice(&[0usize, 1, 20, 44, 45, 500, 1024, 1025, 5000, 70_000]).unwrap();
             let bytes = vec![random.u8(..); random.usize(..=length)];
             match random.u8(..9) {
                 0 => {
@@ -117,7 +131,7 @@ fn random_changes_agree_with_a_plain_model() {
             assert_eq!((item.value().len(), item.share().len()), (value.len(), value.len()));
         }
         for (shared, was) in &held {
-            assert_eq!(shared.as_bytes(&mut Digits::new()), was, "SEED={seed}");
+            assert_eq!(shared.string().to_bytes(), *was, "SEED={seed}");
         }
     }
 }

@@ -2,27 +2,32 @@
 //!
 //! It promises:
 //! - an [`Item`] is one pointer; a small value lies in the item's own block, an integer is stored as one;
-//! - "this value as of now" ([`Item::share`]) is one reference, however large the value: who writes to a
-//!   large value that somebody else holds copies it first;
+//! - "this value as of now" ([`Item::share`]) is one reference, however large the value: it is a tree of
+//!   chunks (`rope`, `chunk`), and who writes to what somebody else holds copies the chunks that the write
+//!   touches;
 //! - a type owns its effects (`effect`): what can happen inside a value of it, how that is told, and one body
 //!   that performs it, on a master and on a replica. The types stand in one list (`types`).
 //!
 //! It does not know commands, clocks or journals: deadlines are numbers that it keeps, and nothing here
 //! ever expires. Errors are for callers to word; this room only says "not a number".
 
+mod chunk;
 #[cfg(feature = "planted-bugs")]
 pub mod counters;
 mod effect;
 mod item;
 pub mod number;
 mod object;
+mod rope;
 mod shared;
 pub mod string;
 mod types;
 
+pub use self::chunk::{bytes_set_aside, free_slice};
 pub use self::effect::{ChangeHead, Reading, SentEffect, Told, TypeEffect, Unfit, Write};
 pub use self::item::{INLINE_MAX, Item, Value};
 pub use self::object::Object;
+pub use self::rope::{Rope, RopeRef};
 pub use self::shared::{Digits, NewValue, SharedValue};
 pub use self::types::{TYPES, Type};
 

@@ -3,8 +3,10 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use super::item::Value;
 use super::number::parse_i64_strict;
 use super::object::Object;
+use super::rope::Rope;
 
 /// A buffer on the stack for the decimal digits of an integer.
 #[derive(Default)]
@@ -35,7 +37,7 @@ pub enum NewValue<'a> {
     Int(i64),
     /// Bytes as they are, also if they spell an integer; see [`NewValue::from_bytes`].
     Bytes(&'a [u8]),
-    /// Bytes that the caller gives away; large ones are not copied.
+    /// Bytes that the caller gives away.
     Owned(Vec<u8>),
     /// A value that was shared before; a large one is not copied.
     Shared(SharedValue),
@@ -78,7 +80,7 @@ pub enum SharedValue {
     /// A copy of a small value.
     Small(Box<[u8]>),
     /// A reference to a large value, which stays what it is while the reference lives.
-    Large(Arc<Vec<u8>>),
+    Large(Rope),
     /// The same to a value of another type than string.
     Object(Arc<dyn Object>),
 }
@@ -106,14 +108,14 @@ impl SharedValue {
         object.downcast_ref()
     }
 
-    /// The string as bytes; the digits of an integer are written to `digits`. Another value has none:
-    /// whoever wants a string has asked for its type.
-    pub fn as_bytes<'a>(&'a self, digits: &'a mut Digits) -> &'a [u8] {
+    /// The string, to be read. Another value reads as an empty one: whoever wants a string has asked for
+    /// its type.
+    pub fn string(&self) -> Value<'_> {
         match self {
-            Self::Int(number) => digits.of(*number),
-            Self::Small(bytes) => bytes,
-            Self::Large(bytes) => bytes,
-            Self::Object(_) => b"",
+            Self::Int(number) => Value::Int(*number),
+            Self::Small(bytes) => Value::Bytes(bytes),
+            Self::Large(rope) => rope.borrow().into(),
+            Self::Object(_) => Value::Bytes(b""),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 use crate::limits::STRING_MAX;
-use crate::value::Value;
 use crate::value::number::parse_i64_strict;
 use crate::value::string::Effect;
 
@@ -41,7 +40,7 @@ fn setbit(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
     };
     let (at, shift) = (offset as usize / 8, 7 - offset % 8);
     let value = cx.keys.string_to_change(cx.db, key)?;
-    let there = value.and_then(|value| byte_of(value, at));
+    let there = value.and_then(|value| value.byte(at));
     let byte = there.unwrap_or(0);
     let changed = byte & !(1 << shift) | bit << shift;
     if there != Some(changed) {
@@ -78,7 +77,7 @@ fn getbit(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
     let key = args.required()?;
     let offset = offset_of(args.required()?)?;
     let value = cx.keys.string(cx.db, key)?;
-    let byte = value.and_then(|value| byte_of(value, offset as usize / 8)).unwrap_or(0);
+    let byte = value.and_then(|value| value.byte(offset as usize / 8)).unwrap_or(0);
     cx.reply.integer(i64::from(byte >> (7 - offset % 8) & 1));
     Ok(())
 }
@@ -86,8 +85,4 @@ fn getbit(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
 fn offset_of(text: &[u8]) -> Result<u64, Refusal> {
     let offset = parse_i64_strict(text).and_then(|offset| u64::try_from(offset).ok());
     offset.filter(|offset| *offset < BITS_MAX).ok_or(Refusal::BitOffset)
-}
-
-fn byte_of(value: Value<'_>, at: usize) -> Option<u8> {
-    value.with_bytes(|bytes| bytes.get(at).copied())
 }

@@ -40,10 +40,10 @@ fn bitcount(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
     // Both before the beginning would meet at 0: BITCOUNT, unlike BITPOS, looks at them first.
     let is_backwards = span.end.is_some_and(|end| end < 0 && span.start < 0 && span.start > end);
     let count = cx.keys.string(cx.db, key)?.map_or(0, |value| {
-        value.with_bytes(|bytes| {
-            let bits = span.bits_of(bytes).filter(|_| !is_backwards);
-            bits.map_or(0, |bits| count_ones(bytes, bits))
-        })
+        let mut count = 0;
+        let bits = span.bits_of(value.len()).filter(|_| !is_backwards).unwrap_or_default();
+        with_pieces(value, bits, |bytes, _, bits| count += count_ones(bytes, bits));
+        count
     });
     cx.reply.integer(count as i64);
     Ok(())
@@ -103,12 +103,30 @@ fn bitpos(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
 }
 
 fn position(value: Value<'_>, wanted: bool, span: Span) -> Option<usize> {
-    value.with_bytes(|bytes| {
-        let bits = span.bits_of(bytes)?;
-        // Without an end to the search the string goes on with zeros for ever.
-        let behind = (!wanted && span.end.is_none()).then_some(bits.end);
-        first_bit(bytes, bits, wanted).or(behind)
-    })
+    let bits = span.bits_of(value.len())?;
+    // Without an end to the search the string goes on with zeros for ever.
+    let behind = (!wanted && span.end.is_none()).then_some(bits.end);
+    let mut found = None;
+    with_pieces(value, bits, |bytes, before, bits| {
+        let first = || first_bit(bytes, bits, wanted).map(|bit| before * 8 + bit);
+        found = found.or_else(first);
+    });
+    found.or(behind)
+}
+
+/// Calls `look` with each piece of the string that has some of the `bits`: its bytes, how many come before
+/// them, and which of its own bits are meant.
+fn with_pieces(
+    value: Value<'_>,
+    bits: Range<usize>,
+    mut look: impl FnMut(&[u8], usize, Range<usize>),
+) {
+    let mut at = bits.start / 8;
+    value.with_stretches(at..bits.end.div_ceil(8), |bytes| {
+        let end = at + bytes.len();
+        look(bytes, at, bits.start.max(at * 8) - at * 8..bits.end.min(end * 8) - at * 8);
+        at = end;
+    });
 }
 
 /// Whether a span counts bits, given the word behind it: `BYTE`, `BIT` or none.
@@ -132,11 +150,11 @@ struct Span {
 impl Span {
     const WHOLE: Span = Span { start: 0, end: None, in_bits: false };
 
-    /// Which bits of `bytes` this is; `None` when it is empty.
-    fn bits_of(self, bytes: &[u8]) -> Option<Range<usize>> {
+    /// Which bits of a string of `length` bytes this is; `None` when it is empty.
+    fn bits_of(self, length: usize) -> Option<Range<usize>> {
         let end = self.end.unwrap_or(-1);
         let scale = if self.in_bits { 1 } else { 8 };
-        let length = (bytes.len() * (8 / scale)) as i64;
+        let length = (length * (8 / scale)) as i64;
         let from_front = |at: i64| if at < 0 { at.saturating_add(length).max(0) } else { at };
         let (start, end) = (from_front(self.start), from_front(end).min(length - 1));
         (start <= end).then(|| start as usize * scale..(end as usize + 1) * scale)

@@ -231,13 +231,12 @@ fn perform(cx: &mut Cx<'_>, key: &[u8], operation: Operation) -> Result<Option<i
 
 /// The bytes from `at` on, continued with zeros.
 fn window_of(value: Value<'_>, at: usize) -> [u8; WINDOW] {
-    value.with_bytes(|bytes| {
-        let mut window = [0; WINDOW];
-        let there = bytes.get(at..).unwrap_or_default();
-        let count = there.len().min(WINDOW);
-        window[..count].copy_from_slice(&there[..count]);
-        window
-    })
+    let (mut window, mut filled) = ([0; WINDOW], 0);
+    value.with_stretches(at..at + WINDOW, |part| {
+        window[filled..filled + part.len()].copy_from_slice(part);
+        filled += part.len();
+    });
+    window
 }
 
 /// As in Redis, a request that may write makes room for all that it names, also for what then fails.

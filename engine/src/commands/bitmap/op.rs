@@ -4,8 +4,7 @@ use crate::command::{
     Args, Carried, Carry, Command, Cx, Decision, Flags, Found, Group, Keys, Refusal, Run, Uses,
     Write,
 };
-use crate::value::{Digits, INLINE_MAX, SharedValue};
-use std::sync::Arc;
+use crate::value::{Rope, SharedValue};
 
 pub(super) const BITOP: Command = Command {
     name: "bitop",
@@ -88,11 +87,7 @@ fn decide(
         return Ok(vec![Write::Remove { db, key }]);
     }
     // As bytes also where they happen to be digits, which is how Redis stores them.
-    let value = if result.len() > INLINE_MAX {
-        SharedValue::Large(Arc::new(result))
-    } else {
-        SharedValue::Small(result.into())
-    };
+    let value = SharedValue::Large(result);
     Ok(vec![Write::Put { db, key, value, deadline: None }])
 }
 
@@ -105,42 +100,43 @@ const WORK_MAX: usize = 16 << 30;
 const BLOCK: usize = 16 * 1024;
 
 /// The combination of all sources, each continued with zeros to the length of the longest.
-fn combine(operation: Operation, sources: &[Carried]) -> Vec<u8> {
-    let mut digits: Vec<Digits> = sources.iter().map(|_| Digits::new()).collect();
-    let sources: Vec<&[u8]> = sources
-        .iter()
-        .zip(&mut digits)
-        .map(|(source, digits)| source.as_ref().map_or(&b""[..], |it| it.value.as_bytes(digits)))
-        .collect();
-    let length = sources.iter().map(|bytes| bytes.len()).max().unwrap_or(0);
-    let mut result = Vec::with_capacity(length);
+fn combine(operation: Operation, sources: &[Carried]) -> Rope {
+    let length = sources.iter().flatten().map(|found| found.value.len()).max().unwrap_or(0);
+    let (mut result, mut block) = (Rope::of(b""), vec![0; BLOCK.min(length)]);
     for start in (0..length).step_by(BLOCK) {
         let end = length.min(start + BLOCK);
-        for (index, bytes) in sources.iter().enumerate() {
-            let bytes = &bytes[start.min(bytes.len())..end.min(bytes.len())];
-            if index == 0 {
-                result.extend_from_slice(bytes);
-                result.resize(end, 0);
-            } else {
-                fold(operation, &mut result[start..], bytes);
+        let block = &mut block[..end - start];
+        for (index, source) in sources.iter().enumerate() {
+            let mut at = 0;
+            if let Some(found) = source {
+                found.value.string().with_stretches(start..end, |bytes| {
+                    let place = &mut block[at..at + bytes.len()];
+                    if index == 0 {
+                        place.copy_from_slice(bytes)
+                    } else {
+                        fold(operation, place, bytes)
+                    }
+                    at += bytes.len();
+                });
+            }
+            if index == 0 || operation == Operation::And {
+                block[at..].fill(0);
             }
         }
         if operation == Operation::Not {
-            result[start..].iter_mut().for_each(|byte| *byte = !*byte);
+            block.iter_mut().for_each(|byte| *byte = !*byte);
         }
+        result.write(start, block);
     }
     result
 }
 
-/// Combines one more source into `result`. These loops over bytes compile to vector instructions.
+/// Combines one more source into `result`, as long as that. These loops over bytes compile to vector
+/// instructions.
 fn fold(operation: Operation, result: &mut [u8], bytes: &[u8]) {
-    let (common, rest) = result.split_at_mut(bytes.len());
-    let pairs = common.iter_mut().zip(bytes);
+    let pairs = result.iter_mut().zip(bytes);
     match operation {
-        Operation::And => {
-            pairs.for_each(|(byte, other)| *byte &= other);
-            rest.fill(0);
-        }
+        Operation::And => pairs.for_each(|(byte, other)| *byte &= other),
         Operation::Or => pairs.for_each(|(byte, other)| *byte |= other),
         Operation::Xor => pairs.for_each(|(byte, other)| *byte ^= other),
         Operation::Not => {}

@@ -131,6 +131,7 @@ fn integer_of(value: Value<'_>) -> Result<i64, Refusal> {
     match value {
         Value::Int(number) => Ok(number),
         Value::Bytes(bytes) => parse_i64_strict(bytes).ok_or(Refusal::NotInteger),
+        Value::Rope(_) => Err(Refusal::NotInteger),
     }
 }
 
@@ -164,6 +165,7 @@ fn incrbyfloat(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
     let key = args.get(1);
     let (current, deadline) = match cx.keys.string_to_change(cx.db, key)? {
         None => (float_of(b"0")?, Deadline::None),
+        Some(Value::Rope(_)) => return Err(Refusal::NotFloat),
         Some(value) => (value.with_bytes(float_of)?, Deadline::Keep),
     };
     let sum = current + float_of(args.get(2))?;

@@ -1,6 +1,7 @@
 //! Reading one string, and what may happen to it on the way.
 
 use super::expiry::{Lifetime, instant};
+use super::reply_whole;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 use crate::journal::Deadline;
 use crate::value::NewValue;
@@ -141,7 +142,7 @@ fn getset(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
 pub(super) fn reply_value(cx: &mut Cx<'_>, key: &[u8]) -> Result<bool, Refusal> {
     match cx.keys.string(cx.db, key)? {
         Some(value) => {
-            value.with_bytes(|bytes| cx.reply.bulk(bytes));
+            reply_whole(&mut cx.reply, value);
             Ok(true)
         }
         None => {

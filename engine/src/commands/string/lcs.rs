@@ -20,7 +20,7 @@ use crate::command::{
 };
 use crate::limits::STRING_MAX;
 use crate::resp::ReplyWriter;
-use crate::value::Digits;
+use std::borrow::Cow;
 use std::ops::Range;
 
 pub(super) const LCS: Command = Command {
@@ -103,9 +103,8 @@ fn decide(
     carried: &[Carried],
 ) -> Result<Vec<Write>, Refusal> {
     let options = Options::parse(args)?;
-    let (mut one_digits, mut other_digits) = (Digits::new(), Digits::new());
-    let (one, other) =
-        (bytes_of(&carried[0], &mut one_digits), bytes_of(&carried[1], &mut other_digits));
+    let (one, other) = (bytes_of(&carried[0]), bytes_of(&carried[1]));
+    let (one, other) = (&*one, &*other);
     check_size(one.len(), other.len())?;
     if options.length {
         decision.reply.count(length_of(one, other)?);
@@ -123,8 +122,8 @@ fn decide(
     Ok(Vec::new())
 }
 
-fn bytes_of<'a>(carried: &'a Carried, digits: &'a mut Digits) -> &'a [u8] {
-    carried.as_ref().map_or(b"", |found| found.value.as_bytes(digits))
+fn bytes_of(carried: &Carried) -> Cow<'_, [u8]> {
+    carried.as_ref().map_or(Cow::Borrowed(b""), |found| found.value.string().to_bytes())
 }
 
 /// Refuses what would take more memory than Redis would: its table has cells of 32 bits and may be as

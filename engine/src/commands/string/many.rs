@@ -1,13 +1,13 @@
 //! Several strings with one request.
 
+use super::reply_whole;
 use crate::command::{
     Args, Carried, Carry, Command, Cx, Decision, Each, Flags, Found, Group, Join, Keys, Refusal,
     Run, Uses, Write,
 };
 use crate::journal::Deadline;
 use crate::value::number::parse_i64_strict;
-use crate::value::{INLINE_MAX, NewValue, SharedValue};
-use std::sync::Arc;
+use crate::value::{INLINE_MAX, NewValue, Rope, SharedValue};
 
 pub(super) const MGET: Command = Command {
     name: "mget",
@@ -31,7 +31,7 @@ pub(super) const MGET: Command = Command {
 
 fn mget_one(cx: &mut Cx<'_>, key: &[u8], _: &[u8]) -> Result<i64, Refusal> {
     match cx.keys.string(cx.db, key) {
-        Ok(Some(value)) => value.with_bytes(|bytes| cx.reply.bulk(bytes)),
+        Ok(Some(value)) => reply_whole(&mut cx.reply, value),
         // What is no string has no answer here either; MGET never fails.
         Ok(None) | Err(_) => cx.reply.nil(),
     }
@@ -118,7 +118,7 @@ fn set_if_none_is_there(
 fn shared(bytes: &[u8]) -> SharedValue {
     match parse_i64_strict(bytes) {
         Some(number) => SharedValue::Int(number),
-        None if bytes.len() > INLINE_MAX => SharedValue::Large(Arc::new(bytes.to_vec())),
+        None if bytes.len() > INLINE_MAX => SharedValue::Large(Rope::of(bytes)),
         None => SharedValue::Small(bytes.into()),
     }
 }

@@ -13,6 +13,9 @@ mod range;
 mod set;
 
 use crate::command::Command;
+use crate::resp::ReplyWriter;
+use crate::value::Value;
+use std::ops::Range;
 
 pub(super) const COMMANDS: &[&Command] = &[
     &get::GET,
@@ -38,6 +41,27 @@ pub(super) const COMMANDS: &[&Command] = &[
     &many::MSETNX,
     &lcs::LCS,
 ];
+
+/// Replies with all bytes.
+#[inline]
+fn reply_whole(reply: &mut ReplyWriter<'_>, value: Value<'_>) {
+    match value {
+        Value::Bytes(bytes) => reply.bulk(bytes),
+        Value::Int(number) => reply.bulk_integer(number),
+        Value::Rope(rope) => reply_part(reply, value, 0..rope.len()),
+    }
+}
+
+/// Replies with the bytes in `range`, which are there.
+fn reply_part(reply: &mut ReplyWriter<'_>, value: Value<'_>, range: Range<usize>) {
+    match value {
+        Value::Int(_) => value.with_bytes(|bytes| reply.bulk(&bytes[range])),
+        Value::Bytes(bytes) => reply.bulk(&bytes[range]),
+        Value::Rope(rope) => reply.bulk_with(range.len(), |out| {
+            rope.stretches(range).for_each(|stretch| out.extend_from_slice(stretch));
+        }),
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,12 @@
 //! Strings by their bytes: length, parts, and writing parts.
 
+use super::reply_part;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 use crate::journal::Deadline;
 use crate::limits::STRING_MAX;
 use crate::value::string::Effect;
 use crate::value::{NewValue, Value};
+use std::ops::Range;
 
 pub(super) const STRLEN: Command = Command {
     name: "strlen",
@@ -115,20 +117,20 @@ fn getrange(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
         cx.reply.bulk(b"");
         return Ok(());
     };
-    value.with_bytes(|bytes| cx.reply.bulk(part_of(bytes, start, end)));
+    reply_part(&mut cx.reply, value, part_of(value.len(), start, end));
     Ok(())
 }
 
 /// The bytes from `start` to `end`, both included and counted from the end where negative.
-fn part_of(bytes: &[u8], start: i64, end: i64) -> &[u8] {
-    let length = bytes.len() as i64;
+fn part_of(length: usize, start: i64, end: i64) -> Range<usize> {
+    let length = length as i64;
     let from_front = |at: i64| if at < 0 { at.saturating_add(length).max(0) } else { at };
     // Both before the beginning would meet at 0; Redis looks at them first.
     if start < 0 && end < 0 && start > end {
-        return b"";
+        return 0..0;
     }
     let (start, end) = (from_front(start), from_front(end).min(length - 1));
-    if start > end { b"" } else { &bytes[start as usize..=end as usize] }
+    if start > end { 0..0 } else { start as usize..end as usize + 1 }
 }
 
 pub(super) const SETRANGE: Command = Command {
