@@ -1,6 +1,6 @@
 //! What INFO, ROLE and the metrics show of replication: plain values, gathered for one question.
 
-use crate::replica::guard::Held;
+use crate::guard::Held;
 use engine::types::Lsn;
 
 /// A node's replication at one moment.

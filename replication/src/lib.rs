@@ -14,13 +14,16 @@
 
 pub mod bell;
 pub mod chain;
+pub mod guard;
 pub mod handshake;
 pub mod info;
 pub mod master;
 pub mod planted;
 pub mod pulse;
+pub mod relay;
 pub mod replica;
 pub mod service;
+pub mod settings;
 pub mod standing;
 pub mod status;
 pub mod tls;
@@ -28,4 +31,5 @@ pub mod transport;
 pub mod wire;
 
 pub use handshake::Introduction;
-pub use service::{Asker, Linked, Replication, Request, Settings, Takeover};
+pub use service::{Asker, Linked, Replication, Request, Takeover};
+pub use settings::Settings;

@@ -11,16 +11,17 @@ pub use requests::{Asker, Linked, Replication, Request, Takeover};
 
 use crate::bell::Bell;
 use crate::chain::Chain;
+use crate::guard;
 use crate::handshake::Terms;
 use crate::info::{Counters, Info, Journal};
 use crate::master::session::Session;
-use crate::replica::guard;
 use crate::replica::link::Link;
+use crate::settings::Settings;
 use crate::standing::Standing;
 use crate::status::Status;
 use crate::tls::{ClientTls, TlsStore};
 use engine::exec::Front;
-use engine::journal::{Bounds, HistoryId, LogHandle, LogRange, Position};
+use engine::journal::{HistoryId, LogHandle, LogRange, Position};
 use engine::rt;
 use engine::types::{Lsn, Millis};
 use std::cell::{Cell, RefCell};
@@ -28,43 +29,6 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// What replication needs to know of the configuration.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// TLS towards the master.
-    pub tls: bool,
-    /// Shown to the master; empty is none.
-    pub master_user: String,
-    /// Shown to the master; empty is none.
-    pub master_password: String,
-    /// Where clients reach this node.
-    pub announce_port: u16,
-    /// The address to tell the master; empty lets it use the connection's.
-    pub announce_ip: String,
-    /// For the first connection to a master.
-    pub connect_timeout: Duration,
-    /// For later ones.
-    pub reconnect_timeout: Duration,
-    /// The longest pause between attempts.
-    pub reconnect_pause: Duration,
-    /// A link on which nothing arrives for so long is broken.
-    pub timeout: Duration,
-    /// The longest time between two acknowledgements while records arrive.
-    pub acks_interval: Duration,
-    /// After a break, ask to continue.
-    pub partial_sync: bool,
-    /// When a full sync that nobody asked for is not taken.
-    pub guard: guard::Rules,
-    /// Bytes a second that a shard sends in a full sync; 0 is no limit.
-    pub full_sync_bytes_per_second: u64,
-    /// Bounds of all journals of the node together, its own and those that it relays.
-    pub journals_bounds: Bounds,
-    /// How long journals are kept after the last replica left; zero is for ever.
-    pub journal_ttl: Duration,
-    /// How old the last ack of a good replica may be.
-    pub good_replica_lag: Duration,
-}
 
 /// See the module's doc.
 pub struct Service {

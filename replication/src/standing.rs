@@ -17,20 +17,41 @@
 //! drives the very same code. Whoever changes the standing ends the sessions that the change outdates:
 //! it is told when, by the `end_sessions` that it hands in.
 
+use crate::guard;
 use crate::handshake::Terms;
-use crate::master::feed::Walks;
 use crate::planted;
-use crate::replica::gather::Relay;
-use crate::replica::guard;
+use crate::relay::Relay;
 use engine::db::Role;
 use engine::exec::Front;
 use engine::journal::{
     Bounds, Global, HeldLogs, HistoryId, Lineage, LogHandle, LogRange, Position, Reason, Verdict,
 };
-use engine::types::{Lsn, Millis};
+use engine::types::{Lsn, Millis, ShardId};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
+
+/// Which shards bring items.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Walks {
+    /// None: a partial sync.
+    None,
+    /// Each of our shards its own flow's.
+    Own,
+    /// Every shard items of every flow: we are a replica ourselves.
+    Relay,
+}
+
+impl Walks {
+    /// Whether the walker of `shard` brings items of `flow`.
+    pub fn feeds(self, shard: ShardId, flow: u16) -> bool {
+        match self {
+            Walks::None => false,
+            Walks::Own => shard.0 == flow,
+            Walks::Relay => true,
+        }
+    }
+}
 
 /// A relay of the history before.
 struct Older {

@@ -23,7 +23,8 @@ use engine::resp::{Limits, Parsed, Parser, Protocol, ReplyWriter, encode_command
 use engine::types::{DbIndex, Lsn, Millis, ShardId, TxId, shard_of};
 use fastrand::Rng;
 use replication::handshake::{self, Terms, Words};
-use replication::replica::gather::{Dispatch, FLOW_CREDIT, Gather, Relay};
+use replication::relay::Relay;
+use replication::replica::gather::{Dispatch, FLOW_CREDIT, Gather};
 use replication::wire::{self, Kind, News, Said};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

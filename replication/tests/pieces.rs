@@ -13,7 +13,8 @@ use engine::types::{DbIndex, Lsn, Millis, ShardId, TxId, shard_of};
 use engine::value::Rope;
 use replication::handshake;
 use replication::master::flow::{FlowSender, Step};
-use replication::replica::gather::{Dispatch, Gather, Relay};
+use replication::relay::Relay;
+use replication::replica::gather::{Dispatch, Gather};
 use replication::wire;
 use std::collections::BTreeMap;
 

@@ -5,7 +5,7 @@ use crate::memory::{self, Bound};
 use engine::db::{Policy, PolicyKind};
 use engine::journal::Bounds;
 use engine::shard::Shard;
-use replication::replica::guard::Rules;
+use replication::guard::Rules;
 use replication::tls::{AuthClients, Passphrase, TlsSettings};
 use std::path::PathBuf;
 use std::time::Duration;

@@ -10,34 +10,13 @@
 
 use super::flow::FlowSender;
 use crate::planted;
+use crate::standing::Walks;
 use engine::cut::{CutGroup, CutId, CutPart, Labels};
 use engine::exec::Front;
 use engine::journal::{LogHandle, Reader};
 use engine::shard::Shard;
-use engine::types::{Lsn, ShardId};
+use engine::types::Lsn;
 use std::rc::Rc;
-
-/// Which shards bring items.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Walks {
-    /// None: a partial sync.
-    None,
-    /// Each of our shards its own flow's.
-    Own,
-    /// Every shard items of every flow: we are a replica ourselves.
-    Relay,
-}
-
-impl Walks {
-    /// Whether the walker of `shard` brings items of `flow`.
-    pub fn feeds(self, shard: ShardId, flow: u16) -> bool {
-        match self {
-            Walks::None => false,
-            Walks::Own => shard.0 == flow,
-            Walks::Relay => true,
-        }
-    }
-}
 
 /// The flows of a session that has begun, one per log, each standing where its journal begins.
 pub struct Begun {

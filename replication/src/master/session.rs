@@ -13,14 +13,15 @@
 mod walking;
 mod writing;
 
-use super::feed::{self, Walks};
+use super::feed;
 use super::flow::FlowSender;
 use super::lag::LagTimes;
 use crate::bell::Bell;
 use crate::handshake::Introduction;
 use crate::info::{Lag, Progress, Replica, ReplicaState};
 use crate::pulse::{self, Pulse};
-use crate::service::Settings;
+use crate::settings::Settings;
+use crate::standing::Walks;
 use crate::transport::Transport;
 use crate::wire::{self, Kind, Said};
 use engine::cut::CutId;

@@ -7,8 +7,9 @@
 //!
 //! The tasks of `session` perform this over sockets; the model performs it in memory.
 
-use super::gather::{AsOne, Dispatch, Gather, Relay};
+use super::gather::{AsOne, Dispatch, Gather};
 use crate::handshake::Terms;
+use crate::relay::Relay;
 use engine::exec::{ApplyPart, Front, Waiter};
 use engine::shard::{Answer, Applied, ApplyBatch, Done, ExecutorId, Message, Shard, Wants};
 use engine::types::{Lsn, Millis, ShardId, TxId};

@@ -9,7 +9,7 @@
 //! than a deadline over all of them would allow.
 
 use crate::handshake::{self, Words};
-use crate::service::Settings;
+use crate::settings::Settings;
 use crate::tls::{ClientTls, Session};
 use crate::transport::Transport;
 use crate::wire;

@@ -21,12 +21,13 @@
 //!
 //! This is a pure decision-maker: it owns buffers and counts, no socket and no shard.
 
-pub use super::relay::Relay;
-use crate::planted;
+pub use super::inflow::FLOW_CREDIT;
 
-use super::receive::{Arriving, Bytes, Segment, is_item};
+use super::inflow::{Inflow, Segment, Step, decode, is_item};
 use super::recut::{Merged, Run};
-use engine::journal::{Decoder, Entry, Frame, Global, Record};
+use crate::planted;
+use crate::relay::Relay;
+use engine::journal::{Entry, Frame, Global, Record};
 use engine::shard::{LargeStep, Passed};
 use engine::types::{Lsn, Millis, ShardId, TxId, shard_of};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -44,9 +45,6 @@ const IN_FLIGHT_MAX: usize = 16 * 1024 * 1024;
 /// behind those that want its keys: small transactions alone would be hundreds of thousands in
 /// [`IN_FLIGHT_MAX`]. Enough to keep every shard busy over a round of messages.
 const UNITS_MAX: usize = 256;
-
-/// A flow whose received bytes exceed this is not read from, unless it waits for the rest of a frame.
-pub const FLOW_CREDIT: usize = 4 * 1024 * 1024;
 
 /// What may be applied now.
 #[derive(Debug)]
@@ -100,47 +98,9 @@ struct Unit {
     is_lost: bool,
 }
 
-/// What a flow's position passes when its next unit is applied.
-struct Step {
-    unit: u64,
-    /// The flows that the unit moves, this one among them.
-    members: Rc<[u16]>,
-    end: Lsn,
-    /// The frames as they came; empty for items.
-    raw: Vec<u8>,
-}
-
-pub(super) struct Flow {
-    pub(super) segments: VecDeque<Segment>,
-    /// Bytes that the segments hold, each with what it costs to be one.
-    pub(super) buffered: usize,
-    /// No items may come (any more).
-    pub(super) items_over: bool,
-    /// The end of the last frame that was handed out.
-    taken: Lsn,
-    applied: Lsn,
-    steps: VecDeque<Step>,
-    /// The transaction at its head, when its other parts are not there yet.
-    waiting: Option<TxId>,
-    /// Bytes of messages that have come, but for signs of life.
-    pub(super) came_bytes: u64,
-    /// The same of the message of which not all has come.
-    pub(super) coming_bytes: u64,
-    /// The last transaction of several flows that stood at its head.
-    last_tx: TxId,
-    /// Large items by their numbers. Their bytes do not count against the credit: it is by reading on
-    /// that they become whole.
-    pub(super) arriving: HashMap<u64, Arriving>,
-    /// The bytes of them that have come: at most those of the largest item there can be.
-    pub(super) assembled: u64,
-    cut_done: bool,
-    pub(super) boundaries: Vec<Vec<u64>>,
-    passed: Option<Arc<Passed>>,
-}
-
 /// The receiving side of a session.
 pub struct Gather {
-    pub(super) flows: Vec<Flow>,
+    pub(super) flows: Vec<Inflow>,
     /// How many shards we have.
     shards: u16,
     /// The seed of the sender's hash.
@@ -161,28 +121,7 @@ impl Gather {
     /// A session over `positions.len()` flows that stand at `positions`, on a node of `shards` shards.
     /// `walks` is how many shards of the sender bring items (0: a partial sync).
     pub fn new(positions: &[Lsn], shards: u16, seed: u64, walks: usize, dbs: usize) -> Gather {
-        let flow = |lsn: &Lsn| {
-            let boundaries = vec![vec![0; dbs]; walks];
-            let passed =
-                (walks > 0).then(|| Arc::new(Passed { seed, boundaries: boundaries.clone() }));
-            Flow {
-                segments: VecDeque::new(),
-                buffered: 0,
-                items_over: walks == 0,
-                taken: *lsn,
-                applied: *lsn,
-                steps: VecDeque::new(),
-                waiting: None,
-                came_bytes: 0,
-                coming_bytes: 0,
-                last_tx: TxId(0),
-                arriving: HashMap::new(),
-                assembled: 0,
-                cut_done: walks == 0,
-                boundaries,
-                passed,
-            }
-        };
+        let flow = |lsn: &Lsn| Inflow::new(*lsn, seed, walks, dbs);
         Gather {
             flows: positions.iter().map(flow).collect(),
             shards,
@@ -226,7 +165,7 @@ impl Gather {
 
     /// Per flow, the position up to which everything is applied.
     pub fn applied(&self) -> Vec<Lsn> {
-        let position = |flow: &Flow| match planted::counts_received() {
+        let position = |flow: &Inflow| match planted::counts_received() {
             true => flow.received(),
             false => flow.applied,
         };
@@ -517,8 +456,8 @@ impl Gather {
         let (frame, _) = first.head().ok().flatten()?;
         let members: Vec<usize> = frame.transaction()?.shards.iter().map(ShardId::index).collect();
         let owing = members.into_iter().filter_map(|member| self.flows.get(member));
-        let owing: Vec<&Flow> = owing.filter(|flow| flow.waiting != Some(tx)).collect();
-        let came = |flow: &&Flow| flow.came_bytes + flow.coming_bytes;
+        let owing: Vec<&Inflow> = owing.filter(|flow| flow.waiting != Some(tx)).collect();
+        let came = |flow: &&Inflow| flow.came_bytes + flow.coming_bytes;
         (!owing.is_empty()).then(|| (tx, owing.iter().map(came).sum()))
     }
 
@@ -607,68 +546,6 @@ impl Gather {
             flow.passed = Some(Arc::new(passed));
         }
     }
-}
-
-impl Flow {
-    pub(super) fn push(&mut self, segment: Segment) {
-        self.buffered += segment.cost();
-        self.segments.push_back(segment);
-    }
-
-    fn pop(&mut self) -> Option<Segment> {
-        let segment = self.segments.pop_front()?;
-        self.buffered -= segment.cost();
-        Some(segment)
-    }
-
-    /// The frame at its head, if that is of the journal and whole, and its bytes.
-    fn head(&mut self) -> Result<Option<(Frame<'_>, usize)>, String> {
-        match self.segments.front_mut() {
-            Some(Segment::Log(bytes)) => decode(bytes),
-            _ => Ok(None),
-        }
-    }
-
-    /// Takes so many bytes of the journal off its head.
-    fn take(&mut self, used: usize) -> Vec<u8> {
-        let Some(Segment::Log(bytes)) = self.segments.front_mut() else { return Vec::new() };
-        let raw = bytes.buffer[bytes.at..bytes.at + used].to_vec();
-        bytes.at += used;
-        bytes.compact();
-        self.buffered -= used;
-        raw
-    }
-
-    /// The end of the last whole frame that has arrived.
-    fn received(&self) -> Lsn {
-        let mut end = self.taken.0;
-        for segment in &self.segments {
-            let Segment::Log(bytes) = segment else { continue };
-            let (mut rest, mut decoder) = (&bytes.buffer[bytes.at..], Decoder::new());
-            while let Ok(Some((frame, used))) = decoder.next(rest) {
-                end += frame.lsn_count();
-                rest = &rest[used..];
-            }
-        }
-        Lsn(end)
-    }
-
-    /// Whether the head is the beginning of a frame whose rest has not arrived.
-    fn needs_rest(&self) -> bool {
-        match (self.segments.front(), self.segments.len()) {
-            (Some(Segment::Log(bytes) | Segment::Items(bytes)), 1) => {
-                self.waiting.is_none() && bytes.decoder.needed() > bytes.buffer.len() - bytes.at
-            }
-            _ => false,
-        }
-    }
-}
-
-fn decode(bytes: &mut Bytes) -> Result<Option<(Frame<'_>, usize)>, String> {
-    bytes
-        .decoder
-        .next(&bytes.buffer[bytes.at..])
-        .map_err(|error| format!("the master sent what is not a record: {error}"))
 }
 
 /// Whether every key of a frame belongs to its flow: one that does not would stand where nobody looks

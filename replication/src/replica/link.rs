@@ -13,10 +13,10 @@
 //! stand, and a session is broken off, also one that is just being made.
 
 use super::dial::{Call, Failure, Target, words};
-use super::guard::Held;
 use super::pace::{Ended, Pace};
 use super::session::Running;
 use crate::bell::Bell;
+use crate::guard::Held;
 use crate::handshake::{self, Terms, lsns_to_text};
 use crate::info::{LinkState, Upstream};
 use crate::service::Service;

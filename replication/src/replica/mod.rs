@@ -8,10 +8,9 @@
 pub mod applier;
 pub mod dial;
 pub mod gather;
-pub mod guard;
+mod inflow;
 pub mod link;
 pub mod pace;
 mod receive;
 mod recut;
-mod relay;
 pub mod session;

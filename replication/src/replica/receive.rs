@@ -9,45 +9,16 @@
 //! more when it is whole. Everything that waits counts against the flow's credit, the segments themselves
 //! too. What cannot be gone on from is an error here or where a segment is taken.
 
-use super::gather::{FLOW_CREDIT, Flow, Gather};
+use super::gather::Gather;
+use super::inflow::{Arriving, Bytes, Inflow, Segment, is_item};
 use crate::wire::{self, Kind};
-use engine::journal::{Deadline, Decoder, Effect, Entry, FRAME_BYTES_MAX, Record};
+use engine::journal::{Decoder, Entry, FRAME_BYTES_MAX};
 use engine::shard::{LargeId, LargeStep};
 use engine::types::{Lsn, shard_of};
 
 /// Large items of one flow that are on their way: the walks of a chain's shards, with as many as may lie
 /// side by side in one step of a walk.
 const ARRIVING_MAX: usize = 65_536;
-
-/// A stretch of what a flow received.
-pub(super) enum Segment {
-    Log(Bytes),
-    Items(Bytes),
-    /// A large item, with its frame once it is whole.
-    Large {
-        step: LargeStep,
-        frame: Vec<u8>,
-    },
-    Passed {
-        walk: usize,
-        boundaries: Vec<u64>,
-    },
-    CutDone,
-}
-
-#[derive(Default)]
-pub(super) struct Bytes {
-    pub(super) buffer: Vec<u8>,
-    pub(super) at: usize,
-    pub(super) decoder: Decoder,
-}
-
-/// A large item of which not all pieces have come.
-pub(super) struct Arriving {
-    key: Vec<u8>,
-    frame: Vec<u8>,
-    length: usize,
-}
 
 impl Gather {
     /// Takes the whole messages out of what a flow has received. Answers with the master's head if it
@@ -184,55 +155,13 @@ impl Gather {
     }
 
     /// A flow on which items may come.
-    fn flow_in_sync(&mut self, flow: u16) -> Result<&mut Flow, String> {
+    fn flow_in_sync(&mut self, flow: u16) -> Result<&mut Inflow, String> {
         let flow = &mut self.flows[usize::from(flow)];
         match flow.items_over {
             true => Err("the master sent items where none are left to be sent".to_owned()),
             false => Ok(flow),
         }
     }
-}
-
-impl Segment {
-    /// What counts against the flow's credit: bytes to be taken yet, and the segment itself, so that
-    /// ever so many small ones are bounded too.
-    pub(super) fn cost(&self) -> usize {
-        let held = match self {
-            Segment::Log(bytes) | Segment::Items(bytes) => bytes.buffer.len() - bytes.at,
-            Segment::Passed { boundaries, .. } => size_of_val(boundaries.as_slice()),
-            Segment::Large { step, frame } => {
-                let (LargeStep::Begins { key, .. } | LargeStep::Whole { key, .. }) = step;
-                key.len() + frame.len()
-            }
-            Segment::CutDone => 0,
-        };
-        held + size_of::<Segment>()
-    }
-}
-
-impl Bytes {
-    fn of(bytes: &[u8]) -> Bytes {
-        Bytes { buffer: bytes.to_vec(), ..Bytes::default() }
-    }
-
-    /// Gives back what was taken, when it is worth moving the rest.
-    pub(super) fn compact(&mut self) {
-        if self.at == self.buffer.len() {
-            self.buffer.clear();
-            self.at = 0;
-        } else if self.at >= FLOW_CREDIT / 2 {
-            self.buffer.drain(..self.at);
-            self.at = 0;
-        }
-    }
-}
-
-/// Whether an entry is an item: a value as a whole, with its deadline.
-pub(super) fn is_item(entry: &Entry<'_>) -> bool {
-    let Entry::Record(Record { effect: Effect::Put { deadline, .. }, .. }) = entry else {
-        return false;
-    };
-    *deadline != Deadline::Keep
 }
 
 /// Whether a large item is what it was announced as.

@@ -8,12 +8,12 @@
 //! positions say exactly what is applied.
 
 use super::applier::{Applier, Taken};
-use super::gather::Relay;
 use crate::bell::Bell;
 use crate::handshake::Terms;
 use crate::info::Progress;
 use crate::pulse::{self, Pulse};
-use crate::service::Settings;
+use crate::relay::Relay;
+use crate::settings::Settings;
 use crate::transport::Transport;
 use crate::wire::{self, Kind, News};
 use engine::exec::Front;

@@ -2,7 +2,7 @@
 
 use super::{Service, new_history};
 use crate::handshake::Terms;
-use crate::replica::gather::Relay;
+use crate::relay::Relay;
 use crate::replica::link::Link;
 use engine::rt;
 use engine::types::Lsn;

@@ -6,7 +6,7 @@ use crate::handshake::{self, Introduction, Terms};
 use crate::info::{Info, LinkState};
 use crate::master::session::{Beginning, Session};
 use crate::replica::link::Link;
-use crate::service::Settings;
+use crate::settings::Settings;
 use crate::transport::{Parked, Transport};
 use crate::wire;
 use engine::exec::{Front, Node};

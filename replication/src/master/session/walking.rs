@@ -1,8 +1,9 @@
 //! What brings the items of our shards to the flows.
 
 use super::{Flow, Session};
-use crate::master::feed::{self, Walks};
-use crate::service::Settings;
+use crate::master::feed;
+use crate::settings::Settings;
+use crate::standing::Walks;
 use engine::cut::CutPart;
 use engine::exec::Front;
 use engine::rt;

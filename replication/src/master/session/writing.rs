@@ -2,7 +2,7 @@
 
 use super::{Flow, Session};
 use crate::master::flow::{FlowSender, Step};
-use crate::service::Settings;
+use crate::settings::Settings;
 use crate::wire::{self, Kind};
 use engine::rt;
 use std::cell::RefCell;

@@ -36,7 +36,7 @@ impl Relay {
         self.logs.iter().map(LogWriter::held_bytes).sum()
     }
 
-    pub(super) fn append(&mut self, flow: usize, raw: &[u8]) {
+    pub(crate) fn append(&mut self, flow: usize, raw: &[u8]) {
         let (mut rest, mut decoder) = (raw, Decoder::new());
         while !rest.is_empty() {
             let Ok(Some((frame, used))) = decoder.next(rest) else {
@@ -47,7 +47,7 @@ impl Relay {
         }
     }
 
-    pub(super) fn publish(&mut self, now: Millis) {
+    pub(crate) fn publish(&mut self, now: Millis) {
         self.logs.iter_mut().for_each(|log| log.publish(now));
     }
 }
