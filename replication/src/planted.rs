@@ -33,6 +33,21 @@ mod switches {
     /// A message whose sum does not fit is taken.
     pub static DAMAGED_MESSAGES_ARE_TAKEN: AtomicBool = AtomicBool::new(false);
 
+    /// One deadline covers all steps of meeting a master.
+    pub static ONE_DEADLINE_FOR_ALL_STEPS: AtomicBool = AtomicBool::new(false);
+
+    /// A link that is ended while the shards change does not see it.
+    pub static STOPS_ARE_FORGOTTEN: AtomicBool = AtomicBool::new(false);
+
+    /// A link that is ended while it meets its master waits for the step under way.
+    pub static STOPS_WAIT_FOR_STEPS: AtomicBool = AtomicBool::new(false);
+
+    /// What comes late of an earlier attempt is taken for this one's.
+    pub static LATE_RESULTS_COUNT: AtomicBool = AtomicBool::new(false);
+
+    /// A link goes on as if an operator had asked for each of its attempts.
+    pub static GUARD_NEVER_ASKS: AtomicBool = AtomicBool::new(false);
+
     thread_local! {
         /// What was asked for when a full sync was granted because a journal was trimmed.
         static ASKED: RefCell<Vec<Lsn>> = const { RefCell::new(Vec::new()) };
@@ -70,6 +85,26 @@ mod switches {
 
     pub(crate) fn takes_what_is_damaged() -> bool {
         DAMAGED_MESSAGES_ARE_TAKEN.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn one_deadline_for_all_steps() -> bool {
+        ONE_DEADLINE_FOR_ALL_STEPS.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn stops_are_forgotten() -> bool {
+        STOPS_ARE_FORGOTTEN.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn stops_wait_for_steps() -> bool {
+        STOPS_WAIT_FOR_STEPS.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn late_results_count() -> bool {
+        LATE_RESULTS_COUNT.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn guard_never_asks() -> bool {
+        GUARD_NEVER_ASKS.load(Ordering::Relaxed)
     }
 
     pub(crate) fn note_asked(asked: &[Lsn]) {
@@ -122,6 +157,26 @@ mod off {
     }
 
     pub(crate) fn takes_what_is_damaged() -> bool {
+        false
+    }
+
+    pub(crate) fn one_deadline_for_all_steps() -> bool {
+        false
+    }
+
+    pub(crate) fn stops_are_forgotten() -> bool {
+        false
+    }
+
+    pub(crate) fn stops_wait_for_steps() -> bool {
+        false
+    }
+
+    pub(crate) fn late_results_count() -> bool {
+        false
+    }
+
+    pub(crate) fn guard_never_asks() -> bool {
         false
     }
 

@@ -200,8 +200,13 @@ pub enum News {
     Heads(Vec<Lsn>),
     /// It lives, and what its time-out is, if it says so.
     Alive(Option<Duration>),
-    /// The session ends, and why.
-    End(String),
+    /// The session ends.
+    End {
+        /// Why, in the master's words.
+        why: String,
+        /// The journal does not reach back to the replica any more: [`FELL_OUT`].
+        fell_out: bool,
+    },
 }
 
 impl News {
@@ -216,7 +221,10 @@ impl News {
                 all_numbers(payload)?.into_iter().map(lsn).collect::<Result<_, _>>()?,
             )),
             Kind::Alive => Ok(News::Alive(alive(payload)?)),
-            Kind::End => Ok(News::End(words(payload))),
+            Kind::End => {
+                let why = words(payload);
+                Ok(News::End { fell_out: why.starts_with(FELL_OUT), why })
+            }
             other => Err(format!("the master sent {other:?} on the control connection")),
         }
     }
@@ -232,6 +240,14 @@ pub enum Said {
 }
 
 impl Said {
+    /// Appends it as a message.
+    pub fn put(self, out: &mut Vec<u8>) {
+        match self {
+            Said::Ack(lsn) => put_numbers(out, Kind::Ack, &[lsn.0]),
+            Said::Alive => put_numbers(out, Kind::Alive, &[]),
+        }
+    }
+
     /// Out of a message on a flow whose journal's head is `head`.
     pub fn of(kind: Kind, payload: &[u8], head: Lsn) -> Result<Said, String> {
         match kind {

@@ -800,7 +800,8 @@ fn both_sides_read_signs_of_life_and_news() {
                 0 => {
                     let text = text(random);
                     wire::put_bytes(&mut news, Kind::End, text.as_bytes());
-                    News::End(wire::words(text.as_bytes()))
+                    let why = wire::words(text.as_bytes());
+                    News::End { fell_out: why.starts_with(wire::FELL_OUT), why }
                 }
                 1 => {
                     let heads = lsns(random, 3);

@@ -1,43 +1,36 @@
 //! The link to a master: connecting, agreeing on terms, following, and coming back after a break.
 //!
-//! ```text
-//!   meet    look up ─► connect ─► TLS ─► introduce ─► FOLLOW ─► guard ─► flows     nothing changes here
-//!   follow  begin (a full sync drops what is here) ─► session ─► everything handed out is applied
-//!   pause   as long as `pace` says
-//! ```
-//!
-//! Each attempt resolves the name anew. After a break the link asks to continue from its position;
-//! whether that is possible the master decides (`engine::journal::Lineage::judge`).
-//!
-//! A stop is seen at once in every one of these states: meeting and pausing are dropped where they
-//! stand, and a session is broken off, also one that is just being made.
+//! It performs what its machine says ([`super::machine`]: states, pauses, deadlines, the guard, ends in
+//! every state) and tells it what happened. Each attempt resolves the name anew. After a break the link
+//! asks to continue from its position; whether that is possible the master decides
+//! (`engine::journal::Lineage::judge`).
 
-use super::dial::{Call, Failure, Target, words};
-use super::pace::{Ended, Pace};
-use super::session::Running;
+use super::dial::{Call, Target, Watch, words};
+use super::helm::{Helm, Surroundings};
+use super::machine::{Action, Event, Happened, Machine};
+use super::reason::Reason;
+use super::rules::Rules;
+use super::session::{Parts, Running};
+use super::steps::{Place, Step, Steps};
 use crate::bell::Bell;
-use crate::guard::Held;
 use crate::handshake::{self, Terms, lsns_to_text};
 use crate::info::{LinkState, Upstream};
 use crate::service::Service;
+use crate::settings::Settings;
 use crate::transport::Transport;
 use crate::wire;
-use engine::journal::Position;
 use engine::resp::client::Reply;
-use engine::rt::{self, Event, Task};
+use engine::rt::{self, Task};
 use engine::types::Lsn;
 use futures_lite::future;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 /// Flows that are connected at once: enough that 64 of them take two rounds on a long road, and few
 /// enough that their TLS handshakes do not hold up the master's clients.
 const FLOWS_AT_ONCE: usize = 32;
-
-/// How often the guard asks again what the master holds.
-const GUARD_EVERY: Duration = Duration::from_secs(2);
 
 /// Following one master.
 pub struct Link {
@@ -45,59 +38,114 @@ pub struct Link {
     pub host: String,
     /// Its port.
     pub port: u16,
-    state: Cell<LinkState>,
+    helm: Rc<Helm>,
+    settings: Rc<RefCell<Settings>>,
+    /// Whom it works for, once it runs.
+    service: RefCell<Weak<Service>>,
+    /// What the attempt has come to.
+    met: RefCell<Option<Met>>,
     running: RefCell<Option<Rc<Running>>>,
-    /// An operator asked for this master by name: the guard does not hold.
-    explicit: Cell<bool>,
-    guard: Cell<Option<Held>>,
-    /// Set once, and set for good: whoever looks or waits later sees it too.
-    stop: Event,
-    stopped: Event,
-    /// Ends a pause between two attempts, where it may be ended.
-    hurry: Bell,
-    may_hurry: Cell<bool>,
+    stopped: rt::Event,
     /// DEBUG REPLICA PAUSE.
     paused: Rc<Cell<bool>>,
     last_io: Cell<Instant>,
-    down_since: Cell<Option<Instant>>,
-    last_error: RefCell<Option<String>>,
     /// Those whom the master said it waits for.
     waiting: RefCell<Vec<String>>,
-    reconnects: Cell<u64>,
-    session: Cell<u64>,
-    attempts: Cell<u64>,
-    successes: Cell<u64>,
+}
+
+/// What is agreed on, before anything has changed here.
+struct Met {
+    terms: Terms,
+    target: Target,
+    control: (Transport, Vec<u8>),
+    starts: Vec<Lsn>,
+    flows: Vec<Transport>,
+    /// What has arrived on them.
+    unread: Vec<Vec<u8>>,
+}
+
+impl Surroundings for Link {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn rules(&self) -> Rules {
+        Rules::of(&self.settings.borrow())
+    }
+
+    fn perform_at_once(&self, action: Action) {
+        let running = || self.running.borrow().clone();
+        match action {
+            Action::LetGo(held, is_news) => {
+                self.met.borrow_mut().take();
+                if is_news {
+                    let (text, own) = (held.text(&self.host, self.port), held.own_keys);
+                    let theirs = held.master_keys;
+                    tracing::warn!("replication: {text} ({own} keys here, {theirs} there)");
+                }
+            }
+            Action::Tell => running().iter().for_each(|running| running.tell()),
+            Action::Look => running().iter().for_each(|running| running.look()),
+            Action::Say(flow, said) => running().iter().for_each(|running| running.say(flow, said)),
+            Action::WakeFlows => running().iter().for_each(|running| running.wake_flows()),
+            Action::Stable => {
+                let (host, port) = (&self.host, self.port);
+                self.service().iter().for_each(|service| service.status.set_link_up(true));
+                tracing::info!("replication: in stable sync with {host}:{port}");
+            }
+            Action::LetIn => self.service().iter().for_each(|service| service.full_sync_done()),
+            Action::Conclude { is_exact } => {
+                self.last_io.set(Instant::now());
+                let running = self.running.borrow_mut().take();
+                if let (Some(running), Some(service)) = (running, self.service()) {
+                    service.end_following(is_exact, &running.applied());
+                }
+            }
+            Action::Down { reason, is_news, lost } => self.down(reason.as_ref(), is_news, lost),
+            Action::End => {
+                self.met.borrow_mut().take();
+                self.service().iter().for_each(|service| service.status.set_link_up(false));
+            }
+            // They take time: the link's task performs them.
+            Action::Introduce(_)
+            | Action::Judge(_)
+            | Action::Join(_)
+            | Action::Begin(_)
+            | Action::Run(_)
+            | Action::Drain(_) => {}
+        }
+    }
 }
 
 impl Link {
     /// A link that is not running yet.
-    pub fn new(host: String, port: u16) -> Rc<Link> {
-        Rc::new(Link {
-            host,
-            port,
-            state: Cell::new(LinkState::Connecting),
-            running: RefCell::new(None),
-            explicit: Cell::new(true),
-            guard: Cell::new(None),
-            stop: Event::new(),
-            stopped: Event::new(),
-            hurry: Bell::default(),
-            may_hurry: Cell::new(false),
-            paused: Rc::new(Cell::new(false)),
-            last_io: Cell::new(Instant::now()),
-            down_since: Cell::new(Some(Instant::now())),
-            last_error: RefCell::new(None),
-            waiting: RefCell::default(),
-            reconnects: Cell::new(0),
-            session: Cell::new(0),
-            attempts: Cell::new(0),
-            successes: Cell::new(0),
+    pub fn new(host: String, port: u16, settings: Rc<RefCell<Settings>>) -> Rc<Link> {
+        let now = Instant::now();
+        Rc::new_cyclic(|link: &Weak<Link>| {
+            let machine = Machine::new(host.clone(), port, fastrand::u64(..), now);
+            Link {
+                host,
+                port,
+                helm: Rc::new(Helm::new(machine, link.clone())),
+                settings,
+                service: RefCell::default(),
+                met: RefCell::default(),
+                running: RefCell::default(),
+                stopped: rt::Event::new(),
+                paused: Rc::new(Cell::new(false)),
+                last_io: Cell::new(now),
+                waiting: RefCell::default(),
+            }
         })
+    }
+
+    fn service(&self) -> Option<Rc<Service>> {
+        self.service.borrow().upgrade()
     }
 
     /// How far it is.
     pub fn state(&self) -> LinkState {
-        self.state.get()
+        self.helm.machine().link_state()
     }
 
     /// DEBUG REPLICA PAUSE and RESUME.
@@ -107,158 +155,148 @@ impl Link {
 
     /// Partial syncs asked for, and granted.
     pub fn partial_counts(&self) -> (u64, u64) {
-        (self.attempts.get(), self.successes.get())
+        let machine = self.helm.machine();
+        (machine.counts().attempts, machine.counts().successes)
     }
 
-    /// Ends the session with the master, if there is one, for `reason`; the link is made anew.
-    pub fn break_off(&self, reason: &str) -> bool {
-        let running = self.running.borrow().clone();
-        running.iter().for_each(|running| running.break_off(reason));
-        running.is_some()
+    /// CLIENT KILL: ends the session with the master, if there is one; the link is made anew.
+    pub fn kill(&self) -> bool {
+        let is_in_session = self.helm.machine().is_in_session();
+        self.helm.step(Event::Kill);
+        is_in_session
     }
 
     /// What INFO shows.
     pub fn describe(&self) -> Upstream {
-        let running = self.running.borrow();
+        let (running, machine) = (self.running.borrow(), self.helm.machine());
+        let counts = machine.counts();
         let idle = running.as_ref().map_or(self.last_io.get().elapsed(), |running| running.idle());
         let applied = running.as_ref().map(|running| running.applied()).unwrap_or_default();
         Upstream {
             host: self.host.clone(),
             port: self.port,
-            state: self.state(),
+            state: machine.link_state(),
             last_io_ms: idle.as_millis() as u64,
-            down_ms: self.down_since.get().map(|since| since.elapsed().as_millis() as u64),
-            last_error: self.last_error.borrow().clone(),
+            down_ms: counts.down_since.map(|since| since.elapsed().as_millis() as u64),
+            last_error: counts.last_error.as_ref().map(Reason::to_string),
             offset: applied.iter().map(|lsn| lsn.0).sum(),
             lags: running.as_ref().map(|running| running.lags()).unwrap_or_default(),
             applied,
-            session: self.session.get(),
+            session: counts.session,
             progress: running.as_ref().and_then(|running| running.progress()),
-            guard: self.guard.get(),
-            reconnects: self.reconnects.get(),
+            guard: machine.held(),
+            reconnects: counts.reconnects,
         }
     }
 
     /// Whether this link leads there, and does so by itself.
-    pub fn leads_to(&self, other: &Link) -> bool {
-        self.host.eq_ignore_ascii_case(&other.host)
-            && self.port == other.port
-            && self.guard.get().is_none()
+    pub fn leads_to(&self, host: &str, port: u16) -> bool {
+        let is_held = self.helm.machine().held().is_some();
+        self.host.eq_ignore_ascii_case(host) && self.port == port && !is_held
     }
 
-    /// An operator asks for the same master once more: what comes of the next attempt is what was asked
-    /// for, also if the master has lost its data meanwhile. A session that goes on is not touched.
+    /// An operator asks for the same master once more.
     pub fn is_meant(&self) {
-        if self.running.borrow().is_none() {
-            self.explicit.set(true);
-        }
+        self.helm.step(Event::Meant);
+        self.helm.step(Event::Hurry);
     }
 
     /// Whether the master can be reached and would have us, before anything is changed here: REPLICAOF
     /// answers with what this says.
     pub async fn check(&self, service: &Rc<Service>) -> Result<(), String> {
-        let target = self.target(service, service.settings.borrow().connect_timeout);
-        let checked = async { self.introduce(service, &target?).await.map(|_| ()) };
-        checked.await.map_err(|failure| failure.text)
-    }
-
-    /// An operator asks for this master once more: the next attempt need not wait its turn. A copy that
-    /// was lost is: a program that says REPLICAOF every few seconds must not make a full sync of each.
-    pub fn hurry(&self) {
-        if self.may_hurry.get() {
-            self.hurry.ring();
-        }
+        let limit = self.rules().connect;
+        let steps = Rc::new(RefCell::new(Steps::new(limit, limit, Instant::now())));
+        let bell = Rc::new(Bell::default());
+        let watch: Watch = {
+            let (steps, bell) = (steps.clone(), bell.clone());
+            Rc::new(move |place, step| {
+                steps.borrow_mut().note(place, step, Instant::now());
+                bell.ring();
+            })
+        };
+        let checked = async {
+            let target = self.target(service, limit, watch)?;
+            self.introduce(service, &target).await.map(|_| ())
+        };
+        let late = async {
+            loop {
+                let due = steps.borrow().due();
+                match due {
+                    None => bell.wait().await,
+                    Some(due) => {
+                        bell.wait_for(due.saturating_duration_since(Instant::now())).await;
+                    }
+                }
+                if let Some((place, step)) = steps.borrow().late(Instant::now()) {
+                    return Err(Reason::Late { host: self.host.clone(), place, step, limit });
+                }
+            }
+        };
+        future::or(checked, late).await.map_err(|reason| reason.to_string())
     }
 
     /// Ends the link and waits until everything that was handed to shards is applied.
     pub async fn stop(&self) {
-        self.stop.set();
-        let running = self.running.borrow().clone();
-        if let Some(running) = running {
-            running.break_off("the link was ended");
-        }
+        self.helm.step(Event::Stop);
         // There are never more waiters than allowed: one change of role at a time.
         let _ = self.stopped.wait().await;
     }
 
     /// Follows the master until [`stop`](Link::stop).
     pub async fn run(self: Rc<Link>, service: Rc<Service>) {
-        let mut pace = Pace::default();
-        while !self.stop.is_set() {
-            let pause = self.attempt(&service, &mut pace).await;
-            self.running.borrow_mut().take();
-            self.state.set(LinkState::Connecting);
-            service.status.set_link_up(false);
-            if self.down_since.get().is_none() {
-                self.down_since.set(Some(Instant::now()));
-            }
-            let jitter = fastrand::u64(..=pause.as_millis() as u64 / 4);
-            let pause = pause + Duration::from_millis(jitter);
-            self.may_hurry.set(pace.lost() == 0);
-            self.unless_stopped(self.hurry.wait_for(pause)).await;
-            self.may_hurry.set(false);
-            self.reconnects.set(self.reconnects.get() + 1);
+        *self.service.borrow_mut() = Rc::downgrade(&service);
+        self.helm.step(Event::Begin);
+        while let Some(action) = self.helm.next(rt::sleep).await {
+            self.perform(&service, action).await;
         }
         self.stopped.set();
     }
 
-    /// What `work` comes to, unless the link is ended first: then it is dropped where it stands.
-    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let stopped = async {
-            let _ = self.stop.wait().await;
+    async fn perform(self: &Rc<Link>, service: &Rc<Service>, action: Action) {
+        match action {
+            Action::Introduce(attempt) => self.meet(attempt, self.agree(service, attempt)).await,
+            Action::Judge(attempt) => self.meet(attempt, self.judge(service)).await,
+            Action::Join(attempt) => self.meet(attempt, self.join(service)).await,
+            Action::Begin(attempt) => self.begin(service, attempt).await,
+            Action::Run(_) => self.running.borrow().iter().for_each(Running::run),
+            Action::Drain(attempt) => {
+                let running = self.running.borrow().clone();
+                let Some(running) = running else { return };
+                running.drain().await;
+                let is_over = running.terms.is_over(&running.applied());
+                self.helm.happened(attempt, Happened::Drained { is_over });
+            }
+            at_once => self.perform_at_once(at_once),
+        }
+    }
+
+    /// Performs a part of meeting, as long as the attempt is meant to go on: it is dropped where it stands.
+    async fn meet(&self, attempt: u64, work: impl Future<Output = Result<Happened, Reason>>) {
+        let left = async {
+            self.helm.left(attempt, rt::sleep).await;
             None
         };
-        future::or(stopped, async { Some(work.await) }).await
+        let done = future::or(left, async { Some(work.await) }).await;
+        if let Some(done) = done {
+            self.helm.happened(attempt, done.unwrap_or_else(Happened::Failed));
+        }
     }
 
-    /// One attempt, with its session if it comes so far. Answers with the pause before the next one.
-    async fn attempt(self: &Rc<Link>, service: &Rc<Service>, pace: &mut Pace) -> Duration {
-        let (reconnect, limit) = {
-            let settings = service.settings.borrow();
-            let reconnect = pace.step_limit(settings.reconnect_timeout);
-            let first = self.explicit.get();
-            (
-                settings.reconnect_pause,
-                if first { pace.step_limit(settings.connect_timeout) } else { reconnect },
-            )
-        };
-        let (ended, error) = match self.unless_stopped(self.meet(service, limit)).await {
-            None => return Duration::ZERO,
-            Some(Err(failure)) => {
-                let pause = pace.not_met(failure.late, limit, reconnect);
-                self.note_error(failure.text);
-                return pause;
-            }
-            Some(Ok(met)) => self.follow(service, met).await,
-        };
-        let Some(error) = error else { return Duration::ZERO };
-        let pause = pace.session_ended(ended, reconnect);
-        if ended.fell_out && !self.stop.is_set() {
-            tracing::warn!(
-                "replication: link to {}:{}: {error}; copies lost one after the other: {}, the next \
+    fn down(&self, reason: Option<&Reason>, is_news: bool, lost: Option<(u32, Duration)>) {
+        self.service().iter().for_each(|service| service.status.set_link_up(false));
+        let Some(error) = reason.filter(|_| is_news) else { return };
+        let (host, port) = (&self.host, self.port);
+        match lost {
+            None => tracing::warn!("replication: link to {host}:{port}: {error}"),
+            Some((lost, pause)) => tracing::warn!(
+                "replication: link to {host}:{port}: {error}; copies lost one after the other: {lost}, the next \
                  full sync is asked for in {} ms",
-                self.host,
-                self.port,
-                pace.lost(),
                 pause.as_millis()
-            );
-            *self.last_error.borrow_mut() = Some(error);
-        } else {
-            self.note_error(error);
+            ),
         }
-        pause
     }
 
-    /// Logged once as long as it stays the same.
-    fn note_error(&self, error: String) {
-        let seen = self.last_error.borrow().as_ref() == Some(&error);
-        if !seen && !self.stop.is_set() {
-            tracing::warn!("replication: link to {}:{}: {error}", self.host, self.port);
-        }
-        *self.last_error.borrow_mut() = Some(error);
-    }
-
-    fn target(&self, service: &Service, limit: Duration) -> Result<Target, Failure> {
+    fn target(&self, service: &Service, limit: Duration, watch: Watch) -> Result<Target, Reason> {
         Ok(Target {
             host: self.host.clone(),
             port: self.port,
@@ -266,17 +304,24 @@ impl Link {
             tls: service.client_tls()?,
             settings: service.settings.borrow().clone(),
             limit,
+            watch,
         })
     }
 
-    async fn introduce(&self, service: &Service, target: &Target) -> Result<Call, Failure> {
+    /// Tells the machine at which step an attempt is.
+    fn watch(&self, attempt: u64) -> Watch {
+        let helm = self.helm.clone();
+        Rc::new(move |place, step| helm.happened(attempt, Happened::Step(place, step)))
+    }
+
+    async fn introduce(&self, service: &Service, target: &Target) -> Result<Call, Reason> {
         let settings = &target.settings;
         let ping = vec![b"PING".to_vec()];
         let introduction = handshake::introduction(settings.announce_port, &settings.announce_ip);
         let capabilities = handshake::capabilities();
         let check = handshake::ask_check(&service.chain(), service.front.node.dbs());
         let requests = [ping, introduction, capabilities, check];
-        let mut call = Call::dial(target, &requests).await?;
+        let mut call = Call::dial(target, Place::Control, &requests).await?;
         let [ping, introduction, capabilities, check] = &requests;
         let greeting = call.answer(ping).await?;
         if greeting.error().is_some() {
@@ -308,160 +353,92 @@ impl Link {
         text
     }
 
-    /// Agrees with the master on a session and connects its flows. Nothing has changed here until it
-    /// is done, so it may be dropped anywhere.
-    async fn meet(&self, service: &Rc<Service>, limit: Duration) -> Result<Met, Failure> {
-        let mut target = self.target(service, limit)?;
+    /// Reaches the master and agrees with it on a session.
+    async fn agree(&self, service: &Rc<Service>, attempt: u64) -> Result<Happened, Reason> {
+        let limit = self.helm.machine().limit();
+        let mut target = self.target(service, limit, self.watch(attempt))?;
         let introduced = self.introduce(service, &target).await;
         service.note_waiting(self.waiting.take());
         let mut control = introduced?;
-        self.state.set(LinkState::Handshake);
         let asked = service.position().filter(|_| service.settings.borrow().partial_sync);
-        self.attempts.set(self.attempts.get() + u64::from(asked.is_some()));
-        let terms = self.agree(service, &mut control, asked.as_ref()).await?;
-        // An explicit REPLICAOF is not asked whether it means it.
-        let held = if self.explicit.get() { None } else { service.guard(&terms).await };
-        if let Some(held) = held {
-            drop(control);
-            let text = held.text(&self.host, self.port);
-            if self.guard.replace(Some(held)).is_none() {
-                let (own, theirs) = (held.own_keys, held.master_keys);
-                tracing::warn!("replication: {text} ({own} keys here, {theirs} there)");
-                *self.last_error.borrow_mut() = Some(text.clone());
-            }
-            rt::sleep(GUARD_EVERY).await;
-            return Err(text.into());
-        }
-        self.guard.set(None);
-        self.session.set(terms.session);
-        service.adopt_chain(&terms.chain);
+        let dbs = service.front.node.dbs();
+        let request = handshake::ask_follow(&service.chain(), asked.as_ref(), dbs);
+        let terms = Terms::from_reply(&control.follow(&request, asked.is_some()).await?)?;
+        handshake::has_room(Some(dbs), terms.dbs)?;
         target.address = Some(control.address);
-        let flows = connect_flows(&target, &terms).await?;
-        let limit = service.settings.borrow().timeout;
-        let (mut starts, mut transports, mut rests) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, (transport, mut buffer)) in flows.into_iter().enumerate() {
-            let start = rt::timeout(limit, read_start(&transport, &mut buffer));
-            let start = match start.await {
-                Ok(start) => start.map_err(|error| format!("flow {index}: {error}"))?,
-                Err(_) => {
-                    return Err(format!("flow {index}: the master did not begin in time").into());
-                }
-            };
-            starts.push(start);
-            transports.push(transport);
-            rests.push(buffer);
-        }
-        if !terms.full && starts != terms.from {
-            return Err("the master begins elsewhere than it said".to_owned().into());
-        }
-        self.note_begun(&terms);
-        Ok(Met { terms, starts, transports, rests, control: control.into_parts() })
+        let agreed = Happened::Agreed { full: terms.full, session: terms.session };
+        let control = control.into_parts();
+        let (starts, flows, unread) = (Vec::new(), Vec::new(), Vec::new());
+        *self.met.borrow_mut() = Some(Met { terms, target, control, starts, flows, unread });
+        Ok(agreed)
     }
 
-    async fn agree(
-        &self,
-        service: &Rc<Service>,
-        control: &mut Call,
-        asked: Option<&Position>,
-    ) -> Result<Terms, Failure> {
-        let dbs = service.front.node.dbs();
-        let reply = control.ask(&handshake::ask_follow(&service.chain(), asked, dbs)).await?;
-        let terms = Terms::from_reply(&reply)?;
-        handshake::has_room(Some(dbs), terms.dbs)?;
-        Ok(terms)
+    async fn judge(&self, service: &Rc<Service>) -> Result<Happened, Reason> {
+        let terms = self.met.borrow().as_ref().map(|met| met.terms.clone());
+        Ok(Happened::Judged(match terms {
+            Some(terms) => service.guard(&terms).await,
+            None => None,
+        }))
+    }
+
+    /// Takes the terms, connects the flows and waits until each has said where it begins.
+    async fn join(&self, service: &Rc<Service>) -> Result<Happened, Reason> {
+        let met = self.met.borrow().as_ref().map(|met| (met.terms.clone(), met.target.clone()));
+        let Some((terms, target)) = met else { return Err(Reason::LinkEnded) };
+        service.adopt_chain(&terms.chain);
+        let joined = connect_flows(&target, &terms).await?;
+        let (mut starts, mut transports, mut unread) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, (transport, mut buffer)) in joined.into_iter().enumerate() {
+            let place = Place::Flow(index as u16);
+            (target.watch)(place, Some(Step::Start));
+            let start = read_start(&transport, &mut buffer).await;
+            starts.push(start.map_err(|error| Reason::Flow(index as u16, error))?);
+            (target.watch)(place, None);
+            transports.push(transport);
+            unread.push(buffer);
+        }
+        if !terms.full && starts != terms.from {
+            return Err(Reason::BeginsElsewhere);
+        }
+        self.say_begun(&terms);
+        if let Some(met) = &mut *self.met.borrow_mut() {
+            (met.starts, met.flows, met.unread) = (starts.clone(), transports, unread);
+        }
+        Ok(Happened::Joined(starts))
     }
 
     /// The master has let us begin.
-    fn note_begun(&self, terms: &Terms) {
+    fn say_begun(&self, terms: &Terms) {
         let (host, port) = (&self.host, self.port);
         if terms.full {
             tracing::info!("replication: full sync from {host}:{port}: {}", terms.reason);
         } else {
-            self.successes.set(self.successes.get() + 1);
             let from = lsns_to_text(&terms.from);
             tracing::info!("replication: partial sync with {host}:{port} from {from}");
         }
     }
 
-    /// Follows until the session ends. Answers how it ended and why; without a reason the next attempt
-    /// goes on where this one has come to its end.
-    async fn follow(self: &Rc<Link>, service: &Rc<Service>, met: Met) -> (Ended, Option<String>) {
-        let Met { terms, starts, transports, rests, control: (control, news) } = met;
-        let (full, began) = (terms.full, Instant::now());
+    /// Turns the shards to what was agreed on.
+    async fn begin(&self, service: &Rc<Service>, attempt: u64) {
+        let met = self.met.borrow_mut().take();
+        let Some(Met { terms, control, starts, flows, unread, .. }) = met else { return };
         let relay = service.begin_following(&terms, &starts).await;
-        self.explicit.set(false);
-        let running = Running::new(
-            service.front.clone(),
-            terms,
-            &starts,
-            transports,
-            control,
-            relay,
-            service.settings_shared(),
-            self.paused.clone(),
-        );
-        running.preload(rests, news);
-        *self.running.borrow_mut() = Some(running.clone());
-        let stable_since = Rc::new(Cell::new(None));
-        if self.stop.is_set() {
-            // While the shards changed there was nothing to break off.
-            running.break_off("the link was ended");
-        } else {
-            self.state.set(if full { LinkState::FullSync } else { LinkState::StableSync });
-            if !full {
-                stable_since.set(Some(Instant::now()));
-                self.came_up(service);
-            }
-        }
-        let (link, on_stable, since) = (self.clone(), service.clone(), stable_since.clone());
-        let reason = running
-            .run(move || {
-                since.set(Some(Instant::now()));
-                link.state.set(LinkState::StableSync);
-                link.came_up(&on_stable);
-                on_stable.full_sync_done();
-            })
-            .await;
-        self.last_io.set(Instant::now());
-        let applied = running.applied();
-        service.end_following(running.is_stable(), &applied);
-        let ended = Ended {
-            full,
-            lived: began.elapsed(),
-            stable: stable_since.get().filter(|_| running.is_stable()).map(|since| since.elapsed()),
-            fell_out: running.fell_out(),
-        };
-        let is_over = running.terms.is_over(&applied);
-        (ended, (!is_over).then_some(reason))
+        let parts = Parts { terms, starts, flows, unread, control };
+        let (helm, settings) = ((attempt, self.helm.clone()), service.settings_shared());
+        let front = service.front.clone();
+        let running = Running::new(front, helm, parts, relay, settings, self.paused.clone());
+        *self.running.borrow_mut() = Some(running);
+        self.helm.happened(attempt, Happened::Begun);
     }
-
-    fn came_up(&self, service: &Service) {
-        service.status.set_link_up(true);
-        self.down_since.set(None);
-        self.last_error.borrow_mut().take();
-        tracing::info!("replication: in stable sync with {}:{}", self.host, self.port);
-    }
-}
-
-/// What a session is made of, before anything has changed here.
-struct Met {
-    terms: Terms,
-    /// Where the flows begin.
-    starts: Vec<Lsn>,
-    transports: Vec<Transport>,
-    /// What has arrived on them.
-    rests: Vec<Vec<u8>>,
-    /// The control connection, and what has arrived on it.
-    control: (Transport, Vec<u8>),
 }
 
 /// All flows of a session, side by side.
 async fn connect_flows(
     target: &Target,
     terms: &Terms,
-) -> Result<Vec<(Transport, Vec<u8>)>, Failure> {
+) -> Result<Vec<(Transport, Vec<u8>)>, Reason> {
     let mut flows = Vec::with_capacity(terms.from.len());
-    let mut connecting: VecDeque<Task<Result<Call, Failure>>> = VecDeque::new();
+    let mut connecting: VecDeque<Task<Result<Call, Reason>>> = VecDeque::new();
     for index in 0..terms.from.len() {
         if connecting.len() >= FLOWS_AT_ONCE
             && let Some(first) = connecting.pop_front()
@@ -476,10 +453,11 @@ async fn connect_flows(
     Ok(flows)
 }
 
-async fn connect_flow(target: Target, session: u64, index: usize) -> Result<Call, Failure> {
-    let request = handshake::ask_flow(session, index);
-    let mut call = Call::dial(&target, std::slice::from_ref(&request)).await?;
+async fn connect_flow(target: Target, session: u64, index: usize) -> Result<Call, Reason> {
+    let (request, place) = (handshake::ask_flow(session, index), Place::Flow(index as u16));
+    let mut call = Call::dial(&target, place, std::slice::from_ref(&request)).await?;
     let reply = call.answer(&request).await?;
+    (target.watch)(place, None);
     if reply.is_ok() { Ok(call) } else { Err(format!("flow {index}: {}", words(&reply)).into()) }
 }
 

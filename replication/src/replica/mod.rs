@@ -1,16 +1,18 @@
-//! Following a master.
-//!
-//! ```text
-//!   Connecting ─► Handshake ─┬─► FullSync ─► StableSync ─► (broken) ─► Connecting ...
-//!                            └─► StableSync (partial sync)
-//! ```
+//! Following a master: the machine and those who perform what it says. Its states stand in
+//! [`machine`], downwards.
 
 pub mod applier;
 pub mod dial;
 pub mod gather;
+pub mod helm;
 mod inflow;
+pub mod life;
 pub mod link;
+pub mod machine;
 pub mod pace;
+pub mod reason;
 mod receive;
 mod recut;
+pub mod rules;
 pub mod session;
+pub mod steps;

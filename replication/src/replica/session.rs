@@ -8,27 +8,29 @@
 //! positions say exactly what is applied.
 
 use super::applier::{Applier, Taken};
+use super::helm::Helm;
+use super::life;
+use super::machine::Happened;
+use super::reason::Reason;
+use super::rules::Rules;
 use crate::bell::Bell;
 use crate::handshake::Terms;
 use crate::info::Progress;
-use crate::pulse::{self, Pulse};
 use crate::relay::Relay;
 use crate::settings::Settings;
 use crate::transport::Transport;
-use crate::wire::{self, Kind, News};
+use crate::wire::{self, News, Said};
 use engine::exec::Front;
-use engine::rt;
+use engine::rt::{self, Task};
 use engine::shard::Answer;
-use engine::types::{Lsn, TxId};
+use engine::types::Lsn;
+use futures_lite::future;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// Bytes read from a flow at once.
 const READ_BYTES: usize = 256 * 1024;
-
-/// Records after which an acknowledgement is due although more arrives.
-const ACK_EVERY_RECORDS: u64 = 1024;
 
 /// How often a flow that is not read from looks whether it may be.
 const CREDIT_EVERY: Duration = Duration::from_secs(1);
@@ -45,24 +47,20 @@ const HEADS_KNOWN_FOR: Duration = Duration::from_secs(3);
 pub struct Running {
     /// What the master granted.
     pub terms: Terms,
+    /// The attempt that brought it.
+    attempt: u64,
+    helm: Rc<Helm>,
     applier: Applier,
     settings: Rc<RefCell<Settings>>,
     flows: Vec<Flow>,
     control: Transport,
     /// What had arrived on it before the session began.
     control_unread: RefCell<Vec<u8>>,
-    broken: RefCell<Option<String>>,
-    /// The master said that its journal does not reach back to us any more.
-    fell_out: Cell<bool>,
-    breaking: Bell,
+    /// A sign of life is due on the control connection.
+    tells: Bell,
     /// Bytes arrived.
     arrived: Bell,
     last_io: Cell<Instant>,
-    pulse: Pulse,
-    /// When the control connection was heard last.
-    control_heard: Cell<Instant>,
-    /// What a transaction waits for, and since when.
-    waits: Cell<(Option<(TxId, u64)>, Instant)>,
     /// DEBUG REPLICA PAUSE.
     paused: Rc<Cell<bool>>,
     started: Instant,
@@ -72,104 +70,90 @@ pub struct Running {
     heads: RefCell<Vec<Lsn>>,
     /// When it was heard of all of them last.
     heads_heard: Cell<Option<Instant>>,
-    /// A full sync has come to its end, or there was none.
-    stable: Cell<bool>,
+    /// All that is performed until the session breaks, and what is performed until all is applied.
+    tasks: RefCell<Vec<Task<()>>>,
+    applying: RefCell<Option<Task<()>>>,
 }
 
 struct Flow {
     transport: Transport,
     /// What had arrived before the session began.
     unread: RefCell<Vec<u8>>,
-    acked: Cell<Lsn>,
     moved: Bell,
     credit: Bell,
-    /// Since when nothing has come although it is read from; none while it is not.
-    silent: Cell<Option<Instant>>,
+    /// What the machine has to say on it.
+    says: Cell<Option<Said>>,
+}
+
+/// What a session is made of.
+pub struct Parts {
+    /// What the master granted.
+    pub terms: Terms,
+    /// Where the flows begin.
+    pub starts: Vec<Lsn>,
+    /// Them.
+    pub flows: Vec<Transport>,
+    /// What has arrived on them.
+    pub unread: Vec<Vec<u8>>,
+    /// The control connection, and what has arrived on it.
+    pub control: (Transport, Vec<u8>),
 }
 
 impl Running {
-    /// A session over connected flows that begin at `starts`.
-    #[allow(clippy::too_many_arguments, reason = "what a session is made of")]
+    /// The session of `attempt` over connections that stand.
     pub fn new(
         front: Rc<Front>,
-        terms: Terms,
-        starts: &[Lsn],
-        flows: Vec<Transport>,
-        control: Transport,
+        (attempt, helm): (u64, Rc<Helm>),
+        parts: Parts,
         relay: Rc<RefCell<Relay>>,
         settings: Rc<RefCell<Settings>>,
         paused: Rc<Cell<bool>>,
     ) -> Rc<Running> {
-        let applier = Applier::new(front, &terms, starts, relay);
-        let flow = |(transport, lsn): (Transport, &Lsn)| Flow {
+        let Parts { terms, starts, flows, unread, control: (control, news) } = parts;
+        let applier = Applier::new(front, &terms, &starts, relay);
+        let flow = |(transport, unread): (Transport, Vec<u8>)| Flow {
             transport,
-            unread: RefCell::default(),
-            acked: Cell::new(*lsn),
+            unread: RefCell::new(unread),
             moved: Bell::default(),
             credit: Bell::default(),
-            silent: Cell::new(None),
+            says: Cell::new(None),
         };
-        let stable = !terms.full;
         Rc::new(Running {
+            attempt,
+            helm,
             applier,
             settings,
-            flows: flows.into_iter().zip(starts).map(flow).collect(),
+            flows: flows.into_iter().zip(unread).map(flow).collect(),
             control,
-            control_unread: RefCell::default(),
-            broken: RefCell::new(None),
-            fell_out: Cell::new(false),
-            breaking: Bell::default(),
+            control_unread: RefCell::new(news),
+            tells: Bell::default(),
             arrived: Bell::default(),
             last_io: Cell::new(Instant::now()),
-            pulse: Pulse::default(),
-            control_heard: Cell::new(Instant::now()),
-            waits: Cell::new((None, Instant::now())),
             paused,
             started: Instant::now(),
             total: Cell::new(terms.keys),
-            heads: RefCell::new(starts.to_vec()),
+            heads: RefCell::new(starts),
             heads_heard: Cell::new(None),
-            stable: Cell::new(stable),
+            tasks: RefCell::default(),
+            applying: RefCell::default(),
             terms,
         })
     }
 
-    /// Ends the session; the first reason counts.
-    pub fn break_off(&self, reason: &str) {
-        if self.broken.borrow().is_some() {
-            return;
-        }
-        *self.broken.borrow_mut() = Some(reason.to_owned());
-        for flow in &self.flows {
-            let _ = flow.transport.stream().shutdown();
-            flow.moved.ring();
-            flow.credit.ring();
-        }
-        let _ = self.control.stream().shutdown();
-        self.breaking.ring();
-        self.arrived.ring();
+    fn happened(&self, happened: Happened) {
+        self.helm.happened(self.attempt, happened);
     }
 
-    /// Gives the flows and the control connection what had arrived before the session began.
-    pub fn preload(&self, unread: Vec<Vec<u8>>, news: Vec<u8>) {
-        *self.control_unread.borrow_mut() = news;
-        for (flow, bytes) in self.flows.iter().zip(unread) {
-            *flow.unread.borrow_mut() = bytes;
-        }
-    }
-
-    /// Whether it ended because the master's journal did not reach back to us any more.
-    pub fn fell_out(&self) -> bool {
-        self.fell_out.get()
+    fn broke(&self, reason: Reason) {
+        self.happened(Happened::Broke(reason));
     }
 
     fn is_broken(&self) -> bool {
-        self.broken.borrow().is_some()
+        !self.helm.machine().is_in_session_of(self.attempt)
     }
 
-    /// Whether the data equals the master's as of the positions.
-    pub fn is_stable(&self) -> bool {
-        self.stable.get()
+    fn is_stable(&self) -> bool {
+        self.helm.machine().is_exact()
     }
 
     /// Per flow, what is applied.
@@ -182,7 +166,7 @@ impl Running {
     pub fn lags(&self) -> Vec<u64> {
         let heard = self.heads_heard.get();
         let is_known = heard.is_some_and(|heard| heard.elapsed() <= HEADS_KNOWN_FOR);
-        if !self.stable.get() || !is_known {
+        if !self.is_stable() || !is_known {
             return Vec::new();
         }
         let heads = self.heads.borrow();
@@ -204,29 +188,58 @@ impl Running {
     /// How far a full sync is: what has come, whatever the master has sent on its way.
     pub fn progress(&self) -> Option<Progress> {
         let (done, total) = (self.applier.items_taken(), self.total.get());
-        (!self.stable.get())
-            .then(|| Progress::of(done, total, self.started.elapsed().as_secs_f64()))
+        (!self.is_stable()).then(|| Progress::of(done, total, self.started.elapsed().as_secs_f64()))
     }
 
-    /// Runs until the session breaks and everything handed out is applied. Answers why it broke.
-    /// `on_stable` is called once the data is the master's.
-    pub async fn run(self: &Rc<Running>, on_stable: impl Fn() + 'static) -> String {
-        let mut tasks = Vec::new();
-        for index in 0..self.flows.len() {
+    /// Performs the session until it breaks.
+    pub fn run(self: &Rc<Running>) {
+        let mut tasks = vec![rt::spawn_local(read_control(self.clone()))];
+        for index in 0..self.flows.len() as u16 {
             tasks.push(rt::spawn_local(read_flow(self.clone(), index)));
             tasks.push(rt::spawn_local(acknowledge(self.clone(), index)));
         }
-        tasks.push(rt::spawn_local(read_control(self.clone())));
-        let applier = rt::spawn_local(apply(self.clone(), on_stable));
-        while !self.is_broken() {
-            self.breaking.wait_for(Duration::from_millis(200)).await;
-            self.watch();
+        *self.tasks.borrow_mut() = tasks;
+        *self.applying.borrow_mut() = Some(rt::spawn_local(apply(self.clone())));
+    }
+
+    /// The session has ended: closes its connections and waits until everything that was handed out is
+    /// applied.
+    pub async fn drain(&self) {
+        for flow in &self.flows {
+            let _ = flow.transport.stream().shutdown();
+            flow.moved.ring();
+            flow.credit.ring();
         }
-        for task in tasks {
+        let _ = self.control.stream().shutdown();
+        self.arrived.ring();
+        for task in self.tasks.take() {
             task.cancel().await;
         }
-        applier.await;
-        self.broken.borrow().clone().unwrap_or_default()
+        let applying = self.applying.take();
+        if let Some(applying) = applying {
+            applying.await;
+        }
+    }
+
+    /// A sign of life is due on the control connection.
+    pub fn tell(&self) {
+        self.tells.ring();
+    }
+
+    /// Looks what a transaction waits for.
+    pub fn look(&self) {
+        let waits = self.applier.waits_for().filter(|_| !self.paused.get());
+        self.happened(Happened::Waits(waits));
+    }
+
+    /// To be said on a flow, by whose turn it is.
+    pub fn say(&self, flow: u16, said: Said) {
+        self.flows[usize::from(flow)].says.set(Some(said));
+    }
+
+    /// Whoever waits for the turn of its sign of life waits anew.
+    pub fn wake_flows(&self) {
+        self.flows.iter().for_each(|flow| flow.moved.ring());
     }
 
     /// Waits while DEBUG REPLICA PAUSE holds.
@@ -235,57 +248,23 @@ impl Running {
             rt::sleep(Duration::from_millis(20)).await;
         }
     }
-
-    /// What is due of signs of life now.
-    fn alive_every(&self) -> Duration {
-        self.pulse.every(self.settings.borrow().timeout)
-    }
-
-    /// Looks at what nothing else tells: silence, and a transaction that waits in vain.
-    fn watch(&self) {
-        let (own, now) = (self.settings.borrow().timeout, Instant::now());
-        let limit = self.pulse.limit(own, now);
-        let is_silent = |since: Instant| now.saturating_duration_since(since) > limit;
-        if is_silent(self.control_heard.get()) {
-            let ms = limit.as_millis();
-            self.break_off(&format!("nothing arrived on the control connection for {ms} ms"));
-        }
-        for (index, flow) in self.flows.iter().enumerate() {
-            if flow.silent.get().is_some_and(is_silent) {
-                self.break_off(&format!(
-                    "flow {index}: nothing arrived for {} ms",
-                    limit.as_millis()
-                ));
-            }
-        }
-        let (before, since) = self.waits.get();
-        let waits = self.applier.waits_for().filter(|_| !self.paused.get());
-        if waits != before {
-            self.waits.set((waits, now));
-        } else if let Some((tx, _)) = waits
-            && now.saturating_duration_since(since) > pulse::still_limit(own)
-        {
-            let ms = pulse::still_limit(own).as_millis();
-            self.break_off(&format!("a part of transaction {} did not come for {ms} ms", tx.0));
-        }
-    }
 }
 
-async fn read_flow(running: Rc<Running>, index: usize) {
-    let flow = &running.flows[index];
+async fn read_flow(running: Rc<Running>, index: u16) {
+    let flow = &running.flows[usize::from(index)];
     let mut buffer = flow.unread.take();
     if let Err(error) = take_messages(&running, index, &mut buffer) {
-        running.break_off(&format!("flow {index}: {error}"));
+        running.broke(Reason::Flow(index, error));
     }
     running.arrived.ring();
     while !running.is_broken() {
         running.while_paused().await;
-        while !running.applier.wants_more(index as u16) && !running.is_broken() {
+        while !running.applier.wants_more(index) && !running.is_broken() {
             flow.credit.wait_for(CREDIT_EVERY).await;
         }
-        flow.silent.set(Some(Instant::now()));
+        running.happened(Happened::Reads(index));
         let read = flow.transport.read(&mut buffer, READ_BYTES).await;
-        flow.silent.set(None);
+        running.happened(Happened::Read(index));
         // What was waited for when the pause began is not taken either.
         running.while_paused().await;
         running.last_io.set(Instant::now());
@@ -300,67 +279,60 @@ async fn read_flow(running: Rc<Running>, index: usize) {
             }
         };
         if let Err(error) = outcome {
-            running.break_off(&format!("flow {index}: {error}"));
+            running.broke(Reason::Flow(index, error));
         }
         running.arrived.ring();
     }
 }
 
-fn take_messages(running: &Running, index: usize, buffer: &mut Vec<u8>) -> Result<(), String> {
-    if let Some(head) = running.applier.receive(index as u16, buffer)? {
-        running.heard_head(index, head);
+fn take_messages(running: &Running, index: u16, buffer: &mut Vec<u8>) -> Result<(), String> {
+    if let Some(head) = running.applier.receive(index, buffer)? {
+        running.heard_head(usize::from(index), head);
         // A sign of life; whoever waits for us is answered at once.
-        running.flows[index].moved.ring();
+        running.flows[usize::from(index)].moved.ring();
     }
     Ok(())
 }
 
 async fn read_control(running: Rc<Running>) {
     let mut buffer = running.control_unread.take();
-    if let Err(error) = take_control(&running, &mut buffer) {
-        running.break_off(&error);
-    }
-    let mut said = None::<Instant>;
+    take_control(&running, &mut buffer);
     while !running.is_broken() {
-        let own = running.settings.borrow().timeout;
-        let left = match said {
-            Some(at) if running.pulse.is_told(own) => {
-                running.alive_every().saturating_sub(at.elapsed())
-            }
-            _ => Duration::ZERO,
+        let told = async {
+            running.tells.wait().await;
+            None
         };
-        if left.is_zero() {
-            let now = Instant::now();
-            said = Some(now);
-            running.pulse.tell(own, now);
-            let mut alive = Vec::new();
-            wire::put_alive(&mut alive, own);
-            if let Err(error) = running.control.write_all(&alive).await {
-                running.break_off(&format!("control connection: {error}"));
-            }
-            continue;
-        }
-        let reading = running.control.read(&mut buffer, 4096);
-        match rt::timeout(left, reading).await {
-            Ok(Ok(0)) => running.break_off("the master closed the control connection"),
-            Ok(Err(error)) => running.break_off(&format!("control connection: {error}")),
-            Ok(Ok(_)) => {
-                running.last_io.set(Instant::now());
-                running.control_heard.set(Instant::now());
-                if let Err(error) = take_control(&running, &mut buffer) {
-                    running.break_off(&error);
+        let read = async { Some(running.control.read(&mut buffer, 4096).await) };
+        match future::or(told, read).await {
+            None => {
+                let mut alive = Vec::new();
+                wire::put_alive(&mut alive, running.settings.borrow().timeout);
+                if let Err(error) = running.control.write_all(&alive).await {
+                    running.broke(Reason::ControlBroke(error.to_string()));
                 }
             }
-            // Time for a sign of life.
-            Err(_) => {}
+            Some(Ok(0)) => running.broke(Reason::ControlClosed),
+            Some(Err(error)) => running.broke(Reason::ControlBroke(error.to_string())),
+            Some(Ok(_)) => {
+                running.last_io.set(Instant::now());
+                running.happened(Happened::Heard);
+                take_control(&running, &mut buffer);
+            }
         }
     }
 }
 
-fn take_control(running: &Running, buffer: &mut Vec<u8>) -> Result<(), String> {
+fn take_control(running: &Running, buffer: &mut Vec<u8>) {
     let mut at = 0;
-    while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
-        match News::of(kind, payload)? {
+    let malformed = loop {
+        let message = wire::next(&buffer[at..]);
+        let news = message.and_then(|message| match message {
+            None => Ok(None),
+            Some((kind, payload, used)) => News::of(kind, payload).map(|news| Some((news, used))),
+        });
+        let Ok(Some((news, used))) = news else { break news.err() };
+        at += used;
+        match news {
             // Before its cut is made it says 0.
             News::Progress(_, total) => running.total.set(running.total.get().max(total)),
             News::Heads(heads) => {
@@ -369,48 +341,38 @@ fn take_control(running: &Running, buffer: &mut Vec<u8>) -> Result<(), String> {
                     running.heard_head(flow, head);
                 }
             }
-            News::Alive(timeout) => {
-                if running.pulse.hear(timeout) {
-                    // Whoever waits for its turn waits too long perhaps.
-                    running.flows.iter().for_each(|flow| flow.moved.ring());
-                }
-            }
-            News::End(reason) => {
-                running.fell_out.set(reason.starts_with(wire::FELL_OUT));
-                return Err(format!("the master ended the session: {reason}"));
-            }
+            News::Alive(timeout) => running.happened(Happened::Timeout(timeout)),
+            News::End { why, fell_out } => running.broke(Reason::MasterEnded { why, fell_out }),
         }
-        at += used;
-    }
+    };
     buffer.drain(..at);
-    Ok(())
+    if let Some(error) = malformed {
+        running.broke(Reason::ControlWords(error));
+    }
 }
 
 /// Hands out what may be applied and takes in what was, until the session breaks and nothing is out.
-async fn apply(running: Rc<Running>, on_stable: impl Fn()) {
+async fn apply(running: Rc<Running>) {
     let applier = &running.applier;
     loop {
         if !running.is_broken()
             && let Err(error) = applier.hand_out()
         {
-            running.break_off(&error);
+            running.broke(Reason::Malformed(error));
         }
         if running.is_broken() && applier.is_settled() {
             return;
         }
         // After handing out: the last to arrive may be nothing but the word that items are complete.
-        if !running.stable.get() && applier.is_complete() && !running.is_broken() {
-            running.stable.set(true);
-            on_stable();
-            // The master counts us as stable from the first acknowledgement on.
-            running.flows.iter().for_each(|flow| flow.moved.ring());
+        if !running.is_stable() && applier.is_complete() {
+            running.happened(Happened::Complete);
         }
         let answered = async { Some(applier.answer().await) };
         let arrived = async {
             running.arrived.wait().await;
             None
         };
-        if let Some(answer) = futures_lite::future::or(answered, arrived).await {
+        if let Some(answer) = future::or(answered, arrived).await {
             take_in(&running, answer);
             while let Some(answer) = applier.try_answer() {
                 take_in(&running, answer);
@@ -426,41 +388,28 @@ fn take_in(running: &Running, answer: Answer) {
     let Taken { moved, broken } = running.applier.take_in(answer, rt::now_millis());
     if let Some(error) = broken {
         // The copy is not exact any more: start anew rather than go on.
-        running.stable.set(false);
-        running.break_off(&format!("a broken promise of the master: {error}"));
+        running.broke(Reason::BrokenPromise(error));
     }
     if moved {
-        running.flows.iter().for_each(|flow| flow.moved.ring());
+        running.wake_flows();
     }
 }
 
-/// Acknowledges what is applied on one flow: at once when nothing more is under way, else by count
-/// and by time.
-async fn acknowledge(running: Rc<Running>, index: usize) {
-    let flow = &running.flows[index];
-    let mut last = Instant::now();
+/// Says on one flow what the machine has to say, whenever something has moved or it is time.
+async fn acknowledge(running: Rc<Running>, index: u16) {
+    let flow = &running.flows[usize::from(index)];
     while !running.is_broken() {
-        let every = running.alive_every();
-        let moved = flow.moved.wait_for(every).await;
-        let applied = running.applier.applied_of(index as u16);
-        let settled = running.applier.is_settled();
-        let interval = running.settings.borrow().acks_interval.min(every);
-        let due = settled
-            || applied.0 - flow.acked.get().0 >= ACK_EVERY_RECORDS
-            || last.elapsed() >= interval;
-        if moved && !due {
-            continue;
-        }
+        let every = running.helm.machine().says_every(&Rules::of(&running.settings.borrow()));
+        let has_moved = flow.moved.wait_for(every).await;
+        let applied = running.applier.applied_of(index);
+        let is_settled = running.applier.is_settled();
+        let progress = life::Progress { applied, is_settled, has_moved };
+        running.happened(Happened::Turn(index, progress));
+        let Some(said) = flow.says.take() else { continue };
         let mut message = Vec::new();
-        if running.stable.get() {
-            wire::put_numbers(&mut message, Kind::Ack, &[applied.0]);
-        } else {
-            wire::put_numbers(&mut message, Kind::Alive, &[]);
-        }
-        flow.acked.set(applied);
-        last = Instant::now();
+        said.put(&mut message);
         if let Err(error) = flow.transport.write_all(&message).await {
-            running.break_off(&format!("flow {index}: {error}"));
+            running.broke(Reason::Flow(index, error.to_string()));
         }
     }
 }

@@ -50,7 +50,7 @@ impl Service {
 
     async fn follow_now(self: &Rc<Service>, order: u64, link: &Rc<Link>) -> Result<(), String> {
         let before = self.link.borrow().clone();
-        if before.as_ref().is_some_and(|before| before.leads_to(link)) {
+        if before.as_ref().is_some_and(|before| before.leads_to(&link.host, link.port)) {
             // Another one asked for the same, while the master was tried.
             self.obeyed.set(order.max(self.obeyed.get()));
             return Ok(());
@@ -73,15 +73,13 @@ impl Service {
     /// REPLICAOF to whom this node follows: nothing changes, but what was asked for before and is not done
     /// yet will not be.
     pub(super) fn already_follows(&self, (host, port): (String, u16)) -> Option<u64> {
-        let asked = Link::new(host, port);
-        let link = self.link.borrow().clone().filter(|link| link.leads_to(&asked))?;
+        let link = self.link.borrow().clone().filter(|link| link.leads_to(&host, port))?;
         if self.changing.get() || !self.announced.borrow().is_empty() {
             return None;
         }
         let order = self.next_order();
         self.obeyed.set(order);
         link.is_meant();
-        link.hurry();
         Some(order)
     }
 
@@ -129,7 +127,7 @@ impl Service {
         if let Err(why) = self.standing.may_become_master() {
             // A full sync has begun while the link was ending.
             log_refusal(&why);
-            self.begin_link(Link::new(link.host.clone(), link.port));
+            self.begin_link(Link::new(link.host.clone(), link.port, self.settings_shared()));
             return Err(why);
         }
         self.obeyed.set(order);

@@ -178,7 +178,8 @@ impl Service {
                 terms.detach();
             }
             Request::Follow { host, port, at_once } => {
-                let (order, link) = (self.next_order(), Link::new(host, port));
+                let order = self.next_order();
+                let link = Link::new(host, port, self.settings_shared());
                 if at_once {
                     // Whoever is told OK finds a replica from here on.
                     self.announce(order, &link);
@@ -245,7 +246,7 @@ impl Service {
         match link {
             Linked::Master => {
                 let link = self.link.borrow().clone();
-                link.is_some_and(|link| link.break_off(WHY))
+                link.is_some_and(|link| link.kill())
             }
             Linked::Replica(id) => {
                 let session = self.sessions.borrow().get(&id).cloned();

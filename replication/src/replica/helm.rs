@@ -1,0 +1,129 @@
+//! Where a link's machine stands among those who tell it what happened and who perform what it says.
+//!
+//! What takes no time is performed at once, in the order in which the machine says it; the rest waits in a
+//! queue for the link's task. The same for sockets and for the model: they differ in their [`Surroundings`].
+
+use super::machine::{Action, Event, Happened, Machine};
+use super::rules::Rules;
+use crate::bell::Bell;
+use futures_lite::future;
+use std::cell::{Ref, RefCell};
+use std::collections::VecDeque;
+use std::rc::Weak;
+use std::time::{Duration, Instant};
+
+/// What a machine has no part in.
+pub trait Surroundings {
+    /// The time.
+    fn now(&self) -> Instant;
+    /// The configuration.
+    fn rules(&self) -> Rules;
+    /// Performs what takes no time.
+    fn perform_at_once(&self, action: Action);
+}
+
+/// See the module's doc.
+pub struct Helm {
+    machine: RefCell<Machine>,
+    around: Weak<dyn Surroundings>,
+    queue: RefCell<VecDeque<Action>>,
+    /// There is more in the queue, or time matters sooner.
+    bell: Bell,
+}
+
+impl Helm {
+    /// `machine` in its surroundings.
+    pub fn new(machine: Machine, around: Weak<dyn Surroundings>) -> Helm {
+        Helm {
+            machine: RefCell::new(machine),
+            around,
+            queue: RefCell::default(),
+            bell: Bell::default(),
+        }
+    }
+
+    /// The machine, to look at it.
+    pub fn machine(&self) -> Ref<'_, Machine> {
+        self.machine.borrow()
+    }
+
+    /// Something happened.
+    pub fn step(&self, event: Event) {
+        let Some(around) = self.around.upgrade() else { return };
+        let rules = around.rules();
+        let actions = self.machine.borrow_mut().step(event, around.now(), &rules);
+        let mut rings = !self.machine().is_in_session();
+        for action in actions {
+            if takes_time(&action) {
+                self.queue.borrow_mut().push_back(action);
+                rings = true;
+            } else {
+                around.perform_at_once(action);
+            }
+        }
+        if rings {
+            self.bell.ring();
+        }
+    }
+
+    /// Something happened in an attempt or its session.
+    pub fn happened(&self, attempt: u64, happened: Happened) {
+        self.step(Event::Attempt(attempt, happened));
+    }
+
+    /// The next action that takes time; none once the link has ended.
+    pub async fn next<F: Future>(&self, sleep: impl Fn(Duration) -> F) -> Option<Action> {
+        loop {
+            if let Some(action) = self.queue.borrow_mut().pop_front() {
+                return Some(action);
+            }
+            if self.machine().is_ended() {
+                return None;
+            }
+            self.wait(&sleep).await;
+        }
+    }
+
+    /// Waits until this attempt is not meant to go on.
+    pub async fn left<F: Future>(&self, attempt: u64, sleep: impl Fn(Duration) -> F) {
+        while self.machine().is_meeting(attempt) {
+            self.wait(&sleep).await;
+        }
+    }
+
+    /// Waits for the bell or for the time that matters to the machine.
+    async fn wait<F: Future>(&self, sleep: &impl Fn(Duration) -> F) {
+        let Some(around) = self.around.upgrade() else { return };
+        let (now, due) = (around.now(), self.machine().due(&around.rules()));
+        let rung = async {
+            self.bell.wait().await;
+            false
+        };
+        let is_due = match due {
+            None => rung.await,
+            Some(due) if due <= now => true,
+            Some(due) => {
+                let slept = async {
+                    sleep(due - now).await;
+                    true
+                };
+                future::or(rung, slept).await
+            }
+        };
+        if is_due {
+            self.step(Event::Time);
+        }
+    }
+}
+
+fn takes_time(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Introduce(_)
+            | Action::Judge(_)
+            | Action::Join(_)
+            | Action::Begin(_)
+            | Action::Run(_)
+            | Action::Drain(_)
+    )
+}
