@@ -289,3 +289,31 @@ fn large_values_find_room_among_small_victims() {
     assert_eq!(fill(&mut client, &requests), 0);
     assert!(figure(&node, "stats", "evicted_keys") > 1000, "eviction was at work");
 }
+
+/// The story: SET of a value far above the log's bound, DEL, and the next write was refused, because the log
+/// counted the deleted value as data until the next heartbeat.
+#[test]
+fn a_large_value_that_was_deleted_leaves_its_room_to_the_next_write() {
+    let flags = ["--maxmemory=160mb", "--repl_backlog_size=4mb"];
+    let master = Node::start("master", 2, &flags);
+    let replica = Node::start("replica", 1, &["--maxmemory=1gb"]);
+    scenario::follow(&replica, master.port);
+    let mut client = master.client();
+    let (first, second) = ("x".repeat(40_000_000), "y".repeat(70_000_000));
+    for deletion in
+        [&[&["DEL", "k"][..]][..], &[&["MULTI"], &["DEL", "k"], &["SET", "a", "1"], &["EXEC"]]]
+    {
+        for _ in 0..3 {
+            client.must(&["SET", "k", &first]);
+            client.must(&["SET", "small", "1"]);
+            scenario::wait_follows(&master, &replica);
+            wait::let_pass(Duration::from_millis(250));
+            let mut requests: Vec<_> = deletion.iter().map(|words| request(words)).collect();
+            requests.push(request(&["SET", "next", &second]));
+            let replies = client.pipeline(&requests);
+            assert_eq!(replies.last().map(text).as_deref(), Some("OK"));
+            client.must(&["DEL", "next"]);
+            scenario::wait_follows(&master, &replica);
+        }
+    }
+}

@@ -45,6 +45,9 @@ const CHUNKS_IN_FULL_LOG: u64 = 8;
 /// so much stands alone.
 const WEIGHT_MAX: u64 = 1024 * 1024;
 
+/// Values of a frame that is the data looked at after each task: most have one or two.
+const VALUES_PER_SETTLE: usize = 16;
+
 /// What is never trimmed because of its age.
 const NO_TIME: u64 = u64::MAX;
 
@@ -198,6 +201,8 @@ pub struct LogWriter {
     newest_alone: Option<u64>,
     /// What is held beyond the bound and is the data: it counts as such and not as log.
     as_data: u64,
+    /// The next value of that frame that [`LogWriter::settle`] looks at.
+    settle_next: usize,
     /// What the total of all logs knows of this one.
     counted: u64,
     chunk_bytes_next: usize,
@@ -241,6 +246,7 @@ impl LogWriter {
             watch: Watch::default(),
             newest_alone: None,
             as_data: 0,
+            settle_next: 0,
             counted: 0,
             chunk_bytes_next: CHUNK_BYTES_FIRST,
             chunk_bytes_max: CHUNK_BYTES,
@@ -564,11 +570,33 @@ impl LogWriter {
     /// After a task: what is held beyond the bound because it is the data goes at once when it is the data
     /// no more (its key was deleted or overwritten). Till then it counted as data; held any longer it would
     /// count as log, and a write be refused, or a key be evicted, for memory that nobody wants.
+    ///
+    /// Each call looks at a few values of the frame, in turn: a frame may have thousands, and this is asked
+    /// after every task. A heartbeat looks at all of them.
     #[inline]
     pub fn settle(&mut self, now: Millis) {
-        if self.as_data > 0 && !self.newest_frame(now).1 {
+        if self.as_data > 0 && self.is_some_value_ours_alone() {
             self.keep_bounds(now);
         }
+    }
+
+    #[cold]
+    fn is_some_value_ours_alone(&mut self) -> bool {
+        let Some((_, held)) = self.newest_large() else { return true };
+        let looked = held.chunk.with_large(|large| {
+            let from = if self.settle_next < large.len() { self.settle_next } else { 0 };
+            let part = &large[from..large.len().min(from + VALUES_PER_SETTLE)];
+            (!self.charges.are_held_by_others(part), from + part.len())
+        });
+        self.settle_next = looked.1;
+        looked.0
+    }
+
+    /// The chunk of the newest large frame, if it is still there.
+    fn newest_large(&self) -> Option<(usize, &Held)> {
+        let base = self.newest_alone?;
+        let index = self.held.partition_point(|held| held.chunk.base < base);
+        self.held.get(index).filter(|held| held.is_alone).map(|held| (index, held))
     }
 
     fn keep_bounds(&mut self, now: Millis) {
@@ -604,11 +632,7 @@ impl LogWriter {
 
     /// What the newest large frame weighs, whether it is the data anyway, and whether somebody wants it.
     fn newest_frame(&self, now: Millis) -> (u64, bool, bool) {
-        let Some(base) = self.newest_alone else { return (0, false, false) };
-        let index = self.held.partition_point(|held| held.chunk.base < base);
-        let Some(held) = self.held.get(index).filter(|held| held.is_alone) else {
-            return (0, false, false);
-        };
+        let Some((index, held)) = self.newest_large() else { return (0, false, false) };
         let next = self.held.get(index + 1);
         let end = next.map_or(self.lsn, |next| next.chunk.base);
         let is_new = next.is_none()

@@ -216,6 +216,7 @@ impl Shard {
             _ => {}
         }
         self.keys.serve_logged(made);
+        self.log.settle(self.keys.now());
         self.locks.release(entry, &wants, &mut self.granted);
         self.answer(reply_to, Answer::Done(self.id, done));
     }
