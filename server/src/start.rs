@@ -67,10 +67,11 @@ fn run_logged(settings: Arc<Settings>, log: Log, config: &Config) -> Result<(), 
 }
 
 /// Each client takes a descriptor: without one left nobody could even be refused, and the link to the master
-/// could not be made.
-fn warn_of_few_files(config: &Config) {
+/// could not be made. So `maxclients` is lowered to what there are, as Redis does.
+fn fit_into_files(settings: &Settings, config: &Config) {
     let (wanted, most) = (config.maxclients, clients::places(config));
     if most < wanted {
+        settings.lower_maxclients(most);
         tracing::warn!(
             "maxclients is {most}, not {wanted}: the limit of open files is {}; raise it (LimitNOFILE= in \
              the systemd unit, or ulimit -n)",
@@ -168,7 +169,7 @@ impl Program {
         for warning in config.warnings(listen::is_protected(config)) {
             tracing::warn!("{warning}");
         }
-        warn_of_few_files(config);
+        fit_into_files(&server.settings, config);
         tracing::info!(
             "{} shards and the replication executor on {} CPUs, {}",
             shards,

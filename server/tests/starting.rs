@@ -7,7 +7,9 @@ use std::process::{Command, Output, Stdio};
 
 mod support;
 
+use support::client::{Client, text};
 use support::node::{Node, free_port};
+use support::wait;
 
 fn program(flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_damselfly"));
@@ -182,4 +184,38 @@ fn systemd_finds_nothing_to_complain_about_in_the_unit() {
     // Other units of the machine are not our business.
     let own: Vec<&str> = said.lines().filter(|line| line.contains("damselfly")).collect();
     assert!(own.is_empty() && output.status.success(), "{said}");
+}
+
+/// As Redis does: `maxclients` is lowered to what can be, and everybody is told the same figure.
+#[test]
+fn maxclients_is_what_the_limit_of_open_files_allows_wherever_it_is_asked_for() {
+    let port = free_port();
+    let mut command = program(&[&format!("--port={port}"), "--proactor_threads=1", "--dir="]);
+    // SAFETY: between fork and exec only async-signal-safe calls, on values of their own.
+    unsafe { command.pre_exec(|| limit_open_files(1000)) };
+    let child = command.spawn().expect("the program can be run");
+    let mut client = wait::until_some("it serves", || Client::connect(port).ok());
+    let asked = client.call(&["CONFIG", "GET", "maxclients"]);
+    let info = text(&client.call(&["INFO", "clients"]));
+    let too_many = client.call(&["CONFIG", "SET", "maxclients", "64000"]);
+    let fewer = text(&client.call(&["CONFIG", "SET", "maxclients", "10"]));
+    // SAFETY: sends a signal to a child that has not been waited for.
+    unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGTERM) };
+    let log = child.wait_with_output().expect("it ends").stderr;
+    let log = String::from_utf8_lossy(&log);
+    assert_eq!(text(&asked), "maxclients 616");
+    assert!(info.contains("maxclients:616\r\n") && info.contains("max_clients:616\r\n"), "{info}");
+    assert!(log.contains("maxclients is 616, not 64000: the limit of open files is 1000"), "{log}");
+    let too_many = too_many.error().map(String::from_utf8_lossy).unwrap_or_default();
+    assert!(too_many.contains("try with 616"), "{too_many}");
+    assert_eq!(fewer, "OK");
+}
+
+fn limit_open_files(files: u64) -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: files, rlim_max: files };
+    // SAFETY: `limit` outlives the call.
+    match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }

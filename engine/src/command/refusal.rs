@@ -45,6 +45,8 @@ pub enum Refusal {
     ReadOnly,
     /// A pattern beyond what is matched.
     LongPattern,
+    /// No refusal to anybody: the rest of a reply that nobody wants (CLIENT REPLY) is not made.
+    Unwanted,
     /// Another fixed text, code included (`ERR ...`).
     Text(Cow<'static, str>),
     /// A text that repeats a client's bytes as they are, code included.
@@ -60,6 +62,18 @@ impl Refusal {
     /// A text made for the occasion, code included.
     pub fn made(text: String) -> Refusal {
         Refusal::Text(Cow::Owned(text))
+    }
+
+    /// An error that repeats a word of the client's between `before` and `after`: its very bytes, up to a
+    /// NUL (to Redis it is a C string). Line ends become spaces when it is written.
+    pub fn quoting(before: &str, word: &[u8], after: &str) -> Refusal {
+        let shown = word.split(|byte| *byte == 0).next().unwrap_or_default();
+        Refusal::Raw([before.as_bytes(), shown, after.as_bytes()].concat())
+    }
+
+    /// No error where it only says that the reply is not wanted.
+    pub(crate) fn unless_unwanted(self) -> Result<(), Refusal> {
+        if matches!(self, Refusal::Unwanted) { Ok(()) } else { Err(self) }
     }
 
     /// What the client reads after the `-`, to the byte.
@@ -92,6 +106,7 @@ impl Refusal {
             Refusal::LongPattern => "ERR pattern is too long (at most 262144 bytes)",
             Refusal::OffsetRange => "ERR offset is out of range",
             Refusal::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
+            Refusal::Unwanted => "ERR nobody wants this reply",
             Refusal::ReadOnly => "READONLY You can't write against a read only replica.",
             Refusal::ExpireTime(name) => {
                 return Cow::Owned(format!("ERR invalid expire time in '{name}' command"));

@@ -184,9 +184,8 @@ impl Registry {
             // A container that runs by itself (COMMAND, or MEMORY's HELP) decides alone.
             None => {
                 let name = entry.name().to_ascii_uppercase();
-                let end = format!("'. Try {name} HELP.");
-                let start = &b"ERR unknown subcommand '"[..];
-                Err(Refusal::Raw([start, &shown(word, SHOWN_MAX), end.as_bytes()].concat()))
+                let (word, after) = (shown(word, SHOWN_MAX), format!("'. Try {name} HELP."));
+                Err(Refusal::quoting("ERR unknown subcommand '", &word, &after))
             }
         }
     }

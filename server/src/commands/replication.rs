@@ -330,10 +330,7 @@ static REPLCONF: FrontCommand = FrontCommand {
                 b"capa" => asks_for_damselfly |= value == b"damselfly",
                 b"client-id" | b"client-version" | b"version" => {}
                 _ => {
-                    return Err(Refusal::made(format!(
-                        "ERR Unrecognized REPLCONF option: {}",
-                        String::from_utf8_lossy(option)
-                    )));
+                    return Err(Refusal::quoting("ERR Unrecognized REPLCONF option: ", option, ""));
                 }
             }
         }

@@ -237,6 +237,21 @@ impl Settings {
         Ok(())
     }
 
+    /// Whether there is a setting of this name.
+    pub fn is_known(name: &[u8]) -> bool {
+        std::str::from_utf8(name).is_ok_and(|name| find(&name.to_ascii_lowercase()).is_some())
+    }
+
+    /// At the start: there can be no more than `most` clients, whatever was asked for. It stays what was
+    /// asked for in a file that is rewritten.
+    pub fn lower_maxclients(&self, most: u32) {
+        let Some(found) = find("maxclients") else { return };
+        let mut state = lock(&self.state);
+        state.values[found.index] = Value::Integer(i64::from(most));
+        let config = Config::from_values(&state.values[..SETTINGS.len()]);
+        self.publish(config);
+    }
+
     /// What `REPLICAOF` decided, for `CONFIG GET` and `CONFIG REWRITE`. Connections tell it in any
     /// order: the change of role with the highest number stands.
     pub fn put_replicaof(&self, order: u64, upstream: Option<Upstream>) {

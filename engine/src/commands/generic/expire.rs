@@ -158,9 +158,7 @@ impl Conditions {
                 b"GT" => asked.gt = true,
                 b"LT" => asked.lt = true,
                 _ => {
-                    // As the client wrote it, up to a NUL: to Redis it is a C string.
-                    let shown = word.split(|byte| *byte == 0).next().unwrap_or_default();
-                    return Err(Refusal::Raw([b"ERR Unsupported option ", shown].concat()));
+                    return Err(Refusal::quoting("ERR Unsupported option ", word, ""));
                 }
             }
         }

@@ -57,10 +57,7 @@ impl<'a> Filter<'a> {
                 b"type" => filter.class = Some(Class::parse(value)?),
                 b"user" if value == b"default" => filter.user = true,
                 b"user" => {
-                    return Err(Refusal::made(format!(
-                        "ERR No such user '{}'",
-                        String::from_utf8_lossy(value)
-                    )));
+                    return Err(Refusal::quoting("ERR No such user '", value, "'"));
                 }
                 b"skipme" if value.eq_ignore_ascii_case(b"yes") => filter.spares_me = true,
                 b"skipme" if value.eq_ignore_ascii_case(b"no") => filter.spares_me = false,

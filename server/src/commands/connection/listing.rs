@@ -40,10 +40,7 @@ impl Class {
             b"replica" | b"slave" => Class::Replica,
             b"pubsub" => Class::Pubsub,
             _ => {
-                return Err(Refusal::made(format!(
-                    "ERR Unknown client type '{}'",
-                    String::from_utf8_lossy(word)
-                )));
+                return Err(Refusal::quoting("ERR Unknown client type '", word, "'"));
             }
         })
     }

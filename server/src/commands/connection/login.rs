@@ -87,10 +87,7 @@ impl<'a> Wishes<'a> {
             } else if option.eq_ignore_ascii_case(b"setname") && args.left() >= 1 {
                 wishes.name = Some(clean_name(args.required()?)?);
             } else {
-                return Err(Refusal::made(format!(
-                    "ERR Syntax error in HELLO option '{}'",
-                    String::from_utf8_lossy(option)
-                )));
+                return Err(Refusal::quoting("ERR Syntax error in HELLO option '", option, "'"));
             }
         }
         Ok(wishes)

@@ -105,8 +105,6 @@ fn at_most(args: &Args<'_>, most: usize) -> Result<(), Refusal> {
     if args.len() <= most {
         return Ok(());
     }
-    Err(Refusal::made(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{}'. Try CLIENT HELP.",
-        String::from_utf8_lossy(args.get(1))
-    )))
+    let before = "ERR unknown subcommand or wrong number of arguments for '";
+    Err(Refusal::quoting(before, args.get(1), "'. Try CLIENT HELP."))
 }
