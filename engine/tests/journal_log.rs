@@ -396,12 +396,13 @@ fn a_value_that_is_the_data_no_more_goes_with_the_task_that_deleted_it() {
 
 #[test]
 fn of_many_values_that_are_the_data_the_one_that_is_no_more_is_found_in_turn() {
-    let mut values: Vec<_> = (0..100).map(|_| Arc::new(vec![7u8; LARGE / 100])).collect();
+    // Each so large that a record refers to it.
+    let mut values: Vec<_> = (0..100).map(|_| Rope::of(&vec![7u8; 70_000])).collect();
     let mut log = LogWriter::new();
     task(&mut log, Payload::Bytes(b"first"), 1);
     let mut frame = FrameBuilder::new();
     for value in &values {
-        frame.push(&set(b"key", Payload::Shared(Arc::clone(value))));
+        frame.push(&set(b"key", Payload::Shared(value.clone())));
     }
     log.append_frame(&frame, None);
     frame.clear();
@@ -410,7 +411,7 @@ fn of_many_values_that_are_the_data_the_one_that_is_no_more_is_found_in_turn() {
     for _ in 0..50 {
         log.settle(Millis(20_001));
     }
-    assert!(log.handle().bytes() >= LARGE as u64, "all of them are the data");
+    assert!(log.handle().bytes() >= 100 * 70_000, "all of them are the data");
     values.remove(70);
     // Each task looks at a few.
     let tasks = (1..=100).find(|_| {

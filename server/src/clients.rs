@@ -5,7 +5,7 @@
 //! and counts, whatever it turns out to be ([`Stage`]): what is counted late can be opened for nothing.
 
 use crate::config::{Config, Settings};
-use engine::rt::{self, Stream};
+use engine::rt::{self, Patience, Stream};
 use replication::transport::Transport;
 use std::collections::BTreeMap;
 use std::io;
@@ -290,14 +290,7 @@ impl Clients {
         self.paused.store(true, Ordering::Release);
     }
 
-    /// How often a client that a pause holds up looks whether it was ended early: the more there are,
-    /// the more rarely, so that all together they wake the node some ten thousand times a second at most.
-    pub fn look_every(&self) -> Duration {
-        let clients = u64::from(self.counted.load(Ordering::Relaxed));
-        Duration::from_millis((clients / 20).clamp(10, 500))
-    }
-
-    /// Ends the pause.
+    /// Ends the pause. Whoever waits is told by [`crate::pauses`].
     pub fn end_pause(&self) {
         *lock(&self.pause) = None;
         self.paused.store(false, Ordering::Release);
@@ -352,7 +345,7 @@ impl Client {
         loop {
             let reading = transport.read(buffer, size);
             let Some(all) = limit else { break reading.await.map(Some) };
-            match rt::timeout(all.saturating_sub(waited), reading).await {
+            match Patience::of(all.saturating_sub(waited)).within(reading).await {
                 Ok(read) => break read.map(Some),
                 Err(_) => waited = waited.max(all),
             }

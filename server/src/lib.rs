@@ -16,6 +16,7 @@ pub mod listen;
 pub mod log;
 pub mod memory;
 pub mod observe;
+mod pauses;
 pub mod server;
 pub mod start;
 pub mod stop;

@@ -166,7 +166,8 @@ pub struct Counters {
     pub tls_resumed: AtomicU64,
     /// Connections that ended before a TLS handshake was completed where one is demanded.
     pub tls_failed: AtomicU64,
-    /// Connections closed because they were silent for the setting `timeout`.
+    /// Connections closed because they were silent, or took nothing of their replies, for the setting
+    /// `timeout`.
     pub timed_out: AtomicU64,
     /// Clients closed because of `client-output-buffer-limit`.
     pub output_disconnections: AtomicU64,

@@ -18,14 +18,14 @@ use crate::observe;
 use crate::server::{Counters, Server};
 use engine::exec::Front;
 use engine::resp::{Limits, Parsed, Parser};
-use engine::rt::{self, Peer, Stream};
+use engine::rt::{self, Patience, Peer, Stream};
 use replication::tls::{BAD_TLS_HEADER, ServerTls, Session, looks_like_tls};
 use replication::transport::Transport;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A connection must finish its TLS handshake within this time of its being accepted: a handshake is
 /// two round trips, and a connection that does not say anything is no client.
@@ -99,7 +99,8 @@ pub(crate) async fn welcome(incoming: Incoming, front: Rc<Front>, server: Arc<Se
     };
     if client.spare && !Box::pin(is_replica(&transport, &mut unread)).await {
         Counters::add(&server.counters.rejected, 1);
-        let _ = within(SPARE_MAX, transport.write_all(TOO_MANY.as_bytes())).await;
+        let telling = transport.write_all(TOO_MANY.as_bytes());
+        let _ = within(&mut Patience::of(SPARE_MAX), telling).await;
         transport.close().await;
         return server.clients.leave(&client);
     }
@@ -169,8 +170,8 @@ async fn secure(
     unread: &mut Vec<u8>,
 ) -> Result<Transport, Unsecured> {
     let idle = client.idle_limit(&server.settings.config()).unwrap_or(HANDSHAKE_MAX);
-    let deadline = Instant::now() + HANDSHAKE_MAX.min(idle);
-    let first = within(HANDSHAKE_MAX.min(idle), first_bytes(&stream)).await;
+    let mut patience = Patience::of(HANDSHAKE_MAX.min(idle));
+    let first = within(&mut patience, first_bytes(&stream)).await;
     let first = match first {
         Ok(first) => first,
         Err(why) => return Err(Unsecured { stream: Some(stream), why }),
@@ -185,8 +186,7 @@ async fn secure(
         };
         let transport = Transport::tls(stream, session);
         Counters::add(&server.counters.tls_started, 1);
-        let left = deadline.saturating_duration_since(Instant::now());
-        return match within(left, transport.handshake_after(&first)).await {
+        return match within(&mut patience, transport.handshake_after(&first)).await {
             Ok(plaintext) => {
                 Counters::add(&server.counters.tls_completed, 1);
                 let resumed = u64::from(transport.is_resumed());
@@ -202,15 +202,19 @@ async fn secure(
         *unread = first;
         return Ok(Transport::plain(stream));
     }
-    let told = within(HTTP_MAX, stream.write_all(BAD_TLS_HEADER.as_bytes())).await;
+    let told =
+        within(&mut Patience::of(HTTP_MAX), stream.write_all(BAD_TLS_HEADER.as_bytes())).await;
     let _ = stream.shutdown_write();
     let why = told.err().unwrap_or_else(|| io::Error::other("it does not speak TLS"));
     Err(Unsecured { stream: Some(stream), why })
 }
 
-/// The output of `future`, or an error when `limit` is over.
-async fn within<T>(limit: Duration, future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    rt::timeout(limit, future).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
+/// The output of `future`, or an error when the patience is over.
+async fn within<T>(
+    patience: &mut Patience,
+    future: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    patience.within(future).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// Enough bytes to tell TLS from anything else.
@@ -228,15 +232,15 @@ async fn first_bytes(stream: &Stream) -> io::Result<Vec<u8>> {
 
 /// Whether the first requests of a connection are those of a replica, which sends them all at once.
 async fn is_replica(transport: &Transport, unread: &mut Vec<u8>) -> bool {
-    let deadline = Instant::now() + SPARE_MAX;
+    let mut patience = Patience::of(SPARE_MAX);
     loop {
         match replica_begins(unread) {
             Some(begins) => return begins,
             None if unread.len() > READ_SIZE => return false,
             None => {}
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if !matches!(within(left, transport.read(unread, READ_SIZE)).await, Ok(read) if read > 0) {
+        let reading = transport.read(unread, READ_SIZE);
+        if !matches!(within(&mut patience, reading).await, Ok(read) if read > 0) {
             return false;
         }
     }
@@ -287,7 +291,7 @@ async fn first_line(
     if !speaks_http {
         return First::Command;
     }
-    let mut began = Instant::now();
+    let mut patience = Patience::of(FIRST_LINE_MAX);
     loop {
         match http::sniff(unread) {
             http::Sniff::Http => return First::Page,
@@ -297,10 +301,9 @@ async fn first_line(
         let silent = unread.is_empty();
         let idle = client.idle_limit(&server.settings.config());
         let reading = client.read(transport, &server.settings, idle, unread, READ_SIZE);
-        let left = FIRST_LINE_MAX.saturating_sub(began.elapsed());
         let read = match silent {
             true => reading.await,
-            false => within(left, reading).await,
+            false => within(&mut patience, reading).await,
         };
         let read = match read {
             Ok(None) => {
@@ -316,7 +319,6 @@ async fn first_line(
             0 if silent => return First::Nothing,
             // What stands there without an end may be a command to somebody.
             0 => return First::Command,
-            _ if silent => began = Instant::now(),
             _ => {}
         }
     }
@@ -329,12 +331,19 @@ pub(crate) async fn watch_silence(server: Arc<Server>) {
     let mut reader = Reader::new(server.settings.clone());
     let at_start = reader.config().timeout;
     let mut changed = false;
+    let mut watched = Duration::ZERO;
     loop {
+        let began = rt::monotonic();
         rt::sleep(LOOK_EVERY).await;
-        server.clients.end_spare(LINK_MAX);
+        let took = began.elapsed();
+        // A process that was stopped has seen nobody's silence: it begins to watch anew.
+        watched = if took > 2 * LOOK_EVERY { Duration::ZERO } else { watched + took };
+        if watched > LINK_MAX {
+            server.clients.end_spare(LINK_MAX);
+        }
         let timeout = reader.config().timeout;
         changed |= timeout != at_start;
-        if changed && !timeout.is_zero() {
+        if changed && !timeout.is_zero() && watched > timeout {
             let ended = server.clients.end_silent(timeout);
             Counters::add(&server.counters.timed_out, ended);
         }
@@ -348,7 +357,7 @@ async fn serve_http(
     server: &Arc<Server>,
     mut unread: Vec<u8>,
 ) {
-    let mut began = Instant::now();
+    let mut patience = Patience::of(HTTP_MAX);
     let mut goes_on = true;
     while goes_on {
         let answer = match http::parse(&unread) {
@@ -364,11 +373,10 @@ async fn serve_http(
                 status.refusal()
             }
             http::Parsed::NeedMore => {
-                let left = HTTP_MAX.saturating_sub(began.elapsed());
                 let idle = client.idle_limit(&server.settings.config());
                 let reading =
                     client.read(transport, &server.settings, idle, &mut unread, READ_SIZE);
-                match within(left, reading).await {
+                match within(&mut patience, reading).await {
                     Ok(Some(read)) if read > 0 => {
                         Counters::add(&server.counters.input_bytes, read as u64);
                         continue;
@@ -377,11 +385,12 @@ async fn serve_http(
                 }
             }
         };
-        if within(HTTP_MAX, transport.write_all(&answer)).await.is_err() {
+        patience = Patience::of(HTTP_MAX);
+        if within(&mut patience, transport.write_all(&answer)).await.is_err() {
             break;
         }
         Counters::add(&server.counters.output_bytes, answer.len() as u64);
-        began = Instant::now();
+        patience = Patience::of(HTTP_MAX);
     }
     transport.close().await;
 }

@@ -395,3 +395,212 @@ fn who_watches_many_keys_or_leaves_in_its_sleep_holds_up_nobody() {
     }
     wait::until("the sleepers have left", || connected() <= before);
 }
+
+/// The figure of a field of INFO.
+fn figure(node: &Node, name: &str) -> u64 {
+    let info = text(&node.must(&["INFO"]));
+    let line = info.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
+    line.and_then(|figure| figure.trim().parse().ok()).unwrap_or_else(|| panic!("{name}: {info}"))
+}
+
+/// The story: `CLIENT REPLY OFF`, and then in one write, or in one MGET, more than
+/// client-output-buffer-limit: the client was closed for replies that nobody wanted.
+#[test]
+fn replies_that_nobody_wants_are_not_held_against_a_client_however_many_come_at_once() {
+    for shards in [1, 2] {
+        let node = Node::start("node", shards, &["--client_output_buffer_limit=normal 1mb 0 0"]);
+        let value = "v".repeat(300_000);
+        let keys: Vec<String> = (0..20).map(|number| format!("big:{number}")).collect();
+        for key in &keys {
+            node.must(&["SET", key, &value]);
+        }
+        let mut mget = vec!["MGET"];
+        mget.extend(keys.iter().map(String::as_str));
+        let mut bytes = Vec::new();
+        put(&mut bytes, &["CLIENT", "REPLY", "OFF"]);
+        for key in &keys {
+            put(&mut bytes, &["GET", key]);
+            put(&mut bytes, &["GETSET", key, &value]);
+        }
+        put(&mut bytes, &mget);
+        put(&mut bytes, &["MULTI"]);
+        put(&mut bytes, &mget);
+        keys.iter().for_each(|key| put(&mut bytes, &["GET", key]));
+        put(&mut bytes, &["INCR", "done"]);
+        put(&mut bytes, &["EXEC"]);
+        put(&mut bytes, &["CLIENT", "REPLY", "ON"]);
+        put(&mut bytes, &["INCR", "done"]);
+        for _ in 0..3 {
+            put(&mut bytes, &["CLIENT", "REPLY", "SKIP"]);
+            put(&mut bytes, &mget);
+        }
+        put(&mut bytes, &["GET", "done"]);
+        let mut client = node.client();
+        client.send_raw(&bytes).expect("requests can be sent");
+        let replies: Vec<_> = (0..3).map(|_| text(&client.read().expect("a reply"))).collect();
+        assert_eq!(replies, ["OK", "2", "2"]);
+        // They were no errors either, and whoever wants them is bounded as before.
+        assert_eq!(figure(&node, "total_error_replies"), 0);
+        assert_eq!(figure(&node, "client_output_buffer_limit_disconnections"), 0);
+        assert!(client.try_call(&mget).is_err(), "6 MB where 1 may wait");
+        wait::until("it is counted", || {
+            figure(&node, "client_output_buffer_limit_disconnections") == 1
+        });
+    }
+}
+
+/// A client that asks for a large reply.
+fn asks_for(node: &Node, key: &str) -> std::net::TcpStream {
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", node.port)).expect("a connection");
+    let mut bytes = Vec::new();
+    put(&mut bytes, &["GET", key]);
+    stream.write_all(&bytes).expect("a request can be sent");
+    stream.set_read_timeout(Some(wait::PATIENCE)).expect("a time-out can be set");
+    stream
+}
+
+#[test]
+fn who_takes_slowly_is_patient_and_who_takes_nothing_is_told_apart_from_who_leaves_too_much() {
+    let node = Node::start("node", 1, &["--timeout=1"]);
+    let length = 24_000_000;
+    node.must(&["SETRANGE", "k", &(length - 1).to_string(), "x"]);
+    let mut slow = asks_for(&node, "k");
+    let (mut taken, mut buffer) = (0, vec![0; 400_000]);
+    let began = Instant::now();
+    while taken < length {
+        let read = slow.read(&mut buffer).expect("it is not closed");
+        assert_ne!(read, 0, "closed after {taken} bytes and {:?}", began.elapsed());
+        taken += read;
+        wait::let_pass(Duration::from_millis(20));
+    }
+    assert!(began.elapsed() > Duration::from_secs(1), "longer than the time-out");
+    drop(slow);
+    let before = figure(&node, "timeout_disconnects");
+    let idle = asks_for(&node, "k");
+    wait::until("who takes nothing is counted", || figure(&node, "timeout_disconnects") > before);
+    assert_eq!(
+        node.logged("it took nothing of its replies for 1 s (timeout)"),
+        1,
+        "{}",
+        node.log()
+    );
+    drop(idle);
+    // And the soft limit, which is another thing.
+    node.must(&["CONFIG", "SET", "timeout", "0"]);
+    node.must(&["CONFIG", "SET", "client-output-buffer-limit", "normal 0 1mb 1"]);
+    let before = figure(&node, "timeout_disconnects");
+    let hoarder = asks_for(&node, "k");
+    wait::until("who leaves too much is counted", || {
+        figure(&node, "client_output_buffer_limit_disconnections") == 1
+    });
+    assert_eq!(
+        node.logged("over the soft limit of 1048576 bytes, for 1 s of client-output-buffer-limit"),
+        1
+    );
+    assert_eq!(figure(&node, "timeout_disconnects"), before);
+    drop(hoarder);
+}
+
+/// The story: a process that was stopped (SIGSTOP, a machine that slept) closed, when it went on, clients that
+/// had been silent only because it had not listened.
+#[test]
+fn a_node_that_was_stopped_for_longer_than_timeout_closes_nobody_for_it() {
+    let node = Node::start("node", 2, &["--timeout=3"]);
+    let client = || Client::connect(node.port).expect("it listens");
+    let mut clients: Vec<_> = (0..20).map(|_| client()).collect();
+    clients.iter_mut().for_each(|client| drop(client.must(&["PING"])));
+    node.freeze();
+    wait::let_pass(Duration::from_millis(3500));
+    node.thaw();
+    // One comes a moment later, as somebody who was stopped too.
+    let mut later = clients.pop().expect("a client");
+    for client in &mut clients {
+        assert_eq!(text(&client.must(&["PING"])), "PONG");
+    }
+    wait::let_pass(Duration::from_millis(500));
+    assert_eq!(text(&later.must(&["PING"])), "PONG");
+    // Silence that was watched counts as before.
+    wait::until("the silent ones are closed", || figure(&node, "connected_clients") == 1);
+}
+
+#[test]
+fn whoever_a_pause_holds_up_goes_on_when_it_is_ended() {
+    let node = Node::start("node", 2, &[]);
+    let mut client = node.client();
+    client.must(&["CLIENT", "PAUSE", "1000000", "WRITE"]);
+    let mut writers: Vec<_> =
+        (0..300).map(|number| waiting(&node, &[&["SET", &number.to_string(), "1"]])).collect();
+    wait::until("they wait", || clients(&mut client) == 301);
+    drop(writers.pop());
+    wait::until("one has left", || clients(&mut client) == 300);
+    client.must(&["CLIENT", "UNPAUSE"]);
+    for writer in &mut writers {
+        assert_eq!(text(&writer.read().expect("a reply")), "OK");
+    }
+    // A pause that ends by itself, also when it was made longer meanwhile.
+    client.must(&["CLIENT", "PAUSE", "50", "WRITE"]);
+    let began = Instant::now();
+    let mut writer = waiting(&node, &[&["SET", "k", "1"]]);
+    client.must(&["CLIENT", "PAUSE", "300", "WRITE"]);
+    assert_eq!(text(&writer.read().expect("a reply")), "OK");
+    assert!(began.elapsed() >= Duration::from_millis(300));
+}
+
+#[test]
+fn words_of_a_client_s_stand_in_errors_as_they_came() {
+    let node = Node::start("node", 1, &[]);
+    let word = b"\xff\xfe\r\nz\0rest";
+    let shown = b"\xff\xfe  z";
+    let errors: &[(&[&[u8]], &[u8], &[u8])] = &[
+        (&[b"CLIENT", b"KILL", b"USER", word, b"TYPE", b"normal"], b"ERR No such user '", b"'"),
+        (&[b"CLIENT", b"LIST", b"TYPE", word], b"ERR Unknown client type '", b"'"),
+        (&[b"CLIENT", b"SETINFO", word, b"1"], b"ERR Unrecognized option '", b"'"),
+        (&[b"CLIENT", word], b"ERR unknown subcommand '", b"'. Try CLIENT HELP."),
+        (&[b"HELLO", b"3", word], b"ERR Syntax error in HELLO option '", b"'"),
+        (&[b"LATENCY", word], b"ERR unknown subcommand '", b"'. Try LATENCY HELP."),
+        (&[b"COMMAND", word], b"ERR unknown subcommand '", b"'. Try COMMAND HELP."),
+        (&[b"REPLCONF", word, b"1"], b"ERR Unrecognized REPLCONF option: ", b""),
+        (&[b"EXPIRE", b"k", b"1", word], b"ERR Unsupported option ", b""),
+        (
+            &[b"CONFIG", b"SET", word, b"1"],
+            b"ERR Unknown option or number of arguments for CONFIG SET - '",
+            b"'",
+        ),
+    ];
+    for (request, before, after) in errors {
+        let reply = node.call(request);
+        let error = reply.error().unwrap_or_else(|| panic!("{reply:?}"));
+        assert_eq!(error, [*before, shown, after].concat(), "{}", error.escape_ascii());
+    }
+}
+
+#[test]
+fn a_walk_over_keys_ends_when_its_client_has_left() {
+    let node = Node::start("node", 1, &[]);
+    let mut client = node.client();
+    // Each key is some 0.4 ms of work: together more than the five seconds in which a client that has ended
+    // its side may still read.
+    client.must(&["DEBUG", "POPULATE", "30000", &"y".repeat(8_000), "1"]);
+    let pattern = format!("*{}[xw]*", "[yz]".repeat(4_000));
+    let busy = waiting(&node, &[&["KEYS", &pattern]]);
+    wait::until("it is at work", || text(&client.must(&["CLIENT", "LIST"])).contains("cmd=keys"));
+    drop(busy);
+    wait::until("it has left", || clients(&mut client) == 1);
+    // It was not done: who is done is counted.
+    assert!(!text(&client.must(&["INFO", "commandstats"])).contains("cmdstat_keys"));
+}
+
+#[test]
+fn names_asked_for_are_bounded() {
+    let node = Node::start("node", 1, &[]);
+    for command in [&["LATENCY", "HISTOGRAM"][..], &["COMMAND", "INFO"], &["CONFIG", "GET"]] {
+        let with = |names| {
+            let names = std::iter::repeat_n("get", names);
+            node.call(&command.iter().copied().chain(names).collect::<Vec<_>>())
+        };
+        assert!(with(1024).error().is_none(), "{command:?}");
+        let refused = with(1025);
+        let error = refused.error().map(String::from_utf8_lossy);
+        assert_eq!(error.as_deref(), Some("ERR at most 1024 names in one request"), "{command:?}");
+    }
+}

@@ -3,7 +3,8 @@
 //! [`Call`] borrows and is handed from plan to run as it is; [`OwnedCall`] is the same for requests that
 //! go to other shards or wait.
 
-use super::{Args, Entry, OwnedArgs, ReplyRoom};
+use super::room::UNCOUNTED_MAX;
+use super::{Args, Entry, OwnedArgs, Refusal, ReplyRoom};
 use crate::resp::Protocol;
 use crate::types::DbIndex;
 use std::sync::Arc;
@@ -13,8 +14,27 @@ use std::sync::Arc;
 pub struct Who {
     /// CLIENT NO-TOUCH: the access times of keys are left alone.
     pub no_touch: bool,
+    /// CLIENT REPLY: nobody wants the replies. They take no room, and no large one is made to its end.
+    pub silent: bool,
     /// What the replies may take.
     pub room: ReplyRoom,
+}
+
+impl Who {
+    /// Takes room for bytes of a reply that were made ([`ReplyRoom::take`]). Where nobody wants them, making
+    /// more of them ends here, and the client has done nothing wrong.
+    pub fn take_room(&self, bytes: usize) -> Result<(), Refusal> {
+        if self.silent { Err(Refusal::Unwanted) } else { self.room.take(bytes) }
+    }
+
+    /// Whether so many bytes of a reply could be held at a time ([`ReplyRoom::hold`]).
+    pub fn hold_room(&self, bytes: usize) -> Result<(), Refusal> {
+        match self.silent {
+            true if bytes < UNCOUNTED_MAX => Ok(()),
+            true => Err(Refusal::Unwanted),
+            false => self.room.hold(bytes),
+        }
+    }
 }
 
 /// One request.

@@ -1,7 +1,7 @@
 //! What a command's function sees: its shard's keys, the database, and where the reply goes.
 
 use super::room::UNCOUNTED_MAX;
-use super::{Refusal, ReplyRoom};
+use super::{Refusal, Who};
 use crate::db::Keyspace;
 use crate::resp::ReplyWriter;
 use crate::types::{DbIndex, Millis, ShardId};
@@ -20,8 +20,8 @@ pub struct Cx<'a> {
     pub shard: ShardId,
     /// Of how many.
     pub shards: u16,
-    /// What the client's replies may still take.
-    pub room: &'a ReplyRoom,
+    /// Who asks, and what the replies may still take.
+    pub who: &'a Who,
     /// Bytes of the output that room was taken for, or that were there before.
     pub(crate) counted: usize,
 }
@@ -30,8 +30,8 @@ impl Cx<'_> {
     /// The same with another place for what is written.
     pub(super) fn writing_to<'b>(&'b mut self, out: &'b mut Vec<u8>) -> Cx<'b> {
         let (counted, reply) = (out.len(), ReplyWriter::new(out, self.reply.protocol));
-        let Cx { db, shard, shards, room, .. } = *self;
-        Cx { keys: self.keys, db, reply, shard, shards, room, counted }
+        let Cx { db, shard, shards, who, .. } = *self;
+        Cx { keys: self.keys, db, reply, shard, shards, who, counted }
     }
 
     /// Takes room for what the reply has grown by; for those that write one of many parts.
@@ -42,7 +42,7 @@ impl Cx<'_> {
             return Ok(());
         }
         self.counted += grown;
-        self.room.take(grown)
+        self.who.take_room(grown)
     }
 
     /// The time of this task: the same for all commands that it runs.

@@ -1,7 +1,7 @@
 //! An executor's front: its shard, if it has one, and the tasks that wait for answers.
 
 use super::Node;
-use crate::command::{Entry, Outcome};
+use crate::command::{Entry, Outcome, Refusal};
 use crate::resp::{Protocol, ReplyWriter};
 use crate::rt::{self, mailbox::Receiver};
 use crate::shard::{Answer, ExecutorId, Message, ReplyTo, Shard, Ticket};
@@ -111,6 +111,8 @@ impl Front {
         protocol: Protocol,
         out: &mut Vec<u8>,
     ) {
+        // What nobody wants is done all the same.
+        let outcome = outcome.or_else(Refusal::unless_unwanted);
         let mut shard = self.shard.as_ref().map(|shard| shard.borrow_mut());
         if let Some(shard) = &mut shard {
             let stats = &mut shard.stats[usize::from(entry.id)];

@@ -134,7 +134,7 @@ impl Pipeline {
         if batch.commands.len() >= BATCH_COMMANDS_MAX {
             return Added::Full;
         }
-        batch.who.no_touch = call.who.no_touch;
+        (batch.who.no_touch, batch.who.silent) = (call.who.no_touch, call.who.silent);
         batch.push(call.entry, call.args);
         self.pieces.push_back(Piece::Remote(place));
         Added::Yes

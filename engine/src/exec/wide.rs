@@ -57,7 +57,7 @@ impl Front {
             (_, Some(tx)) => tx.drive(call, false, &mut reply).await,
             (_, None) => self.drive_alone(call, &mut reply).await,
         };
-        out.truncate(if outcome.is_err() { start } else { out.len() });
+        out.truncate(if outcome.is_err() || call.who.silent { start } else { out.len() });
         self.ran_wide(call.entry, began, outcome, call.protocol, out);
     }
 
@@ -107,7 +107,7 @@ impl Front {
             self.admit(call.entry).await?;
             let goes_on;
             (walked, goes_on) = self.walk_step(walk, owned.clone(), walked).await?;
-            call.who.room.hold(walked.bytes.len())?;
+            call.who.hold_room(walked.bytes.len())?;
             if !goes_on {
                 break;
             }

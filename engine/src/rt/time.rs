@@ -55,6 +55,67 @@ pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Res
     .await
 }
 
+/// Patience with somebody else: time in which nothing came from there, as far as it was watched. A process
+/// that was stopped (SIGSTOP, a machine that slept) has watched nothing meanwhile, and its first look at the
+/// clock must not end everybody who was well. It lasts over several waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    step: Duration,
+    left: Duration,
+}
+
+/// Patience is counted in so many steps; a step that lasts twice as long as it should was not watched.
+const PATIENCE_STEPS: u32 = 8;
+
+/// By so much every timer may be late.
+const LATE_MAX: Duration = Duration::from_millis(100);
+
+impl Patience {
+    /// So much of it.
+    pub fn of(whole: Duration) -> Patience {
+        let whole = whole.min(WAIT_MAX);
+        Patience { step: whole / PATIENCE_STEPS, left: whole }
+    }
+
+    /// What is left of it.
+    pub fn left(&self) -> Duration {
+        self.left
+    }
+
+    /// The output of `future`, unless patience comes to its end first; then the future is dropped.
+    ///
+    /// A future that is ready at once costs nothing.
+    pub async fn within<T>(&mut self, future: impl Future<Output = T>) -> Result<T, Elapsed> {
+        let mut future = pin!(future);
+        loop {
+            let step = self.step.min(self.left);
+            let mut began = None;
+            let waiting = poll_fn(|cx| {
+                let polled = future.as_mut().poll(cx);
+                if polled.is_pending() && began.is_none() {
+                    began = Some(monotonic());
+                }
+                polled
+            });
+            let outcome = timeout(step, waiting).await;
+            if let Some(began) = began {
+                self.waited(began.elapsed(), step);
+            }
+            match outcome {
+                Ok(output) => return Ok(output),
+                Err(Elapsed) if self.left.is_zero() => return Err(Elapsed),
+                Err(Elapsed) => {}
+            }
+        }
+    }
+
+    fn waited(&mut self, took: Duration, step: Duration) {
+        if took <= step + step.max(LATE_MAX) {
+            self.left = self.left.saturating_sub(took.min(step));
+        }
+    }
+}
+
 /// The wall clock. It may jump; only what the protocol calls a time of day is made of it.
 pub fn now_millis() -> Millis {
     // Before 1970 is a broken clock, and 0 as good an answer as any.
@@ -65,4 +126,23 @@ pub fn now_millis() -> Millis {
 /// The clock that never jumps, for measuring and for deadlines.
 pub fn monotonic() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_that_was_not_watched_takes_no_patience() {
+        let second = Duration::from_secs(1);
+        let mut patience = Patience::of(8 * second);
+        patience.waited(second, second);
+        patience.waited(second + LATE_MAX, second);
+        assert_eq!(patience.left(), 6 * second);
+        // The process was stopped for an hour.
+        patience.waited(3600 * second, second);
+        assert_eq!(patience.left(), 6 * second);
+        (0..6).for_each(|_| patience.waited(second, second));
+        assert!(patience.left().is_zero());
+    }
 }

@@ -116,8 +116,10 @@ impl Shard {
     fn run_whole(&mut self, call: &Call<'_>, out: &mut Vec<u8>) {
         let needs_memory = call.entry.command.flags.contains(Flags::DENYOOM);
         if needs_memory && !self.is_closed_to(call.entry) && !self.make_room() {
+            let start = out.len();
             self.stats[usize::from(call.entry.id)].rejected += 1;
-            return self.refuse(&Refusal::OutOfMemory, call.protocol, out);
+            self.refuse(&Refusal::OutOfMemory, call.protocol, out);
+            return hush(call, start, out);
         }
         self.run_untold(call, out);
         self.log_frame();
@@ -126,15 +128,14 @@ impl Shard {
     /// As [`run_whole`](Shard::run_whole), leaving the records in the running frame. Memory was asked
     /// for before that frame began.
     pub(super) fn run_untold(&mut self, call: &Call<'_>, out: &mut Vec<u8>) {
-        let id = usize::from(call.entry.id);
+        let (id, start) = (usize::from(call.entry.id), out.len());
         if self.is_closed_to(call.entry) {
             self.stats[id].rejected += 1;
             self.refuse(&Refusal::ReadOnly, call.protocol, out);
-            return;
+            return hush(call, start, out);
         }
         let timed = self.stats[id].calls % TIMED_EVERY == 0;
         let started = timed.then(std::time::Instant::now);
-        let start = out.len();
         let run = &call.entry.command.run;
         let outcome =
             self.within(call, out, |cx| run.whole(cx, call).and_then(|()| cx.take_room()));
@@ -144,11 +145,12 @@ impl Shard {
             let calls = if stats.calls == 1 { 1 } else { TIMED_EVERY };
             stats.nanos += started.elapsed().as_nanos() as u64 * calls;
         }
-        if let Err(refusal) = outcome {
+        if let Err(refusal) = outcome.or_else(Refusal::unless_unwanted) {
             stats.failed += 1;
             out.truncate(start);
             self.refuse(&refusal, call.protocol, out);
         }
+        hush(call, start, out);
     }
 
     /// This shard's step of a wider command, whose memory was asked for before it began.
@@ -193,9 +195,9 @@ impl Shard {
             self.keys.set_no_touch(true);
         }
         let (counted, reply) = (out.len(), ReplyWriter::new(out, call.protocol));
-        let (shard, shards, room, db) = (self.id, self.shards, &call.who.room, call.db);
+        let (shard, shards, who, db) = (self.id, self.shards, call.who, call.db);
         let done =
-            function(&mut Cx { keys: &mut self.keys, db, reply, shard, shards, room, counted });
+            function(&mut Cx { keys: &mut self.keys, db, reply, shard, shards, who, counted });
         if is_quiet {
             self.keys.set_no_touch(false);
         }
@@ -222,6 +224,17 @@ impl Shard {
         append(&mut self.log, self.id, &self.keys.made().frame, None);
         self.keys.logged();
         self.log.settle(self.keys.now());
+    }
+}
+
+/// Lets go of a reply that nobody wants, and of the memory that a large one took.
+#[inline]
+fn hush(call: &Call<'_>, start: usize, out: &mut Vec<u8>) {
+    if call.who.silent {
+        out.truncate(start);
+        if out.capacity() > BATCH_REPLIES_MAX {
+            out.shrink_to(BATCH_REPLIES_MAX);
+        }
     }
 }
 

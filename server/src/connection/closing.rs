@@ -31,6 +31,14 @@ pub(super) fn over_output(session: &Session, waiting: u64, limit: Limit) -> io::
     io::ErrorKind::OutOfMemory.into()
 }
 
+/// A client has taken nothing of its replies for the setting `timeout`: it ends.
+pub(super) fn took_nothing(session: &Session) -> io::Error {
+    Counters::add(&session.server.counters.timed_out, 1);
+    let (client, seconds) = (name(session), session.config.timeout.as_secs());
+    tracing::info!("{client} is closed: it took nothing of its replies for {seconds} s (timeout)");
+    io::ErrorKind::TimedOut.into()
+}
+
 /// A client has asked for something larger than a request may be: it ends.
 pub(super) fn over_query(session: &Session) {
     Counters::add(&session.server.counters.query_disconnections, 1);

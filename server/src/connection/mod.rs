@@ -30,14 +30,14 @@ use crate::server::{Counters, Server};
 use engine::command::{Args, Call, Entry, Refusal, Run, Walk};
 use engine::exec::{Added, Front};
 use engine::resp::{Limits, ProtocolError, ReplyWriter};
-use engine::rt;
+use engine::rt::{self, Patience};
 use engine::shard::{CommandStats, Shard};
 use replication::transport::Transport;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Bytes written in one go, within which the limits of waiting output are not looked at.
 const WRITE_MAX: usize = 1024 * 1024;
@@ -140,7 +140,7 @@ async fn converse(
                     closing::over_query(session);
                 }
                 flush_pipeline(transport, session, input, &mut out).await?;
-                if session.reply_mode == ReplyMode::On {
+                if session.reply_mode() == ReplyMode::On {
                     error.write(&mut out);
                 }
                 session.close = true;
@@ -474,25 +474,22 @@ async fn write_within_limits(
     if limit.hard_bytes != 0 && whole > limit.hard_bytes {
         return Err(closing::over_output(session, whole, Limit::Hard(limit.hard_bytes)));
     }
-    // Only what is over the soft limit has a time to be gone in, and without pipelining a look at the clock
-    // is two hundredths of a request.
-    let began = (limit.soft_bytes != 0 && whole > limit.soft_bytes).then(Instant::now);
-    let mut left = whole;
+    let (mut soft, mut left) = (Patience::of(limit.soft_time), whole);
     for part in parts {
         // Given back as soon as it is gone.
-        write_part(transport, session, &part, began, &mut left).await?;
+        write_part(transport, session, &part, &mut soft, &mut left).await?;
     }
-    write_part(transport, session, out, began, &mut left).await?;
+    write_part(transport, session, out, &mut soft, &mut left).await?;
     Ok(whole)
 }
 
-/// Writes one part of what waits; `left` is all that waits, this part included. `began`: when more than the
-/// soft limit began to wait.
+/// Writes one part of what waits; `left` is all that waits, this part included. `soft`: how long more than
+/// the soft limit may still wait.
 async fn write_part(
     transport: &Transport,
     session: &Session,
     part: &[u8],
-    began: Option<Instant>,
+    soft: &mut Patience,
     left: &mut u64,
 ) -> io::Result<()> {
     let limit = session.config.client_output_buffer_limit.normal;
@@ -501,22 +498,20 @@ async fn write_part(
     let size = if idle.is_some() { PATIENT_WRITE_MAX } else { WRITE_MAX };
     for chunk in part.chunks(size) {
         session.client.output_bytes.store(*left, Ordering::Relaxed);
-        let soft = began
-            .filter(|_| *left > limit.soft_bytes)
-            .map(|began| limit.soft_time.saturating_sub(began.elapsed()));
-        match idle.into_iter().chain(soft).min() {
-            None => transport.write_all(chunk).await?,
-            Some(patience) => match rt::timeout(patience, transport.write_all(chunk)).await {
-                Ok(written) => written?,
-                Err(_) if soft == Some(patience) => {
-                    let limit = Limit::Soft(limit.soft_bytes, limit.soft_time);
-                    return Err(closing::over_output(session, *left, limit));
-                }
-                Err(_) => {
-                    Counters::add(&session.server.counters.timed_out, 1);
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-            },
+        let is_soft = limit.soft_bytes != 0 && *left > limit.soft_bytes;
+        let writing = async {
+            match idle {
+                None => Ok(transport.write_all(chunk).await),
+                Some(idle) => Patience::of(idle).within(transport.write_all(chunk)).await,
+            }
+        };
+        match if is_soft { soft.within(writing).await } else { Ok(writing.await) } {
+            Ok(Ok(written)) => written?,
+            Ok(Err(_)) => return Err(closing::took_nothing(session)),
+            Err(_) => {
+                let limit = Limit::Soft(limit.soft_bytes, limit.soft_time);
+                return Err(closing::over_output(session, *left, limit));
+            }
         }
         *left -= chunk.len() as u64;
     }

@@ -116,9 +116,9 @@ pub(super) async fn refuse(
 
 /// EXEC's refusal because of another one; of the codes only ERR is left out.
 fn aborted(because: &Refusal) -> Refusal {
-    let text = because.text();
-    let text = text.strip_prefix("ERR ").unwrap_or(&text);
-    Refusal::made(format!("EXECABORT Transaction discarded because of: {text}"))
+    let text = because.bytes();
+    let text = text.strip_prefix(b"ERR ").unwrap_or(&text);
+    Refusal::quoting("EXECABORT Transaction discarded because of: ", text, "")
 }
 
 /// Forgets the queue and the watched keys.

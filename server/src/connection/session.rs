@@ -7,6 +7,7 @@ use crate::clients::Client;
 use crate::commands::Handler;
 use crate::config::Config;
 use crate::gates;
+use crate::pauses;
 use crate::server::Server;
 use engine::command::{Args, Entry, Flags, Refusal, ReplyRoom, Who};
 use engine::db::{WatchFlag, WatchKey};
@@ -82,7 +83,7 @@ pub struct Session {
     /// Who was slow.
     pub(super) stopwatch: Stopwatch,
     /// CLIENT REPLY.
-    pub reply_mode: ReplyMode,
+    reply_mode: ReplyMode,
     /// The connection ends after what was written so far.
     pub close: bool,
     /// The connection leaves this executor.
@@ -110,7 +111,7 @@ impl Session {
             transport,
             config,
             pipeline: Pipeline::default(),
-            who: Who { no_touch: false, room: ReplyRoom::of(0) },
+            who: Who { no_touch: false, silent: false, room: ReplyRoom::of(0) },
             parts: Vec::new(),
             db: DbIndex(0),
             protocol: Protocol::Resp2,
@@ -184,10 +185,21 @@ impl Session {
         matches!(self.reply_mode, ReplyMode::Off | ReplyMode::Skip)
     }
 
+    /// CLIENT REPLY as it stands.
+    pub fn reply_mode(&self) -> ReplyMode {
+        self.reply_mode
+    }
+
+    /// CLIENT REPLY.
+    pub fn set_reply_mode(&mut self, mode: ReplyMode) {
+        self.reply_mode = mode;
+        self.who.silent = self.is_silent();
+    }
+
     /// A command begins: `CLIENT REPLY SKIP` before it was meant for it.
     pub fn begin_command(&mut self) {
         if self.reply_mode == ReplyMode::SkipNext {
-            self.reply_mode = ReplyMode::Skip;
+            self.set_reply_mode(ReplyMode::Skip);
         }
     }
 
@@ -212,7 +224,7 @@ impl Session {
             self.drop_reply(start, out);
         }
         if self.reply_mode == ReplyMode::Skip {
-            self.reply_mode = ReplyMode::On;
+            self.set_reply_mode(ReplyMode::On);
         }
     }
 
@@ -341,15 +353,13 @@ impl Session {
                 break;
             }
             waited = true;
-            // A pause may be ended early: look again soon.
             let left = pause.until.saturating_duration_since(Instant::now());
-            let sleep = rt::sleep(left.min(self.server.clients.look_every()));
             let ended = async {
                 self.transport.stream().ended().await;
                 true
             };
             let slept = async {
-                sleep.await;
+                pauses::sleep(left).await;
                 false
             };
             if futures_lite::future::or(ended, slept).await {

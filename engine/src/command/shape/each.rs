@@ -162,7 +162,7 @@ fn take_room_among<'k>(
         for key in rest {
             bytes += cx.keys.peek(cx.db, key).map_or(0, crate::value::Item::encoded_len) + AROUND;
         }
-        cx.room.hold(cx.reply.out.len() + bytes)?;
+        cx.who.hold_room(cx.reply.out.len() + bytes)?;
         cx.reply.out.reserve_exact(bytes);
     }
     cx.take_room()

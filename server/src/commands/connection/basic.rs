@@ -101,8 +101,8 @@ async fn reset(session: &mut Session, out: &mut Vec<u8>) -> Outcome {
     session.speak(Default::default());
     session.authenticated = session.needs_no_password();
     // A reply that is skipped already stays skipped: this command's own.
-    if session.reply_mode != ReplyMode::Skip {
-        session.reply_mode = ReplyMode::On;
+    if session.reply_mode() != ReplyMode::Skip {
+        session.set_reply_mode(ReplyMode::On);
     }
     session.set_no_touch(false);
     session.client.no_evict.store(false, Ordering::Relaxed);

@@ -89,10 +89,7 @@ pub(super) static SETINFO: FrontCommand = declare(
         let (is_name, is_version) =
             (option.eq_ignore_ascii_case(b"lib-name"), option.eq_ignore_ascii_case(b"lib-ver"));
         if !is_name && !is_version {
-            return Err(Refusal::made(format!(
-                "ERR Unrecognized option '{}'",
-                String::from_utf8_lossy(option)
-            )));
+            return Err(Refusal::quoting("ERR Unrecognized option '", option, "'"));
         }
         let value = value.map(str::to_owned).ok_or(Refusal::fixed(if is_name {
             "ERR lib-name cannot contain spaces, newlines or special characters."
@@ -120,14 +117,14 @@ pub(super) static REPLY: FrontCommand = declare(
     Handler::Now(|session, args, reply| {
         let mode = args.get(2);
         if mode.eq_ignore_ascii_case(b"on") {
-            session.reply_mode = ReplyMode::On;
+            session.set_reply_mode(ReplyMode::On);
             reply.ok();
         } else if mode.eq_ignore_ascii_case(b"off") {
-            session.reply_mode = ReplyMode::Off;
+            session.set_reply_mode(ReplyMode::Off);
         } else if !mode.eq_ignore_ascii_case(b"skip") {
             return Err(Refusal::Syntax);
-        } else if session.reply_mode != ReplyMode::Off {
-            session.reply_mode = ReplyMode::SkipNext;
+        } else if session.reply_mode() != ReplyMode::Off {
+            session.set_reply_mode(ReplyMode::SkipNext);
         }
         Ok(())
     }),

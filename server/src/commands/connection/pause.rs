@@ -2,6 +2,7 @@
 
 use super::{FrontCommand, Handler, OTHERS, at_most, declare, integer};
 use crate::clients::Pause;
+use crate::pauses;
 use engine::command::Refusal;
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,7 @@ pub(super) static UNPAUSE: FrontCommand = declare(
     "#,
     Handler::Now(|session, _, reply| {
         session.server.clients.end_pause();
+        pauses::wake_all(&session.server.node);
         reply.ok();
         Ok(())
     }),
