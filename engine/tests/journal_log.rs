@@ -18,7 +18,7 @@ use engine::{
         Read, Reader, Record, ShardSet, Transaction,
     },
     types::{DbIndex, Lsn, Millis, ShardId, TxId},
-    value::{ChangeHead, Rope},
+    value::{ChangeHead, Item, NewValue, Rope, SharedValue, TypeEffect, string},
 };
 
 const UNBOUNDED: Bounds = Bounds { bytes: u64::MAX, age: None };
@@ -258,7 +258,7 @@ fn one_value_larger_than_the_whole_bound_is_counted_and_trimmed_past_a_frozen_re
     let mut frozen = log.handle().reader_at(Lsn(0)).unwrap();
     let Read::Bytes(span) = frozen.next(1 << 20) else { panic!("nothing to read") };
     let value = Rope::of(&vec![0u8; LARGE]);
-    let kept = value.borrow().leaf_at(0).0.hold();
+    let kept = value.clone();
     task(&mut log, Payload::Shared(value), 2);
     // It takes the first piece, and no more.
     let Read::Bytes(piece) = frozen.next(100) else { panic!("nothing to read") };
@@ -359,66 +359,81 @@ fn whoever_missed_nothing_but_one_large_value_gets_it() {
     }
 }
 
+/// A key with a value, and the value as records refer to it.
+fn data(length: usize) -> (Item, Payload<'static>) {
+    let item = Item::new(b"key", NewValue::Owned(vec![7; length]), None);
+    let SharedValue::Large(rope) = item.share() else { panic!("a large value") };
+    (item, Payload::Shared(rope))
+}
+
+/// More than the bound by itself, in many chunks.
+const HUGE: usize = 1_000_000;
+
 #[test]
-fn a_value_that_is_the_data_is_held_once_and_costs_the_log_nothing() {
-    let value = Rope::of(&vec![7u8; LARGE]);
+fn what_is_the_data_costs_the_log_nothing_and_ends_no_reader() {
     let mut log = LogWriter::new();
-    task(&mut log, Payload::Bytes(b"first"), 1);
-    for now in 2..5 {
+    let mut reader = log.handle().reader_at(Lsn(0)).unwrap();
+    let mut items = Vec::new();
+    for now in 1..20 {
+        let (item, value) = data(HUGE);
+        items.push(item);
         // SET, RENAME, COPY.
-        task(&mut log, Payload::Shared(value.clone()), now);
+        (0..3).for_each(|_| task(&mut log, value.clone(), now));
     }
     let held = log.handle().bytes();
-    assert!((LARGE as u64..LARGE as u64 + 10_000).contains(&held), "{held}");
+    assert!(held <= SMALL.bytes, "{held}");
     // The data is there: whoever comes back, however late, finds its place.
     log.trim(&SMALL, Millis(100_000));
-    assert!(log.handle().reader_at(Lsn(3)).is_ok());
-    drop(value);
+    assert_eq!(log.handle().first(), Lsn(0));
+    assert!(drain(&mut reader, 1 << 20).is_some());
+    // FLUSHALL: all of it is the log's now.
+    drop(items);
     log.trim(&SMALL, Millis(100_001));
     assert!(log.handle().bytes() <= SMALL.bytes);
+    assert!(log.handle().first() >= Lsn(54), "{}", log.handle().first());
+}
+
+#[test]
+fn of_a_value_that_went_on_the_log_is_charged_for_what_was_changed() {
+    let mut log = LogWriter::new();
+    let (mut item, value) = data(HUGE);
+    let roomy = Bounds { bytes: 10_000_000, age: None };
+    log.trim(&roomy, Millis(0));
+    log.append_one(&set(b"key", value));
+    log.publish(Millis(1));
+    let before = log.handle().bytes();
+    let set_bytes = |item: &mut Item, offset| {
+        string::Effect::SetRange { offset, bytes: b"x" }.perform(item).expect("a string")
+    };
+    set_bytes(&mut item, 500_000);
+    set_bytes(&mut item, 500_010);
+    log.settle(Millis(2));
+    let leaf = log.handle().bytes() - before;
+    assert!((60_000..66_000).contains(&leaf), "{leaf}");
+    set_bytes(&mut item, 10);
+    log.trim(&roomy, Millis(3));
+    assert_eq!(log.handle().bytes() - before, 2 * leaf);
+    drop(item);
+    log.settle(Millis(4));
+    log.trim(&roomy, Millis(4));
+    assert_eq!(log.handle().bytes() - before, HUGE as u64);
 }
 
 #[test]
 fn a_value_that_is_the_data_no_more_goes_with_the_task_that_deleted_it() {
     // SET k <40 MB>, DEL k, SET: refused, until the next heartbeat had looked at the log.
-    let value = Rope::of(&vec![7u8; LARGE]);
+    let (item, value) = data(HUGE);
     let mut log = LogWriter::new();
     task(&mut log, Payload::Bytes(b"first"), 1);
-    task(&mut log, Payload::Shared(value.clone()), 2);
+    task(&mut log, value.clone(), 2);
     log.trim(&SMALL, Millis(20_000));
     log.settle(Millis(20_000));
-    assert!(log.handle().bytes() >= LARGE as u64, "it is the data");
-    drop(value);
+    assert_eq!(log.handle().first(), Lsn(0), "it is the data");
+    drop(item);
     log.append_one(&Record { db: DbIndex(0), key: b"key", effect: Effect::Remove });
     log.settle(Millis(20_001));
     assert!(log.handle().bytes() <= SMALL.bytes);
-}
-
-#[test]
-fn of_many_values_that_are_the_data_the_one_that_is_no_more_is_found_in_turn() {
-    // Each so large that a record refers to it.
-    let mut values: Vec<_> = (0..100).map(|_| Rope::of(&vec![7u8; 70_000])).collect();
-    let mut log = LogWriter::new();
-    task(&mut log, Payload::Bytes(b"first"), 1);
-    let mut frame = FrameBuilder::new();
-    for value in &values {
-        frame.push(&set(b"key", Payload::Shared(value.clone())));
-    }
-    log.append_frame(&frame, None);
-    frame.clear();
-    log.publish(Millis(2));
-    log.trim(&SMALL, Millis(20_000));
-    for _ in 0..50 {
-        log.settle(Millis(20_001));
-    }
-    assert!(log.handle().bytes() >= 100 * 70_000, "all of them are the data");
-    values.remove(70);
-    // Each task looks at a few.
-    let tasks = (1..=100).find(|_| {
-        log.settle(Millis(20_002));
-        log.handle().bytes() <= SMALL.bytes
-    });
-    assert!(tasks.is_some_and(|tasks| tasks <= 10), "{tasks:?}");
+    assert_eq!(log.handle().first(), Lsn(2));
 }
 
 #[test]

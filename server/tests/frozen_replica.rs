@@ -216,3 +216,28 @@ fn a_bit_set_in_a_large_string_that_the_journal_holds_copies_little() {
     compare::wait_digests_equal(&master, &replica);
     assert_eq!(scenario::syncs(&master), (1, 0), "full and partial syncs: the journal held it");
 }
+
+/// The story: several values above the log's bound, one after the other, ended every replica that was not done
+/// with the first; all of them were there anyway, because they were the data.
+#[test]
+fn large_values_that_are_the_data_end_no_replica_however_far_it_is_behind() {
+    const LENGTH: usize = 8 << 20;
+    let flags = ["--replication_timeout=60000", "--repl_backlog_size=4mb"];
+    let (master, replica) = (Node::start("master", 1, &flags), Node::start("replica", 1, &flags));
+    scenario::follow(&replica, master.port);
+    scenario::wait_stable(&replica);
+    replica.freeze();
+    let mut client = master.client();
+    for number in 0..8u8 {
+        client.must(&[b"SET", format!("large:{number}").as_bytes(), &vec![number; LENGTH]]);
+        client.must(&["SETBIT", &format!("large:{number}"), "7", "1"]);
+    }
+    let held = memory(&mut client, "mem_replication_backlog");
+    assert!(held < 2 << 20, "the log is charged for {held} bytes");
+    replica.thaw();
+    compare::assert_same(&master, &replica);
+    assert_eq!(scenario::syncs(&master), (1, 0), "full and partial syncs");
+    // Nobody else holds them now, and nobody reads them any more.
+    client.must(&["FLUSHALL"]);
+    wait::until("the log gives them back", || memory(&mut client, "used_memory") < 6 << 20);
+}

@@ -1,7 +1,7 @@
 //! What a log holds beside its bytes: values that it is charged for once, and readers that are watched.
 //!
 //! ```text
-//!   Charges   value A <- SET, RENAME, COPY     held three times, charged once
+//!   Charges   value A <- SET, RENAME, COPY     held three times, charged once, if it is not the data
 //!   Seat      a reader's position, and whether it moves ──► Watch: who makes progress
 //! ```
 //!
@@ -21,7 +21,7 @@ use std::{
 
 use super::chunk::Large;
 use crate::types::Millis;
-use crate::value::Rope;
+use crate::value::{Left, Rope};
 
 /// A reader that takes nothing for so long makes no progress. Long enough for a piece of 256 KiB over
 /// a link of 26 kB/s; short enough that what a frozen replica makes a log hold beyond its bound is soon
@@ -32,7 +32,7 @@ pub(super) const STALLED_AFTER: Duration = Duration::from_secs(10);
 static HELD: AtomicU64 = AtomicU64::new(0);
 
 /// Bytes that all logs of the process hold, a node's own and those that it relays; without what is data
-/// anyway and is held beyond a bound.
+/// anyway.
 pub fn held_total() -> u64 {
     HELD.load(Ordering::Relaxed)
 }
@@ -42,41 +42,115 @@ pub(super) fn note_held(before: u64, now: u64) {
     HELD.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
 }
 
-/// The values that a log refers to, by their addresses, each with how often.
+/// What one reference costs the log beside its record, about: its places here and in its chunk, and the chunk
+/// where it has one alone.
+pub(super) const REFERENCE_BYTES: u64 = 512;
+
+/// Values looked at anew with each look around: some 50 microseconds.
+const LOOKED_AT: usize = 256;
+
+/// The values that a log refers to. It is charged for what nobody but it keeps alive: nothing for a value that
+/// is the data, what was changed meanwhile of one that went on, all of one that was deleted.
+///
+/// Whole values that items give up are noticed at once. What a change inside a value leaves to the log is
+/// noticed when it is that value's turn to be looked at: they are looked at in turn.
 #[derive(Default)]
-pub(super) struct Charges(HashMap<usize, usize>);
+pub(super) struct Charges {
+    values: Vec<Charge>,
+    /// Their places, by their addresses.
+    places: HashMap<usize, usize>,
+    /// The sum of what is charged.
+    kept: u64,
+    left: Left,
+    /// Whose turn it is.
+    turn: usize,
+}
+
+struct Charge {
+    value: Rope,
+    /// How many records refer to it.
+    count: usize,
+    kept: u64,
+}
 
 impl Charges {
-    /// One more reference to `value`; the bytes that this adds to what is held.
-    pub(super) fn add(&mut self, value: &Rope) -> u64 {
-        let count = self.0.entry(value.borrow().address()).or_default();
-        *count += 1;
-        if *count == 1 { value.len() as u64 } else { 0 }
+    /// Bytes that the log is charged for.
+    pub(super) fn kept(&self) -> u64 {
+        self.kept
     }
 
-    /// One reference to `value` less; the bytes that are not held any more.
-    pub(super) fn remove(&mut self, value: &Rope) -> u64 {
-        let name = value.borrow().address();
-        match self.0.get_mut(&name) {
-            Some(count) if *count > 1 => {
-                *count -= 1;
-                0
-            }
-            Some(_) => {
-                self.0.remove(&name);
-                value.len() as u64
-            }
-            None => 0,
+    /// One more reference to `value`.
+    pub(super) fn add(&mut self, value: &Rope) {
+        let next = self.values.len();
+        let place = *self.places.entry(value.borrow().address()).or_insert(next);
+        if place == next {
+            self.values.push(Charge { value: value.clone(), count: 0, kept: 0 });
+            self.look_at(place);
+        }
+        self.values[place].count += 1;
+    }
+
+    /// One reference to `value` less.
+    pub(super) fn remove(&mut self, value: &Rope) {
+        let address = value.borrow().address();
+        let Some(&place) = self.places.get(&address) else { return };
+        self.values[place].count -= 1;
+        if self.values[place].count > 0 {
+            return;
+        }
+        self.places.remove(&address);
+        self.kept -= self.values.swap_remove(place).kept;
+        if let Some(moved) = self.values.get(place) {
+            self.places.insert(moved.value.borrow().address(), place);
         }
     }
 
-    /// Whether all these values are held by others too: then holding them costs nothing.
-    pub(super) fn are_held_by_others(&self, large: &[Large]) -> bool {
-        let is_held = |large: &Large| {
-            let ours = self.0.get(&large.payload.borrow().address()).copied().unwrap_or_default();
-            large.payload.borrow().holders() > ours
+    /// What the log is charged for these values.
+    pub(super) fn kept_of(&self, large: &[Large]) -> u64 {
+        let mut places: Vec<usize> = large
+            .iter()
+            .filter_map(|large| self.places.get(&large.payload.borrow().address()).copied())
+            .collect();
+        places.sort_unstable();
+        places.dedup();
+        places.into_iter().map(|place| self.values[place].kept).sum()
+    }
+
+    fn look_at(&mut self, place: usize) {
+        let charge = &mut self.values[place];
+        let kept = match charge.kept == charge.value.len() as u64 {
+            // Nobody gets it from the log.
+            true => charge.kept,
+            false => charge.value.borrow().kept_bytes() as u64,
         };
-        !large.is_empty() && large.iter().all(is_held)
+        self.kept = self.kept - charge.kept + kept;
+        charge.kept = kept;
+    }
+
+    /// Looks at what items have given up since the last time.
+    #[inline]
+    pub(super) fn look_at_left(&mut self) {
+        if self.values.is_empty() {
+            return;
+        }
+        let mut left = std::mem::take(&mut self.left);
+        let all_known = left.since_last(|address| {
+            if let Some(&place) = self.places.get(&address) {
+                self.look_at(place);
+            }
+        });
+        self.left = left;
+        if !all_known {
+            self.look_around();
+        }
+    }
+
+    /// Looks at some values, the next time at the next ones.
+    pub(super) fn look_around(&mut self) {
+        for _ in 0..LOOKED_AT.min(self.values.len()) {
+            self.turn = (self.turn + 1) % self.values.len();
+            self.look_at(self.turn);
+        }
     }
 }
 
@@ -157,14 +231,6 @@ impl Watch {
             watched.makes_progress && watched.seat.lsn.load(Ordering::Relaxed) < end
         };
         self.readers.iter().any(needs)
-    }
-
-    /// Whether somebody who makes no progress may be in the middle of what ends at `end`.
-    pub(super) fn is_stuck_before(&self, end: u64) -> bool {
-        let is_stuck = |watched: &Watched| {
-            !watched.makes_progress && watched.seat.lsn.load(Ordering::Relaxed) < end
-        };
-        self.readers.iter().any(is_stuck)
     }
 
     /// Whoever makes no progress and stands before `first` is told to give up what it pins.

@@ -45,16 +45,13 @@ const CHUNKS_IN_FULL_LOG: u64 = 8;
 /// so much stands alone.
 const WEIGHT_MAX: u64 = 1024 * 1024;
 
-/// Values of a frame that is the data looked at after each task: most have one or two.
-const VALUES_PER_SETTLE: usize = 16;
-
 /// What is never trimmed because of its age.
 const NO_TIME: u64 = u64::MAX;
 
 /// How much of a log is held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bounds {
-    /// Chunks at their full size and the large payloads that they refer to, each once.
+    /// Chunks at their full size, and what they alone keep alive of the large payloads that they refer to.
     pub bytes: u64,
     /// How old the newest record of the oldest chunk may be; any age if none.
     pub age: Option<Duration>,
@@ -137,7 +134,7 @@ impl LogHandle {
         self.0.range()
     }
 
-    /// What the log holds in memory: chunks at their full size, and large payloads.
+    /// What the log holds in memory: chunks at their full size, and of large payloads what nobody else does.
     pub fn bytes(&self) -> u64 {
         self.0.held_bytes.load(Ordering::Relaxed)
     }
@@ -185,6 +182,8 @@ pub struct LogWriter {
     tail: Option<Tail>,
     /// All that is held; the last one is the tail's.
     held: VecDeque<Held>,
+    /// Of that the chunks and references, without values.
+    own_bytes: u64,
     held_bytes: u64,
     lsn: u64,
     bytes: u64,
@@ -199,12 +198,6 @@ pub struct LogWriter {
     watch: Watch,
     /// The chunk of the newest frame that has one alone, by its base.
     newest_alone: Option<u64>,
-    /// What is held beyond the bound and is the data: it counts as such and not as log.
-    as_data: u64,
-    /// The next value of that frame that [`LogWriter::settle`] looks at.
-    settle_next: usize,
-    /// What the total of all logs knows of this one.
-    counted: u64,
     chunk_bytes_next: usize,
     chunk_bytes_max: usize,
     frames_lost: u64,
@@ -234,6 +227,7 @@ impl LogWriter {
             shared: Arc::new(shared),
             tail: None,
             held: VecDeque::new(),
+            own_bytes: 0,
             held_bytes: 0,
             lsn: lsn.0,
             bytes: 0,
@@ -245,9 +239,6 @@ impl LogWriter {
             charges: Charges::default(),
             watch: Watch::default(),
             newest_alone: None,
-            as_data: 0,
-            settle_next: 0,
-            counted: 0,
             chunk_bytes_next: CHUNK_BYTES_FIRST,
             chunk_bytes_max: CHUNK_BYTES,
             frames_lost: 0,
@@ -393,18 +384,18 @@ impl LogWriter {
         if super::planted::is_on(&super::planted::LARGE_VALUES_WEIGH_NOTHING) {
             return;
         }
-        let values: u64 = frame.large().iter().map(|(_, value)| self.charges.add(value)).sum();
+        frame.large().iter().for_each(|(_, value)| self.charges.add(value));
         // However often a frame refers to a value (COPY again and again in one transaction), it is one.
         let mut seen = HashSet::new();
         let distinct =
             frame.large().iter().filter(|(_, value)| seen.insert(value.borrow().address()));
         let weight: u64 = distinct.map(|(_, value)| value.len() as u64).sum();
-        let references = (frame.large().len() * size_of::<Large>()) as u64;
+        let references = frame.large().len() as u64 * hold::REFERENCE_BYTES;
         if let Some(held) = self.held.back_mut() {
             held.own_bytes += references;
             held.weight += references + weight;
         }
-        self.set_held(self.held_bytes + references + values);
+        self.set_own(self.own_bytes + references);
     }
 
     /// A chunk takes at most so much by all that it refers to, one frame excepted: trimming it does not
@@ -423,11 +414,13 @@ impl LogWriter {
         }
     }
 
-    fn set_held(&mut self, bytes: u64) {
-        let counted = bytes.saturating_sub(self.as_data);
-        hold::note_held(self.counted, counted);
-        (self.counted, self.held_bytes) = (counted, bytes);
-        self.shared.held_bytes.store(bytes, Ordering::Relaxed);
+    /// Chunks and references are so many bytes, or another value is kept.
+    fn set_own(&mut self, bytes: u64) {
+        self.own_bytes = bytes;
+        let held = bytes + self.charges.kept();
+        hold::note_held(self.held_bytes, held);
+        self.held_bytes = held;
+        self.shared.held_bytes.store(held, Ordering::Relaxed);
     }
 
     /// Counts records that nobody keeps.
@@ -488,7 +481,7 @@ impl LogWriter {
             opened: None,
             last: None,
         });
-        self.set_held(self.held_bytes + own_bytes);
+        self.set_own(self.own_bytes + own_bytes);
         lock(&self.shared.chunks).push_back(chunk);
         self.tail = Some(tail);
     }
@@ -550,8 +543,7 @@ impl LogWriter {
     /// Whoever reads what goes is [`super::Read::Gone`], with two exceptions, so that one large frame
     /// (an eighth of the bound or more, or 1 MiB) does not end readers that are well:
     /// - Beyond its bound the log holds **one** large frame, the newest, while a reader that has not come
-    ///   to its end makes progress (and for ten seconds, for one that is about to come back), or while
-    ///   its values are held anyway because they are the data.
+    ///   to its end makes progress (and for ten seconds, for one that is about to come back).
     /// - A reader in the middle of a frame finishes it, while it makes progress.
     ///
     /// Frames of up to half of the bound are never held beyond it. So a log holds at most its bound, or
@@ -567,29 +559,19 @@ impl LogWriter {
         self.keep_bounds(now);
     }
 
-    /// After a task: what is held beyond the bound because it is the data goes at once when it is the data
-    /// no more (its key was deleted or overwritten). Till then it counted as data; held any longer it would
-    /// count as log, and a write be refused, or a key be evicted, for memory that nobody wants.
-    ///
-    /// Each call looks at a few values of the frame, in turn: a frame may have thousands, and this is asked
-    /// after every task. A heartbeat looks at all of them.
+    /// After a task: a value that was the data, and is it no more (its key was deleted or overwritten), is the
+    /// log's from now on, and goes at once if nobody wants it. Held any longer it would count as log, and a
+    /// write be refused, or a key be evicted, for memory that nobody wants.
     #[inline]
     pub fn settle(&mut self, now: Millis) {
-        if self.as_data > 0 && self.is_some_value_ours_alone() {
-            self.keep_bounds(now);
+        let before = self.charges.kept();
+        self.charges.look_at_left();
+        if self.charges.kept() > before {
+            self.set_own(self.own_bytes);
+            if self.held_bytes > self.bounds.bytes {
+                self.keep_bounds(now);
+            }
         }
-    }
-
-    #[cold]
-    fn is_some_value_ours_alone(&mut self) -> bool {
-        let Some((_, held)) = self.newest_large() else { return true };
-        let looked = held.chunk.with_large(|large| {
-            let from = if self.settle_next < large.len() { self.settle_next } else { 0 };
-            let part = &large[from..large.len().min(from + VALUES_PER_SETTLE)];
-            (!self.charges.are_held_by_others(part), from + part.len())
-        });
-        self.settle_next = looked.1;
-        looked.0
     }
 
     /// The chunk of the newest large frame, if it is still there.
@@ -600,6 +582,9 @@ impl LogWriter {
     }
 
     fn keep_bounds(&mut self, now: Millis) {
+        self.charges.look_at_left();
+        self.charges.look_around();
+        self.set_own(self.own_bytes);
         self.watch.look(&lock(&self.shared.seats), self.published, now);
         while let Some(oldest) = self.held.front() {
             let is_old = oldest.last.zip(self.bounds.age).is_some_and(|(last, age)| {
@@ -613,10 +598,6 @@ impl LogWriter {
             self.drop_oldest(1);
         }
         self.watch.give_up(self.shared.first());
-        let (frame, is_data, _) = self.newest_frame(now);
-        let is_beyond = self.held_bytes > self.bounds.bytes;
-        self.as_data = if is_beyond && is_data { frame } else { 0 };
-        self.set_held(self.held_bytes);
         // What was published a moment ago is not for nobody, however small the bound.
         let least = 2 * CHUNK_BYTES_FIRST as u64;
         self.trim_above = self.bounds.bytes.max(self.held_bytes).max(least);
@@ -625,24 +606,21 @@ impl LogWriter {
     /// What the newest large frame takes, if it is held beyond the bound. Not one that leaves half of the
     /// bound to all others: it may be large, but nobody who is well falls out because of it.
     fn spared(&self, now: Millis) -> u64 {
-        let (frame, is_data, is_wanted) = self.newest_frame(now);
-        let leaves_room = frame <= self.bounds.bytes / 2;
-        if !leaves_room && (is_data || is_wanted) { frame } else { 0 }
+        let frame = self.newest_frame(now).unwrap_or_default();
+        if frame > self.bounds.bytes / 2 { frame } else { 0 }
     }
 
-    /// What the newest large frame weighs, whether it is the data anyway, and whether somebody wants it.
-    fn newest_frame(&self, now: Millis) -> (u64, bool, bool) {
-        let Some((index, held)) = self.newest_large() else { return (0, false, false) };
+    /// What is charged for the newest large frame, if somebody wants it.
+    fn newest_frame(&self, now: Millis) -> Option<u64> {
+        let (index, held) = self.newest_large()?;
         let next = self.held.get(index + 1);
         let end = next.map_or(self.lsn, |next| next.chunk.base);
         let is_new = next.is_none()
             && held.last.is_none_or(|last| {
                 u128::from(now.0.saturating_sub(last.0)) < hold::STALLED_AFTER.as_millis()
             });
-        // A reader that is stuck in the frame holds its values itself: that does not make them data.
-        let is_data = !self.watch.is_stuck_before(end)
-            && held.chunk.with_large(|large| self.charges.are_held_by_others(large));
-        (held.weight, is_data, is_new || self.watch.is_needed(end))
+        let kept = held.chunk.with_large(|large| self.charges.kept_of(large));
+        (is_new || self.watch.is_needed(end)).then_some(held.own_bytes + kept)
     }
 
     /// Whether records are kept (there are readers, or were until lately) or only counted.
@@ -672,13 +650,13 @@ impl LogWriter {
         let first = self.held.front().map_or(self.lsn, |held| held.chunk.base);
         self.shared.first.store(first, Ordering::Release);
         lock(&self.shared.chunks).drain(..count);
-        let mut freed = 0;
+        let mut own_bytes = self.own_bytes;
         for held in dropped {
             let values = held.chunk.forget_large();
-            freed += values.iter().map(|large| self.charges.remove(&large.payload)).sum::<u64>();
-            freed += held.own_bytes;
+            values.iter().for_each(|large| self.charges.remove(&large.payload));
+            own_bytes -= held.own_bytes;
         }
-        self.set_held(self.held_bytes - freed);
+        self.set_own(own_bytes);
         self.tell_oldest();
     }
 }

@@ -23,10 +23,15 @@
 //! 3. Of a leaf the first `bytes` of `room` bytes are initialized; of a node the first `entries` of
 //!    `room` places hold chunks that the node owns. A block is as long as header and room.
 //! 4. `strong` never comes near overflow: each reference takes 8 bytes of memory, or is refused.
+//!
+//! Of a root `strong` also says how many items it is the value of, in its upper bits: who else holds it
+//! knows so whether it is data that is there anyway.
 
 mod aside;
+mod left;
 
 pub use self::aside::{bytes_set_aside, free_slice};
+pub use self::left::Left;
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::marker::PhantomData;
@@ -45,6 +50,12 @@ pub(super) const LEAF_BYTES: usize = LEAF_BLOCK - size_of::<Header>();
 pub(super) const FAN_OUT: usize = 64;
 
 const ROUNDING: usize = 16;
+
+/// One item in `strong`: a trillion references below it are more than memory has room for.
+const ITEM: usize = 1 << 40;
+
+/// The references in `strong`.
+const REFERENCES: usize = ITEM - 1;
 
 #[repr(C, align(16))]
 struct Header {
@@ -147,7 +158,7 @@ impl Chunk {
         };
         assert!(wanted <= most, "{wanted} into a chunk of at most {most}");
         let room = usize::from(self.borrow().header().room);
-        let is_lone = self.borrow().header().strong.load(Ordering::Acquire) == 1;
+        let is_lone = self.borrow().holders() == 1;
         if is_lone && wanted <= room {
             return;
         }
@@ -269,7 +280,44 @@ impl<'a> ChunkRef<'a> {
 
     /// How many hold it.
     pub(super) fn holders(self) -> usize {
-        self.header().strong.load(Ordering::Acquire)
+        self.header().strong.load(Ordering::Acquire) & REFERENCES
+    }
+
+    /// How many items it is the value of; of a leaf nobody counts that.
+    pub(super) fn items(self) -> usize {
+        self.header().strong.load(Ordering::Relaxed) / ITEM
+    }
+
+    /// It becomes an item's value.
+    #[inline]
+    pub(super) fn enter_item(self) {
+        if self.height() > 0 {
+            self.header().strong.fetch_add(ITEM, Ordering::Relaxed);
+        }
+    }
+
+    /// It is an item's value no more.
+    #[inline]
+    pub(super) fn leave_item(self) {
+        if self.height() > 0
+            && self.header().strong.fetch_sub(ITEM, Ordering::Relaxed) & REFERENCES > 1
+        {
+            left::note(self.address());
+        }
+    }
+
+    /// Bytes that are held by nobody but those who hold this as a whole: none while it is the data, nor
+    /// what an item's newer value, or anybody else, shares with it.
+    pub(super) fn kept_bytes(self) -> usize {
+        if self.items() > 0 { 0 } else { self.own_bytes() }
+    }
+
+    fn own_bytes(self) -> usize {
+        if self.height() == 0 {
+            return self.bytes();
+        }
+        let entries = (0..self.entries()).map(|index| self.entry(index));
+        entries.filter(|entry| entry.holders() == 1).map(ChunkRef::own_bytes).sum()
     }
 
     /// What tells it from all other chunks that there are now.
@@ -306,7 +354,7 @@ impl<'a> ChunkRef<'a> {
     pub(super) fn hold(self) -> Chunk {
         // Whoever has one reference may make another; nothing is read by it.
         let before = self.header().strong.fetch_add(1, Ordering::Relaxed);
-        assert!(before <= usize::MAX / 2, "a chunk with {before} references");
+        assert!(before & REFERENCES <= REFERENCES / 2, "a chunk with {before} references");
         Chunk(self.0)
     }
 
@@ -331,7 +379,7 @@ impl Clone for Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        if self.borrow().header().strong.fetch_sub(1, Ordering::Release) != 1 {
+        if self.borrow().header().strong.fetch_sub(1, Ordering::Release) & REFERENCES != 1 {
             return;
         }
         // What the others did with it was before.

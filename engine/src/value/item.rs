@@ -546,6 +546,7 @@ impl Item {
             Tail::InlineOwned(bytes) => write_bytes(&bytes),
             // SAFETY: a tail of this kind has 8 bytes, enough for a pointer.
             Tail::Large(large) => unsafe {
+                large.0.borrow().enter_item();
                 start.cast::<NonNull<()>>().write_unaligned(large.0.into_raw());
             },
             // SAFETY: a tail of this kind has the size of such a pointer.
@@ -620,7 +621,9 @@ impl Item {
         // From here on the tail is a plain number, so that nobody drops the reference twice.
         self.header_mut().flags_clock &= !u32::from(KIND_MASK);
         // SAFETY: the tail held a pointer from `Chunk::into_raw` whose reference the item owned till now.
-        Some(Rope(unsafe { Chunk::from_raw(self.tail_start().cast().read_unaligned()) }))
+        let large = Rope(unsafe { Chunk::from_raw(self.tail_start().cast().read_unaligned()) });
+        large.0.borrow().leave_item();
+        Some(large)
     }
 
     /// Gives up the reference to a value outside of the block, if there is one. The tail is then to be

@@ -23,7 +23,7 @@ mod shared;
 pub mod string;
 mod types;
 
-pub use self::chunk::{bytes_set_aside, free_slice};
+pub use self::chunk::{Left, bytes_set_aside, free_slice};
 pub use self::effect::{ChangeHead, Reading, SentEffect, Told, TypeEffect, Unfit, Write};
 pub use self::item::{INLINE_MAX, Item, Value};
 pub use self::object::Object;

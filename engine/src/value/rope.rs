@@ -230,6 +230,12 @@ impl<'a> RopeRef<'a> {
         bytes
     }
 
+    /// Bytes that are held by nobody but those who hold this as a whole: none while it is an item's value,
+    /// nor what an item's newer value, or anybody else, shares with it.
+    pub fn kept_bytes(self) -> usize {
+        self.0.kept_bytes()
+    }
+
     /// How many hold it as a whole.
     pub fn holders(self) -> usize {
         self.0.holders()
