@@ -13,6 +13,10 @@ pub const SHARDS_MAX: u16 = 1024;
 /// long enough to amortize switching, short enough not to be seen in a p99.
 pub const SLICE_MICROS: u64 = 100;
 
+/// Work of one long command that a shard does before others get their turn, in microseconds: what a client
+/// waits beside it is this, once for each long command, and coming back costs a hundredth of it.
+pub const RUN_SLICE_MICROS: u64 = 50;
+
 /// How long a command that needs memory evicts for it, in microseconds: as Redis by default
 /// (`maxmemory-eviction-tenacity`). What is left is evicted in slices beside requests.
 pub const EVICTION_MICROS: u64 = 500;

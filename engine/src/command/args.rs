@@ -111,6 +111,16 @@ impl OwnedArgs {
         args.from(0).collect()
     }
 
+    /// None yet, with memory for as many as `args` has.
+    pub fn for_all_of(args: Args<'_>) -> OwnedArgs {
+        let spans = args.request.spans();
+        // They stand one behind the other in what was read.
+        let bytes = spans.iter().zip(spans.last()).next().map_or(0, |(first, last)| {
+            (last.start + last.length).saturating_sub(first.start) as usize
+        });
+        OwnedArgs { bytes: Vec::with_capacity(bytes), spans: Vec::with_capacity(spans.len()) }
+    }
+
     /// The view.
     pub fn view(&self) -> Args<'_> {
         Args::new(&self.bytes, &self.spans)

@@ -61,13 +61,13 @@ impl Call<'_> {
 
     /// The same, for another shard or for later.
     pub fn to_owned(&self) -> OwnedCall {
-        OwnedCall {
-            entry: self.entry,
-            db: self.db,
-            protocol: self.protocol,
-            who: self.who.clone(),
-            args: Arc::new(OwnedArgs::copy(self.args)),
-        }
+        self.with_args(OwnedArgs::copy(self.args))
+    }
+
+    /// The same with arguments that were copied already.
+    pub fn with_args(&self, args: OwnedArgs) -> OwnedCall {
+        let (who, args) = (self.who.clone(), Arc::new(args));
+        OwnedCall { entry: self.entry, db: self.db, protocol: self.protocol, who, args }
     }
 }
 

@@ -25,7 +25,10 @@ pub use keys::{Keys, Uses};
 pub use refusal::{Outcome, Refusal};
 pub use registry::{Entry, Registry, arity_of};
 pub use room::ReplyRoom;
-pub use shape::{All, Carried, Carry, Decision, Each, Found, Join, Part, Run, Walk, Walked, Write};
+pub use shape::{
+    All, Carried, Carry, Decided, Decision, Each, Found, Join, Part, Run, Walk, Walked, Whole,
+    Write,
+};
 
 use bitflags::bitflags;
 

@@ -3,7 +3,7 @@
 use crate::command::{Call, OwnedArgs, Registry, Who};
 use crate::db::Keyspace;
 use crate::resp::Protocol;
-use crate::shard::Shard;
+use crate::shard::{Answer, Batch, ExecutorId, Message, ReplyTo, Shard, Ticket};
 use crate::types::{DbIndex, Lsn, Millis, ShardId};
 
 /// One shard with all commands that touch keys.
@@ -45,11 +45,28 @@ impl Session {
                 let (db, protocol, who, args) =
                     (DbIndex(0), self.protocol, &Who::default(), args.view());
                 let call = Call { entry, db, protocol, who, args };
-                assert!(self.shard.run_here(&call, &mut out));
+                if !self.shard.run_here(&call, &mut out) {
+                    out = self.run_in_slices(&call);
+                }
             }
             Err(refusal) => out.extend_from_slice(format!("-{}\r\n", refusal.text()).as_bytes()),
         }
         out
+    }
+
+    /// A request that takes long waits in a batch, as a connection's does.
+    fn run_in_slices(&mut self, call: &Call<'_>) -> Vec<u8> {
+        let reply_to =
+            ReplyTo { executor: ExecutorId(0), ticket: Ticket { index: 0, generation: 0 } };
+        let mut batch = Batch::new(reply_to, call.db, call.protocol, call.who.clone());
+        batch.push(call.entry, call.args);
+        self.shard.receive(Message::Batch(Box::new(batch)));
+        while self.shard.run_slice() {}
+        let answer = self.shard.take_outbox().next();
+        match answer {
+            Some((_, Message::Answer(_, Answer::Batch(batch)))) => batch.replies,
+            _ => panic!("the batch comes home"),
+        }
     }
 
     /// Runs requests and compares the replies.

@@ -2,9 +2,10 @@
 
 use super::Node;
 use crate::command::{Entry, Outcome, Refusal};
+use crate::limits::RUN_SLICE_MICROS;
 use crate::resp::{Protocol, ReplyWriter};
 use crate::rt::{self, mailbox::Receiver};
-use crate::shard::{Answer, ExecutorId, Message, ReplyTo, Shard, Ticket};
+use crate::shard::{Answer, ExecutorId, Message, Piece, Pieces, ReplyTo, Shard, Ticket};
 use crate::types::{Millis, ShardId};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -29,6 +30,8 @@ pub struct Front {
     pub me: ExecutorId,
     /// What all executors share.
     pub node: Arc<Node>,
+    /// How long the pieces of this executor's work are.
+    pub pieces: Arc<Pieces>,
     shard: Option<RefCell<Shard>>,
     waiting: RefCell<Waiting>,
     clock: Box<dyn Fn() -> Millis>,
@@ -57,9 +60,14 @@ impl Front {
         shard: Option<Shard>,
         clock: impl Fn() -> Millis + 'static,
     ) -> Rc<Front> {
-        let (shard, clock) = (shard.map(RefCell::new), Box::new(clock));
+        let pieces = node.pieces()[usize::from(me.0)].clone();
+        let shard = shard.map(|mut shard| {
+            shard.pieces = pieces.clone();
+            RefCell::new(shard)
+        });
+        let clock = Box::new(clock);
         let (waiting, served) = (RefCell::default(), Cell::new(false));
-        Rc::new(Front { me, node, shard, waiting, clock, served })
+        Rc::new(Front { me, node, pieces, shard, waiting, clock, served })
     }
 
     /// This executor's shard id, if it has a shard.
@@ -147,6 +155,17 @@ impl Front {
         }
     }
 
+    /// For loops that may be long.
+    pub(super) fn breath(&self) -> Breath {
+        let (served, began) = (self.served.get(), None);
+        Breath { pieces: self.pieces.clone(), served, done: 0, began }
+    }
+
+    /// Whether the shard has something under way that goes on in slices.
+    pub fn is_running(&self) -> bool {
+        self.shard.as_ref().is_some_and(|shard| shard.borrow().is_running())
+    }
+
     /// Serves the mailbox for ever; `service` gets the messages for the executor's own service, and
     /// `turn` lets other tasks run.
     pub async fn serve_mailbox(
@@ -155,8 +174,14 @@ impl Front {
         mut service: impl FnMut(Box<dyn Any + Send>),
     ) {
         self.served.set(true);
+        if self.shard.is_some() {
+            self.with_shard(Shard::set_timed);
+        }
+        let mut goes_on = false;
         loop {
-            mailbox.wait().await;
+            if !goes_on {
+                mailbox.wait().await;
+            }
             let mut left = MESSAGES_PER_TURN;
             let began = Instant::now();
             if self.shard.is_some() {
@@ -174,6 +199,8 @@ impl Front {
                             }
                         }
                     }
+                    self.pieces.note(Piece::Mailbox, began.elapsed());
+                    goes_on = shard.is_running() && shard.run_slice();
                 });
             } else {
                 while left > 0
@@ -185,7 +212,7 @@ impl Front {
                     }
                 }
             }
-            if left == 0 {
+            if left == 0 || goes_on {
                 crate::rt::yield_now().await;
             }
         }
@@ -264,6 +291,41 @@ impl Front {
             shard.answer(to, Answer::Value(value));
         };
         self.node.send(ExecutorId::from(shard), Message::Call(Box::new(call)));
+    }
+}
+
+/// Lets others run now and then, in a loop that may be long.
+pub(super) struct Breath {
+    pieces: Arc<Pieces>,
+    served: bool,
+    done: usize,
+    began: Option<Instant>,
+}
+
+impl Breath {
+    /// Rounds of some 50 ns between two looks at the clock.
+    pub(super) const LOOK: usize = 128;
+    /// As the slices of shards.
+    const MAX: Duration = Duration::from_micros(RUN_SLICE_MICROS);
+
+    pub(super) async fn after_one(&mut self) {
+        self.after(1).await;
+    }
+
+    /// So many rounds are done.
+    pub(super) async fn after(&mut self, rounds: usize) {
+        self.done += rounds;
+        if self.done < Breath::LOOK || !self.served {
+            return;
+        }
+        self.done = 0;
+        let now = Instant::now();
+        let took = now.duration_since(*self.began.get_or_insert(now));
+        if took >= Breath::MAX {
+            self.pieces.note(Piece::Visit, took);
+            crate::rt::yield_now().await;
+            self.began = Some(Instant::now());
+        }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use crate::command::Registry;
 use crate::rt::mailbox::Sender;
-use crate::shard::{Begin, ExecutorId, Message};
+use crate::shard::{Begin, ExecutorId, Message, Pieces};
 use crate::types::{ShardId, TxId};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// What all executors of this node share.
 pub struct Node {
@@ -18,6 +18,8 @@ pub struct Node {
     /// The seed of all shards' tables: the front hashes keys for their locks.
     seed: u64,
     registry: &'static Registry,
+    /// How long each executor's pieces of work are.
+    pieces: Vec<Arc<Pieces>>,
     next_tx: AtomicU64,
     /// Held while a transaction's parts are put into the mailboxes: mailboxes are first in, first
     /// out, so every shard sees the transactions in one order. The section is a few pushes long.
@@ -35,7 +37,8 @@ impl Node {
     ) -> Node {
         assert!(mailboxes.len() >= usize::from(shards), "every shard has a mailbox");
         let (next_tx, order) = (AtomicU64::new(1), Mutex::new(()));
-        Node { mailboxes, shards, dbs, seed, registry, next_tx, order }
+        let pieces = mailboxes.iter().map(|_| Arc::default()).collect();
+        Node { mailboxes, pieces, shards, dbs, seed, registry, next_tx, order }
     }
 
     /// How many shards there are.
@@ -56,6 +59,11 @@ impl Node {
     /// The hash of a key in every shard's tables.
     pub fn hash(&self, key: &[u8]) -> u64 {
         crate::table::hash_with(self.seed, key)
+    }
+
+    /// How long the pieces of work of each executor are.
+    pub fn pieces(&self) -> &[Arc<Pieces>] {
+        &self.pieces
     }
 
     /// The commands.

@@ -1,6 +1,7 @@
 //! Which shards a request needs.
 
-use crate::command::{Args, Entry, Run, Walk};
+use crate::command::shape::MANY_KEYS;
+use crate::command::{All, Args, Entry, Run, Walk};
 use crate::types::{ShardId, shard_of};
 
 /// Where a request runs.
@@ -18,11 +19,16 @@ pub enum Place {
 pub fn place_of(entry: &Entry, args: &Args<'_>, shards: u16) -> Place {
     match entry.command.run {
         Run::Front => Place::Front,
-        Run::All(_) | Run::Walk(Walk { alone: false, long: false, .. }) if shards == 1 => {
+        Run::All(All { barrier: false, .. })
+        | Run::Walk(Walk { alone: false, long: false, .. })
+            if shards == 1 =>
+        {
             Place::One(ShardId(0))
         }
         Run::All(_) | Run::Walk(_) => Place::Many,
-        Run::Here(_) | Run::Each(_) | Run::Carry(_) => {
+        // Very many keys go on in slices, with all of them in hand.
+        Run::Each(_) | Run::Carry(_) if args.len() > MANY_KEYS => Place::Many,
+        Run::Here(_) | Run::Sliced(_) | Run::Each(_) | Run::Carry(_) => {
             if shards == 1 {
                 return Place::One(ShardId(0));
             }

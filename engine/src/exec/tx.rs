@@ -3,9 +3,11 @@
 
 use super::wide::collect;
 use super::{Front, Place, Waiter, place_of};
+use crate::command::shape::{Pick, Picks};
 use crate::command::{Args, Call, Entry, Run};
 use crate::shard::{
-    Answer, Batch, Begin, Done, ExecutorId, Hop, Message, Mode, TxShared, Wants, Work, keys_of,
+    Answer, Batch, Begin, Commands, Done, ExecutorId, Hop, MANY_FROM, Message, Mode, TxShared,
+    Wants, Work, keys_of, merge_duplicates,
 };
 use crate::types::{ShardId, TxId, shard_of};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,18 +16,34 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 /// The keys that a transaction will touch, collected command by command.
-#[derive(Default)]
 pub struct TxKeys {
     keys: BTreeMap<ShardId, Vec<(u64, Mode)>>,
     everything: bool,
     /// Some command looks at all shards without wanting their keys alone.
     spread: bool,
     writes: bool,
+    /// Whether every command is a task of one shard.
+    is_one_task: bool,
+}
+
+impl Default for TxKeys {
+    fn default() -> TxKeys {
+        let (everything, spread, writes, is_one_task) = (false, false, false, true);
+        TxKeys { keys: BTreeMap::new(), everything, spread, writes, is_one_task }
+    }
 }
 
 impl TxKeys {
     /// Adds the keys of one command.
     pub fn add(&mut self, front: &Front, entry: &'static Entry, args: &Args<'_>) {
+        self.note(front, entry, args);
+        for (index, mode) in keys_of(entry, args) {
+            self.add_key(front, args.get(index), mode);
+        }
+    }
+
+    /// Notes what one command needs beside its keys.
+    fn note(&mut self, front: &Front, entry: &'static Entry, args: &Args<'_>) {
         self.writes |= entry.writes();
         match &entry.command.run {
             run if run.is_barrier() => self.everything = true,
@@ -34,11 +52,11 @@ impl TxKeys {
         }
         // A command without keys runs on some shard all the same, which must take part; where there
         // is one shard only, so does one that looks at all of them.
-        if let Place::One(shard) = place_of(entry, args, front.node.shards()) {
-            self.keys.entry(shard).or_default();
-        }
-        for (index, mode) in keys_of(entry, args) {
-            self.add_key(front, args.get(index), mode);
+        match place_of(entry, args, front.node.shards()) {
+            Place::One(shard) => drop(self.keys.entry(shard).or_default()),
+            // Of many keys, though they may all be on one shard.
+            Place::Many => self.is_one_task = false,
+            Place::Front => {}
         }
     }
 
@@ -48,27 +66,60 @@ impl TxKeys {
         self.keys.entry(shard).or_default().push((front.node.hash(key), mode));
     }
 
-    /// The one shard that all keys are on, if they are (shard 0 when there are no keys at all).
-    pub fn only_shard(&self, front: &Front) -> Option<ShardId> {
-        if front.node.shards() == 1 {
-            return Some(ShardId(0));
-        }
-        match self.keys.len() {
-            _ if self.everything || self.spread => None,
-            0 => Some(ShardId(0)),
-            1 => self.keys.keys().next().copied(),
-            _ => None,
-        }
+    /// The one shard that can run all of it as one task, if there is one.
+    pub fn only_shard(&self) -> Option<ShardId> {
+        let is_one = self.is_one_task && !self.everything && !self.spread && self.keys.len() == 1;
+        self.keys.keys().next().copied().filter(|_| is_one)
     }
 
-    pub(super) fn wants(self, front: &Front) -> (Vec<(ShardId, Wants)>, bool) {
-        let wants = if self.everything {
-            front.node.all_shards().map(|shard| (shard, Wants::Everything)).collect()
-        } else {
-            self.keys.into_iter().map(|(shard, keys)| (shard, Wants::keys(keys))).collect()
-        };
+    /// Adds the keys of one command that may have very many, and says whose they are.
+    pub(super) async fn add_picks(&mut self, front: &Front, call: &Call<'_>) -> Picks {
+        let (mut picks, mut breath) = (Picks::new(), front.breath());
+        self.note(front, call.entry, &call.args);
+        for (index, (position, mode)) in keys_of(call.entry, &call.args).enumerate() {
+            let key = call.args.get(position);
+            let shard = shard_of(key, front.node.shards());
+            let pick = Pick { index: index as u32, position: position as u32 };
+            picks.entry(shard).or_default().push(pick);
+            self.keys.entry(shard).or_default().push((front.node.hash(key), mode));
+            breath.after_one().await;
+        }
+        picks
+    }
+
+    pub(super) async fn wants(self, front: &Front) -> (Vec<(ShardId, Wants)>, bool) {
+        if self.everything {
+            let everything = front.node.all_shards().map(|shard| (shard, Wants::Everything));
+            return (everything.collect(), self.writes);
+        }
+        let mut wants = Vec::with_capacity(self.keys.len());
+        for (shard, keys) in self.keys {
+            let keys = match keys.len() {
+                ..MANY_FROM => Wants::keys(keys),
+                _ => many(front, keys).await,
+            };
+            wants.push((shard, keys));
+        }
         (wants, self.writes)
     }
+}
+
+/// Very many keys of one shard: sorted in parts, so that others have their turn.
+async fn many(front: &Front, keys: Vec<(u64, Mode)>) -> Wants {
+    /// Parts by the upper bits of the hash: of some hundred keys each.
+    const PARTS: usize = 1024;
+    let (mut parts, mut breath) = (vec![Vec::new(); PARTS], front.breath());
+    for (hash, mode) in keys {
+        parts[(hash >> 54) as usize].push((hash, mode));
+        breath.after_one().await;
+    }
+    let mut sorted = Vec::new();
+    for mut part in parts {
+        merge_duplicates(&mut part);
+        sorted.extend_from_slice(&part);
+        breath.after(part.len()).await;
+    }
+    Wants::of_merged(sorted)
 }
 
 /// A transaction: all its keys are open on all its shards from its first hop on. It must be concluded.
@@ -114,8 +165,8 @@ impl Front {
 
 impl Tx {
     /// A transaction over `keys`, which it asks for with its first hop.
-    pub(super) fn over(front: &Rc<Front>, keys: TxKeys) -> Tx {
-        let (wants, writes) = keys.wants(front);
+    pub(super) async fn over(front: &Rc<Front>, keys: TxKeys) -> Tx {
+        let (wants, writes) = keys.wants(front).await;
         Tx {
             front: front.clone(),
             waiter: front.waiter(),
@@ -130,7 +181,7 @@ impl Tx {
 
     /// Begins a transaction over `keys` and waits until all of them are granted on all shards.
     pub async fn begin(front: &Rc<Front>, keys: TxKeys) -> Tx {
-        let mut tx = Tx::over(front, keys);
+        let mut tx = Tx::over(front, keys).await;
         if let Some(wants) = tx.wants.take()
             && !wants.is_empty()
         {
@@ -152,14 +203,25 @@ impl Tx {
     }
 
     async fn run_one(&mut self, shard: ShardId, call: &Call<'_>, out: &mut Vec<u8>) {
-        let to = self.waiter.reply_to();
-        let mut batch = Box::new(Batch::new(to, call.db, call.protocol, call.who.clone()));
+        let mut batch = self.front.batch_of(call);
         batch.push(call.entry, call.args);
-        let work = vec![(shard, Work::Commands(batch))];
-        for (_, done) in self.hop(work, call.entry.writes(), false).await {
-            if let Done::Commands(batch) = done {
-                out.extend_from_slice(batch.reply(0));
-            }
+        for batch in self.run_batch(shard, batch, call.entry.writes()).await {
+            out.extend_from_slice(batch.reply(0));
+        }
+    }
+
+    /// Runs commands that are all on one shard, in order; they come home with their replies.
+    pub async fn run_batch(
+        &mut self,
+        shard: ShardId,
+        batch: Box<Batch>,
+        writes: bool,
+    ) -> Vec<Box<Batch>> {
+        let work = vec![(shard, Work::Commands(Commands::new(vec![batch])))];
+        let done = self.hop(work, writes, false).await.pop();
+        match done {
+            Some((_, Done::Commands(batches))) => batches,
+            _ => unreachable!("commands come home"),
         }
     }
 

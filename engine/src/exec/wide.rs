@@ -5,10 +5,11 @@
 //! takes the beginning along, the last one the conclusion, so that what needs one hop is one message to
 //! every shard and one back.
 
+use super::front::Breath;
 use super::tx::{Tx, TxKeys};
 use super::{Front, Place, Waiter, place_of};
-use crate::command::shape::{Did, NodeFacts, Step};
-use crate::command::{All, Call, OwnedCall, Refusal, Run, Walk, Walked};
+use crate::command::shape::{Did, Joined, MANY_KEYS, NodeFacts, Picks, Pondering, Step};
+use crate::command::{All, Call, OwnedArgs, OwnedCall, Part, Refusal, Run, Walk, Walked};
 use crate::resp::ReplyWriter;
 use crate::shard::{Answer, Batch, Begin, Done, ExecutorId, Message, Shard, TxShared, Wants, Work};
 use crate::types::ShardId;
@@ -54,7 +55,7 @@ impl Front {
         let outcome = match (&call.entry.command.run, tx) {
             (Run::Walk(walk), _) => self.walk(walk, call, &mut reply).await,
             (Run::All(All { barrier: false, .. }), _) => self.ask_all(call, &mut reply).await,
-            (_, Some(tx)) => tx.drive(call, false, &mut reply).await,
+            (_, Some(tx)) => self.drive_within(tx, call, &mut reply).await,
             (_, None) => self.drive_alone(call, &mut reply).await,
         };
         out.truncate(if outcome.is_err() || call.who.silent { start } else { out.len() });
@@ -66,12 +67,43 @@ impl Front {
         call: &Call<'_>,
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), Refusal> {
+        call.entry.command.run.check(call, self.facts())?;
+        self.admit(call.entry).await?;
         let mut keys = TxKeys::default();
-        keys.add(self, call.entry, &call.args);
-        let mut tx = Tx::over(self, keys);
-        let outcome = tx.drive(call, true, reply).await;
+        let picks = keys.add_picks(self, call).await;
+        let mut tx = Tx::over(self, keys).await;
+        let outcome = tx.drive(call, picks, true, reply).await;
         tx.conclude().await;
         outcome
+    }
+
+    async fn drive_within(
+        self: &Rc<Front>,
+        tx: &mut Tx,
+        call: &Call<'_>,
+        reply: &mut ReplyWriter<'_>,
+    ) -> Result<(), Refusal> {
+        call.entry.command.run.check(call, self.facts())?;
+        let picks = TxKeys::default().add_picks(self, call).await;
+        tx.drive(call, picks, false, reply).await
+    }
+
+    /// An empty batch of this call's kind, that nobody waits for yet.
+    pub fn batch_of(&self, call: &Call<'_>) -> Box<Batch> {
+        Box::new(Batch::new(self.nobody(), call.db, call.protocol, call.who.clone()))
+    }
+
+    /// The call for other shards; the arguments may be very many.
+    async fn own(&self, call: &Call<'_>) -> OwnedCall {
+        if call.args.len() <= MANY_KEYS {
+            return call.to_owned();
+        }
+        let (mut args, mut breath) = (OwnedArgs::for_all_of(call.args), self.breath());
+        for arg in call.args.from(0) {
+            args.push(arg);
+            breath.after_one().await;
+        }
+        call.with_args(args)
     }
 
     pub(super) fn facts(&self) -> NodeFacts {
@@ -85,10 +117,17 @@ impl Front {
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), Refusal> {
         let run = &call.entry.command.run;
-        run.split(call, self.facts())?;
+        run.check(call, self.facts())?;
         let owned = call.to_owned();
-        let part = move |shard: &mut Shard| shard.run_step(&owned.view(), Step::All);
-        let parts = self.call_all(part).await;
+        let part = move |shard: &mut Shard| {
+            let mut step = Step::All(Part::default());
+            loop {
+                if let Some(did) = shard.run_step(&owned.view(), &mut step)? {
+                    return Ok(did);
+                }
+            }
+        };
+        let parts: Vec<Result<Did, Refusal>> = self.call_all(part).await;
         let parts = self.node.all_shards().zip(parts).map(|(shard, part)| Ok((shard, part?)));
         let parts: Vec<(ShardId, Did)> = parts.collect::<Result<_, Refusal>>()?;
         run.join(call, self.facts(), parts, reply).map(drop)
@@ -205,37 +244,68 @@ impl Front {
 }
 
 impl Tx {
-    /// Runs one command within the transaction; one that is the command's own (`is_own`) asks for memory,
-    /// and concludes with the last hop.
+    /// Runs one command within the transaction, given whose its keys are; one that is the command's own
+    /// (`is_own`) concludes with the last hop.
     pub(super) async fn drive(
         &mut self,
         call: &Call<'_>,
+        picks: Picks,
         is_own: bool,
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), Refusal> {
         let (front, run) = (self.front.clone(), &call.entry.command.run);
-        let mut steps = run.split(call, front.facts())?;
-        if is_own {
-            front.admit(call.entry).await?;
-        }
-        let owned = call.to_owned();
+        let owned = front.own(call).await;
         let mut is_last = !run.may_go_on();
-        while !steps.is_empty() {
-            let work = steps.into_iter().map(|(s, step)| (s, Work::Step(owned.clone(), step)));
-            let writes = is_last && call.entry.writes();
-            let done = self.hop(work.collect(), writes, is_last && is_own).await;
-            let did = |(shard, done)| match done {
-                Done::Did(did) => Some(Ok((shard, did))),
-                Done::Refused(refusal) => Some(Err(refusal)),
-                // A shard that had nothing to do.
-                _ => None,
-            };
-            let done = done.into_iter().filter_map(did).collect::<Result<Vec<_>, Refusal>>()?;
-            steps = run.join(call, front.facts(), done, reply)?;
-            is_last = true;
+        let mut next = Joined::Steps(run.split(picks, front.facts()));
+        loop {
+            next = match next {
+                Joined::Reply => return Ok(()),
+                Joined::Steps(steps) => {
+                    let work =
+                        steps.into_iter().map(|(s, step)| (s, Work::Step(owned.clone(), step)));
+                    let writes = is_last && call.entry.writes();
+                    let done = self.hop(work.collect(), writes, is_last && is_own).await;
+                    is_last = true;
+                    run.join(call, front.facts(), did(done)?, reply)?
+                }
+                Joined::Pieces(mut piece) => {
+                    while !piece(reply) {
+                        front.breathe().await;
+                    }
+                    Joined::Reply
+                }
+                Joined::Pondering(pondering) => front.ponder(pondering, call, reply).await?,
+            }
         }
-        Ok(())
     }
+}
+
+impl Front {
+    async fn ponder(
+        &self,
+        mut pondering: Pondering,
+        call: &Call<'_>,
+        reply: &mut ReplyWriter<'_>,
+    ) -> Result<Joined, Refusal> {
+        let (facts, mut breath) = (self.facts(), self.breath());
+        loop {
+            if let Some(writes) = pondering(&mut facts.decision(call.db, reply))? {
+                return Ok(facts.writes(writes));
+            }
+            breath.after(Breath::LOOK).await;
+        }
+    }
+}
+
+/// What the shards did, or why one refused.
+fn did(done: Vec<(ShardId, Done)>) -> Result<Vec<(ShardId, Did)>, Refusal> {
+    let did = |(shard, done)| match done {
+        Done::Did(did) => Some(Ok((shard, did))),
+        Done::Refused(refusal) => Some(Err(refusal)),
+        // A shard that had nothing to do.
+        _ => None,
+    };
+    done.into_iter().filter_map(did).collect()
 }
 
 /// Waits until so many shards have done their hop; answers with what they did, by shard.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::command::{Args, Call, Entry, Flags, OwnedArgs, Refusal, Who};
-use crate::exec::{Added, Front, Pipeline, Tx, TxKeys};
+use crate::exec::{Added, Front, Pipeline, Setting};
 use crate::resp::{Protocol, Reply, ReplyLimits, ReplyReader, ReplyWriter};
 use crate::types::DbIndex;
 
@@ -105,19 +105,25 @@ impl Client {
     }
 
     async fn exec(&mut self, queue: Queue, out: &mut Vec<u8>) {
-        let mut keys = TxKeys::default();
+        let mut requests = crate::exec::Queue::default();
         for (entry, args) in &queue.requests {
-            keys.add(&self.front, entry, &args.view());
+            requests.push(&self.front, &self.call(entry, args.view()));
         }
-        let needs_memory =
-            queue.requests.iter().any(|(entry, _)| entry.command.flags.contains(Flags::DENYOOM));
-        if needs_memory && !self.front.make_room().await {
+        if requests.needs_memory() && !self.front.make_room().await {
             return ReplyWriter::new(out, self.protocol).error("EXECABORT no memory");
         }
-        ReplyWriter::new(out, self.protocol).array(queue.requests.len());
-        let mut tx = Tx::begin(&self.front, keys).await;
-        for (entry, args) in &queue.requests {
-            tx.run(&self.call(entry, args.view()), out).await;
+        ReplyWriter::new(out, self.protocol).array(requests.len());
+        if let Some(shard) = requests.only_shard() {
+            let Client { front, db, protocol, who, .. } = self;
+            let setting =
+                Setting { db: *db, protocol: *protocol, who, is_silent: false, slow_from: None };
+            let done = requests.run_at_once(front, shard, &setting, None).await;
+            let (batches, _) = done.expect("nothing was said against it");
+            return batches.iter().for_each(|batch| out.extend_from_slice(&batch.replies));
+        }
+        let mut tx = requests.begin(&self.front).await;
+        for (entry, args) in requests.iter() {
+            tx.run(&self.call(entry, args), out).await;
         }
         tx.conclude().await;
     }

@@ -2,8 +2,8 @@
 //! file and its line in a list.
 
 use crate::command::{
-    Args, Carried, Carry, Command, Cx, Decision, Flags, Found, Group, Keys, Outcome, Refusal, Run,
-    Uses, Write,
+    Args, Carried, Carry, Command, Cx, Decided, Decision, Flags, Found, Group, Keys, Outcome,
+    Refusal, Run, Uses, Write,
 };
 use crate::value::SentEffect;
 use crate::value::counters::{Counters, Set};
@@ -118,7 +118,7 @@ fn move_count(
     decision: &mut Decision<'_>,
     args: Args<'_>,
     carried: &[Carried],
-) -> Result<Vec<Write>, Refusal> {
+) -> Result<Decided, Refusal> {
     let field = args.get(3);
     let count = |index: usize| {
         let counters: Option<&Counters> = carried[index].as_ref().and_then(|it| it.value.object());
@@ -128,12 +128,12 @@ fn move_count(
     let sum = moved.checked_add(count(1)).ok_or(Refusal::Overflow)?;
     decision.reply.integer(moved);
     if moved == 0 || args.get(1) == args.get(2) {
-        return Ok(Vec::new());
+        return Ok(Vec::new().into());
     }
     let write = |position: usize, count: i64| Write::Change {
         db: decision.db,
         key: args.get(position).to_vec(),
         effect: SentEffect::of(&Set(vec![(field, count)])),
     };
-    Ok(vec![write(1, 0), write(2, sum)])
+    Ok(vec![write(1, 0), write(2, sum)].into())
 }

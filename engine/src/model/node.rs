@@ -34,14 +34,21 @@ struct Executor {
     front: Rc<Front>,
     mailbox: RefCell<Receiver<Message>>,
     service: RefCell<Option<Service>>,
+    world: World,
 }
 
 impl Actor for Executor {
     fn is_ready(&self) -> bool {
-        !self.mailbox.borrow().is_empty()
+        self.front.is_running() || !self.mailbox.borrow().is_empty()
     }
 
     fn act(&self) {
+        // What goes on in slices and what arrives meanwhile take turns as the dice will.
+        let is_empty = self.mailbox.borrow().is_empty();
+        if self.front.is_running() && (is_empty || self.world.dice().bool()) {
+            self.front.with_shard(Shard::run_slice);
+            return;
+        }
         let Some(message) = self.mailbox.borrow_mut().try_pop() else { return };
         if let Some(message) = self.front.handle(message) {
             let mut service = self.service.borrow_mut();
@@ -84,7 +91,7 @@ impl ModelNode {
             let clock = world.clone();
             let front = Front::new(ExecutorId(index), node.clone(), shard, move || clock.now());
             let (mailbox, service) = (RefCell::new(receiver), RefCell::new(None));
-            let executor = Rc::new(Executor { front, mailbox, service });
+            let executor = Rc::new(Executor { front, mailbox, service, world: world.clone() });
             world.add_actor(executor.clone());
             executor
         };

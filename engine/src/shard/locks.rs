@@ -9,6 +9,9 @@
 //! Keys are known by their 64-bit hash, the database left out: two keys that collide merely wait for
 //! each other.
 //!
+//! An entry of very many keys ([`Wants::Many`]) stands in no key's queue: its keys are one sorted list that
+//! whoever comes later looks into, so that taking and giving back 200,000 keys costs next to nothing.
+//!
 //! A *barrier* ([`Wants::Everything`]) is granted when everything before it is gone, and everything
 //! after it waits behind it:
 //!
@@ -17,6 +20,7 @@
 //! ```
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 /// Names an entry of this shard's lock table; never reused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -36,18 +40,48 @@ pub enum Mode {
 pub enum Wants {
     /// These keys (hashes).
     Keys(Vec<(u64, Mode)>),
+    /// The same for very many of them, sorted and without duplicates.
+    Many(Arc<Vec<(u64, Mode)>>),
     /// The whole shard, alone.
     Everything,
+}
+
+/// Keys from which on an entry's are kept as one list.
+pub(crate) const MANY_FROM: usize = 1024;
+
+/// Merges duplicates: an entry must not wait for itself. A key that is wanted both ways is wanted alone.
+pub(crate) fn merge_duplicates(keys: &mut Vec<(u64, Mode)>) {
+    keys.sort_unstable_by_key(|&(hash, mode)| (hash, mode == Mode::Shared));
+    keys.dedup_by_key(|&mut (hash, _)| hash);
 }
 
 impl Wants {
     /// Keys with duplicates merged: an entry must not wait for itself.
     pub fn keys(keys: impl IntoIterator<Item = (u64, Mode)>) -> Wants {
         let mut list: Vec<(u64, Mode)> = keys.into_iter().collect();
-        list.sort_unstable_by_key(|&(hash, mode)| (hash, mode == Mode::Shared));
-        list.dedup_by_key(|&mut (hash, _)| hash);
-        Wants::Keys(list)
+        merge_duplicates(&mut list);
+        Wants::of_merged(list)
     }
+}
+
+impl Wants {
+    /// Keys that are sorted and without duplicates.
+    pub(crate) fn of_merged(keys: Vec<(u64, Mode)>) -> Wants {
+        if keys.len() < MANY_FROM { Wants::Keys(keys) } else { Wants::Many(Arc::new(keys)) }
+    }
+}
+
+impl Mode {
+    /// Whether two entries cannot have a key at the same time.
+    fn excludes(self, other: Mode) -> bool {
+        self == Mode::Exclusive || other == Mode::Exclusive
+    }
+}
+
+/// How an entry of many keys wants one of them.
+fn mode_in(keys: &[(u64, Mode)], hash: u64) -> Option<Mode> {
+    let place = keys.binary_search_by_key(&hash, |&(hash, _)| hash).ok()?;
+    Some(keys[place].1)
 }
 
 /// The lock table of one shard.
@@ -56,6 +90,10 @@ pub struct Locks {
     keys: HashMap<u64, VecDeque<(EntryId, Mode)>>,
     /// Entries that wait for this many more keys.
     missing: HashMap<EntryId, usize>,
+    /// Entries of many keys, in the order of their arrival.
+    many: Vec<(EntryId, Arc<Vec<(u64, Mode)>>)>,
+    /// Who waits for an entry to end, beside the queues: one of many keys, or behind one.
+    followers: HashMap<EntryId, Vec<EntryId>>,
     /// Entries admitted (granted or waiting for keys), barriers excluded.
     admitted: usize,
     /// A barrier that waits or holds.
@@ -78,6 +116,10 @@ impl Locks {
                 Mode::Exclusive => true,
                 Mode::Shared => queue.iter().any(|&(_, other)| other == Mode::Exclusive),
             })
+            || self
+                .many
+                .iter()
+                .any(|(_, keys)| mode_in(keys, hash).is_some_and(|theirs| mode.excludes(theirs)))
     }
 
     /// Whether somebody has `hash` in hand, if only to read it: eviction keeps away from it, so that
@@ -100,7 +142,13 @@ impl Locks {
     /// in hand, whether the key exists or not. Readers count: they delete what has expired.
     pub fn any_open(&self, start: u64, end: Option<u64>) -> bool {
         let within = |hash: u64| hash >= start && end.is_none_or(|end| hash < end);
-        self.barrier.is_some() || self.keys.keys().any(|&hash| within(hash))
+        let any_of = |keys: &Vec<(u64, Mode)>| {
+            let from = keys.partition_point(|&(hash, _)| hash < start);
+            keys.get(from).is_some_and(|&(hash, _)| within(hash))
+        };
+        self.barrier.is_some()
+            || self.keys.keys().any(|&hash| within(hash))
+            || self.many.iter().any(|(_, keys)| any_of(keys))
     }
 
     /// How many entries there are, waiting ones included.
@@ -125,6 +173,56 @@ impl Locks {
                 self.admitted == 0
             }
             Wants::Keys(keys) => self.admit(id, keys),
+            Wants::Many(keys) => self.admit_many(id, keys),
+        }
+    }
+
+    fn admit_many(&mut self, id: EntryId, keys: &Arc<Vec<(u64, Mode)>>) -> bool {
+        self.admitted += 1;
+        let mut before = Vec::new();
+        for (&hash, queue) in &self.keys {
+            let Some(mode) = mode_in(keys, hash) else { continue };
+            let excluded = queue.iter().filter(|(_, theirs)| mode.excludes(*theirs));
+            before.extend(excluded.map(|&(other, _)| other));
+        }
+        // Two of many keys each: whether they have one in common is not worth the search.
+        let alone = |keys: &[(u64, Mode)]| keys.iter().any(|&(_, mode)| mode == Mode::Exclusive);
+        if !self.many.is_empty() {
+            let is_alone = alone(keys);
+            let excluded = self.many.iter().filter(|(_, theirs)| is_alone || alone(theirs));
+            before.extend(excluded.map(|&(other, _)| other));
+        }
+        before.sort_unstable();
+        before.dedup();
+        self.many.push((id, keys.clone()));
+        self.follow(id, &before, 0)
+    }
+
+    /// Lets an entry wait for these others, and for so many keys; `true` when there is nothing to wait for.
+    fn follow(&mut self, id: EntryId, before: &[EntryId], keys: usize) -> bool {
+        for &other in before {
+            self.followers.entry(other).or_default().push(id);
+        }
+        let missing = keys + before.len();
+        if missing > 0 {
+            self.missing.insert(id, missing);
+        }
+        missing == 0
+    }
+
+    /// An entry that others follow has ended.
+    fn let_follow(&mut self, id: EntryId, granted: &mut VecDeque<EntryId>) {
+        for next in self.followers.remove(&id).unwrap_or_default() {
+            self.note_one_less(next, granted);
+        }
+    }
+
+    fn note_one_less(&mut self, id: EntryId, granted: &mut VecDeque<EntryId>) {
+        let missing = self.missing.get_mut(&id).expect("a waiting entry is counted");
+        *missing -= 1;
+        if *missing == 0 {
+            self.missing.remove(&id);
+            granted.push_back(id);
         }
     }
 
@@ -140,10 +238,15 @@ impl Locks {
             missing += usize::from(waits);
             queue.push_back((id, mode));
         }
-        if missing > 0 {
-            self.missing.insert(id, missing);
-        }
-        missing == 0
+        let is_behind = |many: &[(u64, Mode)]| {
+            let excludes = |&(hash, mode): &(u64, Mode)| {
+                mode_in(many, hash).is_some_and(|theirs| mode.excludes(theirs))
+            };
+            keys.iter().any(excludes)
+        };
+        let before: Vec<EntryId> =
+            self.many.iter().filter(|(_, many)| is_behind(many)).map(|&(id, _)| id).collect();
+        self.follow(id, &before, missing)
     }
 
     /// Gives back what a granted entry held; `granted` receives the entries that may go on now.
@@ -161,16 +264,25 @@ impl Locks {
                 }
             }
             Wants::Keys(keys) => {
-                self.admitted -= 1;
                 for &(hash, _) in keys {
                     self.leave(id, hash, granted);
                 }
-                if self.admitted == 0
-                    && let Some(barrier) = self.barrier
-                {
-                    granted.push_back(barrier);
-                }
+                self.one_less(id, granted);
             }
+            Wants::Many(_) => {
+                self.many.retain(|&(other, _)| other != id);
+                self.one_less(id, granted);
+            }
+        }
+    }
+
+    fn one_less(&mut self, id: EntryId, granted: &mut VecDeque<EntryId>) {
+        self.let_follow(id, granted);
+        self.admitted -= 1;
+        if self.admitted == 0
+            && let Some(barrier) = self.barrier
+        {
+            granted.push_back(barrier);
         }
     }
 
@@ -182,16 +294,13 @@ impl Locks {
         assert!(place < held_before, "only a granted entry releases");
         queue.remove(place);
         let held_now = granted_prefix(queue);
-        for &(next, _) in queue.iter().take(held_now).skip(held_before - 1) {
-            let missing = self.missing.get_mut(&next).expect("a waiting entry is counted");
-            *missing -= 1;
-            if *missing == 0 {
-                self.missing.remove(&next);
-                granted.push_back(next);
-            }
-        }
+        let next: Vec<EntryId> =
+            queue.iter().take(held_now).skip(held_before - 1).map(|&(next, _)| next).collect();
         if queue.is_empty() {
             self.keys.remove(&hash);
+        }
+        for next in next {
+            self.note_one_less(next, granted);
         }
     }
 }
@@ -293,9 +402,14 @@ mod tests {
                 let wants = if random.u8(..) < 8 {
                     Wants::Everything
                 } else {
-                    Wants::keys((0..random.usize(1..4)).map(|_| {
+                    let wants = Wants::keys((0..random.usize(1..4)).map(|_| {
                         (random.u64(0..6), if random.bool() { Shared } else { Exclusive })
-                    }))
+                    }));
+                    // Some as if they had very many.
+                    match wants {
+                        Wants::Keys(keys) if random.u8(..) < 64 => Wants::Many(Arc::new(keys)),
+                        wants => wants,
+                    }
                 };
                 if table.ask(next, wants) { holding.push(next) } else { waiting.push(next) }
             } else if !holding.is_empty() {
@@ -317,13 +431,44 @@ mod tests {
         assert!(waiting.is_empty() && table.locks.is_quiet(), "SEED={seed}");
     }
 
+    fn list(wants: &Wants) -> &[(u64, Mode)] {
+        match wants {
+            Wants::Keys(keys) => keys,
+            Wants::Many(keys) => keys,
+            Wants::Everything => &[],
+        }
+    }
+
+    #[test]
+    fn many_keys_are_one_list_that_whoever_comes_later_looks_into() {
+        let mut table = Table::new();
+        let many =
+            |from: u64, mode| Wants::Many(Arc::new((from..from + 10).map(|k| (k, mode)).collect()));
+        assert!(table.ask(1, keys(&[(3, Shared), (99, Exclusive)])));
+        assert!(!table.ask(2, many(0, Exclusive)), "it waits for the reader of 3");
+        assert!(!table.ask(3, keys(&[(7, Shared)])), "nobody overtakes it");
+        assert!(table.ask(4, keys(&[(10, Exclusive)])), "other keys go on");
+        assert!(table.locks.must_wait(9, Shared) && !table.locks.must_wait(11, Exclusive));
+        assert!(table.locks.any_open(9, Some(10)) && !table.locks.any_open(50, Some(60)));
+        assert!(!table.ask(5, many(100, Exclusive)));
+        assert_eq!(table.done(1), [2]);
+        assert_eq!(table.done(2), [3, 5]);
+        assert_eq!(table.done(3), []);
+        assert_eq!(table.done(5), []);
+        assert!(table.ask(6, many(200, Shared)) && table.ask(7, many(200, Shared)));
+        table.done(6);
+        table.done(7);
+        table.done(4);
+        assert!(table.locks.is_quiet() && table.locks.is_empty());
+    }
+
     fn check_compatible(table: &Table, holding: &[u64]) {
         let mut held: HashMap<u64, Mode> = HashMap::new();
         for id in holding {
             match &table.wants[&EntryId(*id)] {
                 Wants::Everything => assert_eq!(holding.len(), 1),
-                Wants::Keys(keys) => {
-                    for &(hash, mode) in keys {
+                Wants::Keys(_) | Wants::Many(_) => {
+                    for &(hash, mode) in list(&table.wants[&EntryId(*id)]) {
                         if let Some(other) = held.insert(hash, mode) {
                             assert!(mode == Shared && other == Shared);
                         }

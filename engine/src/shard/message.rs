@@ -2,13 +2,14 @@
 
 use super::Shard;
 use super::locks::Wants;
-use crate::command::shape::{Did, Step};
+use crate::command::shape::{Did, Slices, Step};
 use crate::command::{Args, Call, Entry, OwnedCall, Refusal, Who};
 use crate::resp::{Protocol, Span};
 use crate::types::{DbIndex, Lsn, ShardId, TxId};
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 /// One executor of this node: the shards come first, then the replication executor.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -97,6 +98,14 @@ pub struct Batch {
     pub ends: Vec<usize>,
     /// The shard's journal head after the last command that wrote; 0 when none did.
     pub written: Lsn,
+    /// The next command has begun and goes on in slices.
+    pub(super) slices: Option<Slices>,
+    /// Nobody will read the replies of a transaction's commands.
+    pub is_unread: bool,
+    /// From here on a command of a transaction is slow.
+    pub slow_from: Option<Duration>,
+    /// Which commands were, and how long they took.
+    pub slow: Vec<(u32, Duration)>,
 }
 
 /// One command of a batch: its declaration and its arguments' spans.
@@ -126,6 +135,10 @@ impl Batch {
             replies: Vec::new(),
             ends: Vec::new(),
             written: Lsn(0),
+            slices: None,
+            is_unread: false,
+            slow_from: None,
+            slow: Vec::new(),
         }
     }
 
@@ -161,6 +174,11 @@ impl Batch {
         self.replies.clear();
     }
 
+    /// Where the reply of the next command begins.
+    pub(super) fn next_start(&self) -> usize {
+        self.ends.last().copied().unwrap_or(0)
+    }
+
     /// The next command to run, and where its reply goes.
     pub fn next(&mut self) -> (Call<'_>, &mut Vec<u8>) {
         let Batch { db, protocol, ref who, ref bytes, ref spans, .. } = *self;
@@ -175,6 +193,14 @@ impl Batch {
         self.ran += 1;
     }
 
+    /// Lets go of the last reply. Those before it are gone too.
+    pub(super) fn forget_reply(&mut self) {
+        self.replies.clear();
+        if let Some(end) = self.ends.last_mut() {
+            *end = 0;
+        }
+    }
+
     /// Adds a command, copying its arguments.
     pub fn push(&mut self, entry: &'static Entry, args: Args<'_>) {
         let first = self.spans.len() as u32;
@@ -184,6 +210,14 @@ impl Batch {
             self.bytes.extend_from_slice(arg);
         }
         self.commands.push(BatchCommand { entry, first, count: args.len() as u32 });
+    }
+
+    /// The commands that it began with.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static Entry, Args<'_>)> + Clone {
+        self.commands.iter().map(|&BatchCommand { entry, first, count }| {
+            let spans = &self.spans[first as usize..(first + count) as usize];
+            (entry, Args::new(&self.bytes, spans))
+        })
     }
 
     /// The memory that it has for itself, used or not.
@@ -253,9 +287,31 @@ pub enum Work {
     /// This shard's step of a command over several shards.
     Step(OwnedCall, Step),
     /// Whole commands (of a MULTI) whose keys are all here.
-    Commands(Box<Batch>),
+    Commands(Commands),
     /// A function.
     Call(Box<dyn FnOnce(&mut Shard) -> Box<dyn Any + Send> + Send>),
+}
+
+/// Asks once more, on the shard and with the keys in hand, whether to run at all.
+pub type Unless = Box<dyn FnOnce(&mut Shard) -> bool + Send>;
+
+/// Commands of a MULTI, in order.
+pub struct Commands {
+    /// The commands; those of one batch have one database and one protocol.
+    pub batches: Vec<Box<Batch>>,
+    /// The first batch that has not run to its end.
+    pub(super) at: usize,
+    /// Bytes of replies so far.
+    pub(super) made: usize,
+    /// Where this says so, nothing runs and the answer is [`Done::Nothing`].
+    pub unless: Option<Unless>,
+}
+
+impl Commands {
+    /// These commands, without a condition.
+    pub fn new(batches: Vec<Box<Batch>>) -> Commands {
+        Commands { batches, at: 0, made: 0, unless: None }
+    }
 }
 
 /// What a hop came to on one shard.
@@ -265,7 +321,7 @@ pub enum Done {
     /// What a step came to.
     Did(Did),
     /// The commands come home with their replies.
-    Commands(Box<Batch>),
+    Commands(Vec<Box<Batch>>),
     /// The result of a function.
     Value(Box<dyn Any + Send>),
     /// The work was refused.

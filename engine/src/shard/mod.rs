@@ -25,8 +25,10 @@ mod errors;
 mod held;
 mod locks;
 mod message;
+mod pieces;
 mod room;
 mod run;
+mod running;
 mod slices;
 mod tx;
 
@@ -34,10 +36,12 @@ pub use apply::{Applied, ApplyBatch, Passed};
 pub use errors::ErrorCounts;
 pub use held::{LargeId, LargeStep};
 pub use locks::{EntryId, Locks, Mode, Wants};
+pub(crate) use locks::{MANY_FROM, merge_duplicates};
 pub use message::{
-    Answer, Batch, BatchCommand, Begin, Done, ExecutorId, Hop, Message, ReplyTo, Ticket, TxShared,
-    Work,
+    Answer, Batch, BatchCommand, Begin, Commands, Done, ExecutorId, Hop, Message, ReplyTo, Ticket,
+    TxShared, Unless, Work,
 };
+pub use pieces::{Piece, Pieces};
 pub use room::Gate;
 pub use run::CommandStats;
 pub(crate) use run::keys_of;
@@ -48,6 +52,7 @@ use crate::db::Keyspace;
 use crate::journal::LogWriter;
 use crate::types::{Millis, ShardId, TxId};
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 /// One shard.
 pub struct Shard {
@@ -65,6 +70,8 @@ pub struct Shard {
     pub errors: ErrorCounts,
     /// What the shard asks before it runs a command that may need memory.
     pub gate: Gate,
+    /// How long the executor's pieces of work are.
+    pub pieces: Arc<Pieces>,
     /// Cuts under way, the oldest first.
     pub cuts: Vec<Cut>,
     pub(crate) locks: Locks,
@@ -77,6 +84,11 @@ pub struct Shard {
     order: VecDeque<tx::Ordered>,
     /// Entries that were granted and have not been served yet.
     granted: VecDeque<EntryId>,
+    /// What goes on in slices.
+    running: VecDeque<running::Running>,
+    /// Whether slices are measured by the clock; else each is as short as can be, so that a model's seed
+    /// decides alone.
+    is_timed: bool,
     /// Records of upstream flows that wait for open keys.
     applying: apply::Applying,
     outbox: Vec<(ExecutorId, Message)>,
@@ -93,6 +105,7 @@ impl Shard {
             stats: vec![CommandStats::default(); commands],
             errors: ErrorCounts::default(),
             gate: Gate::new(shards),
+            pieces: Arc::default(),
             cuts: Vec::new(),
             locks: Locks::default(),
             next_entry: 1,
@@ -100,6 +113,8 @@ impl Shard {
             transactions: HashMap::new(),
             order: VecDeque::new(),
             granted: VecDeque::new(),
+            running: VecDeque::new(),
+            is_timed: false,
             applying: apply::Applying::default(),
             outbox: Vec::new(),
         }

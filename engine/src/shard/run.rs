@@ -1,13 +1,16 @@
 //! Running one command to its end on this shard: gates, function, frame, counters.
 
+use super::running::{Running, Turn};
 use super::{Answer, Batch, EntryId, Message, Mode, Shard, Wants, tx::Waiting};
-use crate::command::shape::{Did, Step};
-use crate::command::{All, Args, Call, Cx, Entry, Flags, Refusal, Run, Uses, Walk, Walked};
+use crate::command::shape::{Did, Slices, Step};
+use crate::command::{Args, Call, Cx, Entry, Flags, Refusal, Run, Uses, Walk, Walked, Whole};
 use crate::db::Role;
 use crate::journal::{FrameBuilder, LogWriter, ShardSet, Transaction};
 use crate::limits::BATCH_REPLIES_MAX;
 use crate::resp::{Protocol, ReplyWriter};
+use crate::rt::task::POLL_INTERVAL;
 use crate::types::{Lsn, ShardId, TxId};
+use std::time::{Duration, Instant};
 
 /// Counters of one command on one shard.
 #[derive(Clone, Copy, Default, Debug)]
@@ -25,6 +28,12 @@ pub struct CommandStats {
 /// One call in so many is timed: two clock readings cost a tenth of a GET.
 pub(super) const TIMED_EVERY: u64 = 32;
 
+/// Commands of a batch between two looks at how long it takes.
+pub(super) const COMMANDS_PER_LOOK: usize = 16;
+
+/// How long a batch may take before the others get their turn: as the visit of a connection.
+const TURN_MAX: Duration = POLL_INTERVAL;
+
 impl Shard {
     /// Runs a command of a connection that lives on this executor, if none of its keys is open.
     ///
@@ -34,12 +43,13 @@ impl Shard {
         if !self.locks.is_quiet() && self.must_wait(call) {
             return false;
         }
-        self.run_whole(call, out);
-        true
+        // What takes long waits in a batch too.
+        self.run_whole(call, out).is_none()
     }
 
     /// Runs the commands of a batch, or as many as can run before one has to wait.
     pub(super) fn run_batch(&mut self, mut batch: Box<Batch>) {
+        let mut turn = Turn::begin();
         while batch.is_unfinished() && batch.replies.len() < BATCH_REPLIES_MAX {
             if batch.who.room.is_over() {
                 // Its client is closed: what stands behind is not done.
@@ -52,21 +62,34 @@ impl Shard {
                 self.park(batch, wants);
                 return;
             }
-            self.run_batch_command(&mut batch);
+            if let Some(slices) = self.run_batch_command(&mut batch) {
+                let wants = self.wants_of(&batch.next().0);
+                let entry = self.new_entry();
+                let granted = self.locks.request(entry, &wants);
+                assert!(granted, "it was asked whether a key is open");
+                return self.go_on(entry, wants, batch, slices);
+            }
+            if batch.ran % COMMANDS_PER_LOOK == 0 && self.is_timed && turn.is_longer(TURN_MAX) {
+                self.running.push_back(Running::Rest(batch));
+                return;
+            }
         }
         self.batch_done(batch);
     }
 
     /// Runs the batch's next command, whose keys are free or held for it.
-    fn run_batch_command(&mut self, batch: &mut Batch) {
+    fn run_batch_command(&mut self, batch: &mut Batch) -> Option<Slices> {
         let before = self.log.lsn();
         let (call, replies) = batch.next();
-        self.run_whole(&call, replies);
+        if let Some(slices) = self.run_whole(&call, replies) {
+            return Some(slices);
+        }
         batch.note_ran();
         let after = self.log.lsn();
         if after != before {
             batch.written = after;
         }
+        None
     }
 
     fn batch_done(&mut self, mut batch: Box<Batch>) {
@@ -87,16 +110,19 @@ impl Shard {
     }
 
     /// A parked batch's keys are its own now: runs that command, gives the keys back, goes on.
-    pub(super) fn resume_batch(&mut self, id: EntryId, mut batch: Box<Batch>, wants: &Wants) {
-        self.run_batch_command(&mut batch);
-        self.locks.release(id, wants, &mut self.granted);
-        self.run_batch(batch);
+    pub(super) fn resume_batch(&mut self, id: EntryId, mut batch: Box<Batch>, wants: Wants) {
+        match self.run_batch_command(&mut batch) {
+            Some(slices) => self.go_on(id, wants, batch, slices),
+            None => {
+                self.locks.release(id, &wants, &mut self.granted);
+                self.run_batch(batch);
+            }
+        }
     }
 
     fn must_wait(&self, call: &Call<'_>) -> bool {
         let command = call.entry.command;
         match command.run {
-            Run::All(All { barrier: true, .. }) => !self.locks.is_quiet(),
             Run::All(_) | Run::Walk(_) | Run::Front => false,
             _ => keys_of(call.entry, &call.args).any(|(index, mode)| {
                 self.locks.must_wait(self.keys.hash(call.args.get(index)), mode)
@@ -105,56 +131,69 @@ impl Shard {
     }
 
     fn wants_of(&self, call: &Call<'_>) -> Wants {
-        if matches!(call.entry.command.run, Run::All(All { barrier: true, .. })) {
-            return Wants::Everything;
-        }
         let keys = keys_of(call.entry, &call.args);
         Wants::keys(keys.map(|(index, mode)| (self.keys.hash(call.args.get(index)), mode)))
     }
 
     /// Runs a command all of whose keys are here, and puts its frame into the log.
-    fn run_whole(&mut self, call: &Call<'_>, out: &mut Vec<u8>) {
+    /// What is not done with one piece of work is given back, and goes on in slices.
+    fn run_whole(&mut self, call: &Call<'_>, out: &mut Vec<u8>) -> Option<Slices> {
         let needs_memory = call.entry.command.flags.contains(Flags::DENYOOM);
         if needs_memory && !self.is_closed_to(call.entry) && !self.make_room() {
             let start = out.len();
             self.stats[usize::from(call.entry.id)].rejected += 1;
             self.refuse(&Refusal::OutOfMemory, call.protocol, out);
-            return hush(call, start, out);
+            hush(call, start, out);
+            return None;
         }
-        self.run_untold(call, out);
+        let slices = self.run_untold(call, out);
         self.log_frame();
+        slices
     }
 
     /// As [`run_whole`](Shard::run_whole), leaving the records in the running frame. Memory was asked
     /// for before that frame began.
-    pub(super) fn run_untold(&mut self, call: &Call<'_>, out: &mut Vec<u8>) {
+    pub(super) fn run_untold(&mut self, call: &Call<'_>, out: &mut Vec<u8>) -> Option<Slices> {
         let (id, start) = (usize::from(call.entry.id), out.len());
         if self.is_closed_to(call.entry) {
             self.stats[id].rejected += 1;
             self.refuse(&Refusal::ReadOnly, call.protocol, out);
-            return hush(call, start, out);
+            hush(call, start, out);
+            return None;
         }
         let timed = self.stats[id].calls % TIMED_EVERY == 0;
-        let started = timed.then(std::time::Instant::now);
+        let started = timed.then(Instant::now);
         let run = &call.entry.command.run;
-        let outcome =
-            self.within(call, out, |cx| run.whole(cx, call).and_then(|()| cx.take_room()));
+        let whole = |cx: &mut Cx<'_>| match run.whole(cx, call)? {
+            Whole::Done => cx.take_room().map(|()| None),
+            Whole::Later(slices) => Ok(Some(slices)),
+        };
+        let outcome = self.within(call, out, whole);
+        if let Ok(Some(slices)) = outcome {
+            return Some(slices);
+        }
         let stats = &mut self.stats[id];
         stats.calls += 1;
         if let Some(started) = started {
             let calls = if stats.calls == 1 { 1 } else { TIMED_EVERY };
             stats.nanos += started.elapsed().as_nanos() as u64 * calls;
         }
-        if let Err(refusal) = outcome.or_else(Refusal::unless_unwanted) {
-            stats.failed += 1;
+        if let Err(refusal) = outcome.map(drop).or_else(Refusal::unless_unwanted) {
+            self.stats[id].failed += 1;
             out.truncate(start);
             self.refuse(&refusal, call.protocol, out);
         }
         hush(call, start, out);
+        None
     }
 
     /// This shard's step of a wider command, whose memory was asked for before it began.
-    pub(crate) fn run_step(&mut self, call: &Call<'_>, step: Step) -> Result<Did, Refusal> {
+    /// One piece of it; `None` when there is more.
+    pub(crate) fn run_step(
+        &mut self,
+        call: &Call<'_>,
+        step: &mut Step,
+    ) -> Result<Option<Did>, Refusal> {
         // What was decided is done; what is still to be decided asks for the role.
         if !matches!(step, Step::Writes(_)) && self.is_closed_to(call.entry) {
             return Err(Refusal::ReadOnly);
@@ -184,7 +223,7 @@ impl Shard {
 
     /// Runs a command's function with what it gets of this shard; its reply goes to `out`.
     #[inline]
-    fn within<T>(
+    pub(super) fn within<T>(
         &mut self,
         call: &Call<'_>,
         out: &mut Vec<u8>,
@@ -229,7 +268,7 @@ impl Shard {
 
 /// Lets go of a reply that nobody wants, and of the memory that a large one took.
 #[inline]
-fn hush(call: &Call<'_>, start: usize, out: &mut Vec<u8>) {
+pub(super) fn hush(call: &Call<'_>, start: usize, out: &mut Vec<u8>) {
     if call.who.silent {
         out.truncate(start);
         if out.capacity() > BATCH_REPLIES_MAX {

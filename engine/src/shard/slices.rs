@@ -1,7 +1,7 @@
 //! What a shard does beside requests, in slices: expiry, eviction that commands did not wait for,
 //! freeing, trimming its journal.
 
-use super::Shard;
+use super::{Piece, Shard};
 use crate::journal::Bounds;
 use crate::limits::SLICE_MICROS;
 use std::time::{Duration, Instant};
@@ -21,24 +21,33 @@ pub enum Pace {
 impl Shard {
     /// One slice of background work, about [`SLICE_MICROS`] long.
     pub fn heartbeat(&mut self, bounds: &Bounds) -> Pace {
-        let end = Instant::now() + Duration::from_micros(SLICE_MICROS);
+        let began = Instant::now();
+        let end = began + Duration::from_micros(SLICE_MICROS);
         let more = loop {
             let more = self.heartbeat_once();
             if !more || Instant::now() >= end {
                 break more;
             }
         };
+        let before = Instant::now();
         self.log.trim(bounds, self.keys.now());
+        self.pieces.note(Piece::Trimming, before.elapsed());
         if more { Pace::More } else { Pace::Idle }
     }
 
     /// The smallest piece of background work; whether there is more.
     pub fn heartbeat_once(&mut self) -> bool {
+        let began = Instant::now();
         let locks = &self.locks;
         let sweeping = self.keys.sweep_slice(&mut |hash| locks.is_open(hash));
         self.log_frame();
+        let swept = Instant::now();
         let evicting = self.evict_slice();
+        let evicted = Instant::now();
         let freeing = self.keys.free_slice(FREED_PER_LOOK);
+        self.pieces.note(Piece::Expiry, swept - began);
+        self.pieces.note(Piece::Eviction, evicted - swept);
+        self.pieces.note(Piece::Freeing, evicted.elapsed());
         freeing || evicting || sweeping
     }
 }

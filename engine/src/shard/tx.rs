@@ -13,10 +13,11 @@
 //! mailboxes under one lock (`exec::order`).
 
 use super::apply::ApplyPlace;
-use super::run::append;
+use super::run::{COMMANDS_PER_LOOK, append};
+use super::running::{Running, Turn};
 use super::{
-    Answer, Batch, Begin, Done, EntryId, ExecutorId, Hop, Message, ReplyTo, Shard, TxShared, Wants,
-    Work,
+    Answer, Batch, Begin, Commands, Done, EntryId, ExecutorId, Hop, Message, ReplyTo, Shard,
+    TxShared, Wants, Work,
 };
 use crate::db::Made;
 use crate::types::{ShardId, TxId};
@@ -87,7 +88,7 @@ impl Shard {
     /// An entry holds all it asked for.
     pub(super) fn serve(&mut self, entry: EntryId) {
         match self.entries.remove(&entry).expect("a granted entry waits for something") {
-            Waiting::Batch { batch, wants } => self.resume_batch(entry, batch, &wants),
+            Waiting::Batch { batch, wants } => self.resume_batch(entry, batch, wants),
             Waiting::Apply(place) => self.apply_granted(place),
             Waiting::Tx(id) => self.granted_here(id),
         }
@@ -136,40 +137,101 @@ impl Shard {
         self.run_hop(hop.tx, hop.work, hop.conclude);
     }
 
-    fn run_hop(&mut self, id: TxId, work: Work, conclude: Option<Arc<[ShardId]>>) {
+    pub(super) fn run_hop(&mut self, id: TxId, mut work: Work, conclude: Option<Arc<[ShardId]>>) {
         let tx = self.transactions.get_mut(&id).expect("a hop's transaction has begun here");
         let reply_to = tx.shared.reply_to;
         let own = std::mem::take(&mut tx.made);
         let outside = self.keys.swap_made(own);
-        let done = self.run_work(work);
+        let done = self.run_work(&mut work);
         let own = self.keys.swap_made(outside);
-        match conclude {
-            Some(touched) => self.conclude(id, own, &touched, done),
-            None => {
-                self.transactions.get_mut(&id).expect("still under way").made = own;
-                self.answer(reply_to, Answer::Done(self.id, done));
+        match (done, conclude) {
+            (Some(done), Some(touched)) => return self.conclude(id, own, &touched, done),
+            (Some(done), None) => self.answer(reply_to, Answer::Done(self.id, done)),
+            (None, conclude) => self.running.push_back(Running::Hop(id, work, conclude)),
+        }
+        self.transactions.get_mut(&id).expect("still under way").made = own;
+    }
+
+    /// A slice of the work; `None` when there is more.
+    fn run_work(&mut self, work: &mut Work) -> Option<Done> {
+        match work {
+            Work::Nothing => Some(Done::Nothing),
+            Work::Step(call, step) => {
+                let mut turn = Turn::begin();
+                loop {
+                    match self.run_step(&call.view(), step) {
+                        Ok(Some(did)) => return Some(Done::Did(did)),
+                        Err(refusal) => return Some(Done::Refused(refusal)),
+                        Ok(None) if self.is_over(&mut turn) => return None,
+                        Ok(None) => {}
+                    }
+                }
             }
+            Work::Commands(commands) => self.run_commands(commands),
+            Work::Call(_) => match std::mem::replace(work, Work::Nothing) {
+                Work::Call(call) => Some(Done::Value(call(self))),
+                _ => unreachable!("it was a call"),
+            },
         }
     }
 
-    fn run_work(&mut self, work: Work) -> Done {
-        match work {
-            Work::Nothing => Done::Nothing,
-            Work::Step(call, step) => {
-                let outcome = self.run_step(&call.view(), step);
-                outcome.map_or_else(Done::Refused, Done::Did)
-            }
-            Work::Commands(mut batch) => {
-                while batch.is_unfinished() {
-                    // Its records stay in the transaction's frame.
-                    let (call, replies) = batch.next();
-                    self.run_untold(&call, replies);
-                    batch.note_ran();
-                }
-                Done::Commands(batch)
-            }
-            Work::Call(call) => Done::Value(call(self)),
+    /// Commands of a MULTI: their records stay in the transaction's frame.
+    fn run_commands(&mut self, commands: &mut Commands) -> Option<Done> {
+        if let Some(unless) = commands.unless.take()
+            && unless(self)
+        {
+            return Some(Done::Nothing);
         }
+        let mut turn = Turn::begin();
+        while let Some(batch) = commands.batches.get_mut(commands.at) {
+            if !batch.is_unfinished() {
+                commands.made += batch.replies.len();
+                commands.at += 1;
+                continue;
+            }
+            let began = turn.now();
+            self.run_in_tx(batch);
+            if batch.is_unread && batch.slices.is_none() {
+                batch.forget_reply();
+            }
+            let now = turn.look();
+            if batch.slices.is_none() && batch.slow_from.is_some_and(|limit| now - began >= limit) {
+                batch.slow.push((batch.ran as u32 - 1, now - began));
+            }
+            // Where there are too many replies for the client it is closed: nobody will read them.
+            if batch.ran % COMMANDS_PER_LOOK == 0
+                && batch.who.room.hold(commands.made + batch.replies.len()).is_err()
+            {
+                batch.replies.clear();
+                batch.ends.fill(0);
+            }
+            if self.is_over(&mut turn) {
+                return None;
+            }
+        }
+        Some(Done::Commands(std::mem::take(&mut commands.batches)))
+    }
+
+    fn run_in_tx(&mut self, batch: &mut Batch) {
+        let slices = batch.slices.take();
+        let (call, replies) = batch.next();
+        let is_unread = call.who.room.is_over() && !call.entry.writes();
+        match slices {
+            Some(mut slices) => {
+                if !self.run_slices(&mut slices, batch) {
+                    batch.slices = Some(slices);
+                    return;
+                }
+            }
+            None if is_unread => {}
+            None => {
+                batch.slices = self.run_untold(&call, replies);
+                if batch.slices.is_some() {
+                    return;
+                }
+            }
+        }
+        batch.note_ran();
     }
 
     /// The transaction has run. Its frame goes to the log when those before it have gone.

@@ -120,6 +120,7 @@ async fn converse(
         session.refresh();
         let next = visit_shard(session, input, &mut out);
         session.look_at_clock(input);
+        session.note_visit();
         match next {
             Next::Alone => {
                 flush_pipeline(transport, session, input, &mut out).await?;

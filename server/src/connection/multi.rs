@@ -2,7 +2,8 @@
 //!
 //! All keys of the queue, and the watched ones, are taken before anything runs; then the watch is
 //! judged; then the commands run in order, each on its shards; then the transaction concludes with one
-//! frame. Commands without keys run where the connection lives, at their place in the order.
+//! frame. Where one shard has all keys that is one task there; else commands in a row that are on one
+//! shard are one hop. Commands without keys run where the connection lives, at their place in the order.
 //!
 //! ```text
 //!   queue    SET a  REPLICAOF  GET b  CONFIG SET      SELECT 1
@@ -16,13 +17,15 @@
 
 use super::{Session, VISIT_MAX, breathe_after, closing, run_entry};
 use crate::gates;
-use engine::command::{Args, Call, Entry, Flags, Group, OwnedArgs, Refusal};
-use engine::exec::{Tx, TxKeys};
+use engine::command::{Args, Call, Entry, Flags, Group, Refusal};
+use engine::db::{Role, WatchKey};
+use engine::exec::{Queue, Setting, Tx, run_of};
 use engine::resp::{Protocol, ReplyWriter};
 use engine::rt;
-use engine::shard::Mode;
-use engine::types::shard_of;
-use std::sync::atomic::Ordering;
+use engine::shard::{Batch, Shard};
+use engine::types::{ShardId, shard_of};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Replies of a transaction above this size are set aside as they are: one buffer for all of them would be
@@ -35,8 +38,7 @@ const TOO_LARGE: &str =
 /// Requests that MULTI has queued.
 #[derive(Default)]
 pub struct Multi {
-    queue: Vec<(&'static Entry, OwnedArgs)>,
-    bytes: u64,
+    queue: Queue,
     /// A request was refused: EXEC refuses the whole.
     pub spoiled: bool,
 }
@@ -44,12 +46,7 @@ pub struct Multi {
 impl Multi {
     /// Whether EXEC may change data.
     pub fn writes(&self) -> bool {
-        self.queue.iter().any(|(entry, _)| entry.writes())
-    }
-
-    /// Whether EXEC may need memory.
-    fn needs_memory(&self) -> bool {
-        self.queue.iter().any(|(entry, _)| entry.command.flags.contains(Flags::DENYOOM))
+        self.queue.writes()
     }
 }
 
@@ -71,23 +68,23 @@ pub(super) async fn queue(
         session.note_rejected(&args);
         return refuse(session, args.get(0), Refusal::OutOfMemory, out).await;
     }
-    let Some(multi) = &mut session.multi else { return };
+    let Session { multi, front, db, who, .. } = &mut *session;
+    let Some(multi) = multi else { return };
     if multi.spoiled {
         return ReplyWriter::new(out, protocol).simple("QUEUED");
     }
-    let args = OwnedArgs::copy(args);
-    multi.bytes += (args.heap_bytes() + size_of::<(&Entry, OwnedArgs)>()) as u64;
-    if multi.bytes > limit {
+    multi.queue.push(front, &Call { entry, db: *db, protocol, who, args });
+    let (count, bytes) = (multi.queue.len(), multi.queue.heap_bytes() as u64);
+    if bytes > limit {
         *multi = Multi { spoiled: true, ..Multi::default() };
         session.client.queued.store(0, Ordering::Relaxed);
         session.client.queued_bytes.store(0, Ordering::Relaxed);
         closing::over_queue(session);
         let refusal = Refusal::fixed(TOO_LARGE);
-        return session.reject(&args.view(), &refusal, out);
+        return session.reject(&args, &refusal, out);
     }
-    multi.queue.push((entry, args));
-    session.client.queued.store(multi.queue.len() as u32, Ordering::Relaxed);
-    session.client.queued_bytes.store(multi.bytes, Ordering::Relaxed);
+    session.client.queued.store(count as u32, Ordering::Relaxed);
+    session.client.queued_bytes.store(bytes, Ordering::Relaxed);
     ReplyWriter::new(out, protocol).simple("QUEUED");
 }
 
@@ -153,32 +150,35 @@ pub(crate) async fn exec(session: &mut Session, out: &mut Vec<u8>) -> Result<(),
     let Some(multi) = session.multi.take() else {
         return Err(Refusal::fixed("ERR EXEC without MULTI"));
     };
-    let outcome = run_queue(session, &multi, out).await;
+    let outcome = run_queue(session, multi, out).await;
     forget(session).await;
     outcome
 }
 
-async fn run_queue(session: &mut Session, multi: &Multi, out: &mut Vec<u8>) -> Result<(), Refusal> {
+async fn run_queue(
+    session: &mut Session,
+    mut multi: Multi,
+    out: &mut Vec<u8>,
+) -> Result<(), Refusal> {
     if multi.spoiled {
         return Err(Refusal::fixed("EXECABORT Transaction discarded because of previous errors."));
     }
     // A gate may have closed since the commands were queued (the node became a replica).
-    pass_gates(session, multi)?;
+    pass_gates(session, &multi)?;
     // Memory for all of it, before any of it: what must be evicted is, and stands in the log.
-    if multi.needs_memory() && !session.front.make_room().await {
+    if multi.queue.needs_memory() && !session.front.make_room().await {
         return Err(aborted(&Refusal::OutOfMemory));
     }
-    let mut keys = TxKeys::default();
-    for (entry, args) in &multi.queue {
-        keys.add(&session.front, entry, &args.view());
-    }
-    for (_, key) in &session.watched {
-        keys.add_key(&session.front, key, Mode::Shared);
-    }
     let front = session.front.clone();
-    let mut tx = Tx::begin(&front, keys).await;
+    for (_, key) in &session.watched {
+        multi.queue.watch(&front, key);
+    }
+    if let Some(shard) = multi.queue.only_shard() {
+        return run_at_once(session, multi, shard, out).await;
+    }
+    let mut tx = multi.queue.begin(&front).await;
     // Or while the keys were waited for. From here on the role stays: changing it needs them all.
-    if let Err(refusal) = pass_gates(session, multi) {
+    if let Err(refusal) = pass_gates(session, &multi) {
         tx.conclude().await;
         return Err(refusal);
     }
@@ -187,60 +187,172 @@ async fn run_queue(session: &mut Session, multi: &Multi, out: &mut Vec<u8>) -> R
         ReplyWriter::new(out, session.protocol).nil_array();
         return Ok(());
     }
+    write_header(session, multi.queue.len(), out);
+    let later = run_in_order(session, &multi.queue, &mut tx, out).await;
+    session.wrote_wide |= tx.conclude().await;
+    run_deferred(session, &later, out).await;
+    Ok(())
+}
+
+fn write_header(session: &Session, count: usize, out: &mut Vec<u8>) {
     let start = out.len();
-    ReplyWriter::new(out, session.protocol).array(multi.queue.len());
+    ReplyWriter::new(out, session.protocol).array(count);
     drop_unread(session, session.is_silent(), start, out);
-    let mut later: Vec<Deferred<'_>> = Vec::new();
-    for (entry, args) in &multi.queue {
+}
+
+/// All of it is one task of the shard that has all keys: one message there, one frame, one back.
+async fn run_at_once(
+    session: &mut Session,
+    multi: Multi,
+    shard: ShardId,
+    out: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let (who, watched) = (session.who.clone(), std::mem::take(&mut session.watched));
+    let (db, protocol, slow_from) = (session.db, session.protocol, session.stopwatch.slow_from());
+    let is_silent = session.is_silent();
+    let setting = Setting { db, protocol, who: &who, is_silent, slow_from };
+    let (flag, writes) = (session.watch_flag.clone(), multi.queue.writes());
+    // Asked once more when the keys are in hand: the role, and whether a watched key was touched.
+    let closed = Arc::new(AtomicBool::new(false));
+    let is_closed = closed.clone();
+    let keys: Vec<WatchKey> = watched.iter().cloned().collect();
+    let unless = move |shard: &mut Shard| {
+        let is_replica = writes && shard.keys.role() == Role::Replica;
+        is_closed.store(is_replica, Ordering::Release);
+        let Some(flag) = &flag else { return is_replica };
+        for (db, key) in &keys {
+            shard.keys.look_at_watched(*db, key, flag);
+        }
+        is_replica || flag.load(Ordering::Acquire)
+    };
+    let (front, count) = (session.front.clone(), multi.queue.len());
+    let done = multi.queue.run_at_once(&front, shard, &setting, Some(Box::new(unless))).await;
+    session.watched = watched;
+    let Some((batches, wrote)) = done else {
+        if closed.load(Ordering::Acquire) {
+            return Err(aborted(&Refusal::ReadOnly));
+        }
+        ReplyWriter::new(out, session.protocol).nil_array();
+        return Ok(());
+    };
+    session.wrote_wide |= wrote;
+    write_header(session, count, out);
+    for mut batch in batches {
+        note_slow(session, &batch);
+        take_replies(session, &mut batch, out);
+    }
+    Ok(())
+}
+
+/// What was slow among commands that have come home.
+fn note_slow(session: &mut Session, batch: &Batch) {
+    for (index, took) in &batch.slow {
+        if let Some((entry, args)) = batch.iter().nth(*index as usize) {
+            session.took(entry, &args, *took);
+        }
+    }
+}
+
+/// Takes the replies of commands that have come home over, large ones as they are.
+fn take_replies(session: &mut Session, batch: &mut Batch, out: &mut Vec<u8>) {
+    if session.is_silent() || session.who.room.is_over() {
+        return;
+    }
+    if out.len() + batch.replies.len() >= PART {
+        session.parts.push(std::mem::take(out));
+        session.parts.push(std::mem::take(&mut batch.replies));
+    } else {
+        out.extend_from_slice(&batch.replies);
+    }
+}
+
+/// Runs the queue, commands in a row that are on one shard in one hop; answers with what is to be
+/// performed when the transaction has concluded.
+async fn run_in_order<'q>(
+    session: &mut Session,
+    queue: &'q Queue,
+    tx: &mut Tx,
+    out: &mut Vec<u8>,
+) -> Vec<Deferred<'q>> {
+    let (mut later, mut rest) = (Vec::new(), queue.iter());
+    loop {
         let (start, began) = (out.len(), rt::monotonic());
+        let is_over = session.who.room.hold(session.parts_bytes() + out.len()).is_err();
+        if out.len() >= PART && later.is_empty() {
+            session.parts.push(std::mem::take(out));
+        }
+        if let Some((shard, count)) = run_of(&session.front, rest.clone()) {
+            run_in_a_row(session, tx, shard, rest.by_ref().take(count), out).await;
+            breathe(session, began).await;
+            continue;
+        }
+        let Some((entry, args)) = rest.next() else { return later };
         if waits_for_the_end(entry, !later.is_empty()) {
             let (protocol, silent) = (session.protocol, session.is_silent());
             later.push(Deferred { entry, args, at: start, protocol, silent });
             continue;
         }
-        let is_over = session.who.room.hold(session.parts_bytes() + out.len()).is_err();
         if is_over && !entry.writes() && !entry.command.is_front() {
             continue;
-        }
-        if out.len() >= PART && later.is_empty() {
-            session.parts.push(std::mem::take(out));
         }
         let start = out.len();
         if entry.command.is_front() {
             run_in_front(session, entry, args, out).await;
         } else {
             let (db, protocol, who) = (session.db, session.protocol, &session.who);
-            tx.run(&Call { entry, db, protocol, who, args: args.view() }, out).await;
+            tx.run(&Call { entry, db, protocol, who, args }, out).await;
         }
-        session.took(entry, &args.view(), began.elapsed());
+        session.took(entry, &args, began.elapsed());
         drop_unread(session, is_over || session.is_silent(), start, out);
         breathe(session, began).await;
     }
-    session.wrote_wide |= tx.conclude().await;
-    run_deferred(session, &later, out).await;
-    Ok(())
+}
+
+/// Commands that are all on one shard.
+async fn run_in_a_row(
+    session: &mut Session,
+    tx: &mut Tx,
+    shard: ShardId,
+    run: impl Iterator<Item = (&'static Entry, Args<'_>)>,
+    out: &mut Vec<u8>,
+) {
+    let (front, who) = (session.front.clone(), session.who.clone());
+    let (db, protocol, mut writes, mut batch) = (session.db, session.protocol, false, None);
+    for (entry, args) in run {
+        writes |= entry.writes();
+        let call = Call { entry, db, protocol, who: &who, args };
+        batch.get_or_insert_with(|| front.batch_of(&call)).push(entry, args);
+    }
+    let Some(mut batch) = batch else { return };
+    let (slow_from, is_silent) = (session.stopwatch.slow_from(), session.is_silent());
+    Setting { db, protocol, who: &who, is_silent, slow_from }.prepare(&mut batch);
+    for mut batch in tx.run_batch(shard, batch, writes).await {
+        note_slow(session, &batch);
+        take_replies(session, &mut batch, out);
+    }
 }
 
 fn pass_gates(session: &Session, multi: &Multi) -> Result<(), Refusal> {
-    let mut refused = multi.queue.iter().filter_map(|(entry, _)| gates::pass(session, entry).err());
+    let kinds = multi.queue.kinds().iter();
+    let mut refused = kinds.filter_map(|entry| gates::pass(session, entry).err());
     refused.next().map_or(Ok(()), |refusal| Err(aborted(&refusal)))
 }
 
 async fn run_in_front(
     session: &mut Session,
     entry: &'static Entry,
-    args: &OwnedArgs,
+    args: Args<'_>,
     out: &mut Vec<u8>,
 ) {
     session.in_exec = true;
-    Box::pin(run_entry(session, entry, args.view(), out)).await;
+    Box::pin(run_entry(session, entry, args, out)).await;
     session.in_exec = false;
 }
 
 /// A command of the queue that is performed when the transaction has concluded.
 struct Deferred<'a> {
     entry: &'static Entry,
-    args: &'a OwnedArgs,
+    args: Args<'a>,
     /// Where its reply stands among those of the others.
     at: usize,
     /// How the connection wanted the reply at this place of the queue.
@@ -266,7 +378,7 @@ async fn run_deferred(session: &mut Session, later: &[Deferred<'_>], out: &mut V
         let protocol = std::mem::replace(&mut session.protocol, deferred.protocol);
         run_in_front(session, deferred.entry, deferred.args, out).await;
         session.protocol = protocol;
-        session.took(deferred.entry, &deferred.args.view(), began.elapsed());
+        session.took(deferred.entry, &deferred.args, began.elapsed());
         let made = session.parts_bytes() + out.len() + others.len();
         drop_unread(session, deferred.silent || session.who.room.hold(made).is_err(), start, out);
         breathe(session, began).await;

@@ -14,6 +14,7 @@ use engine::db::{WatchFlag, WatchKey};
 use engine::exec::{Front, Pipeline};
 use engine::resp::{Protocol, ReplyWriter};
 use engine::rt;
+use engine::shard::Piece;
 use engine::types::{DbIndex, Lsn, shard_of};
 use replication::transport::Transport;
 use std::collections::HashSet;
@@ -311,6 +312,13 @@ impl Session {
     pub(super) fn look_at_clock(&mut self, input: &Input) {
         let (stopwatch, watched) = self.watch_time();
         stopwatch.look(&watched, input);
+    }
+
+    /// The visit to the shard is over: how long it was. The stopwatch has just looked at the clock, unless
+    /// nobody wants to know who was slow.
+    pub(super) fn note_visit(&self) {
+        let took = self.stopwatch.last_look().saturating_duration_since(self.visit_began);
+        self.front.pieces.note(Piece::Visit, took);
     }
 
     /// Ends the stretch of what a flush has waited for.

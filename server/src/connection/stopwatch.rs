@@ -70,6 +70,16 @@ impl Stopwatch {
         self.slow = logged.into_iter().chain(watched).min();
     }
 
+    /// When it looked at the clock the last time; now, where it does not.
+    pub(super) fn last_look(&self) -> Instant {
+        if self.slow.is_none() { rt::monotonic() } else { self.began }
+    }
+
+    /// From when on a request is slow, if anybody wants to know.
+    pub(super) fn slow_from(&self) -> Option<Duration> {
+        self.slow
+    }
+
     /// A read buffer begins to be handled.
     pub(crate) fn start(&mut self, now: Instant) {
         self.began = now;

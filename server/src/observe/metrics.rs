@@ -74,6 +74,9 @@ metrics_table! {
     UptimeSeconds = Counter "uptime_in_seconds" [];
     /// How many shards the keys are cut into.
     Shards = Gauge "shards" [];
+    /// The longest piece of work that an executor did without letting anybody else run, by kind, since the
+    /// start or CONFIG RESETSTAT.
+    LongestWorkSeconds = Gauge "longest_work_seconds" ["executor", "kind"];
 
     /// Open client connections, by listener.
     ConnectedClients = Gauge "connected_clients" ["listener"];

@@ -7,6 +7,7 @@ use crate::observe::metrics::{DRAGONFLY_PREFIX, Lag, Metric, Replica, ReplicaSta
 use crate::observe::picture::Picture;
 use crate::server::{Counters, Server};
 use engine::exec::Front;
+use engine::shard::Piece;
 use replication::info::{self, Info, LinkState, Upstream};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -101,6 +102,13 @@ fn put_node(samples: &mut Samples, picture: &Picture, server: &Server) {
     samples.put(Metric::Master, f64::from(u8::from(is_master)));
     samples.put(Metric::UptimeSeconds, server.started.elapsed().as_secs() as f64);
     samples.put(Metric::Shards, f64::from(server.node.shards()));
+    for (executor, pieces) in server.node.pieces().iter().enumerate() {
+        for piece in Piece::ALL {
+            let (executor, longest) = (executor.to_string(), pieces.longest(piece));
+            let labels = [executor.as_str(), piece.name()];
+            samples.put_labelled(Metric::LongestWorkSeconds, &labels, longest.as_secs_f64());
+        }
+    }
     let tls = server.tls.current();
     let (server, client) = (tls.server.as_ref(), tls.client.as_ref());
     let identities = [

@@ -1,6 +1,6 @@
 //! Commands that every shard runs: DBSIZE, FLUSHALL, DEBUG DIGEST.
 
-use super::{Did, NodeFacts, Step, Steps};
+use super::{Did, Joined, Step, Steps};
 use crate::command::{Args, Call, Cx, Outcome, Refusal};
 use crate::resp::ReplyWriter;
 use crate::types::ShardId;
@@ -10,8 +10,8 @@ use crate::types::ShardId;
 pub struct All {
     /// Checks the arguments before any shard is asked, given how many databases there are.
     pub check: fn(args: Args<'_>, dbs: usize) -> Result<(), Refusal>,
-    /// One shard's part.
-    pub part: fn(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Part, Refusal>,
+    /// A piece of one shard's part; whether it was the last. What is found is added to the part.
+    pub part: fn(cx: &mut Cx<'_>, args: Args<'_>, part: &mut Part) -> Result<bool, Refusal>,
     /// Makes the reply out of the parts, in the order of the shards.
     pub join: fn(args: Args<'_>, parts: &[Part], reply: &mut ReplyWriter<'_>),
     /// Whether no other transaction may run meanwhile: because it changes keys that it does not name,
@@ -26,32 +26,36 @@ pub struct Part {
     pub number: i64,
     /// Already written RESP elements, or other bytes.
     pub bytes: Vec<u8>,
+    /// Where the next piece begins; what it means is the command's own.
+    pub position: (usize, u64),
 }
 
 impl All {
-    pub(super) fn split(&self, call: &Call<'_>, node: NodeFacts) -> Result<Steps, Refusal> {
-        (self.check)(call.args, node.dbs)?;
-        Ok((0..node.shards).map(|shard| (ShardId(shard), Step::All)).collect())
-    }
-
     pub(super) fn join(
         &self,
         call: &Call<'_>,
         done: Vec<(ShardId, Did)>,
         reply: &mut ReplyWriter<'_>,
-    ) {
+    ) -> Joined {
         let part = |(_, did)| match did {
             Did::Part(part) => part,
             _ => unreachable!("an All step answers with its part"),
         };
         let parts: Vec<Part> = done.into_iter().map(part).collect();
         (self.join)(call.args, &parts, reply);
+        Joined::Reply
     }
 
     pub(super) fn whole(&self, cx: &mut Cx<'_>, call: &Call<'_>) -> Outcome {
         (self.check)(call.args, cx.keys.db_count())?;
-        let part = (self.part)(cx, call.args)?;
+        let mut part = Part::default();
+        while !(self.part)(cx, call.args, &mut part)? {}
         (self.join)(call.args, &[part], &mut cx.reply);
         Ok(())
     }
+}
+
+/// Every shard has a step.
+pub(super) fn split(shards: u16) -> Steps {
+    (0..shards).map(|shard| (ShardId(shard), Step::All(Part::default()))).collect()
 }

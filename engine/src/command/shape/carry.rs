@@ -5,9 +5,8 @@
 //!                      shard of b: its value ─┴► decide ─► shard of d: Put ─► reply
 //! ```
 
-use super::{Did, Pick, Step, Steps, by_shard};
-use crate::command::shape::NodeFacts;
-use crate::command::{Args, Call, Cx, Outcome, Refusal};
+use super::{Decided, Did, Joined, KEYS_PER_PIECE, NodeFacts, Pick, Pondering, Step, Whole};
+use crate::command::{Args, Call, Cx, Refusal};
 use crate::db::Keyspace;
 use crate::journal::Deadline;
 use crate::resp::ReplyWriter;
@@ -29,7 +28,7 @@ pub struct Carry {
         decision: &mut Decision<'_>,
         args: Args<'_>,
         carried: &[Carried],
-    ) -> Result<Vec<Write>, Refusal>,
+    ) -> Result<Decided, Refusal>,
 }
 
 /// What a [`Carry`] brings from one key to the coordinator: nothing when the key does not exist.
@@ -104,23 +103,32 @@ impl Write {
     }
 }
 
-impl Carry {
-    pub(super) fn split(&self, call: &Call<'_>, shards: u16) -> Result<Steps, Refusal> {
-        (self.check)(call.args)?;
-        Ok(by_shard(call, shards, Step::Gather))
-    }
+/// One shard's keys of a [`Carry`] that are to be read, and what was found of them so far.
+#[derive(Default)]
+pub struct GatherPart {
+    keys: Vec<Pick>,
+    found: Vec<Carried>,
+}
 
-    pub(super) fn part(
+impl GatherPart {
+    pub(super) fn of(keys: Vec<Pick>) -> GatherPart {
+        GatherPart { found: Vec::with_capacity(keys.len()), keys }
+    }
+}
+
+impl Carry {
+    /// Reads some of a shard's keys; whether those were the last.
+    pub(super) fn piece(
         &self,
         cx: &mut Cx<'_>,
         call: &Call<'_>,
-        keys: &[Pick],
-    ) -> Result<Vec<(u32, Carried)>, Refusal> {
-        let gather = |key: &Pick| {
-            let bytes = call.args.get(key.position as usize);
-            Ok((key.index, (self.gather)(cx, bytes, key.index as usize, call.args)?))
-        };
-        keys.iter().map(gather).collect()
+        part: &mut GatherPart,
+    ) -> Result<bool, Refusal> {
+        for key in part.keys[part.found.len()..].iter().take(KEYS_PER_PIECE) {
+            let (bytes, index) = (call.args.get(key.position as usize), key.index as usize);
+            part.found.push((self.gather)(cx, bytes, index, call.args)?);
+        }
+        Ok(part.found.len() == part.keys.len())
     }
 
     /// Decides; the steps that follow are the writes.
@@ -130,42 +138,83 @@ impl Carry {
         node: NodeFacts,
         done: Vec<(ShardId, Did)>,
         reply: &mut ReplyWriter<'_>,
-    ) -> Result<Steps, Refusal> {
-        let mut gathered: Vec<(u32, Carried)> = Vec::new();
+    ) -> Result<Joined, Refusal> {
+        let mut carried: Vec<Carried> = Vec::new();
         for (_, did) in done {
-            match did {
-                Did::Gathered(part) => gathered.extend(part),
+            let Did::Gathered(part) = did else {
                 // The writes are done.
-                _ => return Ok(Vec::new()),
+                return Ok(Joined::Reply);
+            };
+            for (key, found) in part.keys.into_iter().zip(part.found) {
+                let index = key.index as usize;
+                carried.resize(carried.len().max(index + 1), None);
+                carried[index] = found;
             }
         }
-        gathered.sort_by_key(|(index, _)| *index);
-        let carried: Vec<Carried> = gathered.into_iter().map(|(_, found)| found).collect();
-        let NodeFacts { shards, dbs, now } = node;
-        let mut decision = Decision { db: call.db, dbs, now, reply: reply.reborrow() };
-        let mut steps: BTreeMap<ShardId, Vec<Write>> = BTreeMap::new();
-        for write in (self.decide)(&mut decision, call.args, &carried)? {
-            steps.entry(shard_of(write.key(), shards)).or_default().push(write);
+        let mut decision = node.decision(call.db, reply);
+        match (self.decide)(&mut decision, call.args, &carried)? {
+            Decided::Writes(writes) => Ok(node.writes(writes)),
+            Decided::Later(pondering) => Ok(Joined::Pondering(pondering)),
         }
-        Ok(steps.into_iter().map(|(shard, writes)| (shard, Step::Writes(writes))).collect())
     }
 
-    pub(super) fn whole(&self, cx: &mut Cx<'_>, call: &Call<'_>) -> Outcome {
+    pub(super) fn whole(&self, cx: &mut Cx<'_>, call: &Call<'_>) -> Result<Whole, Refusal> {
         (self.check)(call.args)?;
         let mut carried: Vec<Carried> = Vec::new();
         for (index, position) in call.entry.command.keys.positions(&call.args).enumerate() {
             carried.push((self.gather)(cx, call.args.get(position), index, call.args)?);
         }
-        let (db, dbs, now) = (cx.db, cx.keys.db_count(), cx.now());
-        let mut decision = Decision { db, dbs, now, reply: cx.reply.reborrow() };
-        let writes = (self.decide)(&mut decision, call.args, &carried)?;
-        perform(cx.keys, writes);
-        Ok(())
+        match (self.decide)(&mut cx.decision(), call.args, &carried)? {
+            Decided::Writes(writes) => perform(cx.keys, writes),
+            Decided::Later(pondering) => return Ok(ponder_whole(pondering)),
+        }
+        Ok(Whole::Done)
+    }
+}
+
+/// A long decision on the shard that has all the keys.
+fn ponder_whole(mut pondering: Pondering) -> Whole {
+    let mut writes: Option<std::vec::IntoIter<Write>> = None;
+    Whole::Later(Box::new(move |cx| {
+        let Some(writes) = &mut writes else {
+            writes = pondering(&mut cx.decision())?.map(Vec::into_iter);
+            return Ok(false);
+        };
+        perform(cx.keys, writes.take(KEYS_PER_PIECE));
+        Ok(writes.len() == 0)
+    }))
+}
+
+impl Cx<'_> {
+    fn decision(&mut self) -> Decision<'_> {
+        let (db, dbs, now) = (self.db, self.keys.db_count(), self.now());
+        Decision { db, dbs, now, reply: self.reply.reborrow() }
+    }
+}
+
+impl NodeFacts {
+    /// What a decision gets to see.
+    pub fn decision<'a>(&self, db: DbIndex, reply: &'a mut ReplyWriter<'_>) -> Decision<'a> {
+        Decision { db, dbs: self.dbs, now: self.now, reply: reply.reborrow() }
+    }
+
+    /// The steps that make these changes.
+    pub fn writes(&self, writes: Vec<Write>) -> Joined {
+        let mut steps: BTreeMap<ShardId, Vec<Write>> = BTreeMap::new();
+        for write in writes {
+            steps.entry(shard_of(write.key(), self.shards)).or_default().push(write);
+        }
+        let step =
+            |(shard, writes): (ShardId, Vec<Write>)| (shard, Step::Writes(writes.into_iter()));
+        match steps.is_empty() {
+            true => Joined::Reply,
+            false => Joined::Steps(steps.into_iter().map(step).collect()),
+        }
     }
 }
 
 /// Makes changes that were decided on elsewhere.
-pub(super) fn perform(keys: &mut Keyspace, writes: Vec<Write>) {
+pub(super) fn perform(keys: &mut Keyspace, writes: impl IntoIterator<Item = Write>) {
     for write in writes {
         match write {
             Write::Put { db, key, value, deadline } => {

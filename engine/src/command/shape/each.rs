@@ -5,7 +5,7 @@
 //!                   shard 1: b, d ─► "2" "4" ─┴► 1 2 3 4, in the order of the keys
 //! ```
 
-use super::{Did, Pick, Step, Steps, by_shard};
+use super::{Did, Joined, KEYS_PER_PIECE, Pick};
 use crate::command::{Call, Cx, Outcome, Refusal};
 use crate::resp::ReplyWriter;
 use crate::types::ShardId;
@@ -32,26 +32,30 @@ pub enum Join {
     Array,
 }
 
-/// The result of one shard's keys of an [`Each`] command.
+/// One shard's keys of an [`Each`] command, and how far it has come with them.
 #[derive(Default)]
-pub struct EachDone {
-    /// Which keys.
+pub struct EachPart {
     keys: Vec<Pick>,
+    done: usize,
     /// Sum of the keys' numbers.
     sum: i64,
     /// What the keys wrote, one after the other.
     bytes: Vec<u8>,
     /// Where each key's element ends.
     ends: Vec<usize>,
+    large: bool,
+    /// Bytes that room was taken for.
+    counted: usize,
+}
+
+impl EachPart {
+    pub(super) fn of(keys: Vec<Pick>) -> EachPart {
+        EachPart { keys, ..EachPart::default() }
+    }
 }
 
 impl Each {
-    pub(super) fn split(&self, call: &Call<'_>, shards: u16) -> Result<Steps, Refusal> {
-        self.check(call)?;
-        Ok(by_shard(call, shards, Step::Each))
-    }
-
-    fn check(&self, call: &Call<'_>) -> Result<(), Refusal> {
+    pub(super) fn check(&self, call: &Call<'_>) -> Result<(), Refusal> {
         if (call.args.len() - call.entry.command.keys.first) % self.stride == 0 {
             return Ok(());
         }
@@ -75,34 +79,42 @@ impl Each {
         Ok(number)
     }
 
-    pub(super) fn part(
+    /// Some of a shard's keys; whether those were the last.
+    pub(super) fn piece(
         &self,
         cx: &mut Cx<'_>,
         call: &Call<'_>,
-        keys: Vec<Pick>,
-    ) -> Result<EachDone, Refusal> {
-        let mut done = EachDone { keys, ..EachDone::default() };
-        let mut large = false;
-        for (at, key) in done.keys.iter().enumerate() {
-            let rest = done.keys[at + 1..].iter().map(|key| key.position as usize);
-            done.sum += self.do_one(cx, call, key.position as usize, &mut large, rest)?;
-            done.ends.push(cx.reply.out.len());
+        part: &mut EachPart,
+    ) -> Result<bool, Refusal> {
+        let end = part.keys.len().min(part.done + KEYS_PER_PIECE);
+        let mut bytes = std::mem::take(&mut part.bytes);
+        let mut cx = cx.writing_to(&mut bytes);
+        cx.counted = part.counted;
+        for at in part.done..end {
+            let rest = part.keys[at + 1..].iter().map(|key| key.position as usize);
+            let position = part.keys[at].position as usize;
+            part.sum += self.do_one(&mut cx, call, position, &mut part.large, rest)?;
+            if self.join == Join::Array {
+                part.ends.push(cx.reply.out.len());
+            }
         }
-        done.bytes = std::mem::take(cx.reply.out);
-        Ok(done)
+        part.counted = cx.counted;
+        (part.done, part.bytes) = (end, bytes);
+        Ok(end == part.keys.len())
     }
 
-    pub(super) fn join(&self, done: Vec<(ShardId, Did)>, reply: &mut ReplyWriter<'_>) {
+    pub(super) fn join(&self, done: Vec<(ShardId, Did)>, reply: &mut ReplyWriter<'_>) -> Joined {
         let part = |(_, did)| match did {
             Did::Each(part) => part,
             _ => unreachable!("an Each step answers with its part"),
         };
-        let parts: Vec<EachDone> = done.into_iter().map(part).collect();
+        let parts: Vec<EachPart> = done.into_iter().map(part).collect();
         match self.join {
             Join::Ok => reply.ok(),
             Join::Sum => reply.integer(parts.iter().map(|part| part.sum).sum()),
-            Join::Array => join_array(&parts, reply),
+            Join::Array => return join_array(parts, reply),
         }
+        Joined::Reply
     }
 
     pub(super) fn whole(&self, cx: &mut Cx<'_>, call: &Call<'_>) -> Outcome {
@@ -126,21 +138,35 @@ impl Each {
 }
 
 /// The elements of all parts, in the order of the keys.
-fn join_array(parts: &[EachDone], reply: &mut ReplyWriter<'_>) {
-    let mut owners = vec![0u16; parts.iter().map(|part| part.keys.len()).sum()];
-    for (number, part) in parts.iter().enumerate() {
-        for key in &part.keys {
-            owners[key.index as usize] = number as u16;
-        }
+fn join_array(parts: Vec<EachPart>, reply: &mut ReplyWriter<'_>) -> Joined {
+    /// Elements put in order at a time.
+    const PIECE: usize = 1024;
+    let count: usize = parts.iter().map(|part| part.keys.len()).sum();
+    reply.array(count);
+    reply.out.reserve(parts.iter().map(|part| part.bytes.len()).sum());
+    if let [part] = parts.as_slice() {
+        reply.raw(&part.bytes);
+        return Joined::Reply;
     }
+    // The keys of each part are in the order of the request: the next one is the least of their heads.
     let mut next = vec![(0, 0); parts.len()];
-    reply.array(owners.len());
-    for owner in owners {
-        let (part, (element, start)) = (&parts[usize::from(owner)], &mut next[usize::from(owner)]);
-        let end = part.ends[*element];
-        reply.raw(&part.bytes[*start..end]);
-        (*element, *start) = (*element + 1, end);
-    }
+    let mut index = 0;
+    let mut piece = move |reply: &mut ReplyWriter<'_>| {
+        let end = count.min(index + PIECE);
+        while index < end {
+            for (part, (element, start)) in parts.iter().zip(&mut next) {
+                let is_next = |key: &&Pick| key.index as usize == index;
+                if part.keys.get(*element).filter(is_next).is_some() {
+                    let end = part.ends[*element];
+                    reply.raw(&part.bytes[*start..end]);
+                    (*element, *start) = (*element + 1, end);
+                    index += 1;
+                }
+            }
+        }
+        index == count
+    };
+    if piece(reply) { Joined::Reply } else { Joined::Pieces(Box::new(piece)) }
 }
 
 /// From here on a reply of several elements is made with foresight.

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!   Here   all keys on one shard              GET, SET, APPEND
+//!   Sliced the same, of large values         BITCOUNT, BITPOS
 //!   Each   every key's shard does its part    MGET, MSET, DEL
 //!   Carry  read there, decide, write here     RENAME, COPY, BITOP, MSETNX
 //!   All    every shard                        DBSIZE, FLUSHALL
@@ -21,16 +22,18 @@
 mod all;
 mod carry;
 mod each;
+mod slices;
 mod walk;
 
 pub use all::{All, Part};
-pub use carry::{Carried, Carry, Decision, Found, Write};
-pub use each::{Each, EachDone, Join};
+pub use carry::{Carried, Carry, Decision, Found, GatherPart, Write};
+pub use each::{Each, EachPart, Join};
+pub use slices::{Decided, Pondering, Slices, Whole};
 pub use walk::{Walk, Walked};
 
 use super::{Args, Call, Cx, Outcome, Refusal};
 use crate::resp::ReplyWriter;
-use crate::types::{Millis, ShardId, shard_of};
+use crate::types::{Millis, ShardId};
 use std::collections::BTreeMap;
 
 /// How a command is spread over shards. Functions are synchronous and see one shard.
@@ -38,6 +41,8 @@ use std::collections::BTreeMap;
 pub enum Run {
     /// All keys on one shard.
     Here(fn(&mut Cx<'_>, Args<'_>) -> Outcome),
+    /// The same for what may take long: it goes on in slices where the values are large.
+    Sliced(fn(&mut Cx<'_>, Args<'_>) -> Result<Whole, Refusal>),
     /// Every key's shard does its part; the coordinator joins.
     Each(Each),
     /// Read on the keys' shards, decide once, write on the keys' shards: one transaction.
@@ -62,23 +67,33 @@ pub struct Pick {
 /// What one shard does of a command in one hop.
 pub enum Step {
     /// These keys of an [`Each`].
-    Each(Vec<Pick>),
+    Each(EachPart),
     /// Reads these keys of a [`Carry`].
-    Gather(Vec<Pick>),
+    Gather(GatherPart),
     /// Makes these changes.
-    Writes(Vec<Write>),
+    Writes(std::vec::IntoIter<Write>),
     /// Its part of an [`All`].
-    All,
+    All(Part),
 }
+
+/// Keys that a step does in one piece: some 20 us.
+const KEYS_PER_PIECE: usize = 64;
+
+/// Keys of one request from which on it is a transaction that goes on in slices, also where all of them
+/// are on one shard: some 100 us of work.
+pub const MANY_KEYS: usize = 512;
+
+/// A command's keys by the shards that have them.
+pub type Picks = BTreeMap<ShardId, Vec<Pick>>;
 
 /// What a step came to.
 pub enum Did {
     /// Nothing to say.
     Nothing,
     /// Of an [`Each`].
-    Each(EachDone),
-    /// What a [`Carry`] found, by the index of the key.
-    Gathered(Vec<(u32, Carried)>),
+    Each(EachPart),
+    /// What a [`Carry`] found.
+    Gathered(GatherPart),
     /// Of an [`All`].
     Part(Part),
 }
@@ -108,73 +123,97 @@ impl Run {
         matches!(self, Run::All(All { barrier: true, .. }) | Run::Walk(Walk { long: true, .. }))
     }
 
-    /// Looks at the arguments and says what each shard has to do first.
-    pub fn split(&self, call: &Call<'_>, node: NodeFacts) -> Result<Steps, Refusal> {
+    /// Looks at the arguments, before anything else is done about the request.
+    pub fn check(&self, call: &Call<'_>, node: NodeFacts) -> Result<(), Refusal> {
         match self {
-            Run::Here(_) => {
+            Run::Here(_) | Run::Sliced(_) => {
                 Err(Refusal::fixed("CROSSSLOT Keys in request don't hash to the same slot"))
             }
-            Run::Each(each) => each.split(call, node.shards),
-            Run::Carry(carry) => carry.split(call, node.shards),
-            Run::All(all) => all.split(call, node),
+            Run::Each(each) => each.check(call),
+            Run::Carry(carry) => (carry.check)(call.args),
+            Run::All(all) => (all.check)(call.args, node.dbs),
             Run::Walk(_) | Run::Front => unreachable!("{} has no steps", call.entry.name()),
         }
     }
 
-    /// One shard's step.
-    pub fn step(&self, cx: &mut Cx<'_>, call: &Call<'_>, step: Step) -> Result<Did, Refusal> {
-        match (self, step) {
-            (Run::Each(each), Step::Each(keys)) => each.part(cx, call, keys).map(Did::Each),
-            (Run::Carry(carry), Step::Gather(keys)) => {
-                carry.part(cx, call, &keys).map(Did::Gathered)
+    /// What each shard has to do first, given whose the keys are.
+    pub fn split(&self, picks: Picks, node: NodeFacts) -> Steps {
+        let parts = picks.into_iter();
+        match self {
+            Run::Each(_) => parts.map(|(s, keys)| (s, Step::Each(EachPart::of(keys)))).collect(),
+            Run::Carry(_) => {
+                parts.map(|(s, keys)| (s, Step::Gather(GatherPart::of(keys)))).collect()
             }
-            (Run::All(all), Step::All) => (all.part)(cx, call.args).map(Did::Part),
-            (_, Step::Writes(writes)) => {
-                carry::perform(cx.keys, writes);
-                Ok(Did::Nothing)
-            }
-            _ => unreachable!("a step is of its command's own shape"),
+            Run::All(_) => all::split(node.shards),
+            _ => unreachable!("it was checked that there are steps"),
         }
     }
 
-    /// Makes the reply of what the shards have done, in their order, or says what they do next.
+    /// One piece of a shard's step; `None` when there is more to do.
+    pub fn step(
+        &self,
+        cx: &mut Cx<'_>,
+        call: &Call<'_>,
+        step: &mut Step,
+    ) -> Result<Option<Did>, Refusal> {
+        let is_done = match (self, &mut *step) {
+            (Run::Each(each), Step::Each(part)) => each.piece(cx, call, part)?,
+            (Run::Carry(carry), Step::Gather(part)) => carry.piece(cx, call, part)?,
+            (Run::All(all), Step::All(part)) => (all.part)(cx, call.args, part)?,
+            (_, Step::Writes(writes)) => {
+                carry::perform(cx.keys, writes.take(KEYS_PER_PIECE));
+                writes.len() == 0
+            }
+            _ => unreachable!("a step is of its command's own shape"),
+        };
+        Ok(is_done.then(|| match step {
+            Step::Each(part) => Did::Each(std::mem::take(part)),
+            Step::Gather(part) => Did::Gathered(std::mem::take(part)),
+            Step::All(part) => Did::Part(std::mem::take(part)),
+            Step::Writes(_) => Did::Nothing,
+        }))
+    }
+
+    /// Makes the reply of what the shards have done, in their order, or says what comes next.
     pub fn join(
         &self,
         call: &Call<'_>,
         node: NodeFacts,
         done: Vec<(ShardId, Did)>,
         reply: &mut ReplyWriter<'_>,
-    ) -> Result<Steps, Refusal> {
+    ) -> Result<Joined, Refusal> {
         match self {
-            Run::Each(each) => each.join(done, reply),
-            Run::Carry(carry) => return carry.join(call, node, done, reply),
-            Run::All(all) => all.join(call, done, reply),
-            Run::Here(_) | Run::Walk(_) | Run::Front => unreachable!("nothing was split"),
+            Run::Each(each) => Ok(each.join(done, reply)),
+            Run::Carry(carry) => carry.join(call, node, done, reply),
+            Run::All(all) => Ok(all.join(call, done, reply)),
+            _ => unreachable!("nothing was split"),
         }
-        Ok(Vec::new())
     }
 
     /// The whole command on the one shard that has all its keys.
     #[inline]
-    pub fn whole(&self, cx: &mut Cx<'_>, call: &Call<'_>) -> Outcome {
+    pub fn whole(&self, cx: &mut Cx<'_>, call: &Call<'_>) -> Result<Whole, Refusal> {
         match self {
-            Run::Here(run) => run(cx, call.args),
-            Run::Each(each) => each.whole(cx, call),
-            Run::Carry(carry) => carry.whole(cx, call),
-            Run::All(all) => all.whole(cx, call),
-            Run::Walk(walk) => walk.whole(cx, call),
+            Run::Here(run) => run(cx, call.args)?,
+            Run::Sliced(run) => return run(cx, call.args),
+            Run::Each(each) => each.whole(cx, call)?,
+            Run::Carry(carry) => return carry.whole(cx, call),
+            Run::All(all) => all.whole(cx, call)?,
+            Run::Walk(walk) => return walk.whole(cx, call),
             Run::Front => unreachable!("{} runs where the connection lives", call.entry.name()),
         }
+        Ok(Whole::Done)
     }
 }
 
-/// The command's keys by the shards that have them, each shard's as a step.
-fn by_shard(call: &Call<'_>, shards: u16, step: fn(Vec<Pick>) -> Step) -> Steps {
-    let mut parts: BTreeMap<ShardId, Vec<Pick>> = BTreeMap::new();
-    for (index, position) in call.entry.command.keys.positions(&call.args).enumerate() {
-        let shard = shard_of(call.args.get(position), shards);
-        let pick = Pick { index: index as u32, position: position as u32 };
-        parts.entry(shard).or_default().push(pick);
-    }
-    parts.into_iter().map(|(shard, keys)| (shard, step(keys))).collect()
+/// What comes after a hop.
+pub enum Joined {
+    /// Nothing: the reply is written.
+    Reply,
+    /// Further steps.
+    Steps(Steps),
+    /// More of the joining: a piece of it at a time, until it says that it was the last.
+    Pieces(Box<dyn FnMut(&mut ReplyWriter<'_>) -> bool>),
+    /// A long decision.
+    Pondering(Pondering),
 }

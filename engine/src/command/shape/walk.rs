@@ -5,13 +5,14 @@
 //!                        └─ moves on within the shard, or to the next one
 //! ```
 
-use crate::command::{Args, Call, Cx, Outcome, Refusal};
+use super::Whole;
+use crate::command::{Args, Call, Cx, OwnedArgs, Refusal};
 use crate::glob::Pattern;
 use crate::resp::ReplyWriter;
 use std::sync::Arc;
 
 /// The shape of commands that go from shard to shard in bounded steps.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Walk {
     /// Checks the arguments and says where to begin.
     pub start: fn(args: Args<'_>) -> Result<Walked, Refusal>,
@@ -68,10 +69,19 @@ impl Walk {
         goes_on
     }
 
-    pub(super) fn whole(&self, cx: &mut Cx<'_>, call: &Call<'_>) -> Outcome {
+    pub(super) fn whole(&self, cx: &mut Cx<'_>, call: &Call<'_>) -> Result<Whole, Refusal> {
         let mut walked = (self.start)(call.args)?;
-        while walked.shard < cx.shards && self.one_step(cx, call.args, &mut walked)? {}
+        if walked.shard < cx.shards && self.one_step(cx, call.args, &mut walked)? {
+            let (walk, args) = (*self, OwnedArgs::copy(call.args));
+            return Ok(Whole::Later(Box::new(move |cx| {
+                if walked.shard < cx.shards && walk.one_step(cx, args.view(), &mut walked)? {
+                    return Ok(false);
+                }
+                (walk.finish)(&walked, cx.shards, &mut cx.reply);
+                Ok(true)
+            })));
+        }
         (self.finish)(&walked, cx.shards, &mut cx.reply);
-        Ok(())
+        Ok(Whole::Done)
     }
 }

@@ -1,8 +1,8 @@
 //! Counting bits and searching for one.
 
-use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run};
-use crate::value::Value;
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Whole};
 use crate::value::number::parse_i64_strict;
+use crate::value::{Item, SharedValue, Value};
 use std::ops::Range;
 
 pub(super) const BITCOUNT: Command = Command {
@@ -14,7 +14,7 @@ pub(super) const BITCOUNT: Command = Command {
     group: Group::Bitmap,
     flags: Flags::READONLY,
     keys: Keys::ONE,
-    run: Run::Here(bitcount),
+    run: Run::Sliced(bitcount),
     examples: r#"
         > SET word foobar
         OK
@@ -27,7 +27,7 @@ pub(super) const BITCOUNT: Command = Command {
     "#,
 };
 
-fn bitcount(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
+fn bitcount(cx: &mut Cx<'_>, mut args: Args<'_>) -> Result<Whole, Refusal> {
     let key = args.required()?;
     let mut span = Span::WHOLE;
     if args.left() > 0 {
@@ -39,6 +39,19 @@ fn bitcount(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
     }
     // Both before the beginning would meet at 0: BITCOUNT, unlike BITPOS, looks at them first.
     let is_backwards = span.end.is_some_and(|end| end < 0 && span.start < 0 && span.start > end);
+    if let Some(value) = large(cx, key)? {
+        let bits = span.bits_of(value.string().len()).filter(|_| !is_backwards);
+        let (mut left, mut count) = (bits.unwrap_or_default(), 0);
+        return Ok(Whole::Later(Box::new(move |cx| {
+            with_pieces(value.string(), piece_of(&mut left), |bytes, _, bits| {
+                count += count_ones(bytes, bits);
+            });
+            if left.is_empty() {
+                cx.reply.integer(count as i64);
+            }
+            Ok(left.is_empty())
+        })));
+    }
     let count = cx.keys.string(cx.db, key)?.map_or(0, |value| {
         let mut count = 0;
         let bits = span.bits_of(value.len()).filter(|_| !is_backwards).unwrap_or_default();
@@ -46,7 +59,29 @@ fn bitcount(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
         count
     });
     cx.reply.integer(count as i64);
-    Ok(())
+    Ok(Whole::Done)
+}
+
+/// From here on a string is looked at in slices: some 20 us of work.
+const LARGE: usize = 256 * 1024;
+
+/// A reference to the string, if it is large.
+fn large(cx: &mut Cx<'_>, key: &[u8]) -> Result<Option<SharedValue>, Refusal> {
+    let is_large = |item: &&Item| item.string().is_some_and(|value| value.len() >= LARGE);
+    let shared = cx.keys.peek(cx.db, key).filter(is_large).map(|item| item.share());
+    if shared.is_some() {
+        // The read counts, and only strings can be read.
+        cx.keys.string(cx.db, key)?;
+    }
+    Ok(shared)
+}
+
+/// Takes the next piece of what is left, up to a whole byte.
+fn piece_of(left: &mut Range<usize>) -> Range<usize> {
+    let middle = (left.start / 8 + LARGE / 4).saturating_mul(8).min(left.end);
+    let piece = left.start..middle.max(left.start);
+    left.start = piece.end;
+    piece
 }
 
 pub(super) const BITPOS: Command = Command {
@@ -58,7 +93,7 @@ pub(super) const BITPOS: Command = Command {
     group: Group::Bitmap,
     flags: Flags::READONLY,
     keys: Keys::ONE,
-    run: Run::Here(bitpos),
+    run: Run::Sliced(bitpos),
     examples: r#"
         > SET mask "\xff\xf0\x00"
         OK
@@ -73,7 +108,7 @@ pub(super) const BITPOS: Command = Command {
     "#,
 };
 
-fn bitpos(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
+fn bitpos(cx: &mut Cx<'_>, mut args: Args<'_>) -> Result<Whole, Refusal> {
     let key = args.required()?;
     let wanted = match args.integer()? {
         0 => false,
@@ -94,24 +129,38 @@ fn bitpos(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
         span.in_bits = is_in_bits(args.next())?;
         span.end = Some(end.ok_or(Refusal::NotInteger)?);
     }
+    // Without an end to the search the string goes on with zeros for ever.
+    let behind = |bits: &Range<usize>| (!wanted && span.end.is_none()).then_some(bits.end);
+    if let Some(value) = large(cx, key)? {
+        let mut left = span.bits_of(value.string().len()).unwrap_or_default();
+        let behind = behind(&left).filter(|_| !left.is_empty());
+        return Ok(Whole::Later(Box::new(move |cx| {
+            let found = position(value.string(), piece_of(&mut left), wanted);
+            let is_over = found.is_some() || left.is_empty();
+            if is_over {
+                cx.reply.integer(found.or(behind).map_or(-1, |at| at as i64));
+            }
+            Ok(is_over)
+        })));
+    }
     let found = match cx.keys.string(cx.db, key)? {
         None => (!wanted).then_some(0),
-        Some(value) => position(value, wanted, span),
+        Some(value) => span
+            .bits_of(value.len())
+            .and_then(|bits| position(value, bits.clone(), wanted).or(behind(&bits))),
     };
     cx.reply.integer(found.map_or(-1, |at| at as i64));
-    Ok(())
+    Ok(Whole::Done)
 }
 
-fn position(value: Value<'_>, wanted: bool, span: Span) -> Option<usize> {
-    let bits = span.bits_of(value.len())?;
-    // Without an end to the search the string goes on with zeros for ever.
-    let behind = (!wanted && span.end.is_none()).then_some(bits.end);
+/// The first of the string's `bits` that is `wanted`.
+fn position(value: Value<'_>, bits: Range<usize>, wanted: bool) -> Option<usize> {
     let mut found = None;
     with_pieces(value, bits, |bytes, before, bits| {
         let first = || first_bit(bytes, bits, wanted).map(|bit| before * 8 + bit);
         found = found.or_else(first);
     });
-    found.or(behind)
+    found
 }
 
 /// Calls `look` with each piece of the string that has some of the `bits`: its bytes, how many come before

@@ -1,8 +1,8 @@
 //! A value in a second place, or in another database.
 
 use crate::command::{
-    Args, Carried, Carry, Command, Cx, Decision, Flags, Found, Group, Keys, Outcome, Refusal, Run,
-    Uses, Write,
+    Args, Carried, Carry, Command, Cx, Decided, Decision, Flags, Found, Group, Keys, Outcome,
+    Refusal, Run, Uses, Write,
 };
 use crate::journal::Deadline;
 use crate::types::DbIndex;
@@ -89,7 +89,7 @@ fn decide(
     decision: &mut Decision<'_>,
     args: Args<'_>,
     carried: &[Carried],
-) -> Result<Vec<Write>, Refusal> {
+) -> Result<Decided, Refusal> {
     let options = options(args, Some(decision.dbs))?;
     let db = options.db.unwrap_or(decision.db);
     if db == decision.db && args.get(1) == args.get(2) {
@@ -100,7 +100,7 @@ fn decide(
     decision.reply.integer(i64::from(found.is_some()));
     let key = args.get(2).to_vec();
     let put = |Found { value, deadline }| Write::Put { db, key, value, deadline };
-    Ok(found.map(put).into_iter().collect())
+    Ok(Decided::Writes(found.map(put).into_iter().collect()))
 }
 
 pub(super) const MOVE: Command = Command {

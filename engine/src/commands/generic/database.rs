@@ -31,8 +31,9 @@ fn any(_: Args<'_>, _: usize) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn size(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Part, Refusal> {
-    Ok(Part { number: cx.keys.len(cx.db) as i64, bytes: Vec::new() })
+fn size(cx: &mut Cx<'_>, _: Args<'_>, part: &mut Part) -> Result<bool, Refusal> {
+    part.number = cx.keys.len(cx.db) as i64;
+    Ok(true)
 }
 
 fn join_sizes(_: Args<'_>, parts: &[Part], reply: &mut ReplyWriter<'_>) {
@@ -95,10 +96,10 @@ fn check_swap(args: Args<'_>, dbs: usize) -> Result<(), Refusal> {
     swapped(args, dbs).map(drop)
 }
 
-fn swap(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Part, Refusal> {
+fn swap(cx: &mut Cx<'_>, args: Args<'_>, _: &mut Part) -> Result<bool, Refusal> {
     let (one, other) = swapped(args, cx.keys.db_count())?;
     cx.keys.swap_db(one, other);
-    Ok(Part::default())
+    Ok(true)
 }
 
 pub(super) const FLUSHDB: Command = Command {
@@ -156,12 +157,12 @@ fn check_flush(mut args: Args<'_>, _: usize) -> Result<(), Refusal> {
     Err(Refusal::Syntax)
 }
 
-fn flush_db(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Part, Refusal> {
+fn flush_db(cx: &mut Cx<'_>, _: Args<'_>, _: &mut Part) -> Result<bool, Refusal> {
     cx.keys.flush_db(cx.db);
-    Ok(Part::default())
+    Ok(true)
 }
 
-fn flush_all(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Part, Refusal> {
+fn flush_all(cx: &mut Cx<'_>, _: Args<'_>, _: &mut Part) -> Result<bool, Refusal> {
     cx.keys.flush_all();
-    Ok(Part::default())
+    Ok(true)
 }

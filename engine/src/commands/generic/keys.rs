@@ -105,9 +105,10 @@ pub(super) const RANDOMKEY: Command = Command {
 };
 
 /// One random key, and how many keys it stands for. Nothing is deleted here: the key may be open.
-fn random_key(cx: &mut Cx<'_>, _: Args<'_>) -> Result<Part, Refusal> {
+fn random_key(cx: &mut Cx<'_>, _: Args<'_>, part: &mut Part) -> Result<bool, Refusal> {
     let (bytes, living) = cx.keys.random_key(cx.db).unwrap_or_default();
-    Ok(Part { number: living as i64, bytes })
+    (part.number, part.bytes) = (living as i64, bytes);
+    Ok(true)
 }
 
 /// Chooses among the shards' keys, each shard as likely as it has keys.

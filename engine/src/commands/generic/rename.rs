@@ -4,8 +4,8 @@
 //! of any number can apply it.
 
 use crate::command::{
-    Args, Carried, Carry, Command, Cx, Decision, Flags, Found, Group, Keys, Refusal, Run, Uses,
-    Write,
+    Args, Carried, Carry, Command, Cx, Decided, Decision, Flags, Found, Group, Keys, Refusal, Run,
+    Uses, Write,
 };
 
 pub(super) const RENAME: Command = Command {
@@ -74,22 +74,22 @@ fn rename(
     decision: &mut Decision<'_>,
     args: Args<'_>,
     carried: &[Carried],
-) -> Result<Vec<Write>, Refusal> {
+) -> Result<Decided, Refusal> {
     let found = carried[0].clone().ok_or(Refusal::NoSuchKey)?;
     decision.reply.ok();
-    Ok(moved(decision, args, found))
+    Ok(moved(decision, args, found).into())
 }
 
 fn rename_if_free(
     decision: &mut Decision<'_>,
     args: Args<'_>,
     carried: &[Carried],
-) -> Result<Vec<Write>, Refusal> {
+) -> Result<Decided, Refusal> {
     let found = carried[0].clone().ok_or(Refusal::NoSuchKey)?;
     // A key's own name is not free either.
     let free = carried[1].is_none();
     decision.reply.integer(i64::from(free));
-    Ok(if free { moved(decision, args, found) } else { Vec::new() })
+    Ok(if free { moved(decision, args, found) } else { Vec::new() }.into())
 }
 
 fn moved(decision: &Decision<'_>, args: Args<'_>, found: Found) -> Vec<Write> {

@@ -16,11 +16,10 @@
 //! the table itself.
 
 use crate::command::{
-    Args, Carried, Carry, Command, Cx, Decision, Flags, Found, Group, Keys, Refusal, Run, Write,
+    Args, Carried, Carry, Command, Cx, Decided, Decision, Flags, Found, Group, Keys, Refusal, Run,
 };
 use crate::limits::STRING_MAX;
 use crate::resp::ReplyWriter;
-use std::borrow::Cow;
 use std::ops::Range;
 
 pub(super) const LCS: Command = Command {
@@ -101,29 +100,37 @@ fn decide(
     decision: &mut Decision<'_>,
     args: Args<'_>,
     carried: &[Carried],
-) -> Result<Vec<Write>, Refusal> {
+) -> Result<Decided, Refusal> {
     let options = Options::parse(args)?;
+    let length_of = |carried: &Carried| carried.as_ref().map_or(0, |it| it.value.string().len());
+    check_size(length_of(&carried[0]), length_of(&carried[1]))?;
     let (one, other) = (bytes_of(&carried[0]), bytes_of(&carried[1]));
-    let (one, other) = (&*one, &*other);
-    check_size(one.len(), other.len())?;
-    if options.length {
-        decision.reply.count(length_of(one, other)?);
-        return Ok(Vec::new());
-    }
-    let table = Table::of(one, other)?;
-    let matches = table.matches(one, other);
-    if options.places {
-        reply_places(&mut decision.reply, &options, table.total, &matches);
-    } else {
-        let parts = matches.iter().rev().map(|found| &one[found.one.clone()]);
-        let text: Vec<u8> = parts.flatten().copied().collect();
-        decision.reply.bulk(&text);
-    }
-    Ok(Vec::new())
+    let mut searching = Searching::of(&one, &other, options.length)?;
+    let is_short = searching.table.cells <= SHORT;
+    let pondering = move |decision: &mut Decision<'_>| {
+        if !searching.more(&one, &other) {
+            return Ok(None);
+        }
+        let (total, matches) = (searching.table.total, &searching.way.matches);
+        if options.length {
+            decision.reply.count(total);
+        } else if options.places {
+            reply_places(&mut decision.reply, &options, total, matches);
+        } else {
+            let parts = matches.iter().rev().map(|found| &one[found.one.clone()]);
+            let text: Vec<u8> = parts.flatten().copied().collect();
+            decision.reply.bulk(&text);
+        }
+        Ok(Some(Vec::new()))
+    };
+    Decided::of(Box::new(pondering), is_short, decision)
 }
 
-fn bytes_of(carried: &Carried) -> Cow<'_, [u8]> {
-    carried.as_ref().map_or(Cow::Borrowed(b""), |found| found.value.string().to_bytes())
+/// Bits of a table that is made at once: some 20 us.
+const SHORT: usize = 1 << 20;
+
+fn bytes_of(carried: &Carried) -> Vec<u8> {
+    carried.as_ref().map_or_else(Vec::new, |found| found.value.string().to_bytes().into_owned())
 }
 
 /// Refuses what would take more memory than Redis would: its table has cells of 32 bits and may be as
@@ -157,7 +164,8 @@ impl Columns {
                 count += 1;
             }
         }
-        let mut equal = zeroed(count * words)?;
+        let mut equal = reserved(count * words)?;
+        equal.resize(count * words, 0);
         for (column, &byte) in columns.iter().enumerate() {
             if let Some(place) = places[usize::from(byte)] {
                 equal[place * words + column / 64] |= 1 << (column % 64);
@@ -180,15 +188,14 @@ impl Columns {
     }
 }
 
-fn zeroed(words: usize) -> Result<Vec<u64>, Refusal> {
-    let mut zeroed = Vec::new();
-    if zeroed.try_reserve_exact(words).is_err() {
+fn reserved(words: usize) -> Result<Vec<u64>, Refusal> {
+    let mut reserved = Vec::new();
+    if reserved.try_reserve_exact(words).is_err() {
         return Err(Refusal::fixed(
             "ERR Insufficient memory, failed allocating transient memory for LCS",
         ));
     }
-    zeroed.resize(words, 0);
-    Ok(zeroed)
+    Ok(reserved)
 }
 
 /// How much a row grows over its first `columns` columns.
@@ -199,22 +206,21 @@ fn grown(row: &[u64], columns: usize) -> usize {
     columns - (ones + last) as usize
 }
 
-/// The length alone: one row is enough.
-fn length_of(one: &[u8], other: &[u8]) -> Result<usize, Refusal> {
-    let (rows, columns) = if one.len() <= other.len() { (one, other) } else { (other, one) };
-    let equal = Columns::of(rows, columns)?;
-    let mut row = vec![u64::MAX; equal.words];
-    rows.iter().for_each(|&byte| equal.advance(byte, &mut row));
-    Ok(grown(&row, columns.len()))
-}
-
+/// The rows of the table, or the last one of them, and how far they have come.
 struct Table {
     /// One row after the other; the first stands for no byte at all.
     bits: Vec<u64>,
     words: usize,
+    equal: Columns,
+    /// Rows that are made.
+    made: usize,
     total: usize,
     /// Whether the rows are those of the second string.
     swapped: bool,
+    /// The length alone is wanted: one row is enough.
+    length_only: bool,
+    /// Bits of the whole table.
+    cells: usize,
 }
 
 /// Bytes in a row that both strings have.
@@ -223,21 +229,43 @@ struct Match {
     other: Range<usize>,
 }
 
+/// The rows of the table and its columns.
+fn sides<'a>(swapped: bool, one: &'a [u8], other: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+    if swapped { (other, one) } else { (one, other) }
+}
+
 impl Table {
-    fn of(one: &[u8], other: &[u8]) -> Result<Table, Refusal> {
+    fn of(one: &[u8], other: &[u8], length_only: bool) -> Result<Table, Refusal> {
         let swapped = one.len() > other.len();
-        let (rows, columns) = if swapped { (other, one) } else { (one, other) };
+        let (rows, columns) = sides(swapped, one, other);
         let equal = Columns::of(rows, columns)?;
         let words = equal.words;
-        let mut bits = zeroed((rows.len() + 1) * words)?;
-        bits[..words].fill(u64::MAX);
-        for (index, &byte) in rows.iter().enumerate() {
-            let (above, row) = bits[index * words..(index + 2) * words].split_at_mut(words);
-            row.copy_from_slice(above);
-            equal.advance(byte, row);
+        let mut bits = reserved(if length_only { words } else { (rows.len() + 1) * words })?;
+        bits.resize(words, u64::MAX);
+        let cells = (rows.len() + 1) * words * 64;
+        Ok(Table { bits, words, equal, made: 0, total: 0, swapped, length_only, cells })
+    }
+
+    /// Makes some more rows; whether those were the last.
+    fn more(&mut self, one: &[u8], other: &[u8]) -> bool {
+        /// Words that are made in a row: some 10 us.
+        const WORDS: usize = 8 * 1024;
+        let (rows, columns) = sides(self.swapped, one, other);
+        let count = (WORDS / self.words.max(1)).max(1);
+        for &byte in rows.iter().skip(self.made).take(count) {
+            let above = self.bits.len() - self.words;
+            if !self.length_only {
+                self.bits.extend_from_within(above..);
+            }
+            let last = self.bits.len() - self.words;
+            self.equal.advance(byte, &mut self.bits[last..]);
+            self.made += 1;
         }
-        let total = grown(&bits[rows.len() * words..], columns.len());
-        Ok(Table { bits, words, total, swapped })
+        if self.made < rows.len() {
+            return false;
+        }
+        self.total = grown(&self.bits[self.bits.len() - self.words..], columns.len());
+        true
     }
 
     fn row(&self, row: usize) -> &[u64] {
@@ -254,43 +282,95 @@ impl Table {
     fn above(&self, row: usize, column: usize) -> usize {
         if row == 0 { 0 } else { grown(self.row(row - 1), column) }
     }
+}
 
-    /// The subsequence as matches, the last one first: the order in which the way back meets them.
-    fn matches(&self, one: &[u8], other: &[u8]) -> Vec<Match> {
-        let (rows, columns) = if self.swapped { (other, one) } else { (one, other) };
-        let (mut row, mut column) = (rows.len(), columns.len());
-        // The lengths here and above here: counting a row costs time, stepping along it does not.
-        let (mut here, mut above) = (self.total, self.above(row, column));
-        let mut matches = Vec::new();
-        while row > 0 && column > 0 {
-            let end = (row, column);
-            while row > 0 && column > 0 && rows[row - 1] == columns[column - 1] {
-                (row, column) = (row - 1, column - 1);
+/// The way back through a table: the subsequence as matches, the last one first.
+#[derive(Default)]
+struct Way {
+    row: usize,
+    column: usize,
+    /// The lengths here and above here: counting a row costs time, stepping along it does not.
+    here: usize,
+    above: usize,
+    matches: Vec<Match>,
+}
+
+impl Way {
+    fn begin(table: &Table, rows: usize, columns: usize) -> Way {
+        let above = table.above(rows, columns);
+        Way { row: rows, column: columns, here: table.total, above, matches: Vec::new() }
+    }
+
+    /// Goes some steps; whether it has come to the beginning.
+    fn more(&mut self, table: &Table, one: &[u8], other: &[u8]) -> bool {
+        /// Each step may count a row: all of them some 20 us.
+        const STEPS: usize = 128;
+        let (rows, columns) = sides(table.swapped, one, other);
+        for _ in 0..STEPS {
+            if self.row == 0 || self.column == 0 {
+                return true;
             }
-            if row < end.0 {
-                let (row_range, column_range) = (row..end.0, column..end.1);
-                matches.push(if self.swapped {
-                    Match { one: column_range, other: row_range }
-                } else {
-                    Match { one: row_range, other: column_range }
-                });
-                here = grown(self.row(row), column);
-                above = self.above(row, column);
-                continue;
-            }
-            let left = here - self.grows(row, column);
-            // Redis goes back in the first string where that alone is longer, else in the second.
-            let goes_up = if self.swapped { left <= above } else { above > left };
-            if goes_up {
-                row -= 1;
-                (here, above) = (above, self.above(row, column));
-            } else {
-                above -= self.grows(row - 1, column);
-                column -= 1;
-                here = left;
-            }
+            self.step(table, rows, columns);
         }
-        matches
+        false
+    }
+
+    fn step(&mut self, table: &Table, rows: &[u8], columns: &[u8]) {
+        let (mut row, mut column) = (self.row, self.column);
+        while row > 0 && column > 0 && rows[row - 1] == columns[column - 1] {
+            (row, column) = (row - 1, column - 1);
+        }
+        if row < self.row {
+            let (row_range, column_range) = (row..self.row, column..self.column);
+            self.matches.push(if table.swapped {
+                Match { one: column_range, other: row_range }
+            } else {
+                Match { one: row_range, other: column_range }
+            });
+            self.here = grown(table.row(row), column);
+            self.above = table.above(row, column);
+            (self.row, self.column) = (row, column);
+            return;
+        }
+        let left = self.here - table.grows(row, column);
+        // Redis goes back in the first string where that alone is longer, else in the second.
+        let goes_up = if table.swapped { left <= self.above } else { self.above > left };
+        if goes_up {
+            self.row -= 1;
+            (self.here, self.above) = (self.above, table.above(self.row, column));
+        } else {
+            self.above -= table.grows(row - 1, column);
+            self.column -= 1;
+            self.here = left;
+        }
+    }
+}
+
+/// A search under way.
+struct Searching {
+    table: Table,
+    is_made: bool,
+    way: Way,
+}
+
+impl Searching {
+    fn of(one: &[u8], other: &[u8], length_only: bool) -> Result<Searching, Refusal> {
+        let table = Table::of(one, other, length_only)?;
+        Ok(Searching { table, is_made: false, way: Way::default() })
+    }
+
+    /// Searches on; whether it has come to the end.
+    fn more(&mut self, one: &[u8], other: &[u8]) -> bool {
+        if self.is_made {
+            return self.way.more(&self.table, one, other);
+        }
+        self.is_made = self.table.more(one, other);
+        if self.is_made && !self.table.length_only {
+            let (rows, columns) = sides(self.table.swapped, one, other);
+            self.way = Way::begin(&self.table, rows.len(), columns.len());
+            return false;
+        }
+        self.is_made
     }
 }
 
@@ -358,11 +438,15 @@ mod tests {
             };
             let (one, other) = (text(), text());
             let (total, ways) = plainly(&one, &other);
-            assert_eq!(length_of(&one, &other), Ok(total), "{one:?} {other:?}");
-            let table = Table::of(&one, &other).expect("memory for a small table");
-            let matches = table.matches(&one, &other).into_iter();
-            let found: Vec<_> = matches.map(|found| (found.one, found.other)).collect();
-            assert_eq!((table.total, found), (total, ways), "{one:?} {other:?}");
+            let search = |length_only| {
+                let mut searching = Searching::of(&one, &other, length_only).expect("memory");
+                while !searching.more(&one, &other) {}
+                let matches = searching.way.matches.into_iter();
+                let found: Vec<_> = matches.map(|found| (found.one, found.other)).collect();
+                (searching.table.total, found)
+            };
+            assert_eq!(search(true), (total, Vec::new()), "{one:?} {other:?}");
+            assert_eq!(search(false), (total, ways), "{one:?} {other:?}");
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::reply_whole;
 use crate::command::{
-    Args, Carried, Carry, Command, Cx, Decision, Each, Flags, Found, Group, Join, Keys, Refusal,
-    Run, Uses, Write,
+    Args, Carried, Carry, Command, Cx, Decided, Decision, Each, Flags, Found, Group, Join, Keys,
+    Refusal, Run, Uses, Write,
 };
 use crate::journal::Deadline;
 use crate::value::number::parse_i64_strict;
@@ -99,10 +99,10 @@ fn set_if_none_is_there(
     decision: &mut Decision<'_>,
     args: Args<'_>,
     carried: &[Carried],
-) -> Result<Vec<Write>, Refusal> {
+) -> Result<Decided, Refusal> {
     if carried.iter().any(Option::is_some) {
         decision.reply.integer(0);
-        return Ok(Vec::new());
+        return Ok(Vec::new().into());
     }
     decision.reply.integer(1);
     let put = |position: usize| Write::Put {
@@ -111,7 +111,7 @@ fn set_if_none_is_there(
         value: shared(args.get(position + 1)),
         deadline: None,
     };
-    Ok((1..args.len()).step_by(2).map(put).collect())
+    Ok(Decided::Writes((1..args.len()).step_by(2).map(put).collect()))
 }
 
 /// A client's bytes as a value that can go to another shard: copied once.

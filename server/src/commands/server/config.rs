@@ -220,6 +220,7 @@ static CONFIG_RESETSTAT: FrontCommand = FrontCommand {
             server.front_stats.reset();
             server.histograms.reset();
             server.counters.reset();
+            server.node.pieces().iter().for_each(|pieces| pieces.reset());
             ReplyWriter::new(out, session.protocol).ok();
             Ok(())
         })

@@ -93,6 +93,7 @@ static SECTIONS: &[Section] = &[
     section("Cluster", Shown::Default, |_, lines| lines.put("cluster_enabled", 0)),
     section("Keyspace", Shown::Default, stats::keyspace),
     section("TLS", Shown::Default, node::tls),
+    section("Debug", Shown::All, stats::debug),
 ];
 
 /// INFO's answer to these names of sections; none is the default. Unknown names are passed over, as

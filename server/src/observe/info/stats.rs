@@ -2,6 +2,7 @@
 
 use super::{Lines, View};
 use crate::server::Counters;
+use engine::shard::Piece;
 
 pub(super) fn stats(view: &View<'_>, lines: &mut Lines) {
     let (picture, counters) = (view.picture, &view.server.counters);
@@ -76,6 +77,17 @@ pub(super) fn keyspace(view: &View<'_>, lines: &mut Lines) {
         let (keys, expires, ttl) = (db.keys, db.expires, db.mean_ttl());
         let value = format_args!("keys={keys},expires={expires},avg_ttl={ttl}");
         lines.put(format_args!("db{index}"), value);
+    }
+}
+
+/// The longest piece of work that each executor did without letting anybody else run, by kind, in
+/// microseconds: the shards' executors, then that of replication.
+pub(super) fn debug(view: &View<'_>, lines: &mut Lines) {
+    for (executor, pieces) in view.server.node.pieces().iter().enumerate() {
+        let longest =
+            |piece: Piece| format!("{}={}", piece.name(), pieces.longest(piece).as_micros());
+        let kinds = Piece::ALL.map(longest).join(",");
+        lines.put(format_args!("longest_usec_executor_{executor}"), kinds);
     }
 }
 

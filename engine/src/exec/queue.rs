@@ -1,0 +1,169 @@
+//! What MULTI has queued, ready to run: in batches as they go to a shard, with the keys they need.
+//!
+//! ```text
+//!   all keys on one shard:  one message with all batches there, one back      (one task)
+//!   on several:             runs of commands of one shard, a hop each
+//! ```
+
+use super::tx::{Tx, TxKeys};
+use super::{Front, Place, place_of, wide::collect};
+use crate::command::{Args, Call, Entry, Flags, ReplyRoom, Who};
+use crate::limits::BATCH_COMMANDS_MAX;
+use crate::resp::Protocol;
+use crate::shard::{Batch, Commands, Done, Mode, Unless, Work};
+use crate::types::{DbIndex, ShardId};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Bytes of requests in one batch of a queue, as long as it has several: what is copied at a time while it
+/// grows.
+const BATCH_BYTES_MAX: usize = 256 * 1024;
+
+/// Requests in the order in which they are to run.
+#[derive(Default)]
+pub struct Queue {
+    batches: Vec<Box<Batch>>,
+    keys: TxKeys,
+    /// Each command once.
+    kinds: Vec<&'static Entry>,
+    len: usize,
+    bytes: usize,
+}
+
+impl Queue {
+    /// Adds a request.
+    pub fn push(&mut self, front: &Front, call: &Call<'_>) {
+        let is_full = |batch: &Batch| {
+            batch.commands.len() >= BATCH_COMMANDS_MAX || batch.bytes.len() >= BATCH_BYTES_MAX
+        };
+        if self.batches.last().is_none_or(|batch| is_full(batch)) {
+            self.bytes += self.batches.last().map_or(0, |batch| batch.heap_bytes());
+            self.batches.push(front.batch_of(call));
+        }
+        if let Some(batch) = self.batches.last_mut() {
+            batch.push(call.entry, call.args);
+        }
+        self.keys.add(front, call.entry, &call.args);
+        self.len += 1;
+        if !self.kinds.iter().any(|kind| kind.id == call.entry.id) {
+            self.kinds.push(call.entry);
+        }
+    }
+
+    /// Adds a key that must not change before the queue runs.
+    pub fn watch(&mut self, front: &Front, key: &[u8]) {
+        self.keys.add_key(front, key, Mode::Shared);
+    }
+
+    /// How many requests there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The memory that the requests take.
+    pub fn heap_bytes(&self) -> usize {
+        self.bytes + self.batches.last().map_or(0, |batch| batch.heap_bytes())
+    }
+
+    /// The commands, each once.
+    pub fn kinds(&self) -> &[&'static Entry] {
+        &self.kinds
+    }
+
+    /// Whether one of the commands may change data.
+    pub fn writes(&self) -> bool {
+        self.kinds.iter().any(|entry| entry.writes())
+    }
+
+    /// Whether one of the commands may need memory.
+    pub fn needs_memory(&self) -> bool {
+        self.kinds.iter().any(|entry| entry.command.flags.contains(Flags::DENYOOM))
+    }
+
+    /// The shard that can run all of it as one task, if there is one.
+    pub fn only_shard(&self) -> Option<ShardId> {
+        let is_front = self.kinds.iter().any(|entry| entry.command.is_front());
+        self.keys.only_shard().filter(|_| !is_front)
+    }
+
+    /// The requests.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static Entry, Args<'_>)> + Clone {
+        self.batches.iter().flat_map(|batch| batch.iter())
+    }
+
+    /// Takes all keys, and waits for them; the queue keeps its requests.
+    pub async fn begin(&mut self, front: &Rc<Front>) -> Tx {
+        Tx::begin(front, std::mem::take(&mut self.keys)).await
+    }
+
+    /// Runs all of it as one task on the shard that has all keys; `None` where `unless` says so.
+    pub async fn run_at_once(
+        self,
+        front: &Rc<Front>,
+        shard: ShardId,
+        as_of: &Setting<'_>,
+        unless: Option<Unless>,
+    ) -> Option<(Vec<Box<Batch>>, bool)> {
+        let writes = self.writes();
+        let mut batches = self.batches;
+        for batch in &mut batches {
+            as_of.prepare(batch);
+        }
+        let (waiter, mut work) = (front.waiter(), Commands::new(batches));
+        work.unless = unless;
+        let mut work = Some(work);
+        let (wants, _) = self.keys.wants(front).await;
+        front.begin(&waiter, wants, writes, |_| work.take().map(Work::Commands), true);
+        match collect(&waiter, 1).await.pop() {
+            Some((at, Done::Commands(batches))) if at == shard => Some((batches, writes)),
+            _ => None,
+        }
+    }
+}
+
+/// How a connection stands when its queue runs.
+pub struct Setting<'a> {
+    /// SELECT.
+    pub db: DbIndex,
+    /// HELLO.
+    pub protocol: Protocol,
+    /// Who asks.
+    pub who: &'a Who,
+    /// Whether nobody will read the replies: then they take no room.
+    pub is_silent: bool,
+    /// From when on a command is slow.
+    pub slow_from: Option<Duration>,
+}
+
+impl Setting<'_> {
+    /// Tells a batch how its commands are to run.
+    pub fn prepare(&self, batch: &mut Batch) {
+        (batch.db, batch.protocol, batch.slow_from) = (self.db, self.protocol, self.slow_from);
+        (batch.who, batch.is_unread) = (self.who.clone(), self.is_silent);
+        if self.is_silent {
+            batch.who.room = ReplyRoom::default();
+        }
+    }
+}
+
+/// The commands at the front of what is left that one shard can run in one hop.
+pub fn run_of<'a>(
+    front: &Front,
+    rest: impl Iterator<Item = (&'static Entry, Args<'a>)>,
+) -> Option<(ShardId, usize)> {
+    let mut found: Option<(ShardId, usize)> = None;
+    for (entry, args) in rest.take(BATCH_COMMANDS_MAX) {
+        let Place::One(shard) = place_of(entry, &args, front.node.shards()) else { break };
+        match &mut found {
+            None => found = Some((shard, 1)),
+            Some((first, count)) if *first == shard => *count += 1,
+            Some(_) => break,
+        }
+    }
+    found
+}
