@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use support::client::{Client, request, text};
 use support::node::Node;
 use support::scenario::{self, QUICK_TIMEOUT};
-use support::wait;
+use support::{compare, wait};
 
 /// How many clients the node knows, this one included.
 fn clients(client: &mut Client) -> usize {
@@ -602,5 +602,217 @@ fn names_asked_for_are_bounded() {
         let refused = with(1025);
         let error = refused.error().map(String::from_utf8_lossy);
         assert_eq!(error.as_deref(), Some("ERR at most 1024 names in one request"), "{command:?}");
+    }
+}
+
+/// `count` keys that begin with `name`, behind a command's word; each with this value if there is one.
+fn many(word: &str, name: &str, count: usize, value: Option<&str>) -> Vec<Vec<u8>> {
+    let mut request = vec![word.as_bytes().to_vec()];
+    for key in 0..count {
+        request.push(format!("{name}:{key}").into_bytes());
+        request.extend(value.map(|value| value.as_bytes().to_vec()));
+    }
+    request
+}
+
+/// How many requests of another client are served between the last byte of `request` and its reply.
+fn served_meanwhile(node: &Node, request: &[Vec<u8>]) -> (Reply, usize) {
+    let (mut client, mut other) = (node.client(), node.client());
+    other.must(&["SET", "other", "v"]);
+    let words: Vec<&[u8]> = request.iter().map(Vec::as_slice).collect();
+    let mut bytes = Vec::new();
+    encode_command(&mut bytes, &words);
+    client.send_raw(&bytes).expect("the node reads");
+    let is_answered = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let reply = scope.spawn(|| {
+            let reply = client.read();
+            is_answered.store(true, Ordering::SeqCst);
+            reply.expect("a reply")
+        });
+        let mut served = 0;
+        while !is_answered.load(Ordering::SeqCst) {
+            other.must(&["GET", "other"]);
+            served += 1;
+        }
+        (reply.join().expect("the reader ends"), served)
+    })
+}
+
+/// Two strings that take a while to compare.
+fn comparable() -> [String; 2] {
+    let mut random = fastrand::Rng::with_seed(7);
+    [0, 1].map(|_| (0..10_000).map(|_| random.char('a'..'i')).collect())
+}
+
+#[test]
+fn long_commands_leave_others_served() {
+    const KEYS: usize = 100_000;
+    for shards in [1, 2] {
+        let node = Node::start("node", shards, &[]);
+        let [one, other] = comparable();
+        node.must(&["MSET", "{l}1", &one, "{l}2", &other]);
+        node.must(&["SETBIT", "{b}1", &(64 * 8 * 1024 * 1024).to_string(), "1"]);
+        node.must(&["SETBIT", "{b}2", "7", "1"]);
+        let bits = (64 * 1024 * 1024 + 1).to_string();
+        let (count, keys) = (KEYS.to_string(), |word| many(word, "key", KEYS, None));
+        let long: [(Vec<Vec<u8>>, &str); 8] = [
+            (request(&["LCS", "{l}1", "{l}2", "IDX"]), ""),
+            (request(&["BITCOUNT", "{b}1"]), "1"),
+            (request(&["BITPOS", "{b}1", "1"]), "536870912"),
+            (request(&["BITOP", "OR", "{b}3", "{b}1", "{b}2"]), &bits),
+            (many("MSET", "key", KEYS, Some("v")), "OK"),
+            (keys("EXISTS"), &count),
+            (keys("MGET"), ""),
+            (keys("DEL"), &count),
+        ];
+        for (request, expected) in long {
+            let (reply, served) = served_meanwhile(&node, &request);
+            let name = String::from_utf8_lossy(&request[0]);
+            assert!(reply.error().is_none(), "{name}: {reply:?}");
+            assert!(expected.is_empty() || text(&reply) == expected, "{name}: {}", text(&reply));
+            assert!(served >= 5, "{shards} shards, {name}: only {served} requests were served");
+        }
+        assert_eq!(text(&node.must(&["GETBIT", "{b}3", "7"])), "1");
+    }
+}
+
+#[test]
+fn nobody_sees_half_of_what_goes_on_in_slices() {
+    const KEYS: usize = 3000;
+    for shards in [1, 2] {
+        let node = Node::start("node", shards, &[]);
+        let is_over = AtomicBool::new(false);
+        node.client().call(&many("MSET", "key", KEYS, Some("0")));
+        let last = format!("key:{}", KEYS - 1);
+        thread::scope(|scope| {
+            let writer = || {
+                let mut client = node.client();
+                for round in 1..=40 {
+                    let write = many("MSET", "key", KEYS, Some(&round.to_string()));
+                    assert_eq!(text(&client.call(&write)), "OK");
+                    // All at once gone, and back with the next round.
+                    if round % 4 == 0 {
+                        let gone = client.call(&many("DEL", "key", KEYS, None));
+                        assert_eq!(gone, Reply::Integer(KEYS as i64));
+                    }
+                }
+                is_over.store(true, Ordering::SeqCst);
+            };
+            let reader = || {
+                let mut client = node.client();
+                while !is_over.load(Ordering::SeqCst) {
+                    let all = client.call(&many("MGET", "key", KEYS, None));
+                    let all = all.elements().expect("an array");
+                    assert!(all.iter().all(|one| one == &all[0]), "half of an MSET was seen");
+                    let found = client.call(&many("EXISTS", "key", KEYS, None));
+                    let whole = [0, KEYS as i64].map(Reply::Integer);
+                    assert!(whole.contains(&found), "half of a DEL was seen: {found:?}");
+                }
+            };
+            let watcher = || {
+                let mut client = node.client();
+                while !is_over.load(Ordering::SeqCst) {
+                    client.must(&["WATCH", &last]);
+                    let seen = client.must(&["GET", &last]);
+                    let requests: [&[&str]; 4] =
+                        [&["MULTI"], &["GET", "key:0"], &["GET", &last], &["EXEC"]];
+                    let replies = client.pipeline(&requests.map(request));
+                    let unchanged = replies[3].elements().map(<[Reply]>::to_vec);
+                    if let Some(now) = unchanged {
+                        assert_eq!(now, [seen.clone(), seen], "EXEC ran on what had changed");
+                    }
+                }
+            };
+            scope.spawn(reader);
+            scope.spawn(watcher);
+            scope.spawn(writer);
+        });
+    }
+}
+
+#[test]
+fn keys_that_expire_and_clients_that_leave_amid_a_long_command_leave_no_key_taken() {
+    const KEYS: usize = 50_000;
+    for shards in [1, 2] {
+        let (node, replica) = (Node::start("node", shards, &[]), Node::start("replica", 2, &[]));
+        scenario::follow(&replica, node.port);
+        scenario::wait_stable(&replica);
+        let [one, other] = comparable();
+        node.must(&["MSET", "{l}1", &one, "{l}2", &other]);
+        let before = clients(&mut node.client());
+        // Deadlines that come while all of them are read.
+        let mut client = node.client();
+        let soon = |key: usize| {
+            let (key, after) = (format!("soon:{key}"), (1 + key % 60).to_string());
+            request(&["SET", &key, "v", "PX", &after])
+        };
+        client.pipeline(&(0..2000).map(soon).collect::<Vec<_>>());
+        let read = many("MGET", "soon", 2000, None);
+        wait::until("all have expired", || {
+            let found = client.call(&read);
+            let found = found.elements().expect("an array");
+            assert!(found.iter().all(|one| *one == Reply::Nil || text(one) == "v"));
+            found.iter().all(|one| *one == Reply::Nil)
+        });
+        // Whoever leaves does so amid its command, which nobody waits for any more.
+        let lcs = request(&["LCS", "{l}1", "{l}2", "IDX"]);
+        for left in [many("MSET", "key", KEYS, Some("v")), lcs, many("MGET", "key", KEYS, None)] {
+            let mut client = node.client();
+            let words: Vec<&[u8]> = left.iter().map(Vec::as_slice).collect();
+            let mut bytes = Vec::new();
+            encode_command(&mut bytes, &words);
+            client.send_raw(&bytes).expect("the node reads");
+            drop(client);
+            let found = node.call(&many("EXISTS", "key", KEYS, None));
+            let whole = [0, KEYS as i64].map(Reply::Integer);
+            assert!(whole.contains(&found), "half of an MSET was seen: {found:?}");
+        }
+        node.must(&["MSET", "{l}1", "a", "{l}2", "b"]);
+        node.call(&many("MSET", "key", KEYS, Some("w")));
+        assert_eq!(text(&node.must(&["GET", "key:0"])), "w");
+        drop(client);
+        wait::until("the others have left", || clients(&mut node.client()) <= before);
+        compare::assert_same(&node, &replica);
+    }
+}
+
+#[test]
+fn a_change_of_role_amid_a_long_command_comes_behind_it() {
+    const KEYS: usize = 50_000;
+    for shards in [1, 2] {
+        let (first, second) = (Node::start("first", shards, &[]), Node::start("second", 2, &[]));
+        let [one, other] = comparable();
+        first.must(&["MSET", "{l}1", &one, "{l}2", &other]);
+        second.must(&["SET", "theirs", "v"]);
+        let keys = || first.call(&many("EXISTS", "key", KEYS, None));
+        let whole = [0, KEYS as i64].map(Reply::Integer);
+        let expected = text(&first.must(&["LCS", "{l}1", "{l}2", "LEN"]));
+        for round in 0..3 {
+            let mut writer = first.client();
+            let words = many("MSET", "key", KEYS, Some("v"));
+            let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+            let mut bytes = Vec::new();
+            encode_command(&mut bytes, &words);
+            writer.send_raw(&bytes).expect("the node reads");
+            let mut reader = waiting(&first, &[&["LCS", "{l}1", "{l}2", "LEN"]]);
+            match round {
+                // Its data is another's from here on.
+                2 => scenario::follow(&first, second.port),
+                _ => drop(first.must(&["REPLICAOF", "NO", "ONE"])),
+            }
+            let written = text(&writer.read().expect("MSET answers"));
+            let refused = ["READONLY", "LOADING"].iter().any(|word| written.starts_with(word));
+            assert!(written == "OK" || (round == 2 && refused), "{written}");
+            let compared = text(&reader.read().expect("LCS answers"));
+            assert!(compared == expected || round == 2, "{compared}");
+            if round < 2 {
+                assert_eq!(keys(), whole[1]);
+                first.call(&many("DEL", "key", KEYS, None));
+            }
+        }
+        scenario::wait_stable(&first);
+        assert_eq!(keys(), whole[0]);
+        assert_eq!(compare::assert_same(&second, &first), 1);
     }
 }

@@ -7,7 +7,7 @@
 
 use super::tx::{Tx, TxKeys};
 use super::{Front, Place, place_of, wide::collect};
-use crate::command::{Args, Call, Entry, Flags, ReplyRoom, Who};
+use crate::command::{Args, Call, Entry, Flags, Who};
 use crate::limits::BATCH_COMMANDS_MAX;
 use crate::resp::Protocol;
 use crate::shard::{Batch, Commands, Done, Mode, Unless, Work};
@@ -134,8 +134,6 @@ pub struct Setting<'a> {
     pub protocol: Protocol,
     /// Who asks.
     pub who: &'a Who,
-    /// Whether nobody will read the replies: then they take no room.
-    pub is_silent: bool,
     /// From when on a command is slow.
     pub slow_from: Option<Duration>,
 }
@@ -144,10 +142,7 @@ impl Setting<'_> {
     /// Tells a batch how its commands are to run.
     pub fn prepare(&self, batch: &mut Batch) {
         (batch.db, batch.protocol, batch.slow_from) = (self.db, self.protocol, self.slow_from);
-        (batch.who, batch.is_unread) = (self.who.clone(), self.is_silent);
-        if self.is_silent {
-            batch.who.room = ReplyRoom::default();
-        }
+        batch.who = self.who.clone();
     }
 }
 

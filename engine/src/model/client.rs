@@ -115,8 +115,7 @@ impl Client {
         ReplyWriter::new(out, self.protocol).array(requests.len());
         if let Some(shard) = requests.only_shard() {
             let Client { front, db, protocol, who, .. } = self;
-            let setting =
-                Setting { db: *db, protocol: *protocol, who, is_silent: false, slow_from: None };
+            let setting = Setting { db: *db, protocol: *protocol, who, slow_from: None };
             let done = requests.run_at_once(front, shard, &setting, None).await;
             let (batches, _) = done.expect("nothing was said against it");
             return batches.iter().for_each(|batch| out.extend_from_slice(&batch.replies));

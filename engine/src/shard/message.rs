@@ -100,8 +100,6 @@ pub struct Batch {
     pub written: Lsn,
     /// The next command has begun and goes on in slices.
     pub(super) slices: Option<Slices>,
-    /// Nobody will read the replies of a transaction's commands.
-    pub is_unread: bool,
     /// From here on a command of a transaction is slow.
     pub slow_from: Option<Duration>,
     /// Which commands were, and how long they took.
@@ -136,7 +134,6 @@ impl Batch {
             ends: Vec::new(),
             written: Lsn(0),
             slices: None,
-            is_unread: false,
             slow_from: None,
             slow: Vec::new(),
         }
@@ -191,14 +188,6 @@ impl Batch {
     pub fn note_ran(&mut self) {
         self.ends.push(self.replies.len());
         self.ran += 1;
-    }
-
-    /// Lets go of the last reply. Those before it are gone too.
-    pub(super) fn forget_reply(&mut self) {
-        self.replies.clear();
-        if let Some(end) = self.ends.last_mut() {
-            *end = 0;
-        }
     }
 
     /// Adds a command, copying its arguments.

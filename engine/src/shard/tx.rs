@@ -191,9 +191,6 @@ impl Shard {
             }
             let began = turn.now();
             self.run_in_tx(batch);
-            if batch.is_unread && batch.slices.is_none() {
-                batch.forget_reply();
-            }
             let now = turn.look();
             if batch.slices.is_none() && batch.slow_from.is_some_and(|limit| now - began >= limit) {
                 batch.slow.push((batch.ran as u32 - 1, now - began));

@@ -209,8 +209,7 @@ async fn run_at_once(
 ) -> Result<(), Refusal> {
     let (who, watched) = (session.who.clone(), std::mem::take(&mut session.watched));
     let (db, protocol, slow_from) = (session.db, session.protocol, session.stopwatch.slow_from());
-    let is_silent = session.is_silent();
-    let setting = Setting { db, protocol, who: &who, is_silent, slow_from };
+    let setting = Setting { db, protocol, who: &who, slow_from };
     let (flag, writes) = (session.watch_flag.clone(), multi.queue.writes());
     // Asked once more when the keys are in hand: the role, and whether a watched key was touched.
     let closed = Arc::new(AtomicBool::new(false));
@@ -324,8 +323,8 @@ async fn run_in_a_row(
         batch.get_or_insert_with(|| front.batch_of(&call)).push(entry, args);
     }
     let Some(mut batch) = batch else { return };
-    let (slow_from, is_silent) = (session.stopwatch.slow_from(), session.is_silent());
-    Setting { db, protocol, who: &who, is_silent, slow_from }.prepare(&mut batch);
+    let slow_from = session.stopwatch.slow_from();
+    Setting { db, protocol, who: &who, slow_from }.prepare(&mut batch);
     for mut batch in tx.run_batch(shard, batch, writes).await {
         note_slow(session, &batch);
         take_replies(session, &mut batch, out);

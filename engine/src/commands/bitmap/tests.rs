@@ -255,3 +255,82 @@ fn fields_are_refused_as_redis_refuses_them() {
         ("BITFIELD_RO k INCRBY u8 0 1", ONLY_GET),
     ]);
 }
+
+/// Runs a request that is too long for text.
+fn ask(session: &mut Session, words: &[&[u8]]) -> String {
+    String::from_utf8_lossy(&session.run_args(words)).trim_end().to_owned()
+}
+
+#[test]
+fn counts_and_searches_in_slices_equal_those_in_one_go() {
+    let seed = crate::value::test_seed();
+    let mut random = fastrand::Rng::with_seed(seed);
+    for round in 0..12 {
+        let mut session = Session::new();
+        // From here on strings are looked at in slices.
+        let length = 256 * 1024 + [0, 1, 65_535, 65_536, random.usize(..200_000)][round % 5];
+        let mut bytes = vec![[0, 0xff][round % 2]; length];
+        for _ in 0..random.usize(..6) {
+            bytes[random.usize(..length)] = random.u8(..);
+        }
+        session.run_args(&[b"SET", b"k", &bytes]);
+        for _ in 0..20 {
+            let in_bits = random.bool();
+            let far = (length * if in_bits { 8 } else { 1 }) as i64 + 9;
+            let (start, end) = (random.i64(-far..far), random.i64(-far..far));
+            let bits = naive_bits(&bytes, start, end, in_bits);
+            let unit: &[u8] = if in_bits { b"BIT" } else { b"BYTE" };
+            let (first, last) = (start.to_string(), end.to_string());
+            let span = [first.as_bytes(), last.as_bytes(), unit];
+            let is_backwards = start < 0 && end < 0 && start > end;
+            let ones = bits.iter().filter(|(_, bit)| *bit && !is_backwards).count();
+            let count = ask(&mut session, &[b"BITCOUNT", b"k", span[0], span[1], span[2]]);
+            assert_eq!(count, format!(":{ones}"), "SEED={seed} {length} {start} {end} {unit:?}");
+            for (wanted, word) in [(false, b"0"), (true, b"1")] {
+                let first = bits.iter().find(|(_, bit)| *bit == wanted);
+                let first = first.map_or(-1, |(at, _)| *at as i64);
+                let found = ask(&mut session, &[b"BITPOS", b"k", word, span[0], span[1], span[2]]);
+                assert_eq!(found, format!(":{first}"), "SEED={seed} {length} {start} {end}");
+            }
+        }
+    }
+}
+
+#[test]
+fn combinations_in_slices_equal_those_in_one_go() {
+    let seed = crate::value::test_seed();
+    let mut random = fastrand::Rng::with_seed(seed);
+    for round in 0..24 {
+        let mut session = Session::new();
+        let operation = ["AND", "OR", "XOR", "NOT"][round % 4];
+        let count = if operation == "NOT" { 1 } else { random.usize(1..20) };
+        // Of one length, of a block's, and of any.
+        let longest = [150_000, 163_840, random.usize(131_073..200_000)][round % 3];
+        let mut sources: Vec<Vec<u8>> = Vec::new();
+        for index in 0..count {
+            let length = if index == 0 { longest } else { random.usize(..=longest) };
+            sources.push((0..length).map(|_| random.u8(..)).collect());
+        }
+        let names: Vec<String> = (0..count).map(|index| format!("s{index}")).collect();
+        for (name, source) in names.iter().zip(&sources) {
+            session.run_args(&[b"SET", name.as_bytes(), source]);
+        }
+        let mut words: Vec<&[u8]> = vec![b"BITOP", operation.as_bytes(), b"d"];
+        words.extend(names.iter().map(String::as_bytes));
+        assert_eq!(ask(&mut session, &words), format!(":{longest}"), "SEED={seed}");
+        let byte =
+            |at: usize| sources.iter().map(move |source| source.get(at).copied().unwrap_or(0));
+        let combine = |at: usize| match operation {
+            "AND" => byte(at).fold(0xff, |one, other| one & other),
+            "OR" => byte(at).fold(0, |one, other| one | other),
+            "XOR" => byte(at).fold(0, |one, other| one ^ other),
+            _ => !sources[0][at],
+        };
+        let expected: Vec<u8> = (0..longest).map(combine).collect();
+        let mut reply = format!("${longest}\r\n").into_bytes();
+        reply.extend_from_slice(&expected);
+        reply.extend_from_slice(b"\r\n");
+        let found = session.run_args(&[b"GET", b"d"]);
+        assert!(found == reply, "SEED={seed} {operation} of {count} strings up to {longest}");
+    }
+}
