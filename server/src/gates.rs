@@ -1,37 +1,39 @@
 //! What a request must pass before it runs, in order. Each gate asks one question.
 
-use crate::connection::Session;
+use crate::clients::Client;
+use crate::config::Config;
+use crate::server::Server;
 use engine::command::{Entry, Flags, Refusal, Registry};
-use std::hint::black_box;
 use std::sync::atomic::Ordering;
 
-type Gate = fn(&Session, &Entry) -> Result<(), Refusal>;
+/// Who asks, as far as the gates look at it.
+pub(crate) struct Asker<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) config: &'a Config,
+    pub(crate) client: &'a Client,
+    /// Commands are open to it: AUTH was passed, or is not needed.
+    pub(crate) may_ask: bool,
+    /// MULTI was sent, and not yet EXEC.
+    pub(crate) is_queueing: bool,
+}
+
+type Gate = fn(&Asker<'_>, &Entry) -> Result<(), Refusal>;
 
 /// The gates, in the order in which Redis asks.
 const GATES: &[Gate] =
     &[authenticated, unrestricted, running, allowed_in_multi, enough_replicas, writable, loaded];
 
 /// Lets the command through, or says why not.
-pub(crate) fn pass(session: &Session, entry: &Entry) -> Result<(), Refusal> {
-    GATES.iter().try_for_each(|gate| gate(session, entry))
+pub(crate) fn pass(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
+    GATES.iter().try_for_each(|gate| gate(asker, entry))
 }
 
-/// Compares in a time that depends on nothing but the length of what was given.
-pub(crate) fn is_same(given: &[u8], secret: &[u8]) -> bool {
-    let mut different = usize::from(given.len() != secret.len());
-    for (index, byte) in given.iter().enumerate() {
-        let other = secret.get(index).or(secret.first()).copied().unwrap_or_default();
-        different |= usize::from(black_box(byte ^ other));
-    }
-    black_box(different) == 0
-}
-
-fn authenticated(session: &Session, entry: &Entry) -> Result<(), Refusal> {
-    if session.may_ask() || entry.command.flags.contains(Flags::NO_AUTH) {
+fn authenticated(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
+    if asker.may_ask || entry.command.flags.contains(Flags::NO_AUTH) {
         return Ok(());
     }
     if matches!(entry.name(), "replconf" | "dfly") {
-        session.server.turned_away.by_password(session.client.peer.parse().ok());
+        asker.server.turned_away.by_password(asker.client.peer.parse().ok());
     }
     Err(Refusal::fixed("NOAUTH Authentication required."))
 }
@@ -56,49 +58,49 @@ pub(crate) fn restricted(registry: &Registry, names: &[String]) -> Result<Vec<bo
     Ok(restricted)
 }
 
-fn unrestricted(session: &Session, entry: &Entry) -> Result<(), Refusal> {
-    if session.client.admin || !session.server.restricted[usize::from(entry.id)] {
+fn unrestricted(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
+    if asker.client.admin || !asker.server.restricted[usize::from(entry.id)] {
         return Ok(());
     }
     Err(Refusal::fixed("ERR Cannot execute restricted command (admin only)"))
 }
 
 /// A node that stops takes no more writes: its replicas are given what there is.
-fn running(session: &Session, entry: &Entry) -> Result<(), Refusal> {
-    if entry.writes() && session.server.stopping.load(Ordering::Acquire) {
+fn running(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
+    if entry.writes() && asker.server.stopping.load(Ordering::Acquire) {
         return Err(Refusal::fixed("ERR this node is stopping and takes no more writes"));
     }
     Ok(())
 }
 
-fn allowed_in_multi(session: &Session, entry: &Entry) -> Result<(), Refusal> {
-    if session.multi.is_some() && entry.command.flags.contains(Flags::NO_MULTI) {
+fn allowed_in_multi(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
+    if asker.is_queueing && entry.command.flags.contains(Flags::NO_MULTI) {
         return Err(Refusal::fixed("ERR Command not allowed inside a transaction"));
     }
     Ok(())
 }
 
-fn enough_replicas(session: &Session, entry: &Entry) -> Result<(), Refusal> {
-    let needed = session.config.min_replicas_to_write;
-    let is_off = needed == 0 || session.config.min_replicas_max_lag.is_zero();
-    if is_off || !entry.writes() || session.server.status.is_replica() {
+fn enough_replicas(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
+    let needed = asker.config.min_replicas_to_write;
+    let is_off = needed == 0 || asker.config.min_replicas_max_lag.is_zero();
+    if is_off || !entry.writes() || asker.server.status.is_replica() {
         return Ok(());
     }
-    if session.server.status.good_replicas() < needed {
+    if asker.server.status.good_replicas() < needed {
         return Err(Refusal::fixed("NOREPLICAS Not enough good replicas to write."));
     }
     Ok(())
 }
 
-fn writable(session: &Session, entry: &Entry) -> Result<(), Refusal> {
-    if entry.writes() && session.server.status.is_replica() {
+fn writable(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
+    if entry.writes() && asker.server.status.is_replica() {
         return Err(Refusal::ReadOnly);
     }
     Ok(())
 }
 
-fn loaded(session: &Session, entry: &Entry) -> Result<(), Refusal> {
-    if session.server.status.is_loading() && !entry.command.flags.contains(Flags::LOADING) {
+fn loaded(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
+    if asker.server.status.is_loading() && !entry.command.flags.contains(Flags::LOADING) {
         return Err(Refusal::fixed("LOADING Damselfly is loading the dataset in memory"));
     }
     Ok(())

@@ -13,7 +13,7 @@
 //! Metrics and probes hold no data of users and ask for no password, as in Dragonfly. The status page
 //! asks for the one of `requirepass`, as its console does: HTTP's basic authentication, user `default`.
 
-use crate::gates::is_same;
+use crate::secret::is_same;
 use std::fmt::Write;
 
 /// Within so many bytes the first line must have ended: no inline command is longer either, so until

@@ -1,7 +1,23 @@
 //! Who may ask, and how: flags, listeners, connections, and the commands about the node itself.
-
-/// The Redis whose commands and replies these are: clients read it to know what they may use.
-pub const REDIS_VERSION: &str = "7.2.5";
+//!
+//! The rooms, from the ground up; each imports only from those above it in this list (`engine/tests/floors.rs`
+//! checks it):
+//!
+//! ```text
+//!   0 config memory pauses secret   settings; what memory there is; who sleeps, and what is secret
+//!     stopper supervisor turned_away   the word to stop, the service manager, replicas not let in
+//!   1 clients effect log            the map of connections; what settings mean to others; the log
+//!   2 meters                        what is counted and timed
+//!   3 server                        what all executors share
+//!   4 certificates gates listen news   what needs no connection
+//!     http                          pages and their server
+//!     observe                       INFO, metrics, the status page
+//!   5 connection                    bytes in, requests, replies, bytes out
+//!   6 commands                      commands about the connection, the node, replication
+//!     welcome stop                  the first bytes of a connection; the end of the program
+//!   7 start                         the program
+//!     demo                          three nodes, one beside the other
+//! ```
 
 mod certificates;
 pub mod clients;
@@ -15,11 +31,15 @@ pub mod http;
 pub mod listen;
 pub mod log;
 pub mod memory;
+pub mod meters;
+mod news;
 pub mod observe;
 mod pauses;
+mod secret;
 pub mod server;
 pub mod start;
 pub mod stop;
+pub mod stopper;
 pub mod supervisor;
 pub mod turned_away;
 mod welcome;

@@ -1,14 +1,13 @@
 //! What all executors of the program share.
 
 use crate::clients::Clients;
-use crate::commands::Handler;
 use crate::config::{Config, Settings};
 use crate::effect;
 use crate::log::Log;
-use crate::observe::latency::{Events, Histograms};
-use crate::observe::slow::SlowLog;
-use crate::observe::stats::{FrontStats, Rates};
-use crate::stop::Stopper;
+use crate::meters::latency::{Events, Histograms};
+use crate::meters::slow::SlowLog;
+use crate::meters::stats::{FrontStats, Rates};
+use crate::stopper::Stopper;
 use crate::supervisor::Supervisor;
 use crate::turned_away::TurnedAway;
 use engine::command::Registry;
@@ -29,8 +28,6 @@ pub struct Server {
     pub node: Arc<Node>,
     /// The commands.
     pub registry: &'static Registry,
-    /// The functions of commands that run where the connection lives, by command id.
-    pub handlers: Vec<Option<Handler>>,
     /// Whether a command is answered on the admin port only, by command id.
     pub restricted: Vec<bool>,
     /// The settings.

@@ -8,18 +8,21 @@ use crate::certificates;
 use crate::clients;
 use crate::commands;
 use crate::config::{Config, Pin, Settings};
+use crate::connection::Handlers;
 use crate::effect;
 use crate::gates;
 use crate::listen::{self, Incoming};
 use crate::log::Log;
 use crate::memory;
+use crate::meters::latency::{Events, Histograms};
+use crate::meters::slow::SlowLog;
+use crate::meters::stats::{FrontStats, Rates};
+use crate::news;
 use crate::observe;
-use crate::observe::latency::{Events, Histograms};
-use crate::observe::slow::SlowLog;
-use crate::observe::stats::{FrontStats, Rates};
 use crate::server::{Counters, Server};
-use crate::stop::{self, Stop, Stopper};
-use crate::supervisor::{self, Supervisor};
+use crate::stop;
+use crate::stopper::{Stop, Stopper};
+use crate::supervisor::Supervisor;
 use crate::welcome;
 use engine::db::{Keyspace, Victims};
 use engine::exec::{Front, Node};
@@ -100,6 +103,7 @@ fn write_pidfile(config: &Config) -> Result<Option<String>, String> {
 /// The program before its executors run.
 struct Program {
     server: Arc<Server>,
+    handlers: Handlers,
     mailboxes: Vec<Receiver<Message>>,
     cpus: Vec<Option<usize>>,
     words: Receiver<Stop>,
@@ -134,7 +138,6 @@ impl Program {
         let server = Arc::new(Server {
             node,
             registry,
-            handlers,
             restricted,
             tls: Arc::new(TlsStore::new(contexts)),
             clients: Default::default(),
@@ -176,7 +179,7 @@ impl Program {
             allowed.len(),
             if cpus.iter().any(Option::is_some) { "pinned" } else { "not pinned" }
         );
-        Ok(Program { server, mailboxes, cpus, words, stopper, seed })
+        Ok(Program { server, handlers, mailboxes, cpus, words, stopper, seed })
     }
 
     fn run(mut self) -> Result<(), String> {
@@ -186,11 +189,11 @@ impl Program {
         let mut running = Vec::new();
         let mut first = Some((self.words, self.stopper));
         for (index, mailbox) in self.mailboxes.into_iter().enumerate() {
-            let (server, seed) = (self.server.clone(), self.seed);
+            let (server, handlers, seed) = (self.server.clone(), self.handlers, self.seed);
             let settings = rt::Settings::named(format!("shard-{index}")).on_cpu(self.cpus[index]);
             let shard = ShardId(index as u16);
             let lead = first.take();
-            let run = move || run_shard(shard, mailbox, server, seed, lead);
+            let run = move || run_shard(shard, mailbox, server, handlers, seed, lead);
             running.push(executor::spawn(settings, run)?);
         }
         let settings = rt::Settings::named("repl").on_cpu(self.cpus[usize::from(shards)]);
@@ -223,6 +226,7 @@ async fn run_shard(
     id: ShardId,
     mailbox: Receiver<Message>,
     server: Arc<Server>,
+    handlers: Handlers,
     seed: u64,
     lead: Option<(Receiver<Stop>, Stopper)>,
 ) -> Result<(), String> {
@@ -241,7 +245,7 @@ async fn run_shard(
             .serve_mailbox(mailbox, move |message| {
                 let Ok(incoming) = message.downcast::<Incoming>() else { return };
                 let (front, server) = (newcomers.clone(), host.clone());
-                rt::spawn_local(welcome::welcome(*incoming, front, server)).detach();
+                rt::spawn_local(welcome::welcome(*incoming, front, server, handlers)).detach();
             })
             .await;
     })
@@ -291,7 +295,7 @@ async fn lead_program(
     rt::spawn_local(stop::watch_signals(front.clone(), server.clone(), stopper)).detach();
     rt::spawn_local(welcome::watch_silence(server.clone())).detach();
     server.supervisor.ready();
-    rt::spawn_local(supervisor::tell_status(front.clone(), server.clone())).detach();
+    rt::spawn_local(news::tell_status(front.clone(), server.clone())).detach();
     memory::note_startup();
     memory::warn_if_short(config.maxmemory);
     tracing::info!("ready");

@@ -1,44 +1,17 @@
 //! Stopping: signals, SHUTDOWN, and in which order things end.
 
-use crate::memory;
+use crate::news;
 use crate::server::Server;
-use crate::supervisor;
+use crate::stopper::{Stop, Stopper};
 use engine::exec::Front;
 use engine::rt::signals::{Signal, signals};
-use engine::rt::{self, Receiver, Sender, mailbox};
+use engine::rt::{self, Receiver};
 use replication::Request;
 use replication::info::{Replica, ReplicaState};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-/// Why the program ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Stop {
-    /// In order: replicas get what they lack first.
-    InOrder,
-    /// At once.
-    Now,
-}
-
-/// Sends the word to stop to whoever waits in [`wait`].
-#[derive(Clone, Debug)]
-pub struct Stopper(Sender<Stop>);
-
-impl Stopper {
-    /// The word, and where it is waited for.
-    pub fn new() -> (Stopper, Receiver<Stop>) {
-        let (sender, receiver) = mailbox();
-        (Stopper(sender), receiver)
-    }
-
-    /// Asks the program to end.
-    pub fn stop(&self, stop: Stop) {
-        // A closed mailbox: it is ending already.
-        let _ = self.0.push(stop);
-    }
-}
 
 /// Turns signals into words: TERM and INT stop, QUIT and a second INT stop at once, HUP reloads, USR1
 /// opens the log anew, USR2 tells what the node is doing.
@@ -60,16 +33,9 @@ pub async fn watch_signals(front: Rc<Front>, server: Arc<Server>, stopper: Stopp
             Signal::Reload => server.reload(),
             Signal::Reopen => server.reopen_log(),
             // In a task of its own: whoever hangs there must not keep the next signal from being heard.
-            Signal::Tell => rt::spawn_local(tell(front.clone(), server.clone())).detach(),
+            Signal::Tell => rt::spawn_local(news::tell(front.clone(), server.clone())).detach(),
         }
     }
-}
-
-async fn tell(front: Rc<Front>, server: Arc<Server>) {
-    let info = server.replication.info(&front).await;
-    let (used, clients) = (memory::used(), server.clients.len());
-    let text = supervisor::summary(&info);
-    tracing::info!("{text}; {clients} clients, {used} bytes in use");
 }
 
 /// Somebody insists: nothing is waited for, but what was said is written.

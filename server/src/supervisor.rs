@@ -8,13 +8,8 @@
 //! A thread of its own speaks: a service manager that does not read holds up nobody, and an executor
 //! that hangs cannot go on saying that it is well. Without `NOTIFY_SOCKET` there is no thread.
 
-use crate::server::Server;
-use engine::exec::Front;
-use engine::rt;
 use engine::shard::ExecutorId;
-use replication::info::{Info, LinkState, ReplicaState};
 use sd_notify::NotifyState;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -23,8 +18,6 @@ use std::time::{Duration, Instant};
 
 /// Words that may wait for a service manager that does not read; later ones are dropped.
 const WORDS_MAX: usize = 64;
-/// The status is looked at so often.
-const STATUS_EVERY: Duration = Duration::from_secs(1);
 /// The end of the program waits so long for its last words to be sent.
 const LAST_WORDS_MAX: Duration = Duration::from_millis(500);
 /// A stop is granted so much more than what it waits for replicas.
@@ -213,69 +206,6 @@ impl Watchdog {
             all &= std::mem::replace(seen, pulse) != pulse;
         }
         all
-    }
-}
-
-/// Tells the service manager what the node does, whenever that has changed. For ever.
-pub async fn tell_status(front: Rc<Front>, server: Arc<Server>) {
-    let mut told = String::new();
-    while server.supervisor.is_there() {
-        let text = summary(&server.replication.info(&front).await);
-        if server.stopping.load(Ordering::Acquire) {
-            return;
-        }
-        if text != told {
-            server.supervisor.status(text.clone());
-            told = text;
-        }
-        rt::sleep(STATUS_EVERY).await;
-    }
-}
-
-/// Role, link and progress in one line.
-pub fn summary(info: &Info) -> String {
-    let text = match &info.upstream {
-        None => format!("master of {}", followers(info)),
-        Some(upstream) => {
-            let mut text = format!("replica of {}:{}, ", upstream.host, upstream.port);
-            text.push_str(match upstream.state {
-                LinkState::StableSync => "in stable sync",
-                LinkState::FullSync => "in full sync",
-                LinkState::Handshake => "shaking hands",
-                LinkState::Connecting => "connecting",
-            });
-            let is_syncing = upstream.state == LinkState::FullSync;
-            if let Some(progress) = upstream.progress.as_ref().filter(|_| is_syncing) {
-                // Rounded down: it is 100 % when it is over.
-                let percent = (progress.ratio() * 100.0).floor();
-                let (done, total) = (progress.done, progress.total);
-                text += &format!(": {percent:.0} % ({done} of {total} keys");
-                if let Some(left) = progress.eta_seconds {
-                    text += &format!(", {:.0} s left", left.ceil());
-                }
-                text.push(')');
-            }
-            let is_down = matches!(upstream.state, LinkState::Connecting | LinkState::Handshake);
-            if let Some(error) = upstream.last_error.as_ref().filter(|_| is_down) {
-                text += &format!(": {error}");
-            }
-            if !info.replicas.is_empty() {
-                text += &format!("; master of {}", followers(info));
-            }
-            text
-        }
-    };
-    // A line break would begin another word of the protocol.
-    text.replace(char::is_control, " ")
-}
-
-fn followers(info: &Info) -> String {
-    let count = info.replicas.len();
-    let noun = if count == 1 { "replica" } else { "replicas" };
-    let stable = |state| info.replicas.iter().filter(|replica| replica.state == state).count();
-    match count - stable(ReplicaState::StableSync) {
-        0 => format!("{count} {noun}"),
-        syncing => format!("{count} {noun}, {syncing} of them not in stable sync"),
     }
 }
 

@@ -11,7 +11,7 @@
 
 use crate::clients::{Client, Stage, places};
 use crate::config::{Config, Reader};
-use crate::connection;
+use crate::connection::{self, Handlers};
 use crate::http;
 use crate::listen::Incoming;
 use crate::observe;
@@ -63,7 +63,12 @@ fn is_denied(config: &Config, peer: Option<SocketAddr>, admin: bool) -> bool {
 }
 
 /// Serves a fresh connection until it ends.
-pub(crate) async fn welcome(incoming: Incoming, front: Rc<Front>, server: Arc<Server>) {
+pub(crate) async fn welcome(
+    incoming: Incoming,
+    front: Rc<Front>,
+    server: Arc<Server>,
+    handlers: Handlers,
+) {
     let Incoming { accepted, admin } = incoming;
     let stream = Stream::from_accepted(accepted);
     let config = server.settings.config();
@@ -109,7 +114,7 @@ pub(crate) async fn welcome(incoming: Incoming, front: Rc<Front>, server: Arc<Se
     match first_line(&transport, &client, &server, speaks_http, &mut unread).await {
         // In boxes: until it is known who speaks, a connection takes no more than that needs.
         First::Command => {
-            Box::pin(connection::serve(transport, front, server, client, unread)).await;
+            Box::pin(connection::serve(transport, front, server, handlers, client, unread)).await;
         }
         First::Page => {
             client.enter_stage(Stage::Http);

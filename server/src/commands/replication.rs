@@ -1,8 +1,9 @@
 //! Following and being followed: REPLICAOF, ROLE, WAIT, and what nodes say to each other.
 
-use super::{FrontCommand, Handler, declare};
+use super::declare::{FrontCommand, declare};
 use crate::clients::Unblocked;
 use crate::config::{ReplyStyle, Upstream};
+use crate::connection::Handler;
 use crate::connection::{Handoff, Session};
 use crate::server::Counters;
 use engine::command::{Args, Command, Flags, Group, Outcome, Refusal};

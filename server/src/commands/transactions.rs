@@ -1,7 +1,7 @@
 //! MULTI and its kin.
 
-use super::{FrontCommand, Handler};
-use crate::connection::{breathe_after, multi};
+use super::declare::FrontCommand;
+use crate::connection::{Handler, breathe_after, multi};
 use engine::command::{Command, Flags, Group, Keys, Refusal, Run, Uses};
 use engine::resp::ReplyWriter;
 

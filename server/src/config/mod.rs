@@ -42,3 +42,6 @@ pub use typed::{
 };
 pub use upstream::Upstream;
 pub use value::{Kind, OutputLimit, OutputLimits, Unit, Value, parse_size};
+
+/// The Redis whose commands and replies these are: clients read it to know what they may use.
+pub const REDIS_VERSION: &str = "7.2.5";

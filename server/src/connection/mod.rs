@@ -13,23 +13,25 @@
 mod closing;
 mod input;
 pub(crate) mod multi;
+mod queue;
+mod run;
 mod session;
 mod stopwatch;
 
-pub use multi::Multi;
 pub(crate) use session::breathe_after;
-pub use session::{Handoff, ReplyMode, Session};
+pub use session::{Handler, Handlers, Handoff, ReplyMode, Session};
 
 use closing::Limit;
 use input::{Head, Input, Round};
+use run::{run_entry, run_now};
+use session::VISIT_MAX;
 
 use crate::clients::Client;
-use crate::commands::Handler;
-use crate::observe::stats::TIMED_EVERY;
+use crate::meters::stats::TIMED_EVERY;
 use crate::server::{Counters, Server};
-use engine::command::{Args, Call, Entry, Refusal, Run, Walk};
+use engine::command::{Args, Call, Entry, Refusal};
 use engine::exec::{Added, Front};
-use engine::resp::{Limits, ProtocolError, ReplyWriter};
+use engine::resp::{Limits, ProtocolError};
 use engine::rt::{self, Patience};
 use engine::shard::{CommandStats, Shard};
 use replication::transport::Transport;
@@ -49,13 +51,6 @@ const OUTPUT_FLUSH: usize = 256 * 1024;
 /// be idle from now on, and making it anew costs next to nothing beside a pipeline that long.
 const BUFFER_KEPT: usize = 8 * 1024;
 
-/// How long one visit to the shard may take before the others get their turn: a client that sends as fast
-/// as it can must not have the executor for itself. Long enough for some hundred requests, so that going
-/// round costs little.
-const VISIT_MAX: Duration = rt::task::POLL_INTERVAL;
-/// How long a walk over all keys (KEYS) goes on for a client that has ended its side: as `printf ... | nc`
-/// does, which reads on.
-const WALK_FAREWELL: Duration = Duration::from_secs(5);
 /// Requests between two looks at how long the visit takes.
 const VISIT_LOOK: u32 = 16;
 
@@ -79,11 +74,12 @@ pub(crate) async fn serve(
     transport: Transport,
     front: Rc<Front>,
     server: Arc<Server>,
+    handlers: Handlers,
     client: Arc<Client>,
     unread: Vec<u8>,
 ) {
     let transport = Rc::new(transport);
-    let mut session = Session::new(front, server, client, transport.clone());
+    let mut session = Session::new(front, server, handlers, client, transport.clone());
     // What came before it was known whose connection this is.
     Counters::add(&session.server.counters.input_bytes, unread.len() as u64);
     let mut input = Input::new(unread);
@@ -306,26 +302,6 @@ fn is_http(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
-fn run_now(
-    session: &mut Session,
-    entry: &'static Entry,
-    function: crate::commands::Now,
-    args: Args<'_>,
-    out: &mut Vec<u8>,
-) {
-    let start = out.len();
-    let protocol = session.protocol;
-    let began = session.server.front_stats.began(entry.id);
-    let outcome = function(session, args, &mut ReplyWriter::new(out, protocol));
-    if let Some(took) = session.server.front_stats.ended(entry.id, began, outcome.is_err()) {
-        session.note_latency(entry, took);
-    }
-    if let Err(refusal) = outcome {
-        out.truncate(start);
-        session.refuse(&refusal, out);
-    }
-}
-
 /// Runs the request at the input's position by itself. The pipeline is empty.
 async fn run_alone(session: &mut Session, input: &Input, out: &mut Vec<u8>) {
     let args = input.args();
@@ -365,47 +341,6 @@ async fn admit_unpaused(session: &mut Session, input: &Input) -> Result<&'static
             return Ok(entry);
         }
         session.refresh();
-    }
-}
-
-/// Runs one admitted command, whatever its shape, and waits for it.
-pub(crate) async fn run_entry(
-    session: &mut Session,
-    entry: &'static Entry,
-    args: Args<'_>,
-    out: &mut Vec<u8>,
-) {
-    match session.handler(entry) {
-        Some(Handler::Now(function)) => run_now(session, entry, function, args, out),
-        Some(Handler::Later(function)) => {
-            let (start, began) = (out.len(), rt::monotonic());
-            let outcome: Result<(), Refusal> = function(session, args, out).await;
-            let took = began.elapsed();
-            session.server.front_stats.waited(entry.id, took, outcome.is_err());
-            session.note_latency(entry, took);
-            if let Err(refusal) = outcome {
-                out.truncate(start);
-                session.refuse(&refusal, out);
-            }
-        }
-        None => {
-            let (front, who) = (session.front.clone(), session.who.clone());
-            let began = rt::monotonic();
-            let (db, protocol) = (session.db, session.protocol);
-            let call = Call { entry, db, protocol, who: &who, args };
-            let wide = front.run_wide(&call, out);
-            match entry.command.run {
-                // Nobody wants the rest of a long walk when its client has left.
-                Run::Walk(Walk { long: true, alone: false, .. }) => {
-                    session.close |= session.unless_gone_for(WALK_FAREWELL, wide).await.is_none();
-                }
-                _ => wide.await,
-            }
-            session.note_latency(entry, began.elapsed());
-            if entry.writes() {
-                session.wrote_wide = true;
-            }
-        }
     }
 }
 

@@ -15,8 +15,10 @@
 //! has concluded: it may have to wait for the very keys that the transaction holds. So the role at EXEC
 //! judges all of its writes.
 
-use super::{Session, VISIT_MAX, breathe_after, closing, run_entry};
-use crate::gates;
+use super::closing;
+use super::queue::Multi;
+use super::run::run_entry;
+use super::session::{Session, VISIT_MAX, breathe_after};
 use engine::command::{Args, Call, Entry, Flags, Group, Refusal};
 use engine::db::{Role, WatchKey};
 use engine::exec::{Queue, Setting, Tx, run_of};
@@ -34,21 +36,6 @@ const PART: usize = 4 * 1024 * 1024;
 
 const TOO_LARGE: &str =
     "ERR the commands queued by MULTI are larger than client-query-buffer-limit allows";
-
-/// Requests that MULTI has queued.
-#[derive(Default)]
-pub struct Multi {
-    queue: Queue,
-    /// A request was refused: EXEC refuses the whole.
-    pub spoiled: bool,
-}
-
-impl Multi {
-    /// Whether EXEC may change data.
-    pub fn writes(&self) -> bool {
-        self.queue.writes()
-    }
-}
 
 /// Whether the command runs at once inside MULTI instead of being queued.
 pub(super) fn runs_inside(entry: &Entry) -> bool {
@@ -333,7 +320,7 @@ async fn run_in_a_row(
 
 fn pass_gates(session: &Session, multi: &Multi) -> Result<(), Refusal> {
     let kinds = multi.queue.kinds().iter();
-    let mut refused = kinds.filter_map(|entry| gates::pass(session, entry).err());
+    let mut refused = kinds.filter_map(|entry| session.pass_gates(entry).err());
     refused.next().map_or(Ok(()), |refusal| Err(aborted(&refusal)))
 }
 

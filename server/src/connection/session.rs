@@ -1,15 +1,14 @@
 //! What a connection remembers between requests.
 
-use super::Multi;
 use super::input::Input;
+use super::queue::Multi;
 use super::stopwatch::{Stopwatch, Watched};
 use crate::clients::Client;
-use crate::commands::Handler;
 use crate::config::Config;
-use crate::gates;
+use crate::gates::{self, Asker};
 use crate::pauses;
 use crate::server::Server;
-use engine::command::{Args, Entry, Flags, Refusal, ReplyRoom, Who};
+use engine::command::{Args, Entry, Flags, Outcome, Refusal, ReplyRoom, Who};
 use engine::db::{WatchFlag, WatchKey};
 use engine::exec::{Front, Pipeline};
 use engine::resp::{Protocol, ReplyWriter};
@@ -18,10 +17,17 @@ use engine::shard::Piece;
 use engine::types::{DbIndex, Lsn, shard_of};
 use replication::transport::Transport;
 use std::collections::HashSet;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+/// How long one visit to the shard may take before the others get their turn: a client that sends as fast
+/// as it can must not have the executor for itself. Long enough for some hundred requests, so that going
+/// round costs little.
+pub(super) const VISIT_MAX: Duration = rt::task::POLL_INTERVAL;
 
 /// An answer that comes this soon still reaches a client that has ended its side and reads on, as
 /// `printf ... | nc` does.
@@ -43,12 +49,34 @@ pub enum ReplyMode {
 /// The connection leaves this executor: the replication executor takes it over.
 pub struct Handoff(pub replication::Takeover);
 
+/// A function that answers at once.
+pub(super) type Now = fn(&mut Session, Args<'_>, &mut ReplyWriter<'_>) -> Outcome;
+
+/// A function that has to wait for others.
+pub(super) type Later = for<'a> fn(&'a mut Session, Args<'a>, &'a mut Vec<u8>) -> Waiting<'a>;
+
+/// What a [`Later`] function returns.
+pub(super) type Waiting<'a> = Pin<Box<dyn Future<Output = Outcome> + 'a>>;
+
+/// The function of a front command.
+#[derive(Clone, Copy)]
+pub enum Handler {
+    /// Answers at once.
+    Now(Now),
+    /// Waits; a fence in its connection's pipeline.
+    Later(Later),
+}
+
+/// The functions of the commands that run where the connection lives, by command id.
+pub type Handlers = &'static [Option<Handler>];
+
 /// A connection's state.
 pub struct Session {
     /// This executor.
     pub front: Rc<Front>,
     /// The program.
     pub server: Arc<Server>,
+    handlers: Handlers,
     /// What others see of this connection.
     pub client: Arc<Client>,
     /// The connection itself: whoever waits for others watches whether its client is still there.
@@ -98,6 +126,7 @@ impl Session {
     pub fn new(
         front: Rc<Front>,
         server: Arc<Server>,
+        handlers: Handlers,
         client: Arc<Client>,
         transport: Rc<Transport>,
     ) -> Session {
@@ -108,6 +137,7 @@ impl Session {
             front,
             config_generation: server.settings.generation(),
             server,
+            handlers,
             client,
             transport,
             config,
@@ -249,8 +279,15 @@ impl Session {
     pub fn admit(&self, entry: Result<&'static Entry, Refusal>) -> Result<&'static Entry, Refusal> {
         let entry = entry?;
         self.client.last_command.store(u32::from(entry.id), Ordering::Relaxed);
-        gates::pass(self, entry)?;
+        self.pass_gates(entry)?;
         Ok(entry)
+    }
+
+    /// Whether the gates are open for a command, as things stand now.
+    pub(super) fn pass_gates(&self, entry: &Entry) -> Result<(), Refusal> {
+        let Session { server, config, client, .. } = self;
+        let (may_ask, is_queueing) = (self.may_ask(), self.multi.is_some());
+        gates::pass(&Asker { server, config, client, may_ask, is_queueing }, entry)
     }
 
     /// Whether the request cannot be part of a pipeline, for the connection's reasons.
@@ -279,7 +316,7 @@ impl Session {
 
     /// The function of a command that runs here.
     pub fn handler(&self, entry: &Entry) -> Option<Handler> {
-        self.server.handlers[usize::from(entry.id)]
+        self.handlers[usize::from(entry.id)]
     }
 
     /// Writes why a request was not admitted.

@@ -7,12 +7,9 @@
 //! ```
 
 pub mod info;
-pub mod latency;
 pub mod metrics;
 mod picture;
-pub mod slow;
 mod state;
-pub mod stats;
 
 pub(crate) use picture::totals;
 pub use picture::{Clients, Db, Memory, Picture};

@@ -7,8 +7,8 @@ use crate::clients::Stage;
 use crate::config::Config;
 use crate::effect;
 use crate::memory;
-use crate::observe::latency::Distribution;
-use crate::observe::stats::PerSecond;
+use crate::meters::latency::Distribution;
+use crate::meters::stats::PerSecond;
 use crate::server::{Counters, Server};
 use engine::command::Entry;
 use engine::db::KeyStats;
@@ -285,8 +285,8 @@ fn clients(server: &Server) -> (Clients, u64) {
 }
 
 /// Totals for rates, from what is known without asking.
-pub(crate) fn totals(server: &Server) -> super::stats::Totals {
-    super::stats::Totals {
+pub(crate) fn totals(server: &Server) -> crate::meters::stats::Totals {
+    crate::meters::stats::Totals {
         commands: server.rates.told() + server.front_stats.calls(),
         input_bytes: Counters::get(&server.counters.input_bytes),
         output_bytes: Counters::get(&server.counters.output_bytes),

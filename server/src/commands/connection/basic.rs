@@ -1,6 +1,6 @@
 //! PING, ECHO, SELECT, QUIT, RESET.
 
-use super::{ALWAYS, FrontCommand, Handler, declare};
+use super::common::{ALWAYS, FrontCommand, Handler, declare};
 use crate::connection::{ReplyMode, Session, multi};
 use engine::command::{Flags, Outcome, Refusal};
 use engine::resp::ReplyWriter;

@@ -1,6 +1,6 @@
 //! CLIENT's subcommands about one's own connection: names, replies, eviction and access clocks.
 
-use super::{FrontCommand, Handler, OTHERS, OWN, at_most, declare, integer, plain, switch};
+use super::common::{FrontCommand, Handler, OTHERS, OWN, at_most, declare, integer, plain, switch};
 use crate::clients::Unblocked;
 use crate::connection::ReplyMode;
 use engine::command::{Flags, Refusal};

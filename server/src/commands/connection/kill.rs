@@ -4,10 +4,10 @@
 //! meant only by its id, its address or its type; it is made anew by the replica and continues where it
 //! was, so to end it for good is REPLICAOF NO ONE. It counts once, however many flows it has.
 
+use super::common::{FrontCommand, Handler, OTHERS, declare, integer, over_all};
 use super::listing::{
     Class, MASTER_LINK_ID, is_link_id, is_link_of, master_address, replica_address,
 };
-use super::{FrontCommand, Handler, OTHERS, declare, integer, over_all};
 use crate::clients::Client;
 use crate::connection::Session;
 use engine::command::{Args, Outcome, Refusal};

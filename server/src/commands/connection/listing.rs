@@ -4,7 +4,7 @@
 //! shown beside them: on a replica the link to the master (`flags=M`), on a master each replica's
 //! control connection and flows (`flags=S`), with ids far above those of clients.
 
-use super::{FrontCommand, Handler, OTHERS, OWN, declare, integer, over_all};
+use super::common::{FrontCommand, Handler, OTHERS, OWN, declare, integer, over_all};
 use crate::clients::Client;
 use crate::connection::Session;
 use engine::command::{Args, Outcome, Refusal};

@@ -3,10 +3,10 @@
 //! There is one user, `default`. Its password is `requirepass`; without one every password is right.
 
 use super::client::clean_name;
-use super::{ALWAYS, FrontCommand, Handler, declare};
-use crate::REDIS_VERSION;
+use super::common::{ALWAYS, FrontCommand, Handler, declare};
+use crate::config::REDIS_VERSION;
 use crate::connection::Session;
-use crate::gates::is_same;
+use crate::secret::is_same;
 use engine::command::{Args, Flags, Outcome, Refusal};
 use engine::resp::{Protocol, ReplyWriter};
 

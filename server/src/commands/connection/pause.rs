@@ -1,6 +1,6 @@
 //! CLIENT PAUSE and UNPAUSE: all clients wait, or those that want to write.
 
-use super::{FrontCommand, Handler, OTHERS, at_most, declare, integer};
+use super::common::{FrontCommand, Handler, OTHERS, at_most, declare, integer};
 use crate::clients::Pause;
 use crate::pauses;
 use engine::command::Refusal;

@@ -1,7 +1,6 @@
 //! COMMAND: what there is, derived from the declarations.
 
-use super::super::{FrontCommand, Handler};
-use super::{ALWAYS, HELP, declare, few_names};
+use super::common::{ALWAYS, FrontCommand, HELP, Handler, declare, few_names};
 use engine::command::{Args, Entry, Flags, Keys, OwnedArgs, Refusal, Registry, Uses};
 use engine::glob::Pattern;
 use engine::resp::ReplyWriter;

@@ -1,7 +1,6 @@
 //! CONFIG: settings read and changed while the program runs.
 
-use super::super::{FrontCommand, Handler};
-use super::{ADMIN, ALWAYS, CONTAINER, HELP, declare, few_names};
+use super::common::{ADMIN, ALWAYS, CONTAINER, FrontCommand, HELP, Handler, declare, few_names};
 use crate::config::{Change, Group, Refusal as SettingRefusal, Settings};
 use crate::connection::Session;
 use crate::memory;

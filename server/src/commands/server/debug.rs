@@ -1,8 +1,7 @@
 //! DEBUG: the subcommands that are not about keys.
 
 use super::super::replication::next_lsn;
-use super::super::{FrontCommand, Handler};
-use super::{ADMIN, ALWAYS, HELP, declare};
+use super::common::{ADMIN, ALWAYS, FrontCommand, HELP, Handler, declare};
 use crate::connection::Session;
 use engine::command::{Args, Outcome, Refusal};
 use engine::resp::ReplyWriter;

@@ -1,7 +1,6 @@
 //! INFO and TIME.
 
-use super::super::{FrontCommand, Handler};
-use super::{ALWAYS, declare};
+use super::common::{ALWAYS, FrontCommand, Handler, declare};
 use crate::observe::Picture;
 use crate::observe::info::{View, render};
 use engine::command::Flags;

@@ -3,11 +3,10 @@
 //! The only events are `command` and `fast-command`: no fork, no append-only file, and work in the
 //! background goes in slices that are no events.
 
-use super::super::{FrontCommand, Handler};
-use super::{ADMIN, ALWAYS, CONTAINER, HELP, declare, few_names};
+use super::common::{ADMIN, ALWAYS, CONTAINER, FrontCommand, HELP, Handler, declare, few_names};
 use crate::connection::Session;
+use crate::meters::latency::Series;
 use crate::observe::Picture;
-use crate::observe::latency::Series;
 use engine::command::{Args, Command, Entry, Flags, Outcome, Refusal};
 use engine::resp::ReplyWriter;
 use std::fmt::Write;

@@ -1,8 +1,7 @@
 //! LOLWUT: which version this is, and a picture.
 
-use super::super::{FrontCommand, Handler};
-use super::declare;
-use crate::REDIS_VERSION;
+use super::common::{FrontCommand, Handler, declare};
+use crate::config::REDIS_VERSION;
 use engine::command::{Args, Flags, Refusal};
 use engine::resp::number::parse_i64;
 

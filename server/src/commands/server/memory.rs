@@ -1,7 +1,6 @@
 //! MEMORY: what memory is used for. (MEMORY USAGE is about a key and lives with the keys.)
 
-use super::super::{FrontCommand, Handler};
-use super::{ALWAYS, HELP, declare};
+use super::common::{ALWAYS, FrontCommand, HELP, Handler, declare};
 use crate::memory;
 use crate::observe::info::human;
 use crate::observe::{Memory, Picture};

@@ -1,8 +1,7 @@
 //! SHUTDOWN and MODULE.
 
-use super::super::{FrontCommand, Handler};
-use super::{ADMIN, ALWAYS, CONTAINER, HELP, declare};
-use crate::stop::Stop;
+use super::common::{ADMIN, ALWAYS, CONTAINER, FrontCommand, HELP, Handler, declare};
+use crate::stopper::Stop;
 use engine::command::{Args, Flags, Refusal};
 use std::sync::atomic::Ordering;
 

@@ -1,7 +1,6 @@
 //! SLOWLOG: the requests that took long. What is timed, and how, is said in `connection::stopwatch`.
 
-use super::super::{FrontCommand, Handler};
-use super::{ALWAYS, CONTAINER, HELP, declare};
+use super::common::{ALWAYS, CONTAINER, FrontCommand, HELP, Handler, declare};
 use engine::command::{Command, Flags, Refusal};
 use engine::value::number::parse_i64_strict;
 

@@ -2,8 +2,7 @@
 //!
 //! An `OK` would let an operator believe that the data is on disk.
 
-use super::super::{FrontCommand, Handler};
-use super::{ALWAYS, declare};
+use super::common::{ALWAYS, FrontCommand, Handler, declare};
 use engine::command::{Command, Flags, Refusal};
 
 pub(super) const COMMANDS: &[&FrontCommand] = &[&SAVE, &BGSAVE, &LASTSAVE, &BGREWRITEAOF];

@@ -1,6 +1,6 @@
 //! Counters by command and by error.
 
-use super::{Lines, View};
+use super::view::{Lines, View};
 
 pub(super) fn commandstats(view: &View<'_>, lines: &mut Lines) {
     for entry in view.server.registry.iter_all() {

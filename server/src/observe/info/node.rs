@@ -1,9 +1,9 @@
 //! The process: server, clients, memory, persistence, CPU, certificates.
 
-use super::{Lines, View, human};
-use crate::REDIS_VERSION;
+use super::view::{Lines, View, human};
 use crate::clients;
 use crate::config::MaxmemoryPolicy;
+use crate::config::REDIS_VERSION;
 use crate::log;
 use crate::memory;
 use crate::server::Counters;

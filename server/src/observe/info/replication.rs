@@ -6,7 +6,7 @@
 //!
 //! A lag is shown in stable sync only; before it, what the replica lacks is not known.
 
-use super::{Lines, View};
+use super::view::{Lines, View};
 use crate::config::Config;
 use crate::effect;
 use replication::info::{Info, Lag, LinkState, Replica, ReplicaState, Upstream};

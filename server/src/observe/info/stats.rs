@@ -1,6 +1,6 @@
 //! Counters and keys.
 
-use super::{Lines, View};
+use super::view::{Lines, View};
 use crate::server::Counters;
 use engine::shard::Piece;
 

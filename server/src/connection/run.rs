@@ -1,0 +1,73 @@
+//! One admitted command, run where it belongs.
+
+use super::session::{Handler, Now, Session};
+use engine::command::{Args, Call, Entry, Refusal, Run, Walk};
+use engine::resp::ReplyWriter;
+use engine::rt;
+use std::time::Duration;
+
+/// How long a walk over all keys (KEYS) goes on for a client that has ended its side: as `printf ... | nc`
+/// does, which reads on.
+const WALK_FAREWELL: Duration = Duration::from_secs(5);
+
+/// Runs a command that answers at once.
+pub(super) fn run_now(
+    session: &mut Session,
+    entry: &'static Entry,
+    function: Now,
+    args: Args<'_>,
+    out: &mut Vec<u8>,
+) {
+    let start = out.len();
+    let protocol = session.protocol;
+    let began = session.server.front_stats.began(entry.id);
+    let outcome = function(session, args, &mut ReplyWriter::new(out, protocol));
+    if let Some(took) = session.server.front_stats.ended(entry.id, began, outcome.is_err()) {
+        session.note_latency(entry, took);
+    }
+    if let Err(refusal) = outcome {
+        out.truncate(start);
+        session.refuse(&refusal, out);
+    }
+}
+
+/// Runs one admitted command, whatever its shape, and waits for it.
+pub(super) async fn run_entry(
+    session: &mut Session,
+    entry: &'static Entry,
+    args: Args<'_>,
+    out: &mut Vec<u8>,
+) {
+    match session.handler(entry) {
+        Some(Handler::Now(function)) => run_now(session, entry, function, args, out),
+        Some(Handler::Later(function)) => {
+            let (start, began) = (out.len(), rt::monotonic());
+            let outcome: Result<(), Refusal> = function(session, args, out).await;
+            let took = began.elapsed();
+            session.server.front_stats.waited(entry.id, took, outcome.is_err());
+            session.note_latency(entry, took);
+            if let Err(refusal) = outcome {
+                out.truncate(start);
+                session.refuse(&refusal, out);
+            }
+        }
+        None => {
+            let (front, who) = (session.front.clone(), session.who.clone());
+            let began = rt::monotonic();
+            let (db, protocol) = (session.db, session.protocol);
+            let call = Call { entry, db, protocol, who: &who, args };
+            let wide = front.run_wide(&call, out);
+            match entry.command.run {
+                // Nobody wants the rest of a long walk when its client has left.
+                Run::Walk(Walk { long: true, alone: false, .. }) => {
+                    session.close |= session.unless_gone_for(WALK_FAREWELL, wide).await.is_none();
+                }
+                _ => wide.await,
+            }
+            session.note_latency(entry, began.elapsed());
+            if entry.writes() {
+                session.wrote_wide = true;
+            }
+        }
+    }
+}
