@@ -7,6 +7,24 @@
 //!               acked[i]                 <-- ack(lsn)
 //! ```
 //!
+//! The rooms, from the ground up; each imports only from those above it in this list (`engine/tests/floors.rs`
+//! checks it):
+//!
+//! ```text
+//!   0 bell pulse status   a wake-up, signs of life, what is known without asking
+//!     planted             bugs for the model to find
+//!     tls                 settings, trust and sessions, without a socket
+//!   1 wire                what travels
+//!     transport           a stream, with TLS or without
+//!     chain               who is above
+//!   2 handshake           the words before the journal
+//!   3 guard relay         what a full sync may replace; the upstream's journals
+//!   4 settings info       what comes in as configuration, and goes out as figures
+//!     standing            where the node stands: histories, positions, relays
+//!   5 master replica      the two ends of a link
+//!   6 service             the node's part in it
+//! ```
+//!
 //! Everything here runs on the replication executor; the rest of the program reaches it through
 //! [`Replication`]. What it needs to know of the configuration comes in as plain [`Settings`].
 //!

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-use super::Tls;
+use super::config::Tls;
 
 /// Longest wait for a connection and for the TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::command::{Composer, KeySource, Verdict};
+use super::config::{Config, KeyOrder, Pace, Until};
 use super::connection::{Connection, Pending};
 use super::link::TlsContext;
 use super::report::Tally;
-use super::{Config, KeyOrder, Pace, Until};
 
 /// How long unanswered requests are awaited after the end; then they count as lost.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);

@@ -211,8 +211,7 @@ impl Service {
             Request::WakeWaits => self.acks.ring(),
             Request::Drain(limit) => {
                 let drain = async move {
-                    let count = service.drain(limit).await;
-                    service.answer(reply_to, count);
+                    service.answer(reply_to, service.drain(limit).await);
                 };
                 rt::spawn_local(drain).detach();
             }
