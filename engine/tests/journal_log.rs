@@ -394,6 +394,35 @@ fn what_is_the_data_costs_the_log_nothing_and_ends_no_reader() {
 }
 
 #[test]
+fn what_is_evicted_is_not_kept_where_nobody_is_to_read_it() {
+    // A cache of large values, full, with a replica: a fifth of its memory went to what it had evicted.
+    let bounds = Bounds { bytes: 1_000_000, age: None };
+    let mut log = LogWriter::new();
+    let mut reader = log.handle().reader_at(Lsn(0)).unwrap();
+    let mut cache = VecDeque::new();
+    for now in 1..200 {
+        let (item, value) = data(100_000);
+        cache.push_back(item);
+        log.append_one(&set(b"key", value));
+        if cache.len() > 50 {
+            cache.pop_front();
+            log.append_one(&Record { db: DbIndex(0), key: b"old", effect: Effect::Remove });
+        }
+        log.settle(Millis(now));
+        log.publish(Millis(now));
+        log.trim(&bounds, Millis(now));
+        if now % 10 == 0 && now != 100 {
+            assert!(drain(&mut reader, 1 << 20).is_some(), "whoever reads on gets all, at {now}");
+        }
+        let (held, behind) = (log.handle().bytes(), now > 90 && now < 110);
+        assert!(held < if behind { bounds.bytes } else { 400_000 }, "{held} at {now}");
+        // What the log may hold anyway is there for whoever comes back.
+        let oldest = log.handle().first().0 + 18;
+        assert!(oldest <= log.lsn().0 || now < 30, "{oldest} at {now}");
+    }
+}
+
+#[test]
 fn of_a_value_that_went_on_the_log_is_charged_for_what_was_changed() {
     let mut log = LogWriter::new();
     let (mut item, value) = data(HUGE);

@@ -61,6 +61,8 @@ pub(super) struct Charges {
     places: HashMap<usize, usize>,
     /// The sum of what is charged.
     kept: u64,
+    /// All bytes of all values, whoever else holds them.
+    whole: u64,
     left: Left,
     /// Whose turn it is.
     turn: usize,
@@ -79,12 +81,18 @@ impl Charges {
         self.kept
     }
 
+    /// Bytes of all values that the log refers to, whoever else holds them.
+    pub(super) fn whole(&self) -> u64 {
+        self.whole
+    }
+
     /// One more reference to `value`.
     pub(super) fn add(&mut self, value: &Rope) {
         let next = self.values.len();
         let place = *self.places.entry(value.borrow().address()).or_insert(next);
         if place == next {
             self.values.push(Charge { value: value.clone(), count: 0, kept: 0 });
+            self.whole += value.len() as u64;
             self.look_at(place);
         }
         self.values[place].count += 1;
@@ -99,6 +107,7 @@ impl Charges {
             return;
         }
         self.places.remove(&address);
+        self.whole -= value.len() as u64;
         self.kept -= self.values.swap_remove(place).kept;
         if let Some(moved) = self.values.get(place) {
             self.places.insert(moved.value.borrow().address(), place);

@@ -410,6 +410,11 @@ impl LogWriter {
         if let (Some(held), Some(tail)) = (self.held.back(), &mut self.tail)
             && (held.is_alone || held.weight - held.chunk.capacity() as u64 >= share)
         {
+            if !held.is_alone {
+                // Full of references, and little else: the next one need not have more room.
+                let used = tail.end().offset as usize;
+                self.chunk_bytes_next = (2 * used).clamp(CHUNK_BYTES_FIRST, self.chunk_bytes_next);
+            }
             tail.close();
         }
     }
@@ -570,7 +575,28 @@ impl LogWriter {
             self.set_own(self.own_bytes);
             if self.held_bytes > self.bounds.bytes {
                 self.keep_bounds(now);
+            } else if self.is_generous(0) {
+                self.watch.look(&lock(&self.shared.seats), self.published, now);
+                self.drop_unneeded(now);
             }
+        }
+    }
+
+    /// Whether it holds more than its bound counted with all values, and of them some that are the data no
+    /// more; what is spared apart.
+    fn is_generous(&self, spared: u64) -> bool {
+        self.charges.kept() > (self.bounds.bytes / CHUNKS_IN_FULL_LOG).saturating_add(spared)
+            && self.own_bytes + self.charges.whole() > self.bounds.bytes.saturating_add(spared)
+    }
+
+    /// What it holds because it cost nothing, and what costs something now, goes where no reader is to come to
+    /// it: else a cache that is full would give a part of its memory to what it has evicted.
+    fn drop_unneeded(&mut self, now: Millis) {
+        while let Some(next) = self.held.get(1)
+            && !self.watch.is_needed(next.chunk.base)
+            && self.is_generous(self.spared(now))
+        {
+            self.drop_oldest(1);
         }
     }
 
@@ -597,6 +623,7 @@ impl LogWriter {
             }
             self.drop_oldest(1);
         }
+        self.drop_unneeded(now);
         self.watch.give_up(self.shared.first());
         // What was published a moment ago is not for nobody, however small the bound.
         let least = 2 * CHUNK_BYTES_FIRST as u64;
