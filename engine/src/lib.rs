@@ -15,7 +15,8 @@
 //!   3 db             the keys of one shard: looked up, changed and told
 //!   4 command        what a command is
 //!   5 commands       the commands that touch keys
-//!   6 shard cut      one core's world; a cut of it
+//!     cut            what is read of a shard, piece by piece
+//!   6 shard          one core's world
 //!   7 exec           the coordinator
 //!   8 model          a node in one thread, for tests
 //! ```

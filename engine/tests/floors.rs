@@ -62,14 +62,11 @@ const KNOWN_CIRCLES: &[(&str, &[&str], &str)] = &[
         "a shape is given the call, which names the command, which names its shape",
     ),
     ("engine", &["commands"], "families and their files share helpers of the family's front"),
-    ("engine", &["cut", "shard"], "a shard carries its cuts, which read the shard"),
     (
         "engine",
-        &["db"],
-        "the key space is one type in several files, each with state of its own in it",
+        &["shard"],
+        "a shard keeps messages that wait, and a message may be a function of the shard",
     ),
-    ("engine", &["exec"], "a command over several shards is a transaction of one command"),
-    ("engine", &["table"], "segments are generic over what the table's front says an entry is"),
     (
         "engine",
         &["value"],
@@ -80,11 +77,8 @@ const KNOWN_CIRCLES: &[(&str, &[&str], &str)] = &[
 ];
 
 /// Imports from the same or a higher floor that are known: crate, file, room imported, and why.
-const KNOWN_CLIMBS: &[(&str, &str, &str, &str)] = &[
-    ("engine", "cut/mod.rs", "shard", "as above: cut and shard stand on one floor"),
-    ("engine", "shard/mod.rs", "cut", "as above"),
-    ("replication", "replica/link.rs", "service", "as above"),
-];
+const KNOWN_CLIMBS: &[(&str, &str, &str, &str)] =
+    &[("replication", "replica/link.rs", "service", "see the circle")];
 
 const CRATES: [&str; 4] = ["engine", "replication", "server", "benches"];
 

@@ -10,13 +10,6 @@ use super::{Keyspace, Role};
 use crate::table::Cursor;
 use crate::types::DbIndex;
 
-/// Where the sweep is.
-#[derive(Default)]
-pub(crate) struct SweepState {
-    db: usize,
-    cursor: Cursor,
-}
-
 /// Segments searched in one slice: some 10 us each, so about one slice of a shard's time.
 const SEGMENTS_PER_SLICE: usize = 8;
 

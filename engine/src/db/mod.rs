@@ -27,22 +27,27 @@ mod expiry;
 mod lookup;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
+mod policy;
 mod random;
+mod sweep;
 mod touched;
+mod victims;
 mod watch;
+mod watchers;
 
 pub use apply::Broken;
 pub use digest::Digest;
 pub use door::{Before, TableId};
-pub use evict::{Policy, PolicyKind, Pressure, Victims, journal_counted, pressure};
+pub use policy::{Policy, PolicyKind, Pressure, journal_counted, pressure};
 pub use touched::{Made, There, Touched, What};
-pub use watch::{WatchFlag, WatchKey};
+pub use victims::Victims;
+pub use watchers::{WatchFlag, WatchKey};
 
 use crate::table::Table;
 use crate::types::{DbIndex, Millis};
 use crate::value::Item;
 use door::Door;
-use watch::Watchers;
+use watchers::Watchers;
 
 /// The key holds another type than the command works on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,8 +95,8 @@ pub struct Keyspace {
     no_touch: bool,
     /// Random choices: eviction, sampling, RANDOMKEY.
     pub(crate) random: fastrand::Rng,
-    pub(crate) sweep: expiry::SweepState,
-    hunt: evict::Hunt,
+    pub(crate) sweep: sweep::SweepState,
+    hunt: victims::Hunt,
     /// Whether clients are paused: then nothing is deleted that nobody asked to delete.
     paused: Option<Box<dyn Fn() -> bool>>,
 }
@@ -111,8 +116,8 @@ impl Keyspace {
             no_touch: false,
             // Not the seed itself: RANDOMKEY shows these dice to everybody.
             random: fastrand::Rng::with_seed(crate::table::hash_with(seed, b"dice")),
-            sweep: expiry::SweepState::default(),
-            hunt: evict::Hunt::default(),
+            sweep: sweep::SweepState::default(),
+            hunt: victims::Hunt::default(),
             paused: None,
         }
     }

@@ -9,6 +9,7 @@
 //! Everything here runs on the executor where the connection lives and knows neither sockets nor
 //! glommio: waiting is done on [`Front`]'s tickets, which answers in the executor's mailbox wake.
 
+mod answers;
 mod front;
 mod order;
 mod pipeline;

@@ -5,8 +5,9 @@
 //!   on several:             runs of commands of one shard, a hop each
 //! ```
 
+use super::answers::collect;
 use super::tx::{Tx, TxKeys};
-use super::{Front, Place, place_of, wide::collect};
+use super::{Front, Place, place_of};
 use crate::command::{Args, Call, Entry, Flags, Who};
 use crate::limits::BATCH_COMMANDS_MAX;
 use crate::resp::Protocol;

@@ -1,7 +1,7 @@
 //! A transaction driven by its coordinator, hop by hop: MULTI over several shards, and whatever else
 //! needs more than one step.
 
-use super::wide::collect;
+use super::answers::collect;
 use super::{Front, Place, Waiter, place_of};
 use crate::command::shape::{Pick, Picks};
 use crate::command::{Args, Call, Entry, Run};

@@ -5,6 +5,7 @@
 //! takes the beginning along, the last one the conclusion, so that what needs one hop is one message to
 //! every shard and one back.
 
+use super::answers::collect;
 use super::front::Breath;
 use super::tx::{Tx, TxKeys};
 use super::{Front, Place, Waiter, place_of};
@@ -306,17 +307,4 @@ fn did(done: Vec<(ShardId, Done)>) -> Result<Vec<(ShardId, Did)>, Refusal> {
         _ => None,
     };
     done.into_iter().filter_map(did).collect()
-}
-
-/// Waits until so many shards have done their hop; answers with what they did, by shard.
-pub(super) async fn collect(waiter: &Waiter, count: usize) -> Vec<(ShardId, Done)> {
-    let mut done = Vec::with_capacity(count);
-    for _ in 0..count {
-        let Answer::Done(shard, one) = waiter.next().await else {
-            unreachable!("a hop answers with what it did")
-        };
-        done.push((shard, one));
-    }
-    done.sort_by_key(|(shard, _)| *shard);
-    done
 }

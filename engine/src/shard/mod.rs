@@ -21,6 +21,7 @@
 //! [`tests of the model`]: ../../tests/model/index.html
 
 mod apply;
+mod cut;
 mod errors;
 mod held;
 mod locks;

@@ -62,34 +62,25 @@
 
 mod bucket;
 mod drain;
+mod entry;
 mod hash;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 mod resize;
 mod segment;
+mod sizes;
 #[cfg(test)]
 mod tests;
 mod walk;
 
 pub(crate) use self::bucket::prefetch;
 pub use self::drain::Drain;
+pub use self::entry::Entry;
 pub use self::hash::{KeyHash, SeededHash, hash_with};
 pub use self::walk::{Cursor, Sweep};
 
 use self::bucket::Bucket;
 use self::segment::Segment;
-
-/// What a [`Table`] holds.
-pub trait Entry {
-    /// The key; the same as long as the entry is in a table.
-    fn key(&self) -> &[u8];
-
-    /// The instant at which the entry is due, in whatever unit the owner counts; `u64::MAX` for never.
-    fn due(&self) -> u64;
-
-    /// A hint that [`Entry::key`] will be called soon.
-    fn prefetch(&self) {}
-}
 
 /// See the module's doc.
 pub struct Table<E, H = SeededHash> {
@@ -102,7 +93,7 @@ pub struct Table<E, H = SeededHash> {
     len: usize,
     bucket_count: usize,
     /// How many segments there are of each depth: tells when the directory can be halved.
-    segments_by_depth: [u32; resize::DEPTH_MAX as usize + 1],
+    segments_by_depth: [u32; sizes::DEPTH_MAX as usize + 1],
 }
 
 impl<E: Entry> Table<E> {
@@ -115,9 +106,9 @@ impl<E: Entry> Table<E> {
 impl<E: Entry, H: KeyHash> Table<E, H> {
     /// An empty table with a hash function of the caller's.
     pub fn with_hash(hasher: H) -> Self {
-        let mut segments_by_depth = [0; resize::DEPTH_MAX as usize + 1];
+        let mut segments_by_depth = [0; sizes::DEPTH_MAX as usize + 1];
         segments_by_depth[0] = 1;
-        let first = Segment::new(0, 0, resize::BUCKETS_MIN);
+        let first = Segment::new(0, 0, sizes::BUCKETS_MIN);
         Self {
             hasher,
             directory: vec![0],

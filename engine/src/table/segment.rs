@@ -13,8 +13,8 @@
 //!
 //! A segment does not know its neighbours or the directory, and never decides to grow.
 
-use super::Entry;
 use super::bucket::{Bucket, SLOTS, tag_of};
+use super::entry::Entry;
 use super::hash::KeyHash;
 
 /// Where an entry is stored.

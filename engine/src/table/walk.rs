@@ -4,7 +4,7 @@
 
 use super::bucket::SLOTS;
 use super::hash::KeyHash;
-use super::resize::BUCKETS_LAST;
+use super::sizes::BUCKETS_LAST;
 use super::{Entry, Table};
 
 /// A boundary between hashes: all entries with a smaller hash have been visited, no other has.

@@ -1,6 +1,6 @@
 //! DEBUG: for tests and for people who look for differences.
 
-use super::container_of;
+use super::container::container_of;
 use crate::command::{
     All, Args, Command, Cx, Each, Flags, Group, Join, Keys, Outcome, Part, Refusal, Run,
 };

@@ -1,6 +1,6 @@
 //! MEMORY USAGE: what a key costs. The other subcommands are about the whole program and live with it.
 
-use super::container_of;
+use super::container::container_of;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 
 pub(super) const MEMORY: Command = container_of(

@@ -1,5 +1,6 @@
 //! The generic commands: about keys, whatever they hold.
 
+mod container;
 mod copy;
 mod database;
 mod debug;
@@ -14,7 +15,7 @@ mod rename;
 mod scan;
 mod ttl;
 
-use crate::command::{Args, Command, Cx, Group, Keys, Outcome, Refusal, Run};
+use crate::command::Command;
 
 pub(super) const COMMANDS: &[&Command] = &[
     &delete::DEL,
@@ -56,31 +57,3 @@ pub(super) const COMMANDS: &[&Command] = &[
     &debug::OBJECT,
     &populate::POPULATE,
 ];
-
-/// What a container runs by itself. The registry hands a request to one of its subcommands or refuses
-/// it, so nobody comes here.
-fn container(_: &mut Cx<'_>, _: Args<'_>) -> Outcome {
-    Err(Refusal::Syntax)
-}
-
-/// The declaration of a command that only has subcommands.
-const fn container_of(
-    name: &'static str,
-    usage: &'static str,
-    summary: &'static str,
-    since: &'static str,
-    flags: crate::command::Flags,
-) -> Command {
-    Command {
-        name,
-        usage,
-        summary,
-        since,
-        cost: "Depends on the subcommand.",
-        group: Group::Generic,
-        flags,
-        keys: Keys::NONE,
-        run: Run::Here(container),
-        examples: "",
-    }
-}

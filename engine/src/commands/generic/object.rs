@@ -1,6 +1,6 @@
 //! OBJECT: how a value is kept.
 
-use super::container_of;
+use super::container::container_of;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 
 pub(super) const OBJECT: Command = container_of(

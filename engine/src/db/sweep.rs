@@ -1,0 +1,10 @@
+//! The sweep that finds what has expired and nobody looks for.
+
+use crate::table::Cursor;
+
+/// Where the sweep is.
+#[derive(Default)]
+pub(crate) struct SweepState {
+    pub(super) db: usize,
+    pub(super) cursor: Cursor,
+}
