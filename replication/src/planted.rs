@@ -48,6 +48,21 @@ mod switches {
     /// A link goes on as if an operator had asked for each of its attempts.
     pub static GUARD_NEVER_ASKS: AtomicBool = AtomicBool::new(false);
 
+    /// What a replica acknowledged that has left is counted on.
+    pub static ACKS_OF_ENDED_SESSIONS_COUNT: AtomicBool = AtomicBool::new(false);
+
+    /// A replica that looks at its terms and leaves is waited for.
+    pub static PHANTOMS_STAY: AtomicBool = AtomicBool::new(false);
+
+    /// A session that begins late ends a newer one of the same node.
+    pub static ANY_SESSION_TAKES_OVER: AtomicBool = AtomicBool::new(false);
+
+    /// The older session of a node goes on beside the newer one.
+    pub static DUPLICATES_ARE_FED: AtomicBool = AtomicBool::new(false);
+
+    /// Whoever asks for terms ends the session of its node, whether it takes them or not.
+    pub static TERMS_TAKE_OVER: AtomicBool = AtomicBool::new(false);
+
     thread_local! {
         /// What was asked for when a full sync was granted because a journal was trimmed.
         static ASKED: RefCell<Vec<Lsn>> = const { RefCell::new(Vec::new()) };
@@ -105,6 +120,26 @@ mod switches {
 
     pub(crate) fn guard_never_asks() -> bool {
         GUARD_NEVER_ASKS.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn acks_of_ended_sessions_count() -> bool {
+        ACKS_OF_ENDED_SESSIONS_COUNT.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn phantoms_stay() -> bool {
+        PHANTOMS_STAY.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn any_session_takes_over() -> bool {
+        ANY_SESSION_TAKES_OVER.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn duplicates_are_fed() -> bool {
+        DUPLICATES_ARE_FED.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn terms_take_over() -> bool {
+        TERMS_TAKE_OVER.load(Ordering::Relaxed)
     }
 
     pub(crate) fn note_asked(asked: &[Lsn]) {
@@ -177,6 +212,26 @@ mod off {
     }
 
     pub(crate) fn guard_never_asks() -> bool {
+        false
+    }
+
+    pub(crate) fn acks_of_ended_sessions_count() -> bool {
+        false
+    }
+
+    pub(crate) fn phantoms_stay() -> bool {
+        false
+    }
+
+    pub(crate) fn any_session_takes_over() -> bool {
+        false
+    }
+
+    pub(crate) fn duplicates_are_fed() -> bool {
+        false
+    }
+
+    pub(crate) fn terms_take_over() -> bool {
         false
     }
 

@@ -14,10 +14,11 @@ use crate::chain::Chain;
 use crate::guard;
 use crate::handshake::Terms;
 use crate::info::{Counters, Info, Journal};
+use crate::master::reason::Reason;
 use crate::master::session::Session;
 use crate::replica::link::Link;
 use crate::settings::Settings;
-use crate::standing::Standing;
+use crate::standing::{Outdated, Standing};
 use crate::status::Status;
 use crate::tls::{ClientTls, TlsStore};
 use engine::exec::Front;
@@ -182,9 +183,9 @@ impl Service {
         sessions.values().filter(|session| !session.is_ended()).cloned().collect()
     }
 
-    fn end_sessions(&self, reason: &str) {
+    fn end_sessions(&self, why: Outdated) {
         for session in self.live_sessions() {
-            session.end(reason);
+            session.end(Reason::Outdated(why));
         }
     }
 
@@ -192,7 +193,11 @@ impl Service {
     fn caught_up(&self, positions: &[Lsn]) -> usize {
         let has_all =
             |acked: &Vec<Lsn>| positions.iter().zip(acked).all(|(wanted, acked)| acked >= wanted);
-        self.live_sessions().iter().filter_map(|session| session.acked()).filter(has_all).count()
+        self.live_sessions()
+            .iter()
+            .filter_map(|session| session.machine().acked())
+            .filter(has_all)
+            .count()
     }
 }
 
@@ -222,13 +227,15 @@ async fn tick(service: Rc<Service>) {
         rt::sleep(TICK).await;
         service.sessions.borrow_mut().retain(|_, session| !session.is_ended());
         let lag = service.settings.borrow().good_replica_lag;
-        let good =
-            |session: &Rc<Session>| session.acked().is_some() && session.last_ack_age() <= lag;
+        let good = |session: &Rc<Session>| {
+            let machine = session.machine();
+            machine.acked().is_some() && machine.last_ack_age(Instant::now()) <= lag
+        };
         let sessions = service.live_sessions();
         let count = sessions.iter().filter(|session| good(session)).count();
         service.status.set_good_replicas(count as u32);
         // Who only asks, time and again, does not keep the journal.
-        if sessions.iter().any(|session| session.has_begun()) {
+        if sessions.iter().any(|session| session.machine().is_in_session()) {
             service.last_follower.set(Instant::now());
         }
         service.trim_relays(&sessions);
@@ -244,7 +251,7 @@ impl Service {
         };
         let now = rt::now_millis();
         self.standing.trim_relays(&bounds, now);
-        let is_read = sessions.iter().any(|session| session.is_of_older_history());
+        let is_read = sessions.iter().any(|session| session.machine().is_of_older_history());
         if self.standing.age_relay(ttl, is_read, now) {
             tracing::info!(
                 "replication: nobody read the former master's journal for {} s, it is let go",

@@ -28,6 +28,7 @@ use engine::journal::{
 };
 use engine::types::{Lsn, Millis, ShardId};
 use std::cell::{Cell, RefCell};
+use std::fmt::{self, Display, Formatter};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -59,6 +60,33 @@ struct Older {
     relay: Rc<RefCell<Relay>>,
     /// When it was read last, or seen first.
     used: Option<Millis>,
+}
+
+/// Why those who are fed from what a node was are not any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outdated {
+    /// It begins to follow another node.
+    Follows,
+    /// It was promoted.
+    Promoted,
+    /// Another chain of masters is above it.
+    ChainChanged,
+    /// It full-syncs with its own master.
+    FullSyncs,
+    /// It follows another history.
+    RelaysAnother,
+}
+
+impl Display for Outdated {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Outdated::Follows => "this node follows another one now",
+            Outdated::Promoted => "this node was promoted",
+            Outdated::ChainChanged => "the chain of masters above this node has changed",
+            Outdated::FullSyncs => "this node full-syncs with its own master",
+            Outdated::RelaysAnother => "this node relays another history now",
+        })
+    }
 }
 
 /// See the module's doc.
@@ -253,7 +281,7 @@ impl Standing {
         &self,
         terms: &Terms,
         starts: &[Lsn],
-        end_sessions: &dyn Fn(&str),
+        end_sessions: &dyn Fn(Outdated),
     ) -> Rc<RefCell<Relay>> {
         let same = self.position.borrow().as_ref().is_some_and(|position| {
             !terms.full && position.history == terms.history && position.lsns == starts
@@ -265,7 +293,7 @@ impl Standing {
             .filter(|relay| same && relay.borrow().positions() == starts);
         let feeds_on = terms.full && planted::feeds_while_syncing();
         if terms.full && !feeds_on {
-            end_sessions("this node full-syncs with its own master");
+            end_sessions(Outdated::FullSyncs);
         }
         if terms.full {
             *self.position.borrow_mut() = None;
@@ -285,7 +313,7 @@ impl Standing {
         let relay = kept.unwrap_or_else(|| {
             // Whoever reads the old relay could not tell that it ends here.
             if !feeds_on {
-                end_sessions("this node relays another history now");
+                end_sessions(Outdated::RelaysAnother);
             }
             Rc::new(RefCell::new(Relay::starting_at(starts)))
         });

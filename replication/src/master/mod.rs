@@ -3,4 +3,6 @@
 pub mod feed;
 pub mod flow;
 pub mod lag;
+pub mod machine;
+pub mod reason;
 pub mod session;

@@ -1,11 +1,7 @@
 //! A session feeds one replica: its control connection and one flow per journal.
 //!
-//! ```text
-//!   Preparation  flows are attached one by one ─► start: cut (full) or readers (partial)
-//!   FullSync     a walker per shard asks for parts, writers merge them with the journal
-//!   StableSync   writers follow the journal
-//!   ended        from every state, with a reason that is logged once
-//! ```
+//! It performs what its machine says ([`super::machine`]: states, takeover, time limits) and tells it what
+//! happened.
 //!
 //! A replica that does not read costs nothing but its place in the journal: writers wait on their
 //! sockets, and when the journal is trimmed past them the session ends. No shard ever waits.
@@ -16,10 +12,11 @@ mod writing;
 use super::feed;
 use super::flow::FlowSender;
 use super::lag::LagTimes;
+use super::machine::{Action, Event, Machine, State};
+use super::reason::{FellOut, Reason};
 use crate::bell::Bell;
 use crate::handshake::Introduction;
 use crate::info::{Lag, Progress, Replica, ReplicaState};
-use crate::pulse::{self, Pulse};
 use crate::settings::Settings;
 use crate::standing::Walks;
 use crate::transport::Transport;
@@ -27,54 +24,35 @@ use crate::wire::{self, Kind, Said};
 use engine::cut::CutId;
 use engine::exec::Front;
 use engine::journal::LogHandle;
-use engine::rt;
+use engine::rt::{self, Task};
 use engine::types::{Lsn, Millis};
-use std::cell::{Cell, RefCell};
+use futures_lite::future;
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-
-/// A replica that has been granted terms must attach its flows within this time.
-const PREPARATION_MAX: Duration = Duration::from_secs(30);
-
-/// Its control connection is handed over by the executor that it was made on, which takes no round trip:
-/// what is not there by then has been given up.
-const HANDED_OVER_MAX: Duration = Duration::from_secs(3);
-
-/// Why a session ends whose replica has left.
-const CONTROL_CLOSED: &str = "the replica closed the control connection";
-
-/// How it says that the control connection broke.
-const CONTROL_BROKEN: &str = "control connection";
 
 /// One replica being fed.
 pub struct Session {
     /// Names it.
     pub id: u64,
-    /// The id of the node that is fed.
-    node: String,
     introduction: Introduction,
     peer_ip: String,
+    machine: RefCell<Machine>,
+    settings: Rc<RefCell<Settings>>,
     flows: Vec<Rc<Flow>>,
-    state: Cell<ReplicaState>,
     started: Instant,
-    /// Why it ended.
-    ended: RefCell<Option<String>>,
     control: RefCell<Option<Rc<Transport>>>,
     control_unread: RefCell<Vec<u8>>,
-    /// A flow or the control connection was attached, or the session ended.
-    attached: Bell,
-    /// The control connection was.
+    /// The control connection was handed over.
     handed_over: Bell,
-    ending: Bell,
+    /// The machine has moved on, or time matters sooner.
+    moved_on: Bell,
+    /// A sign of life is due on the control connection.
+    tells: Bell,
     cut: CutId,
-    pulse: Pulse,
-    /// When its data moved last, or there was nothing to move.
-    moved: Cell<Instant>,
     items_done: Cell<u64>,
     items_total: Cell<u64>,
-    /// Of the flows' ends, when a younger history begins there.
-    to: Option<Vec<Lsn>>,
 }
 
 /// One flow of a session.
@@ -85,14 +63,6 @@ pub struct Flow {
     transport: RefCell<Option<Rc<Transport>>>,
     /// What had arrived on it before it was handed over.
     unread: RefCell<Vec<u8>>,
-    acked: Cell<Lsn>,
-    /// It has acknowledged something: only a replica in stable sync does.
-    has_acked: Cell<bool>,
-    /// The end of the last frame that was sent whole.
-    sent_to: Cell<Lsn>,
-    /// Bytes are on their way into the socket.
-    is_writing: Cell<bool>,
-    last_ack: Cell<Instant>,
     times: RefCell<LagTimes>,
     /// Journal bytes at LSNs that were sent and are not acknowledged.
     sent: RefCell<VecDeque<(Lsn, u64)>>,
@@ -120,10 +90,10 @@ impl Session {
     pub fn new(
         id: u64,
         node: String,
-        introduction: Introduction,
-        peer_ip: String,
+        (introduction, peer_ip): (Introduction, String),
         logs: &[LogHandle],
         to: Option<Vec<Lsn>>,
+        settings: Rc<RefCell<Settings>>,
     ) -> Rc<Session> {
         let flow = |(index, log): (usize, &LogHandle)| {
             Rc::new(Flow {
@@ -132,11 +102,6 @@ impl Session {
                 sender: RefCell::new(None),
                 transport: RefCell::new(None),
                 unread: RefCell::default(),
-                acked: Cell::new(Lsn(0)),
-                has_acked: Cell::new(false),
-                sent_to: Cell::new(Lsn(0)),
-                is_writing: Cell::new(false),
-                last_ack: Cell::new(Instant::now()),
                 times: RefCell::default(),
                 sent: RefCell::default(),
                 acked_bytes: Cell::new(0),
@@ -145,52 +110,54 @@ impl Session {
                 drained: Bell::default(),
             })
         };
+        let now = Instant::now();
         Rc::new(Session {
             id,
-            node,
             introduction,
             peer_ip,
+            machine: RefCell::new(Machine::new(id, node, logs.len(), to, now)),
+            settings,
             flows: logs.iter().enumerate().map(flow).collect(),
-            state: Cell::new(ReplicaState::Preparation),
-            started: Instant::now(),
-            ended: RefCell::new(None),
+            started: now,
             control: RefCell::new(None),
             control_unread: RefCell::default(),
-            attached: Bell::default(),
             handed_over: Bell::default(),
-            ending: Bell::default(),
+            moved_on: Bell::default(),
+            tells: Bell::default(),
             cut: CutId(id),
-            pulse: Pulse::default(),
-            moved: Cell::new(Instant::now()),
             items_done: Cell::new(0),
             items_total: Cell::new(0),
-            to,
         })
+    }
+
+    /// The machine, to look at it.
+    pub fn machine(&self) -> Ref<'_, Machine> {
+        self.machine.borrow()
+    }
+
+    /// Something happened.
+    pub fn step(&self, event: Event) {
+        let timeout = self.settings.borrow().timeout;
+        let actions = self.machine.borrow_mut().step(event, Instant::now(), timeout);
+        for action in actions {
+            match action {
+                Action::Begin => self.moved_on.ring(),
+                Action::Tell => self.tells.ring(),
+                Action::WakeFlows => self.flows.iter().for_each(|flow| flow.wake.ring()),
+                Action::Look => self.look(),
+                Action::End => self.close(),
+            }
+        }
     }
 
     /// How far it is.
     pub fn state(&self) -> ReplicaState {
-        self.state.get()
-    }
-
-    /// Whether data is sent: the replica has its terms and all its connections.
-    pub fn has_begun(&self) -> bool {
-        self.state() != ReplicaState::Preparation
-    }
-
-    /// Whether both feed the same node.
-    pub fn feeds_same_node(&self, other: &Session) -> bool {
-        self.node == other.node
-    }
-
-    /// Whether it reads journals that end where a younger history begins.
-    pub fn is_of_older_history(&self) -> bool {
-        self.to.is_some()
+        self.machine().replica_state()
     }
 
     /// Whether it has ended.
     pub fn is_ended(&self) -> bool {
-        self.ended.borrow().is_some()
+        self.machine().ended().is_some()
     }
 
     /// Where the replica says it is reached.
@@ -200,11 +167,11 @@ impl Session {
     }
 
     /// Ends the session; the first reason counts.
-    pub fn end(&self, reason: &str) {
-        if self.is_ended() {
-            return;
-        }
-        *self.ended.borrow_mut() = Some(reason.to_owned());
+    pub fn end(&self, reason: Reason) {
+        self.step(Event::End(reason));
+    }
+
+    fn close(&self) {
         for flow in &self.flows {
             if let Some(transport) = &*flow.transport.borrow() {
                 let _ = transport.stream().shutdown();
@@ -212,58 +179,28 @@ impl Session {
             flow.wake.ring();
             flow.drained.ring();
         }
-        self.attached.ring();
-        self.ending.ring();
-    }
-
-    /// Why it ended.
-    pub fn end_reason(&self) -> String {
-        self.ended.borrow().clone().unwrap_or_default()
-    }
-
-    /// Whether the replica looked at the terms and left.
-    pub fn was_only_asked(&self) -> bool {
-        let reason = self.end_reason();
-        let has_left = reason == CONTROL_CLOSED || reason.starts_with(CONTROL_BROKEN);
-        has_left && !self.is_attached()
+        self.handed_over.ring();
+        self.moved_on.ring();
     }
 
     /// The control connection is handed over, with what was read of it and not used.
     pub fn attach_control(&self, transport: Transport, unread: Vec<u8>) {
         *self.control_unread.borrow_mut() = unread;
         *self.control.borrow_mut() = Some(Rc::new(transport));
-        self.attached.ring();
         self.handed_over.ring();
+        self.step(Event::HandedOver);
+        self.moved_on.ring();
     }
 
-    /// A flow's connection is handed over, with what was read of it and not used; `false` if there is
-    /// no such flow or it is attached.
-    pub fn attach_flow(&self, index: usize, transport: Transport, unread: Vec<u8>) -> bool {
-        let Some(flow) = self.flows.get(index) else { return false };
-        if flow.transport.borrow().is_some() || self.is_ended() {
-            return false;
+    /// A flow's connection is handed over, with what was read of it and not used.
+    pub fn attach_flow(&self, index: usize, transport: Transport, unread: Vec<u8>) {
+        if let Some(flow) = self.flows.get(index).filter(|_| !self.is_ended())
+            && flow.transport.borrow().is_none()
+        {
+            *flow.transport.borrow_mut() = Some(Rc::new(transport));
+            *flow.unread.borrow_mut() = unread;
         }
-        *flow.transport.borrow_mut() = Some(Rc::new(transport));
-        *flow.unread.borrow_mut() = unread;
-        self.attached.ring();
-        true
-    }
-
-    /// Whether the replica has come with all its connections.
-    pub fn is_attached(&self) -> bool {
-        self.control.borrow().is_some()
-            && self.flows.iter().all(|flow| flow.transport.borrow().is_some())
-    }
-
-    /// Everything that the replica has acknowledged, per flow; only once it is in stable sync.
-    pub fn acked(&self) -> Option<Vec<Lsn>> {
-        (self.state() == ReplicaState::StableSync && !self.is_ended())
-            .then(|| self.flows.iter().map(|flow| flow.acked.get()).collect())
-    }
-
-    /// How old its last acknowledgement is: the oldest of its flows.
-    pub fn last_ack_age(&self) -> Duration {
-        self.flows.iter().map(|flow| flow.last_ack.get().elapsed()).max().unwrap_or_default()
+        self.step(Event::Attached(index));
     }
 
     /// What the control connection tells: how far a full sync is, and the heads of the journals, so
@@ -284,44 +221,42 @@ impl Session {
             if kind != Kind::Alive {
                 return Err(format!("it sent {kind:?}"));
             }
-            if self.pulse.hear(wire::alive(payload)?) {
-                // From now on its own time-out counts, and whoever waits for its turn waits too long
-                // perhaps.
-                self.flows.iter().for_each(|flow| flow.last_ack.set(Instant::now()));
-                self.flows.iter().for_each(|flow| flow.wake.ring());
-            }
+            self.step(Event::Timeout(wire::alive(payload)?));
             at += used;
         }
         buffer.drain(..at);
         Ok(())
     }
 
-    /// A flow has sent something, up to `end`.
-    fn note_sent(&self, flow: &Flow, moves: bool, end: Lsn) {
-        if moves {
-            self.moved.set(Instant::now());
-        }
-        flow.sent_to.set(end.max(flow.sent_to.get()));
+    /// Bytes of a flow are on their way into its socket.
+    fn writes(&self, flow: &Flow) {
+        self.step(Event::Writes(flow.index, flow.is_full_sync()));
+    }
+
+    /// They are in it, up to `end`.
+    fn wrote(&self, flow: &Flow, end: Lsn) {
+        self.step(Event::Wrote(flow.index, end));
     }
 
     /// What INFO and metrics show.
     pub fn describe(&self, now: Millis) -> Replica {
-        let stable = self.state() == ReplicaState::StableSync;
-        let full = self.state() == ReplicaState::FullSync;
+        let machine = self.machine();
+        let state = machine.replica_state();
+        let (stable, full) = (state == ReplicaState::StableSync, state == ReplicaState::FullSync);
         let seconds = self.started.elapsed().as_secs_f64();
         let (done, total) = (self.items_done.get(), self.items_total.get());
         Replica {
             session: self.id,
             ip: self.introduction.ip_address.clone().unwrap_or_else(|| self.peer_ip.clone()),
             port: self.introduction.listening_port,
-            state: self.state(),
-            offset: self.flows.iter().map(|flow| flow.acked.get().0).sum(),
+            state,
+            offset: self.flows.iter().map(|flow| machine.acked_of(flow.index).0).sum(),
             lags: if stable {
-                self.flows.iter().map(|flow| flow.lag(now)).collect()
+                self.flows.iter().map(|flow| flow.lag(machine.acked_of(flow.index), now)).collect()
             } else {
                 Vec::new()
             },
-            last_ack_ms: self.last_ack_age().as_millis() as u64,
+            last_ack_ms: machine.last_ack_age(Instant::now()).as_millis() as u64,
             progress: full.then(|| Progress::of(done, total, seconds)),
         }
     }
@@ -333,67 +268,70 @@ impl Session {
         front: &Rc<Front>,
         beginning: Beginning,
         walks: Walks,
-        settings: Rc<RefCell<Settings>>,
         acks: Rc<Bell>,
         attached: impl FnOnce(&Session),
     ) {
         // From its first moment, so that a replica that gives up is not kept.
-        let mut tasks = vec![rt::spawn_local(read_control(self.clone(), settings.clone()))];
-        let is_attached = self.wait_attached().await;
-        if is_attached {
+        let mut tasks = vec![rt::spawn_local(read_control(self.clone()))];
+        self.wait_while(|machine| *machine.state() == State::Preparation).await;
+        let has_begun = !self.is_ended();
+        if has_begun {
             attached(self);
+            let begun = self.begin(front, beginning, walks).await;
+            self.step(begun.unwrap_or_else(|why| Event::End(Reason::CannotBegin(why))));
         }
-        if !is_attached || self.is_ended() {
-            tasks.remove(0).cancel().await;
-            return self.say_why().await;
+        if !self.is_ended() {
+            self.spawn_all(front, walks, &acks, &mut tasks);
         }
-        if let Err(reason) = self.begin(front, beginning, walks).await {
-            self.end(&reason);
-            tasks.remove(0).cancel().await;
-            self.drop_cut(front, walks).await;
-            return self.say_why().await;
+        self.wait_while(|machine| machine.ended().is_none()).await;
+        for task in tasks {
+            task.cancel().await;
         }
+        if has_begun && walks != Walks::None {
+            let cut = self.cut;
+            front.call_all(move |shard| shard.cut_drop(cut)).await;
+        }
+        self.say_why().await;
+    }
+
+    fn spawn_all(
+        self: &Rc<Session>,
+        front: &Rc<Front>,
+        walks: Walks,
+        acks: &Rc<Bell>,
+        tasks: &mut Vec<Task<()>>,
+    ) {
         for flow in &self.flows {
-            let write = writing::write_flow(self.clone(), flow.clone(), settings.clone());
+            let write = writing::write_flow(self.clone(), flow.clone(), self.settings.clone());
             tasks.push(rt::spawn_local(write));
             tasks.push(rt::spawn_local(read_acks(self.clone(), flow.clone(), acks.clone())));
         }
         if self.state() == ReplicaState::FullSync {
             for shard in front.node.all_shards() {
                 let (session, front) = (self.clone(), front.clone());
-                let settings = settings.clone();
+                let settings = self.settings.clone();
                 let walk = walking::walk(session, front, shard, walks, settings);
                 tasks.push(rt::spawn_local(walk));
             }
         }
-        self.watch(&settings).await;
-        for task in tasks {
-            task.cancel().await;
-        }
-        self.drop_cut(front, walks).await;
-        self.say_why().await;
     }
 
-    async fn drop_cut(&self, front: &Rc<Front>, walks: Walks) {
-        if walks != Walks::None {
-            let cut = self.cut;
-            front.call_all(move |shard| shard.cut_drop(cut)).await;
-        }
-    }
-
-    async fn wait_attached(&self) -> bool {
-        while !self.is_attached() && !self.is_ended() {
-            let (limit, why) = match self.control.borrow().is_some() {
-                true => (PREPARATION_MAX, "its flows were not all connected in time"),
-                false => (HANDED_OVER_MAX, "it gave up before it was told the terms"),
+    /// Tells the machine the time, as long as this is so.
+    async fn wait_while(&self, is_so: impl Fn(&Machine) -> bool) {
+        while is_so(&self.machine()) {
+            let due = self.machine().due(self.settings.borrow().timeout);
+            let left = due.map(|due| due.saturating_duration_since(Instant::now()));
+            let rung = match left {
+                None => {
+                    self.moved_on.wait().await;
+                    true
+                }
+                Some(left) => self.moved_on.wait_for(left).await,
             };
-            let left = limit.saturating_sub(self.started.elapsed());
-            if left.is_zero() {
-                self.end(why);
+            if !rung {
+                self.step(Event::Time);
             }
-            self.attached.wait_for(left).await;
         }
-        !self.is_ended()
     }
 
     fn logs(&self) -> Vec<LogHandle> {
@@ -405,104 +343,57 @@ impl Session {
         front: &Rc<Front>,
         beginning: Beginning,
         walks: Walks,
-    ) -> Result<(), String> {
+    ) -> Result<Event, String> {
         let logs = self.logs();
-        let (begun, state) = match beginning {
+        let full = matches!(beginning, Beginning::Full);
+        let begun = match beginning {
             Beginning::Partial { from, own } => {
-                (feed::begin_partial(front, own, &logs, &from).await?, ReplicaState::StableSync)
+                feed::begin_partial(front, own, &logs, &from).await?
             }
-            Beginning::Full => {
-                (feed::begin_full(front, self.cut, walks, &logs).await?, ReplicaState::FullSync)
-            }
+            Beginning::Full => feed::begin_full(front, self.cut, walks, &logs).await?,
         };
         self.items_total.set(begun.keys);
+        let starts = begun.senders.iter().map(|sender| sender.reader().lsn()).collect();
         for (flow, sender) in self.flows.iter().zip(begun.senders) {
-            flow.begin(sender);
+            flow.acked_bytes.set(sender.reader().bytes());
+            *flow.sender.borrow_mut() = Some(sender);
         }
-        self.state.set(state);
-        self.moved.set(Instant::now());
-        Ok(())
+        Ok(Event::Begun { full, starts })
     }
 
-    /// Looks at what nothing else tells: silence, and a journal trimmed past a writer that waits for
-    /// its socket.
-    async fn watch(&self, settings: &Rc<RefCell<Settings>>) {
-        while !self.is_ended() {
-            self.ending.wait_for(Duration::from_millis(100)).await;
-            self.watch_life(settings.borrow().timeout);
-            for flow in &self.flows {
-                flow.times.borrow_mut().note(flow.log.head(), rt::now_millis());
-                let sender = flow.sender.borrow();
-                let gone = sender.as_ref().is_some_and(|sender| sender.reader().is_gone());
-                drop(sender);
-                if gone {
-                    self.end_trimmed(flow, settings);
-                }
+    /// Looks at what nothing else tells: a journal trimmed past a writer that waits for its socket.
+    fn look(&self) {
+        for flow in &self.flows {
+            flow.times.borrow_mut().note(flow.log.head(), rt::now_millis());
+            let sender = flow.sender.borrow();
+            let gone = sender.as_ref().is_some_and(|sender| sender.reader().is_gone());
+            drop(sender);
+            if gone {
+                self.end_trimmed(flow);
             }
-            self.end_if_leg_is_over();
-        }
-    }
-
-    /// A replica that is silent ends, and one that lives but whose data stands still although there is
-    /// something to move.
-    fn watch_life(&self, timeout: Duration) {
-        let now = Instant::now();
-        let silent = self.last_ack_age();
-        if silent > self.pulse.limit(timeout, now) {
-            self.end(&format!("nothing was heard from it for {} ms", silent.as_millis()));
-        }
-        let still = now.saturating_duration_since(self.moved.get());
-        // A replica confirms nothing before the items of all flows are with it.
-        let all_out = !self.flows.iter().any(|flow| flow.is_full_sync());
-        if !self.flows.iter().any(|flow| flow.owes(self.state(), all_out)) {
-            self.moved.set(now);
-        } else if still > pulse::still_limit(timeout) {
-            self.end(&format!("its data did not move for {} ms", still.as_millis()));
-        }
-    }
-
-    /// It is in stable sync once it has said so on every flow: its first acknowledgements are that.
-    fn note_acked(&self) {
-        let is_stable = |flow: &Rc<Flow>| !flow.is_full_sync() && flow.has_acked.get();
-        if self.state() == ReplicaState::FullSync && self.flows.iter().all(is_stable) {
-            self.state.set(ReplicaState::StableSync);
         }
     }
 
     /// How often a sign of life is due.
-    fn alive_every(&self, settings: &RefCell<Settings>) -> Duration {
-        self.pulse.every(settings.borrow().timeout)
+    fn alive_every(&self) -> Duration {
+        self.machine().says_every(self.settings.borrow().timeout)
     }
 
-    fn end_trimmed(&self, flow: &Flow, settings: &RefCell<Settings>) {
+    fn end_trimmed(&self, flow: &Flow) {
         let behind = flow.log.total_bytes().saturating_sub(flow.acked_bytes.get());
-        let bound = settings.borrow().journals_bounds.bytes;
+        let bound = self.settings.borrow().journals_bounds.bytes;
         let needed = backlog_needed(behind, self.flows.len(), bound);
-        self.end(&format!(
-            "{} of shard {} (acknowledged {}, held {} to {}, {behind} bytes \
-             behind): raise repl_backlog_size above {needed}",
-            wire::FELL_OUT,
-            flow.index,
-            flow.acked.get(),
-            flow.log.first(),
-            flow.log.head(),
-        ));
-    }
-
-    /// The journals of an older history end where the next one began: the replica comes back and
-    /// goes on there.
-    fn end_if_leg_is_over(&self) {
-        let Some(to) = &self.to else { return };
-        if self.flows.iter().zip(to).all(|(flow, to)| flow.acked.get() >= *to) {
-            self.end("it has everything of the older history and continues in the next one");
-        }
+        let acked = self.machine().acked_of(flow.index);
+        let held = (flow.log.first(), flow.log.head());
+        self.end(Reason::FellOut(FellOut { flow: flow.index, acked, held, behind, needed }));
     }
 
     async fn say_why(&self) {
         let control = self.control.borrow().clone();
         if let Some(control) = control {
             let mut message = Vec::new();
-            wire::put_bytes(&mut message, Kind::End, self.end_reason().as_bytes());
+            let why = self.machine().ended().map(Reason::to_string).unwrap_or_default();
+            wire::put_bytes(&mut message, Kind::End, why.as_bytes());
             let _ = rt::timeout(Duration::from_millis(100), control.write_all(&message)).await;
             let _ = control.stream().shutdown();
         }
@@ -517,16 +408,8 @@ fn backlog_needed(behind: u64, shards: usize, bound: u64) -> u64 {
 }
 
 impl Flow {
-    fn begin(&self, sender: FlowSender) {
-        self.acked.set(sender.reader().lsn());
-        self.sent_to.set(sender.reader().lsn());
-        self.acked_bytes.set(sender.reader().bytes());
-        self.last_ack.set(Instant::now());
-        *self.sender.borrow_mut() = Some(sender);
-    }
-
-    fn lag(&self, now: Millis) -> Lag {
-        let (head, acked) = (self.log.head(), self.acked.get());
+    fn lag(&self, acked: Lsn, now: Millis) -> Lag {
+        let head = self.log.head();
         let records = head.0.saturating_sub(acked.0);
         if records == 0 {
             return Lag::default();
@@ -541,22 +424,8 @@ impl Flow {
         self.sender.borrow().as_ref().is_none_or(FlowSender::is_full_sync)
     }
 
-    /// Whether the replica has something to take: what is in the socket's way, what it has not
-    /// acknowledged, or a full sync's end that it has not confirmed.
-    fn owes(&self, state: ReplicaState, all_out: bool) -> bool {
-        let is_unconfirmed = state == ReplicaState::FullSync && !self.has_acked.get();
-        self.is_writing.get()
-            || (all_out && (is_unconfirmed || self.sent_to.get() > self.acked.get()))
-    }
-
-    /// Takes an acknowledgement; answers whether it is of something new.
-    fn ack(&self, lsn: Lsn) -> bool {
-        self.last_ack.set(Instant::now());
-        let is_first = !self.has_acked.replace(true);
-        if lsn <= self.acked.get() {
-            return is_first;
-        }
-        self.acked.set(lsn);
+    /// Everything up to `lsn` is acknowledged.
+    fn note_acked(&self, lsn: Lsn) {
         self.times.borrow_mut().acked(lsn);
         let mut sent = self.sent.borrow_mut();
         while let Some(&(end, bytes)) = sent.front()
@@ -565,7 +434,6 @@ impl Flow {
             self.acked_bytes.set(bytes);
             sent.pop_front();
         }
-        true
     }
 
     fn note_sent(&self, end: Lsn, bytes: u64) {
@@ -584,19 +452,19 @@ async fn read_acks(session: Rc<Session>, flow: Rc<Flow>, acks: Rc<Bell>) {
     let Some(transport) = flow.transport.borrow().clone() else { return };
     let mut buffer = flow.unread.take();
     if let Err(error) = take_acks(&session, &flow, &mut buffer) {
-        session.end(&format!("flow {}: {error}", flow.index));
+        session.end(Reason::Flow(flow.index, error));
     }
     while !session.is_ended() {
         match transport.read(&mut buffer, 4096).await {
-            Ok(0) => session.end(&format!("flow {}: the replica closed it", flow.index)),
+            Ok(0) => session.end(Reason::FlowClosed(flow.index)),
             Ok(_) => {
-                if let Err(error) = take_acks(&session, &flow, &mut buffer) {
-                    session.end(&format!("flow {}: {error}", flow.index));
-                }
+                let taken = take_acks(&session, &flow, &mut buffer);
                 acks.ring();
-                session.end_if_leg_is_over();
+                if let Err(error) = taken {
+                    session.end(Reason::Flow(flow.index, error));
+                }
             }
-            Err(error) => session.end(&format!("flow {}: {error}", flow.index)),
+            Err(error) => session.end(Reason::Flow(flow.index, error.to_string())),
         }
     }
 }
@@ -606,12 +474,10 @@ fn take_acks(session: &Session, flow: &Flow, buffer: &mut Vec<u8>) -> Result<(),
     while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
         match Said::of(kind, payload, flow.log.head())? {
             Said::Ack(lsn) => {
-                if flow.ack(lsn) {
-                    session.moved.set(Instant::now());
-                    session.note_acked();
-                }
+                flow.note_acked(lsn);
+                session.step(Event::Acked(flow.index, lsn));
             }
-            Said::Alive => flow.last_ack.set(Instant::now()),
+            Said::Alive => session.step(Event::Alive(flow.index)),
         }
         at += used;
     }
@@ -620,42 +486,37 @@ fn take_acks(session: &Session, flow: &Flow, buffer: &mut Vec<u8>) -> Result<(),
 }
 
 /// The control connection: signs of life one way, progress the other.
-async fn read_control(session: Rc<Session>, settings: Rc<RefCell<Settings>>) {
+async fn read_control(session: Rc<Session>) {
     let control = loop {
         let control = session.control.borrow().clone();
         match control {
             Some(control) => break control,
             None if session.is_ended() => return,
-            None => session.handed_over.wait_for(HANDED_OVER_MAX).await,
+            None => session.handed_over.wait().await,
         };
     };
-    let (mut buffer, mut told) = (session.control_unread.take(), Instant::now());
+    let mut buffer = session.control_unread.take();
     while !session.is_ended() {
-        let own = settings.borrow().timeout;
-        let left = match session.pulse.is_told(own) {
-            true => session.alive_every(&settings).saturating_sub(told.elapsed()),
-            false => Duration::ZERO,
+        let told = async {
+            session.tells.wait().await;
+            None
         };
-        if left.is_zero() {
-            told = Instant::now();
-            session.pulse.tell(own, told);
-            let mut news = session.news();
-            wire::put_alive(&mut news, own);
-            if let Err(error) = control.write_all(&news).await {
-                session.end(&format!("{CONTROL_BROKEN}: {error}"));
-            }
-            continue;
-        }
-        match rt::timeout(left, control.read(&mut buffer, 4096)).await {
-            Ok(Ok(0)) => session.end(CONTROL_CLOSED),
-            Ok(Ok(_)) => {
-                if let Err(error) = session.take_signs(&mut buffer) {
-                    session.end(&format!("{CONTROL_BROKEN}: {error}"));
+        let read = async { Some(control.read(&mut buffer, 4096).await) };
+        match future::or(told, read).await {
+            None => {
+                let mut news = session.news();
+                wire::put_alive(&mut news, session.settings.borrow().timeout);
+                if let Err(error) = control.write_all(&news).await {
+                    session.end(Reason::ControlBroke(error.to_string()));
                 }
             }
-            Ok(Err(error)) => session.end(&format!("{CONTROL_BROKEN}: {error}")),
-            // Time to tell.
-            Err(_) => {}
+            Some(Ok(0)) => session.end(Reason::ControlClosed),
+            Some(Ok(_)) => {
+                if let Err(error) = session.take_signs(&mut buffer) {
+                    session.end(Reason::ControlBroke(error));
+                }
+            }
+            Some(Err(error)) => session.end(Reason::ControlBroke(error.to_string())),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::{Service, new_history};
 use crate::handshake::Terms;
 use crate::relay::Relay;
 use crate::replica::link::Link;
+use crate::standing::Outdated;
 use engine::rt;
 use engine::types::Lsn;
 use std::cell::RefCell;
@@ -99,7 +100,7 @@ impl Service {
 
     async fn become_replica(&self) {
         self.status.set_replica(true);
-        self.end_sessions("this node follows another one now");
+        self.end_sessions(Outdated::Follows);
         self.standing.become_replica().await;
         // Who waits for replicas of this node waits in vain: see `Service::wait`.
         self.acks.ring();
@@ -137,7 +138,7 @@ impl Service {
     }
 
     async fn become_master(&self) {
-        self.end_sessions("this node was promoted");
+        self.end_sessions(Outdated::Promoted);
         self.standing.become_master(new_history()).await;
         self.chain.leave();
         self.keeping.set(true);
@@ -155,7 +156,7 @@ impl Service {
     /// The master's chain, so that whoever asks to follow us can be told from those above.
     pub fn adopt_chain(&self, chain: &[String]) {
         if self.chain.adopt(chain) {
-            self.end_sessions("the chain of masters above this node has changed");
+            self.end_sessions(Outdated::ChainChanged);
         }
     }
 
@@ -164,7 +165,7 @@ impl Service {
         if terms.full {
             self.status.set_loading(true);
         }
-        let end_sessions = |reason: &str| self.end_sessions(reason);
+        let end_sessions = |why: Outdated| self.end_sessions(why);
         self.standing.begin_following(terms, starts, &end_sessions).await
     }
 

@@ -4,11 +4,12 @@ use super::Service;
 use crate::bell::Bell;
 use crate::handshake::{self, Introduction, Terms};
 use crate::info::{Info, LinkState};
+use crate::master::machine::Event;
+use crate::master::reason::Reason;
 use crate::master::session::{Beginning, Session};
 use crate::replica::link::Link;
 use crate::settings::Settings;
 use crate::transport::{Parked, Transport};
-use crate::wire;
 use engine::exec::{Front, Node};
 use engine::journal::Position;
 use engine::rt;
@@ -241,7 +242,6 @@ impl Service {
     }
 
     fn end_link(&self, link: Linked) -> bool {
-        const WHY: &str = "it was ended by CLIENT KILL";
         match link {
             Linked::Master => {
                 let link = self.link.borrow().clone();
@@ -250,7 +250,7 @@ impl Service {
             Linked::Replica(id) => {
                 let session = self.sessions.borrow().get(&id).cloned();
                 let session = session.filter(|session| !session.is_ended());
-                session.iter().for_each(|session| session.end(WHY));
+                session.iter().for_each(|session| session.end(Reason::Killed));
                 session.is_some()
             }
         }
@@ -267,11 +267,7 @@ impl Service {
         let Some(session) = session else { return };
         match what {
             Takeover::Control(_) => session.attach_control(transport, unread),
-            Takeover::Flow(_, index) => {
-                if !session.attach_flow(index, transport, unread) {
-                    session.end(&format!("flow {index} was connected twice or does not exist"));
-                }
-            }
+            Takeover::Flow(_, index) => session.attach_flow(index, transport, unread),
         }
     }
 
@@ -318,8 +314,12 @@ impl Service {
         ip: String,
     ) {
         let logs = self.standing.logs_of(terms.history);
-        let session = Session::new(terms.session, node, introduction, ip, &logs, terms.to.clone());
+        let session = {
+            let (whom, settings) = ((introduction, ip), self.settings_shared());
+            Session::new(terms.session, node, whom, &logs, terms.to.clone(), settings)
+        };
         self.sessions.borrow_mut().insert(terms.session, session.clone());
+        self.tell_others(&session);
         if !terms.full {
             // What it continues from must be there when it comes.
             self.last_follower.set(Instant::now());
@@ -334,20 +334,11 @@ impl Service {
         let service = self.clone();
         let (full, why) = (terms.full, terms.reason.clone());
         let run = async move {
-            let (settings, acks) = (service.settings.clone(), service.acks.clone());
+            let acks = service.acks.clone();
             let attached =
                 |session: &Session| service.session_begins(session, full, &why, asked_partial);
-            session.run(&service.front, beginning, walks, settings, acks, attached).await;
-            let reason = session.end_reason();
-            let address = session.address();
-            if reason.starts_with(wire::FELL_OUT) {
-                service.counters.borrow_mut().dropped += 1;
-                tracing::warn!("replication: replica {address} left: {reason}");
-            } else if session.was_only_asked() {
-                tracing::debug!("replication: replica {address} did not take the terms");
-            } else {
-                tracing::info!("replication: replica {address} left: {reason}");
-            }
+            session.run(&service.front, beginning, walks, acks, attached).await;
+            service.note_end(&session);
             service.acks.ring();
         };
         rt::spawn_local(run).detach();
@@ -355,19 +346,36 @@ impl Service {
 
     /// The replica has come with all its connections: now it is a sync.
     fn session_begins(&self, session: &Session, full: bool, why: &str, asked_partial: bool) {
-        let others = self.live_sessions();
-        // A node follows once: what is left of its older link has not been noticed yet. A handshake that
-        // came late, and that nobody goes on with, never gets here.
-        for older in others.iter().filter(|other| other.feeds_same_node(session)) {
-            if older.id < session.id {
-                older.end("the same node began another session");
-            }
-        }
+        self.tell_others(session);
         self.note_sync(full, why, asked_partial);
         self.last_follower.set(Instant::now());
         self.keeping.set(true);
         let kind = if full { "full" } else { "partial" };
         tracing::info!("replication: {kind} sync for replica {}: {why}", session.address());
+    }
+
+    /// The other sessions hear of one that takes over: a node is fed once.
+    fn tell_others(&self, session: &Session) {
+        if !session.machine().takes_over() {
+            return;
+        }
+        for other in self.live_sessions() {
+            let node = session.machine().node().to_owned();
+            other.step(Event::Another { id: session.id, node });
+        }
+    }
+
+    fn note_end(&self, session: &Session) {
+        let (machine, address) = (session.machine(), session.address());
+        let Some(reason) = machine.ended() else { return };
+        if reason.fell_out() {
+            self.counters.borrow_mut().dropped += 1;
+            tracing::warn!("replication: replica {address} left: {reason}");
+        } else if reason.has_left() && !machine.is_attached() {
+            tracing::debug!("replication: replica {address} did not take the terms");
+        } else {
+            tracing::info!("replication: replica {address} left: {reason}");
+        }
     }
 
     fn note_sync(&self, full: bool, why: &str, asked_partial: bool) {
@@ -422,7 +430,11 @@ impl Service {
         let count = loop {
             let count = self.caught_up(heads);
             let left = deadline.saturating_duration_since(Instant::now());
-            let begun = self.live_sessions().iter().filter(|session| session.has_begun()).count();
+            let begun = self
+                .live_sessions()
+                .iter()
+                .filter(|session| session.machine().is_in_session())
+                .count();
             if count >= begun || left.is_zero() {
                 break count;
             }

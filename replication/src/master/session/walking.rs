@@ -2,6 +2,7 @@
 
 use super::{Flow, Session};
 use crate::master::feed;
+use crate::master::reason::Reason;
 use crate::settings::Settings;
 use crate::standing::Walks;
 use engine::cut::CutPart;
@@ -39,7 +40,7 @@ pub(super) async fn walk(
             }
         }
         let Some(mut part) = front.call(shard, move |shard| shard.cut_more(cut)).await else {
-            return session.end("the cut was dropped");
+            return session.end(Reason::CutDropped);
         };
         let brings = deliver(&flows, &mut part);
         session.items_done.set(session.items_done.get() + part.progress.0 - before);

@@ -2,9 +2,11 @@
 
 use super::{Flow, Session};
 use crate::master::flow::{FlowSender, Step};
+use crate::master::reason::Reason;
 use crate::settings::Settings;
 use crate::wire::{self, Kind};
 use engine::rt;
+use engine::types::Lsn;
 use std::cell::RefCell;
 use std::io::IoSlice;
 use std::rc::Rc;
@@ -74,26 +76,23 @@ pub(super) async fn write_flow(
 ) {
     let Some(transport) = flow.transport.borrow().clone() else { return };
     let mut first = Vec::new();
-    wire::put_numbers(&mut first, Kind::Start, &[flow.acked.get().0]);
+    wire::put_numbers(&mut first, Kind::Start, &[session.machine().acked_of(flow.index).0]);
     if let Err(error) = transport.write_all(&first).await {
-        return session.end(&format!("flow {}: {error}", flow.index));
+        return session.end(Reason::Flow(flow.index, error.to_string()));
     }
     let mut said = Instant::now();
     let mut rate = Rate::new(said);
     while !session.is_ended() {
-        // Inside a large frame, and while items are sent, what the socket takes is movement.
-        let moves = flow.is_full_sync() || flow.sent_to.get() <= flow.acked.get();
         let limit = settings.borrow().full_sync_bytes_per_second;
         let items_wait = rate.wait(limit, Instant::now());
-        flow.is_writing.set(true);
         let sent = match flow.step(if items_wait.is_zero() { slice(limit) } else { 0 }) {
             Step::Log(span) => {
+                session.writes(&flow);
                 let header = wire::header(Kind::Log, &span);
                 flow.note_sent(span.lsn_after(), span.bytes_after());
                 let mut slices = [IoSlice::new(&header), IoSlice::new(&span)];
                 let sent = transport.write_vectored(&mut slices).await;
-                flow.is_writing.set(false);
-                session.note_sent(&flow, moves, span.lsn_after());
+                session.wrote(&flow, span.lsn_after());
                 said = Instant::now();
                 let more_goes = flow.has_pieces() && items_wait.is_zero();
                 if sent.is_ok() && span.len() < GATHER_BELOW && !more_goes {
@@ -103,8 +102,9 @@ pub(super) async fn write_flow(
                 sent
             }
             Step::Messages(messages) => {
+                session.writes(&flow);
                 let sent = transport.write_all(&messages).await;
-                session.note_sent(&flow, moves, flow.sent_to.get());
+                session.wrote(&flow, Lsn(0));
                 said = Instant::now();
                 rate.sent(messages.len());
                 let left = flow.part_bytes.get().saturating_sub(messages.len() as u64);
@@ -113,13 +113,14 @@ pub(super) async fn write_flow(
                 sent
             }
             Step::Wait => {
-                flow.is_writing.set(false);
                 // Counted from what was said last: what wakes a flow in vain must not put its signs off.
-                let left = session.alive_every(&settings).saturating_sub(said.elapsed());
+                let left = session.alive_every().saturating_sub(said.elapsed());
                 if left.is_zero() {
-                    flow.is_writing.set(true);
+                    session.writes(&flow);
                     said = Instant::now();
-                    transport.write_all(&ping(&flow)).await
+                    let sent = transport.write_all(&ping(&flow)).await;
+                    session.wrote(&flow, Lsn(0));
+                    sent
                 } else {
                     let look = items_wait.min(LIMIT_LOOK_EVERY);
                     let look = if look.is_zero() { left } else { left.min(look) };
@@ -128,13 +129,12 @@ pub(super) async fn write_flow(
                 }
             }
             Step::Gone(_) => {
-                session.end_trimmed(&flow, &settings);
+                session.end_trimmed(&flow);
                 Ok(())
             }
         };
-        flow.is_writing.set(false);
         if let Err(error) = sent {
-            session.end(&format!("flow {}: {error}", flow.index));
+            session.end(Reason::Flow(flow.index, error.to_string()));
         }
     }
 }
