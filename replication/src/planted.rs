@@ -63,6 +63,9 @@ mod switches {
     /// Whoever asks for terms ends the session of its node, whether it takes them or not.
     pub static TERMS_TAKE_OVER: AtomicBool = AtomicBool::new(false);
 
+    /// A session of more than ten seconds makes up for copies that were lost.
+    pub static LONG_SESSIONS_MAKE_UP: AtomicBool = AtomicBool::new(false);
+
     thread_local! {
         /// What was asked for when a full sync was granted because a journal was trimmed.
         static ASKED: RefCell<Vec<Lsn>> = const { RefCell::new(Vec::new()) };
@@ -140,6 +143,10 @@ mod switches {
 
     pub(crate) fn terms_take_over() -> bool {
         TERMS_TAKE_OVER.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn long_sessions_make_up() -> bool {
+        LONG_SESSIONS_MAKE_UP.load(Ordering::Relaxed)
     }
 
     pub(crate) fn note_asked(asked: &[Lsn]) {
@@ -232,6 +239,10 @@ mod off {
     }
 
     pub(crate) fn terms_take_over() -> bool {
+        false
+    }
+
+    pub(crate) fn long_sessions_make_up() -> bool {
         false
     }
 

@@ -65,6 +65,8 @@ pub enum Event {
     },
     /// Bytes of a flow are on their way into the socket; whether items remain behind them.
     Writes(u16, bool),
+    /// A sign of life is on its way into it.
+    Pings(u16),
     /// They are in it, and this is the end of the last frame that was sent whole.
     Wrote(u16, Lsn),
     /// The replica has applied everything up to there.
@@ -275,6 +277,10 @@ impl Machine {
                 let flow = &mut self.flows[usize::from(flow)];
                 flow.moves = flow.is_full || flow.sent_to <= flow.acked;
                 (flow.is_writing, flow.is_full) = (true, is_full);
+            }
+            Event::Pings(flow) => {
+                let flow = &mut self.flows[usize::from(flow)];
+                (flow.is_writing, flow.moves) = (true, false);
             }
             Event::Wrote(flow, end) => {
                 let flow = &mut self.flows[usize::from(flow)];
@@ -579,7 +585,11 @@ mod tests {
         ] {
             let mut play = Play::to(1, &State::StableSync);
             play.step(Event::Writes(0, false));
+            play.step(Event::Wrote(0, Lsn(9)));
             for second in 0..40 {
+                // Nothing stands on the other flow.
+                play.step(Event::Pings(1));
+                play.step(Event::Wrote(1, Lsn(0)));
                 if alive {
                     play.step(Event::Alive(0));
                     play.step(Event::Alive(1));

@@ -321,7 +321,7 @@ impl Machine {
             // What comes of the next attempt is what was asked for, also if the master has lost its data
             // meanwhile. A session that goes on is not touched.
             Event::Meant => {
-                self.is_explicit |= !self.is_in_session() && self.state != State::Draining;
+                self.is_explicit |= !self.is_in_session();
                 Vec::new()
             }
             // A copy that was lost is waited for: a program that says REPLICAOF every few seconds must not

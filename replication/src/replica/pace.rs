@@ -12,6 +12,7 @@
 //! when the next session could not continue from it. Only [`CALM`] makes up for it: a session that
 //! lasts some minutes and falls out again has brought nobody anything.
 
+use crate::planted;
 use std::time::Duration;
 
 /// The first pause after an attempt that came to nothing.
@@ -99,6 +100,9 @@ impl Pace {
         let pause = self.not_met(false, Duration::ZERO, pause_max);
         let is_lost = ended.fell_out || (ended.full && ended.stable.is_none());
         self.lost += u32::from(ended.full && self.unproven);
+        if ended.lived > LONG_LIVED && planted::long_sessions_make_up() {
+            self.lost = 0;
+        }
         let is_calm = ended.stable.is_some_and(|stable| stable >= CALM);
         if is_calm {
             self.lost = 0;

@@ -6,9 +6,10 @@
 //!   scenario   the run: plan, misfortunes, checks
 //!     ├─ load        what clients write and read
 //!     ├─ member      a node: real shards, real `Standing`; sessions, link, roles
-//!     │    ├─ feeding     master side: real `feed`, `FlowSender`, cuts, journal readers
-//!     │    └─ following   replica side: real `Applier`, `Gather`, `Relay`
-//!     └─ net         pipes: in order, in pieces, frozen, cut, damaged
+//!     │    ├─ feeding     master side: real `master::machine`, `feed`, `FlowSender`, cuts, journal readers
+//!     │    └─ following   replica side: real `replica::machine`, `Applier`, `Gather`, `Relay`
+//!     ├─ net         pipes: in order, in pieces, frozen, cut, damaged, their ends heard of late or never
+//!     └─ time        virtual: deadlines, pauses and signs of life in milliseconds that nobody waits for
 //! ```
 //!
 //! `SEED=n cargo test --profile tests -p replication --test model` repeats one run; `SEEDS=10000` runs so many
@@ -21,6 +22,7 @@ mod member;
 mod net;
 mod planted;
 mod scenario;
+mod time;
 
 use scenario::Plan;
 use std::panic::{AssertUnwindSafe, catch_unwind};

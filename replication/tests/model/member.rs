@@ -2,6 +2,7 @@
 
 use crate::feeding::Session;
 use crate::following::Link;
+use crate::net::Conn;
 use engine::exec::Front;
 use engine::journal::{Bounds, CHUNK_BYTES, HistoryId, LogHandle, Position, Read};
 use engine::model::{ModelNode, World};
@@ -9,7 +10,9 @@ use engine::shard::Shard;
 use replication::chain::Chain;
 use replication::handshake::{self, Terms};
 use replication::info::LinkState;
-use replication::standing::Standing;
+use replication::master::machine::{Event, State};
+use replication::master::reason::Reason;
+use replication::standing::{Outdated, Standing};
 use replication::wire;
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -18,6 +21,9 @@ use std::time::Duration;
 
 /// How long a promoted node keeps its former master's journals for its siblings.
 const RELAY_TTL: Duration = Duration::from_secs(3);
+
+/// A replica that left without taking its terms is noticed within this time.
+const PHANTOM_MAX: Duration = Duration::from_secs(3);
 
 /// One node.
 pub(crate) struct Member {
@@ -33,6 +39,8 @@ pub(crate) struct Member {
     pub(crate) link: RefCell<Option<Rc<Link>>>,
     pub(crate) chain: Chain,
     sessions: RefCell<Vec<Rc<Session>>>,
+    /// What must not have happened to sessions.
+    wrong: RefCell<Option<String>>,
     next_session: Cell<u64>,
 }
 
@@ -59,6 +67,7 @@ impl Member {
             changing: Cell::new(false),
             link: RefCell::default(),
             sessions: RefCell::default(),
+            wrong: RefCell::default(),
             next_session: Cell::new(1),
         })
     }
@@ -76,37 +85,88 @@ impl Member {
         self.is_alive.get()
             && !self.changing.get()
             && (!self.is_replica.get()
-                || self.link().is_some_and(|link| link.state.get() == LinkState::StableSync))
+                || self.link().is_some_and(|link| link.state() == LinkState::StableSync))
     }
 
-    /// DFLY FOLLOW.
+    /// DFLY FOLLOW, over `conn`.
     pub(crate) async fn agree(
         self: &Rc<Member>,
         asker: &[String],
         position: Option<Position>,
+        conn: &Rc<Conn>,
     ) -> Result<(Terms, Rc<Session>), String> {
         let keys = self.front.call_all(|shard| shard.keys.total_len() as u64).await;
         handshake::check(wire::VERSION, asker, &self.chain.ids())?;
         let link = self.link();
-        let is_stable = link.is_none_or(|link| link.state.get() == LinkState::StableSync);
+        let is_stable = link.is_none_or(|link| link.state() == LinkState::StableSync);
         handshake::may_feed(self.changing.get(), is_stable, asker, &self.chain.waiting())?;
         let mut terms =
             self.standing.terms(position.as_ref(), self.chain.tell(), keys.iter().sum());
         terms.session = self.next_session.replace(self.next_session.get() + 1);
         let walks = self.standing.walks(&terms, self.is_replica.get());
-        let logs = self.standing.logs_of(terms.history);
-        let session = Session::new(terms.session, &terms, walks, logs);
+        let session = Session::new(self, (&asker[0], &terms), walks, conn);
         self.sessions.borrow_mut().push(session.clone());
+        self.tell_others(&session);
+        session.hand_over();
+        self.node.world().spawn("session", session.clone().run(self.clone()));
         Ok((terms, session))
     }
 
-    pub(crate) fn end_sessions(&self) {
+    /// The other sessions hear of one that takes over.
+    pub(crate) fn tell_others(&self, session: &Session) {
+        if !session.machine().takes_over() {
+            return;
+        }
         let sessions = self.sessions.borrow().clone();
-        sessions.iter().for_each(|session| session.end());
+        for other in sessions.into_iter().filter(|other| !other.is_ended()) {
+            let node = session.machine().node().to_owned();
+            other.step(Event::Another { id: session.id, node: node.clone() });
+            let has_begun = *session.machine().state() == State::Beginning;
+            if other.is_ended() && (other.id > session.id || !has_begun) {
+                let (own, other, name) = (session.id, other.id, &self.name);
+                let what = if has_begun { "began" } else { "was asked for" };
+                let text = format!("{name}: session {own} of {node} {what} and ended {other}");
+                self.wrong.borrow_mut().get_or_insert(text);
+            }
+        }
+    }
+
+    /// A session is through.
+    pub(crate) fn forget(&self, id: u64) {
+        self.sessions.borrow_mut().retain(|session| session.id != id);
+    }
+
+    pub(crate) fn end_sessions(&self, why: Outdated) {
+        let sessions = self.sessions.borrow().clone();
+        sessions.iter().for_each(|session| session.end(Reason::Outdated(why)));
+    }
+
+    /// What must be true of those who are fed, at any moment.
+    fn check_sessions(&self) -> Result<(), String> {
+        if let Some(wrong) = self.wrong.borrow_mut().take() {
+            return Err(wrong);
+        }
+        let (sessions, mut fed) = (self.sessions.borrow().clone(), HashSet::new());
+        for session in sessions {
+            let (machine, name) = (session.machine(), &self.name);
+            let node = machine.node().to_owned();
+            if machine.acked().is_some() && machine.ended().is_some() {
+                return Err(format!("{name} counts {node}, which has left, as having its data"));
+            }
+            if machine.is_in_session() && !fed.insert(node.clone()) {
+                return Err(format!("{name} feeds {node} twice"));
+            }
+            let gone = session.is_over_for();
+            let waits = *machine.state() == State::Preparation;
+            if waits && gone.is_some_and(|gone| gone > PHANTOM_MAX) {
+                return Err(format!("{name} waits for {node}, which left {gone:?} ago"));
+            }
+        }
+        Ok(())
     }
 
     fn feeds_nobody(&self) -> bool {
-        self.sessions.borrow().iter().all(|session| session.ended.get())
+        self.sessions.borrow().iter().all(|session| session.is_ended())
     }
 
     /// Nobody has read the journals for long: they are only counted.
@@ -128,19 +188,19 @@ impl Member {
             }
             None => {
                 self.is_replica.set(true);
-                self.end_sessions();
+                self.end_sessions(Outdated::Follows);
                 self.standing.become_replica().await;
             }
         }
-        self.begin_link(cluster, upstream);
+        self.begin_link(&cluster, upstream);
         self.changing.set(false);
     }
 
-    fn begin_link(self: &Rc<Member>, cluster: Rc<Cluster>, upstream: usize) {
-        let link = Link::new(upstream);
+    fn begin_link(self: &Rc<Member>, cluster: &Rc<Cluster>, upstream: usize) {
+        let link = Link::new(self, cluster, upstream);
         *self.link.borrow_mut() = Some(link.clone());
         self.chain.leave();
-        self.node.world().spawn("link", link.run(self.clone(), cluster));
+        self.node.world().spawn("link", link.run());
     }
 
     /// REPLICAOF NO ONE.
@@ -158,10 +218,10 @@ impl Member {
         link.stop().await;
         self.link.borrow_mut().take();
         if let Err(why) = self.standing.may_become_master() {
-            self.begin_link(cluster.clone(), link.upstream);
+            self.begin_link(cluster, link.upstream);
             return Err(why);
         }
-        self.end_sessions();
+        self.end_sessions(Outdated::Promoted);
         self.standing.become_master(new_history(&mut self.dice())).await;
         self.chain.leave();
         self.is_replica.set(false);
@@ -171,9 +231,7 @@ impl Member {
     /// What time does to a node.
     pub(crate) fn tick(&self, bounds: &Bounds) -> Result<(), String> {
         let now = self.node.world().now();
-        self.sessions.borrow_mut().retain(|session| !session.ended.get());
         let sessions = self.sessions.borrow().clone();
-        sessions.iter().for_each(|session| session.watch());
         let all = Bounds { bytes: bounds.bytes * u64::from(self.node.shards()), ..*bounds };
         for id in 0..self.node.shards() {
             self.node.with_shard(id, |shard| {
@@ -183,8 +241,10 @@ impl Member {
             });
         }
         self.standing.trim_relays(&all, now);
-        let is_read = sessions.iter().any(|session| session.is_of_older_history());
+        let is_older = |session: &Rc<Session>| session.machine().is_of_older_history();
+        let is_read = sessions.iter().any(is_older);
         self.standing.age_relay(RELAY_TTL, is_read && !self.feeds_nobody(), now);
+        self.check_sessions()?;
         self.check_bound(&all)
     }
 
@@ -233,9 +293,13 @@ fn readable(log: &LogHandle) -> Result<(u64, u64), String> {
 /// All nodes, by their places; a node that restarts is another one in the same place.
 pub(crate) struct Cluster {
     members: RefCell<Vec<Rc<Member>>>,
+    /// Those that have died.
+    former: RefCell<Vec<Rc<Member>>>,
     failure: RefCell<Option<String>>,
     /// Full and partial syncs granted.
     pub(crate) syncs: Cell<(u32, u32)>,
+    /// How long a step over a road takes, at most, in milliseconds of links.
+    pub(crate) road: Cell<u64>,
     /// Notes every change of role, in the order of the run.
     pub(crate) story: RefCell<Vec<String>>,
 }
@@ -244,8 +308,10 @@ impl Cluster {
     pub(crate) fn new(members: Vec<Rc<Member>>) -> Rc<Cluster> {
         Rc::new(Cluster {
             members: RefCell::new(members),
+            former: RefCell::default(),
             failure: RefCell::default(),
             syncs: Cell::default(),
+            road: Cell::new(0),
             story: RefCell::default(),
         })
     }
@@ -259,7 +325,17 @@ impl Cluster {
     }
 
     pub(crate) fn replace(&self, place: usize, member: Rc<Member>) {
-        self.members.borrow_mut()[place] = member;
+        let former = std::mem::replace(&mut self.members.borrow_mut()[place], member);
+        self.former.borrow_mut().push(former);
+    }
+
+    /// The run is over: who knows each other is let go.
+    pub(crate) fn end(&self) {
+        for member in self.members.take().into_iter().chain(self.former.take()) {
+            let link = member.link.borrow_mut().take();
+            link.iter().for_each(|link| link.end());
+            member.sessions.borrow_mut().clear();
+        }
     }
 
     pub(crate) fn note_sync(&self, terms: &Terms) {

@@ -1,7 +1,7 @@
 //! What stands for the network: pipes that deliver in order, in pieces, when it pleases them, and as a
-//! rule what was sent.
+//! rule what was sent. That one end has gone the other hears later, or never.
 
-use replication::bell::Bell;
+use crate::time::Time;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -12,7 +12,10 @@ use std::task::{Context, Poll, Waker};
 pub(crate) struct Pipe {
     bytes: RefCell<VecDeque<u8>>,
     wakers: RefCell<Vec<Waker>>,
-    closed: Cell<bool>,
+    /// Its reader, its writer knows that it has ended.
+    ended: [Cell<bool>; 2],
+    /// What is on its way never arrives.
+    is_lost: Cell<bool>,
     frozen: Cell<bool>,
     /// A bit of what is delivered next is flipped.
     damages: Cell<bool>,
@@ -27,7 +30,8 @@ impl Pipe {
         Pipe {
             bytes: RefCell::default(),
             wakers: RefCell::default(),
-            closed: Cell::new(false),
+            ended: Default::default(),
+            is_lost: Cell::new(false),
             frozen: Cell::new(false),
             damages: Cell::new(false),
             piece: [300, 4_000, 60_000, 1 << 20][dice.usize(..4)],
@@ -38,7 +42,7 @@ impl Pipe {
     /// Sends; the writer waits while too much is under way.
     pub(crate) async fn write(&self, bytes: &[u8]) -> Result<(), String> {
         poll_fn(|cx| {
-            if self.closed.get() {
+            if self.ended[WRITER].get() {
                 return Poll::Ready(Err("the connection is closed".to_owned()));
             }
             if self.bytes.borrow().len() >= self.capacity {
@@ -51,6 +55,14 @@ impl Pipe {
         .await
     }
 
+    /// Sends, however much is under way.
+    pub(crate) fn put(&self, bytes: &[u8]) {
+        if !self.ended[WRITER].get() {
+            self.bytes.borrow_mut().extend(bytes);
+            self.wake();
+        }
+    }
+
     /// Receives a piece.
     pub(crate) async fn read(
         &self,
@@ -59,10 +71,11 @@ impl Pipe {
     ) -> Result<(), String> {
         poll_fn(|cx| {
             let mut bytes = self.bytes.borrow_mut();
-            if bytes.is_empty() && self.closed.get() {
+            let has_ended = self.ended[READER].get();
+            if has_ended && (bytes.is_empty() || self.is_lost.get()) {
                 return Poll::Ready(Err("the connection is closed".to_owned()));
             }
-            if bytes.is_empty() || (self.frozen.get() && !self.closed.get()) {
+            if bytes.is_empty() || (self.frozen.get() && !has_ended) {
                 return self.wait(cx);
             }
             // A huge backlog in tiny pieces would only cost time.
@@ -102,43 +115,143 @@ impl Pipe {
         self.damages.set(true);
     }
 
-    fn close(&self, lost: bool) {
-        self.closed.set(true);
-        if lost {
-            self.bytes.borrow_mut().clear();
-        }
+    fn end(&self, whose: usize, lost: bool) {
+        self.ended[whose].set(true);
+        self.is_lost.set(lost || self.is_lost.get());
         self.wake();
     }
 }
 
-/// One flow's connection.
+const READER: usize = 0;
+const WRITER: usize = 1;
+
+/// One connection.
 pub(crate) struct Wire {
+    /// From the master.
     pub(crate) down: Pipe,
+    /// To it.
     pub(crate) up: Pipe,
 }
 
-/// The connections of one session.
+impl Wire {
+    fn new(dice: &mut fastrand::Rng) -> Wire {
+        Wire { down: Pipe::new(dice), up: Pipe::new(dice) }
+    }
+
+    fn end(&self, side: Side, lost: bool) {
+        let (down, up) = match side {
+            Side::Replica => (READER, WRITER),
+            Side::Master => (WRITER, READER),
+        };
+        self.down.end(down, lost);
+        self.up.end(up, lost);
+    }
+}
+
+/// Who finds that connections have ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Side {
+    Replica,
+    Master,
+}
+
+/// The connections of one attempt, and its session.
 pub(crate) struct Conn {
-    pub(crate) wires: Vec<Wire>,
-    pub(crate) closed: Cell<bool>,
-    /// Rung at the end.
-    pub(crate) closing: Bell,
+    time: Time,
+    /// How long it takes until the other end hears of what one does, at most.
+    road: u64,
+    dice: RefCell<fastrand::Rng>,
+    pub(crate) control: Wire,
+    pub(crate) wires: RefCell<Vec<Rc<Wire>>>,
+    /// The way is gone without a word: the other end never hears that this one has.
+    pub(crate) is_mute: Cell<bool>,
+    /// Since when the master's end could know that it has ended.
+    pub(crate) over: Cell<Option<std::time::Instant>>,
+    has_closed: Cell<bool>,
 }
 
 impl Conn {
-    pub(crate) fn new(flows: usize, dice: &mut fastrand::Rng) -> Rc<Conn> {
-        let mut wire = |_| Wire { down: Pipe::new(dice), up: Pipe::new(dice) };
-        let wires = (0..flows).map(&mut wire).collect();
-        Rc::new(Conn { wires, closed: Cell::new(false), closing: Bell::default() })
+    pub(crate) fn new(time: Time, road: u64, mut dice: fastrand::Rng) -> Rc<Conn> {
+        Rc::new(Conn {
+            time,
+            road,
+            control: Wire::new(&mut dice),
+            dice: RefCell::new(dice),
+            wires: RefCell::default(),
+            is_mute: Cell::new(false),
+            over: Cell::new(None),
+            has_closed: Cell::new(false),
+        })
     }
 
-    /// Ends all connections; with `lost` what is on its way never arrives.
-    pub(crate) fn close(&self, lost: bool) {
-        self.closed.set(true);
-        for wire in &self.wires {
-            wire.down.close(lost);
-            wire.up.close(lost);
+    /// Makes the connections of so many flows.
+    pub(crate) fn connect(&self, flows: usize) {
+        let dice = &mut *self.dice.borrow_mut();
+        self.wires.borrow_mut().extend((0..flows).map(|_| Rc::new(Wire::new(dice))));
+    }
+
+    pub(crate) fn wire(&self, flow: u16) -> Rc<Wire> {
+        self.wires.borrow()[usize::from(flow)].clone()
+    }
+
+    /// So long a step over this road takes.
+    pub(crate) fn delay(&self) -> u64 {
+        self.dice.borrow_mut().u64(..=self.road)
+    }
+
+    /// As long as what was lost on the way, and is sent again, and again, may take.
+    pub(crate) fn long_delay(&self) -> u64 {
+        let is_lost = self.dice.borrow_mut().u8(..4) == 0;
+        if is_lost { self.dice.borrow_mut().u64(..=20 * self.road) } else { self.delay() }
+    }
+
+    fn end_flows(&self, side: Side, lost: bool) {
+        self.wires.borrow().iter().for_each(|wire| wire.end(side, lost));
+    }
+
+    /// The replica closes all of them; the master hears of it later.
+    pub(crate) fn close_by_replica(self: &Rc<Conn>) {
+        if self.has_closed.replace(true) {
+            return;
         }
-        self.closing.ring();
+        self.control.end(Side::Replica, false);
+        self.end_flows(Side::Replica, false);
+        let (conn, delay) = (self.clone(), self.long_delay());
+        self.time.spawn("close", async move {
+            conn.time.sleep_ms(delay).await;
+            if !conn.is_mute.get() {
+                conn.over.set(Some(conn.time.now()));
+                conn.control.end(Side::Master, false);
+                conn.end_flows(Side::Master, false);
+            }
+        });
+    }
+
+    /// The master closes the flows; the replica hears of it once it has what was sent.
+    pub(crate) fn close_flows_by_master(&self) {
+        self.end_flows(Side::Master, false);
+        self.end_flows(Side::Replica, false);
+    }
+
+    /// The master closes the control connection.
+    pub(crate) fn close_control_by_master(&self) {
+        self.control.end(Side::Master, false);
+        self.control.end(Side::Replica, false);
+    }
+
+    /// Everything breaks, and what is on its way is lost.
+    pub(crate) fn cut(&self) {
+        self.over.set(self.over.get().or(Some(self.time.now())));
+        for side in [Side::Replica, Side::Master] {
+            self.control.end(side, true);
+            self.end_flows(side, true);
+        }
+    }
+
+    /// The replica finds that the way is gone, the master never does.
+    pub(crate) fn vanish(&self) {
+        self.is_mute.set(true);
+        self.control.end(Side::Replica, true);
+        self.end_flows(Side::Replica, true);
     }
 }

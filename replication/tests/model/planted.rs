@@ -68,6 +68,7 @@ const CALM: Plan = Plan {
     kinds: ALL,
     chain: true,
     evicts: false,
+    road: 0,
 };
 
 fn any_shards(dice: &mut fastrand::Rng) -> [u16; 4] {
@@ -170,11 +171,11 @@ fn j5_a_journal_that_counts_as_data_evicts_until_nothing_is_left() {
 
 #[test]
 fn j5_a_large_value_that_weighs_nothing_stays_behind_a_frozen_reader() {
-    check(&journal::planted::LARGE_VALUES_WEIGH_NOTHING, 40, |dice| Plan {
+    check(&journal::planted::LARGE_VALUES_WEIGH_NOTHING, 200, |dice| Plan {
         shards: any_shards(dice),
-        load: Load { large_every: 5, ..LOAD },
+        load: Load { large_every: 4, rounds: 120, ..LOAD },
         journal_bytes: 1_000_000,
-        trouble_every: 10,
+        trouble_every: 4,
         kinds: &[Trouble::Freeze],
         ..CALM
     });
@@ -276,6 +277,137 @@ fn j7_a_chain_whose_middle_moved_refuses_who_is_no_longer_in_it() {
         trouble_every: 10,
         kinds: &[Trouble::Move, Trouble::Promote],
         ..CALM
+    });
+}
+
+/// The links' own stories. What is wrong with a link mends itself as a rule; so the model knows by itself how
+/// long a step took, who was asked for last, and what was lost.
+const LINKS: Plan = Plan { nodes: 3, load: Load { rounds: 150, ..LOAD }, chain: false, ..CALM };
+
+/// One second for all of them: a link over a long road never came back.
+#[test]
+fn a_deadline_over_several_round_trips_gives_up_a_road_that_is_only_long() {
+    check(&replication::planted::ONE_DEADLINE_FOR_ALL_STEPS, 20, |dice| Plan {
+        shards: any_shards(dice),
+        trouble_every: 10,
+        kinds: &[Trouble::Cut],
+        road: 600,
+        ..LINKS
+    });
+}
+
+/// Between two waits nobody looked: REPLICAOF NO ONE hung for good.
+#[test]
+fn an_end_that_is_forgotten_while_the_shards_change_is_waited_for_for_ever() {
+    check(&replication::planted::STOPS_ARE_FORGOTTEN, 200, |dice| Plan {
+        shards: any_shards(dice),
+        trouble_every: 2,
+        kinds: &[Trouble::Cut, Trouble::Kill, Trouble::Move, Trouble::Promote],
+        ..LINKS
+    });
+}
+
+/// A failover waited 19.5 s for a listener that never answered.
+#[test]
+fn an_end_that_waits_for_the_step_under_way_holds_a_failover_up() {
+    check(&replication::planted::STOPS_WAIT_FOR_STEPS, 40, |dice| Plan {
+        shards: any_shards(dice),
+        trouble_every: 5,
+        kinds: &[Trouble::Stuck, Trouble::Move, Trouble::Promote],
+        road: 100,
+        ..LINKS
+    });
+}
+
+#[test]
+fn what_comes_late_of_an_earlier_attempt_is_taken_for_the_newer_ones() {
+    check(&replication::planted::LATE_RESULTS_COUNT, 40, |dice| Plan {
+        shards: any_shards(dice),
+        trouble_every: 10,
+        kinds: &[Trouble::Stuck],
+        ..LINKS
+    });
+}
+
+/// Automatic attempts went on as if an operator had asked for each of them.
+#[test]
+fn a_guard_that_is_not_asked_lets_an_empty_master_wipe_its_replicas() {
+    check(&replication::planted::GUARD_NEVER_ASKS, 40, |dice| Plan {
+        shards: any_shards(dice),
+        populated: 500,
+        trouble_every: 10,
+        kinds: &[Trouble::Restart, Trouble::NoRoute],
+        ..LINKS
+    });
+}
+
+/// Full syncs, one after the other, for as long as the load lasts.
+#[test]
+fn a_pause_that_never_grows_costs_the_master_one_full_sync_after_the_other() {
+    check(&replication::planted::LONG_SESSIONS_MAKE_UP, 100, |dice| Plan {
+        shards: any_shards(dice),
+        load: Load { rounds: 400, pause: 100, ..LOAD },
+        journal_bytes: 8_000,
+        trouble_every: 20,
+        kinds: &[Trouble::Freeze],
+        ..LINKS
+    });
+}
+
+/// WAIT counted a replica that had left.
+#[test]
+fn an_acknowledgement_of_a_session_that_has_ended_is_counted() {
+    check(&replication::planted::ACKS_OF_ENDED_SESSIONS_COUNT, 40, |dice| Plan {
+        shards: any_shards(dice),
+        trouble_every: 5,
+        kinds: &[Trouble::Cut, Trouble::Kill],
+        ..LINKS
+    });
+}
+
+/// Seven replicas in INFO that nobody knew, for 30 s.
+#[test]
+fn a_replica_that_looks_at_its_terms_and_leaves_is_waited_for() {
+    check(&replication::planted::PHANTOMS_STAY, 40, |dice| Plan {
+        shards: any_shards(dice),
+        trouble_every: 5,
+        kinds: &[Trouble::Cut, Trouble::Stuck, Trouble::Move],
+        road: 300,
+        ..LINKS
+    });
+}
+
+/// Connections of an attempt that was given up were on their way.
+#[test]
+fn a_session_that_begins_late_ends_the_newer_one() {
+    check(&replication::planted::ANY_SESSION_TAKES_OVER, 400, |dice| Plan {
+        shards: any_shards(dice),
+        trouble_every: 3,
+        kinds: &[Trouble::Vanish, Trouble::Cut],
+        road: 100,
+        ..LINKS
+    });
+}
+
+/// The way is gone without a word: the master goes on with who has left, beside who has come back.
+#[test]
+fn a_node_that_came_back_is_fed_twice() {
+    check(&replication::planted::DUPLICATES_ARE_FED, 20, |dice| Plan {
+        shards: any_shards(dice),
+        trouble_every: 10,
+        kinds: &[Trouble::Vanish],
+        ..LINKS
+    });
+}
+
+/// A FOLLOW that came late, of an attempt that nobody goes on with, ended the session that went on.
+#[test]
+fn whoever_only_asks_for_terms_ends_the_session_that_goes_on() {
+    check(&replication::planted::TERMS_TAKE_OVER, 20, |dice| Plan {
+        shards: any_shards(dice),
+        trouble_every: 10,
+        kinds: &[Trouble::Vanish],
+        ..LINKS
     });
 }
 

@@ -10,6 +10,8 @@ use engine::table::Cursor;
 use engine::types::DbIndex;
 use replication::info::LinkState;
 use replication::replica::gather::FLOW_CREDIT;
+use replication::replica::machine::Event;
+use replication::standing::Outdated;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -31,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) chain: bool,
     /// Memory is short.
     pub(crate) evicts: bool,
+    /// How long a step over a road takes, at most, in milliseconds of links.
+    pub(crate) road: u64,
 }
 
 /// What goes wrong, or is done by an operator.
@@ -38,6 +42,12 @@ pub(crate) struct Plan {
 pub(crate) enum Trouble {
     /// A session's connections break.
     Cut,
+    /// They break for the replica, and the master hears nothing of it.
+    Vanish,
+    /// Whoever is asked does not answer, for some time.
+    Stuck,
+    /// An operator ends a session.
+    Kill,
     /// The way to the master is gone for some time.
     NoRoute,
     /// One flow delivers nothing for some time.
@@ -57,6 +67,9 @@ pub(crate) enum Trouble {
 pub(crate) const ALL: &[Trouble] = &[
     Trouble::Cut,
     Trouble::Cut,
+    Trouble::Vanish,
+    Trouble::Stuck,
+    Trouble::Kill,
     Trouble::NoRoute,
     Trouble::Freeze,
     Trouble::Freeze,
@@ -106,6 +119,8 @@ impl Plan {
             kinds: ALL,
             chain: dice.bool(),
             evicts,
+            // Memory is short where everybody has a copy soon: what is promoted must not be empty.
+            road: if evicts { 0 } else { [0, 0, 20, 300][dice.usize(..4)] },
         }
     }
 }
@@ -124,6 +139,7 @@ struct Run {
 
 enum Repair {
     Route(Rc<Link>),
+    Answers(Rc<Link>),
     Thaw(Rc<crate::net::Conn>),
 }
 
@@ -134,6 +150,7 @@ pub(crate) fn run(seed: u64, plan: impl Fn(&mut fastrand::Rng) -> Plan) -> Resul
     let world = World::new(dice.u64(..));
     let member = |place: usize| Member::new(&world, format!("node-{place}"), plan.shards[place]);
     let cluster = Cluster::new((0..plan.nodes).map(member).collect());
+    cluster.road.set(plan.road);
     let memory = (0..plan.nodes).map(|_| Rc::default()).collect();
     let mut run = Run {
         plan,
@@ -146,6 +163,7 @@ pub(crate) fn run(seed: u64, plan: impl Fn(&mut fastrand::Rng) -> Plan) -> Resul
     };
     let outcome = run.whole();
     run.world.end();
+    cluster.end();
     let story = cluster.story.borrow().join("\n  ");
     outcome.map_err(|wrong| format!("{wrong}\n{plan:?}\n  {story}")).map(|()| story)
 }
@@ -265,8 +283,9 @@ impl Run {
             }
             match repair {
                 Repair::Route(link) => link.no_route.set(false),
+                Repair::Answers(link) => link.is_stuck.set(false),
                 Repair::Thaw(conn) => {
-                    conn.wires.iter().for_each(|wire| wire.down.freeze(false));
+                    conn.wires.borrow().iter().for_each(|wire| wire.down.freeze(false));
                 }
             }
             false
@@ -298,21 +317,28 @@ impl Run {
         let member = self.cluster.member(place);
         let until = tick + self.dice.usize(1..60);
         match (kind, member.link()) {
-            (Trouble::Cut, Some(link)) => link.cut(),
+            (Trouble::Cut, Some(link)) => link.cut(false),
+            (Trouble::Vanish, Some(link)) => link.cut(true),
+            (Trouble::Kill, Some(link)) => link.helm.step(Event::Kill),
+            (Trouble::Stuck, Some(link)) => {
+                link.is_stuck.set(true);
+                link.cut(false);
+                self.repairs.push((until, Repair::Answers(link)));
+            }
             (Trouble::NoRoute, Some(link)) => {
                 link.no_route.set(true);
-                link.cut();
+                link.cut(false);
                 self.repairs.push((until, Repair::Route(link)));
             }
             (Trouble::Freeze, Some(link)) => {
                 let Some(running) = link.running.borrow().clone() else { return };
-                let wires = &running.conn.wires;
+                let wires = running.conn.wires.borrow().clone();
                 wires[self.dice.usize(..wires.len())].down.freeze(true);
                 self.repairs.push((until, Repair::Thaw(running.conn.clone())));
             }
             (Trouble::Damage, Some(link)) => {
                 let Some(running) = link.running.borrow().clone() else { return };
-                let wires = &running.conn.wires;
+                let wires = running.conn.wires.borrow().clone();
                 let wire = &wires[self.dice.usize(..wires.len())];
                 if self.dice.u8(..4) == 0 { wire.up.damage() } else { wire.down.damage() }
             }
@@ -359,9 +385,9 @@ impl Run {
     fn kill(&mut self, member: &Rc<Member>) {
         member.is_alive.set(false);
         member.changing.set(true);
-        member.end_sessions();
+        member.end_sessions(Outdated::Promoted);
         if let Some(link) = member.link() {
-            link.cut();
+            link.cut(false);
             self.world.spawn("stop", async move { link.stop().await });
         }
     }
@@ -433,7 +459,7 @@ impl Run {
             let chain = [vec![member.name.clone()], upstream.chain.ids()].concat();
             open && member.chain.ids() == chain
                 && running.as_ref().is_some_and(|running| {
-                    link.state.get() == LinkState::StableSync
+                    link.state() == LinkState::StableSync
                         && running.applier.is_settled()
                         && running.applier.applied() == heads
                         && member.standing.lineage().current()
@@ -446,7 +472,7 @@ impl Run {
     fn override_guards(&mut self) {
         for place in 0..self.plan.nodes {
             if let Some(link) = self.cluster.member(place).link()
-                && link.is_guarded.get()
+                && link.is_guarded()
             {
                 self.follow(place, link.upstream);
             }
@@ -465,7 +491,7 @@ impl Run {
                 text += &format!(
                     " follows {} {:?} applied {applied:?} chain {:?}",
                     link.upstream,
-                    link.state.get(),
+                    link.helm.machine().state(),
                     member.chain.ids()
                 );
             }

@@ -2,6 +2,7 @@
 
 use super::{Flow, Session};
 use crate::master::flow::{FlowSender, Step};
+use crate::master::machine::Event;
 use crate::master::reason::Reason;
 use crate::settings::Settings;
 use crate::wire::{self, Kind};
@@ -116,7 +117,7 @@ pub(super) async fn write_flow(
                 // Counted from what was said last: what wakes a flow in vain must not put its signs off.
                 let left = session.alive_every().saturating_sub(said.elapsed());
                 if left.is_zero() {
-                    session.writes(&flow);
+                    session.step(Event::Pings(flow.index));
                     said = Instant::now();
                     let sent = transport.write_all(&ping(&flow)).await;
                     session.wrote(&flow, Lsn(0));
