@@ -326,6 +326,20 @@ fn lower_crates_do_not_name_higher_ones() {
 }
 
 #[test]
+fn the_files_that_the_architecture_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a crate of the workspace");
+    let page = include_str!("../../docs/ARCHITECTURE.md");
+    let quoted = page.split('`').skip(1).step_by(2);
+    let is_file =
+        |name: &&str| name.contains("/src/") && name.ends_with(".rs") && !name.contains('<');
+    let files: Vec<&str> = quoted.filter(is_file).collect();
+    assert!(files.len() > 30, "the page was understood: {files:?}");
+    for file in files {
+        assert!(root.join(file).exists(), "docs/ARCHITECTURE.md names {file}");
+    }
+}
+
+#[test]
 fn only_the_runtime_names_glommio() {
     for (path, text) in sources() {
         let allowed = path.starts_with("engine/src/rt") || is_test(&path);

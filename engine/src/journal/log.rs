@@ -256,11 +256,6 @@ impl LogWriter {
         Lsn(self.lsn)
     }
 
-    /// Whether records are kept, not only counted.
-    pub fn is_keeping(&self) -> bool {
-        self.keeping
-    }
-
     /// How many frames could not be carried (see [`FrameBuilder::fits`]).
     pub fn frames_lost(&self) -> u64 {
         self.frames_lost

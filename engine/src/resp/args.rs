@@ -56,12 +56,6 @@ impl<'a> Args<'a> {
         &self.bytes[self.spans[index].range()]
     }
 
-    /// The argument at `index`, if there are so many.
-    #[inline]
-    pub fn try_get(&self, index: usize) -> Option<&'a [u8]> {
-        self.spans.get(index).map(|span| &self.bytes[span.range()])
-    }
-
     /// The arguments from `index` on; none if there are fewer.
     #[inline]
     pub fn tail(&self, index: usize) -> Args<'a> {

@@ -305,11 +305,6 @@ impl Shard {
     pub fn reached(&self) -> &[Lsn] {
         &self.applying.reached
     }
-
-    /// Whether records wait to be applied.
-    pub fn is_applying(&self) -> bool {
-        !self.applying.queue.is_empty()
-    }
 }
 
 fn describe(record: &Record<'_>, broken: Broken) -> String {

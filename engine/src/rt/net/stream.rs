@@ -193,16 +193,6 @@ impl Stream {
         }
     }
 
-    /// Writes what there is room for now: `None` if there is none.
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<Option<usize>> {
-        raw::send(self.fd(), bytes)
-    }
-
-    /// Writes of `pieces` what there is room for now: `None` if there is none.
-    pub fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
-        raw::send_pieces(self.fd(), pieces)
-    }
-
     /// Sends a first part of `bytes` as soon as there is room.
     async fn send_when_room(&self, bytes: &[u8]) -> io::Result<usize> {
         let readiness = self.readiness()?;
