@@ -194,10 +194,11 @@ impl Door {
         self.dbs.swap(one.index(), other.index());
     }
 
-    /// Frees up to `entries` entries of flushed tables and as many chunks of large values; `false` when
+    /// Frees up to `entries` entries of flushed tables and a quarter as many chunks of large values; `false` when
     /// nothing is left to free.
     pub(super) fn free_slice(&mut self, entries: usize) -> bool {
-        let values = crate::value::free_slice(entries);
+        // A chunk of 64 KiB takes longer than an entry.
+        let values = crate::value::free_slice(entries.div_ceil(4));
         let Some(table) = self.graveyard.last_mut() else { return values };
         if table.step(entries) {
             self.graveyard.pop();

@@ -46,14 +46,17 @@ pub(super) fn note_held(before: u64, now: u64) {
 /// where it has one alone.
 pub(super) const REFERENCE_BYTES: u64 = 512;
 
-/// Values looked at anew with each look around: some 50 microseconds.
-const LOOKED_AT: usize = 256;
+/// Chunks of values that a look around sees at the most: some 100 microseconds.
+const LOOKED_AT: usize = 1024;
+
+/// The same of one value that an item has given up for a changed one.
+const LOOKED_AT_CHANGED: usize = 128;
 
 /// The values that a log refers to. It is charged for what nobody but it keeps alive: nothing for a value that
 /// is the data, what was changed meanwhile of one that went on, all of one that was deleted.
 ///
-/// Whole values that items give up are noticed at once. What a change inside a value leaves to the log is
-/// noticed when it is that value's turn to be looked at: they are looked at in turn.
+/// A whole value that an item gives up counts at once, all of it. What a change inside a value leaves to the log,
+/// and what others share, is noticed when it is that value's turn to be looked at, part by part.
 #[derive(Default)]
 pub(super) struct Charges {
     values: Vec<Charge>,
@@ -73,6 +76,40 @@ struct Charge {
     /// How many records refer to it.
     count: usize,
     kept: u64,
+    /// The part that is looked at next, and what was seen before it.
+    at: usize,
+    seen: u64,
+    /// All of it is kept here, and nobody gets it from the log.
+    is_all: bool,
+}
+
+impl Charge {
+    fn new(value: &Rope) -> Charge {
+        let is_data = value.borrow().is_data();
+        let kept = if is_data { 0 } else { value.len() as u64 };
+        Charge { value: value.clone(), count: 0, kept, at: 0, seen: 0, is_all: false }
+    }
+
+    /// Looks at it, or at a part of it; how many chunks that took.
+    fn look(&mut self, most: usize) -> usize {
+        let value = self.value.borrow();
+        if value.is_data() {
+            (self.kept, self.at, self.seen) = (0, 0, 0);
+            return 1;
+        }
+        let mut looked = 1;
+        while !self.is_all && looked < most {
+            let (kept, next, chunks) = value.kept_from(self.at);
+            (self.at, self.seen, looked) = (next, self.seen + kept as u64, looked + chunks);
+            if self.at >= value.len() {
+                self.is_all = self.seen == value.len() as u64;
+                (self.kept, self.at, self.seen) = (self.seen, 0, 0);
+                break;
+            }
+            self.kept = self.kept.max(self.seen);
+        }
+        looked
+    }
 }
 
 impl Charges {
@@ -91,9 +128,10 @@ impl Charges {
         let next = self.values.len();
         let place = *self.places.entry(value.borrow().address()).or_insert(next);
         if place == next {
-            self.values.push(Charge { value: value.clone(), count: 0, kept: 0 });
+            let charge = Charge::new(value);
             self.whole += value.len() as u64;
-            self.look_at(place);
+            self.kept += charge.kept;
+            self.values.push(charge);
         }
         self.values[place].count += 1;
     }
@@ -125,17 +163,6 @@ impl Charges {
         places.into_iter().map(|place| self.values[place].kept).sum()
     }
 
-    fn look_at(&mut self, place: usize) {
-        let charge = &mut self.values[place];
-        let kept = match charge.kept == charge.value.len() as u64 {
-            // Nobody gets it from the log.
-            true => charge.kept,
-            false => charge.value.borrow().kept_bytes() as u64,
-        };
-        self.kept = self.kept - charge.kept + kept;
-        charge.kept = kept;
-    }
-
     /// Looks at what items have given up since the last time.
     #[inline]
     pub(super) fn look_at_left(&mut self) {
@@ -143,9 +170,9 @@ impl Charges {
             return;
         }
         let mut left = std::mem::take(&mut self.left);
-        let all_known = left.since_last(|address| {
+        let all_known = left.since_last(|address, is_changed| {
             if let Some(&place) = self.places.get(&address) {
-                self.look_at(place);
+                self.look_at_one(place, is_changed);
             }
         });
         self.left = left;
@@ -154,11 +181,32 @@ impl Charges {
         }
     }
 
+    fn look_at_one(&mut self, place: usize, is_changed: bool) {
+        let charge = &mut self.values[place];
+        let before = charge.kept;
+        if is_changed || charge.value.borrow().is_data() {
+            charge.look(LOOKED_AT_CHANGED);
+        } else {
+            charge.kept = charge.value.len() as u64;
+        }
+        self.kept = self.kept - before + charge.kept;
+    }
+
     /// Looks at some values, the next time at the next ones.
     pub(super) fn look_around(&mut self) {
-        for _ in 0..LOOKED_AT.min(self.values.len()) {
-            self.turn = (self.turn + 1) % self.values.len();
-            self.look_at(self.turn);
+        let mut left = LOOKED_AT;
+        for _ in 0..self.values.len() {
+            self.turn = if self.turn < self.values.len() { self.turn } else { 0 };
+            let charge = &mut self.values[self.turn];
+            let before = charge.kept;
+            let looked = charge.look(left);
+            self.kept = self.kept - before + charge.kept;
+            // One that is not done yet goes on next time.
+            self.turn += usize::from(charge.at == 0);
+            left = left.saturating_sub(looked);
+            if left == 0 {
+                break;
+            }
         }
     }
 }

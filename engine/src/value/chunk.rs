@@ -296,28 +296,14 @@ impl<'a> ChunkRef<'a> {
         }
     }
 
-    /// It is an item's value no more.
+    /// It is an item's value no more, or is about to be changed.
     #[inline]
-    pub(super) fn leave_item(self) {
+    pub(super) fn leave_item(self, is_changed: bool) {
         if self.height() > 0
             && self.header().strong.fetch_sub(ITEM, Ordering::Relaxed) & REFERENCES > 1
         {
-            left::note(self.address());
+            left::note(self.address(), is_changed);
         }
-    }
-
-    /// Bytes that are held by nobody but those who hold this as a whole: none while it is the data, nor
-    /// what an item's newer value, or anybody else, shares with it.
-    pub(super) fn kept_bytes(self) -> usize {
-        if self.items() > 0 { 0 } else { self.own_bytes() }
-    }
-
-    fn own_bytes(self) -> usize {
-        if self.height() == 0 {
-            return self.bytes();
-        }
-        let entries = (0..self.entries()).map(|index| self.entry(index));
-        entries.filter(|entry| entry.holders() == 1).map(ChunkRef::own_bytes).sum()
     }
 
     /// What tells it from all other chunks that there are now.

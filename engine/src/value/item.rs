@@ -583,7 +583,7 @@ impl Item {
             let large = self.value().with_bytes(Rope::of);
             self.set_tail(Tail::Large(large), IS_RAW);
         }
-        if let Some(mut large) = self.take_large() {
+        if let Some(mut large) = self.take_large(true) {
             large.write(offset, bytes);
             self.header_mut().flags_clock |= u32::from(KIND_LARGE | IS_RAW);
             self.write_tail(Tail::Large(large));
@@ -613,8 +613,9 @@ impl Item {
         })
     }
 
-    /// Gives up the reference to a large value, if there is one. The tail is then to be overwritten.
-    fn take_large(&mut self) -> Option<Rope> {
+    /// Gives up the reference to a large value, if there is one, for good or to change it. The tail is then
+    /// to be overwritten.
+    fn take_large(&mut self, to_change: bool) -> Option<Rope> {
         if self.header().kind() != KIND_LARGE {
             return None;
         }
@@ -622,14 +623,14 @@ impl Item {
         self.header_mut().flags_clock &= !u32::from(KIND_MASK);
         // SAFETY: the tail held a pointer from `Chunk::into_raw` whose reference the item owned till now.
         let large = Rope(unsafe { Chunk::from_raw(self.tail_start().cast().read_unaligned()) });
-        large.0.borrow().leave_item();
+        large.0.borrow().leave_item(to_change);
         Some(large)
     }
 
     /// Gives up the reference to a value outside of the block, if there is one. The tail is then to be
     /// overwritten.
     fn drop_shared(&mut self) {
-        drop(self.take_large());
+        drop(self.take_large(false));
         if self.header().kind() == KIND_OBJECT {
             let held = ManuallyDrop::into_inner(self.borrow_object());
             // For the same reason as there.

@@ -230,10 +230,28 @@ impl<'a> RopeRef<'a> {
         bytes
     }
 
-    /// Bytes that are held by nobody but those who hold this as a whole: none while it is an item's value,
-    /// nor what an item's newer value, or anybody else, shares with it.
-    pub fn kept_bytes(self) -> usize {
-        self.0.kept_bytes()
+    /// Whether it is an item's value.
+    pub fn is_data(self) -> bool {
+        self.0.items() > 0
+    }
+
+    /// Looks at a part of the tree from the byte `at` on: how many of its bytes nobody holds but those who
+    /// hold this as a whole, where the next part begins, and how many chunks that took to see (65 at most).
+    pub fn kept_from(self, at: usize) -> (usize, usize, usize) {
+        let (mut chunk, mut start) = (self.0, 0);
+        loop {
+            if chunk.height() <= 1 {
+                let leaves = (0..chunk.entries()).map(|index| chunk.entry(index));
+                let own = leaves.filter(|leaf| leaf.holders() == 1).map(ChunkRef::bytes).sum();
+                return (own, start + chunk.bytes(), 1 + chunk.entries());
+            }
+            let each = capacity(chunk.height() - 1);
+            let index = (at - start) / each;
+            (chunk, start) = (chunk.entry(index), start + index * each);
+            if chunk.holders() > 1 {
+                return (0, start + chunk.bytes(), 1);
+            }
+        }
     }
 
     /// How many hold it as a whole.
