@@ -38,9 +38,13 @@ fn journals_bounds(config: &Config) -> Bounds {
     Bounds { bytes: journals_bytes(config), age: (!age.is_zero()).then_some(age) }
 }
 
-/// The bounds of one shard's journal.
+/// The bounds of one shard's journal now. What the data leaves it may change with every write.
 pub fn journal_bounds(config: &Config, shards: u16) -> Bounds {
-    let all = journals_bounds(config);
+    let mut all = journals_bounds(config);
+    let bound = bound(config);
+    if config.maxmemory > 0 && !bound.evicts {
+        all.bytes = engine::db::journals_beside(memory::data(), all.bytes, bound.bytes);
+    }
     Bounds { bytes: all.bytes / u64::from(shards.max(1)), ..all }
 }
 

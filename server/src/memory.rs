@@ -90,6 +90,12 @@ pub fn used() -> u64 {
     used
 }
 
+/// Bytes in use, but for those of journals and those that are being given back.
+pub fn data() -> u64 {
+    let aside = engine::value::bytes_set_aside() + engine::journal::held_total();
+    used().saturating_sub(aside)
+}
+
 /// Notes what the program takes before it holds any data.
 pub fn note_startup() {
     STARTUP.store(used(), Ordering::Relaxed);

@@ -290,6 +290,37 @@ fn large_values_find_room_among_small_victims() {
     assert!(figure(&node, "stats", "evicted_keys") > 1000, "eviction was at work");
 }
 
+/// The story: a full node, noeviction, and a replica comes: writes that change no size got OOM, because the
+/// log grew into the same limit.
+#[test]
+fn a_full_node_is_written_over_whatever_its_log_would_take() {
+    let full = Node::start("full", 1, &["--maxmemory=100mb"]);
+    let mut client = full.client();
+    let sets = |from: u32, letter: &str| -> Vec<_> {
+        let value = letter.repeat(20_000);
+        (from..from + 100).map(|key| request(&["SET", &format!("key:{key}"), &value])).collect()
+    };
+    for from in (0..4000).step_by(100) {
+        client.pipeline(&sets(from, "a"));
+    }
+    let replica = Node::start("replica", 1, &["--maxmemory=1gb"]);
+    scenario::follow(&replica, full.port);
+    scenario::wait_stable(&replica);
+    for letter in ["b", "c"] {
+        for from in (0..4000).step_by(100) {
+            let replies = client.pipeline(&sets(from, letter));
+            let refused = replies.iter().filter(|reply| text(reply) != "OK").count();
+            assert_eq!(refused, 0, "{letter} {from}");
+            // What is read is the log's alone, which holds some 14 MB here.
+            scenario::wait_follows(&full, &replica);
+        }
+    }
+    let most = (100 + 100 / 16 + 5) << 20;
+    wait::until("the log has given way", || figure(&full, "memory", "used_memory") < most);
+    assert_eq!(figure(&full, "stats", "sync_full"), 1, "it never fell out of the log");
+    compare::assert_same(&full, &replica);
+}
+
 /// The story: SET of a value far above the log's bound, DEL, and the next write was refused, because the log
 /// counted the deleted value as data until the next heartbeat.
 #[test]

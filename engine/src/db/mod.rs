@@ -38,7 +38,7 @@ mod watchers;
 pub use apply::Broken;
 pub use digest::Digest;
 pub use door::{Before, TableId};
-pub use policy::{Policy, PolicyKind, Pressure, journal_counted, pressure};
+pub use policy::{Policy, PolicyKind, Pressure, journal_counted, journals_beside, pressure};
 pub use touched::{Made, There, Touched, What};
 pub use victims::Victims;
 pub use watchers::{WatchFlag, WatchKey};

@@ -113,23 +113,34 @@ pub enum Pressure {
 /// large the journals may become.
 const JOURNAL_SHARE: u64 = 2;
 
-/// Of what the journals hold, the part that counts against `maxmemory`.
-pub fn journal_counted(journal: u64, maxmemory: u64) -> u64 {
-    journal.min(maxmemory / JOURNAL_SHARE)
+/// Of what the journals hold, the part that counts against `maxmemory`. Where nothing may be evicted nothing
+/// of it does: they give way to the data (see [`journals_beside`]). A write that changes no size would be
+/// refused otherwise, because a replica has come and the log has grown.
+pub fn journal_counted(journal: u64, maxmemory: u64, evicts: bool) -> u64 {
+    if evicts { journal.min(maxmemory / JOURNAL_SHARE) } else { 0 }
+}
+
+/// Journals that give way keep this share of maxmemory, beyond it where the data has taken it all: a replica
+/// has to be able to come, and to come back.
+const JOURNAL_KEPT_SHARE: u64 = 16;
+
+/// What the journals may take, of at most `most`, where nothing may be evicted: what the data leaves.
+pub fn journals_beside(data: u64, most: u64, maxmemory: u64) -> u64 {
+    most.min(maxmemory.saturating_sub(data).max(maxmemory / JOURNAL_KEPT_SHARE))
 }
 
 /// What memory means for a command that may need some: of `used` bytes the journals hold `journal`.
 ///
 /// What they hold counts, not what they may hold: a log that is off or empty takes nothing from the data, and
-/// one that grows takes its place as it does. Eviction's own deletions make it grow too, but eviction cannot
-/// feed itself without end (J5): a key gives back more than its record takes, the log is bounded, and
-/// what it holds above [`JOURNAL_SHARE`] is left out.
+/// one that grows takes its place as it does, where keys may be evicted. Eviction's own deletions make it grow
+/// too, but eviction cannot feed itself without end (J5): a key gives back more than its record takes, the log
+/// is bounded, and what it holds above [`JOURNAL_SHARE`] is left out.
 pub fn pressure(used: u64, journal: u64, maxmemory: u64, evicts: bool) -> Pressure {
     #[cfg(feature = "planted-bugs")]
     let journal =
         if super::planted::is_on(&super::planted::JOURNAL_COUNTS_AS_DATA) { 0 } else { journal };
     let data = used.saturating_sub(journal);
-    match data <= maxmemory - journal_counted(journal, maxmemory) {
+    match data <= maxmemory - journal_counted(journal, maxmemory, evicts) {
         true => Pressure::None,
         false if evicts => Pressure::Evict,
         false => Pressure::Refuse,
@@ -203,14 +214,28 @@ mod tests {
     #[test]
     fn a_log_counts_with_what_it_holds_and_leaves_half_to_the_data() {
         let check = |used: u64, journal: u64, expected: Pressure| {
+            assert_eq!(pressure(used, journal, 100, true), expected, "{used} {journal}");
+        };
+        check(100, 0, Pressure::None);
+        check(101, 0, Pressure::Evict);
+        check(100, 10, Pressure::None);
+        check(101, 10, Pressure::Evict);
+        check(250, 200, Pressure::None);
+        check(251, 200, Pressure::Evict);
+    }
+
+    #[test]
+    fn where_nothing_may_be_evicted_a_log_gives_way_to_the_data() {
+        let check = |used: u64, journal: u64, expected: Pressure| {
             assert_eq!(pressure(used, journal, 100, false), expected, "{used} {journal}");
         };
         check(100, 0, Pressure::None);
         check(101, 0, Pressure::Refuse);
-        check(100, 10, Pressure::None);
-        check(101, 10, Pressure::Refuse);
-        check(250, 200, Pressure::None);
-        check(251, 200, Pressure::Refuse);
-        assert_eq!(pressure(101, 0, 100, true), Pressure::Evict);
+        check(110, 10, Pressure::None);
+        check(111, 10, Pressure::Refuse);
+        for (data, expected) in [(0, 500), (500, 500), (1300, 300), (1590, 100), (2000, 100)] {
+            assert_eq!(journals_beside(data, 500, 1600), expected, "{data}");
+        }
+        assert_eq!(journals_beside(2000, 50, 1600), 50, "never more than was asked for");
     }
 }

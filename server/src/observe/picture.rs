@@ -107,6 +107,8 @@ pub struct Memory {
     pub resident_peak: u64,
     /// `maxmemory`, worked out.
     pub max: u64,
+    /// Whether keys may be evicted.
+    pub evicts: bool,
     /// What the machine grants.
     pub system: u64,
     /// Tables, items excluded.
@@ -130,7 +132,7 @@ impl Memory {
 
     /// What is not measured against `maxmemory`: what the journals hold beyond their share of it.
     pub fn not_counted(&self) -> u64 {
-        self.journals - engine::db::journal_counted(self.journals, self.max)
+        self.journals - engine::db::journal_counted(self.journals, self.max, self.evicts)
     }
 
     /// Resident over used.
@@ -206,6 +208,7 @@ impl Picture {
                 resident: memory::resident(),
                 resident_peak: memory::resident_peak(),
                 max: effect::maxmemory(&config),
+                evicts: effect::bound(&config).evicts,
                 system: memory::granted(),
                 tables: 0,
                 journals,
