@@ -20,6 +20,7 @@ pub struct ReplyRoom(Option<Arc<Counts>>);
 
 #[derive(Debug)]
 struct Counts {
+    /// The bound; nothing once somebody was refused, so that one look tells of both.
     most: AtomicU64,
     made: AtomicU64,
     /// The most that anybody was refused; 0: nobody was.
@@ -43,7 +44,11 @@ impl ReplyRoom {
     /// Another bound; 0 is none.
     pub fn set_most(&self, most: u64) {
         if let Some(counts) = &self.0 {
-            counts.most.store(if most == 0 { u64::MAX } else { most }, Ordering::Relaxed);
+            counts.most.store(if most == 0 { u64::MAX } else { most }, Ordering::SeqCst);
+            // Whoever is refused meanwhile takes the bound away after that, or is seen here.
+            if counts.over.load(Ordering::SeqCst) != 0 {
+                counts.most.store(0, Ordering::SeqCst);
+            }
         }
     }
 
@@ -64,8 +69,17 @@ impl ReplyRoom {
         if bytes <= counts.most.load(Ordering::Relaxed) {
             return Ok(());
         }
-        counts.over.fetch_max(bytes, Ordering::Relaxed);
+        counts.over.fetch_max(bytes, Ordering::SeqCst);
+        counts.most.store(0, Ordering::SeqCst);
         Err(Refusal::fixed("ERR the replies are larger than client-output-buffer-limit allows"))
+    }
+
+    /// As [`hold`](ReplyRoom::hold), and refused too where anybody was before. One look, for each request.
+    pub fn is_open_to(&self, bytes: usize) -> bool {
+        let Some(counts) = &self.0 else { return true };
+        // Of no bytes at all one is asked for: there is no room for it where the bound is gone.
+        bytes.max(1) as u64 <= counts.most.load(Ordering::Relaxed)
+            || self.hold(bytes).is_ok_and(|()| !self.is_over())
     }
 
     /// Whether somebody was refused: the connection is to end.
@@ -102,6 +116,18 @@ mod tests {
         assert!(elsewhere.take(100).is_ok() && room.hold(100).is_ok());
         assert!(room.take(1).is_err() && elsewhere.is_over());
         assert_eq!(elsewhere.over_by(), Some(101));
+        // It does not open again.
+        room.give_back();
+        room.set_most(1000);
+        assert!(!room.is_open_to(0) && !elsewhere.is_open_to(10) && elsewhere.is_over());
+    }
+
+    #[test]
+    fn one_look_tells_whether_a_request_may_still_be_done() {
+        let room = ReplyRoom::of(1);
+        assert!(room.is_open_to(0) && room.is_open_to(1) && !room.is_over());
+        assert!(!room.is_open_to(2) && room.is_over());
+        assert!(ReplyRoom::of(0).is_open_to(usize::MAX) && ReplyRoom::default().is_open_to(5));
     }
 
     #[test]

@@ -200,7 +200,7 @@ impl Session {
     /// Whether there are more replies than may wait. Then the connection is to end, and what stands behind
     /// in what was read is not done.
     pub(super) fn is_over_output(&mut self, out: &[u8]) -> bool {
-        let is_over = self.who.room.hold(out.len()).is_err() || self.who.room.is_over();
+        let is_over = !self.who.room.is_open_to(out.len());
         self.close |= is_over;
         is_over
     }
