@@ -328,6 +328,12 @@ enum Fed {
     End,
 }
 
+/// Whether a connection ended for the certificate of one of its sides, or for want of one.
+pub fn is_about_certificate(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
+    inner.is_some_and(TlsError::is_about_certificate)
+}
+
 fn tls_error(error: TlsError) -> io::Error {
-    io::Error::other(error.to_string())
+    io::Error::other(error)
 }

@@ -20,7 +20,7 @@ use engine::exec::Front;
 use engine::resp::{Limits, Parsed, Parser};
 use engine::rt::{self, Patience, Peer, Stream};
 use replication::tls::{BAD_TLS_HEADER, ServerTls, Session, looks_like_tls};
-use replication::transport::Transport;
+use replication::transport::{Transport, is_about_certificate};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -91,9 +91,8 @@ pub(crate) async fn welcome(
             Ok(transport) => transport,
             Err(Unsecured { stream, why }) => {
                 Counters::add(&server.counters.tls_failed, 1);
-                let why = why.to_string();
-                if why.contains("certificate") {
-                    server.turned_away.by_certificate(client.peer.parse().ok(), &why);
+                if is_about_certificate(&why) {
+                    server.turned_away.by_certificate(client.peer.parse().ok(), &why.to_string());
                 } else {
                     tracing::debug!("{} ended before it began: {why}", client.peer);
                 }

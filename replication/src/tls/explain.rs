@@ -102,6 +102,27 @@ pub(crate) fn webpki_refusal(
     refuse(kind, text)
 }
 
+/// Whether a session ended for the certificate of one of its sides, or for want of one.
+pub(crate) fn is_about_certificate(error: &Error) -> bool {
+    match error {
+        Error::InvalidCertificate(_) | Error::NoCertificatesPresented => true,
+        Error::AlertReceived(alert) => matches!(
+            alert,
+            AlertDescription::NoCertificate
+                | AlertDescription::BadCertificate
+                | AlertDescription::UnsupportedCertificate
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::UnknownCA
+                | AlertDescription::AccessDenied
+                | AlertDescription::CertificateUnobtainable
+                | AlertDescription::CertificateRequired
+        ),
+        _ => false,
+    }
+}
+
 /// Words for an error of a session.
 pub(crate) fn session_error(error: &Error, refusal: Option<String>) -> String {
     let text = match (error, refusal) {

@@ -45,22 +45,45 @@ pub use settings::{AuthClients, Passphrase, Protocols, TlsSettings};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsError {
     text: String,
-    of_pair: bool,
+    about: About,
+}
+
+/// What a refusal is about, for those who do more than repeat its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    /// A key and its certificate: everything else was found to be right.
+    Pair,
+    /// The certificate of one of the two sides of a session, or that there is none.
+    Certificate,
+    /// Anything else.
+    Else,
 }
 
 impl TlsError {
     pub(crate) fn new(text: impl Into<String>) -> TlsError {
-        TlsError { text: text.into(), of_pair: false }
+        TlsError { text: text.into(), about: About::Else }
     }
 
     pub(crate) fn of_pair(text: impl Into<String>) -> TlsError {
-        TlsError { text: text.into(), of_pair: true }
+        TlsError { text: text.into(), about: About::Pair }
+    }
+
+    /// Why a session with somebody ended: `error`, in these words.
+    pub(crate) fn of_session(text: impl Into<String>, error: &rustls::Error) -> TlsError {
+        let is_certificate = explain::is_about_certificate(error);
+        let about = if is_certificate { About::Certificate } else { About::Else };
+        TlsError { text: text.into(), about }
+    }
+
+    /// Whether a session ended for the certificate of one of its sides, or for want of one.
+    pub fn is_about_certificate(&self) -> bool {
+        self.about == About::Certificate
     }
 
     /// Whether everything but a key and its certificate was found to be right: what is to be expected
     /// between the replacing of the one and of the other.
     pub fn is_about_pair(&self) -> bool {
-        self.of_pair
+        self.about == About::Pair
     }
 }
 

@@ -130,7 +130,8 @@ impl Session {
             // Plaintext in front of a bad record was genuine, but a caller has no use for it once
             // the session has failed.
             let progress = progress.map_err(|error| {
-                self.fail(explain::session_error(&error, explain::take_refusal()))
+                let text = explain::session_error(&error, explain::take_refusal());
+                self.fail_with(TlsError::of_session(text, &error))
             })?;
             self.drain(plaintext)?;
             if self.state == SessionState::Handshaking && !self.connection.is_handshaking() {
@@ -293,7 +294,10 @@ impl Session {
     }
 
     fn fail(&mut self, text: String) -> TlsError {
-        let failure = TlsError::new(text);
+        self.fail_with(TlsError::new(text))
+    }
+
+    fn fail_with(&mut self, failure: TlsError) -> TlsError {
         self.state = SessionState::Failed;
         self.failure = Some(failure.clone());
         failure
