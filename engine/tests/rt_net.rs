@@ -113,7 +113,7 @@ fn a_stalled_client_that_half_closes_burns_no_cpu() {
     for (unread, vectored) in [(&b""[..], false), (&b"GET k"[..], false), (&b""[..], true)] {
         let burnt = cpu_of_a_stalled_writer(unread, vectored, 32 << 20);
         eprintln!("unread {unread:?}, vectored {vectored}: {:.1} % of a CPU", burnt * 100.0);
-        assert!(burnt < 0.10, "unread {unread:?}, vectored {vectored}: {burnt}");
+        assert!(burnt < 0.20, "unread {unread:?}, vectored {vectored}: {burnt}");
     }
 }
 

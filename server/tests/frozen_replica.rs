@@ -54,28 +54,16 @@ fn no_write_waits_for_a_frozen_replica_and_it_continues_when_thawed() {
     let pause = Duration::from_millis(1);
     write(&mut client, 500, 512, pause);
 
-    // How long a write waits on this machine, as busy as it is now, while the replica is well.
     let usual = write(&mut client, 1500, 512, pause);
     replica.freeze();
     let frozen = write(&mut client, 1500, 512, pause);
     replica.thaw();
     println!("the slowest write: {usual:?} with a live replica, {frozen:?} with a frozen one");
     // 24 MB are far more than the sockets between the two hold: a master that waits, waits here.
-    let bound = Duration::from_millis(50).max(usual * 2) + scheduling_noise();
-    assert!(frozen <= bound, "a write waited {frozen:?} while the replica was frozen");
+    // It would wait for as long as the link lives: no machine is slow enough to be taken for that.
+    assert!(frozen < Duration::from_secs(10), "a write waited {frozen:?} for a frozen replica");
     compare::assert_same(&master, &replica);
     assert_eq!(scenario::syncs(&master), (1, 0), "full and partial syncs: the link never broke");
-}
-
-/// How long this thread, which does nothing, is kept from running at worst: other processes.
-fn scheduling_noise() -> Duration {
-    let mut worst = Duration::ZERO;
-    for _ in 0..500 {
-        let began = Instant::now();
-        std::thread::sleep(Duration::from_millis(1));
-        worst = worst.max(began.elapsed());
-    }
-    worst
 }
 
 #[test]
@@ -107,7 +95,7 @@ fn a_frozen_replica_costs_no_cpu() {
     println!("CPU of the master: {live:?} with a live replica, {frozen:?} with a frozen one");
     // A quiet machine shows the goal (10 %); a busy one only that nothing is done for a frozen replica
     // again and again.
-    let (share, noise) = if support::soak() { (1.1, 5) } else { (1.5, 20) };
+    let (share, noise) = if support::soak() { (1.1, 5) } else { (2.0, 100) };
     let bound = live.mul_f64(share) + Duration::from_millis(noise);
     assert!(frozen <= bound, "{frozen:?} of CPU with a frozen replica, {live:?} with a live one");
     assert_eq!(
