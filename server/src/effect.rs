@@ -24,6 +24,9 @@ pub fn maxmemory(config: &Config) -> u64 {
     }
 }
 
+/// Keys compared per victim: each is a look-up, and more do not find a better one.
+const SAMPLES_MAX: u32 = 64;
+
 /// What all journals together may take.
 pub fn journals_bytes(config: &Config) -> u64 {
     match config.repl_backlog_size {
@@ -69,7 +72,7 @@ pub fn on_shard(config: &Config, shard: &mut Shard) {
 fn policy(config: &Config) -> Policy {
     Policy {
         kind: PolicyKind::named(config.maxmemory_policy.word()).unwrap_or_default(),
-        samples: config.maxmemory_samples as usize,
+        samples: config.maxmemory_samples.min(SAMPLES_MAX) as usize,
         lfu_log_factor: config.lfu_log_factor,
         lfu_decay_minutes: config.lfu_decay_time,
     }

@@ -27,6 +27,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The longest time between keepalive probes, in seconds, that Linux takes.
+const KEEPALIVE_MAX: u64 = 32_767;
+
 /// A connection must finish its TLS handshake within this time of its being accepted: a handshake is
 /// two round trips, and a connection that does not say anything is no client.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -129,7 +132,7 @@ pub(crate) async fn welcome(
 
 fn prepare(stream: &Stream, config: &Config) {
     let _ = stream.set_nodelay(config.tcp_nodelay);
-    let _ = stream.set_keepalive(config.tcp_keepalive.as_secs() as u32);
+    let _ = stream.set_keepalive(config.tcp_keepalive.as_secs().min(KEEPALIVE_MAX) as u32);
     if !config.tcp_user_timeout.is_zero() {
         let _ = stream.set_user_timeout(Some(config.tcp_user_timeout));
     }

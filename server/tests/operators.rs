@@ -359,7 +359,7 @@ fn small_answers_are_those_of_redis() {
         (&["REPLICAOF", "localhost", "99999"][..], "ERR Invalid master port"),
         (&["CONFIG", "SET", "timeout", "-1"], "between 0 and"),
         (&["CONFIG", "SET", "timeout", "x"], "argument couldn't be parsed into an integer"),
-        (&["CONFIG", "SET", "repl-backlog-size", "1"], "argument 'repl-backlog-size'"),
+        (&["CONFIG", "SET", "repl-backlog-size", "-1"], "argument must be a memory value"),
         (&["CONFIG", "SET", "maxmemory", "1g"], "OK"),
         (&["CONFIG", "GET", "maxmemory"], "maxmemory 1000000000"),
         (&["CONFIG", "SET", "maxmemory", "1gb"], "OK"),

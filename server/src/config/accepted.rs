@@ -5,7 +5,7 @@
 //! something that this program does not do and whose absence matters (persistence, access rules,
 //! another protocol): it is refused, with the help text as the reason. Never the one for the other.
 
-use super::setting::{Alias, Effect, Group, Setting, boolean, integer, text};
+use super::setting::{Alias, Effect, Group, Setting, boolean, integer, size, text};
 
 const fn idle(shape: Setting, name: &'static str, help: &'static str) -> Setting {
     shape.without_effect().described(name, Group::Accepted, help)
@@ -22,6 +22,15 @@ const fn fixed(
 
 const fn count(default: &'static str) -> Setting {
     integer(default, i32::MIN as i64, u32::MAX as i64)
+}
+
+/// The bounds of Redis's own numbers.
+const fn int(default: &'static str, min: i64) -> Setting {
+    integer(default, min, i32::MAX as i64)
+}
+
+const fn long(default: &'static str) -> Setting {
+    integer(default, 0, i64::MAX)
 }
 
 const NO: &[&str] = &["false"];
@@ -57,11 +66,11 @@ pub(super) static SETTINGS: &[Setting] = &[
     idle(text("3"), "compression_mode", "a full sync is not compressed by this setting"),
     idle(boolean("true"), "df_snapshot_format", SNAPSHOT),
     idle(boolean("true"), "enable_heartbeat_eviction", "see maxmemory_policy"),
-    idle(count("128"), "hash_max_listpack_entries", ENCODING).aliases(&[
+    idle(long("128"), "hash_max_listpack_entries", ENCODING).aliases(&[
         Alias::same("hash-max-listpack-entries"),
         Alias::same("hash-max-ziplist-entries"),
     ]),
-    idle(count("64"), "hash_max_listpack_value", ENCODING)
+    idle(size("64", i64::MAX as u64), "hash_max_listpack_value", ENCODING)
         .aliases(&[Alias::same("hash-max-listpack-value"), Alias::same("hash-max-ziplist-value")]),
     idle(count("10"), "interpreter_per_thread", SCRIPTS),
     idle(count("1"), "io_threads", "see proactor_threads").aliases(&[Alias::same("io-threads")]),
@@ -78,11 +87,11 @@ pub(super) static SETTINGS: &[Setting] = &[
         .aliases(&[Alias::same("lazyfree-lazy-user-del")]),
     idle(boolean("true"), "lazyfree_lazy_user_flush", LAZY)
         .aliases(&[Alias::same("lazyfree-lazy-user-flush")]),
-    idle(count("-2"), "list_max_listpack_size", ENCODING)
+    idle(int("-2", i32::MIN as i64), "list_max_listpack_size", ENCODING)
         .aliases(&[Alias::same("list-max-listpack-size"), Alias::same("list-max-ziplist-size")]),
     idle(boolean("true"), "lock_on_hashtags", "slots always follow the hash tag"),
     idle(count("30"), "logbufsecs", GLOG),
-    idle(count("5000"), "lua_time_limit", SCRIPTS)
+    idle(long("5000"), "lua_time_limit", SCRIPTS)
         .aliases(&[Alias::same("lua-time-limit"), Alias::same("busy-reply-threshold")]),
     idle(count("200"), "max_log_size", "files are rotated from outside: see logfile"),
     idle(boolean("true"), "migrate_connections", SCHEDULER),
@@ -100,7 +109,7 @@ pub(super) static SETTINGS: &[Setting] = &[
          are always in order",
     ),
     idle(
-        count("10"),
+        int("10", 1),
         "repl_ping_replica_period",
         "both ends of a link show every second that they live",
     )
@@ -122,14 +131,14 @@ pub(super) static SETTINGS: &[Setting] = &[
     ),
     idle(boolean("true"), "repl_diskless_sync", ALWAYS)
         .aliases(&[Alias::same("repl-diskless-sync")]),
-    idle(count("0"), "repl_diskless_sync_delay", "a full sync starts at once")
+    idle(int("0", 0), "repl_diskless_sync_delay", "a full sync starts at once")
         .aliases(&[Alias::same("repl-diskless-sync-delay")]),
     idle(text("disabled"), "repl_diskless_load", "a full sync is never stored in a file")
         .aliases(&[Alias::same("repl-diskless-load")]),
     idle(boolean("false"), "repl_disable_tcp_nodelay", "see tcp_nodelay")
         .aliases(&[Alias::same("repl-disable-tcp-nodelay")]),
     idle(text("64kb"), "serialization_max_chunk_size", "large values are always sent in pieces"),
-    idle(count("512"), "set_max_intset_entries", ENCODING)
+    idle(long("512"), "set_max_intset_entries", ENCODING)
         .aliases(&[Alias::same("set-max-intset-entries")]),
     idle(
         count("0"),
@@ -141,7 +150,7 @@ pub(super) static SETTINGS: &[Setting] = &[
         .aliases(&[Alias::same("stop-writes-on-bgsave-error")]),
     idle(text("no"), "supervised", "systemd is told by itself, where NOTIFY_SOCKET is set"),
     idle(
-        count("20480"),
+        int("20480", 0),
         "tls_session_cache_size",
         "clients keep their sessions themselves, in tickets: nothing is kept here",
     )
@@ -149,14 +158,14 @@ pub(super) static SETTINGS: &[Setting] = &[
     idle(count("0"), "v", GLOG),
     idle(boolean("false"), "version_check", "this program never asks anybody for its version"),
     idle(text(""), "vmodule", GLOG),
-    idle(count("128"), "zset_max_listpack_entries", ENCODING).aliases(&[
+    idle(long("128"), "zset_max_listpack_entries", ENCODING).aliases(&[
         Alias::same("zset-max-listpack-entries"),
         Alias::same("zset-max-ziplist-entries"),
     ]),
-    idle(count("64"), "zset_max_listpack_value", ENCODING)
+    idle(size("64", i64::MAX as u64), "zset_max_listpack_value", ENCODING)
         .aliases(&[Alias::same("zset-max-listpack-value"), Alias::same("zset-max-ziplist-value")]),
     // ---- Dragonfly's tuning. ----
-    idle(count("32"), "acllog_max_len", "there are no access rules yet"),
+    idle(long("32"), "acllog_max_len", "there are no access rules yet"),
     idle(text(""), "availability_zone", "kept for tools"),
     idle(boolean("true"), "background_heartbeat", SCHEDULER),
     idle(boolean("true"), "backing_file_direct", TIERED),
@@ -222,7 +231,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     idle(text(""), "huffman_table", "strings are not packed"),
     idle(count("30"), "iobuf_min_shrink_interval_sec", SCHEDULER),
     idle(boolean("true"), "jsonpathv2", "there are no JSON values yet"),
-    idle(count("0"), "list_compress_depth", ENCODING).aliases(&[Alias::same("list-compress-depth")]),
+    idle(int("0", 0), "list_compress_depth", ENCODING).aliases(&[Alias::same("list-compress-depth")]),
     idle(count("0"), "list_compress_dict_threshold", ENCODING),
     idle(count("0"), "list_tiering_prefetch_depth", TIERED),
     idle(count("0"), "list_tiering_threshold", TIERED),
@@ -350,7 +359,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     fixed(
         "proto_max_bulk_len",
         &["536870912"],
-        super::setting::size("512mb", 1 << 40),
+        size("512mb", i64::MAX as u64),
         "the longest string is 512 MiB",
     )
     .aliases(&[Alias::same("proto-max-bulk-len"), Alias::same("max_bulk_len")]),

@@ -200,14 +200,9 @@ fn prefix_of_metrics(config: &Config) -> Option<(&'static str, &'static str)> {
     ))
 }
 
-/// A log of some records or some milliseconds: every replica would fall out of it at once.
+/// A log of some milliseconds: every replica would fall out of it at once.
 fn log_that_holds_nothing(config: &Config) -> Option<(&'static str, &'static str)> {
-    /// Redis makes a smaller one larger in silence.
-    const BYTES_MIN: u64 = 16 * 1024;
     const AGE_MIN: Duration = Duration::from_secs(1);
-    if (1..BYTES_MIN).contains(&config.repl_backlog_size) {
-        return Some(("repl_backlog_size", "it must be 0 or at least 16kb"));
-    }
     let age = config.shard_repl_backlog_time_ms;
     let is_too_short = !age.is_zero() && age < AGE_MIN;
     is_too_short.then_some(("shard_repl_backlog_time_ms", "it must be 0 or at least 1000"))
@@ -252,8 +247,6 @@ mod tests {
         check("--tls_replication --tls_client_key_file=k --tls_client_cert_file=c", "");
         check("--tls_replication --tls_key_file=k --tls_cert_file=c", "");
         check("--proactor_threads=2 --num_shards=3", "num_shards");
-        check("--repl_backlog_size=16383", "repl_backlog_size");
-        check("--repl_backlog_size=16kb", "");
         check("--shard_repl_backlog_time_ms=999", "shard_repl_backlog_time_ms");
         check("--shard_repl_backlog_time_ms=1000", "");
     }

@@ -99,6 +99,8 @@ pub struct Setting {
     pub secret: bool,
     /// What it does.
     pub effect: Effect,
+    /// A number beyond these is taken as the nearer of them, as Redis does it in silence.
+    pub kept_within: Option<(i64, i64)>,
     /// One paragraph for the operator.
     pub help: &'static str,
 }
@@ -114,6 +116,7 @@ impl Setting {
             mutable: false,
             secret: false,
             effect: Effect::Real,
+            kept_within: None,
             help: "",
         }
     }
@@ -152,6 +155,12 @@ impl Setting {
         self
     }
 
+    /// What is beyond is taken as the nearer bound; of sizes 0 is exempt, which is none at all.
+    pub const fn kept_within(mut self, least: i64, most: i64) -> Setting {
+        self.kept_within = Some((least, most));
+        self
+    }
+
     /// Never shown in logs.
     pub const fn secret(mut self) -> Setting {
         self.secret = true;
@@ -186,6 +195,15 @@ impl Setting {
         current: Option<&Value>,
     ) -> Result<Value, String> {
         let value = self.kind.parse(text, alias.and_then(|alias| alias.unit), current)?;
+        let value = match (value, self.kept_within) {
+            (Value::Integer(number), Some((least, most))) => {
+                Value::Integer(number.clamp(least, most))
+            }
+            (Value::Size(bytes), Some((least, most))) if bytes > 0 => {
+                Value::Size(bytes.clamp(least as u64, most as u64))
+            }
+            (value, _) => value,
+        };
         if let Effect::Only(allowed) = self.effect {
             let taken =
                 allowed.iter().any(|one| self.kind.parse(one, None, None) == Ok(value.clone()));

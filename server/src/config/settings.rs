@@ -496,11 +496,11 @@ mod tests {
         let settings = Settings::defaults();
         let generation = settings.generation();
         let error =
-            set(&settings, &[("maxclients", "10"), ("hz", "0")]).expect_err("hz is too low");
+            set(&settings, &[("maxclients", "10"), ("hz", "-1")]).expect_err("hz is too low");
         assert_eq!(
             error,
-            "ERR CONFIG SET failed (possibly related to argument 'hz') - argument must be between 1 \
-             and 500 inclusive"
+            "ERR CONFIG SET failed (possibly related to argument 'hz') - argument must be between 0 \
+             and 2147483647 inclusive"
         );
         assert_eq!(settings.config().maxclients, 64000);
         assert_eq!(settings.generation(), generation);
@@ -509,6 +509,67 @@ mod tests {
         let config = settings.config();
         assert_eq!((config.maxclients, config.replication_timeout.as_millis()), (10, 5000));
         assert_eq!(settings.generation(), generation + 1);
+    }
+
+    /// What Redis 7.0 answered to the same.
+    #[test]
+    fn numbers_are_taken_shown_and_refused_as_in_redis() {
+        let settings = Settings::defaults();
+        let check = |name: &str, value: &str, want: &str| {
+            let got = match set(&settings, &[(name, value)]) {
+                Ok(()) => get(&settings, &[name]),
+                Err(error) => error.split(" - ").last().unwrap_or_default().to_owned(),
+            };
+            assert_eq!(got, want.replace("..", &format!("{name}=")), "{name} {value}");
+        };
+        let (int, long) = ("2147483647", "9223372036854775807");
+        let between = |from, to| format!("argument must be between {from} and {to} inclusive");
+        let (no_number, no_size) =
+            ("argument couldn't be parsed into an integer", "argument must be a memory value");
+        for name in
+            ["lfu-log-factor", "lfu-decay-time", "min-replicas-to-write", "replica-priority"]
+        {
+            check(name, int, "..2147483647");
+            check(name, "2147483648", &between("0", int));
+            check(name, "+5", no_number);
+        }
+        for name in ["shutdown-timeout", "tcp-keepalive", "tls-session-cache-timeout"] {
+            check(name, int, "..2147483647");
+            check(name, "-1", &between("0", int));
+            check(name, "9223372036854775808", no_number);
+        }
+        for name in ["slowlog-max-len", "latency-monitor-threshold", "repl-backlog-ttl"] {
+            check(name, long, "..9223372036854775807");
+            check(name, "-1", &between("0", long));
+        }
+        check("slowlog-log-slower-than", long, "..9223372036854775807");
+        check("maxmemory-samples", int, "..2147483647");
+        check("maxmemory-samples", "0", &between("1", int));
+        check("repl-timeout", int, "..2147483647");
+        check("repl-timeout", "0", &between("1", int));
+        check("maxclients", "0", &between("1", "4294967295"));
+        for (value, taken) in [("0", "..1"), ("501", "..500"), (int, "..500"), ("50", "..50")] {
+            check("hz", value, taken);
+        }
+        check("maxmemory", "18446744073709551615", "..18446744073709551615");
+        check("maxmemory", "18446744073709551616", "..18446744073709551615");
+        check("maxmemory", "", "..0");
+        check("maxmemory", "abc", no_size);
+        check("client-query-buffer-limit", long, "..9223372036854775807");
+        check("client-query-buffer-limit", "1", &between("1048576", long));
+        check("repl-backlog-size", "1", "..16384");
+        check("repl-backlog-size", long, "..9223372036854775807");
+        check("client-output-buffer-limit", "", &get(&settings, &["client-output-buffer-limit"]));
+        // What is known and does nothing.
+        check("list-max-listpack-size", "2147483648", &between("-2147483648", int));
+        check("zset-max-listpack-entries", "-1", &between("0", long));
+        check("hash-max-listpack-value", "1kb", "..1024");
+        check("hash-max-listpack-value", "-1", no_size);
+        check("repl-ping-replica-period", "0", &between("1", int));
+        // What nobody means is not added up.
+        check("maxmemory", "18446744073709551615", "..18446744073709551615");
+        assert_eq!(settings.config().maxmemory, 1 << 60);
+        assert_eq!(settings.config().repl_backlog_ttl.as_secs(), 2_147_483_647);
     }
 
     #[test]

@@ -18,19 +18,24 @@ use super::typed::{
 use super::upstream::Upstream;
 use super::value::{Kind, OutputLimits, Value};
 
-/// The largest size a setting takes: 1 EiB, so that sums of a few sizes fit into 64 bits.
-const SIZE_MAX: u64 = 1 << 60;
+/// The largest size a setting takes, as in Redis. What is read counts up to 1 EiB: see [`super::typed`].
+const SIZE_MAX: u64 = i64::MAX as u64;
+/// The largest whole number that Redis takes where it has 32 and 64 bits.
+const INT_MAX: i64 = i32::MAX as i64;
+const LONG_MAX: i64 = i64::MAX;
 /// The longest duration in seconds: about 68 years, the most that Redis takes.
 const SECONDS_MAX: u64 = i32::MAX as u64;
 /// The longest duration in milliseconds: about 49 days.
 const MILLIS_MAX: u64 = u32::MAX as u64;
+/// As long as [`SECONDS_MAX`], in milliseconds.
+const SECONDS_MAX_IN_MILLIS: u64 = SECONDS_MAX * 1000;
 /// The longest time in microseconds: some 292,000 years, the most that Redis takes.
 const MICROS_MAX: i64 = i64::MAX;
 /// The most executors: beyond any machine that io_uring runs on, and below what a `ShardId` counts.
 const THREADS_MAX: i64 = 1024;
 
-/// The longest time between keepalive probes that Linux takes.
-const KEEPALIVE_MAX: u64 = 32_767;
+/// The smallest log: Redis makes a smaller one as large. In it a few records have room.
+const BACKLOG_MIN: i64 = 16 * 1024;
 /// The least bound of a request's bytes, as in Redis.
 const QUERY_MIN: u64 = 1 << 20;
 /// The shortest time-out of a link in milliseconds: below it, a busy machine looks like a dead one.
@@ -98,11 +103,12 @@ settings! {
         /// Permissions of the Unix socket in octal, for example 770. Empty leaves the umask's.
         unixsocketperm: String = text("");
         /// The most client connections at a time. Replication links and the admin port do not count.
-        maxclients: u32 = integer("64000", 1, 1_000_000).mutable();
+        maxclients: u32 = integer("64000", 1, u32::MAX as i64).mutable();
         /// Seconds without a command after which a client is closed. 0 is never.
         timeout: Duration = seconds("0", SECONDS_MAX).mutable();
-        /// Seconds between the keepalive probes of an idle connection. 0 turns them off.
-        tcp_keepalive: Duration = seconds("300", KEEPALIVE_MAX).aliases(&[named("tcp-keepalive")]).mutable();
+        /// Seconds between the keepalive probes of an idle connection; Linux takes up to 32767. 0 turns
+        /// them off.
+        tcp_keepalive: Duration = seconds("300", SECONDS_MAX).aliases(&[named("tcp-keepalive")]).mutable();
         /// Small packets leave at once.
         tcp_nodelay: bool = boolean("true");
         /// How many connections may wait to be accepted.
@@ -186,8 +192,8 @@ settings! {
         /// handshake.
         tls_session_caching: bool = boolean("true").aliases(&[named("tls-session-caching")]).mutable();
         /// Seconds for which a session can be taken up again; up to twice as long while its key is still
-        /// read. 0 is never.
-        tls_session_cache_timeout: Duration = seconds("300", 604_800).aliases(&[named("tls-session-cache-timeout")]).mutable();
+        /// read, and a week at most. 0 is never.
+        tls_session_cache_timeout: Duration = seconds("300", SECONDS_MAX).aliases(&[named("tls-session-cache-timeout")]).mutable();
         /// The admin port takes plaintext although tls is on.
         no_tls_on_admin_port: bool = boolean("false");
         /// The admin port takes plaintext from the loopback although tls is on.
@@ -205,19 +211,20 @@ settings! {
         dbnum: u16 = integer("16", 1, 16384).aliases(&[named("databases")]);
         /// The most memory for data, the replication log included. 0 is 80 % of what the machine or
         /// the control group grants.
-        maxmemory: u64 = size("0", SIZE_MAX).mutable();
+        maxmemory: u64 = size("0", u64::MAX).mutable();
         /// Dragonfly's word for maxmemory_policy=allkeys-lru, where no policy is given.
         cache_mode: bool = boolean("false");
         /// What is removed when maxmemory is reached.
         maxmemory_policy: MaxmemoryPolicy = choice(MaxmemoryPolicy::WORDS, "noeviction").aliases(&[named("maxmemory-policy")]).mutable();
-        /// How many keys are compared to find one to remove.
-        maxmemory_samples: u32 = integer("5", 1, 64).aliases(&[named("maxmemory-samples")]).mutable();
+        /// How many keys are compared to find one to remove; more than 64 are no better than 64.
+        maxmemory_samples: u32 = integer("5", 1, INT_MAX).aliases(&[named("maxmemory-samples")]).mutable();
         /// How slowly the LFU counter grows: larger is slower.
-        lfu_log_factor: u32 = integer("10", 0, 1_000_000).aliases(&[named("lfu-log-factor")]).mutable();
+        lfu_log_factor: u32 = integer("10", 0, INT_MAX).aliases(&[named("lfu-log-factor")]).mutable();
         /// Minutes after which an unused key's LFU counter falls by one. 0 is never.
-        lfu_decay_time: u32 = integer("1", 0, 1_000_000).aliases(&[named("lfu-decay-time")]).mutable();
-        /// How often in a second each shard does its background work (expiry, statistics).
-        hz: u32 = integer("100", 1, 500).mutable();
+        lfu_decay_time: u32 = integer("1", 0, INT_MAX).aliases(&[named("lfu-decay-time")]).mutable();
+        /// How often in a second each shard does its background work (expiry, statistics): 1 to 500,
+        /// what is beyond is taken as that.
+        hz: u32 = integer("100", 0, INT_MAX).kept_within(1, 500).mutable();
     }
     Replication {
         /// The master to follow from the start: host:port, [IPv6 address]:port, or nothing.
@@ -229,20 +236,21 @@ settings! {
         /// The port that this node tells its master to be reached at. 0 is the value of port.
         announce_port: u16 = integer("0", 0, 65535).aliases(&[named("replica-announce-port"), named("slave-announce-port")]).mutable();
         /// Sentinel promotes the replica with the smallest number; 0 is never promoted.
-        replica_priority: u32 = integer("100", 0, 1_000_000_000).aliases(&[named("replica-priority"), named("slave-priority")]).mutable();
+        replica_priority: u32 = integer("100", 0, INT_MAX).aliases(&[named("replica-priority"), named("slave-priority")]).mutable();
         /// INFO tells Sentinel to count this replica in; no: it is there for other purposes.
         replica_announced: bool = boolean("true").aliases(&[named("replica-announced")]).mutable();
         /// A master refuses writes unless so many replicas are in stable sync and close enough. 0
         /// turns this off.
-        min_replicas_to_write: u32 = integer("0", 0, 1024).aliases(&[named("min-replicas-to-write"), named("min-slaves-to-write")]).mutable();
+        min_replicas_to_write: u32 = integer("0", 0, INT_MAX).aliases(&[named("min-replicas-to-write"), named("min-slaves-to-write")]).mutable();
         /// A replica counts for min_replicas_to_write while its last acknowledgement is at most so
         /// many seconds old. 0 turns min_replicas_to_write off.
         min_replicas_max_lag: Duration = seconds("10", SECONDS_MAX).aliases(&[named("min-replicas-max-lag"), named("min-slaves-max-lag")]).mutable();
         /// The most bytes of the replication log in memory, over all shards. 0 is 10 % of maxmemory
-        /// and at least 64 MiB; a smaller one than 16 KiB would hold nothing. It counts as used memory.
-        repl_backlog_size: u64 = size("0", SIZE_MAX).aliases(&[named("repl-backlog-size"), named("shard_repl_backlog_max_bytes")]).mutable();
+        /// and at least 64 MiB; another below 16 KiB is taken as 16 KiB. It counts as used memory,
+        /// and under noeviction gives way to the data.
+        repl_backlog_size: u64 = size("0", SIZE_MAX).kept_within(BACKLOG_MIN, LONG_MAX).aliases(&[named("repl-backlog-size"), named("shard_repl_backlog_max_bytes")]).mutable();
         /// For how long the log is kept after the last replica left. 0 is for ever.
-        repl_backlog_ttl: Duration = seconds("3600", SECONDS_MAX).aliases(&[named("repl-backlog-ttl")]).mutable();
+        repl_backlog_ttl: Duration = seconds("3600", LONG_MAX as u64).aliases(&[named("repl-backlog-ttl")]).mutable();
         /// Records older than this leave the log although it is not full; at least a second. 0 is no
         /// such limit.
         shard_repl_backlog_time_ms: Duration = milliseconds("0", MILLIS_MAX).mutable();
@@ -252,7 +260,7 @@ settings! {
         /// A link on which nothing arrives for so long is broken and made anew, and so is one whose data
         /// does not move although there is something to move. Both ends give signs of life as often as
         /// the shorter time-out of the two needs.
-        replication_timeout: Duration = milliseconds("30000", MILLIS_MAX).at_least(TIMEOUT_MIN).aliases(&[Alias::seconds("repl-timeout")]).mutable();
+        replication_timeout: Duration = milliseconds("30000", SECONDS_MAX_IN_MILLIS).at_least(TIMEOUT_MIN).aliases(&[Alias::seconds("repl-timeout")]).mutable();
         /// The longest time between two acknowledgements of a replica that receives records.
         replication_acks_interval: Duration = milliseconds("1000", 60_000).mutable();
         /// How long each step of a first connection to the master may take: look-up, connection, TLS, each reply.
@@ -277,7 +285,7 @@ settings! {
         /// role:replica and state=stable_sync, which Sentinel and exporters do not understand.
         info_replication_valkey_compatible: bool = boolean("true").mutable();
         /// Before it stops, a master waits so many seconds for its replicas to have everything.
-        shutdown_timeout: Duration = seconds("10", 3600).aliases(&[named("shutdown-timeout")]).mutable();
+        shutdown_timeout: Duration = seconds("10", SECONDS_MAX).aliases(&[named("shutdown-timeout")]).mutable();
     }
     Operation {
         /// The working directory. Empty is where the program was started.
@@ -301,10 +309,10 @@ settings! {
         /// -1 turns the log off. Below 1000 each request is timed by itself, which costs some
         /// throughput of pipelines.
         slowlog_log_slower_than: i64 = integer("10000", -1, MICROS_MAX).aliases(&[named("slowlog-log-slower-than")]).mutable();
-        /// The most entries of the slow log. The oldest ones go.
-        slowlog_max_len: u32 = integer("128", 0, 1_000_000).aliases(&[named("slowlog-max-len")]).mutable();
+        /// The most entries of the slow log: the oldest ones go. It holds a million at most.
+        slowlog_max_len: u64 = integer("128", 0, LONG_MAX).aliases(&[named("slowlog-max-len")]).mutable();
         /// Commands that take so many milliseconds or longer are events of LATENCY. 0 turns this off.
-        latency_monitor_threshold: u32 = integer("0", 0, 1_000_000_000).aliases(&[named("latency-monitor-threshold")]).mutable();
+        latency_monitor_threshold: u64 = integer("0", 0, LONG_MAX).aliases(&[named("latency-monitor-threshold")]).mutable();
         /// LATENCY HISTOGRAM and INFO latencystats are kept.
         latency_tracking: bool = boolean("true").aliases(&[named("latency-tracking")]).mutable();
         /// What every metric's name begins with; dragonfly_ for boards made for Dragonfly.

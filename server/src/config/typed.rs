@@ -2,11 +2,19 @@
 //!
 //! A kind and a field type that do not fit each other are a mistake of the table; they show as soon
 //! as a `Config` is built, which the table's first test does.
+//!
+//! What Redis takes and nobody means (a maxmemory of 2^64 - 1, a deadline in 292 years) is kept and shown
+//! as it was given; code reads the bounds below, so that sums of a few fit into 64 bits.
 
 use std::time::Duration;
 
 use super::upstream::Upstream;
 use super::value::{OutputLimits, Value};
+
+/// The largest size that code reads: 1 EiB.
+const SIZE_READ_MAX: u64 = 1 << 60;
+/// The longest duration that code reads: some 68 years.
+const DURATION_READ_MAX: Duration = Duration::from_secs(i32::MAX as u64);
 
 /// A type that a setting can have as a field of `Config`.
 pub(super) trait FromValue: Sized {
@@ -43,7 +51,7 @@ impl FromValue for String {
 impl FromValue for Duration {
     fn from_value(value: &Value) -> Option<Duration> {
         match value {
-            Value::Duration(value, _) => Some(*value),
+            Value::Duration(value, _) => Some((*value).min(DURATION_READ_MAX)),
             _ => None,
         }
     }
@@ -82,7 +90,7 @@ macro_rules! whole_numbers {
             fn from_value(value: &Value) -> Option<$type> {
                 match value {
                     Value::Integer(value) => <$type>::try_from(*value).ok(),
-                    Value::Size(value) => <$type>::try_from(*value).ok(),
+                    Value::Size(value) => <$type>::try_from((*value).min(SIZE_READ_MAX)).ok(),
                     _ => None,
                 }
             }

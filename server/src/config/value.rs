@@ -256,12 +256,17 @@ fn parse_bool(text: &str) -> Result<bool, String> {
 }
 
 fn parse_integer(text: &str, min: i64, max: i64) -> Result<i64, String> {
-    let value: i64 =
-        text.parse().map_err(|_| "argument couldn't be parsed into an integer".to_owned())?;
+    let value = whole_number(text)
+        .ok_or_else(|| "argument couldn't be parsed into an integer".to_owned())?;
     match value < min || value > max {
         true => Err(format!("argument must be between {min} and {max} inclusive")),
         false => Ok(value),
     }
+}
+
+/// A whole number as Redis reads one: no plus sign, no blanks.
+fn whole_number(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|_| !text.starts_with('+'))
 }
 
 /// Reads `12gb`, `512mb`, `1.5g`, `64kib`, `100b` or `100`; nothing else.
@@ -281,7 +286,7 @@ pub fn parse_size(text: &str) -> Option<u64> {
 /// A duration; nothing where it is below zero or longer than any. Refused in Redis's words, which has
 /// whole numbers only.
 fn parse_duration(text: &str, unit: Unit) -> Result<Option<Duration>, String> {
-    if let Ok(whole) = text.parse::<i128>() {
+    if let Some(whole) = whole_number(text) {
         let whole = u64::try_from(whole).ok();
         return Ok(whole.map(|whole| match unit {
             Unit::Seconds => Duration::from_secs(whole),
@@ -298,7 +303,8 @@ fn parse_duration(text: &str, unit: Unit) -> Result<Option<Duration>, String> {
         "d" => 86_400_000,
         _ => return Err("argument couldn't be parsed into an integer".to_owned()),
     };
-    let millis = scale(digits, step);
+    // What is longer than the longest has no number that Redis would read.
+    let millis = scale(digits, step).filter(|_| !suffix.is_empty() || digits.contains('.'));
     let millis = millis.ok_or_else(|| "argument couldn't be parsed into an integer".to_owned())?;
     Ok(Some(Duration::from_millis(millis)))
 }
@@ -318,9 +324,16 @@ impl Kind {
     }
 }
 
+/// An empty text is 0 to Redis, and a number beyond 64 bits the largest.
 fn redis_size(text: &str) -> Cow<'_, str> {
     let (digits, suffix) = split_suffix(text);
     let step = match suffix {
+        "" if text.is_empty() => return Cow::Borrowed("0"),
+        "" if digits.bytes().all(|byte| byte.is_ascii_digit())
+            && digits.parse::<u64>().is_err() =>
+        {
+            return Cow::Owned(u64::MAX.to_string());
+        }
         "k" | "K" => 1000,
         "m" | "M" => 1_000_000,
         "g" | "G" => 1_000_000_000,
@@ -362,7 +375,7 @@ fn parse_list(text: &str) -> Result<Vec<String>, String> {
 
 fn parse_output_limits(text: &str, base: OutputLimits) -> Result<OutputLimits, String> {
     let words: Vec<&str> = text.split_whitespace().collect();
-    if words.is_empty() || !words.len().is_multiple_of(4) {
+    if !words.len().is_multiple_of(4) {
         return Err("Wrong number of arguments in buffer limit configuration.".to_owned());
     }
     let mut limits = base;
@@ -466,7 +479,8 @@ mod tests {
             second.to_string(),
             "normal 0 0 0 slave 1073741824 0 0 pubsub 33554432 8388608 60"
         );
-        for wrong in ["", "normal 1 2", "friend 0 0 0", "normal a 0 0"] {
+        assert_eq!(kind.parse("", None, Some(&first)), Ok(first), "nothing is changed");
+        for wrong in ["normal 1 2", "friend 0 0 0", "normal a 0 0"] {
             assert!(kind.parse(wrong, None, None).is_err(), "{wrong:?}");
         }
     }

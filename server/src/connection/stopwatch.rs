@@ -184,6 +184,9 @@ impl Stopwatch {
     }
 }
 
+/// Entries of the slow log, whatever is asked for: each may hold some kilobytes.
+const SLOW_LOG_MAX: u64 = 1_000_000;
+
 /// Whose requests are timed, and who is told.
 pub(super) struct Watched<'a> {
     pub(super) server: &'a Server,
@@ -196,7 +199,7 @@ pub(super) struct Watched<'a> {
 impl Watched<'_> {
     fn tell(&self, entry: &Entry, args: &Args<'_>, others: usize, took: Duration) {
         if slower_than(self.config).is_some_and(|limit| took >= limit) {
-            let most = self.config.slowlog_max_len as usize;
+            let most = self.config.slowlog_max_len.min(SLOW_LOG_MAX) as usize;
             self.server.slow_log.note(entry, args, others, took, self.client, most);
         }
         if watched_from(self.config).is_some_and(|limit| took >= limit) {
@@ -225,7 +228,7 @@ fn slower_than(config: &Config) -> Option<Duration> {
 /// `latency-monitor-threshold`, unless it turns the monitor off.
 fn watched_from(config: &Config) -> Option<Duration> {
     let limit = config.latency_monitor_threshold;
-    (limit > 0).then(|| Duration::from_millis(u64::from(limit)))
+    (limit > 0).then(|| Duration::from_millis(limit))
 }
 
 fn is_weighty(entry: &Entry, bytes: usize) -> bool {
