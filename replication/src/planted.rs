@@ -66,6 +66,12 @@ mod switches {
     /// A session of more than ten seconds makes up for copies that were lost.
     pub static LONG_SESSIONS_MAKE_UP: AtomicBool = AtomicBool::new(false);
 
+    /// Whether a copy is whole is asked before its link is ended, and not after.
+    pub static PROMOTION_IS_ASKED_ONCE: AtomicBool = AtomicBool::new(false);
+
+    /// A REPLICAOF that took long is carried out after a later one.
+    pub static OVERTAKEN_ORDERS_ARE_OBEYED: AtomicBool = AtomicBool::new(false);
+
     thread_local! {
         /// What was asked for when a full sync was granted because a journal was trimmed.
         static ASKED: RefCell<Vec<Lsn>> = const { RefCell::new(Vec::new()) };
@@ -147,6 +153,14 @@ mod switches {
 
     pub(crate) fn long_sessions_make_up() -> bool {
         LONG_SESSIONS_MAKE_UP.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn promotion_is_asked_once() -> bool {
+        PROMOTION_IS_ASKED_ONCE.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn overtaken_orders_are_obeyed() -> bool {
+        OVERTAKEN_ORDERS_ARE_OBEYED.load(Ordering::Relaxed)
     }
 
     pub(crate) fn note_asked(asked: &[Lsn]) {
@@ -243,6 +257,14 @@ mod off {
     }
 
     pub(crate) fn long_sessions_make_up() -> bool {
+        false
+    }
+
+    pub(crate) fn promotion_is_asked_once() -> bool {
+        false
+    }
+
+    pub(crate) fn overtaken_orders_are_obeyed() -> bool {
         false
     }
 

@@ -6,9 +6,11 @@
 
 mod changes;
 mod requests;
+pub mod roles;
 
 pub use requests::{Asker, Linked, Replication, Request, Takeover};
 
+use self::roles::Roles;
 use crate::bell::Bell;
 use crate::chain::Chain;
 use crate::guard;
@@ -24,6 +26,7 @@ use crate::tls::{ClientTls, TlsStore};
 use engine::exec::Front;
 use engine::journal::{HistoryId, LogHandle, LogRange, Position};
 use engine::rt;
+use engine::shard::ReplyTo;
 use engine::types::{Lsn, Millis};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -45,14 +48,10 @@ pub struct Service {
     standing: Standing,
     sessions: RefCell<BTreeMap<u64, Rc<Session>>>,
     next_session: Cell<u64>,
-    link: RefCell<Option<Rc<Link>>>,
-    /// Links that will be followed as soon as changes of role before them are done, each with the order
-    /// that wants it: to everybody else this node is a replica already.
-    announced: RefCell<Vec<(u64, Rc<Link>)>>,
-    /// Numbers REPLICAOF and its kin in the order in which they came.
-    last_order: Cell<u64>,
-    /// The newest of them that was carried out.
-    obeyed: Cell<u64>,
+    /// Whose word counts, and which link is followed.
+    roles: RefCell<Roles<Link>>,
+    /// Who waits for what an order comes to.
+    orders: RefCell<BTreeMap<u64, ReplyTo>>,
     chain: Chain,
     counters: RefCell<Counters>,
     acks: Rc<Bell>,
@@ -60,9 +59,6 @@ pub struct Service {
     waits: RefCell<Vec<Rc<Bell>>>,
     last_follower: Cell<Instant>,
     keeping: Cell<bool>,
-    /// REPLICAOF and its kin change one thing after the other.
-    changing: Cell<bool>,
-    changed: Bell,
 }
 
 /// How often the service looks at what time alone changes.
@@ -88,17 +84,13 @@ impl Service {
             standing,
             sessions: RefCell::default(),
             next_session: Cell::new(engine::rt::random_u64() % (1 << 40) + 1),
-            link: RefCell::new(None),
-            announced: RefCell::default(),
-            last_order: Cell::new(0),
-            obeyed: Cell::new(0),
+            roles: RefCell::default(),
+            orders: RefCell::default(),
             counters: RefCell::default(),
             acks: Rc::new(Bell::default()),
             waits: RefCell::default(),
             last_follower: Cell::new(Instant::now()),
             keeping: Cell::new(false),
-            changing: Cell::new(false),
-            changed: Bell::default(),
         });
         rt::spawn_local(tick(service.clone())).detach();
         rt::spawn_local(spread_acks(service.clone())).detach();
@@ -131,12 +123,14 @@ impl Service {
         self.upstream().is_some()
     }
 
+    /// The link that this node follows.
+    fn link(&self) -> Option<Rc<Link>> {
+        self.roles.borrow().link()
+    }
+
     /// The link that this node follows, or is about to.
     fn upstream(&self) -> Option<Rc<Link>> {
-        let obeyed = self.obeyed.get();
-        let announced = self.announced.borrow();
-        let newest = announced.iter().rfind(|(order, _)| *order >= obeyed).map(|(_, link)| link);
-        newest.cloned().or_else(|| self.link.borrow().clone())
+        self.roles.borrow().upstream()
     }
 
     /// Which position this node's data is: what it asks a master to continue from.

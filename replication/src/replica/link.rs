@@ -139,6 +139,11 @@ impl Link {
         })
     }
 
+    /// The settings as links share them.
+    pub fn settings_shared(&self) -> Rc<RefCell<Settings>> {
+        self.settings.clone()
+    }
+
     fn service(&self) -> Option<Rc<Service>> {
         self.service.borrow().upgrade()
     }

@@ -7,7 +7,6 @@ use crate::info::{Info, LinkState};
 use crate::master::machine::Event;
 use crate::master::reason::Reason;
 use crate::master::session::{Beginning, Session};
-use crate::replica::link::Link;
 use crate::settings::Settings;
 use crate::transport::{Parked, Transport};
 use engine::exec::{Front, Node};
@@ -179,29 +178,9 @@ impl Service {
                 terms.detach();
             }
             Request::Follow { host, port, at_once } => {
-                let order = self.next_order();
-                let link = Link::new(host, port, self.settings_shared());
-                if at_once {
-                    // Whoever is told OK finds a replica from here on.
-                    self.announce(order, &link);
-                    self.answer(reply_to, Ok::<u64, String>(order));
-                }
-                let follow = async move {
-                    let outcome = service.follow(order, link, at_once).await;
-                    if !at_once {
-                        service.answer(reply_to, outcome.map(|()| order));
-                    }
-                };
-                rt::spawn_local(follow).detach();
+                self.follow(host, port, at_once, reply_to);
             }
-            Request::Promote => {
-                let order = self.next_order();
-                let promote = async move {
-                    let outcome = service.promote(order).await;
-                    service.answer(reply_to, outcome.map(|()| order));
-                };
-                rt::spawn_local(promote).detach();
-            }
+            Request::Promote => self.promote(reply_to),
             Request::Wait { positions, replicas, limit, given_up } => {
                 let wait = async move {
                     let count = service.wait(&positions, replicas, limit, &given_up).await;
@@ -221,7 +200,7 @@ impl Service {
                 self.answer(reply_to, ());
             }
             Request::Pause(paused) => {
-                let link = self.link.borrow().clone();
+                let link = self.link();
                 link.iter().for_each(|link| link.set_paused(paused));
                 self.answer(reply_to, link.is_some());
             }
@@ -234,7 +213,7 @@ impl Service {
         }
     }
 
-    fn answer<T: Send + 'static>(&self, to: Option<ReplyTo>, value: T) {
+    pub(super) fn answer<T: Send + 'static>(&self, to: Option<ReplyTo>, value: T) {
         if let Some(to) = to {
             let answer = Message::Answer(to.ticket, Answer::Value(Box::new(value)));
             self.front.node.send(to.executor, answer);
@@ -244,7 +223,7 @@ impl Service {
     fn end_link(&self, link: Linked) -> bool {
         match link {
             Linked::Master => {
-                let link = self.link.borrow().clone();
+                let link = self.link();
                 link.is_some_and(|link| link.kill())
             }
             Linked::Replica(id) => {
@@ -276,9 +255,9 @@ impl Service {
     fn check(&self, asker: &Asker) -> Result<(), String> {
         handshake::check(asker.version, &asker.chain, &self.chain())?;
         handshake::has_room(asker.dbs, self.front.node.dbs())?;
-        let link = self.link.borrow().clone();
+        let link = self.link();
         let is_stable = link.is_none_or(|link| link.state() == LinkState::StableSync);
-        let is_changing = self.changing.get() || !self.announced.borrow().is_empty();
+        let is_changing = self.roles.borrow().is_changing();
         handshake::may_feed(is_changing, is_stable, &asker.chain, &self.chain.waiting())
     }
 

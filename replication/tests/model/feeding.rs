@@ -203,8 +203,7 @@ impl Session {
     }
 
     async fn begin(&self, member: &Rc<Member>) -> Result<Event, String> {
-        let own =
-            !member.is_replica.get() && self.terms.history == member.standing.lineage().current();
+        let own = !member.is_replica() && self.terms.history == member.standing.lineage().current();
         let full = self.terms.full;
         let begun = if full {
             feed::begin_full(&member.front, CutId(self.id), self.walks, &self.logs).await?

@@ -20,6 +20,7 @@ use replication::replica::pace::CALM;
 use replication::replica::reason::Reason;
 use replication::replica::rules::Rules;
 use replication::replica::steps::{Place, Step};
+use replication::service::roles::Leads;
 use replication::wire::{self, Kind, News, Said};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -145,6 +146,16 @@ impl Surroundings for Link {
     }
 }
 
+impl Leads for Link {
+    fn leads_where(&self, other: &Link) -> bool {
+        self.upstream == other.upstream && !self.is_guarded()
+    }
+
+    fn anew(&self) -> Rc<Link> {
+        Link::new(&self.me, &self.cluster, self.upstream)
+    }
+}
+
 impl Link {
     pub(crate) fn new(me: &Rc<Member>, cluster: &Rc<Cluster>, upstream: usize) -> Rc<Link> {
         let time = Time::new(me.node.world());
@@ -189,6 +200,15 @@ impl Link {
         for conn in conns.chain(running.iter().map(|running| &running.conn)) {
             if is_silent { conn.vanish() } else { conn.cut() }
         }
+    }
+
+    /// Whether the master would have us: what REPLICAOF answers with.
+    pub(crate) async fn check(&self) -> Result<(), String> {
+        let conn = Conn::new(self.time.clone(), self.cluster.road.get(), self.me.dice());
+        self.time.sleep_ms(conn.long_delay()).await;
+        let unreached = |reason: Reason| reason.to_string();
+        self.over_the_road(&conn).await.map_err(unreached)?;
+        self.cluster.member(self.upstream).check(&self.me.chain.ids())
     }
 
     /// Ends the link and waits until everything that was handed to shards is applied.

@@ -150,7 +150,7 @@ fn somebody(
 pub(crate) async fn write(cluster: Rc<Cluster>, load: Load, dice: fastrand::Rng, number: usize) {
     let mut requests = Requests { dice, load, now: 0 };
     for round in 0..load.rounds {
-        let is_master = |member: &Member| !member.is_replica.get() && member.is_alive.get();
+        let is_master = |member: &Member| !member.refuses_writes() && member.is_alive.get();
         let Some(member) = somebody(&cluster, &mut requests.dice, is_master) else {
             cluster.member(0).node.world().sleep(5).await;
             continue;
@@ -198,7 +198,7 @@ pub(crate) async fn read(cluster: Rc<Cluster>, mut dice: fastrand::Rng, stop: Rc
         // A reader that was let in just before a full sync began sees what it replaces.
         let same = member.is_readable() && cluster.syncs.get().0 == syncs.0;
         if same && !is_uniform(&reply) {
-            let role = if member.is_replica.get() { "replica" } else { "master" };
+            let role = if member.is_replica() { "replica" } else { "master" };
             cluster.fail(format!("{role} {} shows half a frame: {reply:?}", member.name));
         }
         member.node.world().sleep(dice.u64(..4)).await;

@@ -12,6 +12,7 @@ use replication::handshake::{self, Terms};
 use replication::info::LinkState;
 use replication::master::machine::{Event, State};
 use replication::master::reason::Reason;
+use replication::service::roles::{Action as RoleAction, Event as RoleEvent, Roles};
 use replication::standing::{Outdated, Standing};
 use replication::wire;
 use std::cell::{Cell, RefCell};
@@ -32,11 +33,13 @@ pub(crate) struct Member {
     /// The replication executor's front.
     pub(crate) front: Rc<Front>,
     pub(crate) standing: Standing,
-    pub(crate) is_replica: Cell<bool>,
     pub(crate) is_alive: Cell<bool>,
-    /// A change of role is under way.
-    pub(crate) changing: Cell<bool>,
-    pub(crate) link: RefCell<Option<Rc<Link>>>,
+    roles: RefCell<Roles<Link>>,
+    /// Masters that are being tried.
+    trying: Cell<usize>,
+    /// Orders to be a master, and the newest order that was carried out.
+    promotions: RefCell<HashSet<u64>>,
+    carried_out: Cell<u64>,
     pub(crate) chain: Chain,
     sessions: RefCell<Vec<Rc<Session>>>,
     /// What must not have happened to sessions.
@@ -62,10 +65,11 @@ impl Member {
             front: node.outside().clone(),
             node,
             standing,
-            is_replica: Cell::new(false),
             is_alive: Cell::new(true),
-            changing: Cell::new(false),
-            link: RefCell::default(),
+            roles: RefCell::default(),
+            trying: Cell::new(0),
+            promotions: RefCell::default(),
+            carried_out: Cell::new(0),
             sessions: RefCell::default(),
             wrong: RefCell::default(),
             next_session: Cell::new(1),
@@ -77,15 +81,38 @@ impl Member {
     }
 
     pub(crate) fn link(&self) -> Option<Rc<Link>> {
-        self.link.borrow().clone()
+        self.roles.borrow().link()
+    }
+
+    /// Whether this node follows another one, or is about to.
+    pub(crate) fn is_replica(&self) -> bool {
+        self.roles.borrow().upstream().is_some()
+    }
+
+    /// Whether clients may not write.
+    pub(crate) fn refuses_writes(&self) -> bool {
+        self.roles.borrow().refuses_writes()
+    }
+
+    /// Whether an order is under way.
+    pub(crate) fn is_changing(&self) -> bool {
+        self.roles.borrow().is_changing() || self.trying.get() > 0
     }
 
     /// Whether readers are let in: not while a full sync replaces the data.
     pub(crate) fn is_readable(&self) -> bool {
         self.is_alive.get()
-            && !self.changing.get()
-            && (!self.is_replica.get()
+            && !self.roles.borrow().is_changing()
+            && (!self.is_replica()
                 || self.link().is_some_and(|link| link.state() == LinkState::StableSync))
+    }
+
+    /// DFLY CHECK.
+    pub(crate) fn check(&self, asker: &[String]) -> Result<(), String> {
+        handshake::check(wire::VERSION, asker, &self.chain.ids())?;
+        let is_stable = self.link().is_none_or(|link| link.state() == LinkState::StableSync);
+        let is_changing = self.roles.borrow().is_changing();
+        handshake::may_feed(is_changing, is_stable, asker, &self.chain.waiting())
     }
 
     /// DFLY FOLLOW, over `conn`.
@@ -95,15 +122,13 @@ impl Member {
         position: Option<Position>,
         conn: &Rc<Conn>,
     ) -> Result<(Terms, Rc<Session>), String> {
+        self.check(asker)?;
         let keys = self.front.call_all(|shard| shard.keys.total_len() as u64).await;
-        handshake::check(wire::VERSION, asker, &self.chain.ids())?;
-        let link = self.link();
-        let is_stable = link.is_none_or(|link| link.state() == LinkState::StableSync);
-        handshake::may_feed(self.changing.get(), is_stable, asker, &self.chain.waiting())?;
+        self.check(asker)?;
         let mut terms =
             self.standing.terms(position.as_ref(), self.chain.tell(), keys.iter().sum());
         terms.session = self.next_session.replace(self.next_session.get() + 1);
-        let walks = self.standing.walks(&terms, self.is_replica.get());
+        let walks = self.standing.walks(&terms, self.is_replica());
         let session = Session::new(self, (&asker[0], &terms), walks, conn);
         self.sessions.borrow_mut().push(session.clone());
         self.tell_others(&session);
@@ -171,7 +196,7 @@ impl Member {
 
     /// Nobody has read the journals for long: they are only counted.
     pub(crate) fn stop_keeping_if_unread(&self) {
-        if !self.is_replica.get() && !self.changing.get() && self.feeds_nobody() {
+        if !self.is_replica() && !self.is_changing() && self.feeds_nobody() {
             for shard in 0..self.node.shards() {
                 self.node.with_shard(shard, |shard| shard.log.set_keeping(false));
             }
@@ -179,53 +204,83 @@ impl Member {
     }
 
     /// REPLICAOF.
-    pub(crate) async fn follow(self: Rc<Member>, cluster: Rc<Cluster>, upstream: usize) {
-        let before = self.link();
-        match before {
-            Some(before) => {
-                before.stop().await;
-                self.link.borrow_mut().take();
-            }
-            None => {
-                self.is_replica.set(true);
-                self.end_sessions(Outdated::Follows);
-                self.standing.become_replica().await;
-            }
-        }
-        self.begin_link(&cluster, upstream);
-        self.changing.set(false);
-    }
-
-    fn begin_link(self: &Rc<Member>, cluster: &Rc<Cluster>, upstream: usize) {
+    pub(crate) fn follow(self: &Rc<Member>, cluster: &Rc<Cluster>, upstream: usize, at_once: bool) {
+        let order = self.roles.borrow_mut().next_order();
         let link = Link::new(self, cluster, upstream);
-        *self.link.borrow_mut() = Some(link.clone());
-        self.chain.leave();
-        self.node.world().spawn("link", link.run());
+        self.change(cluster, RoleEvent::Follow { order, link, at_once });
     }
 
     /// REPLICAOF NO ONE.
-    pub(crate) async fn promote(self: Rc<Member>, cluster: Rc<Cluster>) {
-        if let Some(link) = self.link()
-            && let Err(why) = self.leave(&cluster, &link).await
-        {
-            cluster.note(format!("{} refuses: {why}", self.name));
-        }
-        self.changing.set(false);
+    pub(crate) fn promote(self: &Rc<Member>, cluster: &Rc<Cluster>) {
+        let order = self.roles.borrow_mut().next_order();
+        self.promotions.borrow_mut().insert(order);
+        self.change(cluster, RoleEvent::Promote { order });
     }
 
-    async fn leave(self: &Rc<Member>, cluster: &Rc<Cluster>, link: &Link) -> Result<(), String> {
-        self.standing.may_become_master()?;
-        link.stop().await;
-        self.link.borrow_mut().take();
-        if let Err(why) = self.standing.may_become_master() {
-            self.begin_link(cluster, link.upstream);
-            return Err(why);
+    fn change(self: &Rc<Member>, cluster: &Rc<Cluster>, event: RoleEvent<Link>) {
+        let whole = self.standing.may_become_master();
+        let actions = self.roles.borrow_mut().step(event, &whole);
+        actions.into_iter().for_each(|action| self.perform(cluster, action));
+    }
+
+    fn perform(self: &Rc<Member>, cluster: &Rc<Cluster>, action: RoleAction<Link>) {
+        let (me, its) = (self.clone(), cluster.clone());
+        let world = self.node.world();
+        match action {
+            RoleAction::Try(order, link) => {
+                self.trying.set(self.trying.get() + 1);
+                world.spawn("try", async move {
+                    let outcome = link.check().await;
+                    me.trying.set(me.trying.get() - 1);
+                    me.change(&its, RoleEvent::Tried { order, link, outcome });
+                });
+            }
+            RoleAction::End(link) => {
+                world.spawn("end", async move {
+                    link.stop().await;
+                    me.change(&its, RoleEvent::Done);
+                });
+            }
+            RoleAction::Turn => {
+                world.spawn("turn", async move {
+                    me.end_sessions(Outdated::Follows);
+                    me.standing.become_replica().await;
+                    me.change(&its, RoleEvent::Done);
+                });
+            }
+            RoleAction::Branch => {
+                if self.standing.may_become_master().is_err() {
+                    cluster.fail(format!("{} makes a part of a copy a master's data", self.name));
+                }
+                world.spawn("branch", async move {
+                    me.end_sessions(Outdated::Promoted);
+                    me.standing.become_master(new_history(&mut me.dice())).await;
+                    me.chain.leave();
+                    me.change(&its, RoleEvent::Done);
+                });
+            }
+            RoleAction::Run { order, link } => {
+                order.into_iter().for_each(|order| self.carried_out(cluster, order));
+                self.chain.leave();
+                world.spawn("link", link.run());
+            }
+            RoleAction::Answer(order, Ok(())) => {
+                if self.promotions.borrow().contains(&order) {
+                    self.carried_out(cluster, order);
+                }
+            }
+            RoleAction::Answer(_, Err(why)) => {
+                cluster.note(format!("{} refuses: {why}", self.name));
+            }
         }
-        self.end_sessions(Outdated::Promoted);
-        self.standing.become_master(new_history(&mut self.dice())).await;
-        self.chain.leave();
-        self.is_replica.set(false);
-        Ok(())
+    }
+
+    /// What was asked for last is what stands.
+    fn carried_out(&self, cluster: &Cluster, order: u64) {
+        let before = self.carried_out.replace(order);
+        if order < before {
+            cluster.fail(format!("{} carries out order {order} after {before}", self.name));
+        }
     }
 
     /// What time does to a node.
@@ -332,8 +387,8 @@ impl Cluster {
     /// The run is over: who knows each other is let go.
     pub(crate) fn end(&self) {
         for member in self.members.take().into_iter().chain(self.former.take()) {
-            let link = member.link.borrow_mut().take();
-            link.iter().for_each(|link| link.end());
+            let roles = member.roles.take();
+            roles.link().iter().for_each(|link| link.end());
             member.sessions.borrow_mut().clear();
         }
     }

@@ -411,6 +411,30 @@ fn whoever_only_asks_for_terms_ends_the_session_that_goes_on() {
     });
 }
 
+/// A full sync had begun while the link was ending.
+#[test]
+fn a_promotion_that_is_asked_about_once_serves_a_part_of_a_copy() {
+    check(&replication::planted::PROMOTION_IS_ASKED_ONCE, 400, |dice| Plan {
+        shards: any_shards(dice),
+        trouble_every: 2,
+        journal_bytes: 8_000,
+        kinds: &[Trouble::Restart, Trouble::NoRoute, Trouble::Promote, Trouble::Promote],
+        ..LINKS
+    });
+}
+
+/// One that took long to try its master undid what was asked for later.
+#[test]
+fn an_order_that_took_long_is_carried_out_after_a_later_one() {
+    check(&replication::planted::OVERTAKEN_ORDERS_ARE_OBEYED, 40, |dice| Plan {
+        shards: any_shards(dice),
+        trouble_every: 5,
+        kinds: &[Trouble::Rivals],
+        road: 100,
+        ..LINKS
+    });
+}
+
 /// What a type of data brings along: its effects and its values as a whole, through records and cuts.
 const COUNTERS: Plan = Plan { load: Load { keys: 6, rounds: 100, ..LOAD }, ..CALM };
 

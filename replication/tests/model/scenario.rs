@@ -58,6 +58,8 @@ pub(crate) enum Trouble {
     Promote,
     /// REPLICAOF somebody else.
     Move,
+    /// ... and a third one, before that is done.
+    Rivals,
     /// A node is killed and comes back empty.
     Restart,
     /// A master whose journals nobody reads lets them go.
@@ -76,6 +78,7 @@ pub(crate) const ALL: &[Trouble] = &[
     Trouble::Damage,
     Trouble::Promote,
     Trouble::Move,
+    Trouble::Rivals,
     Trouble::Restart,
     Trouble::LetGo,
 ];
@@ -292,22 +295,22 @@ impl Run {
         });
     }
 
+    /// REPLICAOF, as if in a transaction: it is answered before anything is tried.
     fn follow(&mut self, place: usize, upstream: usize) {
+        self.order(place, upstream, true);
+    }
+
+    fn order(&mut self, place: usize, upstream: usize, at_once: bool) {
         let member = self.cluster.member(place);
-        if member.changing.replace(true) {
-            return;
-        }
-        self.cluster.note(format!("{} follows place {upstream}", member.name));
-        self.world.spawn("follow", member.follow(self.cluster.clone(), upstream));
+        let how = if at_once { "follows" } else { "tries" };
+        self.cluster.note(format!("{} {how} place {upstream}", member.name));
+        member.follow(&self.cluster, upstream, at_once);
     }
 
     fn promote(&mut self, place: usize) {
         let member = self.cluster.member(place);
-        if member.changing.replace(true) {
-            return;
-        }
         self.cluster.note(format!("{} is promoted", member.name));
-        self.world.spawn("promote", member.promote(self.cluster.clone()));
+        member.promote(&self.cluster);
     }
 
     fn trouble(&mut self, tick: usize) {
@@ -349,7 +352,19 @@ impl Run {
                     self.follow(before, place);
                 }
             }
-            (Trouble::Move, _) if place != other => self.follow(place, other),
+            (Trouble::Move, _) if place != other => {
+                let at_once = self.dice.bool();
+                self.order(place, other, at_once);
+            }
+            (Trouble::Rivals, _) => {
+                // Several operators, who do not know of each other.
+                for upstream in [other, self.dice.usize(..self.plan.nodes)] {
+                    let at_once = self.dice.u8(..4) == 0;
+                    if upstream != place {
+                        self.order(place, upstream, at_once);
+                    }
+                }
+            }
             (Trouble::Restart, _) => self.restart(place),
             (Trouble::LetGo, _) => {
                 self.cluster.members().iter().for_each(|member| member.stop_keeping_if_unread());
@@ -361,7 +376,7 @@ impl Run {
     /// The node dies and comes back empty, following whom it followed.
     fn restart(&mut self, place: usize) {
         let old = self.cluster.member(place);
-        if old.changing.get() {
+        if old.is_changing() {
             return;
         }
         self.replace(place);
@@ -384,7 +399,6 @@ impl Run {
 
     fn kill(&mut self, member: &Rc<Member>) {
         member.is_alive.set(false);
-        member.changing.set(true);
         member.end_sessions(Outdated::Promoted);
         if let Some(link) = member.link() {
             link.cut(false);
@@ -427,7 +441,7 @@ impl Run {
 
     fn wait_for_changes(&mut self, tick: &mut usize) -> Result<(), String> {
         for _ in 0..SETTLING_TICKS {
-            if self.cluster.members().iter().all(|member| !member.changing.get()) {
+            if self.cluster.members().iter().all(|member| !member.is_changing()) {
                 return Ok(());
             }
             *tick += 1;
