@@ -316,7 +316,9 @@ impl Machine {
     /// Takes what happened; answers what is to be done.
     pub fn step(&mut self, event: Event, now: Instant, rules: &Rules) -> Vec<Action> {
         match event {
-            Event::Begin => self.become_introducing(now, rules),
+            Event::Begin if self.state == State::Idle => self.become_introducing(now, rules),
+            // It was ended before it began.
+            Event::Begin => Vec::new(),
             Event::Time => self.time(now, rules),
             // What comes of the next attempt is what was asked for, also if the master has lost its data
             // meanwhile. A session that goes on is not touched.
@@ -746,6 +748,15 @@ mod tests {
             assert_eq!(play.step(Event::Stop), [], "{state:?}: it has ended");
             assert_eq!(play.machine.due(&RULES), None);
         }
+    }
+
+    /// Two orders in one moment: the link of the first one is ended before its task has run.
+    #[test]
+    fn a_link_that_is_ended_before_it_begins_never_does() {
+        let now = Instant::now();
+        let mut play = Play { machine: Machine::new("m".to_owned(), 1, 7, now), now };
+        assert_eq!(play.step(Event::Stop), [Action::End]);
+        assert_eq!((play.step(Event::Begin), play.machine.is_ended()), (Vec::new(), true));
     }
 
     /// What an earlier attempt brings, in any state, is nobody's.
