@@ -295,7 +295,7 @@ fn a_wide_write_is_answered_when_its_frames_stand_in_the_logs() {
                     .collect();
             keys.add(&front, entry, &args.view());
             let mut tx = Tx::begin(&front, keys).await;
-            let mut out = Vec::new();
+            let mut out = engine::resp::Output::default();
             let (protocol, who) = (engine::resp::Protocol::Resp2, &Who::default());
             let call = Call { entry, db: DbIndex(0), protocol, who, args: args.view() };
             tx.run(&call, &mut out).await;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use support::client::{Client, request, text};
 use support::node::Node;
 use support::scenario::{self, QUICK_TIMEOUT};
-use support::{compare, wait};
+use support::{compare, process, wait};
 
 /// How many clients the node knows, this one included.
 fn clients(client: &mut Client) -> usize {
@@ -812,5 +812,106 @@ fn a_change_of_role_amid_a_long_command_comes_behind_it() {
         scenario::wait_stable(&first);
         assert_eq!(keys(), whole[0]);
         assert_eq!(compare::assert_same(&second, &first), 1);
+    }
+}
+
+const LARGE: usize = 1_000_000;
+
+/// Reads `count` large values of these letters, one after the other.
+fn read_large(client: &Client, letters: &[u8], count: usize) {
+    let mut stream = client.stream();
+    let mut read = |length: usize| {
+        let mut bytes = vec![0; length];
+        stream.read_exact(&mut bytes).expect("the reply goes on");
+        bytes
+    };
+    for index in 0..count {
+        let letter = letters[index % letters.len()];
+        assert_eq!(read(10), format!("${LARGE}\r\n").into_bytes(), "value {index}");
+        let value = read(LARGE + 2);
+        assert!(value[..LARGE].iter().all(|byte| *byte == letter), "value {index}");
+        assert_eq!(&value[LARGE..], b"\r\n", "value {index}");
+    }
+}
+
+fn read_line(client: &Client, line: &str) {
+    let mut bytes = vec![0; line.len()];
+    let mut stream = client.stream();
+    stream.read_exact(&mut bytes).expect("the reply goes on");
+    assert_eq!(String::from_utf8_lossy(&bytes), line);
+}
+
+#[test]
+fn large_replies_are_never_built_whole_and_stay_what_they_were() {
+    const COUNT: usize = 300;
+    let letters = b"abcdefgh";
+    for shards in [1, 2] {
+        let node = Node::start("node", shards, &["--client_output_buffer_limit=normal 0 0 0"]);
+        let keys: Vec<String> = (0..COUNT).map(|key| format!("k{}", key % letters.len())).collect();
+        let fill = || {
+            for (key, letter) in letters.iter().enumerate() {
+                let value = vec![*letter; LARGE];
+                node.must(&[b"SET".as_slice(), format!("k{key}").as_bytes(), &value]);
+            }
+        };
+        fill();
+        let before = process::resident_bytes(node.pid());
+        let mget: Vec<&str> = ["MGET"].into_iter().chain(keys.iter().map(String::as_str)).collect();
+        let gets: Vec<[&str; 2]> = keys.iter().map(|key| ["GET", key.as_str()]).collect();
+        let gets: Vec<&[&str]> = gets.iter().map(<[&str; 2]>::as_slice).collect();
+        let transaction: Vec<&[&str]> = [&["MULTI"][..]]
+            .into_iter()
+            .chain(gets.iter().copied())
+            .chain([&["EXEC"][..]])
+            .collect();
+        for requests in [&[mget.as_slice()][..], &gets, &transaction] {
+            let reader = waiting(&node, requests);
+            wait::until("the reply waits", || {
+                let list = text(&node.must(&["CLIENT", "LIST"]));
+                list.lines().any(|line| line.contains(" obl=") && !line.contains(" obl=0 "))
+            });
+            let grown = process::resident_bytes(node.pid()).saturating_sub(before) >> 20;
+            assert!(grown < 60, "{shards} shards: {grown} MB for replies of 300 MB");
+            if requests.len() == 1 {
+                // What is replaced and deleted meanwhile is sent as it was.
+                node.must(&["SET", "k0", "another"]);
+                node.must(&["FLUSHALL"]);
+            }
+            match requests.len() {
+                1 => read_line(&reader, &format!("*{COUNT}\r\n")),
+                COUNT => {}
+                _ => {
+                    read_line(&reader, &format!("+OK\r\n{}", "+QUEUED\r\n".repeat(COUNT)));
+                    read_line(&reader, &format!("*{COUNT}\r\n"));
+                }
+            }
+            read_large(&reader, letters, COUNT);
+            fill();
+        }
+        let kept = process::resident_bytes(node.pid()).saturating_sub(before) >> 20;
+        assert!(kept < 60, "{shards} shards: {kept} MB are kept");
+    }
+}
+
+#[test]
+fn connections_that_pipelined_once_give_their_buffers_back() {
+    const CONNECTIONS: usize = 200;
+    for shards in [1, 2] {
+        let node = Node::start("node", shards, &[]);
+        node.must(&[b"SET".as_slice(), b"k", &vec![b'x'; LARGE]]);
+        let mut requests: Vec<Vec<Vec<u8>>> = (0..400)
+            .map(|key| request(&["SET", &format!("key:{key}"), &"v".repeat(100)]))
+            .collect();
+        requests.push(request(&["GET", "k"]));
+        requests.push(many("MGET", "key", 400, None));
+        node.client().pipeline(&requests);
+        let before = process::resident_bytes(node.pid());
+        let mut idle: Vec<Client> = (0..CONNECTIONS).map(|_| node.client()).collect();
+        for client in &mut idle {
+            client.pipeline(&requests);
+        }
+        let each = process::resident_bytes(node.pid()).saturating_sub(before) / CONNECTIONS as u64;
+        // Some 20 KB each, and what the allocator keeps at hand for all.
+        assert!(each < 100 * 1024, "{shards} shards: {each} bytes for each idle connection");
     }
 }

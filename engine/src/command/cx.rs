@@ -28,8 +28,8 @@ pub struct Cx<'a> {
 
 impl Cx<'_> {
     /// The same with another place for what is written.
-    pub(super) fn writing_to<'b>(&'b mut self, out: &'b mut Vec<u8>) -> Cx<'b> {
-        let (counted, reply) = (out.len(), ReplyWriter::new(out, self.reply.protocol));
+    pub(super) fn writing_to<'b>(&'b mut self, reply: ReplyWriter<'b>) -> Cx<'b> {
+        let counted = reply.whole();
         let Cx { db, shard, shards, who, .. } = *self;
         Cx { keys: self.keys, db, reply, shard, shards, who, counted }
     }
@@ -37,7 +37,7 @@ impl Cx<'_> {
     /// Takes room for what the reply has grown by; for those that write one of many parts.
     #[inline]
     pub fn take_room(&mut self) -> Result<(), Refusal> {
-        let grown = self.reply.out.len() - self.counted;
+        let grown = self.reply.whole() - self.counted;
         if grown < UNCOUNTED_MAX {
             return Ok(());
         }

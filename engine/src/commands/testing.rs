@@ -2,7 +2,7 @@
 
 use crate::command::{Call, OwnedArgs, Registry, Who};
 use crate::db::Keyspace;
-use crate::resp::Protocol;
+use crate::resp::{Output, Protocol};
 use crate::shard::{Answer, Batch, ExecutorId, Message, ReplyTo, Shard, Ticket};
 use crate::types::{DbIndex, Lsn, Millis, ShardId};
 
@@ -39,19 +39,19 @@ impl Session {
     /// Runs a request; answers with the reply's bytes.
     pub(super) fn run_args(&mut self, words: &[&[u8]]) -> Vec<u8> {
         let args: OwnedArgs = words.iter().copied().collect();
-        let mut out = Vec::new();
+        let mut out = Output::default();
         match self.registry.resolve(&args.view()) {
             Ok(entry) => {
                 let (db, protocol, who, args) =
                     (DbIndex(0), self.protocol, &Who::default(), args.view());
                 let call = Call { entry, db, protocol, who, args };
                 if !self.shard.run_here(&call, &mut out) {
-                    out = self.run_in_slices(&call);
+                    return self.run_in_slices(&call);
                 }
             }
             Err(refusal) => out.extend_from_slice(format!("-{}\r\n", refusal.text()).as_bytes()),
         }
-        out
+        out.to_bytes()
     }
 
     /// A request that takes long waits in a batch, as a connection's does.
@@ -64,7 +64,7 @@ impl Session {
         while self.shard.run_slice() {}
         let answer = self.shard.take_outbox().next();
         match answer {
-            Some((_, Message::Answer(_, Answer::Batch(batch)))) => batch.replies,
+            Some((_, Message::Answer(_, Answer::Batch(batch)))) => batch.replies.to_bytes(),
             _ => panic!("the batch comes home"),
         }
     }

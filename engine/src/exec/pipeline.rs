@@ -13,6 +13,7 @@
 use super::{Front, Place, place_of};
 use crate::command::Call;
 use crate::limits::{BATCH_COMMANDS_MAX, BATCH_REPLIES_MAX};
+use crate::resp::Output;
 use crate::shard::{Answer, Batch, ExecutorId, Message, Shard};
 use crate::types::{Lsn, ShardId};
 use std::collections::VecDeque;
@@ -46,7 +47,7 @@ pub struct Pipeline {
     /// Batches that came home, by shard, with the index of the next reply to use.
     home: Vec<Option<(Box<Batch>, usize)>>,
     /// Replies of commands that ran here after the first one that went elsewhere.
-    local: Vec<u8>,
+    local: Output,
     /// Bytes of `local` that have been used.
     local_used: usize,
     /// The journal position after this connection's last write, per shard: what WAIT waits for.
@@ -87,12 +88,12 @@ impl Pipeline {
         front: &Front,
         shard: &mut Shard,
         call: &Call<'_>,
-        out: &mut Vec<u8>,
+        out: &mut Output,
     ) -> Added {
         let Place::One(place) = place_of(call.entry, &call.args, front.node.shards()) else {
             return Added::Fence;
         };
-        if self.local.len() >= BATCH_REPLIES_MAX {
+        if self.local.whole() >= BATCH_REPLIES_MAX {
             return Added::Full;
         }
         let here = ExecutorId::from(place) == front.me;
@@ -151,7 +152,7 @@ impl Pipeline {
     ///
     /// Answers whether replies are still outstanding: then there are too many bytes of them to hold
     /// at a time, and the rest runs with the next flush, before which `out` should be sent.
-    pub async fn flush(&mut self, front: &Rc<Front>, out: &mut Vec<u8>) -> bool {
+    pub async fn flush(&mut self, front: &Rc<Front>, out: &mut Output) -> bool {
         if self.pieces.is_empty() {
             return false;
         }
@@ -181,11 +182,12 @@ impl Pipeline {
     }
 
     /// Appends replies in order, up to the first that is not here.
-    fn assemble(&mut self, out: &mut Vec<u8>) {
+    fn assemble(&mut self, out: &mut Output) {
         while let Some(piece) = self.pieces.front() {
             match piece {
                 Piece::Local(len) => {
-                    out.extend_from_slice(&self.local[self.local_used..self.local_used + len]);
+                    let used = self.local_used;
+                    out.take_from(&mut self.local, used..used + len);
                     self.local_used += len;
                 }
                 Piece::Remote(shard) => {
@@ -194,7 +196,7 @@ impl Pipeline {
                     if *next == batch.ends.len() {
                         return;
                     }
-                    out.extend_from_slice(batch.reply(*next));
+                    batch.take_reply(*next, out);
                     *next += 1;
                 }
             }
@@ -203,7 +205,7 @@ impl Pipeline {
         self.local.clear();
         self.local_used = 0;
         if self.local.capacity() > SPARE_BYTES_MAX {
-            self.local = Vec::new();
+            self.local = Output::default();
         }
         self.pieces.shrink_to(PIECES_KEPT);
     }

@@ -5,6 +5,7 @@ use super::answers::collect;
 use super::{Front, Place, Waiter, place_of};
 use crate::command::shape::{Pick, Picks};
 use crate::command::{Args, Call, Entry, Run};
+use crate::resp::Output;
 use crate::shard::{
     Answer, Batch, Begin, Commands, Done, ExecutorId, Hop, MANY_FROM, Message, Mode, TxShared,
     Wants, Work, keys_of, merge_duplicates,
@@ -194,7 +195,7 @@ impl Tx {
     }
 
     /// Runs one command inside the transaction; its keys were among those it began with.
-    pub async fn run(&mut self, call: &Call<'_>, out: &mut Vec<u8>) {
+    pub async fn run(&mut self, call: &Call<'_>, out: &mut Output) {
         let front = self.front.clone();
         match place_of(call.entry, &call.args, front.node.shards()) {
             Place::One(shard) => self.run_one(shard, call, out).await,
@@ -202,11 +203,11 @@ impl Tx {
         }
     }
 
-    async fn run_one(&mut self, shard: ShardId, call: &Call<'_>, out: &mut Vec<u8>) {
+    async fn run_one(&mut self, shard: ShardId, call: &Call<'_>, out: &mut Output) {
         let mut batch = self.front.batch_of(call);
         batch.push(call.entry, call.args);
-        for batch in self.run_batch(shard, batch, call.entry.writes()).await {
-            out.extend_from_slice(batch.reply(0));
+        for mut batch in self.run_batch(shard, batch, call.entry.writes()).await {
+            batch.take_reply(0, out);
         }
     }
 

@@ -11,7 +11,7 @@ use super::tx::{Tx, TxKeys};
 use super::{Front, Place, Waiter, place_of};
 use crate::command::shape::{Did, Joined, MANY_KEYS, NodeFacts, Picks, Pondering, Step};
 use crate::command::{All, Call, OwnedArgs, OwnedCall, Part, Refusal, Run, Walk, Walked};
-use crate::resp::ReplyWriter;
+use crate::resp::{Output, ReplyWriter};
 use crate::shard::{Answer, Batch, Begin, Done, ExecutorId, Message, Shard, TxShared, Wants, Work};
 use crate::types::ShardId;
 use std::any::Any;
@@ -26,22 +26,22 @@ pub type ApplyPart = Box<dyn FnOnce(&mut Shard) -> Box<dyn Any + Send> + Send>;
 
 impl Front {
     /// Runs one command that needs several shards (or one, behind a fence) and appends its reply.
-    pub async fn run_wide(self: &Rc<Front>, call: &Call<'_>, out: &mut Vec<u8>) {
+    pub async fn run_wide(self: &Rc<Front>, call: &Call<'_>, out: &mut Output) {
         match place_of(call.entry, &call.args, self.node.shards()) {
             Place::One(shard) => self.run_one(shard, call, out).await,
             _ => self.run_spread(None, call, out).await,
         }
     }
 
-    async fn run_one(self: &Rc<Front>, shard: ShardId, call: &Call<'_>, out: &mut Vec<u8>) {
+    async fn run_one(self: &Rc<Front>, shard: ShardId, call: &Call<'_>, out: &mut Output) {
         let waiter = self.waiter();
         let mut batch = Batch::new(waiter.reply_to(), call.db, call.protocol, call.who.clone());
         batch.push(call.entry, call.args);
         self.node.send(ExecutorId::from(shard), Message::Batch(Box::new(batch)));
-        let Answer::Batch(batch) = waiter.next().await else {
+        let Answer::Batch(mut batch) = waiter.next().await else {
             unreachable!("a batch answers with itself")
         };
-        out.extend_from_slice(batch.reply(0));
+        batch.take_reply(0, out);
     }
 
     /// Runs one command that is spread over shards: within a transaction under way, or on its own.
@@ -49,10 +49,10 @@ impl Front {
         self: &Rc<Front>,
         tx: Option<&mut Tx>,
         call: &Call<'_>,
-        out: &mut Vec<u8>,
+        out: &mut Output,
     ) {
         let (start, began) = (out.len(), Instant::now());
-        let mut reply = ReplyWriter::new(out, call.protocol);
+        let mut reply = out.writer(call.protocol);
         let outcome = match (&call.entry.command.run, tx) {
             (Run::Walk(walk), _) => self.walk(walk, call, &mut reply).await,
             (Run::All(All { barrier: false, .. }), _) => self.ask_all(call, &mut reply).await,

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::command::{Args, Call, Entry, Flags, OwnedArgs, Refusal, Who};
 use crate::exec::{Added, Front, Pipeline, Setting};
-use crate::resp::{Protocol, Reply, ReplyLimits, ReplyReader, ReplyWriter};
+use crate::resp::{Output, Protocol, Reply, ReplyLimits, ReplyReader, ReplyWriter};
 use crate::types::DbIndex;
 
 /// A connection: a database, a protocol, a pipeline, and perhaps a MULTI under way.
@@ -53,7 +53,7 @@ impl Client {
     ///
     /// SELECT, MULTI, EXEC and DISCARD are the connection's own and done here.
     pub async fn pipeline(&mut self, requests: &[Vec<&[u8]>]) -> Vec<u8> {
-        let mut out = Vec::new();
+        let mut out = Output::default();
         for request in requests {
             let owned: OwnedArgs = request.iter().copied().collect();
             let args = owned.view();
@@ -69,10 +69,10 @@ impl Client {
             }
         }
         while self.pipeline.flush(&self.front, &mut out).await {}
-        out
+        out.to_bytes()
     }
 
-    async fn own(&mut self, args: Args<'_>, out: &mut Vec<u8>) {
+    async fn own(&mut self, args: Args<'_>, out: &mut Output) {
         let mut reply = ReplyWriter::new(out, self.protocol);
         match args.get(0).to_ascii_uppercase().as_slice() {
             b"SELECT" => {
@@ -104,7 +104,7 @@ impl Client {
         }
     }
 
-    async fn exec(&mut self, queue: Queue, out: &mut Vec<u8>) {
+    async fn exec(&mut self, queue: Queue, out: &mut Output) {
         let mut requests = crate::exec::Queue::default();
         for (entry, args) in &queue.requests {
             requests.push(&self.front, &self.call(entry, args.view()));
@@ -118,7 +118,11 @@ impl Client {
             let setting = Setting { db: *db, protocol: *protocol, who, slow_from: None };
             let done = requests.run_at_once(front, shard, &setting, None).await;
             let (batches, _) = done.expect("nothing was said against it");
-            return batches.iter().for_each(|batch| out.extend_from_slice(&batch.replies));
+            for mut batch in batches {
+                let whole = 0..batch.replies.len();
+                out.take_from(&mut batch.replies, whole);
+            }
+            return;
         }
         let mut tx = requests.begin(&self.front).await;
         for (entry, args) in requests.iter() {
@@ -127,7 +131,7 @@ impl Client {
         tx.conclude().await;
     }
 
-    async fn data(&mut self, args: Args<'_>, out: &mut Vec<u8>) {
+    async fn data(&mut self, args: Args<'_>, out: &mut Output) {
         let entry = match self.front.node.registry().resolve(&args) {
             Ok(entry) => entry,
             Err(refusal) => {
@@ -163,7 +167,7 @@ impl Client {
         Call { entry, db: self.db, protocol: self.protocol, who: &self.who, args }
     }
 
-    fn add(&mut self, entry: &'static Entry, args: Args<'_>, out: &mut Vec<u8>) -> Added {
+    fn add(&mut self, entry: &'static Entry, args: Args<'_>, out: &mut Output) -> Added {
         if self.front.shard_id().is_none() {
             return Added::Fence;
         }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   read buffer --> Parser --> Args (spans into the read buffer) --> command
-//!   output buffer <-- ReplyWriter (RESP2 or RESP3) <--
+//!   Output <-- ReplyWriter (RESP2 or RESP3) <--
 //!
 //!   encode_command --> (socket) --> ReplyReader / ReplyScanner   the client's side
 //! ```
@@ -15,8 +15,10 @@
 mod args;
 pub mod client;
 mod error;
+mod held;
 mod inline;
 pub mod number;
+mod output;
 mod parser;
 mod reply;
 mod scan;
@@ -24,6 +26,8 @@ mod scan;
 pub use args::{Args, Span};
 pub use client::{Reply, ReplyReader, encode_command};
 pub use error::{ProtocolError, ReplyError};
+pub use held::Held;
+pub use output::{Output, Piece};
 pub use parser::{Limits, Parsed, Parser};
 pub use reply::{Protocol, ReplyWriter};
 pub use scan::{ReplyLimits, ReplyScanner};

@@ -4,6 +4,7 @@
 //! Aggregates are a header only: `array(n)` is followed by n replies, `map(n)` by n pairs. That the
 //! count is kept is the command's promise.
 
+use super::held::Holdings;
 use super::number::{self, DOUBLE_TEXT_MAX};
 
 /// Which protocol a client speaks (`HELLO 2`, `HELLO 3`).
@@ -17,10 +18,11 @@ pub enum Protocol {
 }
 
 /// Appends replies to `out` in the words of `protocol`.
-#[derive(Debug)]
 pub struct ReplyWriter<'a> {
     /// Where replies go.
     pub out: &'a mut Vec<u8>,
+    /// Where large values are referred to, if they may be.
+    pub(super) held: Option<&'a mut Holdings>,
     /// Whose words are used.
     pub protocol: Protocol,
 }
@@ -29,7 +31,7 @@ impl<'a> ReplyWriter<'a> {
     /// A writer at the end of `out`.
     #[inline]
     pub fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> ReplyWriter<'a> {
-        ReplyWriter { out, protocol }
+        ReplyWriter { out, held: None, protocol }
     }
 
     #[inline]
@@ -39,7 +41,8 @@ impl<'a> ReplyWriter<'a> {
 
     /// A writer that ends before this one goes on.
     pub fn reborrow(&mut self) -> ReplyWriter<'_> {
-        ReplyWriter { out: &mut *self.out, protocol: self.protocol }
+        let held = self.held.as_deref_mut();
+        ReplyWriter { out: &mut *self.out, held, protocol: self.protocol }
     }
 
     /// Elements that were written elsewhere, in the same protocol.
@@ -82,7 +85,7 @@ impl<'a> ReplyWriter<'a> {
 
     /// `marker`, a number, the line's end.
     #[inline]
-    fn header(&mut self, marker: u8, number: usize) {
+    pub(super) fn header(&mut self, marker: u8, number: usize) {
         if number < 10 {
             self.out.extend_from_slice(&[marker, b'0' + number as u8, b'\r', b'\n']);
         } else {

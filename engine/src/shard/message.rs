@@ -4,7 +4,7 @@ use super::Shard;
 use super::locks::Wants;
 use crate::command::shape::{Did, Slices, Step};
 use crate::command::{Args, Call, Entry, OwnedCall, Refusal, Who};
-use crate::resp::{Protocol, Span};
+use crate::resp::{Output, Protocol, Span};
 use crate::types::{DbIndex, Lsn, ShardId, TxId};
 use std::any::Any;
 use std::sync::Arc;
@@ -93,7 +93,7 @@ pub struct Batch {
     /// How many have been run.
     pub ran: usize,
     /// The replies, one after the other.
-    pub replies: Vec<u8>,
+    pub replies: Output,
     /// Where each reply ends in `replies`.
     pub ends: Vec<usize>,
     /// The shard's journal head after the last command that wrote; 0 when none did.
@@ -130,7 +130,7 @@ impl Batch {
             spans: Vec::new(),
             commands: Vec::new(),
             ran: 0,
-            replies: Vec::new(),
+            replies: Output::default(),
             ends: Vec::new(),
             written: Lsn(0),
             slices: None,
@@ -166,7 +166,7 @@ impl Batch {
     pub fn forget_replies(&mut self) {
         self.ends.clear();
         if self.replies.capacity() > 2 * crate::limits::BATCH_REPLIES_MAX {
-            self.replies = Vec::new();
+            self.replies = Output::default();
         }
         self.replies.clear();
     }
@@ -177,7 +177,7 @@ impl Batch {
     }
 
     /// The next command to run, and where its reply goes.
-    pub fn next(&mut self) -> (Call<'_>, &mut Vec<u8>) {
+    pub fn next(&mut self) -> (Call<'_>, &mut Output) {
         let Batch { db, protocol, ref who, ref bytes, ref spans, .. } = *self;
         let BatchCommand { entry, first, count } = self.commands[self.ran];
         let args = Args::new(bytes, &spans[first as usize..(first + count) as usize]);
@@ -224,9 +224,10 @@ impl Batch {
     }
 
     /// The reply of command `index`, counted from the first whose reply is here.
-    pub fn reply(&self, index: usize) -> &[u8] {
+    /// It moves; those before it must have been taken.
+    pub fn take_reply(&mut self, index: usize, out: &mut Output) {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        &self.replies[start..self.ends[index]]
+        out.take_from(&mut self.replies, start..self.ends[index]);
     }
 }
 

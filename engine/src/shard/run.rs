@@ -7,7 +7,7 @@ use crate::command::{Args, Call, Cx, Entry, Flags, Refusal, Run, Uses, Walk, Wal
 use crate::db::Role;
 use crate::journal::{FrameBuilder, LogWriter, ShardSet, Transaction};
 use crate::limits::BATCH_REPLIES_MAX;
-use crate::resp::{Protocol, ReplyWriter};
+use crate::resp::{Output, Protocol, ReplyWriter};
 use crate::rt::task::POLL_INTERVAL;
 use crate::types::{Lsn, ShardId, TxId};
 use std::time::{Duration, Instant};
@@ -39,7 +39,7 @@ impl Shard {
     ///
     /// All its keys must be on this shard. Answers `false`, having done nothing, when it has to wait:
     /// then it goes into a batch.
-    pub fn run_here(&mut self, call: &Call<'_>, out: &mut Vec<u8>) -> bool {
+    pub fn run_here(&mut self, call: &Call<'_>, out: &mut Output) -> bool {
         if !self.locks.is_quiet() && self.must_wait(call) {
             return false;
         }
@@ -50,7 +50,7 @@ impl Shard {
     /// Runs the commands of a batch, or as many as can run before one has to wait.
     pub(super) fn run_batch(&mut self, mut batch: Box<Batch>) {
         let mut turn = Turn::begin();
-        while batch.is_unfinished() && batch.replies.len() < BATCH_REPLIES_MAX {
+        while batch.is_unfinished() && batch.replies.whole() < BATCH_REPLIES_MAX {
             if batch.who.room.is_over() {
                 // Its client is closed: what stands behind is not done.
                 batch.give_up();
@@ -137,7 +137,7 @@ impl Shard {
 
     /// Runs a command all of whose keys are here, and puts its frame into the log.
     /// What is not done with one piece of work is given back, and goes on in slices.
-    fn run_whole(&mut self, call: &Call<'_>, out: &mut Vec<u8>) -> Option<Slices> {
+    fn run_whole(&mut self, call: &Call<'_>, out: &mut Output) -> Option<Slices> {
         let needs_memory = call.entry.command.flags.contains(Flags::DENYOOM);
         if needs_memory && !self.is_closed_to(call.entry) && !self.make_room() {
             let start = out.len();
@@ -153,7 +153,7 @@ impl Shard {
 
     /// As [`run_whole`](Shard::run_whole), leaving the records in the running frame. Memory was asked
     /// for before that frame began.
-    pub(super) fn run_untold(&mut self, call: &Call<'_>, out: &mut Vec<u8>) -> Option<Slices> {
+    pub(super) fn run_untold(&mut self, call: &Call<'_>, out: &mut Output) -> Option<Slices> {
         let (id, start) = (usize::from(call.entry.id), out.len());
         if self.is_closed_to(call.entry) {
             self.stats[id].rejected += 1;
@@ -199,7 +199,7 @@ impl Shard {
             return Err(Refusal::ReadOnly);
         }
         let run = &call.entry.command.run;
-        self.within(call, &mut Vec::new(), |cx| run.step(cx, call, step))
+        self.within(call, &mut Output::default(), |cx| run.step(cx, call, step))
     }
 
     /// One step of a `Walk` command; answers whether it goes on. A step that is alone on its shard is
@@ -214,7 +214,7 @@ impl Shard {
             return Err(Refusal::ReadOnly);
         }
         let step = |cx: &mut Cx<'_>| walk.one_step(cx, call.args, walked);
-        let goes_on = self.within(call, &mut Vec::new(), step);
+        let goes_on = self.within(call, &mut Output::default(), step);
         if !walk.alone {
             self.log_frame();
         }
@@ -226,14 +226,14 @@ impl Shard {
     pub(super) fn within<T>(
         &mut self,
         call: &Call<'_>,
-        out: &mut Vec<u8>,
+        out: &mut Output,
         function: impl FnOnce(&mut Cx<'_>) -> T,
     ) -> T {
         let is_quiet = call.is_quiet();
         if is_quiet {
             self.keys.set_no_touch(true);
         }
-        let (counted, reply) = (out.len(), ReplyWriter::new(out, call.protocol));
+        let (counted, reply) = (out.whole(), out.writer(call.protocol));
         let (shard, shards, who, db) = (self.id, self.shards, call.who, call.db);
         let done =
             function(&mut Cx { keys: &mut self.keys, db, reply, shard, shards, who, counted });
@@ -268,7 +268,7 @@ impl Shard {
 
 /// Lets go of a reply that nobody wants, and of the memory that a large one took.
 #[inline]
-pub(super) fn hush(call: &Call<'_>, start: usize, out: &mut Vec<u8>) {
+pub(super) fn hush(call: &Call<'_>, start: usize, out: &mut Output) {
     if call.who.silent {
         out.truncate(start);
         if out.capacity() > BATCH_REPLIES_MAX {

@@ -13,6 +13,7 @@ use crate::command::Refusal;
 use crate::command::shape::Slices;
 use crate::db::Made;
 use crate::limits::RUN_SLICE_MICROS;
+use crate::resp::Output;
 use crate::types::{ShardId, TxId};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -131,7 +132,8 @@ impl Shard {
         let outcome = loop {
             let piece = self.within(&call, replies, |cx| match slices(cx) {
                 Ok(true) => {
-                    cx.counted = start;
+                    // What was written in earlier slices takes room with the last one.
+                    cx.counted = cx.reply.whole() - (cx.reply.out.len() - start);
                     cx.take_room().map(|()| true)
                 }
                 more => more,
@@ -158,7 +160,7 @@ impl Shard {
         call: &crate::command::Call<'_>,
         outcome: Result<(), Refusal>,
         start: usize,
-        replies: &mut Vec<u8>,
+        replies: &mut Output,
     ) {
         if let Err(refusal) = outcome.or_else(Refusal::unless_unwanted) {
             self.stats[id].failed += 1;

@@ -185,7 +185,7 @@ impl Shard {
         let mut turn = Turn::begin();
         while let Some(batch) = commands.batches.get_mut(commands.at) {
             if !batch.is_unfinished() {
-                commands.made += batch.replies.len();
+                commands.made += batch.replies.whole();
                 commands.at += 1;
                 continue;
             }
@@ -197,7 +197,7 @@ impl Shard {
             }
             // Where there are too many replies for the client it is closed: nobody will read them.
             if batch.ran % COMMANDS_PER_LOOK == 0
-                && batch.who.room.hold(commands.made + batch.replies.len()).is_err()
+                && batch.who.room.hold(commands.made + batch.replies.whole()).is_err()
             {
                 batch.replies.clear();
                 batch.ends.fill(0);

@@ -8,7 +8,7 @@ use crate::connection::{Handoff, Session};
 use crate::server::Counters;
 use engine::command::{Args, Command, Flags, Group, Outcome, Refusal};
 use engine::journal::Position;
-use engine::resp::ReplyWriter;
+use engine::resp::{Output, ReplyWriter};
 use engine::rt;
 use engine::types::Lsn;
 use engine::value::number::parse_i64_strict;
@@ -69,7 +69,7 @@ static SLAVEOF: FrontCommand = FrontCommand {
     handler: Handler::Later(|session, args, out| Box::pin(replicaof(session, args, out))),
 };
 
-async fn replicaof(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outcome {
+async fn replicaof(session: &mut Session, args: Args<'_>, out: &mut Output) -> Outcome {
     let (host, port) = (args.get(1), args.get(2));
     let front = session.front.clone();
     let server = session.server.clone();
@@ -102,7 +102,7 @@ async fn change_role(
     session: &mut Session,
     request: Request,
     upstream: Option<Upstream>,
-    out: &mut Vec<u8>,
+    out: &mut Output,
 ) -> Outcome {
     let (server, front) = (session.server.clone(), session.front.clone());
     let mut change = rt::spawn_local(async move {
@@ -392,7 +392,7 @@ static DFLY_FOLLOW: FrontCommand = FrontCommand {
     handler: Handler::Later(|session, args, out| Box::pin(follow(session, args, out))),
 };
 
-async fn follow(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outcome {
+async fn follow(session: &mut Session, args: Args<'_>, out: &mut Output) -> Outcome {
     let position = match args.get(5) {
         b"?" => None,
         text => {

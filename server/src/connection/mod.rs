@@ -15,15 +15,16 @@ mod input;
 pub(crate) mod multi;
 mod queue;
 mod run;
+mod sending;
 mod session;
 mod stopwatch;
 
 pub(crate) use session::breathe_after;
 pub use session::{Handler, Handlers, Handoff, ReplyMode, Session};
 
-use closing::Limit;
 use input::{Head, Input, Round};
 use run::{run_entry, run_now};
+use sending::send;
 use session::VISIT_MAX;
 
 use crate::clients::Client;
@@ -31,8 +32,8 @@ use crate::meters::stats::TIMED_EVERY;
 use crate::server::{Counters, Server};
 use engine::command::{Args, Call, Entry, Refusal};
 use engine::exec::{Added, Front};
-use engine::resp::{Limits, ProtocolError};
-use engine::rt::{self, Patience};
+use engine::resp::{Limits, Output, ProtocolError};
+use engine::rt;
 use engine::shard::{CommandStats, Shard};
 use replication::transport::Transport;
 use std::io;
@@ -41,16 +42,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Bytes written in one go, within which the limits of waiting output are not looked at.
-const WRITE_MAX: usize = 1024 * 1024;
-/// And where its patience with the client counts for each write.
-const PATIENT_WRITE_MAX: usize = 64 * 1024;
 /// Replies are sent when so many bytes have gathered.
 const OUTPUT_FLUSH: usize = 256 * 1024;
-/// The output buffer is given back above this size when it is empty: a connection that once pipelined may
-/// be idle from now on, and making it anew costs next to nothing beside a pipeline that long.
-const BUFFER_KEPT: usize = 8 * 1024;
-
 /// Requests between two looks at how long the visit takes.
 const VISIT_LOOK: u32 = 16;
 
@@ -108,7 +101,7 @@ async fn converse(
     session: &mut Session,
     input: &mut Input,
 ) -> io::Result<()> {
-    let mut out: Vec<u8> = Vec::new();
+    let mut out = Output::default();
     loop {
         if session.client.killed.load(Ordering::Acquire) {
             return Ok(());
@@ -153,7 +146,7 @@ async fn converse(
                 }
             }
         }
-        let large = out.len() >= OUTPUT_FLUSH || !session.parts.is_empty();
+        let large = out.whole() >= OUTPUT_FLUSH || !session.parts.is_empty();
         if session.close || session.handoff.is_some() || large {
             flush_pipeline(transport, session, input, &mut out).await?;
             send(transport, session, &mut out).await?;
@@ -165,7 +158,7 @@ async fn converse(
 }
 
 /// Handles the buffered requests that can be handled without waiting.
-fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Vec<u8>) -> Next {
+fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Output) -> Next {
     let front = session.front.clone();
     let registry = session.server.registry;
     let mut limits = Limits::STANDARD;
@@ -220,7 +213,7 @@ fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Vec<u8>) -> N
                 Handled::Alone => return Next::Alone,
                 Handled::Full => return Next::Flush,
             }
-            if out.len() >= OUTPUT_FLUSH || session.close || session.handoff.is_some() {
+            if out.whole() >= OUTPUT_FLUSH || session.close || session.handoff.is_some() {
                 return Next::Flush;
             }
         }
@@ -239,7 +232,7 @@ fn handle(
     shard: &mut Shard,
     entry: Result<&'static Entry, Refusal>,
     args: Args<'_>,
-    out: &mut Vec<u8>,
+    out: &mut Output,
 ) -> Handled {
     let entry = match session.admit(entry) {
         Ok(entry) => entry,
@@ -303,7 +296,7 @@ fn is_http(name: &[u8]) -> bool {
 }
 
 /// Runs the request at the input's position by itself. The pipeline is empty.
-async fn run_alone(session: &mut Session, input: &Input, out: &mut Vec<u8>) {
+async fn run_alone(session: &mut Session, input: &Input, out: &mut Output) {
     let args = input.args();
     let start = out.len();
     session.begin_command();
@@ -350,7 +343,7 @@ async fn flush_pipeline(
     transport: &Transport,
     session: &mut Session,
     input: &Input,
-    out: &mut Vec<u8>,
+    out: &mut Output,
 ) -> io::Result<()> {
     let front = session.front.clone();
     session.stopwatch.before_flush();
@@ -373,84 +366,6 @@ async fn flush_pipeline(
         session.stopwatch.before_flush();
     }
     session.look_after_flush(input);
-    Ok(())
-}
-
-async fn send(transport: &Transport, session: &mut Session, out: &mut Vec<u8>) -> io::Result<()> {
-    if let Some(asked) = session.who.room.over_by() {
-        let hard = session.config.client_output_buffer_limit.normal.hard_bytes;
-        return Err(closing::over_output(session, asked, Limit::Hard(hard)));
-    }
-    let parts = std::mem::take(&mut session.parts);
-    if !out.is_empty() || !parts.is_empty() {
-        let written = write_within_limits(transport, session, parts, out).await?;
-        session.client.output_bytes.store(0, Ordering::Relaxed);
-        Counters::add(&session.server.counters.output_bytes, written);
-        out.clear();
-        if out.capacity() > BUFFER_KEPT {
-            out.shrink_to(BUFFER_KEPT);
-        }
-    }
-    // Also where nothing was left to write, because CLIENT REPLY OFF wants none of it.
-    session.who.room.give_back();
-    Ok(())
-}
-
-/// Writes, as long as the client takes it: a client that leaves more than the soft limit waiting for the
-/// soft time, or more than the hard limit at all, is closed, as is one that takes nothing for `timeout`.
-async fn write_within_limits(
-    transport: &Transport,
-    session: &Session,
-    parts: Vec<Vec<u8>>,
-    out: &[u8],
-) -> io::Result<u64> {
-    let limit = session.config.client_output_buffer_limit.normal;
-    let whole = (parts.iter().map(Vec::len).sum::<usize>() + out.len()) as u64;
-    session.client.output_bytes.store(whole, Ordering::Relaxed);
-    if limit.hard_bytes != 0 && whole > limit.hard_bytes {
-        return Err(closing::over_output(session, whole, Limit::Hard(limit.hard_bytes)));
-    }
-    let (mut soft, mut left) = (Patience::of(limit.soft_time), whole);
-    for part in parts {
-        // Given back as soon as it is gone.
-        write_part(transport, session, &part, &mut soft, &mut left).await?;
-    }
-    write_part(transport, session, out, &mut soft, &mut left).await?;
-    Ok(whole)
-}
-
-/// Writes one part of what waits; `left` is all that waits, this part included. `soft`: how long more than
-/// the soft limit may still wait.
-async fn write_part(
-    transport: &Transport,
-    session: &Session,
-    part: &[u8],
-    soft: &mut Patience,
-    left: &mut u64,
-) -> io::Result<()> {
-    let limit = session.config.client_output_buffer_limit.normal;
-    let idle = session.client.idle_limit(&session.config);
-    // `timeout` is for a client that takes nothing, not for one that takes it slowly.
-    let size = if idle.is_some() { PATIENT_WRITE_MAX } else { WRITE_MAX };
-    for chunk in part.chunks(size) {
-        session.client.output_bytes.store(*left, Ordering::Relaxed);
-        let is_soft = limit.soft_bytes != 0 && *left > limit.soft_bytes;
-        let writing = async {
-            match idle {
-                None => Ok(transport.write_all(chunk).await),
-                Some(idle) => Patience::of(idle).within(transport.write_all(chunk)).await,
-            }
-        };
-        match if is_soft { soft.within(writing).await } else { Ok(writing.await) } {
-            Ok(Ok(written)) => written?,
-            Ok(Err(_)) => return Err(closing::took_nothing(session)),
-            Err(_) => {
-                let limit = Limit::Soft(limit.soft_bytes, limit.soft_time);
-                return Err(closing::over_output(session, *left, limit));
-            }
-        }
-        *left -= chunk.len() as u64;
-    }
     Ok(())
 }
 

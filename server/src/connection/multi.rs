@@ -22,7 +22,7 @@ use super::session::{Session, VISIT_MAX, breathe_after};
 use engine::command::{Args, Call, Entry, Flags, Group, Refusal};
 use engine::db::{Role, WatchKey};
 use engine::exec::{Queue, Setting, Tx, run_of};
-use engine::resp::{Protocol, ReplyWriter};
+use engine::resp::{Output, Protocol, ReplyWriter};
 use engine::rt;
 use engine::shard::{Batch, Shard};
 use engine::types::{ShardId, shard_of};
@@ -48,7 +48,7 @@ pub(super) async fn queue(
     session: &mut Session,
     entry: &'static Entry,
     args: Args<'_>,
-    out: &mut Vec<u8>,
+    out: &mut Output,
 ) {
     let (protocol, limit) = (session.protocol, session.request_limit());
     if !session.server.status.is_replica() && !session.front.make_room().await {
@@ -82,12 +82,7 @@ pub(super) fn is_exec(name: &[u8]) -> bool {
 
 /// A request was refused before it could be queued or run. It spoils the transaction; if it was EXEC,
 /// it ends it, and says so even where there is none.
-pub(super) async fn refuse(
-    session: &mut Session,
-    name: &[u8],
-    refusal: Refusal,
-    out: &mut Vec<u8>,
-) {
+pub(super) async fn refuse(session: &mut Session, name: &[u8], refusal: Refusal, out: &mut Output) {
     if is_exec(name) {
         forget(session).await;
         return session.refuse(&aborted(&refusal), out);
@@ -133,7 +128,7 @@ pub(crate) async fn discard(session: &mut Session) -> Result<(), Refusal> {
 }
 
 /// EXEC.
-pub(crate) async fn exec(session: &mut Session, out: &mut Vec<u8>) -> Result<(), Refusal> {
+pub(crate) async fn exec(session: &mut Session, out: &mut Output) -> Result<(), Refusal> {
     let Some(multi) = session.multi.take() else {
         return Err(Refusal::fixed("ERR EXEC without MULTI"));
     };
@@ -145,7 +140,7 @@ pub(crate) async fn exec(session: &mut Session, out: &mut Vec<u8>) -> Result<(),
 async fn run_queue(
     session: &mut Session,
     mut multi: Multi,
-    out: &mut Vec<u8>,
+    out: &mut Output,
 ) -> Result<(), Refusal> {
     if multi.spoiled {
         return Err(Refusal::fixed("EXECABORT Transaction discarded because of previous errors."));
@@ -181,7 +176,7 @@ async fn run_queue(
     Ok(())
 }
 
-fn write_header(session: &Session, count: usize, out: &mut Vec<u8>) {
+fn write_header(session: &Session, count: usize, out: &mut Output) {
     let start = out.len();
     ReplyWriter::new(out, session.protocol).array(count);
     drop_unread(session, session.is_silent(), start, out);
@@ -192,7 +187,7 @@ async fn run_at_once(
     session: &mut Session,
     multi: Multi,
     shard: ShardId,
-    out: &mut Vec<u8>,
+    out: &mut Output,
 ) -> Result<(), Refusal> {
     let (who, watched) = (session.who.clone(), std::mem::take(&mut session.watched));
     let (db, protocol, slow_from) = (session.db, session.protocol, session.stopwatch.slow_from());
@@ -240,15 +235,16 @@ fn note_slow(session: &mut Session, batch: &Batch) {
 }
 
 /// Takes the replies of commands that have come home over, large ones as they are.
-fn take_replies(session: &mut Session, batch: &mut Batch, out: &mut Vec<u8>) {
+fn take_replies(session: &mut Session, batch: &mut Batch, out: &mut Output) {
     if session.is_silent() || session.who.room.is_over() {
         return;
     }
-    if out.len() + batch.replies.len() >= PART {
+    if out.whole() + batch.replies.whole() >= PART {
         session.parts.push(std::mem::take(out));
         session.parts.push(std::mem::take(&mut batch.replies));
     } else {
-        out.extend_from_slice(&batch.replies);
+        let whole = 0..batch.replies.len();
+        out.take_from(&mut batch.replies, whole);
     }
 }
 
@@ -258,13 +254,13 @@ async fn run_in_order<'q>(
     session: &mut Session,
     queue: &'q Queue,
     tx: &mut Tx,
-    out: &mut Vec<u8>,
+    out: &mut Output,
 ) -> Vec<Deferred<'q>> {
     let (mut later, mut rest) = (Vec::new(), queue.iter());
     loop {
         let (start, began) = (out.len(), rt::monotonic());
-        let is_over = session.who.room.hold(session.parts_bytes() + out.len()).is_err();
-        if out.len() >= PART && later.is_empty() {
+        let is_over = session.who.room.hold(session.parts_bytes() + out.whole()).is_err();
+        if out.whole() >= PART && later.is_empty() {
             session.parts.push(std::mem::take(out));
         }
         if let Some((shard, count)) = run_of(&session.front, rest.clone()) {
@@ -300,7 +296,7 @@ async fn run_in_a_row(
     tx: &mut Tx,
     shard: ShardId,
     run: impl Iterator<Item = (&'static Entry, Args<'_>)>,
-    out: &mut Vec<u8>,
+    out: &mut Output,
 ) {
     let (front, who) = (session.front.clone(), session.who.clone());
     let (db, protocol, mut writes, mut batch) = (session.db, session.protocol, false, None);
@@ -328,7 +324,7 @@ async fn run_in_front(
     session: &mut Session,
     entry: &'static Entry,
     args: Args<'_>,
-    out: &mut Vec<u8>,
+    out: &mut Output,
 ) {
     session.in_exec = true;
     Box::pin(run_entry(session, entry, args, out)).await;
@@ -355,26 +351,27 @@ fn waits_for_the_end(entry: &Entry, behind_another: bool) -> bool {
 }
 
 /// Performs what was deferred, in the order of the queue, and puts the replies at their places.
-async fn run_deferred(session: &mut Session, later: &[Deferred<'_>], out: &mut Vec<u8>) {
+async fn run_deferred(session: &mut Session, later: &[Deferred<'_>], out: &mut Output) {
     let Some(first) = later.first() else { return };
-    let others = out.split_off(first.at);
-    let end_of = |index: usize| later.get(index).map_or(others.len(), |next| next.at - first.at);
+    let mut others = out.split_off(first.at);
+    let (end, made_after) = (others.len(), others.whole());
+    let end_of = |index: usize| later.get(index).map_or(end, |next| next.at - first.at);
     for (index, deferred) in later.iter().enumerate() {
         let (start, began) = (out.len(), rt::monotonic());
         let protocol = std::mem::replace(&mut session.protocol, deferred.protocol);
         run_in_front(session, deferred.entry, deferred.args, out).await;
         session.protocol = protocol;
         session.took(deferred.entry, &deferred.args, began.elapsed());
-        let made = session.parts_bytes() + out.len() + others.len();
+        let made = session.parts_bytes() + out.whole() + made_after;
         drop_unread(session, deferred.silent || session.who.room.hold(made).is_err(), start, out);
         breathe(session, began).await;
-        out.extend_from_slice(&others[deferred.at - first.at..end_of(index + 1)]);
+        out.take_from(&mut others, deferred.at - first.at..end_of(index + 1));
     }
 }
 
 /// Lets go of a reply that nobody will read: CLIENT REPLY, which may stand in the queue, said so, or there
 /// are so many replies that the client is to be closed. What is to be done is done all the same.
-fn drop_unread(session: &Session, is_unread: bool, start: usize, out: &mut Vec<u8>) {
+fn drop_unread(session: &Session, is_unread: bool, start: usize, out: &mut Output) {
     if is_unread {
         session.drop_reply(start, out);
     }

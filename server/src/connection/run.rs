@@ -2,7 +2,7 @@
 
 use super::session::{Handler, Now, Session};
 use engine::command::{Args, Call, Entry, Refusal, Run, Walk};
-use engine::resp::ReplyWriter;
+use engine::resp::{Output, ReplyWriter};
 use engine::rt;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub(super) fn run_now(
     entry: &'static Entry,
     function: Now,
     args: Args<'_>,
-    out: &mut Vec<u8>,
+    out: &mut Output,
 ) {
     let start = out.len();
     let protocol = session.protocol;
@@ -36,7 +36,7 @@ pub(super) async fn run_entry(
     session: &mut Session,
     entry: &'static Entry,
     args: Args<'_>,
-    out: &mut Vec<u8>,
+    out: &mut Output,
 ) {
     match session.handler(entry) {
         Some(Handler::Now(function)) => run_now(session, entry, function, args, out),

@@ -11,7 +11,7 @@ use crate::server::Server;
 use engine::command::{Args, Entry, Flags, Outcome, Refusal, ReplyRoom, Who};
 use engine::db::{WatchFlag, WatchKey};
 use engine::exec::{Front, Pipeline};
-use engine::resp::{Protocol, ReplyWriter};
+use engine::resp::{Output, Protocol, ReplyWriter};
 use engine::rt;
 use engine::shard::Piece;
 use engine::types::{DbIndex, Lsn, shard_of};
@@ -53,7 +53,7 @@ pub struct Handoff(pub replication::Takeover);
 pub(super) type Now = fn(&mut Session, Args<'_>, &mut ReplyWriter<'_>) -> Outcome;
 
 /// A function that has to wait for others.
-pub(super) type Later = for<'a> fn(&'a mut Session, Args<'a>, &'a mut Vec<u8>) -> Waiting<'a>;
+pub(super) type Later = for<'a> fn(&'a mut Session, Args<'a>, &'a mut Output) -> Waiting<'a>;
 
 /// What a [`Later`] function returns.
 pub(super) type Waiting<'a> = Pin<Box<dyn Future<Output = Outcome> + 'a>>;
@@ -87,7 +87,7 @@ pub struct Session {
     /// Requests on their way.
     pub pipeline: Pipeline,
     /// Large parts of replies that stand before what is being written.
-    pub parts: Vec<Vec<u8>>,
+    pub parts: Vec<Output>,
     /// What goes along with all requests: among it what the replies that are made just now may take.
     pub who: Who,
     /// SELECT.
@@ -181,7 +181,7 @@ impl Session {
 
     /// The bytes of [`parts`](Session::parts).
     pub fn parts_bytes(&self) -> usize {
-        self.parts.iter().map(Vec::len).sum()
+        self.parts.iter().map(Output::whole).sum()
     }
 
     /// SELECT.
@@ -199,8 +199,8 @@ impl Session {
 
     /// Whether there are more replies than may wait. Then the connection is to end, and what stands behind
     /// in what was read is not done.
-    pub(super) fn is_over_output(&mut self, out: &[u8]) -> bool {
-        let is_over = !self.who.room.is_open_to(out.len());
+    pub(super) fn is_over_output(&mut self, out: &Output) -> bool {
+        let is_over = !self.who.room.is_open_to(out.whole());
         self.close |= is_over;
         is_over
     }
@@ -242,7 +242,7 @@ impl Session {
     }
 
     /// Lets go of the reply from `start` on, and of the room that it took where nothing else waits.
-    pub fn drop_reply(&self, start: usize, out: &mut Vec<u8>) {
+    pub fn drop_reply(&self, start: usize, out: &mut Output) {
         out.truncate(start);
         if out.is_empty() && self.parts.is_empty() {
             self.who.room.give_back();
@@ -250,7 +250,7 @@ impl Session {
     }
 
     /// A command ends. Takes its reply, from `start` on, back when nobody wants it.
-    pub fn end_command(&mut self, start: usize, out: &mut Vec<u8>) {
+    pub fn end_command(&mut self, start: usize, out: &mut Output) {
         if matches!(self.reply_mode, ReplyMode::Off | ReplyMode::Skip | ReplyMode::SkipNext) {
             self.drop_reply(start, out);
         }
@@ -320,7 +320,7 @@ impl Session {
     }
 
     /// Writes why a request was not admitted.
-    pub fn reject(&self, args: &Args<'_>, refusal: &Refusal, out: &mut Vec<u8>) {
+    pub fn reject(&self, args: &Args<'_>, refusal: &Refusal, out: &mut Output) {
         self.note_rejected(args);
         self.refuse(refusal, out);
     }
@@ -333,7 +333,7 @@ impl Session {
     }
 
     /// Writes the error of a command that ran and failed.
-    pub fn refuse(&self, refusal: &Refusal, out: &mut Vec<u8>) {
+    pub fn refuse(&self, refusal: &Refusal, out: &mut Output) {
         self.server.counters.note_error(&refusal.text());
         ReplyWriter::new(out, self.protocol).error(refusal.bytes());
     }

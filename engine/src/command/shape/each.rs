@@ -7,7 +7,7 @@
 
 use super::{Did, Joined, KEYS_PER_PIECE, Pick};
 use crate::command::{Call, Cx, Outcome, Refusal};
-use crate::resp::ReplyWriter;
+use crate::resp::{Output, ReplyWriter};
 use crate::types::ShardId;
 
 /// The shape of commands whose parts are one key each.
@@ -40,7 +40,7 @@ pub struct EachPart {
     /// Sum of the keys' numbers.
     sum: i64,
     /// What the keys wrote, one after the other.
-    bytes: Vec<u8>,
+    bytes: Output,
     /// Where each key's element ends.
     ends: Vec<usize>,
     large: bool,
@@ -88,7 +88,8 @@ impl Each {
     ) -> Result<bool, Refusal> {
         let end = part.keys.len().min(part.done + KEYS_PER_PIECE);
         let mut bytes = std::mem::take(&mut part.bytes);
-        let mut cx = cx.writing_to(&mut bytes);
+        let reply = bytes.writer(cx.reply.protocol);
+        let mut cx = cx.writing_to(reply);
         cx.counted = part.counted;
         for at in part.done..end {
             let rest = part.keys[at + 1..].iter().map(|key| key.position as usize);
@@ -138,14 +139,15 @@ impl Each {
 }
 
 /// The elements of all parts, in the order of the keys.
-fn join_array(parts: Vec<EachPart>, reply: &mut ReplyWriter<'_>) -> Joined {
+fn join_array(mut parts: Vec<EachPart>, reply: &mut ReplyWriter<'_>) -> Joined {
     /// Elements put in order at a time.
     const PIECE: usize = 1024;
     let count: usize = parts.iter().map(|part| part.keys.len()).sum();
     reply.array(count);
     reply.out.reserve(parts.iter().map(|part| part.bytes.len()).sum());
-    if let [part] = parts.as_slice() {
-        reply.raw(&part.bytes);
+    if let [part] = parts.as_mut_slice() {
+        let whole = 0..part.bytes.len();
+        reply.take_from(&mut part.bytes, whole);
         return Joined::Reply;
     }
     // The keys of each part are in the order of the request: the next one is the least of their heads.
@@ -154,11 +156,11 @@ fn join_array(parts: Vec<EachPart>, reply: &mut ReplyWriter<'_>) -> Joined {
     let mut piece = move |reply: &mut ReplyWriter<'_>| {
         let end = count.min(index + PIECE);
         while index < end {
-            for (part, (element, start)) in parts.iter().zip(&mut next) {
+            for (part, (element, start)) in parts.iter_mut().zip(&mut next) {
                 let is_next = |key: &&Pick| key.index as usize == index;
                 if part.keys.get(*element).filter(is_next).is_some() {
                     let end = part.ends[*element];
-                    reply.raw(&part.bytes[*start..end]);
+                    reply.take_from(&mut part.bytes, *start..end);
                     (*element, *start) = (*element + 1, end);
                     index += 1;
                 }
@@ -180,16 +182,21 @@ fn take_room_among<'k>(
     large: &mut bool,
     rest: impl Iterator<Item = &'k [u8]>,
 ) -> Result<(), Refusal> {
-    if !*large && cx.reply.out.len() >= LARGE_REPLY {
+    if !*large && cx.reply.whole() >= LARGE_REPLY {
         *large = true;
+        /// The most that lies together, and is copied.
+        const COPIED_MAX: usize = 64 * 1024;
         /// Around each element: `$`, digits and line ends.
         const AROUND: usize = 25;
-        let mut bytes = 0;
+        let (mut bytes, mut copied) = (0, 0);
         for key in rest {
-            bytes += cx.keys.peek(cx.db, key).map_or(0, crate::value::Item::encoded_len) + AROUND;
+            let length = cx.keys.peek(cx.db, key).map_or(0, crate::value::Item::encoded_len);
+            bytes += AROUND + length;
+            // What is larger is only referred to.
+            copied += AROUND + if length <= COPIED_MAX { length } else { 0 };
         }
-        cx.who.hold_room(cx.reply.out.len() + bytes)?;
-        cx.reply.out.reserve_exact(bytes);
+        cx.who.hold_room(cx.reply.whole() + bytes)?;
+        cx.reply.out.reserve_exact(if cx.reply.may_hold() { copied } else { bytes });
     }
     cx.take_room()
 }

@@ -64,7 +64,8 @@ impl Walk {
         walked: &mut Walked,
     ) -> Result<bool, Refusal> {
         let mut bytes = std::mem::take(&mut walked.bytes);
-        let goes_on = (self.step)(&mut cx.writing_to(&mut bytes), args, walked);
+        let reply = ReplyWriter::new(&mut bytes, cx.reply.protocol);
+        let goes_on = (self.step)(&mut cx.writing_to(reply), args, walked);
         walked.bytes = bytes;
         goes_on
     }

@@ -3,7 +3,7 @@
 use super::common::{ALWAYS, FrontCommand, Handler, declare};
 use crate::connection::{ReplyMode, Session, multi};
 use engine::command::{Flags, Outcome, Refusal};
-use engine::resp::ReplyWriter;
+use engine::resp::{Output, ReplyWriter};
 use engine::types::DbIndex;
 use std::sync::atomic::Ordering;
 
@@ -95,7 +95,7 @@ pub(super) static RESET: FrontCommand = declare(
     Handler::Later(|session, _, out| Box::pin(reset(session, out))),
 );
 
-async fn reset(session: &mut Session, out: &mut Vec<u8>) -> Outcome {
+async fn reset(session: &mut Session, out: &mut Output) -> Outcome {
     multi::forget(session).await;
     session.select(DbIndex(0));
     session.speak(Default::default());

@@ -11,7 +11,7 @@ use super::listing::{
 use crate::clients::Client;
 use crate::connection::Session;
 use engine::command::{Args, Outcome, Refusal};
-use engine::resp::ReplyWriter;
+use engine::resp::{Output, ReplyWriter};
 use engine::value::number::parse_i64_strict;
 use replication::info::{Replica, Upstream};
 use replication::{Linked, Request};
@@ -113,7 +113,7 @@ impl<'a> Filter<'a> {
     }
 }
 
-async fn kill(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outcome {
+async fn kill(session: &mut Session, args: Args<'_>, out: &mut Output) -> Outcome {
     let is_old = args.len() == 3;
     let filter = if is_old {
         Filter { peer: Some(args.get(2)), ..Filter::default() }

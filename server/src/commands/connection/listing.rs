@@ -8,7 +8,7 @@ use super::common::{FrontCommand, Handler, OTHERS, OWN, declare, integer, over_a
 use crate::clients::Client;
 use crate::connection::Session;
 use engine::command::{Args, Outcome, Refusal};
-use engine::resp::ReplyWriter;
+use engine::resp::{Output, ReplyWriter};
 use replication::info::{Info, Replica, Upstream};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -92,7 +92,7 @@ pub(super) static LIST: FrontCommand = over_all(declare(
     Handler::Later(|session, args, out| Box::pin(list(session, args, out))),
 ));
 
-async fn list(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outcome {
+async fn list(session: &mut Session, args: Args<'_>, out: &mut Output) -> Outcome {
     let wanted = Wanted::read(args)?;
     let info = session.server.replication.info(&session.front).await;
     let mut text = String::new();

@@ -7,7 +7,7 @@ use crate::memory;
 use crate::server::Server;
 use engine::command::{Args, Flags, Outcome, Refusal};
 use engine::glob::PATTERN_BYTES_MAX;
-use engine::resp::ReplyWriter;
+use engine::resp::{Output, ReplyWriter};
 use engine::rt;
 use replication::Request;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -74,7 +74,7 @@ static CONFIG_SET: FrontCommand = FrontCommand {
     handler: Handler::Later(|session, args, out| Box::pin(set(session, args, out))),
 };
 
-async fn set(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outcome {
+async fn set(session: &mut Session, args: Args<'_>, out: &mut Output) -> Outcome {
     if args.len() % 2 != 0 {
         return Err(Refusal::Syntax);
     }
@@ -168,7 +168,7 @@ impl Drop for Rewriting {
 }
 
 /// The disk is waited for on a thread of its own: a shard must not stand still for it.
-async fn rewrite(session: &mut Session, out: &mut Vec<u8>) -> Outcome {
+async fn rewrite(session: &mut Session, out: &mut Output) -> Outcome {
     let one = Rewriting::begin().ok_or(REWRITE_RUNS)?;
     let (sender, mut outcome) = rt::mailbox();
     let settings = session.server.settings.clone();

@@ -4,7 +4,7 @@ use super::super::replication::next_lsn;
 use super::common::{ADMIN, ALWAYS, FrontCommand, HELP, Handler, declare};
 use crate::connection::Session;
 use engine::command::{Args, Outcome, Refusal};
-use engine::resp::ReplyWriter;
+use engine::resp::{Output, ReplyWriter};
 use engine::rt;
 use replication::Request;
 use std::time::Duration;
@@ -62,7 +62,7 @@ static DEBUG_REPLICA: FrontCommand = FrontCommand {
 
 const I_AM_MASTER: Refusal = Refusal::fixed("ERR I am master");
 
-async fn replica(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outcome {
+async fn replica(session: &mut Session, args: Args<'_>, out: &mut Output) -> Outcome {
     let (front, replication) = (session.front.clone(), &session.server.replication);
     let word = args.get(2).to_ascii_uppercase();
     let pause = match word.as_slice() {

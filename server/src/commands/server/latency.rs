@@ -8,7 +8,7 @@ use crate::connection::Session;
 use crate::meters::latency::Series;
 use crate::observe::Picture;
 use engine::command::{Args, Command, Entry, Flags, Outcome, Refusal};
-use engine::resp::ReplyWriter;
+use engine::resp::{Output, ReplyWriter};
 use std::fmt::Write;
 use std::iter::once;
 
@@ -168,7 +168,7 @@ static LATENCY_HISTOGRAM: FrontCommand = FrontCommand {
     handler: Handler::Later(|session, args, out| Box::pin(histogram(session, args, out))),
 };
 
-async fn histogram(session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outcome {
+async fn histogram(session: &mut Session, args: Args<'_>, out: &mut Output) -> Outcome {
     few_names(args)?;
     let picture = Picture::take(&session.front, &session.server).await;
     let registry = session.server.registry;

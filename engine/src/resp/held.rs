@@ -1,0 +1,62 @@
+//! Large values that replies refer to.
+
+use std::collections::VecDeque;
+use std::ops::Deref;
+
+/// A large value that a reply refers to.
+pub trait Held: Send + Sync {
+    /// How many bytes it has.
+    fn length(&self) -> usize;
+    /// Bytes from `from` on: at least one, unless the value ends there.
+    fn stretch(&self, from: usize) -> &[u8];
+}
+
+/// Values, and before which byte each stands, in order.
+#[derive(Default)]
+pub(super) struct Holdings {
+    values: VecDeque<(usize, Box<dyn Held>)>,
+    /// Of all of them.
+    bytes: usize,
+}
+
+impl Deref for Holdings {
+    type Target = VecDeque<(usize, Box<dyn Held>)>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.values
+    }
+}
+
+impl Holdings {
+    /// The bytes of all values.
+    #[inline]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn push(&mut self, at: usize, value: Box<dyn Held>) {
+        self.bytes += value.length();
+        self.values.push_back((at, value));
+    }
+
+    pub(super) fn take_first(&mut self) -> Option<(usize, Box<dyn Held>)> {
+        let first = self.values.pop_front()?;
+        self.bytes -= first.1.length();
+        Some(first)
+    }
+
+    pub(super) fn take_last(&mut self) -> Option<(usize, Box<dyn Held>)> {
+        let last = self.values.pop_back()?;
+        self.bytes -= last.1.length();
+        Some(last)
+    }
+}
+
+/// Appends all bytes of a value.
+pub(super) fn copy(value: &dyn Held, out: &mut Vec<u8>) {
+    let end = out.len() + value.length();
+    while out.len() < end {
+        let stretch = value.stretch(value.length() - (end - out.len()));
+        out.extend_from_slice(stretch);
+    }
+}

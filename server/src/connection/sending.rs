@@ -1,0 +1,142 @@
+//! Replies on their way to the client, within its limits.
+
+use super::closing::{self, Limit};
+use super::session::Session;
+use crate::server::Counters;
+use engine::resp::{Output, Piece};
+use engine::rt::{self, Patience};
+use replication::transport::Transport;
+use std::io;
+use std::sync::atomic::Ordering;
+
+/// Bytes written in one go, within which the limits of waiting output are not looked at.
+const WRITE_MAX: usize = 1024 * 1024;
+/// And where its patience with the client counts for each write.
+const PATIENT_WRITE_MAX: usize = 64 * 1024;
+/// The output buffer is given back above this size when it is empty: a connection that once pipelined may
+/// be idle from now on, and making it anew costs next to nothing beside a pipeline that long.
+const BUFFER_KEPT: usize = 8 * 1024;
+/// Bytes of large values that are copied and written in one go.
+const STAGE: usize = 256 * 1024;
+
+pub(super) async fn send(
+    transport: &Transport,
+    session: &mut Session,
+    out: &mut Output,
+) -> io::Result<()> {
+    if let Some(asked) = session.who.room.over_by() {
+        let hard = session.config.client_output_buffer_limit.normal.hard_bytes;
+        return Err(closing::over_output(session, asked, Limit::Hard(hard)));
+    }
+    let parts = std::mem::take(&mut session.parts);
+    if !out.is_empty() || !parts.is_empty() {
+        let written = write_within_limits(transport, session, parts, out).await?;
+        session.client.output_bytes.store(0, Ordering::Relaxed);
+        Counters::add(&session.server.counters.output_bytes, written);
+    }
+    // Also where nothing was left to write, because CLIENT REPLY OFF wants none of it.
+    session.who.room.give_back();
+    Ok(())
+}
+
+/// Writes, as long as the client takes it: a client that leaves more than the soft limit waiting for the
+/// soft time, or more than the hard limit at all, is closed, as is one that takes nothing for `timeout`.
+async fn write_within_limits(
+    transport: &Transport,
+    session: &Session,
+    mut parts: Vec<Output>,
+    out: &mut Output,
+) -> io::Result<u64> {
+    let limit = session.config.client_output_buffer_limit.normal;
+    let whole = parts.iter().chain([&*out]).map(Output::whole).sum::<usize>() as u64;
+    session.client.output_bytes.store(whole, Ordering::Relaxed);
+    if limit.hard_bytes != 0 && whole > limit.hard_bytes {
+        return Err(closing::over_output(session, whole, Limit::Hard(limit.hard_bytes)));
+    }
+    let (mut soft, mut left) = (Patience::of(limit.soft_time), whole);
+    for part in parts.iter_mut().chain([out]) {
+        match part.held() {
+            0 => write_part(transport, session, part, &mut soft, &mut left).await?,
+            _ => write_held(transport, session, part, &mut soft, &mut left).await?,
+        }
+        // Given back as soon as it is gone.
+        part.clear();
+        if part.capacity() > BUFFER_KEPT {
+            part.shrink_to(BUFFER_KEPT);
+        }
+    }
+    Ok(whole)
+}
+
+/// Writes what refers to values, by way of a buffer: they are encoded as the client reads, and given back
+/// one by one.
+async fn write_held(
+    transport: &Transport,
+    session: &Session,
+    output: &mut Output,
+    soft: &mut Patience,
+    left: &mut u64,
+) -> io::Result<()> {
+    let (mut stage, mut taken) = (Vec::new(), 0);
+    loop {
+        let piece = output.next_piece(taken);
+        if let Piece::Bytes(bytes) = &piece {
+            taken += bytes.len();
+        }
+        let mut from = 0;
+        loop {
+            let stretch = match &piece {
+                Piece::Bytes(bytes) => &bytes[from..bytes.len().min(from + STAGE)],
+                Piece::Held(value) => value.stretch(from),
+            };
+            if stretch.is_empty() {
+                break;
+            }
+            from += stretch.len();
+            stage.extend_from_slice(stretch);
+            if stage.len() >= STAGE {
+                write_part(transport, session, &stage, soft, left).await?;
+                stage.clear();
+                rt::yield_if_needed().await;
+            }
+        }
+        if matches!(piece, Piece::Bytes(_)) && from == 0 {
+            return write_part(transport, session, &stage, soft, left).await;
+        }
+    }
+}
+
+/// Writes one part of what waits; `left` is all that waits, this part included. `soft`: how long more than
+/// the soft limit may still wait.
+async fn write_part(
+    transport: &Transport,
+    session: &Session,
+    part: &[u8],
+    soft: &mut Patience,
+    left: &mut u64,
+) -> io::Result<()> {
+    let limit = session.config.client_output_buffer_limit.normal;
+    let idle = session.client.idle_limit(&session.config);
+    // `timeout` is for a client that takes nothing, not for one that takes it slowly.
+    let size = if idle.is_some() { PATIENT_WRITE_MAX } else { WRITE_MAX };
+    for chunk in part.chunks(size) {
+        session.client.output_bytes.store(*left, Ordering::Relaxed);
+        let is_soft = limit.soft_bytes != 0 && *left > limit.soft_bytes;
+        let writing = async {
+            match idle {
+                None => Ok(transport.write_all(chunk).await),
+                Some(idle) => Patience::of(idle).within(transport.write_all(chunk)).await,
+            }
+        };
+        match if is_soft { soft.within(writing).await } else { Ok(writing.await) } {
+            Ok(Ok(written)) => written?,
+            Ok(Err(_)) => return Err(closing::took_nothing(session)),
+            Err(_) => {
+                let limit = Limit::Soft(limit.soft_bytes, limit.soft_time);
+                return Err(closing::over_output(session, *left, limit));
+            }
+        }
+        *left -= chunk.len() as u64;
+    }
+    Ok(())
+}
