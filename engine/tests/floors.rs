@@ -70,7 +70,7 @@ const KNOWN_CIRCLES: &[(&str, &[&str], &str)] = &[
     (
         "engine",
         &["value"],
-        "a type's description names functions of the type, which name the description",
+        "a chunk that nobody holds is set aside, and what was set aside are chunks",
     ),
     ("replication", &["master"], "a session is one type in several files"),
     ("replication", &["replica", "service"], "a link asks and tells the service that made it"),

@@ -10,7 +10,7 @@
 //! one effect, and an effect says only what changed.
 
 use super::Item;
-use super::types::Type;
+use super::types::{Type, Unfit};
 use crate::varint;
 
 /// The effects of one type.
@@ -56,17 +56,6 @@ impl SentEffect {
         let bytes = [head.as_bytes(), bytes].concat();
         SentEffect { change: E::TYPE.change(op), bytes }
     }
-}
-
-/// Why an effect cannot be performed: it was made by nobody whose value equals ours.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Unfit {
-    /// The type has no such effect.
-    Unknown,
-    /// Its bytes say nothing.
-    Malformed,
-    /// It would make a value longer than any may be.
-    TooLong,
 }
 
 /// The beginning of an effect's bytes: a few numbers, where the rest lies elsewhere and is not worth a

@@ -32,19 +32,15 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::any::Any;
-use std::borrow::Cow;
 use std::fmt;
 use std::mem::ManuallyDrop;
-use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::chunk::{Chunk, ChunkRef};
 use super::object::Object;
 use super::rope::{Rope, RopeRef};
-use super::shared::{Digits, NewValue, SharedValue, digits_len};
-use super::string;
-use super::types::Type;
+use super::shared::{Digits, NewValue, SharedValue, Value};
 use crate::table::{Entry, prefetch};
 use crate::types::Millis;
 
@@ -66,82 +62,6 @@ pub struct Item(NonNull<u8>);
 unsafe impl Send for Item {}
 // SAFETY: see above.
 unsafe impl Sync for Item {}
-
-/// A string in place.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Value<'a> {
-    /// An integer.
-    Int(i64),
-    /// A string that lies together.
-    Bytes(&'a [u8]),
-    /// A long string, in pieces.
-    Rope(RopeRef<'a>),
-}
-
-impl<'a> From<RopeRef<'a>> for Value<'a> {
-    #[inline]
-    fn from(rope: RopeRef<'a>) -> Value<'a> {
-        rope.together().map_or(Value::Rope(rope), Value::Bytes)
-    }
-}
-
-impl<'a> Value<'a> {
-    /// The length of the value as bytes.
-    pub fn len(self) -> usize {
-        match self {
-            Self::Int(number) => digits_len(number),
-            Self::Bytes(bytes) => bytes.len(),
-            Self::Rope(rope) => rope.len(),
-        }
-    }
-
-    /// Whether the value is the empty string.
-    pub fn is_empty(self) -> bool {
-        self.len() == 0
-    }
-
-    /// All bytes together; those of a long string are copied for it.
-    pub fn to_bytes(self) -> Cow<'a, [u8]> {
-        match self {
-            Self::Int(number) => Cow::Owned(Digits::new().of(number).to_vec()),
-            Self::Bytes(bytes) => Cow::Borrowed(bytes),
-            Self::Rope(rope) => Cow::Owned(rope.to_vec()),
-        }
-    }
-
-    /// Calls `read` with all bytes together; those of a long string are copied for it.
-    #[inline]
-    pub fn with_bytes<R>(self, read: impl FnOnce(&[u8]) -> R) -> R {
-        match self {
-            Self::Int(number) => read(Digits::new().of(number)),
-            Self::Bytes(bytes) => read(bytes),
-            Self::Rope(rope) => read(&rope.to_vec()),
-        }
-    }
-
-    /// Calls `read` with the bytes in `range`, as far as there are, piece by piece.
-    pub fn with_stretches(self, range: Range<usize>, mut read: impl FnMut(&[u8])) {
-        if let Self::Rope(rope) = self {
-            rope.stretches(range).for_each(read);
-            return;
-        }
-        let read_part = |bytes: &[u8]| {
-            let end = range.end.min(bytes.len());
-            if range.start < end {
-                read(&bytes[range.start..end]);
-            }
-        };
-        self.with_bytes(read_part);
-    }
-
-    /// The byte at a place, if the value is long enough.
-    pub fn byte(self, at: usize) -> Option<u8> {
-        match self {
-            Self::Rope(rope) => rope.stretch(at).first().copied(),
-            value => value.with_bytes(|bytes| bytes.get(at).copied()),
-        }
-    }
-}
 
 impl Item {
     /// An item with an access clock of 0. Keys are shorter than 4 GiB (requests are bounded far below).
@@ -252,12 +172,6 @@ impl Item {
         // long as the reference that is made here.
         let object: &mut dyn Any = unsafe { &mut *object };
         object.downcast_mut::<T>()
-    }
-
-    /// Which type the value is of.
-    #[inline]
-    pub fn kind(&self) -> &'static Type {
-        self.object().map_or(&string::TYPE, |object| object.kind())
     }
 
     /// How long the value is when it is written as a whole.

@@ -6,7 +6,7 @@
 //!   chunks (`rope`, `chunk`), and who writes to what somebody else holds copies the chunks that the write
 //!   touches;
 //! - a type owns its effects (`effect`): what can happen inside a value of it, how that is told, and one body
-//!   that performs it, on a master and on a replica. The types stand in one list (`types`).
+//!   that performs it, on a master and on a replica. The types stand in one list (`list`).
 //!
 //! It does not know commands, clocks or journals: deadlines are numbers that it keeps, and nothing here
 //! ever expires. Errors are for callers to word; this room only says "not a number".
@@ -16,6 +16,7 @@ mod chunk;
 pub mod counters;
 mod effect;
 mod item;
+mod list;
 pub mod number;
 mod object;
 mod rope;
@@ -24,12 +25,13 @@ pub mod string;
 mod types;
 
 pub use self::chunk::{Left, bytes_set_aside, free_slice};
-pub use self::effect::{ChangeHead, Reading, SentEffect, Told, TypeEffect, Unfit, Write};
-pub use self::item::{INLINE_MAX, Item, Value};
+pub use self::effect::{ChangeHead, Reading, SentEffect, Told, TypeEffect, Write};
+pub use self::item::{INLINE_MAX, Item};
+pub use self::list::TYPES;
 pub use self::object::Object;
 pub use self::rope::{Rope, RopeRef};
-pub use self::shared::{Digits, NewValue, SharedValue};
-pub use self::types::{TYPES, Type};
+pub use self::shared::{Digits, NewValue, SharedValue, Value};
+pub use self::types::{Type, Unfit};
 
 /// The seed of a random test: `SEED` from the environment, or a new one; printed in either case.
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! Values of all types but strings, which lie in the item's own block: what the rooms above ask of them.
 
-use super::types::Type;
 use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -10,13 +9,13 @@ use std::sync::Arc;
 ///
 /// A type whose values are large makes itself of shared parts, so that a copy is cheap.
 pub trait Object: Any + Debug + Send + Sync {
-    /// The type.
-    fn kind(&self) -> &'static Type;
+    /// The number of its type.
+    fn type_number(&self) -> u8;
 
     /// What OBJECT ENCODING answers.
     fn encoding(&self) -> &'static str;
 
-    /// The value as a whole, for [`Type::decode`].
+    /// The value as a whole, for [`Type::decode`](super::Type::decode).
     fn encode(&self, out: &mut Vec<u8>);
 
     /// How many bytes that is, in constant time.
@@ -40,7 +39,7 @@ impl PartialEq for dyn Object {
             object.encode(&mut bytes);
             bytes
         };
-        self.kind() == other.kind() && whole(self) == whole(other)
+        self.type_number() == other.type_number() && whole(self) == whole(other)
     }
 }
 

@@ -1,12 +1,13 @@
-//! Values outside an item: on their way in ([`NewValue`]), held by somebody else ([`SharedValue`]).
+//! Values outside an item: looked at in place ([`Value`]), on their way in ([`NewValue`]), held by somebody else ([`SharedValue`]).
 
 use std::any::Any;
+use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::item::Value;
 use super::number::parse_i64_strict;
 use super::object::Object;
-use super::rope::Rope;
+use super::rope::{Rope, RopeRef};
 
 /// A buffer on the stack for the decimal digits of an integer.
 #[derive(Default)]
@@ -28,6 +29,82 @@ impl Digits {
 pub(super) fn digits_len(number: i64) -> usize {
     let digits = number.unsigned_abs().checked_ilog10().unwrap_or(0) as usize + 1;
     digits + usize::from(number < 0)
+}
+
+/// A string in place, in an item or elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Value<'a> {
+    /// An integer.
+    Int(i64),
+    /// A string that lies together.
+    Bytes(&'a [u8]),
+    /// A long string, in pieces.
+    Rope(RopeRef<'a>),
+}
+
+impl<'a> From<RopeRef<'a>> for Value<'a> {
+    #[inline]
+    fn from(rope: RopeRef<'a>) -> Value<'a> {
+        rope.together().map_or(Value::Rope(rope), Value::Bytes)
+    }
+}
+
+impl<'a> Value<'a> {
+    /// The length of the value as bytes.
+    pub fn len(self) -> usize {
+        match self {
+            Self::Int(number) => digits_len(number),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Rope(rope) => rope.len(),
+        }
+    }
+
+    /// Whether the value is the empty string.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// All bytes together; those of a long string are copied for it.
+    pub fn to_bytes(self) -> Cow<'a, [u8]> {
+        match self {
+            Self::Int(number) => Cow::Owned(Digits::new().of(number).to_vec()),
+            Self::Bytes(bytes) => Cow::Borrowed(bytes),
+            Self::Rope(rope) => Cow::Owned(rope.to_vec()),
+        }
+    }
+
+    /// Calls `read` with all bytes together; those of a long string are copied for it.
+    #[inline]
+    pub fn with_bytes<R>(self, read: impl FnOnce(&[u8]) -> R) -> R {
+        match self {
+            Self::Int(number) => read(Digits::new().of(number)),
+            Self::Bytes(bytes) => read(bytes),
+            Self::Rope(rope) => read(&rope.to_vec()),
+        }
+    }
+
+    /// Calls `read` with the bytes in `range`, as far as there are, piece by piece.
+    pub fn with_stretches(self, range: Range<usize>, mut read: impl FnMut(&[u8])) {
+        if let Self::Rope(rope) = self {
+            rope.stretches(range).for_each(read);
+            return;
+        }
+        let read_part = |bytes: &[u8]| {
+            let end = range.end.min(bytes.len());
+            if range.start < end {
+                read(&bytes[range.start..end]);
+            }
+        };
+        self.with_bytes(read_part);
+    }
+
+    /// The byte at a place, if the value is long enough.
+    pub fn byte(self, at: usize) -> Option<u8> {
+        match self {
+            Self::Rope(rope) => rope.stretch(at).first().copied(),
+            value => value.with_bytes(|bytes| bytes.get(at).copied()),
+        }
+    }
 }
 
 /// A value that is about to be stored.

@@ -5,11 +5,21 @@
 //!    0  set      fields and what they count now, as in the value as a whole
 //! ```
 
-use super::{Counters, TYPE, for_each, planted};
-use crate::value::Item;
-use crate::value::effect::{ChangeHead, Told, TypeEffect, Unfit, Write};
-use crate::value::types::Type;
+use super::{Counters, NUMBER, decode, for_each, planted};
+use crate::value::effect::{ChangeHead, Told, TypeEffect, Write};
+use crate::value::types::{Type, Unfit};
+use crate::value::{Item, NewValue};
 use crate::varint::zigzag;
+use std::sync::Arc;
+
+/// The type.
+pub static TYPE: Type = Type {
+    number: NUMBER,
+    name: "counters",
+    empty: || NewValue::Object(Arc::new(Counters::default())),
+    decode,
+    perform,
+};
 
 const OP_SET: u8 = 0;
 
@@ -18,7 +28,7 @@ const OP_SET: u8 = 0;
 pub struct Set<'a>(pub Vec<(&'a [u8], i64)>);
 
 /// Performs an effect that was told.
-pub(super) fn perform(item: &mut Item, op: u8, bytes: &[u8]) -> Result<(), Unfit> {
+fn perform(item: &mut Item, op: u8, bytes: &[u8]) -> Result<(), Unfit> {
     if op != OP_SET {
         return Err(Unfit::Unknown);
     }

@@ -9,23 +9,16 @@
 mod effect;
 pub mod planted;
 
-pub use effect::Set;
+pub use effect::{Set, TYPE};
 
 use super::effect::{Reading, Write};
-use super::{NewValue, Object, Type};
+use super::{NewValue, Object};
 use crate::varint::{self, unzigzag, zigzag};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The type.
-pub static TYPE: Type = Type {
-    // Far from those that Redis has.
-    number: 250,
-    name: "counters",
-    empty: || NewValue::Object(Arc::new(Counters::default())),
-    decode,
-    perform: effect::perform,
-};
+/// Of the type: far from those that Redis has.
+const NUMBER: u8 = 250;
 
 /// The value.
 #[derive(Clone, Default, Debug)]
@@ -62,8 +55,8 @@ impl Counters {
 }
 
 impl Object for Counters {
-    fn kind(&self) -> &'static Type {
-        &TYPE
+    fn type_number(&self) -> u8 {
+        NUMBER
     }
 
     fn encoding(&self) -> &'static str {

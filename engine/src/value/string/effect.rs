@@ -9,12 +9,21 @@
 //! All else that commands do to strings ends in another string, which is put as a whole: INCR puts a number.
 
 use crate::limits::STRING_MAX;
-use crate::value::effect::{ChangeHead, Reading, Told, TypeEffect, Unfit};
-use crate::value::types::Type;
-use crate::value::{Item, Value};
+use crate::value::effect::{ChangeHead, Reading, Told, TypeEffect};
+use crate::value::types::{Type, Unfit};
+use crate::value::{Item, NewValue, Value};
 
 const OP_APPEND: u8 = 0;
 const OP_SET_RANGE: u8 = 1;
+
+/// The type.
+pub static TYPE: Type = Type {
+    number: 0,
+    name: "string",
+    empty: || NewValue::Bytes(b""),
+    decode: |bytes| Some(NewValue::Bytes(bytes)),
+    perform,
+};
 
 /// One effect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,12 +54,12 @@ impl<'a> Effect<'a> {
 }
 
 /// Performs an effect that was told.
-pub(super) fn perform(item: &mut Item, op: u8, bytes: &[u8]) -> Result<(), Unfit> {
+fn perform(item: &mut Item, op: u8, bytes: &[u8]) -> Result<(), Unfit> {
     Effect::decode(op, bytes)?.perform(item).map(drop)
 }
 
 impl TypeEffect for Effect<'_> {
-    const TYPE: &'static Type = &super::TYPE;
+    const TYPE: &'static Type = &TYPE;
 
     /// The string's length afterwards.
     type Done = usize;

@@ -5,16 +5,4 @@
 
 mod effect;
 
-pub use effect::Effect;
-
-use super::NewValue;
-use super::types::Type;
-
-/// The type.
-pub static TYPE: Type = Type {
-    number: 0,
-    name: "string",
-    empty: || NewValue::Bytes(b""),
-    decode: |bytes| Some(NewValue::Bytes(bytes)),
-    perform: effect::perform,
-};
+pub use effect::{Effect, TYPE};
