@@ -290,6 +290,36 @@ fn large_values_find_room_among_small_victims() {
     assert!(figure(&node, "stats", "evicted_keys") > 1000, "eviction was at work");
 }
 
+/// The story: FLUSHALL of a full node answered OK, and its memory was given back some milliseconds later. Until
+/// then every write was refused (noeviction), or what had just been written was evicted (allkeys-lru).
+#[test]
+fn what_is_written_behind_a_flush_of_a_full_node_is_taken_and_stays() {
+    for (policy, flush) in
+        [("noeviction", "FLUSHALL"), ("allkeys-lru", "FLUSHALL"), ("allkeys-lru", "FLUSHDB")]
+    {
+        for shards in [1, 2] {
+            let flags = ["--maxmemory=60mb", &format!("--maxmemory_policy={policy}")];
+            let node = start("node", shards, &flags);
+            let mut client = node.client();
+            let large = "x".repeat(80_000);
+            for round in 0..3 {
+                let fill = |key: i32| request(&["SET", &format!("full:{key}"), &large]);
+                let filled = client.pipeline(&(0..900).map(fill).collect::<Vec<_>>());
+                let refused = filled.iter().filter(|reply| reply.error().is_some()).count();
+                assert_eq!(refused > 0, policy == "noeviction", "{policy}: it is full");
+                let new = |key: i32| request(&["SET", &format!("new:{key}"), &large[..20_000]]);
+                let requests: Vec<_> =
+                    std::iter::once(request(&[flush])).chain((0..100).map(new)).collect();
+                for reply in client.pipeline(&requests) {
+                    assert_eq!(text(&reply), "OK", "{policy}, {shards} shards, round {round}");
+                }
+                let left = client.must(&["DBSIZE"]);
+                assert_eq!(left, Reply::Integer(100), "{policy}, {shards} shards, round {round}");
+            }
+        }
+    }
+}
+
 /// The story: a full node, noeviction, and a replica comes: writes that change no size got OOM, because the
 /// log grew into the same limit.
 #[test]

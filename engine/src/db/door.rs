@@ -14,9 +14,10 @@
 //!
 //! When an item was last used is no data: it is noted at looking ([`Door::look`]) and told to nobody.
 
+use super::graveyard::Graveyard;
 use super::touched::{Touched, What};
 use crate::journal::Deadline;
-use crate::table::{Cursor, Drain, Sweep, Table};
+use crate::table::{Cursor, Sweep, Table};
 use crate::types::{DbIndex, Millis};
 use crate::value::{Item, NewValue, Type};
 
@@ -50,8 +51,7 @@ pub(super) struct Door {
     before: Option<Box<dyn Before>>,
     /// By database: whose changes are noted, as a bit for each key's hash.
     heard: Vec<u64>,
-    /// Tables that FLUSHALL took away, freed in slices.
-    graveyard: Vec<Drain<Item>>,
+    graveyard: Graveyard,
 }
 
 /// Where a key is to be changed.
@@ -69,7 +69,7 @@ pub(super) fn heard_bit(hash: u64) -> u64 {
 
 impl Door {
     pub(super) fn new(dbs: usize, seed: u64) -> Door {
-        let (before, graveyard) = (None, Vec::new());
+        let (before, graveyard) = (None, Graveyard::default());
         let mut door =
             Door { dbs: Vec::new(), seed, next_table: 0, before, heard: vec![0; dbs], graveyard };
         for _ in 0..dbs {
@@ -186,7 +186,7 @@ impl Door {
             before.table(old.id, &old.table);
         }
         let old = std::mem::replace(old, fresh);
-        self.graveyard.push(old.table.into_drain());
+        self.graveyard.take(old.table.into_drain());
     }
 
     /// Exchanges the numbers of two databases. Whoever listens listens to a number.
@@ -199,11 +199,12 @@ impl Door {
     pub(super) fn free_slice(&mut self, entries: usize) -> bool {
         // A chunk of 64 KiB takes longer than an entry.
         let values = crate::value::free_slice(entries.div_ceil(4));
-        let Some(table) = self.graveyard.last_mut() else { return values };
-        if table.step(entries) {
-            self.graveyard.pop();
-        }
-        true
+        self.free_flushed(entries) || values
+    }
+
+    /// Frees up to `entries` entries of flushed tables; `false` when there were none.
+    pub(super) fn free_flushed(&mut self, entries: usize) -> bool {
+        self.graveyard.free_slice(entries)
     }
 }
 

@@ -24,6 +24,7 @@ mod door;
 mod effects;
 mod evict;
 mod expiry;
+mod graveyard;
 mod lookup;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
@@ -38,6 +39,7 @@ mod watchers;
 pub use apply::Broken;
 pub use digest::Digest;
 pub use door::{Before, TableId};
+pub use graveyard::is_table_going;
 pub use policy::{Policy, PolicyKind, Pressure, journal_counted, journals_beside, pressure};
 pub use touched::{Made, There, Touched, What};
 pub use victims::Victims;
@@ -274,6 +276,11 @@ impl Keyspace {
     /// Frees up to `entries` entries of flushed tables; `false` when nothing is left to free.
     pub fn free_slice(&mut self, entries: usize) -> bool {
         self.door.free_slice(entries)
+    }
+
+    /// Of flushed tables alone; `false` when there were none.
+    pub fn free_flushed(&mut self, entries: usize) -> bool {
+        self.door.free_flushed(entries)
     }
 
     /// Zeroes the counters (`CONFIG RESETSTAT`).

@@ -2,7 +2,7 @@
 
 use super::Front;
 use crate::command::{Entry, Flags, Refusal};
-use crate::db::Pressure;
+use crate::db::{Pressure, is_table_going};
 use crate::shard::Shard;
 use crate::types::ShardId;
 use std::rc::Rc;
@@ -18,8 +18,8 @@ impl Front {
         };
         match pressure {
             Pressure::None => true,
-            Pressure::Refuse => false,
-            Pressure::Evict => self.call_all(Shard::make_room).await.contains(&true),
+            Pressure::Refuse if !is_table_going() => false,
+            _ => self.call_all(Shard::make_room).await.contains(&true),
         }
     }
 

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!   enough ──────────────────────────────────────────────► runs
+//!   short, and what was flushed is not given back yet ─► give back for a while ─► runs
 //!   short, and something may go ─► evict for a while ─► runs (the rest goes in the heartbeats)
 //!        └─ nothing here ─► others have something: they are asked ─► runs
 //!   short, and nothing may go or is there ───────────────► OOM
@@ -17,13 +18,17 @@
 //! [`Front::make_room`]: crate::exec::Front::make_room
 
 use super::{ExecutorId, Message, Shard};
-use crate::db::{Pressure, Victims};
+use crate::db::{Pressure, Victims, is_table_going};
 use crate::limits::EVICTION_MICROS;
+use crate::types::ShardId;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Keys evicted between two looks at the clock.
 const EVICTED_PER_LOOK: usize = 8;
+
+/// Entries of a flushed table freed between two looks at the clock.
+const FREED_PER_LOOK: usize = 64;
 
 /// What the shard asks before it runs a command: memory.
 pub struct Gate {
@@ -51,11 +56,36 @@ impl Shard {
     pub fn make_room(&mut self) -> bool {
         match self.pressure() {
             Pressure::None => true,
+            _ if self.free_flushed_for_a_while() => true,
             Pressure::Refuse => false,
             // Nothing is evicted during a pause; what writes all the same is somebody who may.
             Pressure::Evict if self.keys.is_paused() => true,
             Pressure::Evict => self.evict_for_a_while() || self.ask_others_to_evict(),
         }
+    }
+
+    /// Gives back what was flushed until memory is no longer short or it has taken long enough: whoever writes
+    /// meanwhile gives back more than it takes. Other shards are asked for theirs. `false` when memory is short
+    /// of itself.
+    fn free_flushed_for_a_while(&mut self) -> bool {
+        if !is_table_going() {
+            return false;
+        }
+        let end = Instant::now() + Duration::from_micros(EVICTION_MICROS);
+        while self.keys.free_flushed(FREED_PER_LOOK) {
+            if self.pressure() == Pressure::None || Instant::now() >= end {
+                return true;
+            }
+        }
+        let me = self.id;
+        for shard in (0..self.shards).map(ShardId).filter(|shard| *shard != me) {
+            let free = |shard: &mut Shard| {
+                let end = Instant::now() + Duration::from_micros(EVICTION_MICROS);
+                while shard.keys.free_flushed(FREED_PER_LOOK) && Instant::now() < end {}
+            };
+            self.send(ExecutorId::from(shard), Message::Call(Box::new(free)));
+        }
+        is_table_going()
     }
 
     /// Deletes keys until memory is no longer short or it has taken long enough; `false` when nothing
