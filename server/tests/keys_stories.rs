@@ -268,7 +268,7 @@ fn a_shard_without_victims_has_the_others_evict() {
     let requests: Vec<_> = (0..40_000).map(|key| on("a", key, &["EX", "10000"])).collect();
     assert_eq!(fill(&mut client, &requests), 0);
     fence_in(&node, "volatile-lru");
-    let requests: Vec<_> = (0..20_000).map(|key| on("b", key, &[])).collect();
+    let requests: Vec<_> = (0..30_000).map(|key| on("b", key, &[])).collect();
     assert_eq!(fill(&mut client, &requests), 0);
     assert!(figure(&node, "stats", "evicted_keys") > 1000, "eviction was at work");
     assert_eq!(client.call(&["EXISTS", "{b}:1", "{b}:9999"]), Reply::Integer(2));
