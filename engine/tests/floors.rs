@@ -61,7 +61,6 @@ const KNOWN_CIRCLES: &[(&str, &[&str], &str)] = &[
         &["command"],
         "a shape is given the call, which names the command, which names its shape",
     ),
-    ("engine", &["commands"], "families and their files share helpers of the family's front"),
     (
         "engine",
         &["shard"],

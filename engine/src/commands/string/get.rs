@@ -1,7 +1,7 @@
 //! Reading one string, and what may happen to it on the way.
 
 use super::expiry::{Lifetime, instant};
-use super::reply_whole;
+use super::reply::reply_whole;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 use crate::journal::Deadline;
 use crate::value::NewValue;

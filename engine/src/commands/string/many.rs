@@ -1,6 +1,6 @@
 //! Several strings with one request.
 
-use super::reply_whole;
+use super::reply::reply_whole;
 use crate::command::{
     Args, Carried, Carry, Command, Cx, Decided, Decision, Each, Flags, Found, Group, Join, Keys,
     Refusal, Run, Uses, Write,

@@ -1,6 +1,6 @@
 //! Strings by their bytes: length, parts, and writing parts.
 
-use super::reply_part;
+use super::reply::reply_part;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 use crate::journal::Deadline;
 use crate::limits::STRING_MAX;
