@@ -16,8 +16,9 @@ const PATIENT_WRITE_MAX: usize = 64 * 1024;
 /// The output buffer is given back above this size when it is empty: a connection that once pipelined may
 /// be idle from now on, and making it anew costs next to nothing beside a pipeline that long.
 const BUFFER_KEPT: usize = 8 * 1024;
-/// Bytes of large values that are copied and written in one go.
-const STAGE: usize = 256 * 1024;
+/// Bytes of large values that are copied and written in one go: as of replies that hold theirs, so that the
+/// soft limit is asked at the same places.
+const STAGE: usize = WRITE_MAX;
 
 pub(super) async fn send(
     transport: &Transport,
