@@ -109,6 +109,10 @@ impl Member {
 
     /// DFLY CHECK.
     pub(crate) fn check(&self, asker: &[String]) -> Result<(), String> {
+        if !self.is_alive.get() {
+            // It was on its way to who has died meanwhile.
+            return Err("nobody is there".to_owned());
+        }
         handshake::check(wire::VERSION, asker, &self.chain.ids())?;
         let is_stable = self.link().is_none_or(|link| link.state() == LinkState::StableSync);
         let is_changing = self.roles.borrow().is_changing();
