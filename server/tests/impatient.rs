@@ -911,7 +911,7 @@ fn connections_that_pipelined_once_give_their_buffers_back() {
             client.pipeline(&requests);
         }
         let each = process::resident_bytes(node.pid()).saturating_sub(before) / CONNECTIONS as u64;
-        // Some 20 KB each, and what the allocator keeps at hand for all.
-        assert!(each < 100 * 1024, "{shards} shards: {each} bytes for each idle connection");
+        // Some 20 to 40 KB each, and what the allocator keeps at hand for all; a reply that is kept is a megabyte.
+        assert!(each < 300_000, "{shards} shards: {each} bytes for each idle connection");
     }
 }

@@ -93,9 +93,10 @@ async fn write_held(
             if stretch.is_empty() {
                 break;
             }
+            let stretch = &stretch[..stretch.len().min(STAGE - stage.len())];
             from += stretch.len();
             stage.extend_from_slice(stretch);
-            if stage.len() >= STAGE {
+            if stage.len() == STAGE {
                 write_part(transport, session, &stage, soft, left).await?;
                 stage.clear();
                 rt::yield_if_needed().await;
