@@ -893,6 +893,38 @@ fn large_replies_are_never_built_whole_and_stay_what_they_were() {
     }
 }
 
+/// The story: EXEC with megabytes of replies, and among them those of commands that are performed at the end
+/// (CONFIG SET): the node ended, or such a reply stood at a wrong place.
+#[test]
+fn what_exec_performs_at_its_end_answers_at_its_place_among_large_replies() {
+    let value = "v".repeat(5_000_000);
+    let large = Reply::Bulk(value.clone().into_bytes());
+    // What is asked and what is answered; the keys of MGET are on both of two shards.
+    let change = (request(&["CONFIG", "SET", "hz", "10"]), Reply::Simple(b"OK".to_vec()));
+    let wide = Reply::Array(vec![large.clone(), Reply::Nil, Reply::Nil, Reply::Nil]);
+    let wide = (request(&["MGET", "large", "{a}", "{b}", "{c}"]), wide);
+    let (alone, none) =
+        ((request(&["GET", "large"]), large), (request(&["GET", "none"]), Reply::Nil));
+    let queues = [
+        vec![&wide, &change, &none],
+        vec![&alone, &change, &none],
+        vec![&change, &alone, &alone, &none, &change, &wide, &none],
+    ];
+    for shards in [1, 2] {
+        let node = Node::start("node", shards, &[]);
+        let mut client = node.client();
+        client.must(&["SET", "large", &value]);
+        for (number, queue) in queues.iter().enumerate() {
+            let mut requests = vec![request(&["MULTI"])];
+            requests.extend(queue.iter().map(|(request, _)| request.clone()));
+            requests.push(request(&["EXEC"]));
+            let last = client.pipeline(&requests).pop().expect("as many replies as requests");
+            let expected = queue.iter().map(|(_, reply)| reply.clone()).collect();
+            assert!(last == Reply::Array(expected), "{shards} shards, queue {number}");
+        }
+    }
+}
+
 #[test]
 fn connections_that_pipelined_once_give_their_buffers_back() {
     const CONNECTIONS: usize = 200;

@@ -43,7 +43,8 @@ pub(super) fn runs_inside(entry: &Entry) -> bool {
 }
 
 /// Queues a request. A queue above `client_query_buffer_limit` is refused and spoils the transaction, whose
-/// queue is given back; in a spoiled one nothing is kept, as in Redis. Without memory nothing is queued, whatever it is, as in Redis.
+/// queue is given back; in a spoiled one nothing is kept, as in Redis. Without memory nothing is queued,
+/// whatever it is, as in Redis.
 pub(super) async fn queue(
     session: &mut Session,
     entry: &'static Entry,
@@ -220,7 +221,7 @@ async fn run_at_once(
     write_header(session, count, out);
     for mut batch in batches {
         note_slow(session, &batch);
-        take_replies(session, &mut batch, out);
+        take_replies(session, &mut batch, true, out);
     }
     Ok(())
 }
@@ -234,12 +235,13 @@ fn note_slow(session: &mut Session, batch: &Batch) {
     }
 }
 
-/// Takes the replies of commands that have come home over, large ones as they are.
-fn take_replies(session: &mut Session, batch: &mut Batch, out: &mut Output) {
+/// Takes the replies of commands that have come home over; large ones as they are, where what is in `out` may
+/// be set aside (`is_movable`).
+fn take_replies(session: &mut Session, batch: &mut Batch, is_movable: bool, out: &mut Output) {
     if session.is_silent() || session.who.room.is_over() {
         return;
     }
-    if out.whole() + batch.replies.whole() >= PART {
+    if is_movable && out.whole() + batch.replies.whole() >= PART {
         session.parts.push(std::mem::take(out));
         session.parts.push(std::mem::take(&mut batch.replies));
     } else {
@@ -258,17 +260,23 @@ async fn run_in_order<'q>(
 ) -> Vec<Deferred<'q>> {
     let (mut later, mut rest) = (Vec::new(), queue.iter());
     loop {
-        let (start, began) = (out.len(), rt::monotonic());
+        let began = rt::monotonic();
         let is_over = session.who.room.hold(session.parts_bytes() + out.whole()).is_err();
-        if out.whole() >= PART && later.is_empty() {
+        // Places of what is deferred are places in `out`.
+        let is_movable = later.is_empty();
+        if out.whole() >= PART && is_movable {
             session.parts.push(std::mem::take(out));
         }
         if let Some((shard, count)) = run_of(&session.front, rest.clone()) {
-            run_in_a_row(session, tx, shard, rest.by_ref().take(count), out).await;
+            for mut batch in run_in_a_row(session, tx, shard, rest.by_ref().take(count)).await {
+                note_slow(session, &batch);
+                take_replies(session, &mut batch, is_movable, out);
+            }
             breathe(session, began).await;
             continue;
         }
         let Some((entry, args)) = rest.next() else { return later };
+        let start = out.len();
         if waits_for_the_end(entry, !later.is_empty()) {
             let (protocol, silent) = (session.protocol, session.is_silent());
             later.push(Deferred { entry, args, at: start, protocol, silent });
@@ -277,7 +285,6 @@ async fn run_in_order<'q>(
         if is_over && !entry.writes() && !entry.command.is_front() {
             continue;
         }
-        let start = out.len();
         if entry.command.is_front() {
             run_in_front(session, entry, args, out).await;
         } else {
@@ -290,14 +297,13 @@ async fn run_in_order<'q>(
     }
 }
 
-/// Commands that are all on one shard.
+/// Runs commands that are all on one shard; they come home with their replies.
 async fn run_in_a_row(
-    session: &mut Session,
+    session: &Session,
     tx: &mut Tx,
     shard: ShardId,
     run: impl Iterator<Item = (&'static Entry, Args<'_>)>,
-    out: &mut Output,
-) {
+) -> Vec<Box<Batch>> {
     let (front, who) = (session.front.clone(), session.who.clone());
     let (db, protocol, mut writes, mut batch) = (session.db, session.protocol, false, None);
     for (entry, args) in run {
@@ -305,13 +311,10 @@ async fn run_in_a_row(
         let call = Call { entry, db, protocol, who: &who, args };
         batch.get_or_insert_with(|| front.batch_of(&call)).push(entry, args);
     }
-    let Some(mut batch) = batch else { return };
+    let Some(mut batch) = batch else { return Vec::new() };
     let slow_from = session.stopwatch.slow_from();
     Setting { db, protocol, who: &who, slow_from }.prepare(&mut batch);
-    for mut batch in tx.run_batch(shard, batch, writes).await {
-        note_slow(session, &batch);
-        take_replies(session, &mut batch, out);
-    }
+    tx.run_batch(shard, batch, writes).await
 }
 
 fn pass_gates(session: &Session, multi: &Multi) -> Result<(), Refusal> {
