@@ -5,14 +5,19 @@
 //!   messages of a flow ─► receive ─► gather ─► hand_out ─► shards ─► answers ─► take_in ─► relay
 //! ```
 //!
-//! The tasks of `session` perform this over sockets; the model performs it in memory.
+//! [`apply`] goes round this way for as long as a session lasts; `session` has it over sockets, the model in
+//! memory.
 
 use super::gather::{AsOne, Dispatch, Gather};
+use super::machine::Happened;
+use super::reason::Reason;
+use crate::bell::Bell;
 use crate::handshake::Terms;
 use crate::relay::Relay;
 use engine::exec::{ApplyPart, Front, Waiter};
 use engine::shard::{Answer, Applied, ApplyBatch, Done, ExecutorId, Message, Shard, Wants};
 use engine::types::{Lsn, Millis, ShardId, TxId};
+use futures_lite::future;
 use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -32,12 +37,75 @@ struct UnitApplied {
 }
 
 /// What an answer of a shard came to.
-#[derive(Debug)]
-pub struct Taken {
+struct Taken {
     /// A position has moved.
-    pub moved: bool,
+    moved: bool,
     /// A record did not fit what it found: the copy is not exact any more.
-    pub broken: Option<String>,
+    broken: Option<String>,
+}
+
+/// Whom an applier works for: a session under way.
+pub trait Applies {
+    /// Its applier.
+    fn applier(&self) -> &Applier;
+    /// Rung when something has arrived, and when the session has ended.
+    fn arrived(&self) -> &Bell;
+    /// Whether it has ended: then nothing more is handed out.
+    fn is_broken(&self) -> bool;
+    /// Whether the data is the master's.
+    fn is_stable(&self) -> bool;
+    /// The time as of which positions move.
+    fn now(&self) -> Millis;
+    /// Tells the machine what happened.
+    fn happened(&self, happened: Happened);
+    /// The same of what ends the session.
+    fn broke(&self, reason: Reason);
+    /// A position has moved: there may be something to say on the flows.
+    fn wake_flows(&self);
+    /// Something was handed out: flows may be read from.
+    fn give_credit(&self);
+}
+
+/// Hands out what may be applied and takes in what was, until the session breaks and nothing is out.
+pub async fn apply(session: &impl Applies) {
+    let applier = session.applier();
+    loop {
+        if !session.is_broken()
+            && let Err(error) = applier.hand_out()
+        {
+            session.broke(Reason::Malformed(error));
+        }
+        if session.is_broken() && applier.is_settled() {
+            return;
+        }
+        // After handing out: the last to arrive may be nothing but the word that items are complete.
+        if !session.is_stable() && applier.is_complete() {
+            session.happened(Happened::Complete);
+        }
+        let answered = async { Some(applier.waiter.next().await) };
+        let arrived = async {
+            session.arrived().wait().await;
+            None
+        };
+        if let Some(answer) = future::or(answered, arrived).await {
+            take_in(session, answer);
+            while let Some(answer) = applier.waiter.try_next() {
+                take_in(session, answer);
+            }
+        }
+        session.give_credit();
+    }
+}
+
+fn take_in(session: &impl Applies, answer: Answer) {
+    let Taken { moved, broken } = session.applier().take_in(answer, session.now());
+    if let Some(error) = broken {
+        // The copy is not exact any more: start anew rather than go on.
+        session.broke(Reason::BrokenPromise(error));
+    }
+    if moved {
+        session.wake_flows();
+    }
 }
 
 impl Applier {
@@ -61,7 +129,7 @@ impl Applier {
     }
 
     /// Sends to the shards what may be applied now.
-    pub fn hand_out(&self) -> Result<(), String> {
+    fn hand_out(&self) -> Result<(), String> {
         loop {
             let next = self.gather.borrow_mut().next()?;
             match next {
@@ -104,18 +172,8 @@ impl Applier {
         self.front.apply_as_one(&self.waiter, parts);
     }
 
-    /// The next answer of a shard.
-    pub async fn answer(&self) -> Answer {
-        self.waiter.next().await
-    }
-
-    /// An answer that is there already.
-    pub fn try_answer(&self) -> Option<Answer> {
-        self.waiter.try_next()
-    }
-
     /// A shard has answered: what is applied everywhere goes into the relay.
-    pub fn take_in(&self, answer: Answer, now: Millis) -> Taken {
+    fn take_in(&self, answer: Answer, now: Millis) -> Taken {
         let value = match answer {
             Answer::Value(value) | Answer::Done(_, Done::Value(value)) => value,
             _ => unreachable!("applying answers with a value"),
@@ -135,7 +193,7 @@ impl Applier {
     }
 
     /// Whether the items of all flows are complete and everything handed out is applied.
-    pub fn is_complete(&self) -> bool {
+    fn is_complete(&self) -> bool {
         self.gather.borrow().is_complete()
     }
 

@@ -5,6 +5,7 @@
 //! asks to continue from its position; whether that is possible the master decides
 //! (`engine::journal::Lineage::judge`).
 
+use super::applier::Applies;
 use super::dial::{Call, Target, Watch, words};
 use super::helm::{Helm, Surroundings};
 use super::machine::{Action, Event, Happened, Machine};

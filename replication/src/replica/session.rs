@@ -7,7 +7,7 @@
 //! It ends when anything breaks; what was handed to shards is waited for, so that afterwards the
 //! positions say exactly what is applied.
 
-use super::applier::{Applier, Taken};
+use super::applier::{Applier, Applies, apply};
 use super::helm::Helm;
 use super::life;
 use super::machine::Happened;
@@ -22,8 +22,7 @@ use crate::transport::Transport;
 use crate::wire::{self, News, Said};
 use engine::exec::Front;
 use engine::rt::{self, Task};
-use engine::shard::Answer;
-use engine::types::Lsn;
+use engine::types::{Lsn, Millis};
 use futures_lite::future;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -99,6 +98,44 @@ pub struct Parts {
     pub control: (Transport, Vec<u8>),
 }
 
+impl Applies for Running {
+    fn applier(&self) -> &Applier {
+        &self.applier
+    }
+
+    fn arrived(&self) -> &Bell {
+        &self.arrived
+    }
+
+    fn is_broken(&self) -> bool {
+        !self.helm.machine().is_in_session_of(self.attempt)
+    }
+
+    fn is_stable(&self) -> bool {
+        self.helm.machine().is_exact()
+    }
+
+    fn now(&self) -> Millis {
+        rt::now_millis()
+    }
+
+    fn happened(&self, happened: Happened) {
+        self.helm.happened(self.attempt, happened);
+    }
+
+    fn broke(&self, reason: Reason) {
+        self.happened(Happened::Broke(reason));
+    }
+
+    fn wake_flows(&self) {
+        self.flows.iter().for_each(|flow| flow.moved.ring());
+    }
+
+    fn give_credit(&self) {
+        self.flows.iter().for_each(|flow| flow.credit.ring());
+    }
+}
+
 impl Running {
     /// The session of `attempt` over connections that stand.
     pub fn new(
@@ -138,22 +175,6 @@ impl Running {
             applying: RefCell::default(),
             terms,
         })
-    }
-
-    fn happened(&self, happened: Happened) {
-        self.helm.happened(self.attempt, happened);
-    }
-
-    fn broke(&self, reason: Reason) {
-        self.happened(Happened::Broke(reason));
-    }
-
-    fn is_broken(&self) -> bool {
-        !self.helm.machine().is_in_session_of(self.attempt)
-    }
-
-    fn is_stable(&self) -> bool {
-        self.helm.machine().is_exact()
     }
 
     /// Per flow, what is applied.
@@ -199,7 +220,9 @@ impl Running {
             tasks.push(rt::spawn_local(acknowledge(self.clone(), index)));
         }
         *self.tasks.borrow_mut() = tasks;
-        *self.applying.borrow_mut() = Some(rt::spawn_local(apply(self.clone())));
+        let running = self.clone();
+        let applying = rt::spawn_local(async move { apply(&*running).await });
+        *self.applying.borrow_mut() = Some(applying);
     }
 
     /// The session has ended: closes its connections and waits until everything that was handed out is
@@ -235,11 +258,6 @@ impl Running {
     /// To be said on a flow, by whose turn it is.
     pub fn say(&self, flow: u16, said: Said) {
         self.flows[usize::from(flow)].says.set(Some(said));
-    }
-
-    /// Whoever waits for the turn of its sign of life waits anew.
-    pub fn wake_flows(&self) {
-        self.flows.iter().for_each(|flow| flow.moved.ring());
     }
 
     /// Waits while DEBUG REPLICA PAUSE holds.
@@ -348,50 +366,6 @@ fn take_control(running: &Running, buffer: &mut Vec<u8>) {
     buffer.drain(..at);
     if let Some(error) = malformed {
         running.broke(Reason::ControlWords(error));
-    }
-}
-
-/// Hands out what may be applied and takes in what was, until the session breaks and nothing is out.
-async fn apply(running: Rc<Running>) {
-    let applier = &running.applier;
-    loop {
-        if !running.is_broken()
-            && let Err(error) = applier.hand_out()
-        {
-            running.broke(Reason::Malformed(error));
-        }
-        if running.is_broken() && applier.is_settled() {
-            return;
-        }
-        // After handing out: the last to arrive may be nothing but the word that items are complete.
-        if !running.is_stable() && applier.is_complete() {
-            running.happened(Happened::Complete);
-        }
-        let answered = async { Some(applier.answer().await) };
-        let arrived = async {
-            running.arrived.wait().await;
-            None
-        };
-        if let Some(answer) = future::or(answered, arrived).await {
-            take_in(&running, answer);
-            while let Some(answer) = applier.try_answer() {
-                take_in(&running, answer);
-            }
-        }
-        for flow in &running.flows {
-            flow.credit.ring();
-        }
-    }
-}
-
-fn take_in(running: &Running, answer: Answer) {
-    let Taken { moved, broken } = running.applier.take_in(answer, rt::now_millis());
-    if let Some(error) = broken {
-        // The copy is not exact any more: start anew rather than go on.
-        running.broke(Reason::BrokenPromise(error));
-    }
-    if moved {
-        running.wake_flows();
     }
 }
 

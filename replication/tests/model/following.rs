@@ -5,14 +5,13 @@ use crate::feeding;
 use crate::member::{Cluster, Member};
 use crate::net::Conn;
 use crate::time::Time;
-use engine::shard::Answer;
-use engine::types::Lsn;
+use engine::types::{Lsn, Millis};
 use futures_lite::future;
 use replication::bell::Bell;
 use replication::guard::{self, Held};
 use replication::handshake::{self, Terms};
 use replication::info::LinkState;
-use replication::replica::applier::{Applier, Taken};
+use replication::replica::applier::{Applier, Applies, apply};
 use replication::replica::helm::{Helm, Surroundings};
 use replication::replica::life::Progress;
 use replication::replica::machine::{Action, Event, Happened, Machine, State};
@@ -469,23 +468,49 @@ impl Link {
     }
 }
 
-impl Running {
-    fn happened(&self, happened: Happened) {
-        self.link.happened(self.attempt, happened);
+impl Applies for Running {
+    fn applier(&self) -> &Applier {
+        &self.applier
     }
 
-    fn broke(&self, reason: Reason) {
-        self.happened(Happened::Broke(reason));
+    fn arrived(&self) -> &Bell {
+        &self.arrived
     }
 
     fn is_broken(&self) -> bool {
         !self.link.helm.machine().is_in_session_of(self.attempt)
     }
 
+    fn is_stable(&self) -> bool {
+        self.link.helm.machine().is_exact()
+    }
+
+    fn now(&self) -> Millis {
+        self.link.me.node.world().now()
+    }
+
+    fn happened(&self, happened: Happened) {
+        self.link.happened(self.attempt, happened);
+    }
+
+    fn broke(&self, reason: Reason) {
+        // No master of the model's says what does not fit.
+        if matches!(reason, Reason::Malformed(_) | Reason::BrokenPromise(_)) {
+            self.link.cluster.fail(reason.to_string());
+        }
+        self.happened(Happened::Broke(reason));
+    }
+
     fn wake_flows(&self) {
         self.flows.iter().for_each(|flow| flow.moved.ring());
     }
 
+    fn give_credit(&self) {
+        self.flows.iter().for_each(|flow| flow.credit.ring());
+    }
+}
+
+impl Running {
     fn run(self: &Rc<Running>) {
         let (link, time) = (&self.link, &self.link.time);
         time.spawn("read control", read_control(self.clone(), link.me.dice()));
@@ -495,7 +520,7 @@ impl Running {
             time.spawn("read flow", read_flow(self.clone(), index, buffer, link.me.dice()));
             time.spawn("acknowledge", acknowledge(self.clone(), index));
         }
-        time.spawn("apply", apply(self.clone()));
+        time.spawn("apply", apply_for(self.clone()));
     }
 
     async fn drain(&self) {
@@ -510,50 +535,12 @@ impl Running {
             self.applied.wait().await;
         }
     }
-
-    fn take_in(&self, answer: Answer) {
-        let link = &self.link;
-        let now = link.me.node.world().now();
-        let Taken { moved, broken } = self.applier.take_in(answer, now);
-        if let Some(error) = broken {
-            link.cluster.fail(format!("a broken promise of the master: {error}"));
-            self.broke(Reason::BrokenPromise(error));
-        }
-        if moved {
-            self.wake_flows();
-        }
-    }
 }
 
-async fn apply(running: Rc<Running>) {
-    let applier = &running.applier;
-    loop {
-        if !running.is_broken()
-            && let Err(error) = applier.hand_out()
-        {
-            running.link.cluster.fail(error.clone());
-            running.broke(Reason::Malformed(error));
-        }
-        if running.is_broken() && applier.is_settled() {
-            running.is_applied.set(true);
-            return running.applied.ring();
-        }
-        if applier.is_complete() {
-            running.happened(Happened::Complete);
-        }
-        let answered = async { Some(applier.answer().await) };
-        let arrived = async {
-            running.arrived.wait().await;
-            None
-        };
-        if let Some(answer) = future::or(answered, arrived).await {
-            running.take_in(answer);
-            while let Some(answer) = applier.try_answer() {
-                running.take_in(answer);
-            }
-        }
-        running.flows.iter().for_each(|flow| flow.credit.ring());
-    }
+async fn apply_for(running: Rc<Running>) {
+    apply(&*running).await;
+    running.is_applied.set(true);
+    running.applied.ring();
 }
 
 async fn read_flow(running: Rc<Running>, index: u16, mut buffer: Vec<u8>, mut dice: fastrand::Rng) {
