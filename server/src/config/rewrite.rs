@@ -9,11 +9,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
 
 use super::command_line::{Words, named_flag, read_flagfile, split_flag};
 use super::setting::Setting;
-use super::settings::Settings;
+use super::settings::{Settings, lock};
 use super::value::Value;
 
 /// What a rewrite did.
@@ -38,7 +37,7 @@ impl Settings {
     /// reply without its dash. Waits for the disk, and holds up nobody who reads or changes settings.
     pub fn rewrite(&self) -> Result<Rewritten, String> {
         let path = self.rewritable()?;
-        let _one = self.rewriting.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = lock(&self.rewriting);
         let (changed, overruled) = self.changed();
         let pairs: Vec<_> = changed.iter().map(|(setting, value)| (*setting, value)).collect();
         rewrite(path, &pairs).map_err(|error| format!("ERR Rewriting config file: {error}"))?;

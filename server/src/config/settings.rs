@@ -22,6 +22,7 @@ use super::setting::{Alias, Effect, Setting};
 use super::table::{Config, SETTINGS};
 use super::upstream::Upstream;
 use super::value::Value;
+use engine::command::Refusal as Refused;
 use engine::glob::Pattern;
 
 /// Where a value comes from.
@@ -201,13 +202,12 @@ impl Settings {
     }
 
     /// `CONFIG SET`: all pairs or none. `prepare` sees the change before anybody else does and may
-    /// still refuse it; what it has made ready (certificates, sockets) it keeps for itself. The
-    /// error is the reply without its dash.
+    /// still refuse it; what it has made ready (certificates, sockets) it keeps for itself.
     pub fn set(
         &self,
         pairs: &[(&[u8], &[u8])],
         prepare: impl FnOnce(&Change<'_>) -> Result<(), Refusal>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Refused> {
         let mut state = lock(&self.state);
         let mut values = state.values.clone();
         let mut named: Vec<Found> = Vec::with_capacity(pairs.len());
@@ -235,11 +235,6 @@ impl Settings {
         }
         self.publish(after);
         Ok(())
-    }
-
-    /// Whether there is a setting of this name.
-    pub fn is_known(name: &[u8]) -> bool {
-        std::str::from_utf8(name).is_ok_and(|name| find(&name.to_ascii_lowercase()).is_some())
     }
 
     /// At the start: there can be no more than `most` clients, whatever was asked for. It stays what was
@@ -324,13 +319,11 @@ fn change_one(
     name: &[u8],
     text: &[u8],
     named: &[Found],
-) -> Result<Found, String> {
+) -> Result<Found, Refused> {
     let shown = String::from_utf8_lossy(name).to_ascii_lowercase();
     let Some(found) = find(&shown) else {
-        let shown: String = shown.chars().filter(|c| !c.is_control()).take(128).collect();
-        return Err(format!(
-            "ERR Unknown option or number of arguments for CONFIG SET - '{shown}'"
-        ));
+        let before = "ERR Unknown option or number of arguments for CONFIG SET - '";
+        return Err(Refused::quoting(before, name, "'"));
     };
     if !found.setting.mutable {
         return Err(failed(&shown, "can't set immutable config"));
@@ -345,8 +338,9 @@ fn change_one(
     Ok(found)
 }
 
-fn failed(name: &str, reason: &str) -> String {
-    format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")
+fn failed(name: &str, reason: &str) -> Refused {
+    let text = format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}");
+    Refused::made(text)
 }
 
 /// A value as the spelling `name` shows it. Redis's spellings are those with dashes, and the single
@@ -361,7 +355,7 @@ fn show(setting: &Setting, alias: Option<&Alias>, name: &str, value: &Value) -> 
 }
 
 /// A panic elsewhere leaves whole values behind, never half of one: the data may be used.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -411,7 +405,7 @@ mod tests {
     fn set(settings: &Settings, pairs: &[(&str, &str)]) -> Result<(), String> {
         let pairs: Vec<(&[u8], &[u8])> =
             pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-        settings.set(&pairs, |_| Ok(()))
+        settings.set(&pairs, |_| Ok(())).map_err(|refused| refused.text().into_owned())
     }
 
     #[test]
@@ -627,7 +621,8 @@ mod tests {
             assert_eq!((change.before.maxclients, change.after.maxclients), (64000, 9));
             Err(Refusal::new("maxclients", "argument can not be set"))
         });
-        assert!(error.expect_err("refused").ends_with("'maxclients') - argument can not be set"));
+        let error = error.expect_err("refused");
+        assert!(error.text().ends_with("'maxclients') - argument can not be set"));
         assert_eq!(settings.config().maxclients, 64000);
     }
 

@@ -1,7 +1,7 @@
 //! CONFIG: settings read and changed while the program runs.
 
 use super::common::{ADMIN, ALWAYS, CONTAINER, FrontCommand, HELP, Handler, declare, few_names};
-use crate::config::{Change, Group, Refusal as SettingRefusal, Settings};
+use crate::config::{Change, Group, Refusal as SettingRefusal};
 use crate::connection::Session;
 use crate::memory;
 use crate::server::Server;
@@ -81,8 +81,7 @@ async fn set(session: &mut Session, args: Args<'_>, out: &mut Output) -> Outcome
     let words: Vec<&[u8]> = args.from(2).collect();
     let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
     let server = session.server.clone();
-    let outcome = server.settings.set(&pairs, |change| prepare(&server, change));
-    outcome.map_err(|error| unknown_option(&pairs, &error).unwrap_or(Refusal::made(error)))?;
+    server.settings.set(&pairs, |change| prepare(&server, change))?;
     server.reconfigure(&session.front).await;
     if words.iter().step_by(2).any(|name| name.eq_ignore_ascii_case(b"maxmemory")) {
         memory::warn_if_short(server.settings.config().maxmemory);
@@ -93,14 +92,6 @@ async fn set(session: &mut Session, args: Args<'_>, out: &mut Output) -> Outcome
     }
     ReplyWriter::new(out, session.protocol).ok();
     Ok(())
-}
-
-/// The refusal of a name that is no setting's repeats its bytes as they came.
-fn unknown_option(pairs: &[(&[u8], &[u8])], error: &str) -> Option<Refusal> {
-    let (before, _) =
-        error.split_once(" - '").filter(|(before, _)| before.contains("Unknown option"))?;
-    let (name, _) = pairs.iter().find(|(name, _)| !Settings::is_known(name))?;
-    Some(Refusal::quoting(&format!("{before} - '"), name, "'"))
 }
 
 /// What may still refuse a change: certificates that cannot be loaded. They are read whenever one of
