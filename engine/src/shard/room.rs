@@ -17,6 +17,7 @@
 //!
 //! [`Front::make_room`]: crate::exec::Front::make_room
 
+use super::slices::FREED_PER_LOOK;
 use super::{ExecutorId, Message, Shard};
 use crate::db::{Pressure, Victims, is_table_going};
 use crate::limits::EVICTION_MICROS;
@@ -26,9 +27,6 @@ use std::time::{Duration, Instant};
 
 /// Keys evicted between two looks at the clock.
 const EVICTED_PER_LOOK: usize = 8;
-
-/// Entries of a flushed table freed between two looks at the clock.
-const FREED_PER_LOOK: usize = 64;
 
 /// What the shard asks before it runs a command: memory.
 pub struct Gate {
@@ -56,7 +54,7 @@ impl Shard {
     pub fn make_room(&mut self) -> bool {
         match self.pressure() {
             Pressure::None => true,
-            _ if self.free_flushed_for_a_while() => true,
+            _ if self.give_back_flushed() => true,
             Pressure::Refuse => false,
             // Nothing is evicted during a pause; what writes all the same is somebody who may.
             Pressure::Evict if self.keys.is_paused() => true,
@@ -64,28 +62,35 @@ impl Shard {
         }
     }
 
-    /// Gives back what was flushed until memory is no longer short or it has taken long enough: whoever writes
-    /// meanwhile gives back more than it takes. Other shards are asked for theirs. `false` when memory is short
-    /// of itself.
-    fn free_flushed_for_a_while(&mut self) -> bool {
+    /// Gives back what was flushed: whoever writes meanwhile gives back more than it takes. Other shards are
+    /// asked for theirs. `false` when memory is short of itself.
+    fn give_back_flushed(&mut self) -> bool {
         if !is_table_going() {
             return false;
         }
+        if self.free_for_a_while() {
+            return true;
+        }
+        let me = self.id;
+        for shard in (0..self.shards).map(ShardId).filter(|shard| *shard != me) {
+            let free = |shard: &mut Shard| {
+                shard.free_for_a_while();
+            };
+            self.send(ExecutorId::from(shard), Message::Call(Box::new(free)));
+        }
+        is_table_going()
+    }
+
+    /// Frees flushed tables until memory is no longer short or it has taken long enough; `false` when that
+    /// came to the end of them.
+    fn free_for_a_while(&mut self) -> bool {
         let end = Instant::now() + Duration::from_micros(EVICTION_MICROS);
         while self.keys.free_flushed(FREED_PER_LOOK) {
             if self.pressure() == Pressure::None || Instant::now() >= end {
                 return true;
             }
         }
-        let me = self.id;
-        for shard in (0..self.shards).map(ShardId).filter(|shard| *shard != me) {
-            let free = |shard: &mut Shard| {
-                let end = Instant::now() + Duration::from_micros(EVICTION_MICROS);
-                while shard.keys.free_flushed(FREED_PER_LOOK) && Instant::now() < end {}
-            };
-            self.send(ExecutorId::from(shard), Message::Call(Box::new(free)));
-        }
-        is_table_going()
+        false
     }
 
     /// Deletes keys until memory is no longer short or it has taken long enough; `false` when nothing

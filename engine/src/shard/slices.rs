@@ -7,7 +7,7 @@ use crate::limits::SLICE_MICROS;
 use std::time::{Duration, Instant};
 
 /// Entries of a flushed table freed between two looks at the clock.
-const FREED_PER_LOOK: usize = 64;
+pub(super) const FREED_PER_LOOK: usize = 64;
 
 /// Whether a heartbeat left something to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
