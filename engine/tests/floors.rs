@@ -66,11 +66,6 @@ const KNOWN_CIRCLES: &[(&str, &[&str], &str)] = &[
         &["shard"],
         "a shard keeps messages that wait, and a message may be a function of the shard",
     ),
-    (
-        "engine",
-        &["value"],
-        "a chunk that nobody holds is set aside, and what was set aside are chunks",
-    ),
     ("replication", &["master"], "a session is one type in several files"),
     ("replication", &["replica", "service"], "a link asks and tells the service that made it"),
 ];

@@ -30,10 +30,12 @@
 mod aside;
 mod left;
 
-pub use self::aside::{bytes_set_aside, free_slice};
+pub use self::aside::bytes_set_aside;
 pub use self::left::Left;
 
+use self::aside::{Aside, Tree};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
+use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
@@ -76,6 +78,38 @@ unsafe impl Send for Chunk {}
 // SAFETY: see above.
 unsafe impl Sync for Chunk {}
 
+thread_local! {
+    /// Nodes that nobody holds any more.
+    static ASIDE: RefCell<Aside<Chunk>> = const { RefCell::new(Aside::none()) };
+}
+
+impl Tree for Chunk {
+    fn bytes(&self) -> usize {
+        self.borrow().bytes()
+    }
+
+    fn has_entries(&self) -> bool {
+        self.borrow().entries() > 0
+    }
+
+    fn pop(&mut self) -> Option<Chunk> {
+        let last = self.borrow().entries().checked_sub(1)?;
+        assert_eq!(self.borrow().holders(), 1);
+        let bytes = entry_bytes(self, last);
+        let header = self.own_header();
+        header.entries = last as u8;
+        header.bytes -= bytes as u32;
+        // SAFETY: the entry was initialized, and is not counted as the node's any more.
+        Some(unsafe { self.body().cast::<Chunk>().add(last).read() })
+    }
+}
+
+/// Frees up to so many of the chunks that nobody holds any more and that were put aside on this thread;
+/// `false` when there were none. From the first call on, they are put aside on it.
+pub fn free_slice(chunks: usize) -> bool {
+    aside::free_slice(&ASIDE, chunks)
+}
+
 /// A chunk that somebody else holds.
 #[derive(Clone, Copy)]
 pub(super) struct ChunkRef<'a>(NonNull<Header>, PhantomData<&'a Chunk>);
@@ -97,7 +131,7 @@ impl Chunk {
     /// A leaf without bytes, with room for at least so many.
     pub(super) fn leaf(room: usize) -> Chunk {
         assert!(room <= LEAF_BYTES, "a leaf of {room} bytes");
-        aside::pay();
+        aside::pay(&ASIDE);
         Chunk::make(0, room.next_multiple_of(ROUNDING))
     }
 
@@ -230,18 +264,6 @@ impl Chunk {
         let bytes = self.borrow().bytes() - before + entry_bytes(self, index);
         self.own_header().bytes = u32::try_from(bytes).expect("values are shorter than 4 GiB");
     }
-
-    /// Takes away the last entry of a node that nobody else holds.
-    fn pop(&mut self) -> Option<Chunk> {
-        let last = self.borrow().entries().checked_sub(1)?;
-        assert_eq!(self.borrow().holders(), 1);
-        let bytes = entry_bytes(self, last);
-        let header = self.own_header();
-        header.entries = last as u8;
-        header.bytes -= bytes as u32;
-        // SAFETY: the entry was initialized, and is not counted as the node's any more.
-        Some(unsafe { self.body().cast::<Chunk>().add(last).read() })
-    }
 }
 
 fn entry_bytes(node: &Chunk, index: usize) -> usize {
@@ -373,7 +395,7 @@ impl Drop for Chunk {
         // The last reference is ours again: nobody else can count now.
         self.borrow().header().strong.store(1, Ordering::Relaxed);
         if self.borrow().entries() > 0 {
-            if aside::put(self.0) {
+            if aside::put(&ASIDE, || Chunk(self.0)) {
                 return;
             }
             while let Some(entry) = self.pop() {
