@@ -58,11 +58,6 @@ fn without_tests(text: &str) -> &str {
 const KNOWN_CIRCLES: &[(&str, &[&str], &str)] = &[
     (
         "engine",
-        &["command"],
-        "a shape is given the call, which names the command, which names its shape",
-    ),
-    (
-        "engine",
         &["shard"],
         "a shard keeps messages that wait, and a message may be a function of the shard",
     ),

@@ -3,39 +3,11 @@
 //! [`Call`] borrows and is handed from plan to run as it is; [`OwnedCall`] is the same for requests that
 //! go to other shards or wait.
 
-use super::room::UNCOUNTED_MAX;
-use super::{Args, Entry, OwnedArgs, Refusal, ReplyRoom};
-use crate::resp::Protocol;
-use crate::types::DbIndex;
+use super::shape::{Asked, Did, Joined, NodeFacts, Picks, Step, Steps, Whole};
+use super::{Args, Cx, Entry, OwnedArgs, Refusal, Who};
+use crate::resp::{Protocol, ReplyWriter};
+use crate::types::{DbIndex, ShardId};
 use std::sync::Arc;
-
-/// What the asker's connection says about all of its requests.
-#[derive(Clone, Debug, Default)]
-pub struct Who {
-    /// CLIENT NO-TOUCH: the access times of keys are left alone.
-    pub no_touch: bool,
-    /// CLIENT REPLY: nobody wants the replies. They take no room, and no large one is made to its end.
-    pub silent: bool,
-    /// What the replies may take.
-    pub room: ReplyRoom,
-}
-
-impl Who {
-    /// Takes room for bytes of a reply that were made ([`ReplyRoom::take`]). Where nobody wants them, making
-    /// more of them ends here, and the client has done nothing wrong.
-    pub fn take_room(&self, bytes: usize) -> Result<(), Refusal> {
-        if self.silent { Err(Refusal::Unwanted) } else { self.room.take(bytes) }
-    }
-
-    /// Whether so many bytes of a reply could be held at a time ([`ReplyRoom::hold`]).
-    pub fn hold_room(&self, bytes: usize) -> Result<(), Refusal> {
-        match self.silent {
-            true if bytes < UNCOUNTED_MAX => Ok(()),
-            true => Err(Refusal::Unwanted),
-            false => self.room.hold(bytes),
-        }
-    }
-}
 
 /// One request.
 #[derive(Clone, Copy)]
@@ -53,6 +25,44 @@ pub struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// What its shape sees of it.
+    #[inline]
+    fn asked(&self) -> Asked<'_> {
+        let command = self.entry.command;
+        Asked { name: command.name, keys: &command.keys, db: self.db, args: self.args }
+    }
+
+    /// Looks at the arguments, before anything else is done about the request.
+    pub fn check(&self, node: NodeFacts) -> Result<(), Refusal> {
+        self.entry.command.run.check(&self.asked(), node)
+    }
+
+    /// What each shard has to do first, given whose the keys are.
+    pub fn split(&self, picks: Picks, node: NodeFacts) -> Steps {
+        self.entry.command.run.split(picks, node)
+    }
+
+    /// One piece of a shard's step; `None` when there is more to do.
+    pub fn step(&self, cx: &mut Cx<'_>, step: &mut Step) -> Result<Option<Did>, Refusal> {
+        self.entry.command.run.step(cx, self.args, step)
+    }
+
+    /// Makes the reply of what the shards have done, in their order, or says what comes next.
+    pub fn join(
+        &self,
+        node: NodeFacts,
+        done: Vec<(ShardId, Did)>,
+        reply: &mut ReplyWriter<'_>,
+    ) -> Result<Joined, Refusal> {
+        self.entry.command.run.join(&self.asked(), node, done, reply)
+    }
+
+    /// The whole command on the one shard that has all its keys.
+    #[inline]
+    pub fn whole(&self, cx: &mut Cx<'_>) -> Result<Whole, Refusal> {
+        self.entry.command.run.whole(cx, &self.asked())
+    }
+
     /// Whether this request leaves access times alone: TOUCH touches whoever asks.
     #[inline]
     pub fn is_quiet(&self) -> bool {

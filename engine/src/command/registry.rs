@@ -1,6 +1,6 @@
 //! All commands by name, with what is derived from their declarations.
 
-use super::{Args, Command, Flags, Group, Refusal, Run};
+use super::{Args, Command, Flags, Group, Refusal};
 use crate::limits::COMMAND_NAME_MAX;
 
 /// A command in the registry: the declaration and what follows from it.
@@ -252,13 +252,6 @@ pub fn arity_of(usage: &str) -> i32 {
         }
     }
     if optional { -needed } else { needed }
-}
-
-impl Command {
-    /// Whether the function lives with the connection.
-    pub fn is_front(&self) -> bool {
-        matches!(self.run, Run::Front)
-    }
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ impl Front {
         call: &Call<'_>,
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), Refusal> {
-        call.entry.command.run.check(call, self.facts())?;
+        call.check(self.facts())?;
         self.admit(call.entry).await?;
         let mut keys = TxKeys::default();
         let picks = keys.add_picks(self, call).await;
@@ -84,7 +84,7 @@ impl Front {
         call: &Call<'_>,
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), Refusal> {
-        call.entry.command.run.check(call, self.facts())?;
+        call.check(self.facts())?;
         let picks = TxKeys::default().add_picks(self, call).await;
         tx.drive(call, picks, false, reply).await
     }
@@ -117,8 +117,7 @@ impl Front {
         call: &Call<'_>,
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), Refusal> {
-        let run = &call.entry.command.run;
-        run.check(call, self.facts())?;
+        call.check(self.facts())?;
         let owned = call.to_owned();
         let part = move |shard: &mut Shard| {
             let mut step = Step::All(Part::default());
@@ -131,7 +130,7 @@ impl Front {
         let parts: Vec<Result<Did, Refusal>> = self.call_all(part).await;
         let parts = self.node.all_shards().zip(parts).map(|(shard, part)| Ok((shard, part?)));
         let parts: Vec<(ShardId, Did)> = parts.collect::<Result<_, Refusal>>()?;
-        run.join(call, self.facts(), parts, reply).map(drop)
+        call.join(self.facts(), parts, reply).map(drop)
     }
 
     /// Goes from shard to shard until the walk has come to its end.
@@ -254,10 +253,10 @@ impl Tx {
         is_own: bool,
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), Refusal> {
-        let (front, run) = (self.front.clone(), &call.entry.command.run);
+        let front = self.front.clone();
         let owned = front.own(call).await;
-        let mut is_last = !run.may_go_on();
-        let mut next = Joined::Steps(run.split(picks, front.facts()));
+        let mut is_last = !call.entry.command.run.may_go_on();
+        let mut next = Joined::Steps(call.split(picks, front.facts()));
         loop {
             next = match next {
                 Joined::Reply => return Ok(()),
@@ -267,7 +266,7 @@ impl Tx {
                     let writes = is_last && call.entry.writes();
                     let done = self.hop(work.collect(), writes, is_last && is_own).await;
                     is_last = true;
-                    run.join(call, front.facts(), did(done)?, reply)?
+                    call.join(front.facts(), did(done)?, reply)?
                 }
                 Joined::Pieces(mut piece) => {
                     while !piece(reply) {
@@ -291,7 +290,7 @@ impl Front {
         let (facts, mut breath) = (self.facts(), self.breath());
         loop {
             if let Some(writes) = pondering(&mut facts.decision(call.db, reply))? {
-                return Ok(facts.writes(writes));
+                return Ok(Joined::writes(writes, facts.shards));
             }
             breath.after(Breath::LOOK).await;
         }

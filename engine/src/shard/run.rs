@@ -163,8 +163,7 @@ impl Shard {
         }
         let timed = self.stats[id].calls % TIMED_EVERY == 0;
         let started = timed.then(Instant::now);
-        let run = &call.entry.command.run;
-        let whole = |cx: &mut Cx<'_>| match run.whole(cx, call)? {
+        let whole = |cx: &mut Cx<'_>| match call.whole(cx)? {
             Whole::Done => cx.take_room().map(|()| None),
             Whole::Later(slices) => Ok(Some(slices)),
         };
@@ -198,8 +197,7 @@ impl Shard {
         if !matches!(step, Step::Writes(_)) && self.is_closed_to(call.entry) {
             return Err(Refusal::ReadOnly);
         }
-        let run = &call.entry.command.run;
-        self.within(call, &mut Output::default(), |cx| run.step(cx, call, step))
+        self.within(call, &mut Output::default(), |cx| call.step(cx, step))
     }
 
     /// One step of a `Walk` command; answers whether it goes on. A step that is alone on its shard is

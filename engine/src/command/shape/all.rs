@@ -1,9 +1,7 @@
 //! Commands that every shard runs: DBSIZE, FLUSHALL, DEBUG DIGEST.
 
-use super::{Did, Joined, Step, Steps};
-use crate::command::{Args, Call, Cx, Outcome, Refusal};
+use crate::command::{Args, Cx, Outcome, Refusal};
 use crate::resp::ReplyWriter;
-use crate::types::ShardId;
 
 /// The shape of commands that every shard runs.
 #[derive(Debug)]
@@ -31,31 +29,11 @@ pub struct Part {
 }
 
 impl All {
-    pub(super) fn join(
-        &self,
-        call: &Call<'_>,
-        done: Vec<(ShardId, Did)>,
-        reply: &mut ReplyWriter<'_>,
-    ) -> Joined {
-        let part = |(_, did)| match did {
-            Did::Part(part) => part,
-            _ => unreachable!("an All step answers with its part"),
-        };
-        let parts: Vec<Part> = done.into_iter().map(part).collect();
-        (self.join)(call.args, &parts, reply);
-        Joined::Reply
-    }
-
-    pub(super) fn whole(&self, cx: &mut Cx<'_>, call: &Call<'_>) -> Outcome {
-        (self.check)(call.args, cx.keys.db_count())?;
+    pub(super) fn whole(&self, cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
+        (self.check)(args, cx.keys.db_count())?;
         let mut part = Part::default();
-        while !(self.part)(cx, call.args, &mut part)? {}
-        (self.join)(call.args, &[part], &mut cx.reply);
+        while !(self.part)(cx, args, &mut part)? {}
+        (self.join)(args, &[part], &mut cx.reply);
         Ok(())
     }
-}
-
-/// Every shard has a step.
-pub(super) fn split(shards: u16) -> Steps {
-    (0..shards).map(|shard| (ShardId(shard), Step::All(Part::default()))).collect()
 }

@@ -5,14 +5,15 @@
 //!                      shard of b: its value ─┴► decide ─► shard of d: Put ─► reply
 //! ```
 
-use super::{Decided, Did, Joined, KEYS_PER_PIECE, NodeFacts, Pick, Pondering, Step, Whole};
-use crate::command::{Args, Call, Cx, Refusal};
+use super::decision::{Decided, Decision, NodeFacts, Pondering, Write};
+use super::pick::{Asked, KEYS_PER_PIECE, Pick};
+use super::slices::Whole;
+use crate::command::{Args, Cx, Refusal};
 use crate::db::Keyspace;
 use crate::journal::Deadline;
 use crate::resp::ReplyWriter;
-use crate::types::{DbIndex, Millis, ShardId, shard_of};
-use crate::value::{Item, NewValue, SentEffect, SharedValue};
-use std::collections::BTreeMap;
+use crate::types::Millis;
+use crate::value::{Item, NewValue, SharedValue};
 
 /// The shape of commands that read keys, decide, and then write keys.
 #[derive(Debug)]
@@ -50,59 +51,6 @@ impl Found {
     }
 }
 
-/// What a [`Carry`]'s decision can see and say.
-pub struct Decision<'a> {
-    /// The connection's database.
-    pub db: DbIndex,
-    /// How many databases there are.
-    pub dbs: usize,
-    /// The time of the decision.
-    pub now: Millis,
-    /// Where the reply goes.
-    pub reply: ReplyWriter<'a>,
-}
-
-/// One change that a [`Carry`]'s decision asks a shard to make.
-#[derive(Clone, Debug)]
-pub enum Write {
-    /// Create or replace.
-    Put {
-        /// In which database.
-        db: DbIndex,
-        /// Under which key.
-        key: Vec<u8>,
-        /// What.
-        value: SharedValue,
-        /// Until when.
-        deadline: Option<Millis>,
-    },
-    /// Delete.
-    Remove {
-        /// In which database.
-        db: DbIndex,
-        /// Which key.
-        key: Vec<u8>,
-    },
-    /// Change the value inside: of a large one only what changes is sent and told.
-    Change {
-        /// In which database.
-        db: DbIndex,
-        /// Of which key, which was found to hold the effect's type or nothing.
-        key: Vec<u8>,
-        /// What happens.
-        effect: SentEffect,
-    },
-}
-
-impl Write {
-    /// The key that this changes.
-    pub fn key(&self) -> &[u8] {
-        match self {
-            Write::Put { key, .. } | Write::Remove { key, .. } | Write::Change { key, .. } => key,
-        }
-    }
-}
-
 /// One shard's keys of a [`Carry`] that are to be read, and what was found of them so far.
 #[derive(Default)]
 pub struct GatherPart {
@@ -121,50 +69,42 @@ impl Carry {
     pub(super) fn piece(
         &self,
         cx: &mut Cx<'_>,
-        call: &Call<'_>,
+        args: Args<'_>,
         part: &mut GatherPart,
     ) -> Result<bool, Refusal> {
         for key in part.keys[part.found.len()..].iter().take(KEYS_PER_PIECE) {
-            let (bytes, index) = (call.args.get(key.position as usize), key.index as usize);
-            part.found.push((self.gather)(cx, bytes, index, call.args)?);
+            let (bytes, index) = (args.get(key.position as usize), key.index as usize);
+            part.found.push((self.gather)(cx, bytes, index, args)?);
         }
         Ok(part.found.len() == part.keys.len())
     }
 
-    /// Decides; the steps that follow are the writes.
+    /// Decides, given what all shards have found.
     pub(super) fn join(
         &self,
-        call: &Call<'_>,
+        asked: &Asked<'_>,
         node: NodeFacts,
-        done: Vec<(ShardId, Did)>,
+        parts: Vec<GatherPart>,
         reply: &mut ReplyWriter<'_>,
-    ) -> Result<Joined, Refusal> {
+    ) -> Result<Decided, Refusal> {
         let mut carried: Vec<Carried> = Vec::new();
-        for (_, did) in done {
-            let Did::Gathered(part) = did else {
-                // The writes are done.
-                return Ok(Joined::Reply);
-            };
+        for part in parts {
             for (key, found) in part.keys.into_iter().zip(part.found) {
                 let index = key.index as usize;
                 carried.resize(carried.len().max(index + 1), None);
                 carried[index] = found;
             }
         }
-        let mut decision = node.decision(call.db, reply);
-        match (self.decide)(&mut decision, call.args, &carried)? {
-            Decided::Writes(writes) => Ok(node.writes(writes)),
-            Decided::Later(pondering) => Ok(Joined::Pondering(pondering)),
-        }
+        (self.decide)(&mut node.decision(asked.db, reply), asked.args, &carried)
     }
 
-    pub(super) fn whole(&self, cx: &mut Cx<'_>, call: &Call<'_>) -> Result<Whole, Refusal> {
-        (self.check)(call.args)?;
+    pub(super) fn whole(&self, cx: &mut Cx<'_>, asked: &Asked<'_>) -> Result<Whole, Refusal> {
+        (self.check)(asked.args)?;
         let mut carried: Vec<Carried> = Vec::new();
-        for (index, position) in call.entry.command.keys.positions(&call.args).enumerate() {
-            carried.push((self.gather)(cx, call.args.get(position), index, call.args)?);
+        for (index, position) in asked.keys.positions(&asked.args).enumerate() {
+            carried.push((self.gather)(cx, asked.args.get(position), index, asked.args)?);
         }
-        match (self.decide)(&mut cx.decision(), call.args, &carried)? {
+        match (self.decide)(&mut cx.decision(), asked.args, &carried)? {
             Decided::Writes(writes) => perform(cx.keys, writes),
             Decided::Later(pondering) => return Ok(ponder_whole(pondering)),
         }
@@ -189,27 +129,6 @@ impl Cx<'_> {
     fn decision(&mut self) -> Decision<'_> {
         let (db, dbs, now) = (self.db, self.keys.db_count(), self.now());
         Decision { db, dbs, now, reply: self.reply.reborrow() }
-    }
-}
-
-impl NodeFacts {
-    /// What a decision gets to see.
-    pub fn decision<'a>(&self, db: DbIndex, reply: &'a mut ReplyWriter<'_>) -> Decision<'a> {
-        Decision { db, dbs: self.dbs, now: self.now, reply: reply.reborrow() }
-    }
-
-    /// The steps that make these changes.
-    pub fn writes(&self, writes: Vec<Write>) -> Joined {
-        let mut steps: BTreeMap<ShardId, Vec<Write>> = BTreeMap::new();
-        for write in writes {
-            steps.entry(shard_of(write.key(), self.shards)).or_default().push(write);
-        }
-        let step =
-            |(shard, writes): (ShardId, Vec<Write>)| (shard, Step::Writes(writes.into_iter()));
-        match steps.is_empty() {
-            true => Joined::Reply,
-            false => Joined::Steps(steps.into_iter().map(step).collect()),
-        }
     }
 }
 

@@ -5,10 +5,9 @@
 //!                   shard 1: b, d ─► "2" "4" ─┴► 1 2 3 4, in the order of the keys
 //! ```
 
-use super::{Did, Joined, KEYS_PER_PIECE, Pick};
-use crate::command::{Call, Cx, Outcome, Refusal};
+use super::pick::{Asked, KEYS_PER_PIECE, Pick};
+use crate::command::{Args, Cx, Outcome, Refusal};
 use crate::resp::{Output, ReplyWriter};
-use crate::types::ShardId;
 
 /// The shape of commands whose parts are one key each.
 #[derive(Debug)]
@@ -31,6 +30,9 @@ pub enum Join {
     /// An array of what each part wrote: one element a key, in the order of the keys.
     Array,
 }
+
+/// Does a piece of the joining, until it says that it was the last.
+pub type Joining = Box<dyn FnMut(&mut ReplyWriter<'_>) -> bool>;
 
 /// One shard's keys of an [`Each`] command, and how far it has come with them.
 #[derive(Default)]
@@ -55,26 +57,26 @@ impl EachPart {
 }
 
 impl Each {
-    pub(super) fn check(&self, call: &Call<'_>) -> Result<(), Refusal> {
-        if (call.args.len() - call.entry.command.keys.first) % self.stride == 0 {
+    pub(super) fn check(&self, asked: &Asked<'_>) -> Result<(), Refusal> {
+        if (asked.args.len() - asked.keys.first) % self.stride == 0 {
             return Ok(());
         }
-        Err(Refusal::Arity(call.entry.name().to_owned()))
+        Err(Refusal::Arity(asked.name.to_owned()))
     }
 
     /// Does one key; `rest` are the positions of those after it.
     fn do_one(
         &self,
         cx: &mut Cx<'_>,
-        call: &Call<'_>,
+        args: Args<'_>,
         position: usize,
         large: &mut bool,
         rest: impl Iterator<Item = usize>,
     ) -> Result<i64, Refusal> {
-        let value = if self.stride > 1 { call.args.get(position + 1) } else { b"" };
-        let number = (self.one)(cx, call.args.get(position), value)?;
+        let value = if self.stride > 1 { args.get(position + 1) } else { b"" };
+        let number = (self.one)(cx, args.get(position), value)?;
         if self.join == Join::Array {
-            take_room_among(cx, large, rest.map(|position| call.args.get(position)))?;
+            take_room_among(cx, large, rest.map(|position| args.get(position)))?;
         }
         Ok(number)
     }
@@ -83,7 +85,7 @@ impl Each {
     pub(super) fn piece(
         &self,
         cx: &mut Cx<'_>,
-        call: &Call<'_>,
+        args: Args<'_>,
         part: &mut EachPart,
     ) -> Result<bool, Refusal> {
         let end = part.keys.len().min(part.done + KEYS_PER_PIECE);
@@ -94,7 +96,7 @@ impl Each {
         for at in part.done..end {
             let rest = part.keys[at + 1..].iter().map(|key| key.position as usize);
             let position = part.keys[at].position as usize;
-            part.sum += self.do_one(&mut cx, call, position, &mut part.large, rest)?;
+            part.sum += self.do_one(&mut cx, args, position, &mut part.large, rest)?;
             if self.join == Join::Array {
                 part.ends.push(cx.reply.out.len());
             }
@@ -104,30 +106,30 @@ impl Each {
         Ok(end == part.keys.len())
     }
 
-    pub(super) fn join(&self, done: Vec<(ShardId, Did)>, reply: &mut ReplyWriter<'_>) -> Joined {
-        let part = |(_, did)| match did {
-            Did::Each(part) => part,
-            _ => unreachable!("an Each step answers with its part"),
-        };
-        let parts: Vec<EachPart> = done.into_iter().map(part).collect();
+    /// Makes the reply of the parts; or gives back how it is made, where that takes long.
+    pub(super) fn join(
+        &self,
+        parts: Vec<EachPart>,
+        reply: &mut ReplyWriter<'_>,
+    ) -> Option<Joining> {
         match self.join {
             Join::Ok => reply.ok(),
             Join::Sum => reply.integer(parts.iter().map(|part| part.sum).sum()),
             Join::Array => return join_array(parts, reply),
         }
-        Joined::Reply
+        None
     }
 
-    pub(super) fn whole(&self, cx: &mut Cx<'_>, call: &Call<'_>) -> Outcome {
-        self.check(call)?;
-        let keys = &call.entry.command.keys;
+    pub(super) fn whole(&self, cx: &mut Cx<'_>, asked: &Asked<'_>) -> Outcome {
+        self.check(asked)?;
+        let (args, keys) = (asked.args, asked.keys);
         if self.join == Join::Array {
-            cx.reply.array((call.args.len() - keys.first) / self.stride);
+            cx.reply.array((args.len() - keys.first) / self.stride);
         }
         let (mut sum, mut large) = (0, false);
-        for position in keys.positions(&call.args) {
-            let rest = keys.positions(&call.args).filter(|other| *other > position);
-            sum += self.do_one(cx, call, position, &mut large, rest)?;
+        for position in keys.positions(&args) {
+            let rest = keys.positions(&args).filter(|other| *other > position);
+            sum += self.do_one(cx, args, position, &mut large, rest)?;
         }
         match self.join {
             Join::Ok => cx.reply.ok(),
@@ -139,7 +141,7 @@ impl Each {
 }
 
 /// The elements of all parts, in the order of the keys.
-fn join_array(mut parts: Vec<EachPart>, reply: &mut ReplyWriter<'_>) -> Joined {
+fn join_array(mut parts: Vec<EachPart>, reply: &mut ReplyWriter<'_>) -> Option<Joining> {
     /// Elements put in order at a time.
     const PIECE: usize = 1024;
     let count: usize = parts.iter().map(|part| part.keys.len()).sum();
@@ -148,7 +150,7 @@ fn join_array(mut parts: Vec<EachPart>, reply: &mut ReplyWriter<'_>) -> Joined {
     if let [part] = parts.as_mut_slice() {
         let whole = 0..part.bytes.len();
         reply.take_from(&mut part.bytes, whole);
-        return Joined::Reply;
+        return None;
     }
     // The keys of each part are in the order of the request: the next one is the least of their heads.
     let mut next = vec![(0, 0); parts.len()];
@@ -168,7 +170,7 @@ fn join_array(mut parts: Vec<EachPart>, reply: &mut ReplyWriter<'_>) -> Joined {
         }
         index == count
     };
-    if piece(reply) { Joined::Reply } else { Joined::Pieces(Box::new(piece)) }
+    if piece(reply) { None } else { Some(Box::new(piece)) }
 }
 
 /// From here on a reply of several elements is made with foresight.

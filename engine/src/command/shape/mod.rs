@@ -21,19 +21,24 @@
 
 mod all;
 mod carry;
+mod decision;
 mod each;
+mod pick;
 mod slices;
 mod walk;
 
 pub use all::{All, Part};
-pub use carry::{Carried, Carry, Decision, Found, GatherPart, Write};
-pub use each::{Each, EachPart, Join};
-pub use slices::{Decided, Pondering, Slices, Whole};
+pub use carry::{Carried, Carry, Found, GatherPart};
+pub use decision::{Decided, Decision, NodeFacts, Pondering, Write};
+pub use each::{Each, EachPart, Join, Joining};
+pub use pick::{Asked, MANY_KEYS, Pick, Picks};
+pub use slices::{Slices, Whole};
 pub use walk::{Walk, Walked};
 
-use super::{Args, Call, Cx, Outcome, Refusal};
+use super::{Args, Cx, Outcome, Refusal};
 use crate::resp::ReplyWriter;
-use crate::types::{Millis, ShardId};
+use crate::types::{ShardId, shard_of};
+use pick::KEYS_PER_PIECE;
 use std::collections::BTreeMap;
 
 /// How a command is spread over shards. Functions are synchronous and see one shard.
@@ -55,15 +60,6 @@ pub enum Run {
     Front,
 }
 
-/// One of a command's keys: which one, and where it stands among the arguments.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Pick {
-    /// Counted from 0.
-    pub index: u32,
-    /// The argument.
-    pub position: u32,
-}
-
 /// What one shard does of a command in one hop.
 pub enum Step {
     /// These keys of an [`Each`].
@@ -75,16 +71,6 @@ pub enum Step {
     /// Its part of an [`All`].
     All(Part),
 }
-
-/// Keys that a step does in one piece: some 20 us.
-const KEYS_PER_PIECE: usize = 64;
-
-/// Keys of one request from which on it is a transaction that goes on in slices, also where all of them
-/// are on one shard: some 100 us of work.
-pub const MANY_KEYS: usize = 512;
-
-/// A command's keys by the shards that have them.
-pub type Picks = BTreeMap<ShardId, Vec<Pick>>;
 
 /// What a step came to.
 pub enum Did {
@@ -101,17 +87,6 @@ pub enum Did {
 /// Steps and the shards that do them, in the order of the shards.
 pub type Steps = Vec<(ShardId, Step)>;
 
-/// What a shape has to know about the node.
-#[derive(Clone, Copy, Debug)]
-pub struct NodeFacts {
-    /// How many shards there are.
-    pub shards: u16,
-    /// How many databases.
-    pub dbs: usize,
-    /// The time of a decision.
-    pub now: Millis,
-}
-
 impl Run {
     /// Whether another hop may follow the first one.
     pub fn may_go_on(&self) -> bool {
@@ -124,42 +99,44 @@ impl Run {
     }
 
     /// Looks at the arguments, before anything else is done about the request.
-    pub fn check(&self, call: &Call<'_>, node: NodeFacts) -> Result<(), Refusal> {
+    pub(super) fn check(&self, asked: &Asked<'_>, node: NodeFacts) -> Result<(), Refusal> {
         match self {
             Run::Here(_) | Run::Sliced(_) => {
                 Err(Refusal::fixed("CROSSSLOT Keys in request don't hash to the same slot"))
             }
-            Run::Each(each) => each.check(call),
-            Run::Carry(carry) => (carry.check)(call.args),
-            Run::All(all) => (all.check)(call.args, node.dbs),
-            Run::Walk(_) | Run::Front => unreachable!("{} has no steps", call.entry.name()),
+            Run::Each(each) => each.check(asked),
+            Run::Carry(carry) => (carry.check)(asked.args),
+            Run::All(all) => (all.check)(asked.args, node.dbs),
+            Run::Walk(_) | Run::Front => unreachable!("{} has no steps", asked.name),
         }
     }
 
     /// What each shard has to do first, given whose the keys are.
-    pub fn split(&self, picks: Picks, node: NodeFacts) -> Steps {
+    pub(super) fn split(&self, picks: Picks, node: NodeFacts) -> Steps {
         let parts = picks.into_iter();
         match self {
             Run::Each(_) => parts.map(|(s, keys)| (s, Step::Each(EachPart::of(keys)))).collect(),
             Run::Carry(_) => {
                 parts.map(|(s, keys)| (s, Step::Gather(GatherPart::of(keys)))).collect()
             }
-            Run::All(_) => all::split(node.shards),
+            Run::All(_) => {
+                (0..node.shards).map(|s| (ShardId(s), Step::All(Part::default()))).collect()
+            }
             _ => unreachable!("it was checked that there are steps"),
         }
     }
 
     /// One piece of a shard's step; `None` when there is more to do.
-    pub fn step(
+    pub(super) fn step(
         &self,
         cx: &mut Cx<'_>,
-        call: &Call<'_>,
+        args: Args<'_>,
         step: &mut Step,
     ) -> Result<Option<Did>, Refusal> {
         let is_done = match (self, &mut *step) {
-            (Run::Each(each), Step::Each(part)) => each.piece(cx, call, part)?,
-            (Run::Carry(carry), Step::Gather(part)) => carry.piece(cx, call, part)?,
-            (Run::All(all), Step::All(part)) => (all.part)(cx, call.args, part)?,
+            (Run::Each(each), Step::Each(part)) => each.piece(cx, args, part)?,
+            (Run::Carry(carry), Step::Gather(part)) => carry.piece(cx, args, part)?,
+            (Run::All(all), Step::All(part)) => (all.part)(cx, args, part)?,
             (_, Step::Writes(writes)) => {
                 carry::perform(cx.keys, writes.take(KEYS_PER_PIECE));
                 writes.len() == 0
@@ -175,32 +152,57 @@ impl Run {
     }
 
     /// Makes the reply of what the shards have done, in their order, or says what comes next.
-    pub fn join(
+    pub(super) fn join(
         &self,
-        call: &Call<'_>,
+        asked: &Asked<'_>,
         node: NodeFacts,
         done: Vec<(ShardId, Did)>,
         reply: &mut ReplyWriter<'_>,
     ) -> Result<Joined, Refusal> {
+        let done = done.into_iter().map(|(_, did)| did);
         match self {
-            Run::Each(each) => Ok(each.join(done, reply)),
-            Run::Carry(carry) => carry.join(call, node, done, reply),
-            Run::All(all) => Ok(all.join(call, done, reply)),
+            Run::Each(each) => {
+                let parts = done.map(|did| match did {
+                    Did::Each(part) => part,
+                    _ => unreachable!("an Each step answers with its part"),
+                });
+                Ok(each.join(parts.collect(), reply).map_or(Joined::Reply, Joined::Pieces))
+            }
+            Run::Carry(carry) => {
+                let found = done.map(|did| match did {
+                    Did::Gathered(part) => Some(part),
+                    _ => None,
+                });
+                // Without findings these were the writes.
+                let Some(found) = found.collect() else { return Ok(Joined::Reply) };
+                match carry.join(asked, node, found, reply)? {
+                    Decided::Writes(writes) => Ok(Joined::writes(writes, node.shards)),
+                    Decided::Later(pondering) => Ok(Joined::Pondering(pondering)),
+                }
+            }
+            Run::All(all) => {
+                let parts = done.map(|did| match did {
+                    Did::Part(part) => part,
+                    _ => unreachable!("an All step answers with its part"),
+                });
+                (all.join)(asked.args, &parts.collect::<Vec<Part>>(), reply);
+                Ok(Joined::Reply)
+            }
             _ => unreachable!("nothing was split"),
         }
     }
 
     /// The whole command on the one shard that has all its keys.
     #[inline]
-    pub fn whole(&self, cx: &mut Cx<'_>, call: &Call<'_>) -> Result<Whole, Refusal> {
+    pub(super) fn whole(&self, cx: &mut Cx<'_>, asked: &Asked<'_>) -> Result<Whole, Refusal> {
         match self {
-            Run::Here(run) => run(cx, call.args)?,
-            Run::Sliced(run) => return run(cx, call.args),
-            Run::Each(each) => each.whole(cx, call)?,
-            Run::Carry(carry) => return carry.whole(cx, call),
-            Run::All(all) => all.whole(cx, call)?,
-            Run::Walk(walk) => return walk.whole(cx, call),
-            Run::Front => unreachable!("{} runs where the connection lives", call.entry.name()),
+            Run::Here(run) => run(cx, asked.args)?,
+            Run::Sliced(run) => return run(cx, asked.args),
+            Run::Each(each) => each.whole(cx, asked)?,
+            Run::Carry(carry) => return carry.whole(cx, asked),
+            Run::All(all) => all.whole(cx, asked.args)?,
+            Run::Walk(walk) => return walk.whole(cx, asked.args),
+            Run::Front => unreachable!("{} runs where the connection lives", asked.name),
         }
         Ok(Whole::Done)
     }
@@ -213,7 +215,23 @@ pub enum Joined {
     /// Further steps.
     Steps(Steps),
     /// More of the joining: a piece of it at a time, until it says that it was the last.
-    Pieces(Box<dyn FnMut(&mut ReplyWriter<'_>) -> bool>),
+    Pieces(Joining),
     /// A long decision.
     Pondering(Pondering),
+}
+
+impl Joined {
+    /// The steps that make these changes, if there are any.
+    pub fn writes(writes: Vec<Write>, shards: u16) -> Joined {
+        let mut steps: BTreeMap<ShardId, Vec<Write>> = BTreeMap::new();
+        for write in writes {
+            steps.entry(shard_of(write.key(), shards)).or_default().push(write);
+        }
+        let step =
+            |(shard, writes): (ShardId, Vec<Write>)| (shard, Step::Writes(writes.into_iter()));
+        match steps.is_empty() {
+            true => Joined::Reply,
+            false => Joined::Steps(steps.into_iter().map(step).collect()),
+        }
+    }
 }

@@ -5,17 +5,11 @@
 //!   BITCOUNT of 512 MB ─► a reference to the value ─► slice, others, slice, others ... ─► reply
 //! ```
 
-use super::Decision;
-use super::carry::Write;
 use crate::command::{Cx, Refusal};
 
 /// Does one piece, of some microseconds; answers whether that was the last one. The reply is written with
 /// the last piece.
 pub type Slices = Box<dyn FnMut(&mut Cx<'_>) -> Result<bool, Refusal> + Send>;
-
-/// The same for a decision: with the last piece comes what is to be written.
-pub type Pondering =
-    Box<dyn FnMut(&mut Decision<'_>) -> Result<Option<Vec<Write>>, Refusal> + Send>;
 
 /// What came of a command that may take long.
 pub enum Whole {
@@ -23,38 +17,6 @@ pub enum Whole {
     Done,
     /// Nothing is done yet, nothing is changed or written: it goes on in slices.
     Later(Slices),
-}
-
-/// What came of a [`Carry`](super::Carry)'s decision.
-pub enum Decided {
-    /// What is to be written.
-    Writes(Vec<Write>),
-    /// It takes long. Nothing is written to the reply yet.
-    Later(Pondering),
-}
-
-impl From<Vec<Write>> for Decided {
-    fn from(writes: Vec<Write>) -> Decided {
-        Decided::Writes(writes)
-    }
-}
-
-impl Decided {
-    /// A decision that is made at once where it is short.
-    pub fn of(
-        mut pondering: Pondering,
-        is_short: bool,
-        decision: &mut Decision<'_>,
-    ) -> Result<Decided, Refusal> {
-        if !is_short {
-            return Ok(Decided::Later(pondering));
-        }
-        loop {
-            if let Some(writes) = pondering(decision)? {
-                return Ok(Decided::Writes(writes));
-            }
-        }
-    }
 }
 
 impl Whole {

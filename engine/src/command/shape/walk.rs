@@ -5,8 +5,8 @@
 //!                        └─ moves on within the shard, or to the next one
 //! ```
 
-use super::Whole;
-use crate::command::{Args, Call, Cx, OwnedArgs, Refusal};
+use super::slices::Whole;
+use crate::command::{Args, Cx, OwnedArgs, Refusal};
 use crate::glob::Pattern;
 use crate::resp::ReplyWriter;
 use std::sync::Arc;
@@ -70,10 +70,10 @@ impl Walk {
         goes_on
     }
 
-    pub(super) fn whole(&self, cx: &mut Cx<'_>, call: &Call<'_>) -> Result<Whole, Refusal> {
-        let mut walked = (self.start)(call.args)?;
-        if walked.shard < cx.shards && self.one_step(cx, call.args, &mut walked)? {
-            let (walk, args) = (*self, OwnedArgs::copy(call.args));
+    pub(super) fn whole(&self, cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
+        let mut walked = (self.start)(args)?;
+        if walked.shard < cx.shards && self.one_step(cx, args, &mut walked)? {
+            let (walk, args) = (*self, OwnedArgs::copy(args));
             return Ok(Whole::Later(Box::new(move |cx| {
                 if walked.shard < cx.shards && walk.one_step(cx, args.view(), &mut walked)? {
                     return Ok(false);

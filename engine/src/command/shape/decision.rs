@@ -1,0 +1,113 @@
+//! What a command that reads in several places decides: at once, or in pieces where that takes long.
+
+use crate::command::Refusal;
+use crate::resp::ReplyWriter;
+use crate::types::{DbIndex, Millis};
+use crate::value::{SentEffect, SharedValue};
+
+/// What a shape has to know about the node.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeFacts {
+    /// How many shards there are.
+    pub shards: u16,
+    /// How many databases.
+    pub dbs: usize,
+    /// The time of a decision.
+    pub now: Millis,
+}
+
+impl NodeFacts {
+    /// What a decision gets to see.
+    pub fn decision<'a>(&self, db: DbIndex, reply: &'a mut ReplyWriter<'_>) -> Decision<'a> {
+        Decision { db, dbs: self.dbs, now: self.now, reply: reply.reborrow() }
+    }
+}
+
+/// What a [`Carry`](super::Carry)'s decision can see and say.
+pub struct Decision<'a> {
+    /// The connection's database.
+    pub db: DbIndex,
+    /// How many databases there are.
+    pub dbs: usize,
+    /// The time of the decision.
+    pub now: Millis,
+    /// Where the reply goes.
+    pub reply: ReplyWriter<'a>,
+}
+
+/// One change that a [`Carry`](super::Carry)'s decision asks a shard to make.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// Create or replace.
+    Put {
+        /// In which database.
+        db: DbIndex,
+        /// Under which key.
+        key: Vec<u8>,
+        /// What.
+        value: SharedValue,
+        /// Until when.
+        deadline: Option<Millis>,
+    },
+    /// Delete.
+    Remove {
+        /// In which database.
+        db: DbIndex,
+        /// Which key.
+        key: Vec<u8>,
+    },
+    /// Change the value inside: of a large one only what changes is sent and told.
+    Change {
+        /// In which database.
+        db: DbIndex,
+        /// Of which key, which was found to hold the effect's type or nothing.
+        key: Vec<u8>,
+        /// What happens.
+        effect: SentEffect,
+    },
+}
+
+impl Write {
+    /// The key that this changes.
+    pub fn key(&self) -> &[u8] {
+        match self {
+            Write::Put { key, .. } | Write::Remove { key, .. } | Write::Change { key, .. } => key,
+        }
+    }
+}
+
+/// Does one piece of a decision, of some microseconds; with the last one comes what is to be written.
+pub type Pondering =
+    Box<dyn FnMut(&mut Decision<'_>) -> Result<Option<Vec<Write>>, Refusal> + Send>;
+
+/// What came of a [`Carry`](super::Carry)'s decision.
+pub enum Decided {
+    /// What is to be written.
+    Writes(Vec<Write>),
+    /// It takes long. Nothing is written to the reply yet.
+    Later(Pondering),
+}
+
+impl From<Vec<Write>> for Decided {
+    fn from(writes: Vec<Write>) -> Decided {
+        Decided::Writes(writes)
+    }
+}
+
+impl Decided {
+    /// A decision that is made at once where it is short.
+    pub fn of(
+        mut pondering: Pondering,
+        is_short: bool,
+        decision: &mut Decision<'_>,
+    ) -> Result<Decided, Refusal> {
+        if !is_short {
+            return Ok(Decided::Later(pondering));
+        }
+        loop {
+            if let Some(writes) = pondering(decision)? {
+                return Ok(Decided::Writes(writes));
+            }
+        }
+    }
+}
