@@ -22,7 +22,14 @@ fn random(name: &str) -> (Rng, u64) {
 
 /// Small limits, so that random input reaches them.
 fn limits(random: &mut Rng) -> Limits {
-    Limits { bulk_bytes: 1000, arguments: 20, request_bytes: 3000, authenticated: random.bool() }
+    let authenticated = random.bool();
+    Limits {
+        bulk_bytes: 1000,
+        arguments: 20,
+        request_bytes: 3000,
+        long_bytes: usize::MAX,
+        authenticated,
+    }
 }
 
 /// Pieces of the grammar, whole and broken.
@@ -73,30 +80,62 @@ fn requests(random: &mut Rng) -> Vec<u8> {
 
 type Requests = (Vec<Vec<Vec<u8>>>, usize, Option<ProtocolError>);
 
-/// Everything that `bytes` says when it arrives in pieces of the sizes that `piece` returns.
+/// Everything that `bytes` says when it arrives in pieces of the sizes that `piece` returns. Long arguments
+/// are taken out of the buffer while they come.
 fn parse(bytes: &[u8], limits: &Limits, mut piece: impl FnMut() -> usize) -> Requests {
     let (mut parser, mut found, mut start, mut arrived) = (Parser::new(), Vec::new(), 0, 0);
+    // The buffer, what was taken out, and how much is missing of the last one.
+    let (mut buffer, mut long, mut missing) = (Vec::new(), Vec::<Vec<u8>>::new(), 0);
     loop {
-        let buffer = &bytes[start..arrived];
-        match parser.next(buffer, limits) {
+        if missing > 0 {
+            let end = (arrived + piece().min(missing)).min(bytes.len());
+            if end == arrived {
+                return (found, start, None);
+            }
+            long.last_mut().unwrap().extend_from_slice(&bytes[arrived..end]);
+            missing -= end - arrived;
+            arrived = end;
+            if missing == 0 {
+                parser.taken();
+            }
+            continue;
+        }
+        match parser.next(&buffer, limits) {
             Err(error) => return (found, start, Some(error)),
+            Ok(Parsed::Long { at, length }) => {
+                assert!(length >= limits.long_bytes && at <= buffer.len());
+                let end = buffer.len().min(at + length);
+                long.push(buffer.drain(at..end).collect());
+                missing = length - long.last().unwrap().len();
+                if missing == 0 {
+                    parser.taken();
+                }
+            }
             Ok(Parsed::Incomplete { want }) => {
                 assert!(want >= 1);
                 if arrived == bytes.len() {
                     return (found, start, None);
                 }
-                arrived = (arrived + piece()).min(bytes.len());
+                let end = arrived.saturating_add(piece()).min(bytes.len());
+                buffer.extend_from_slice(&bytes[arrived..end]);
+                arrived = end;
             }
             Ok(Parsed::Request { consumed }) => {
-                let arguments = parser.args(buffer);
+                let arguments = parser.args(&buffer);
                 assert!(!arguments.is_empty() && arguments.len() <= limits.arguments.max(1500));
-                found.push(arguments.iter().map(<[u8]>::to_vec).collect());
-                start += consumed;
+                let argument = |index: usize| match arguments.standing(index) {
+                    Some(bytes) => bytes.to_vec(),
+                    None => long[arguments.spans()[index].aside_index().unwrap()].clone(),
+                };
+                found.push((0..arguments.len()).map(argument).collect());
+                start += consumed + long.drain(..).map(|long| long.len()).sum::<usize>();
+                buffer.drain(..consumed);
             }
             Ok(Parsed::Empty { consumed }) => {
                 assert!(consumed > 0);
                 found.push(Vec::new());
                 start += consumed;
+                buffer.drain(..consumed);
             }
         }
     }
@@ -113,6 +152,9 @@ fn requests_in_pieces_are_the_requests_as_a_whole() {
         assert_eq!(single, whole, "byte by byte: {}", bytes.escape_ascii());
         let pieces = parse(&bytes, &limits, || random.usize(1..40));
         assert_eq!(pieces, whole, "in pieces: {}", bytes.escape_ascii());
+        let taking = Limits { long_bytes: random.usize(..30), ..limits };
+        let taken = parse(&bytes, &taking, || random.usize(1..40));
+        assert_eq!(taken, whole, "long ones taken out: {}", bytes.escape_ascii());
     }
 }
 

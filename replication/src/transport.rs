@@ -117,6 +117,25 @@ impl Drop for Sending<'_> {
     }
 }
 
+/// Takes what was read.
+pub trait Taker {
+    /// More of it.
+    fn take(&mut self, bytes: &[u8]);
+
+    /// Where `take` would append all of it, unless some of it goes elsewhere.
+    fn only_buffer(&mut self) -> Option<&mut Vec<u8>>;
+}
+
+impl Taker for Vec<u8> {
+    fn take(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+
+    fn only_buffer(&mut self) -> Option<&mut Vec<u8>> {
+        Some(self)
+    }
+}
+
 /// A transport between two executors.
 pub struct Parked {
     accepted: Accepted,
@@ -232,18 +251,18 @@ impl Transport {
         }
     }
 
-    /// Reads what there is, at most `limit` bytes, and appends it to `buffer`; waits until there is
-    /// something. 0: the other side has ended. May be cancelled: then `buffer` is as it was.
-    pub async fn read(&self, buffer: &mut Vec<u8>, limit: usize) -> io::Result<usize> {
+    /// Reads what there is, at most `limit` bytes, and gives it to `taker`; waits until there is
+    /// something. 0: the other side has ended. May be cancelled: nothing is lost by that.
+    pub async fn read(&self, taker: &mut impl Taker, limit: usize) -> io::Result<usize> {
         let Some(tls) = &self.tls else {
             let take = |bytes: &[u8]| {
-                buffer.extend_from_slice(bytes);
+                taker.take(bytes);
                 bytes.len()
             };
             return self.stream.read_with(limit, take).await;
         };
         loop {
-            match self.read_tls(tls, buffer).await? {
+            match self.read_tls(tls, taker).await? {
                 Fed::Plaintext(read) => return Ok(read),
                 Fed::Nothing => {}
                 Fed::End => return Ok(0),
@@ -251,13 +270,10 @@ impl Transport {
         }
     }
 
-    async fn read_tls(&self, tls: &Tls, plaintext: &mut Vec<u8>) -> io::Result<Fed> {
+    async fn read_tls(&self, tls: &Tls, taker: &mut impl Taker) -> io::Result<Fed> {
         let feed = |bytes: &[u8]| match bytes {
             [] => Ok(None),
-            bytes => {
-                let mut session = tls.session.borrow_mut();
-                session.feed(bytes, plaintext).map(Some).map_err(tls_error)
-            }
+            bytes => tls.feed(bytes, taker).map(Some).map_err(tls_error),
         };
         let fed = self.stream.read_with(CIPHERTEXT_READ, feed).await.and_then(|fed| fed);
         // Alerts, handshake flights and key updates are owed at once, also after an error.
@@ -318,6 +334,19 @@ impl Transport {
             let _ = timeout(FAREWELL_MAX, self.send_waiting(tls, Others::Await)).await;
         }
         let _ = self.stream.shutdown_write();
+    }
+}
+
+impl Tls {
+    fn feed(&self, ciphertext: &[u8], taker: &mut impl Taker) -> Result<usize, TlsError> {
+        let mut session = self.session.borrow_mut();
+        if let Some(buffer) = taker.only_buffer() {
+            return session.feed(ciphertext, buffer);
+        }
+        let mut plaintext = Vec::with_capacity(ciphertext.len());
+        let fed = session.feed(ciphertext, &mut plaintext);
+        taker.take(&plaintext);
+        fed
     }
 }
 

@@ -141,8 +141,8 @@ fn chain(random: &mut Rng) -> Vec<String> {
 type Requests = (Vec<Words>, usize, bool);
 
 fn parse(bytes: &[u8], cut: Cut, random: &mut Rng) -> Requests {
-    let limits =
-        Limits { bulk_bytes: 100_000, arguments: 50, request_bytes: 200_000, authenticated: true };
+    let (bulk_bytes, request_bytes) = (100_000, 200_000);
+    let limits = Limits { bulk_bytes, arguments: 50, request_bytes, ..Limits::STANDARD };
     let (mut parser, mut found, mut start, mut arrived) = (Parser::new(), Vec::new(), 0, 0);
     loop {
         let buffer = &bytes[start..arrived];
@@ -159,6 +159,7 @@ fn parse(bytes: &[u8], cut: Cut, random: &mut Rng) -> Requests {
                 start += consumed;
             }
             Ok(Parsed::Empty { consumed }) => start += consumed,
+            Ok(Parsed::Long { .. }) => unreachable!("nothing is long here"),
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::config::{Config, Settings};
 use engine::rt::{self, Patience, Stream};
-use replication::transport::Transport;
+use replication::transport::{Taker, Transport};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -337,13 +337,13 @@ impl Client {
         transport: &Transport,
         settings: &Settings,
         mut limit: Option<Duration>,
-        buffer: &mut Vec<u8>,
+        taker: &mut impl Taker,
         size: usize,
     ) -> io::Result<Option<usize>> {
         let _silence = Silence::begin(&self.silent);
         let mut waited = Duration::ZERO;
         loop {
-            let reading = transport.read(buffer, size);
+            let reading = transport.read(taker, size);
             let Some(all) = limit else { break reading.await.map(Some) };
             match Patience::of(all.saturating_sub(waited)).within(reading).await {
                 Ok(read) => break read.map(Some),

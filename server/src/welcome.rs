@@ -270,7 +270,7 @@ fn replica_begins(mut bytes: &[u8]) -> Option<bool> {
                     _ => return Some(false),
                 }
             }
-            Ok(Parsed::Incomplete { .. }) => return None,
+            Ok(Parsed::Incomplete { .. } | Parsed::Long { .. }) => return None,
             Ok(Parsed::Empty { .. }) | Err(_) => return Some(false),
         }
     }

@@ -1,8 +1,9 @@
 //! What strangers found when they used the commands about keys: patterns that kept everybody waiting, a
-//! random key that was mostly the same one, idle times of copies.
+//! random key that was mostly the same one, idle times of copies, a large value that held everybody up.
 
 mod support;
 
+use engine::resp::client::encode_command;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -135,5 +136,114 @@ fn a_copy_s_idle_times_begin_when_it_got_the_keys() {
                 text(&node.must(&["OBJECT", "IDLETIME", key])).parse().expect("seconds");
             assert!(idle < 600, "{key}: {idle} s");
         }
+    }
+}
+
+/// The most that a process ever had resident.
+fn peak_bytes(node: &Node) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid()));
+    let status = status.expect("a live process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("kilobytes") * 1024
+}
+
+/// The story: while a SET of 256 MB arrived, nobody else was served for 0.8 s, and it took its memory twice.
+#[test]
+fn a_large_value_arrives_without_holding_anybody_up() {
+    const LENGTH: usize = 128 << 20;
+    let node = start("node", 1);
+    let (before, value) = (peak_bytes(&node), vec![b'v'; LENGTH]);
+    let mut client = connect(&node);
+    let mut request = Vec::new();
+    encode_command(&mut request, &[b"SET", b"large", &value]);
+    let longest = longest_wait(&node, || {
+        client.send_raw(&request).expect("sent");
+        assert_eq!(text(&client.read().expect("a reply")), "OK");
+    });
+    let taken = peak_bytes(&node) - before;
+    assert!(taken < LENGTH as u64 * 3 / 2, "{taken} bytes of memory for {LENGTH}");
+    // A few milliseconds on a machine that has nothing else to do.
+    assert!(longest < Duration::from_millis(250), "{longest:?}");
+    assert_eq!(text(&client.must(&["STRLEN", "large"])), LENGTH.to_string());
+}
+
+/// Sends a request in pieces that end anywhere, and reads its reply.
+fn in_pieces(client: &mut Client, random: &mut fastrand::Rng, words: &[&[u8]]) -> String {
+    let mut bytes = Vec::new();
+    encode_command(&mut bytes, words);
+    let mut rest = bytes.as_slice();
+    while !rest.is_empty() {
+        let most = if random.bool() { 10 } else { 200_000 };
+        let (piece, left) = rest.split_at(random.usize(1..=most).min(rest.len()));
+        client.send_raw(piece).expect("sent");
+        rest = left;
+    }
+    text(&client.read().expect("a reply"))
+}
+
+#[test]
+fn arguments_that_arrive_in_pieces_are_what_they_were_sent_as() {
+    let mut random = fastrand::Rng::with_seed(support::seed());
+    let mut bytes = |length: usize| (0..length).map(|_| random.u8(..)).collect::<Vec<u8>>();
+    // Around the length from which on an argument goes into a rope, and beyond a rope's second level.
+    let (a, b, c) = (bytes(131_071), bytes(131_072), bytes(4_400_000));
+    let mut random = fastrand::Rng::with_seed(support::seed());
+    let random = &mut random;
+    for shards in [1, 2] {
+        let node = start("node", shards);
+        let (mut client, mut other) = (connect(&node), connect(&node));
+        let mut is = |key: &[u8], value: &[u8]| {
+            let reply = other.must(&[b"GET".as_slice(), key]);
+            assert!(reply.bytes() == Some(value), "{}", key.escape_ascii());
+        };
+        let mut ask = |words: &[&[u8]]| in_pieces(&mut client, random, words);
+        for value in [&a, &b, &c] {
+            assert_eq!(ask(&[b"SET", b"k", value]), "OK");
+            is(b"k", value);
+        }
+        assert_eq!(ask(&[b"SETEX", b"e", b"100", &b]), "OK");
+        assert_eq!(ask(&[b"SET", b"k", &b, b"XX", b"PX", b"100000"]), "OK");
+        assert_eq!(ask(&[b"SETNX", b"n", &c]), "1");
+        assert_eq!(ask(&[b"APPEND", b"p", &b]), b.len().to_string());
+        assert_eq!(ask(&[b"APPEND", b"p", &c]), (b.len() + c.len()).to_string());
+        assert_eq!(ask(&[b"SETRANGE", b"p", b"7", &b]), (b.len() + c.len()).to_string());
+        assert_eq!(ask(&[b"MSET", b"m1", &b, b"m2", &a, b"m3", &c, b"m4", b"short"]), "OK");
+        assert_eq!(ask(&[b"MSETNX", b"x1", &c, b"x2", b"7", b"x3", &b]), "1");
+        assert_eq!(ask(&[b"SET", &b, &c]), "OK");
+        assert_eq!(ask(&[b"SET", b"k", &b, &c]), "ERR syntax error");
+        assert!(ask(&[&b]).starts_with("ERR unknown command"));
+        assert_eq!(ask(&[b"INCRBY", b"x2", &b]), "ERR value is not an integer or out of range");
+        assert_eq!(ask(&[b"MULTI"]), "OK");
+        assert_eq!(ask(&[b"SET", b"t1", &c]), "QUEUED");
+        assert_eq!(ask(&[b"MSET", b"t2", &b, b"t3", &c]), "QUEUED");
+        ask(&[b"EXEC"]);
+        let written = [&b[..7], &b, &[&b[..], &c].concat()[7 + b.len()..]].concat();
+        for (key, value) in [
+            (b"k".as_slice(), &b),
+            (b"e", &b),
+            (b"n", &c),
+            (b"p", &written),
+            (b"m1", &b),
+            (b"m2", &a),
+            (b"m3", &c),
+            (b"x1", &c),
+            (b"x3", &b),
+            (&b, &c),
+            (b"t1", &c),
+            (b"t2", &b),
+            (b"t3", &c),
+        ] {
+            is(key, value);
+        }
+        // What comes behind one is answered behind it.
+        let mut pipeline = Vec::new();
+        for words in [[b"SET", b"o".as_slice(), &c], [b"SET", b"o", b"1"], [b"SET", b"o", &b]] {
+            encode_command(&mut pipeline, &words);
+            encode_command(&mut pipeline, &[b"STRLEN", b"o"]);
+        }
+        client.send_raw(&pipeline).expect("sent");
+        let replies: Vec<String> = (0..6).map(|_| text(&client.read().expect("one"))).collect();
+        let lengths = [&c.len().to_string(), "1", &b.len().to_string()];
+        assert_eq!(replies, ["OK", lengths[0], "OK", lengths[1], "OK", lengths[2]]);
     }
 }

@@ -1,16 +1,23 @@
 //! A request's arguments: borrowed where they arrived, read one after the other.
 //!
-//! [`Args`] is a view (buffer and spans) with a position; it allocates nothing and copies nothing.
+//! [`Args`] is a view (buffer and spans) with a position; it allocates nothing and copies nothing, long
+//! arguments apart that are wanted together ([`LongArg`]).
 //! [`OwnedArgs`] holds the same for requests that wait (MULTI's queue, a hop to another shard).
 
 use super::Refusal;
+use super::long::LongArg;
 use crate::resp::{self, Span};
-use crate::value::number;
+use crate::value::{NewValue, SharedValue, number};
+
+/// Of requests without long arguments.
+static NONE_LONG: Vec<LongArg> = Vec::new();
 
 /// A view of a request: argument 0 is the command's name.
 #[derive(Clone, Copy, Debug)]
 pub struct Args<'a> {
     request: resp::Args<'a>,
+    /// What stands elsewhere. A thin reference, since nearly nobody has any.
+    long: &'a Vec<LongArg>,
     at: usize,
 }
 
@@ -22,7 +29,12 @@ impl<'a> Args<'a> {
 
     /// The arguments of a parsed request.
     pub fn of(request: resp::Args<'a>) -> Args<'a> {
-        Args { request, at: 1 }
+        Args { request, long: &NONE_LONG, at: 1 }
+    }
+
+    /// The same where some stand elsewhere, in `long`, by their numbers.
+    pub fn with_long(self, long: &'a Vec<LongArg>) -> Args<'a> {
+        Args { long, ..self }
     }
 
     /// How many arguments there are, the name included.
@@ -36,14 +48,50 @@ impl<'a> Args<'a> {
     }
 
     /// Argument `index`, the name being 0. Panics when there is none: callers stay below `len`.
+    #[inline]
     pub fn get(&self, index: usize) -> &'a [u8] {
-        self.request.get(index)
+        match self.request.standing(index) {
+            Some(bytes) => bytes,
+            None => self.long(index).together(),
+        }
+    }
+
+    #[cold]
+    fn long(&self, index: usize) -> &'a LongArg {
+        let number = self.request.spans()[index].aside_index();
+        number.and_then(|number| self.long.get(number)).expect("an argument stands somewhere")
+    }
+
+    /// Argument `index` as a value to be stored; a long one as it came.
+    #[inline]
+    pub fn value(&self, index: usize) -> NewValue<'a> {
+        match self.request.standing(index) {
+            Some(bytes) => NewValue::from_bytes(bytes),
+            None => NewValue::Shared(SharedValue::Large(self.long(index).pieces().clone())),
+        }
+    }
+
+    /// How long argument `index` is, and at most its first `most` bytes.
+    pub fn beginning(&self, index: usize, most: usize) -> (usize, &'a [u8]) {
+        let (length, bytes) = match self.request.standing(index) {
+            Some(bytes) => (bytes.len(), bytes),
+            None => {
+                let pieces = self.long(index).pieces();
+                (pieces.len(), pieces.borrow().stretch(0))
+            }
+        };
+        (length, &bytes[..bytes.len().min(most)])
+    }
+
+    /// Whether some are long and came in pieces.
+    pub fn has_long(&self) -> bool {
+        !self.long.is_empty()
     }
 
     /// All arguments from `first` on.
     pub fn from(&self, first: usize) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
-        let request = self.request;
-        (first.min(request.len())..request.len()).map(move |index| request.get(index))
+        let args = *self;
+        (first.min(args.len())..args.len()).map(move |index| args.get(index))
     }
 
     /// The next argument, or `None` at the end.
@@ -58,6 +106,16 @@ impl<'a> Args<'a> {
     /// Answers with a syntax error rather than trusting the arity blindly.
     pub fn required(&mut self) -> Result<&'a [u8], Refusal> {
         self.next().ok_or(Refusal::Syntax)
+    }
+
+    /// The same as a value to be stored; a long one as it came.
+    #[inline]
+    pub fn required_value(&mut self) -> Result<NewValue<'a>, Refusal> {
+        if self.at >= self.len() {
+            return Err(Refusal::Syntax);
+        }
+        self.at += 1;
+        Ok(self.value(self.at - 1))
     }
 
     /// The next argument without moving on.
@@ -92,6 +150,27 @@ impl<'a> Args<'a> {
         i32::try_from(self.integer()?).map_err(|_| Refusal::NotSmall)
     }
 
+    /// Copies argument `index` to the end of another request; a long one becomes one more reference.
+    pub(crate) fn copy_to(
+        &self,
+        index: usize,
+        bytes: &mut Vec<u8>,
+        spans: &mut Vec<Span>,
+        long: &mut Vec<LongArg>,
+    ) {
+        match self.request.standing(index) {
+            Some(arg) => {
+                spans.push(Span { start: bytes.len() as u32, length: arg.len() as u32 });
+                bytes.extend_from_slice(arg);
+            }
+            None => {
+                let arg = self.long(index);
+                spans.push(Span::aside(long.len(), arg.pieces().len()));
+                long.push(LongArg::from(arg.pieces().clone()));
+            }
+        }
+    }
+
     /// A syntax error unless everything was consumed.
     pub fn end(&self) -> Result<(), Refusal> {
         if self.left() == 0 { Ok(()) } else { Err(Refusal::Syntax) }
@@ -103,32 +182,43 @@ impl<'a> Args<'a> {
 pub struct OwnedArgs {
     bytes: Vec<u8>,
     spans: Vec<Span>,
+    long: Vec<LongArg>,
 }
 
 impl OwnedArgs {
     /// A copy of `args`.
     pub fn copy(args: Args<'_>) -> OwnedArgs {
-        args.from(0).collect()
+        let mut owned = OwnedArgs::default();
+        (0..args.len()).for_each(|index| owned.push_of(args, index));
+        owned
     }
 
     /// None yet, with memory for as many as `args` has.
     pub fn for_all_of(args: Args<'_>) -> OwnedArgs {
         let spans = args.request.spans();
-        // They stand one behind the other in what was read.
-        let bytes = spans.iter().zip(spans.last()).next().map_or(0, |(first, last)| {
+        // They stand one behind the other in what was read, long ones elsewhere.
+        let standing = || spans.iter().filter(|span| span.aside_index().is_none());
+        let bytes = standing().next().zip(standing().next_back()).map_or(0, |(first, last)| {
             (last.start + last.length).saturating_sub(first.start) as usize
         });
-        OwnedArgs { bytes: Vec::with_capacity(bytes), spans: Vec::with_capacity(spans.len()) }
+        let (bytes, spans) = (Vec::with_capacity(bytes), Vec::with_capacity(spans.len()));
+        OwnedArgs { bytes, spans, long: Vec::new() }
     }
 
     /// The view.
     pub fn view(&self) -> Args<'_> {
-        Args::new(&self.bytes, &self.spans)
+        Args::new(&self.bytes, &self.spans).with_long(&self.long)
     }
 
     /// Bytes held.
     pub fn heap_bytes(&self) -> usize {
-        self.bytes.capacity() + self.spans.capacity() * size_of::<Span>()
+        let long: usize = self.long.iter().map(LongArg::heap_bytes).sum();
+        self.bytes.capacity() + self.spans.capacity() * size_of::<Span>() + long
+    }
+
+    /// Adds argument `index` of a request; a long one is not copied.
+    pub fn push_of(&mut self, args: Args<'_>, index: usize) {
+        args.copy_to(index, &mut self.bytes, &mut self.spans, &mut self.long);
     }
 
     /// Adds one argument at the end.

@@ -100,8 +100,8 @@ impl Front {
             return call.to_owned();
         }
         let (mut args, mut breath) = (OwnedArgs::for_all_of(call.args), self.breath());
-        for arg in call.args.from(0) {
-            args.push(arg);
+        for index in 0..call.args.len() {
+            args.push_of(call.args, index);
             breath.after_one().await;
         }
         call.with_args(args)

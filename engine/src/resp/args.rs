@@ -1,11 +1,14 @@
 //! The arguments of one request, borrowed from the buffer that it was read into.
+//!
+//! A long argument may have been taken out of there while it came: its span then says which of those it is,
+//! and who has taken it out knows the rest.
 
 use std::ops::{Index, Range};
 
 /// Where one argument stands, in bytes from the beginning of its request.
 ///
-/// Two `u32` suffice because a request is bounded by `Limits::request_bytes`, which is at most 4
-/// GiB - 1.
+/// Two `u32` suffice because a request is bounded by `Limits::request_bytes`, and by
+/// [`Span::STANDING_MAX`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Span {
     /// Offset of the first byte.
@@ -15,6 +18,20 @@ pub struct Span {
 }
 
 impl Span {
+    /// The bytes of a request that can stand in one buffer; from here on a start is the number of an argument
+    /// that does not.
+    pub const STANDING_MAX: usize = (u32::MAX - (1 << 20)) as usize;
+
+    /// An argument that stands elsewhere: number `index` of those.
+    pub fn aside(index: usize, length: usize) -> Span {
+        Span { start: (Span::STANDING_MAX + index) as u32, length: length as u32 }
+    }
+
+    /// Which of those that stand elsewhere it is, if it does.
+    pub fn aside_index(self) -> Option<usize> {
+        (self.start as usize).checked_sub(Span::STANDING_MAX)
+    }
+
     /// The span as a range of indexes.
     #[inline]
     pub fn range(self) -> Range<usize> {
@@ -50,10 +67,17 @@ impl<'a> Args<'a> {
     }
 
     /// The argument at `index`. Panics beyond `len()`, as indexing does: whoever calls has checked
-    /// the arity.
+    /// the arity; and where it stands elsewhere.
     #[inline]
     pub fn get(&self, index: usize) -> &'a [u8] {
         &self.bytes[self.spans[index].range()]
+    }
+
+    /// The same, unless it stands elsewhere.
+    #[inline]
+    pub fn standing(&self, index: usize) -> Option<&'a [u8]> {
+        // No buffer reaches so far that what stands elsewhere would be found in it.
+        self.bytes.get(self.spans[index].range())
     }
 
     /// The arguments from `index` on; none if there are fewer.

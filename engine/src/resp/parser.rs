@@ -11,6 +11,9 @@
 //! Only the stretch behind `position + searched` is looked at again, so a request that comes byte
 //! by byte costs no more than linear work.
 //!
+//! A long argument of which not all has come may be taken out of the buffer and stand elsewhere
+//! ([`Parsed::Long`]): then nobody needs as much memory in one piece, nor has to move it later.
+//!
 //! As Redis, it believes in the place of line breaks and does not look at the bytes there: the byte
 //! after `\r` and the two bytes after an argument are skipped. Unlike Redis, it takes a NUL in an
 //! inline request for an ordinary byte.
@@ -43,8 +46,10 @@ pub struct Limits {
     pub bulk_bytes: usize,
     /// Most arguments, with the command's name.
     pub arguments: usize,
-    /// Longest request; what exceeds 4 GiB - 1 counts as that.
+    /// Longest request; what exceeds [`Span::STANDING_MAX`] counts as that.
     pub request_bytes: usize,
+    /// From here on an argument that has not come whole is told as [`Parsed::Long`].
+    pub long_bytes: usize,
     /// Whether the client has said who it is (or need not); until then far tighter limits hold.
     pub authenticated: bool,
 }
@@ -56,6 +61,7 @@ impl Limits {
         bulk_bytes: 512 << 20,
         arguments: 1 << 20,
         request_bytes: 1 << 30,
+        long_bytes: usize::MAX,
         authenticated: true,
     };
 }
@@ -74,6 +80,15 @@ pub enum Parsed {
         /// How many bytes are known to be missing, at least 1. A peer's claim: good for the size of
         /// the next read, not a reason to reserve it all at once.
         want: usize,
+    },
+    /// The beginning of a request, up to a long argument of which not all has come. Whoever takes it out of
+    /// the buffer, from `at` on, says so with `Parser::taken` when it is whole, and hands over the buffer
+    /// without it from then on.
+    Long {
+        /// Where the argument begins, from the beginning of the request.
+        at: usize,
+        /// How many bytes it is announced to have.
+        length: usize,
     },
     /// A whole request; `Parser::args` has its arguments until the next call.
     Request {
@@ -100,6 +115,8 @@ enum Stage {
     Length,
     /// In an argument of so many bytes.
     Body(usize),
+    /// Behind an argument that was taken out, before its line end.
+    Behind,
 }
 
 /// The state of one connection's open request. One parser serves one connection for its life.
@@ -112,6 +129,9 @@ pub struct Parser {
     searched: usize,
     /// Arguments still to come.
     remaining: usize,
+    /// Bytes of arguments that were taken out of the buffer, and how many arguments that were.
+    taken_bytes: usize,
+    taken: usize,
     spans: Vec<Span>,
     /// The arguments of an inline request with quotes, which stand nowhere as they are meant.
     unquoted: Vec<u8>,
@@ -133,6 +153,8 @@ impl Parser {
             position: 0,
             searched: 0,
             remaining: 0,
+            taken_bytes: 0,
+            taken: 0,
             spans: Vec::new(),
             unquoted: Vec::new(),
             is_unquoted: false,
@@ -165,7 +187,8 @@ impl Parser {
     /// The arguments of the request that `next` just found. `buffer` is the one that it was given.
     #[inline]
     pub fn args<'a>(&'a self, buffer: &'a [u8]) -> Args<'a> {
-        Args::new(if self.is_unquoted { &self.unquoted } else { buffer }, &self.spans)
+        let standing = if self.is_unquoted { &self.unquoted } else { &buffer[..self.position] };
+        Args::new(standing, &self.spans)
     }
 
     /// Whether a request has begun and not ended.
@@ -191,6 +214,15 @@ impl Parser {
         }
         self.position = 0;
         self.searched = 0;
+        (self.taken_bytes, self.taken) = (0, 0);
+    }
+
+    /// The argument that [`Parsed::Long`] was said of has been taken out of the buffer, all of it.
+    pub fn taken(&mut self) {
+        let Stage::Body(length) = self.stage else { return };
+        self.spans.push(Span::aside(self.taken, length));
+        (self.taken, self.taken_bytes) = (self.taken + 1, self.taken_bytes + length);
+        self.stage = Stage::Behind;
     }
 
     #[inline]
@@ -233,18 +265,32 @@ impl Parser {
     #[inline]
     fn arguments(&mut self, buffer: &[u8], limits: &Limits) -> Result<Parsed, ProtocolError> {
         while self.remaining > 0 {
-            let length = if let Stage::Body(length) = self.stage {
-                length
-            } else {
-                let Some((length, body)) = self.length(buffer, limits)? else {
-                    return Ok(Parsed::Incomplete { want: 1 });
-                };
-                self.position = body;
-                length
+            let length = match self.stage {
+                Stage::Body(length) => length,
+                Stage::Behind => {
+                    let end = self.position + 2;
+                    if end > buffer.len() {
+                        return Ok(Parsed::Incomplete { want: end - buffer.len() });
+                    }
+                    self.position = end;
+                    self.stage = Stage::Length;
+                    self.remaining -= 1;
+                    continue;
+                }
+                _ => {
+                    let Some((length, body)) = self.length(buffer, limits)? else {
+                        return Ok(Parsed::Incomplete { want: 1 });
+                    };
+                    self.position = body;
+                    length
+                }
             };
             let end = self.position + length + 2;
             if end > buffer.len() {
                 self.stage = Stage::Body(length);
+                if length >= limits.long_bytes {
+                    return Ok(Parsed::Long { at: self.position, length });
+                }
                 return Ok(Parsed::Incomplete { want: end - buffer.len() });
             }
             // Both fit: `length` has seen to it that the argument ends within `request_bytes`.
@@ -277,7 +323,8 @@ impl Parser {
         if !limits.authenticated && length > UNAUTHENTICATED_BULK_BYTES_MAX {
             return Err(ProtocolError::UnauthenticatedBulkLength);
         }
-        if body.saturating_add(length) > limits.request_bytes.min(u32::MAX as usize) {
+        let bytes = body.saturating_add(self.taken_bytes).saturating_add(length);
+        if bytes > limits.request_bytes.min(Span::STANDING_MAX) {
             return Err(ProtocolError::TooBigRequest);
         }
         self.searched = 0;

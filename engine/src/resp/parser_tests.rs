@@ -188,7 +188,13 @@ fn before_authentication_requests_are_small() {
 
 #[test]
 fn limits_are_reached_but_not_exceeded() {
-    let limits = Limits { bulk_bytes: 20, arguments: 3, request_bytes: 50, authenticated: true };
+    let limits = Limits {
+        bulk_bytes: 20,
+        arguments: 3,
+        request_bytes: 50,
+        long_bytes: usize::MAX,
+        authenticated: true,
+    };
     assert_eq!(Parser::new().next(b"*3\r\n$20\r\n", &limits), Ok(Parsed::Incomplete { want: 22 }));
     check_error(b"*4\r\n", &limits, ProtocolError::InvalidMultibulkLength);
     check_error(b"*1\r\n$21\r\n", &limits, ProtocolError::InvalidBulkLength);

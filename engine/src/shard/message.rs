@@ -3,7 +3,7 @@
 use super::Shard;
 use super::locks::Wants;
 use crate::command::shape::{Did, Slices, Step};
-use crate::command::{Args, Call, Entry, OwnedCall, Refusal, Who};
+use crate::command::{Args, Call, Entry, LongArg, OwnedCall, Refusal, Who};
 use crate::resp::{Output, Protocol, Span};
 use crate::types::{DbIndex, Lsn, ShardId, TxId};
 use std::any::Any;
@@ -88,6 +88,8 @@ pub struct Batch {
     pub bytes: Vec<u8>,
     /// Where the arguments stand in `bytes`.
     pub spans: Vec<Span>,
+    /// Arguments that stand elsewhere, of all requests.
+    long: Vec<LongArg>,
     /// The commands.
     pub commands: Vec<BatchCommand>,
     /// How many have been run.
@@ -128,6 +130,7 @@ impl Batch {
             who,
             bytes: Vec::new(),
             spans: Vec::new(),
+            long: Vec::new(),
             commands: Vec::new(),
             ran: 0,
             replies: Output::default(),
@@ -143,6 +146,7 @@ impl Batch {
     pub fn reset(&mut self, reply_to: ReplyTo, db: DbIndex, protocol: Protocol) {
         self.bytes.clear();
         self.spans.clear();
+        self.long.clear();
         self.commands.clear();
         self.replies.clear();
         self.ends.clear();
@@ -178,9 +182,10 @@ impl Batch {
 
     /// The next command to run, and where its reply goes.
     pub fn next(&mut self) -> (Call<'_>, &mut Output) {
-        let Batch { db, protocol, ref who, ref bytes, ref spans, .. } = *self;
+        let Batch { db, protocol, ref who, ref bytes, ref spans, ref long, .. } = *self;
         let BatchCommand { entry, first, count } = self.commands[self.ran];
-        let args = Args::new(bytes, &spans[first as usize..(first + count) as usize]);
+        let spans = &spans[first as usize..(first + count) as usize];
+        let args = Args::new(bytes, spans).with_long(long);
         (Call { entry, db, protocol, who, args }, &mut self.replies)
     }
 
@@ -190,13 +195,11 @@ impl Batch {
         self.ran += 1;
     }
 
-    /// Adds a command, copying its arguments.
+    /// Adds a command, copying its arguments but long ones.
     pub fn push(&mut self, entry: &'static Entry, args: Args<'_>) {
         let first = self.spans.len() as u32;
-        for arg in args.from(0) {
-            let (start, length) = (self.bytes.len() as u32, arg.len() as u32);
-            self.spans.push(Span { start, length });
-            self.bytes.extend_from_slice(arg);
+        for index in 0..args.len() {
+            args.copy_to(index, &mut self.bytes, &mut self.spans, &mut self.long);
         }
         self.commands.push(BatchCommand { entry, first, count: args.len() as u32 });
     }
@@ -205,7 +208,7 @@ impl Batch {
     pub fn iter(&self) -> impl Iterator<Item = (&'static Entry, Args<'_>)> + Clone {
         self.commands.iter().map(|&BatchCommand { entry, first, count }| {
             let spans = &self.spans[first as usize..(first + count) as usize];
-            (entry, Args::new(&self.bytes, spans))
+            (entry, Args::new(&self.bytes, spans).with_long(&self.long))
         })
     }
 
@@ -216,6 +219,7 @@ impl Batch {
             + self.spans.capacity() * size_of::<Span>()
             + self.commands.capacity() * size_of::<BatchCommand>()
             + self.ends.capacity() * size_of::<usize>()
+            + self.long.iter().map(LongArg::heap_bytes).sum::<usize>()
     }
 
     /// Whether nothing was added.

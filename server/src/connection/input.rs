@@ -8,9 +8,19 @@
 //!   buffer   | handled | request | request | request | half a request ...
 //!            ^ 0       ^ position                    ^ parsed
 //! ```
+//!
+//! A long argument goes from the socket into a rope: whoever stores it stores that. So its bytes are copied
+//! once, piece by piece as they come, and nobody else waits for it.
+//!
+//! ```text
+//!   buffer   *3 SET k $268435456 |
+//!   coming   rope of what has come of it, and how much is missing
+//! ```
 
-use engine::command::{Args, Entry, Refusal, Registry};
+use engine::command::{Args, Entry, LongArg, Refusal, Registry};
 use engine::resp::{self, Limits, Parsed, Parser, ProtocolError, Span};
+use engine::value::Rope;
+use replication::transport::Taker;
 
 /// Requests parsed ahead: enough to keep the memory busy, few enough for their buckets to stay in the
 /// first-level cache until they run.
@@ -23,6 +33,13 @@ const READ_MAX: usize = 1024 * 1024;
 /// The buffer is given back above this size when it is empty: as the output's.
 const BUFFER_KEPT: usize = 8 * 1024;
 
+/// An argument of so many bytes goes into a rope unless it has come whole already: below, a second copy costs
+/// next to nothing (some 20 us).
+pub(super) const LONG_ARGUMENT: usize = 128 * 1024;
+
+/// So much of long arguments is read in a row before others have their turn: some 300 us.
+const LONG_IN_A_ROW: usize = 1024 * 1024;
+
 /// Arguments of requests parsed ahead for whose places there is always room.
 const SPANS_KEPT: usize = 64;
 
@@ -30,8 +47,16 @@ const SPANS_KEPT: usize = 64;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Place {
     start: usize,
-    /// Its bytes.
-    pub(super) length: usize,
+    /// Its bytes there.
+    length: usize,
+    /// Its bytes, also those of long arguments.
+    pub(super) weight: usize,
+}
+
+/// A long argument that has not come whole.
+struct Coming {
+    rope: Rope,
+    missing: usize,
 }
 
 /// A request parsed ahead.
@@ -62,6 +87,11 @@ pub(super) struct Input {
     ahead: Vec<Ahead>,
     /// The next request to run.
     next: usize,
+    coming: Option<Coming>,
+    /// The long arguments of the only request ahead, or of the one that is coming.
+    long: Vec<LongArg>,
+    /// Bytes of long arguments that came since others had their turn.
+    long_in_a_row: usize,
 }
 
 /// What is fetched ahead.
@@ -97,6 +127,9 @@ impl Input {
             spans: Vec::new(),
             ahead: Vec::new(),
             next: 0,
+            coming: None,
+            long: Vec::new(),
+            long_in_a_row: 0,
         }
     }
 
@@ -111,12 +144,13 @@ impl Input {
         if self.next < self.ahead.len() {
             return Head::Request;
         }
-        self.ahead.clear();
-        self.spans.clear();
-        self.next = 0;
+        if let Some(want) = self.missing_of_long() {
+            return Head::Incomplete { want };
+        }
+        self.forget_ahead();
         // Whoever has not authenticated yet may be allowed more after the next request.
         let most = if limits.authenticated { AHEAD_MAX } else { 1 };
-        while self.ahead.len() < most {
+        while self.ahead.len() < most && (self.ahead.is_empty() || !self.had_long()) {
             match self.parser.next(&self.buffer[self.parsed..], limits) {
                 Ok(Parsed::Request { consumed }) => self.keep(registry, consumed),
                 Ok(Parsed::Empty { consumed }) if self.ahead.is_empty() => {
@@ -126,12 +160,18 @@ impl Input {
                 }
                 // When its turn has come: the parser finds it again.
                 Ok(Parsed::Empty { .. }) => break,
+                Ok(Parsed::Long { at, length }) if self.ahead.is_empty() => {
+                    self.take_long(at, length);
+                    if let Some(want) = self.missing_of_long() {
+                        return Head::Incomplete { want };
+                    }
+                }
                 Ok(Parsed::Incomplete { want }) if self.ahead.is_empty() => {
                     return Head::Incomplete { want };
                 }
                 Err(error) if self.ahead.is_empty() => return Head::Broken(error),
                 // Said when its turn has come: the parser says it again.
-                Ok(Parsed::Incomplete { .. }) => break,
+                Ok(Parsed::Incomplete { .. } | Parsed::Long { .. }) => break,
                 Err(_) => {
                     self.parser = Parser::new();
                     break;
@@ -150,6 +190,47 @@ impl Input {
         Head::Request
     }
 
+    /// What was parsed ahead has been handled.
+    fn forget_ahead(&mut self) {
+        if !self.ahead.is_empty() {
+            self.ahead.clear();
+            self.spans.clear();
+            self.long.clear();
+        }
+        self.next = 0;
+    }
+
+    /// A long argument begins at `at` of the request that is being parsed: what has come of it leaves the
+    /// buffer.
+    fn take_long(&mut self, at: usize, length: usize) {
+        let start = self.parsed + at;
+        let end = self.buffer.len().min(start + length);
+        let rope = Rope::of(&self.buffer[start..end]);
+        self.buffer.drain(start..end);
+        self.coming = Some(Coming { missing: length - rope.len(), rope });
+    }
+
+    /// How much is missing of the long argument that is coming; none is from then on when that is nothing.
+    fn missing_of_long(&mut self) -> Option<usize> {
+        match self.coming.take_if(|coming| coming.missing == 0) {
+            Some(Coming { rope, .. }) => {
+                self.long.push(LongArg::from(rope));
+                self.parser.taken();
+                None
+            }
+            None => self.coming.as_ref().map(|coming| coming.missing),
+        }
+    }
+
+    /// Whether so much of long arguments was read that others should have their turn.
+    pub(super) fn should_breathe(&mut self) -> bool {
+        let is_much = self.long_in_a_row >= LONG_IN_A_ROW;
+        if is_much {
+            self.long_in_a_row = 0;
+        }
+        is_much
+    }
+
     fn keep(&mut self, registry: &'static Registry, consumed: usize) {
         let rest = &self.buffer[self.parsed..];
         let args = self.parser.args(rest);
@@ -157,7 +238,7 @@ impl Input {
         self.spans.extend_from_slice(args.spans());
         let elsewhere = args.bytes().as_ptr() != rest.as_ptr();
         let unquoted = elsewhere.then(|| args.bytes().to_vec());
-        let entry = registry.resolve(&Args::of(args));
+        let entry = registry.resolve(&Args::of(args).with_long(&self.long));
         let count = self.spans.len() - first;
         let start = self.parsed;
         self.ahead.push(Ahead { entry, start, length: consumed, first, count, unquoted });
@@ -177,18 +258,35 @@ impl Input {
     fn args_of(&self, index: usize) -> Args<'_> {
         let request = &self.ahead[index];
         let spans = &self.spans[request.first..request.first + request.count];
-        let bytes = request.unquoted.as_deref().unwrap_or(&self.buffer[request.start..]);
-        Args::of(resp::Args::new(bytes, spans))
+        let standing = &self.buffer[request.start..request.start + request.length];
+        let bytes = request.unquoted.as_deref().unwrap_or(standing);
+        Args::of(resp::Args::new(bytes, spans)).with_long(&self.long)
     }
 
     /// Where the request at the head stands.
     pub(super) fn place(&self) -> Place {
-        let request = &self.ahead[self.next];
-        Place { start: request.start, length: request.length }
+        self.place_of(self.next)
+    }
+
+    fn place_of(&self, index: usize) -> Place {
+        let Ahead { start, length, .. } = self.ahead[index];
+        let long: usize = self.long.iter().map(LongArg::len).sum();
+        Place { start, length, weight: length + long }
+    }
+
+    /// Whether the request ahead has long arguments, or had when it was handled.
+    pub(super) fn had_long(&self) -> bool {
+        !self.long.is_empty()
     }
 
     /// Looks once more at a request that was handled since the last read.
     pub(super) fn with_request(&self, place: Place, look: impl FnOnce(&Args<'_>)) {
+        if self.had_long() {
+            // Then it is alone, and still there.
+            return if !self.ahead.is_empty() {
+                look(&self.args_of(0))
+            };
+        }
         let bytes = &self.buffer[place.start..place.start + place.length];
         let mut parser = Parser::new();
         // It was a request before, under the limits of its time.
@@ -211,28 +309,29 @@ impl Input {
 
     /// Bytes that wait to be parsed.
     pub(super) fn waiting(&self) -> usize {
-        self.buffer.len() - self.position
+        let coming = self.coming.as_ref().map_or(0, |coming| coming.rope.len());
+        let long: usize = self.long.iter().map(LongArg::len).sum();
+        self.buffer.len() - self.position + coming + long
     }
 
-    /// The buffer to read into, with what was handled taken away, and how much to read. Everything
-    /// that was parsed has been handled.
-    pub(super) fn room(&mut self, want: usize) -> (&mut Vec<u8>, usize) {
+    /// Takes away what was handled before more is read; answers how much to read. Everything that was parsed
+    /// has been handled.
+    pub(super) fn make_room(&mut self, want: usize) -> usize {
         debug_assert_eq!(self.next, self.ahead.len(), "only what was handled is taken away");
         if self.position == self.buffer.len() {
             self.buffer.clear();
             if self.buffer.capacity() > BUFFER_KEPT {
                 self.buffer = Vec::new();
             }
-            self.ahead.clear();
-            self.next = 0;
-            self.spans.clear();
+            self.forget_ahead();
             self.spans.shrink_to(SPANS_KEPT);
+            self.long.shrink_to(0);
         } else if self.position > 0 {
             self.buffer.drain(..self.position);
         }
         self.position = 0;
         self.parsed = 0;
-        (&mut self.buffer, want.clamp(self.read_size, READ_MAX))
+        want.clamp(self.read_size, READ_MAX)
     }
 
     /// So many bytes were read where `room` said `size`.
@@ -242,5 +341,20 @@ impl Input {
         } else if read < READ_MIN / 2 {
             self.read_size = READ_MIN;
         }
+    }
+}
+
+impl Taker for Input {
+    fn take(&mut self, bytes: &[u8]) {
+        let Some(coming) = &mut self.coming else { return self.buffer.extend_from_slice(bytes) };
+        let (own, rest) = bytes.split_at(bytes.len().min(coming.missing));
+        coming.rope.write(coming.rope.len(), own);
+        coming.missing -= own.len();
+        self.long_in_a_row += own.len();
+        self.buffer.extend_from_slice(rest);
+    }
+
+    fn only_buffer(&mut self) -> Option<&mut Vec<u8>> {
+        if self.coming.is_none() { Some(&mut self.buffer) } else { None }
     }
 }

@@ -163,6 +163,7 @@ fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Output) -> Ne
     let registry = session.server.registry;
     let mut limits = Limits::STANDARD;
     limits.request_bytes = session.request_limit() as usize;
+    limits.long_bytes = input::LONG_ARGUMENT;
     let mut handled = 0;
     front.with_shard(|shard| {
         loop {
@@ -196,7 +197,7 @@ fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Output) -> Ne
             }
             let (entry, place, start) = (input.entry(), input.place(), out.len());
             if let Ok(entry) = &entry
-                && session.stopwatch.must_look_before(entry, place.length)
+                && session.stopwatch.must_look_before(entry, place.weight)
             {
                 session.look_at_clock(input);
             }
@@ -208,6 +209,10 @@ fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Output) -> Ne
                         && session.stopwatch.ran(entry, place, out.len() - start, pending)
                     {
                         session.look_at_clock(input);
+                    }
+                    if input.had_long() {
+                        // Whoever looks once more at the request finds it until the next is looked for.
+                        return Next::Flush;
                     }
                 }
                 Handled::Alone => return Next::Alone,
@@ -377,9 +382,12 @@ async fn read_more(
     want: usize,
 ) -> io::Result<bool> {
     session.client.input_bytes.store(input.waiting() as u64, Ordering::Relaxed);
-    let (buffer, size) = input.room(want);
+    if input.should_breathe() {
+        rt::yield_now().await;
+    }
+    let size = input.make_room(want);
     let (client, idle) = (&session.client, session.client.idle_limit(&session.config));
-    let reading = client.read(transport, &session.server.settings, idle, buffer, size);
+    let reading = client.read(transport, &session.server.settings, idle, input, size);
     let Some(read) = reading.await? else {
         Counters::add(&session.server.counters.timed_out, 1);
         return Ok(false);

@@ -105,7 +105,7 @@ impl Stopwatch {
         if self.slow.is_none() || !is_timed(entry) {
             return false;
         }
-        let moved = place.length + written;
+        let moved = place.weight + written;
         let ran = Ran { entry, place, moved };
         if pending {
             self.sent.push(ran);

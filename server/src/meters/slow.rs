@@ -103,10 +103,10 @@ fn shortened(entry: &Entry, args: &Args<'_>, others: usize) -> Vec<Vec<u8>> {
             if is_secret(entry, args, index) {
                 return b"(redacted)".to_vec();
             }
-            let argument = args.get(index);
-            let mut text = argument[..argument.len().min(ARGUMENT_BYTES_MAX)].to_vec();
-            if argument.len() > ARGUMENT_BYTES_MAX {
-                let more = argument.len() - ARGUMENT_BYTES_MAX;
+            let (length, beginning) = args.beginning(index, ARGUMENT_BYTES_MAX);
+            let mut text = beginning.to_vec();
+            if length > ARGUMENT_BYTES_MAX {
+                let more = length - ARGUMENT_BYTES_MAX;
                 text.extend_from_slice(format!("... ({more} more bytes)").as_bytes());
             }
             text

@@ -8,6 +8,7 @@
 use super::pick::{Asked, KEYS_PER_PIECE, Pick};
 use crate::command::{Args, Cx, Outcome, Refusal};
 use crate::resp::{Output, ReplyWriter};
+use crate::value::NewValue;
 
 /// The shape of commands whose parts are one key each.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub struct Each {
     /// Arguments per part: 1 (key) or 2 (key, value).
     pub stride: usize,
     /// Does one key; `value` is empty when the stride is 1. The number goes into [`Join::Sum`].
-    pub one: fn(cx: &mut Cx<'_>, key: &[u8], value: &[u8]) -> Result<i64, Refusal>,
+    pub one: fn(cx: &mut Cx<'_>, key: &[u8], value: NewValue<'_>) -> Result<i64, Refusal>,
     /// How parts become the reply.
     pub join: Join,
 }
@@ -73,7 +74,10 @@ impl Each {
         large: &mut bool,
         rest: impl Iterator<Item = usize>,
     ) -> Result<i64, Refusal> {
-        let value = if self.stride > 1 { args.get(position + 1) } else { b"" };
+        let value = match self.stride {
+            1 => NewValue::Bytes(b""),
+            _ => args.value(position + 1),
+        };
         let number = (self.one)(cx, args.get(position), value)?;
         if self.join == Join::Array {
             take_room_among(cx, large, rest.map(|position| args.get(position)))?;

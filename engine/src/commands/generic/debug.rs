@@ -6,6 +6,7 @@ use crate::command::{
 };
 use crate::db::Digest;
 use crate::resp::ReplyWriter;
+use crate::value::NewValue;
 use crate::value::Value;
 
 pub(super) const FLAGS: Flags =
@@ -76,7 +77,7 @@ pub(super) const DIGEST_VALUE: Command = Command {
     "#,
 };
 
-fn digest_value(cx: &mut Cx<'_>, key: &[u8], _: &[u8]) -> Result<i64, Refusal> {
+fn digest_value(cx: &mut Cx<'_>, key: &[u8], _: NewValue<'_>) -> Result<i64, Refusal> {
     let digest = cx.keys.digest_of(cx.db, key);
     cx.reply.simple(digest.to_string());
     Ok(0)

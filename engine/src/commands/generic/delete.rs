@@ -1,6 +1,7 @@
 //! Deleting keys.
 
 use crate::command::{Command, Cx, Each, Flags, Group, Join, Keys, Refusal, Run, Uses};
+use crate::value::NewValue;
 
 pub(super) const DEL: Command = Command {
     name: "del",
@@ -44,6 +45,6 @@ pub(super) const UNLINK: Command = Command {
     "#,
 };
 
-fn delete(cx: &mut Cx<'_>, key: &[u8], _: &[u8]) -> Result<i64, Refusal> {
+fn delete(cx: &mut Cx<'_>, key: &[u8], _: NewValue<'_>) -> Result<i64, Refusal> {
     Ok(i64::from(cx.keys.remove(cx.db, key)))
 }

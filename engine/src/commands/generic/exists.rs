@@ -3,6 +3,7 @@
 use crate::command::{
     Args, Command, Cx, Each, Flags, Group, Join, Keys, Outcome, Refusal, Run, Uses,
 };
+use crate::value::NewValue;
 
 pub(super) const EXISTS: Command = Command {
     name: "exists",
@@ -24,7 +25,7 @@ pub(super) const EXISTS: Command = Command {
     "#,
 };
 
-fn exists(cx: &mut Cx<'_>, key: &[u8], _: &[u8]) -> Result<i64, Refusal> {
+fn exists(cx: &mut Cx<'_>, key: &[u8], _: NewValue<'_>) -> Result<i64, Refusal> {
     Ok(i64::from(cx.keys.exists(cx.db, key)))
 }
 
@@ -46,7 +47,7 @@ pub(super) const TOUCH: Command = Command {
     "#,
 };
 
-fn touch(cx: &mut Cx<'_>, key: &[u8], _: &[u8]) -> Result<i64, Refusal> {
+fn touch(cx: &mut Cx<'_>, key: &[u8], _: NewValue<'_>) -> Result<i64, Refusal> {
     Ok(i64::from(cx.keys.find(cx.db, key).is_some()))
 }
 

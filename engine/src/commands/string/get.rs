@@ -4,7 +4,6 @@ use super::expiry::{Lifetime, instant};
 use super::reply::reply_whole;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 use crate::journal::Deadline;
-use crate::value::NewValue;
 
 pub(super) const GET: Command = Command {
     name: "get",
@@ -134,7 +133,7 @@ pub(super) const GETSET: Command = Command {
 fn getset(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
     let key = args.get(1);
     reply_value(cx, key)?;
-    cx.keys.put(cx.db, key, NewValue::from_bytes(args.get(2)), Deadline::None);
+    cx.keys.put(cx.db, key, args.value(2), Deadline::None);
     Ok(())
 }
 

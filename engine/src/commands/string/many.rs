@@ -6,7 +6,6 @@ use crate::command::{
     Refusal, Run, Uses, Write,
 };
 use crate::journal::Deadline;
-use crate::value::number::parse_i64_strict;
 use crate::value::{INLINE_MAX, NewValue, Rope, SharedValue};
 
 pub(super) const MGET: Command = Command {
@@ -29,7 +28,7 @@ pub(super) const MGET: Command = Command {
     "#,
 };
 
-fn mget_one(cx: &mut Cx<'_>, key: &[u8], _: &[u8]) -> Result<i64, Refusal> {
+fn mget_one(cx: &mut Cx<'_>, key: &[u8], _: NewValue<'_>) -> Result<i64, Refusal> {
     match cx.keys.string(cx.db, key) {
         Ok(Some(value)) => reply_whole(&mut cx.reply, value),
         // What is no string has no answer here either; MGET never fails.
@@ -58,8 +57,8 @@ pub(super) const MSET: Command = Command {
     "#,
 };
 
-fn mset_one(cx: &mut Cx<'_>, key: &[u8], value: &[u8]) -> Result<i64, Refusal> {
-    cx.keys.put(cx.db, key, NewValue::from_bytes(value), Deadline::None);
+fn mset_one(cx: &mut Cx<'_>, key: &[u8], value: NewValue<'_>) -> Result<i64, Refusal> {
+    cx.keys.put(cx.db, key, value, Deadline::None);
     Ok(1)
 }
 
@@ -108,17 +107,20 @@ fn set_if_none_is_there(
     let put = |position: usize| Write::Put {
         db: decision.db,
         key: args.get(position).to_vec(),
-        value: shared(args.get(position + 1)),
+        value: shared(args.value(position + 1)),
         deadline: None,
     };
     Ok(Decided::Writes((1..args.len()).step_by(2).map(put).collect()))
 }
 
-/// A client's bytes as a value that can go to another shard: copied once.
-fn shared(bytes: &[u8]) -> SharedValue {
-    match parse_i64_strict(bytes) {
-        Some(number) => SharedValue::Int(number),
-        None if bytes.len() > INLINE_MAX => SharedValue::Large(Rope::of(bytes)),
-        None => SharedValue::Small(bytes.into()),
+/// A client's value as one that can go to another shard: copied once, unless it is long.
+fn shared(value: NewValue<'_>) -> SharedValue {
+    match value {
+        NewValue::Int(number) => SharedValue::Int(number),
+        NewValue::Bytes(bytes) if bytes.len() > INLINE_MAX => SharedValue::Large(Rope::of(bytes)),
+        NewValue::Bytes(bytes) => SharedValue::Small(bytes.into()),
+        NewValue::Owned(bytes) => SharedValue::Small(bytes.into()),
+        NewValue::Shared(value) => value,
+        NewValue::Object(object) => SharedValue::Object(object),
     }
 }

@@ -4,8 +4,8 @@ use super::reply::reply_part;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 use crate::journal::Deadline;
 use crate::limits::STRING_MAX;
+use crate::value::Value;
 use crate::value::string::Effect;
-use crate::value::{NewValue, Value};
 use std::ops::Range;
 
 pub(super) const STRLEN: Command = Command {
@@ -55,16 +55,16 @@ pub(super) const APPEND: Command = Command {
 };
 
 fn append(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
-    let (key, more) = (args.get(1), args.get(2));
+    let (key, (more, _)) = (args.get(1), args.beginning(2, 0));
     let length = match cx.keys.string_to_change(cx.db, key)?.map(Value::len) {
         None => {
             // A first part may be a number, which is stored as one.
-            cx.keys.put(cx.db, key, NewValue::from_bytes(more), Deadline::None);
-            more.len()
+            cx.keys.put(cx.db, key, args.value(2), Deadline::None);
+            more
         }
-        Some(length) if length + more.len() > STRING_MAX => return Err(Refusal::TooLong),
+        Some(length) if length + more > STRING_MAX => return Err(Refusal::TooLong),
         // Nothing at all is a change like any other: whoever watches the key is told, as in Redis.
-        Some(_) => cx.keys.change(cx.db, key, &Effect::Append(more)),
+        Some(_) => cx.keys.change(cx.db, key, &Effect::Append(args.get(2))),
     };
     cx.reply.count(length);
     Ok(())

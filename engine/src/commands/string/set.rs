@@ -4,7 +4,6 @@ use super::expiry::{Lifetime, Unit, instant};
 use super::get::reply_value;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 use crate::journal::Deadline;
-use crate::value::NewValue;
 
 pub(super) const SET: Command = Command {
     name: "set",
@@ -83,9 +82,9 @@ fn uses_of_set(args: &Args<'_>) -> Uses {
 }
 
 fn set(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
-    let (key, value) = (args.required()?, args.required()?);
+    let (key, value) = (args.required()?, args.required_value()?);
     if args.left() == 0 {
-        cx.keys.put(cx.db, key, NewValue::from_bytes(value), Deadline::None);
+        cx.keys.put(cx.db, key, value, Deadline::None);
         cx.reply.ok();
         return Ok(());
     }
@@ -109,7 +108,7 @@ fn set(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
     }
     // There is nothing to keep where nothing was.
     let deadline = if deadline == Deadline::Keep && !found { Deadline::None } else { deadline };
-    cx.keys.put(cx.db, key, NewValue::from_bytes(value), deadline);
+    cx.keys.put(cx.db, key, value, deadline);
     if !options.get {
         cx.reply.ok();
     }
@@ -140,7 +139,7 @@ fn setnx(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
     let key = args.get(1);
     let found = cx.keys.exists(cx.db, key);
     if !found {
-        cx.keys.put(cx.db, key, NewValue::from_bytes(args.get(2)), Deadline::None);
+        cx.keys.put(cx.db, key, args.value(2), Deadline::None);
     }
     cx.reply.integer(i64::from(!found));
     Ok(())
@@ -196,7 +195,7 @@ fn psetex(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
 
 fn set_for_a_time(cx: &mut Cx<'_>, args: Args<'_>, unit: Unit, command: &'static str) -> Outcome {
     let at = instant(unit, args.get(2), cx.now(), command)?;
-    let value = NewValue::from_bytes(args.get(3));
+    let value = args.value(3);
     cx.keys.put(cx.db, args.get(1), value, Deadline::At(at));
     cx.reply.ok();
     Ok(())
