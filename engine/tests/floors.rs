@@ -56,11 +56,6 @@ fn without_tests(text: &str) -> &str {
 /// Circles of files that are known: the crate, the rooms that they run through, and why they are there. An
 /// entry without a circle does not pass.
 const KNOWN_CIRCLES: &[(&str, &[&str], &str)] = &[
-    (
-        "engine",
-        &["shard"],
-        "a shard keeps messages that wait, and a message may be a function of the shard",
-    ),
     ("replication", &["master"], "a session is one type in several files"),
     ("replication", &["replica", "service"], "a link asks and tells the service that made it"),
 ];

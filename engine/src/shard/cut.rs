@@ -1,6 +1,6 @@
 //! Cuts of a shard, read a slice at a time.
 
-use super::Shard;
+use super::body::Shard;
 use crate::cut::{Cut, CutGroup, CutId, CutPart, LARGE_ITEM_BYTES, Labels, LargeItem, planted};
 use crate::db::TableId;
 use crate::journal::{Deadline, Effect, FrameBuilder, Payload, Record};

@@ -13,6 +13,7 @@
 //! record that replaces the value makes those before it needless. A sender that does not keep to that is
 //! stopped at the size of the largest item.
 
+use super::planted;
 use crate::journal::{Deadline, Effect, FRAME_BYTES_MAX, FrameBuilder, Global, Record};
 use crate::types::DbIndex;
 use std::collections::HashMap;
@@ -86,7 +87,7 @@ impl HeldKeys {
 
     /// Keeps a record if its key is held; answers whether it is.
     pub(super) fn hold(&mut self, record: &Record<'_>) -> Result<bool, String> {
-        if self.keys.is_empty() || super::planted::records_do_not_wait() {
+        if self.keys.is_empty() || planted::records_do_not_wait() {
             return Ok(false);
         }
         let held = self.keys.get_mut(record.key);

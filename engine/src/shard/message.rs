@@ -1,6 +1,9 @@
 //! What executors send each other. Everything that crosses a core is a [`Message`] in a mailbox.
+//!
+//! Functions may be sent too. `S` is what they run on: the shard, which this file knows nothing of.
 
-use super::Shard;
+use super::address::{ReplyTo, Ticket};
+use super::applying::ApplyBatch;
 use super::locks::Wants;
 use crate::command::shape::{Did, Slices, Step};
 use crate::command::{Args, Call, Entry, LongArg, OwnedCall, Refusal, Who};
@@ -11,49 +14,20 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-/// One executor of this node: the shards come first, then the replication executor.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
-pub struct ExecutorId(pub u16);
-
-impl From<ShardId> for ExecutorId {
-    fn from(shard: ShardId) -> ExecutorId {
-        ExecutorId(shard.0)
-    }
-}
-
-/// Names a waiting task of one executor. The generation tells a ticket from an earlier one in the same
-/// place, so that an answer that nobody waits for any more is dropped and never misdelivered.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Ticket {
-    /// The place in the executor's table of waiting tasks.
-    pub index: u32,
-    /// How often that place has been used.
-    pub generation: u32,
-}
-
-/// Where an answer goes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ReplyTo {
-    /// Which executor.
-    pub executor: ExecutorId,
-    /// Which task there.
-    pub ticket: Ticket,
-}
-
 /// Work or an answer on its way between executors.
-pub enum Message {
+pub enum Message<S> {
     /// Commands of one connection for one shard.
     Batch(Box<Batch>),
     /// A transaction's part for this shard arrives, in the global order.
-    Begin(Box<Begin>),
+    Begin(Box<Begin<S>>),
     /// All shards of this transaction have granted its keys.
     Armed(TxId),
     /// The next step of a transaction that is driven by its coordinator.
-    Hop(Box<Hop>),
+    Hop(Box<Hop<S>>),
     /// Records of an upstream flow.
-    Apply(Box<super::ApplyBatch>),
+    Apply(Box<ApplyBatch>),
     /// A function to run on the shard between tasks.
-    Call(Box<dyn FnOnce(&mut Shard) + Send>),
+    Call(Box<dyn FnOnce(&mut S) + Send>),
     /// An answer to a waiting task.
     Answer(Ticket, Answer),
     /// Something for the executor's own service (the replication executor's sessions and flows).
@@ -250,14 +224,14 @@ pub struct TxShared {
 }
 
 /// A transaction arrives at a shard.
-pub struct Begin {
+pub struct Begin<S> {
     /// What all its shards share.
     pub shared: Arc<TxShared>,
     /// The keys it needs here.
     pub wants: Wants,
     /// What to do as soon as all shards are armed. Without it the coordinator drives the transaction
     /// by hops from the start.
-    pub work: Option<Work>,
+    pub work: Option<Work<S>>,
     /// Whether the transaction concludes with that work.
     pub concludes: bool,
     /// Whether it applies records of an upstream: then it keeps its place among them.
@@ -265,32 +239,32 @@ pub struct Begin {
 }
 
 /// A step of a driven transaction on one shard.
-pub struct Hop {
+pub struct Hop<S> {
     /// Which transaction.
     pub tx: TxId,
     /// What to do.
-    pub work: Work,
+    pub work: Work<S>,
     /// With the last hop: the shards whose logs get a part of the frame.
     pub conclude: Option<Arc<[ShardId]>>,
 }
 
 /// What a transaction does on one shard in one hop.
-pub enum Work {
+pub enum Work<S> {
     /// Nothing (a hop that only concludes).
     Nothing,
     /// This shard's step of a command over several shards.
     Step(OwnedCall, Step),
     /// Whole commands (of a MULTI) whose keys are all here.
-    Commands(Commands),
+    Commands(Commands<S>),
     /// A function.
-    Call(Box<dyn FnOnce(&mut Shard) -> Box<dyn Any + Send> + Send>),
+    Call(Box<dyn FnOnce(&mut S) -> Box<dyn Any + Send> + Send>),
 }
 
 /// Asks once more, on the shard and with the keys in hand, whether to run at all.
-pub type Unless = Box<dyn FnOnce(&mut Shard) -> bool + Send>;
+pub(super) type Unless<S> = Box<dyn FnOnce(&mut S) -> bool + Send>;
 
 /// Commands of a MULTI, in order.
-pub struct Commands {
+pub struct Commands<S> {
     /// The commands; those of one batch have one database and one protocol.
     pub batches: Vec<Box<Batch>>,
     /// The first batch that has not run to its end.
@@ -298,12 +272,12 @@ pub struct Commands {
     /// Bytes of replies so far.
     pub(super) made: usize,
     /// Where this says so, nothing runs and the answer is [`Done::Nothing`].
-    pub unless: Option<Unless>,
+    pub unless: Option<Unless<S>>,
 }
 
-impl Commands {
+impl<S> Commands<S> {
     /// These commands, without a condition.
-    pub fn new(batches: Vec<Box<Batch>>) -> Commands {
+    pub fn new(batches: Vec<Box<Batch>>) -> Commands<S> {
         Commands { batches, at: 0, made: 0, unless: None }
     }
 }

@@ -17,30 +17,18 @@
 //!
 //! [`Front::make_room`]: crate::exec::Front::make_room
 
-use super::slices::FREED_PER_LOOK;
-use super::{ExecutorId, Message, Shard};
-use crate::db::{Pressure, Victims, is_table_going};
+use super::address::ExecutorId;
+use super::body::{Message, Shard};
+use crate::db::{Pressure, is_table_going};
 use crate::limits::EVICTION_MICROS;
 use crate::types::ShardId;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// Entries of a flushed table freed between two looks at the clock.
+pub(super) const FREED_PER_LOOK: usize = 64;
 
 /// Keys evicted between two looks at the clock.
 const EVICTED_PER_LOOK: usize = 8;
-
-/// What the shard asks before it runs a command: memory.
-pub struct Gate {
-    /// Whether memory is short, and what may be done about it.
-    pub pressure: Option<Box<dyn Fn() -> Pressure>>,
-    /// What all shards may evict.
-    pub victims: Arc<Victims>,
-}
-
-impl Gate {
-    pub(super) fn new(shards: u16) -> Gate {
-        Gate { pressure: None, victims: Victims::new(shards) }
-    }
-}
 
 impl Shard {
     /// What memory means for a command that may need some. What the journal has taken a moment ago is

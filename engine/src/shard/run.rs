@@ -1,32 +1,17 @@
 //! Running one command to its end on this shard: gates, function, frame, counters.
 
-use super::running::{Running, Turn};
-use super::{Answer, Batch, EntryId, Message, Mode, Shard, Wants, tx::Waiting};
+use super::body::{Message, Running, Shard, Waiting};
+use super::locks::{EntryId, Mode, Wants};
+use super::message::{Answer, Batch};
+use super::stats::TIMED_EVERY;
+use super::turn::Turn;
 use crate::command::shape::{Did, Slices, Step};
 use crate::command::{Args, Call, Cx, Entry, Flags, Refusal, Run, Uses, Walk, Walked, Whole};
-use crate::db::Role;
-use crate::journal::{FrameBuilder, LogWriter, ShardSet, Transaction};
+use crate::db::{Made, Role};
 use crate::limits::BATCH_REPLIES_MAX;
-use crate::resp::{Output, Protocol, ReplyWriter};
+use crate::resp::Output;
 use crate::rt::task::POLL_INTERVAL;
-use crate::types::{Lsn, ShardId, TxId};
 use std::time::{Duration, Instant};
-
-/// Counters of one command on one shard.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct CommandStats {
-    /// How often it ran.
-    pub calls: u64,
-    /// Nanoseconds it took: the first call, and one in [`TIMED_EVERY`] after it for all of them.
-    pub nanos: u64,
-    /// How often it answered with an error.
-    pub failed: u64,
-    /// How often a gate refused it before it ran.
-    pub rejected: u64,
-}
-
-/// One call in so many is timed: two clock readings cost a tenth of a GET.
-pub(super) const TIMED_EVERY: u64 = 32;
 
 /// Commands of a batch between two looks at how long it takes.
 pub(super) const COMMANDS_PER_LOOK: usize = 16;
@@ -241,26 +226,23 @@ impl Shard {
         done
     }
 
-    /// Writes an error and counts it.
-    pub fn refuse(&mut self, refusal: &Refusal, protocol: Protocol, out: &mut Vec<u8>) {
-        self.errors.note(&refusal.text());
-        ReplyWriter::new(out, protocol).error(refusal.bytes());
-    }
-
     /// Whether the node has become a replica since the command passed its connection's gate: a write
     /// now would be nobody's history.
     fn is_closed_to(&self, entry: &Entry) -> bool {
         self.keys.role() == Role::Replica && entry.writes()
     }
 
-    /// Puts the records of the running task into the log, as one frame.
-    pub(super) fn log_frame(&mut self) {
-        if self.keys.made().is_empty() {
-            return;
-        }
-        append(&mut self.log, self.id, &self.keys.made().frame, None);
-        self.keys.logged();
-        self.log.settle(self.keys.now());
+    /// The batch's next command goes on in slices, with its keys in hand.
+    pub(super) fn go_on(
+        &mut self,
+        entry: EntryId,
+        wants: Wants,
+        mut batch: Box<Batch>,
+        slices: Slices,
+    ) {
+        batch.slices = Some(slices);
+        let made = Made::default();
+        self.running.push_back(Running::Command { entry, wants, batch, made });
     }
 }
 
@@ -286,34 +268,4 @@ pub(crate) fn keys_of<'a>(
         let is_changed = writes && !keys.uses_of(args, index).contains(Uses::RO);
         (position, if is_changed { Mode::Exclusive } else { Mode::Shared })
     })
-}
-
-/// Appends a frame of shard `me`. A global record is a transaction also where there is only one shard.
-pub(super) fn append(
-    log: &mut LogWriter,
-    me: ShardId,
-    frame: &FrameBuilder,
-    tx: Option<(TxId, &[ShardId])>,
-) {
-    let alone = [me];
-    let tx = match tx {
-        None if frame.has_global() => Some((TxId(log.lsn().0 + 1), alone.as_slice())),
-        tx => tx,
-    };
-    match tx {
-        None => drop(log.append_frame(frame, None)),
-        Some((id, shards)) => {
-            let set = ShardSet::of(shards.iter().copied());
-            let transaction = Transaction { id, shards: set.shards() };
-            log.append_frame(frame, Some(transaction));
-        }
-    }
-}
-
-/// The shard's journal position, for WAIT.
-impl Shard {
-    /// The head of this shard's journal, records of the running task included.
-    pub fn head(&self) -> Lsn {
-        self.log.lsn()
-    }
 }

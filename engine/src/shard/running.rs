@@ -7,98 +7,19 @@
 //!
 //! Who runs slices is the executor's front, one after each turn of its mailbox (`exec::Front`).
 
-use super::run::{append, hush};
-use super::{Batch, EntryId, Piece, Shard, Wants, Work};
-use crate::command::Refusal;
+use super::body::{Running, Shard, append};
+use super::locks::{EntryId, Wants};
+use super::message::Batch;
+use super::run::hush;
+use super::turn::Turn;
 use crate::command::shape::Slices;
+use crate::command::{Call, Refusal};
 use crate::db::Made;
-use crate::limits::RUN_SLICE_MICROS;
 use crate::resp::Output;
-use crate::types::{ShardId, TxId};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// Something under way.
-pub(super) enum Running {
-    /// The rest of a batch whose turn was over.
-    Rest(Box<Batch>),
-    /// The next command of a batch. Its keys are held; its records are in a frame of their own.
-    Command { entry: EntryId, wants: Wants, batch: Box<Batch>, made: Made },
-    /// A transaction's hop, and the shards that it concludes with.
-    Hop(TxId, Work, Option<Arc<[ShardId]>>),
-}
-
-/// How long a task has had its turn, as of the last look.
-pub(super) struct Turn {
-    began: Instant,
-    now: Instant,
-}
-
-impl Turn {
-    pub(super) fn begin() -> Turn {
-        let began = Instant::now();
-        Turn { began, now: began }
-    }
-
-    pub(super) fn now(&self) -> Instant {
-        self.now
-    }
-
-    pub(super) fn look(&mut self) -> Instant {
-        self.now = Instant::now();
-        self.now
-    }
-
-    pub(super) fn is_longer(&mut self, than: Duration) -> bool {
-        self.look().duration_since(self.began) >= than
-    }
-}
 
 impl Shard {
-    /// Lets slices be measured by the clock: somebody runs them between other work.
-    pub fn set_timed(&mut self) {
-        self.is_timed = true;
-    }
-
-    /// Whether something goes on in slices.
-    pub fn is_running(&self) -> bool {
-        !self.running.is_empty()
-    }
-
-    pub(super) fn is_over(&self, turn: &mut Turn) -> bool {
-        !self.is_timed || turn.is_longer(Duration::from_micros(RUN_SLICE_MICROS))
-    }
-
-    /// One slice of what goes on; whether there is more.
-    pub fn run_slice(&mut self) -> bool {
-        let began = Instant::now();
-        match self.running.pop_front() {
-            None => return false,
-            Some(Running::Rest(batch)) => self.run_batch(batch),
-            Some(Running::Hop(id, work, conclude)) => self.run_hop(id, work, conclude),
-            Some(Running::Command { entry, wants, batch, made }) => {
-                self.slice_of_command(entry, wants, batch, made);
-            }
-        }
-        self.settle();
-        self.pieces.note(Piece::Slice, began.elapsed());
-        self.is_running()
-    }
-
-    /// The batch's next command goes on in slices, with its keys in hand.
-    pub(super) fn go_on(
-        &mut self,
-        entry: EntryId,
-        wants: Wants,
-        mut batch: Box<Batch>,
-        slices: Slices,
-    ) {
-        batch.slices = Some(slices);
-        let made = Made::default();
-        self.running.push_back(Running::Command { entry, wants, batch, made });
-    }
-
-    fn slice_of_command(
+    /// A slice of the batch's next command, whose keys it has in hand.
+    pub(super) fn slice_of_command(
         &mut self,
         entry: EntryId,
         wants: Wants,
@@ -145,7 +66,7 @@ impl Shard {
             }
         };
         let id = usize::from(call.entry.id);
-        self.stats[id].nanos += turn.look().duration_since(turn.began).as_nanos() as u64;
+        self.stats[id].nanos += turn.took().as_nanos() as u64;
         if matches!(outcome, Ok(false)) {
             return false;
         }
@@ -157,7 +78,7 @@ impl Shard {
     fn end_sliced(
         &mut self,
         id: usize,
-        call: &crate::command::Call<'_>,
+        call: &Call<'_>,
         outcome: Result<(), Refusal>,
         start: usize,
         replies: &mut Output,

@@ -1,13 +1,12 @@
 //! What a shard does beside requests, in slices: expiry, eviction that commands did not wait for,
 //! freeing, trimming its journal.
 
-use super::{Piece, Shard};
+use super::body::Shard;
+use super::pieces::Piece;
+use super::room::FREED_PER_LOOK;
 use crate::journal::Bounds;
 use crate::limits::SLICE_MICROS;
 use std::time::{Duration, Instant};
-
-/// Entries of a flushed table freed between two looks at the clock.
-pub(super) const FREED_PER_LOOK: usize = 64;
 
 /// Whether a heartbeat left something to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

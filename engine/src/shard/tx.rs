@@ -12,58 +12,19 @@
 //! The global order is the order of arrival: a coordinator takes the id and puts `Begin` into all
 //! mailboxes under one lock (`exec::order`).
 
-use super::apply::ApplyPlace;
-use super::run::{COMMANDS_PER_LOOK, append};
-use super::running::{Running, Turn};
-use super::{
-    Answer, Batch, Begin, Commands, Done, EntryId, ExecutorId, Hop, Message, ReplyTo, Shard,
-    TxShared, Wants, Work,
+use super::address::ExecutorId;
+use super::body::{
+    Begin, Commands, Concluded, Hop, Message, Ordered, Running, Shard, TxHere, Waiting, Work,
+    append,
 };
+use super::message::{Answer, Batch, Done};
+use super::planted;
+use super::run::COMMANDS_PER_LOOK;
+use super::turn::Turn;
 use crate::db::Made;
 use crate::types::{ShardId, TxId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-/// What an entry of the lock table stands for.
-pub(super) enum Waiting {
-    /// A batch whose next command's keys are open.
-    Batch { batch: Box<Batch>, wants: Wants },
-    /// Records of an upstream flow whose keys are open, at their place among those.
-    Apply(ApplyPlace),
-    /// A transaction.
-    Tx(TxId),
-}
-
-/// A transaction's state on this shard.
-pub(super) struct Transaction {
-    shared: Arc<TxShared>,
-    entry: EntryId,
-    wants: Wants,
-    work: Option<Work>,
-    concludes: bool,
-    /// Of a transaction that applies an upstream's records: its place among those.
-    applies: Option<ApplyPlace>,
-    made: Made,
-}
-
-/// A transaction's place in the order of frames.
-pub(super) struct Ordered {
-    id: TxId,
-    concluded: Option<Concluded>,
-}
-
-/// A transaction that has run and whose keys are still open.
-struct Concluded {
-    entry: EntryId,
-    wants: Wants,
-    made: Made,
-    /// The shards whose logs hold a part; `None` when this shard's does not.
-    touched: Option<Arc<[ShardId]>>,
-    reply_to: ReplyTo,
-    /// What the coordinator is told, once the frame stands in the log: WAIT asks for positions that
-    /// hold what was answered.
-    done: Done,
-}
 
 impl Shard {
     /// A transaction arrives.
@@ -79,47 +40,31 @@ impl Shard {
         let made = Made::default();
         let applies = applies.then(|| self.applying.push_tx(id));
         self.transactions
-            .insert(id, Transaction { shared, entry, wants, work, concludes, applies, made });
+            .insert(id, TxHere { shared, entry, wants, work, concludes, applies, made });
         if granted {
             self.granted.push_back(entry);
         }
     }
 
-    /// An entry holds all it asked for.
-    pub(super) fn serve(&mut self, entry: EntryId) {
-        match self.entries.remove(&entry).expect("a granted entry waits for something") {
-            Waiting::Batch { batch, wants } => self.resume_batch(entry, batch, wants),
-            Waiting::Apply(place) => self.apply_granted(place),
-            Waiting::Tx(id) => self.granted_here(id),
-        }
-    }
-
-    /// All keys of the transaction are granted on this shard; the last shard tells the others.
-    fn granted_here(&mut self, id: TxId) {
+    /// All keys of the transaction are granted on this shard; the last shard tells the others. Whether it is
+    /// armed by that, and does what it has brought along.
+    pub(super) fn granted_here(&mut self, id: TxId) -> bool {
         let tx = &self.transactions[&id];
         let shared = tx.shared.clone();
         if shared.unarmed.fetch_sub(1, Ordering::AcqRel) != 1 {
-            return;
+            return false;
         }
         if tx.work.is_none() {
             let to = shared.reply_to;
             self.send(to.executor, Message::Answer(to.ticket, Answer::Armed));
-            return;
+            return false;
         }
         for &shard in &shared.shards {
             if shard != self.id {
                 self.send(ExecutorId::from(shard), Message::Armed(id));
             }
         }
-        self.armed(id);
-    }
-
-    /// All shards have granted their keys: the transaction that brought its work does it now.
-    pub(super) fn armed(&mut self, id: TxId) {
-        if let Some(place) = self.transactions[&id].applies {
-            return self.apply_armed(place);
-        }
-        self.run_armed(id);
+        true
     }
 
     /// Does the work that an armed transaction brought along.
@@ -243,7 +188,7 @@ impl Shard {
             reply_to: tx.shared.reply_to,
             done,
         };
-        let in_order = !super::planted::frames_in_order_of_conclusion();
+        let in_order = !planted::frames_in_order_of_conclusion();
         if here && touched.len() > 1 && tx.shared.shards.len() > 1 && in_order {
             let place = self.order.iter_mut().find(|ordered| ordered.id == id);
             place.expect("a writing transaction has its place").concluded = Some(concluded);
