@@ -18,7 +18,7 @@ use crate::observe;
 use crate::server::{Counters, Server};
 use engine::exec::Front;
 use engine::resp::{Limits, Parsed, Parser};
-use engine::rt::{self, Patience, Peer, Stream};
+use engine::rt::{self, Elapsed, Patience, Peer, Stream};
 use replication::tls::{BAD_TLS_HEADER, ServerTls, Session, looks_like_tls};
 use replication::transport::{Transport, is_about_certificate};
 use std::io;
@@ -107,7 +107,7 @@ pub(crate) async fn welcome(
     if client.spare && !Box::pin(is_replica(&transport, &mut unread)).await {
         Counters::add(&server.counters.rejected, 1);
         let telling = transport.write_all(TOO_MANY.as_bytes());
-        let _ = within(&mut Patience::of(SPARE_MAX), telling).await;
+        let _ = Patience::of(SPARE_MAX).within(telling).await;
         transport.close().await;
         return server.clients.leave(&client);
     }
@@ -178,8 +178,7 @@ async fn secure(
 ) -> Result<Transport, Unsecured> {
     let idle = client.idle_limit(&server.settings.config()).unwrap_or(HANDSHAKE_MAX);
     let mut patience = Patience::of(HANDSHAKE_MAX.min(idle));
-    let first = within(&mut patience, first_bytes(&stream)).await;
-    let first = match first {
+    let first = match in_time(patience.within(first_bytes(&stream)).await) {
         Ok(first) => first,
         Err(why) => return Err(Unsecured { stream: Some(stream), why }),
     };
@@ -193,7 +192,7 @@ async fn secure(
         };
         let transport = Transport::tls(stream, session);
         Counters::add(&server.counters.tls_started, 1);
-        return match within(&mut patience, transport.handshake_after(&first)).await {
+        return match in_time(patience.within(transport.handshake_after(&first)).await) {
             Ok(plaintext) => {
                 Counters::add(&server.counters.tls_completed, 1);
                 let resumed = u64::from(transport.is_resumed());
@@ -209,19 +208,16 @@ async fn secure(
         *unread = first;
         return Ok(Transport::plain(stream));
     }
-    let told =
-        within(&mut Patience::of(HTTP_MAX), stream.write_all(BAD_TLS_HEADER.as_bytes())).await;
+    let telling = stream.write_all(BAD_TLS_HEADER.as_bytes());
+    let told = in_time(Patience::of(HTTP_MAX).within(telling).await);
     let _ = stream.shutdown_write();
     let why = told.err().unwrap_or_else(|| io::Error::other("it does not speak TLS"));
     Err(Unsecured { stream: Some(stream), why })
 }
 
-/// The output of `future`, or an error when the patience is over.
-async fn within<T>(
-    patience: &mut Patience,
-    future: impl Future<Output = io::Result<T>>,
-) -> io::Result<T> {
-    patience.within(future).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
+/// What came of a wait, or an error when patience was over.
+fn in_time<T>(outcome: Result<io::Result<T>, Elapsed>) -> io::Result<T> {
+    outcome.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// Enough bytes to tell TLS from anything else.
@@ -247,7 +243,7 @@ async fn is_replica(transport: &Transport, unread: &mut Vec<u8>) -> bool {
             None => {}
         }
         let reading = transport.read(unread, READ_SIZE);
-        if !matches!(within(&mut patience, reading).await, Ok(read) if read > 0) {
+        if !matches!(patience.within(reading).await, Ok(Ok(read)) if read > 0) {
             return false;
         }
     }
@@ -310,7 +306,7 @@ async fn first_line(
         let reading = client.read(transport, &server.settings, idle, unread, READ_SIZE);
         let read = match silent {
             true => reading.await,
-            false => within(&mut patience, reading).await,
+            false => in_time(patience.within(reading).await),
         };
         let read = match read {
             Ok(None) => {
@@ -383,7 +379,7 @@ async fn serve_http(
                 let idle = client.idle_limit(&server.settings.config());
                 let reading =
                     client.read(transport, &server.settings, idle, &mut unread, READ_SIZE);
-                match within(&mut patience, reading).await {
+                match in_time(patience.within(reading).await) {
                     Ok(Some(read)) if read > 0 => {
                         Counters::add(&server.counters.input_bytes, read as u64);
                         continue;
@@ -393,7 +389,7 @@ async fn serve_http(
             }
         };
         patience = Patience::of(HTTP_MAX);
-        if within(&mut patience, transport.write_all(&answer)).await.is_err() {
+        if in_time(patience.within(transport.write_all(&answer)).await).is_err() {
             break;
         }
         Counters::add(&server.counters.output_bytes, answer.len() as u64);

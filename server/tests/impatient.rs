@@ -947,3 +947,27 @@ fn connections_that_pipelined_once_give_their_buffers_back() {
         assert!(each < 300_000, "{shards} shards: {each} bytes for each idle connection");
     }
 }
+
+#[test]
+fn a_connection_at_rest_takes_two_kilobytes_and_twenty_after_a_pipeline() {
+    const CONNECTIONS: usize = 300;
+    let node = Node::start("node", 1, &[]);
+    // What is in use and not what is resident: how full the allocator's pages are is another matter.
+    let used = || figure(&node, "used_memory");
+    let mut client = node.client();
+    client.must(&["SET", "k", "v"]);
+    let before = used();
+    let mut idle: Vec<Client> = (0..CONNECTIONS).map(|_| node.client()).collect();
+    wait::until("all are in", || {
+        text(&client.must(&["CLIENT", "LIST"])).lines().count() > CONNECTIONS
+    });
+    let each = |used: u64| used.saturating_sub(before) / CONNECTIONS as u64;
+    let fresh = each(used());
+    assert!(fresh < 2048, "{fresh} bytes for each connection that has said nothing");
+    let requests = vec![request(&["SET", "k", &"v".repeat(32)]); 100];
+    for client in &mut idle {
+        client.pipeline(&requests);
+    }
+    let asked = each(used());
+    assert!(asked < 20 * 1024, "{asked} bytes for each connection that has pipelined");
+}

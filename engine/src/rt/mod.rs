@@ -42,5 +42,5 @@ pub use notify::{Event, Notify};
 pub use random::{fill_random, random_u64};
 pub use reply::{ReplySlot, ReplyTo};
 pub use task::{Task, spawn_local, yield_if_needed, yield_now};
-pub use time::{Patience, monotonic, now_millis, sleep, timeout};
+pub use time::{Elapsed, Patience, monotonic, now_millis, sleep, timeout};
 pub use wake::ForeignWaker;

@@ -8,12 +8,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use glommio::timer::Timer;
+use pin_project_lite::pin_project;
 
 /// A spawned future: await it, cancel it, detach it; dropping it cancels it.
 #[must_use = "a task is cancelled when it is dropped: detach it to let it run"]
@@ -57,11 +58,7 @@ impl<T> Future for Task<T> {
 pub fn spawn_local<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
     let id = NEXT_ID.replace(NEXT_ID.get() + 1);
     LIVE.with_borrow_mut(|live| live.insert(id, None));
-    let entry = Entry { id };
-    let future = async move {
-        let _entry = entry;
-        counted(future).await
-    };
+    let future = Spawned { future: counted(future), entry: Entry { id } };
     // glommio's plain `spawn_local` runs the task at once, in the middle of what the caller does.
     let inner = glommio::spawn_local_into(future, glommio::TaskQueueHandle::default())
         .expect("an executor always has its default queue");
@@ -121,13 +118,43 @@ pub(super) fn polls() -> u64 {
 }
 
 /// The future, its polls counted in [`polls`].
-pub(super) async fn counted<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
+pub(super) fn counted<F: Future>(future: F) -> Counted<F> {
+    Counted { future }
+}
+
+pin_project! {
+    /// A future whose polls are counted. No `async` function, which would hold the future twice: as what it
+    /// was given, and as what it waits for. That holds for [`Spawned`] too.
+    pub(super) struct Counted<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Counted<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         POLLS.set(POLLS.get() + 1);
-        future.as_mut().poll(cx)
-    })
-    .await
+        self.project().future.poll(cx)
+    }
+}
+
+pin_project! {
+    /// A future of a task that is known in [`LIVE`]. It is dropped before its place there is given back.
+    struct Spawned<F> {
+        #[pin]
+        future: Counted<F>,
+        entry: Entry,
+    }
+}
+
+impl<F: Future> Future for Spawned<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().future.poll(cx)
+    }
 }
 
 /// The executor has looked at its sockets, timers and foreign wake-ups by itself.

@@ -4,12 +4,13 @@
 //! are dropped and nothing stays armed. (glommio's stream timeouts stay armed when a read is
 //! dropped, and end the next read.)
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use glommio::timer::Timer;
+use pin_project_lite::pin_project;
 
 use crate::types::Millis;
 
@@ -42,17 +43,33 @@ pub async fn sleep(duration: Duration) {
 /// The output of `future`, unless `limit` passes first; then the future is dropped.
 ///
 /// A future that is ready at once costs no timer and never times out.
-pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Result<T, Elapsed> {
-    let mut future = pin!(future);
-    let mut timer: Option<Timer> = None;
-    poll_fn(|cx| {
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
+    Timeout { future, limit, timer: None }
+}
+
+pin_project! {
+    /// See [`timeout`]. No `async` function, which would hold the future twice: as what it was given, and as
+    /// what it waits for.
+    #[must_use = "futures do nothing unless they are awaited"]
+    pub struct Timeout<F> {
+        #[pin]
+        future: F,
+        limit: Duration,
+        timer: Option<Timer>,
+    }
+}
+
+impl<F: Future> Future for Timeout<F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.future.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        let timer = timer.get_or_insert_with(|| Timer::new(limit.min(WAIT_MAX)));
+        let timer = this.timer.get_or_insert_with(|| Timer::new((*this.limit).min(WAIT_MAX)));
         Pin::new(timer).poll(cx).map(|_| Err(Elapsed))
-    })
-    .await
+    }
 }
 
 /// Patience with somebody else: time in which nothing came from there, as far as it was watched. A process
@@ -85,33 +102,58 @@ impl Patience {
     /// The output of `future`, unless patience comes to its end first; then the future is dropped.
     ///
     /// A future that is ready at once costs nothing.
-    pub async fn within<T>(&mut self, future: impl Future<Output = T>) -> Result<T, Elapsed> {
-        let mut future = pin!(future);
-        loop {
-            let step = self.step.min(self.left);
-            let mut began = None;
-            let waiting = poll_fn(|cx| {
-                let polled = future.as_mut().poll(cx);
-                if polled.is_pending() && began.is_none() {
-                    began = Some(monotonic());
-                }
-                polled
-            });
-            let outcome = timeout(step, waiting).await;
-            if let Some(began) = began {
-                self.waited(began.elapsed(), step);
-            }
-            match outcome {
-                Ok(output) => return Ok(output),
-                Err(Elapsed) if self.left.is_zero() => return Err(Elapsed),
-                Err(Elapsed) => {}
-            }
-        }
+    pub fn within<F: Future>(&mut self, future: F) -> Within<'_, F> {
+        Within { patience: self, future, step: None }
     }
 
     fn waited(&mut self, took: Duration, step: Duration) {
         if took <= step + step.max(LATE_MAX) {
             self.left = self.left.saturating_sub(took.min(step));
+        }
+    }
+}
+
+pin_project! {
+    /// See [`Patience::within`]. No `async` function, for the reason of [`Timeout`].
+    #[must_use = "futures do nothing unless they are awaited"]
+    pub struct Within<'a, F> {
+        patience: &'a mut Patience,
+        #[pin]
+        future: F,
+        step: Option<Step>,
+    }
+}
+
+/// A step of patience under way.
+struct Step {
+    began: Instant,
+    length: Duration,
+    timer: Timer,
+}
+
+impl<F: Future> Future for Within<'_, F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.future.poll(cx) {
+            if let Some(Step { began, length, .. }) = this.step.take() {
+                this.patience.waited(began.elapsed(), length);
+            }
+            return Poll::Ready(Ok(output));
+        }
+        loop {
+            let step = this.step.get_or_insert_with(|| {
+                let length = this.patience.step.min(this.patience.left);
+                Step { began: monotonic(), length, timer: Timer::new(length) }
+            });
+            std::task::ready!(Pin::new(&mut step.timer).poll(cx));
+            let (took, length) = (step.began.elapsed(), step.length);
+            *this.step = None;
+            this.patience.waited(took, length);
+            if this.patience.left.is_zero() {
+                return Poll::Ready(Err(Elapsed));
+            }
         }
     }
 }
