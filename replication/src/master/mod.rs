@@ -3,6 +3,10 @@
 pub mod feed;
 pub mod flow;
 pub mod lag;
+mod listening;
 pub mod machine;
 pub mod reason;
+pub mod run;
 pub mod session;
+mod walking;
+mod writing;

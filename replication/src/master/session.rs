@@ -1,4 +1,5 @@
-//! A session feeds one replica: its control connection and one flow per journal.
+//! A session feeds one replica: its control connection and one flow per journal. What is known of it, and what
+//! takes no time; the tasks that feed it stand above: `run` and those that it begins.
 //!
 //! It performs what its machine says ([`super::machine`]: states, takeover, time limits) and tells it what
 //! happened.
@@ -6,27 +7,20 @@
 //! A replica that does not read costs nothing but its place in the journal: writers wait on their
 //! sockets, and when the journal is trimmed past them the session ends. No shard ever waits.
 
-mod walking;
-mod writing;
-
-use super::feed;
 use super::flow::FlowSender;
 use super::lag::LagTimes;
-use super::machine::{Action, Event, Machine, State};
+use super::machine::{Action, Event, Machine};
 use super::reason::{FellOut, Reason};
 use crate::bell::Bell;
 use crate::handshake::Introduction;
 use crate::info::{Lag, Progress, Replica, ReplicaState};
 use crate::settings::Settings;
-use crate::standing::Walks;
 use crate::transport::Transport;
-use crate::wire::{self, Kind, Said};
+use crate::wire::{self, Kind};
 use engine::cut::CutId;
-use engine::exec::Front;
 use engine::journal::LogHandle;
-use engine::rt::{self, Task};
+use engine::rt;
 use engine::types::{Lsn, Millis};
-use futures_lite::future;
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -39,50 +33,37 @@ pub struct Session {
     introduction: Introduction,
     peer_ip: String,
     machine: RefCell<Machine>,
-    settings: Rc<RefCell<Settings>>,
-    flows: Vec<Rc<Flow>>,
+    pub(super) settings: Rc<RefCell<Settings>>,
+    pub(super) flows: Vec<Rc<Outflow>>,
     started: Instant,
-    control: RefCell<Option<Rc<Transport>>>,
-    control_unread: RefCell<Vec<u8>>,
+    pub(super) control: RefCell<Option<Rc<Transport>>>,
+    pub(super) control_unread: RefCell<Vec<u8>>,
     /// The control connection was handed over.
-    handed_over: Bell,
+    pub(super) handed_over: Bell,
     /// The machine has moved on, or time matters sooner.
-    moved_on: Bell,
+    pub(super) moved_on: Bell,
     /// A sign of life is due on the control connection.
-    tells: Bell,
-    cut: CutId,
-    items_done: Cell<u64>,
-    items_total: Cell<u64>,
+    pub(super) tells: Bell,
+    pub(super) cut: CutId,
+    pub(super) items_done: Cell<u64>,
+    pub(super) items_total: Cell<u64>,
 }
 
 /// One flow of a session.
-pub struct Flow {
-    index: u16,
-    log: LogHandle,
-    sender: RefCell<Option<FlowSender>>,
-    transport: RefCell<Option<Rc<Transport>>>,
+pub struct Outflow {
+    pub(super) index: u16,
+    pub(super) log: LogHandle,
+    pub(super) sender: RefCell<Option<FlowSender>>,
+    pub(super) transport: RefCell<Option<Rc<Transport>>>,
     /// What had arrived on it before it was handed over.
-    unread: RefCell<Vec<u8>>,
+    pub(super) unread: RefCell<Vec<u8>>,
     times: RefCell<LagTimes>,
     /// Journal bytes at LSNs that were sent and are not acknowledged.
     sent: RefCell<VecDeque<(Lsn, u64)>>,
-    acked_bytes: Cell<u64>,
-    part_bytes: Cell<u64>,
-    wake: Bell,
-    drained: Bell,
-}
-
-/// How the data of a session begins.
-pub enum Beginning {
-    /// Items of all our shards, merged with the journals.
-    Full,
-    /// The journals from some positions.
-    Partial {
-        /// The positions.
-        from: Vec<Lsn>,
-        /// The journals are those of our own shards.
-        own: bool,
-    },
+    pub(super) acked_bytes: Cell<u64>,
+    pub(super) part_bytes: Cell<u64>,
+    pub(super) wake: Bell,
+    pub(super) drained: Bell,
 }
 
 impl Session {
@@ -96,7 +77,7 @@ impl Session {
         settings: Rc<RefCell<Settings>>,
     ) -> Rc<Session> {
         let flow = |(index, log): (usize, &LogHandle)| {
-            Rc::new(Flow {
+            Rc::new(Outflow {
                 index: index as u16,
                 log: log.clone(),
                 sender: RefCell::new(None),
@@ -162,8 +143,11 @@ impl Session {
 
     /// Where the replica says it is reached.
     pub fn address(&self) -> String {
-        let Replica { ip, port, .. } = self.describe(Millis(0));
-        format!("{ip}:{port}")
+        format!("{}:{}", self.ip(), self.introduction.listening_port)
+    }
+
+    fn ip(&self) -> &str {
+        self.introduction.ip_address.as_deref().unwrap_or(&self.peer_ip)
     }
 
     /// Ends the session; the first reason counts.
@@ -205,7 +189,7 @@ impl Session {
 
     /// What the control connection tells: how far a full sync is, and the heads of the journals, so
     /// that a replica knows its lag also while it is slow to read its flows.
-    fn news(&self) -> Vec<u8> {
+    pub(super) fn news(&self) -> Vec<u8> {
         let mut message = Vec::new();
         let progress = [self.items_done.get(), self.items_total.get()];
         wire::put_numbers(&mut message, Kind::Progress, &progress);
@@ -215,7 +199,7 @@ impl Session {
     }
 
     /// What the replica says on the control connection: signs of life.
-    fn take_signs(&self, buffer: &mut Vec<u8>) -> Result<(), String> {
+    pub(super) fn take_signs(&self, buffer: &mut Vec<u8>) -> Result<(), String> {
         let mut at = 0;
         while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
             if kind != Kind::Alive {
@@ -229,12 +213,12 @@ impl Session {
     }
 
     /// Bytes of a flow are on their way into its socket.
-    fn writes(&self, flow: &Flow) {
+    pub(super) fn writes(&self, flow: &Outflow) {
         self.step(Event::Writes(flow.index, flow.is_full_sync()));
     }
 
     /// They are in it, up to `end`.
-    fn wrote(&self, flow: &Flow, end: Lsn) {
+    pub(super) fn wrote(&self, flow: &Outflow, end: Lsn) {
         self.step(Event::Wrote(flow.index, end));
     }
 
@@ -247,7 +231,7 @@ impl Session {
         let (done, total) = (self.items_done.get(), self.items_total.get());
         Replica {
             session: self.id,
-            ip: self.introduction.ip_address.clone().unwrap_or_else(|| self.peer_ip.clone()),
+            ip: self.ip().to_owned(),
             port: self.introduction.listening_port,
             state,
             offset: self.flows.iter().map(|flow| machine.acked_of(flow.index).0).sum(),
@@ -261,104 +245,9 @@ impl Session {
         }
     }
 
-    /// Runs the session until it ends. `attached` is called once the replica has come with all its
-    /// connections: before that it has only asked. `acks` is rung whenever an acknowledgement arrives.
-    pub async fn run(
-        self: &Rc<Session>,
-        front: &Rc<Front>,
-        beginning: Beginning,
-        walks: Walks,
-        acks: Rc<Bell>,
-        attached: impl FnOnce(&Session),
-    ) {
-        // From its first moment, so that a replica that gives up is not kept.
-        let mut tasks = vec![rt::spawn_local(read_control(self.clone()))];
-        self.wait_while(|machine| *machine.state() == State::Preparation).await;
-        let has_begun = !self.is_ended();
-        if has_begun {
-            attached(self);
-            let begun = self.begin(front, beginning, walks).await;
-            self.step(begun.unwrap_or_else(|why| Event::End(Reason::CannotBegin(why))));
-        }
-        if !self.is_ended() {
-            self.spawn_all(front, walks, &acks, &mut tasks);
-        }
-        self.wait_while(|machine| machine.ended().is_none()).await;
-        for task in tasks {
-            task.cancel().await;
-        }
-        if has_begun && walks != Walks::None {
-            let cut = self.cut;
-            front.call_all(move |shard| shard.cut_drop(cut)).await;
-        }
-        self.say_why().await;
-    }
-
-    fn spawn_all(
-        self: &Rc<Session>,
-        front: &Rc<Front>,
-        walks: Walks,
-        acks: &Rc<Bell>,
-        tasks: &mut Vec<Task<()>>,
-    ) {
-        for flow in &self.flows {
-            let write = writing::write_flow(self.clone(), flow.clone(), self.settings.clone());
-            tasks.push(rt::spawn_local(write));
-            tasks.push(rt::spawn_local(read_acks(self.clone(), flow.clone(), acks.clone())));
-        }
-        if self.state() == ReplicaState::FullSync {
-            for shard in front.node.all_shards() {
-                let (session, front) = (self.clone(), front.clone());
-                let settings = self.settings.clone();
-                let walk = walking::walk(session, front, shard, walks, settings);
-                tasks.push(rt::spawn_local(walk));
-            }
-        }
-    }
-
-    /// Tells the machine the time, as long as this is so.
-    async fn wait_while(&self, is_so: impl Fn(&Machine) -> bool) {
-        while is_so(&self.machine()) {
-            let due = self.machine().due(self.settings.borrow().timeout);
-            let left = due.map(|due| due.saturating_duration_since(Instant::now()));
-            let rung = match left {
-                None => {
-                    self.moved_on.wait().await;
-                    true
-                }
-                Some(left) => self.moved_on.wait_for(left).await,
-            };
-            if !rung {
-                self.step(Event::Time);
-            }
-        }
-    }
-
-    fn logs(&self) -> Vec<LogHandle> {
+    /// The journals that are sent.
+    pub(super) fn logs(&self) -> Vec<LogHandle> {
         self.flows.iter().map(|flow| flow.log.clone()).collect()
-    }
-
-    async fn begin(
-        &self,
-        front: &Rc<Front>,
-        beginning: Beginning,
-        walks: Walks,
-    ) -> Result<Event, String> {
-        let logs = self.logs();
-        let full = matches!(beginning, Beginning::Full);
-        let begun = match beginning {
-            Beginning::Partial { from, own } => {
-                feed::begin_partial(front, own, &logs, &from).await?
-            }
-            Beginning::Full => feed::begin_full(front, self.cut, walks, &logs).await?,
-        };
-        self.items_total.set(begun.keys);
-        let starts = begun.senders.iter().map(|sender| sender.reader().lsn()).collect();
-        for (flow, sender) in self.flows.iter().zip(begun.senders) {
-            flow.acked_bytes.set(sender.reader().bytes());
-            *flow.sender.borrow_mut() = Some(sender);
-        }
-        Ok(Event::Begun { full, starts })
     }
 
     /// Looks at what nothing else tells: a journal trimmed past a writer that waits for its socket.
@@ -375,11 +264,11 @@ impl Session {
     }
 
     /// How often a sign of life is due.
-    fn alive_every(&self) -> Duration {
+    pub(super) fn alive_every(&self) -> Duration {
         self.machine().says_every(self.settings.borrow().timeout)
     }
 
-    fn end_trimmed(&self, flow: &Flow) {
+    pub(super) fn end_trimmed(&self, flow: &Outflow) {
         let behind = flow.log.total_bytes().saturating_sub(flow.acked_bytes.get());
         let bound = self.settings.borrow().journals_bounds.bytes;
         let needed = backlog_needed(behind, self.flows.len(), bound);
@@ -388,7 +277,8 @@ impl Session {
         self.end(Reason::FellOut(FellOut { flow: flow.index, acked, held, behind, needed }));
     }
 
-    async fn say_why(&self) {
+    /// Tells the replica why, and lets it go.
+    pub(super) async fn say_why(&self) {
         let control = self.control.borrow().clone();
         if let Some(control) = control {
             let mut message = Vec::new();
@@ -407,7 +297,7 @@ fn backlog_needed(behind: u64, shards: usize, bound: u64) -> u64 {
     behind.saturating_mul(shards as u64).max(bound.saturating_mul(2))
 }
 
-impl Flow {
+impl Outflow {
     fn lag(&self, acked: Lsn, now: Millis) -> Lag {
         let head = self.log.head();
         let records = head.0.saturating_sub(acked.0);
@@ -420,12 +310,12 @@ impl Flow {
         Lag { records, bytes, millis: times.age(acked, head, now) }
     }
 
-    fn is_full_sync(&self) -> bool {
+    pub(super) fn is_full_sync(&self) -> bool {
         self.sender.borrow().as_ref().is_none_or(FlowSender::is_full_sync)
     }
 
     /// Everything up to `lsn` is acknowledged.
-    fn note_acked(&self, lsn: Lsn) {
+    pub(super) fn note_acked(&self, lsn: Lsn) {
         self.times.borrow_mut().acked(lsn);
         let mut sent = self.sent.borrow_mut();
         while let Some(&(end, bytes)) = sent.front()
@@ -436,7 +326,7 @@ impl Flow {
         }
     }
 
-    fn note_sent(&self, end: Lsn, bytes: u64) {
+    pub(super) fn note_sent(&self, end: Lsn, bytes: u64) {
         /// Positions remembered for the lag in bytes: beyond it, it gets coarser.
         const SENT_MAX: usize = 65_536;
         let mut sent = self.sent.borrow_mut();
@@ -444,80 +334,6 @@ impl Flow {
             sent.pop_back();
         }
         sent.push_back((end, bytes));
-    }
-}
-
-/// Takes acknowledgements, until the session ends.
-async fn read_acks(session: Rc<Session>, flow: Rc<Flow>, acks: Rc<Bell>) {
-    let Some(transport) = flow.transport.borrow().clone() else { return };
-    let mut buffer = flow.unread.take();
-    if let Err(error) = take_acks(&session, &flow, &mut buffer) {
-        session.end(Reason::Flow(flow.index, error));
-    }
-    while !session.is_ended() {
-        match transport.read(&mut buffer, 4096).await {
-            Ok(0) => session.end(Reason::FlowClosed(flow.index)),
-            Ok(_) => {
-                let taken = take_acks(&session, &flow, &mut buffer);
-                acks.ring();
-                if let Err(error) = taken {
-                    session.end(Reason::Flow(flow.index, error));
-                }
-            }
-            Err(error) => session.end(Reason::Flow(flow.index, error.to_string())),
-        }
-    }
-}
-
-fn take_acks(session: &Session, flow: &Flow, buffer: &mut Vec<u8>) -> Result<(), String> {
-    let mut at = 0;
-    while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
-        match Said::of(kind, payload, flow.log.head())? {
-            Said::Ack(lsn) => {
-                flow.note_acked(lsn);
-                session.step(Event::Acked(flow.index, lsn));
-            }
-            Said::Alive => session.step(Event::Alive(flow.index)),
-        }
-        at += used;
-    }
-    buffer.drain(..at);
-    Ok(())
-}
-
-/// The control connection: signs of life one way, progress the other.
-async fn read_control(session: Rc<Session>) {
-    let control = loop {
-        let control = session.control.borrow().clone();
-        match control {
-            Some(control) => break control,
-            None if session.is_ended() => return,
-            None => session.handed_over.wait().await,
-        };
-    };
-    let mut buffer = session.control_unread.take();
-    while !session.is_ended() {
-        let told = async {
-            session.tells.wait().await;
-            None
-        };
-        let read = async { Some(control.read(&mut buffer, 4096).await) };
-        match future::or(told, read).await {
-            None => {
-                let mut news = session.news();
-                wire::put_alive(&mut news, session.settings.borrow().timeout);
-                if let Err(error) = control.write_all(&news).await {
-                    session.end(Reason::ControlBroke(error.to_string()));
-                }
-            }
-            Some(Ok(0)) => session.end(Reason::ControlClosed),
-            Some(Ok(_)) => {
-                if let Err(error) = session.take_signs(&mut buffer) {
-                    session.end(Reason::ControlBroke(error));
-                }
-            }
-            Some(Err(error)) => session.end(Reason::ControlBroke(error.to_string())),
-        }
     }
 }
 

@@ -6,7 +6,8 @@ use crate::handshake::{self, Introduction, Terms};
 use crate::info::{Info, LinkState};
 use crate::master::machine::Event;
 use crate::master::reason::Reason;
-use crate::master::session::{Beginning, Session};
+use crate::master::run::{Beginning, run};
+use crate::master::session::Session;
 use crate::settings::Settings;
 use crate::transport::{Parked, Transport};
 use engine::exec::{Front, Node};
@@ -312,15 +313,15 @@ impl Service {
         };
         let service = self.clone();
         let (full, why) = (terms.full, terms.reason.clone());
-        let run = async move {
+        let runs = async move {
             let acks = service.acks.clone();
             let attached =
                 |session: &Session| service.session_begins(session, full, &why, asked_partial);
-            session.run(&service.front, beginning, walks, acks, attached).await;
+            run(&session, &service.front, (beginning, walks), acks, attached).await;
             service.note_end(&session);
             service.acks.ring();
         };
-        rt::spawn_local(run).detach();
+        rt::spawn_local(runs).detach();
     }
 
     /// The replica has come with all its connections: now it is a sync.

@@ -1,8 +1,8 @@
 //! What brings the items of our shards to the flows.
 
-use super::{Flow, Session};
-use crate::master::feed;
-use crate::master::reason::Reason;
+use super::feed;
+use super::reason::Reason;
+use super::session::{Outflow, Session};
 use crate::settings::Settings;
 use crate::standing::Walks;
 use engine::cut::CutPart;
@@ -23,15 +23,9 @@ const PARTS_BYTES_MAX: u64 = 1024 * 1024;
 const OPEN_KEY_LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// Brings the items of one of our shards to the flows, part by part.
-pub(super) async fn walk(
-    session: Rc<Session>,
-    front: Rc<Front>,
-    shard: ShardId,
-    walks: Walks,
-    settings: Rc<RefCell<Settings>>,
-) {
-    let feeds = |flow: &&Rc<Flow>| walks.feeds(shard, flow.index);
-    let flows: Vec<Rc<Flow>> = session.flows.iter().filter(feeds).cloned().collect();
+pub(super) async fn walk(session: Rc<Session>, front: Rc<Front>, shard: ShardId, walks: Walks) {
+    let feeds = |flow: &&Rc<Outflow>| walks.feeds(shard, flow.index);
+    let flows: Vec<Rc<Outflow>> = session.flows.iter().filter(feeds).cloned().collect();
     let (cut, mut before) = (session.cut, 0);
     while !session.is_ended() {
         for flow in &flows {
@@ -52,7 +46,8 @@ pub(super) async fn walk(
             rt::sleep(OPEN_KEY_LOOK_EVERY).await;
         }
         for flow in &flows {
-            let is_full = || flow.part_bytes.get() > held_max(&settings) && !session.is_ended();
+            let is_full =
+                || flow.part_bytes.get() > held_max(&session.settings) && !session.is_ended();
             while is_full() {
                 flow.drained.wait_for(DRAINED_EVERY).await;
                 // A bell is heard by one: on a chain all our walkers feed this flow.
@@ -74,7 +69,7 @@ fn held_max(settings: &RefCell<Settings>) -> u64 {
 }
 
 /// Puts a part's items into their flows; answers whether it brought any of them further.
-fn deliver(flows: &[Rc<Flow>], part: &mut CutPart) -> bool {
+fn deliver(flows: &[Rc<Outflow>], part: &mut CutPart) -> bool {
     let mut brings = false;
     for flow in flows {
         if let Some(sender) = &mut *flow.sender.borrow_mut() {

@@ -1,14 +1,12 @@
 //! What a flow writes to its socket: journal, items as fast as they may go, and signs of life.
 
-use super::{Flow, Session};
-use crate::master::flow::{FlowSender, Step};
-use crate::master::machine::Event;
-use crate::master::reason::Reason;
-use crate::settings::Settings;
+use super::flow::{FlowSender, Step};
+use super::machine::Event;
+use super::reason::Reason;
+use super::session::{Outflow, Session};
 use crate::wire::{self, Kind};
 use engine::rt;
 use engine::types::Lsn;
-use std::cell::RefCell;
 use std::io::IoSlice;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -70,11 +68,7 @@ fn slice(limit: u64) -> usize {
 }
 
 /// Sends what the flow has to send, until the session ends.
-pub(super) async fn write_flow(
-    session: Rc<Session>,
-    flow: Rc<Flow>,
-    settings: Rc<RefCell<Settings>>,
-) {
+pub(super) async fn write_flow(session: Rc<Session>, flow: Rc<Outflow>) {
     let Some(transport) = flow.transport.borrow().clone() else { return };
     let mut first = Vec::new();
     wire::put_numbers(&mut first, Kind::Start, &[session.machine().acked_of(flow.index).0]);
@@ -84,7 +78,7 @@ pub(super) async fn write_flow(
     let mut said = Instant::now();
     let mut rate = Rate::new(said);
     while !session.is_ended() {
-        let limit = settings.borrow().full_sync_bytes_per_second;
+        let limit = session.settings.borrow().full_sync_bytes_per_second;
         let items_wait = rate.wait(limit, Instant::now());
         let sent = match flow.step(if items_wait.is_zero() { slice(limit) } else { 0 }) {
             Step::Log(span) => {
@@ -141,14 +135,14 @@ pub(super) async fn write_flow(
 }
 
 /// A sign of life: where the journal stands.
-fn ping(flow: &Flow) -> Vec<u8> {
+fn ping(flow: &Outflow) -> Vec<u8> {
     let mut ping = Vec::new();
     let numbers = [flow.log.head().0, flow.log.total_bytes()];
     wire::put_numbers(&mut ping, Kind::Ping, &numbers);
     ping
 }
 
-impl Flow {
+impl Outflow {
     fn has_pieces(&self) -> bool {
         self.sender.borrow().as_ref().is_some_and(FlowSender::has_pieces)
     }
@@ -161,7 +155,7 @@ impl Flow {
 }
 
 /// Waits for the journal or a part, at most so long.
-async fn wait_for_more(flow: &Flow, limit: Duration) {
+async fn wait_for_more(flow: &Outflow, limit: Duration) {
     let readable = std::future::poll_fn(|context| match &mut *flow.sender.borrow_mut() {
         Some(sender) => sender.reader_mut().poll_readable(context),
         None => std::task::Poll::Pending,

@@ -1,0 +1,84 @@
+//! What a replica says in a session: acknowledgements on its flows, signs of life on the control connection,
+//! which tells it in turn how far the session is.
+
+use super::machine::Event;
+use super::reason::Reason;
+use super::session::{Outflow, Session};
+use crate::bell::Bell;
+use crate::wire::{self, Said};
+use futures_lite::future;
+use std::rc::Rc;
+
+/// Takes acknowledgements, until the session ends.
+pub(super) async fn read_acks(session: Rc<Session>, flow: Rc<Outflow>, acks: Rc<Bell>) {
+    let Some(transport) = flow.transport.borrow().clone() else { return };
+    let mut buffer = flow.unread.take();
+    if let Err(error) = take_acks(&session, &flow, &mut buffer) {
+        session.end(Reason::Flow(flow.index, error));
+    }
+    while !session.is_ended() {
+        match transport.read(&mut buffer, 4096).await {
+            Ok(0) => session.end(Reason::FlowClosed(flow.index)),
+            Ok(_) => {
+                let taken = take_acks(&session, &flow, &mut buffer);
+                acks.ring();
+                if let Err(error) = taken {
+                    session.end(Reason::Flow(flow.index, error));
+                }
+            }
+            Err(error) => session.end(Reason::Flow(flow.index, error.to_string())),
+        }
+    }
+}
+
+fn take_acks(session: &Session, flow: &Outflow, buffer: &mut Vec<u8>) -> Result<(), String> {
+    let mut at = 0;
+    while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
+        match Said::of(kind, payload, flow.log.head())? {
+            Said::Ack(lsn) => {
+                flow.note_acked(lsn);
+                session.step(Event::Acked(flow.index, lsn));
+            }
+            Said::Alive => session.step(Event::Alive(flow.index)),
+        }
+        at += used;
+    }
+    buffer.drain(..at);
+    Ok(())
+}
+
+/// The control connection: signs of life one way, progress the other.
+pub(super) async fn read_control(session: Rc<Session>) {
+    let control = loop {
+        let control = session.control.borrow().clone();
+        match control {
+            Some(control) => break control,
+            None if session.is_ended() => return,
+            None => session.handed_over.wait().await,
+        };
+    };
+    let mut buffer = session.control_unread.take();
+    while !session.is_ended() {
+        let told = async {
+            session.tells.wait().await;
+            None
+        };
+        let read = async { Some(control.read(&mut buffer, 4096).await) };
+        match future::or(told, read).await {
+            None => {
+                let mut news = session.news();
+                wire::put_alive(&mut news, session.settings.borrow().timeout);
+                if let Err(error) = control.write_all(&news).await {
+                    session.end(Reason::ControlBroke(error.to_string()));
+                }
+            }
+            Some(Ok(0)) => session.end(Reason::ControlClosed),
+            Some(Ok(_)) => {
+                if let Err(error) = session.take_signs(&mut buffer) {
+                    session.end(Reason::ControlBroke(error));
+                }
+            }
+            Some(Err(error)) => session.end(Reason::ControlBroke(error.to_string())),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! A session from its first moment to its end: it waits for its connections, begins, and keeps the tasks that
+//! feed the replica until its machine says that it is over.
+
+use super::feed;
+use super::listening::{read_acks, read_control};
+use super::machine::{Event, Machine, State};
+use super::reason::Reason;
+use super::session::Session;
+use super::walking::walk;
+use super::writing::write_flow;
+use crate::bell::Bell;
+use crate::info::ReplicaState;
+use crate::standing::Walks;
+use engine::exec::Front;
+use engine::rt::{self, Task};
+use engine::types::Lsn;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// How the data of a session begins.
+pub enum Beginning {
+    /// Items of all our shards, merged with the journals.
+    Full,
+    /// The journals from some positions.
+    Partial {
+        /// The positions.
+        from: Vec<Lsn>,
+        /// The journals are those of our own shards.
+        own: bool,
+    },
+}
+
+/// Runs a session until it ends. `attached` is called once the replica has come with all its
+/// connections: before that it has only asked. `acks` is rung whenever an acknowledgement arrives.
+pub async fn run(
+    session: &Rc<Session>,
+    front: &Rc<Front>,
+    (beginning, walks): (Beginning, Walks),
+    acks: Rc<Bell>,
+    attached: impl FnOnce(&Session),
+) {
+    // From its first moment, so that a replica that gives up is not kept.
+    let mut tasks = vec![rt::spawn_local(read_control(session.clone()))];
+    wait_while(session, |machine| *machine.state() == State::Preparation).await;
+    let has_begun = !session.is_ended();
+    if has_begun {
+        attached(session);
+        let begun = begin(session, front, beginning, walks).await;
+        session.step(begun.unwrap_or_else(|why| Event::End(Reason::CannotBegin(why))));
+    }
+    if !session.is_ended() {
+        spawn_all(session, front, walks, &acks, &mut tasks);
+    }
+    wait_while(session, |machine| machine.ended().is_none()).await;
+    for task in tasks {
+        task.cancel().await;
+    }
+    if has_begun && walks != Walks::None {
+        let cut = session.cut;
+        front.call_all(move |shard| shard.cut_drop(cut)).await;
+    }
+    session.say_why().await;
+}
+
+fn spawn_all(
+    session: &Rc<Session>,
+    front: &Rc<Front>,
+    walks: Walks,
+    acks: &Rc<Bell>,
+    tasks: &mut Vec<Task<()>>,
+) {
+    for flow in &session.flows {
+        let write = write_flow(session.clone(), flow.clone());
+        tasks.push(rt::spawn_local(write));
+        tasks.push(rt::spawn_local(read_acks(session.clone(), flow.clone(), acks.clone())));
+    }
+    if session.state() == ReplicaState::FullSync {
+        for shard in front.node.all_shards() {
+            let walk = walk(session.clone(), front.clone(), shard, walks);
+            tasks.push(rt::spawn_local(walk));
+        }
+    }
+}
+
+/// Tells the machine the time, as long as this is so.
+async fn wait_while(session: &Session, is_so: impl Fn(&Machine) -> bool) {
+    while is_so(&session.machine()) {
+        let due = session.machine().due(session.settings.borrow().timeout);
+        let left = due.map(|due| due.saturating_duration_since(Instant::now()));
+        let rung = match left {
+            None => {
+                session.moved_on.wait().await;
+                true
+            }
+            Some(left) => session.moved_on.wait_for(left).await,
+        };
+        if !rung {
+            session.step(Event::Time);
+        }
+    }
+}
+
+async fn begin(
+    session: &Session,
+    front: &Rc<Front>,
+    beginning: Beginning,
+    walks: Walks,
+) -> Result<Event, String> {
+    let logs = session.logs();
+    let full = matches!(beginning, Beginning::Full);
+    let begun = match beginning {
+        Beginning::Partial { from, own } => feed::begin_partial(front, own, &logs, &from).await?,
+        Beginning::Full => feed::begin_full(front, session.cut, walks, &logs).await?,
+    };
+    session.items_total.set(begun.keys);
+    let starts = begun.senders.iter().map(|sender| sender.reader().lsn()).collect();
+    for (flow, sender) in session.flows.iter().zip(begun.senders) {
+        flow.acked_bytes.set(sender.reader().bytes());
+        *flow.sender.borrow_mut() = Some(sender);
+    }
+    Ok(Event::Begun { full, starts })
+}
