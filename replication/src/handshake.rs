@@ -82,6 +82,17 @@ fn words<'a>(words: impl IntoIterator<Item = &'a str>) -> Words {
     words.into_iter().map(|word| word.as_bytes().to_vec()).collect()
 }
 
+/// Who wants to follow this node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Asker {
+    /// The protocol version that it speaks.
+    pub version: u32,
+    /// Its chain of node ids.
+    pub chain: Vec<String>,
+    /// How many databases it has, if it says so.
+    pub dbs: Option<usize>,
+}
+
 /// What a replica said about itself with REPLCONF.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Introduction {

@@ -21,8 +21,9 @@
 //!   3 guard relay         what a full sync may replace; the upstream's journals
 //!   4 settings info       what comes in as configuration, and goes out as figures
 //!     standing            where the node stands: histories, positions, relays
-//!   5 master replica      the two ends of a link
-//!   6 service             the node's part in it
+//!   5 here                this node as both ends of its links know it
+//!   6 master replica      the two ends of a link
+//!   7 service             the node's part in it
 //! ```
 //!
 //! Everything here runs on the replication executor; the rest of the program reaches it through
@@ -34,6 +35,7 @@ pub mod bell;
 pub mod chain;
 pub mod guard;
 pub mod handshake;
+pub mod here;
 pub mod info;
 pub mod master;
 pub mod planted;
@@ -48,6 +50,6 @@ pub mod tls;
 pub mod transport;
 pub mod wire;
 
-pub use handshake::Introduction;
-pub use service::{Asker, Linked, Replication, Request, Takeover};
+pub use handshake::{Asker, Introduction};
+pub use service::{Linked, Replication, Request, Takeover};
 pub use settings::Settings;

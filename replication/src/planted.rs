@@ -72,6 +72,9 @@ mod switches {
     /// A REPLICAOF that took long is carried out after a later one.
     pub static OVERTAKEN_ORDERS_ARE_OBEYED: AtomicBool = AtomicBool::new(false);
 
+    /// Whether somebody may follow is not asked once more after the wait for the number of keys.
+    pub static ADMISSION_IS_ASKED_ONCE: AtomicBool = AtomicBool::new(false);
+
     thread_local! {
         /// What was asked for when a full sync was granted because a journal was trimmed.
         static ASKED: RefCell<Vec<Lsn>> = const { RefCell::new(Vec::new()) };
@@ -161,6 +164,10 @@ mod switches {
 
     pub(crate) fn overtaken_orders_are_obeyed() -> bool {
         OVERTAKEN_ORDERS_ARE_OBEYED.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn admission_is_asked_once() -> bool {
+        ADMISSION_IS_ASKED_ONCE.load(Ordering::Relaxed)
     }
 
     pub(crate) fn note_asked(asked: &[Lsn]) {
@@ -265,6 +272,10 @@ mod off {
     }
 
     pub(crate) fn overtaken_orders_are_obeyed() -> bool {
+        false
+    }
+
+    pub(crate) fn admission_is_asked_once() -> bool {
         false
     }
 

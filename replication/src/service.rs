@@ -4,30 +4,28 @@
 //! follows. The rest of the program asks it through [`Replication`]; requests come in the executor's
 //! mailbox and are answered to the task that asked.
 
+pub mod admission;
 mod changes;
 mod requests;
 pub mod roles;
 
-pub use requests::{Asker, Linked, Replication, Request, Takeover};
+pub use requests::{Linked, Replication, Request, Takeover};
 
 use self::roles::Roles;
 use crate::bell::Bell;
-use crate::chain::Chain;
-use crate::guard;
-use crate::handshake::Terms;
+use crate::here::Here;
 use crate::info::{Counters, Info, Journal};
-use crate::master::reason::Reason;
 use crate::master::session::Session;
+use crate::master::sessions::Sessions;
 use crate::replica::link::Link;
 use crate::settings::Settings;
-use crate::standing::{Outdated, Standing};
 use crate::status::Status;
-use crate::tls::{ClientTls, TlsStore};
+use crate::tls::TlsStore;
 use engine::exec::Front;
-use engine::journal::{HistoryId, LogHandle, LogRange, Position};
+use engine::journal::{HistoryId, LogHandle, LogRange};
 use engine::rt;
 use engine::shard::ReplyTo;
-use engine::types::{Lsn, Millis};
+use engine::types::Millis;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -36,23 +34,14 @@ use std::time::{Duration, Instant};
 
 /// See the module's doc.
 pub struct Service {
-    /// This executor.
-    pub front: Rc<Front>,
-    /// What others may know without asking.
-    pub status: Arc<Status>,
-    /// The configuration.
-    pub settings: Rc<RefCell<Settings>>,
-    /// Names this node in chains.
-    pub node_id: String,
+    /// What both ends of links know of this node.
+    here: Rc<Here>,
     tls: Arc<TlsStore>,
-    standing: Standing,
-    sessions: RefCell<BTreeMap<u64, Rc<Session>>>,
-    next_session: Cell<u64>,
+    sessions: Rc<Sessions<Session>>,
     /// Whose word counts, and which link is followed.
     roles: RefCell<Roles<Link>>,
     /// Who waits for what an order comes to.
     orders: RefCell<BTreeMap<u64, ReplyTo>>,
-    chain: Chain,
     counters: RefCell<Counters>,
     acks: Rc<Bell>,
     /// Tasks of WAIT, to be woken by acknowledgements.
@@ -72,18 +61,17 @@ impl Service {
         settings: Settings,
         tls: Arc<TlsStore>,
     ) -> Rc<Service> {
-        let standing = Standing::empty(&front, new_history()).await;
-        let node_id = new_history().to_string();
+        let sessions: Rc<Sessions<Session>> =
+            Rc::new(Sessions::new(engine::rt::random_u64() % (1 << 40) + 1));
+        let fed = sessions.clone();
+        let end_sessions = Box::new(move |why| fed.end_all(why));
+        // The second one names this node in chains.
+        let (history, id) = (new_history(), new_history().to_string());
+        let here = Here::empty(front, (id, history), status, settings, end_sessions).await;
         let service = Rc::new(Service {
-            front,
-            status,
-            settings: Rc::new(RefCell::new(settings)),
-            chain: Chain::new(node_id.clone()),
-            node_id,
+            here: Rc::new(here),
             tls,
-            standing,
-            sessions: RefCell::default(),
-            next_session: Cell::new(engine::rt::random_u64() % (1 << 40) + 1),
+            sessions,
             roles: RefCell::default(),
             orders: RefCell::default(),
             counters: RefCell::default(),
@@ -97,29 +85,8 @@ impl Service {
         service
     }
 
-    /// The settings as sessions share them.
-    pub fn settings_shared(&self) -> Rc<RefCell<Settings>> {
-        self.settings.clone()
-    }
-
-    /// TLS towards a master, if it is turned on.
-    pub fn client_tls(&self) -> Result<Option<Arc<ClientTls>>, String> {
-        if !self.settings.borrow().tls {
-            return Ok(None);
-        }
-        match self.tls.current().client {
-            Some(tls) => Ok(Some(tls)),
-            None => Err("tls_replication is on but its certificates are not loaded".to_owned()),
-        }
-    }
-
-    /// This node's id and those of its masters above.
-    pub fn chain(&self) -> Vec<String> {
-        self.chain.ids()
-    }
-
     /// Whether this node follows another one.
-    pub fn is_replica(&self) -> bool {
+    fn is_replica(&self) -> bool {
         self.upstream().is_some()
     }
 
@@ -133,27 +100,17 @@ impl Service {
         self.roles.borrow().upstream()
     }
 
-    /// Which position this node's data is: what it asks a master to continue from.
-    pub fn position(&self) -> Option<Position> {
-        self.standing.position()
-    }
-
-    /// Whether `terms`, which no operator asked for, would replace a copy that is worth more.
-    pub async fn guard(&self, terms: &Terms) -> Option<guard::Held> {
-        let rules = self.settings.borrow().guard;
-        self.standing.guard(rules, terms).await
-    }
-
     /// What INFO, ROLE and the metrics show.
     pub fn info(&self) -> Info {
         let now = rt::now_millis();
-        let (lineage, logs) = (self.standing.lineage(), self.standing.logs());
+        let standing = &self.here.standing;
+        let (lineage, logs) = (standing.lineage(), standing.logs());
         let mut counters = self.counters.borrow().clone();
         let upstream = self.upstream().map(|link| {
             (counters.psync_attempts, counters.psync_successes) = link.partial_counts();
             let mut upstream = link.describe();
             // While the link is down: what Sentinel chooses a new master by.
-            if let (true, Some(position)) = (upstream.applied.is_empty(), self.position()) {
+            if let (true, Some(position)) = (upstream.applied.is_empty(), standing.position()) {
                 upstream.offset = position.lsns.iter().map(|lsn| lsn.0).sum();
                 upstream.applied = position.lsns.clone();
             }
@@ -166,32 +123,10 @@ impl Service {
             }),
             offset: logs.iter().map(|log| log.head().0).sum(),
             journals: logs.iter().map(|log| describe_journal(log, now)).collect(),
-            replicas: self.live_sessions().iter().map(|session| session.describe(now)).collect(),
+            replicas: self.sessions.live().iter().map(|session| session.describe(now)).collect(),
             upstream,
             counters,
         }
-    }
-
-    fn live_sessions(&self) -> Vec<Rc<Session>> {
-        let sessions = self.sessions.borrow();
-        sessions.values().filter(|session| !session.is_ended()).cloned().collect()
-    }
-
-    fn end_sessions(&self, why: Outdated) {
-        for session in self.live_sessions() {
-            session.end(Reason::Outdated(why));
-        }
-    }
-
-    /// Replicas whose every flow has acknowledged these positions.
-    fn caught_up(&self, positions: &[Lsn]) -> usize {
-        let has_all =
-            |acked: &Vec<Lsn>| positions.iter().zip(acked).all(|(wanted, acked)| acked >= wanted);
-        self.live_sessions()
-            .iter()
-            .filter_map(|session| session.machine().acked())
-            .filter(has_all)
-            .count()
     }
 }
 
@@ -219,50 +154,37 @@ async fn spread_acks(service: Rc<Service>) {
 async fn tick(service: Rc<Service>) {
     loop {
         rt::sleep(TICK).await;
-        service.sessions.borrow_mut().retain(|_, session| !session.is_ended());
-        let lag = service.settings.borrow().good_replica_lag;
-        let good = |session: &Rc<Session>| {
-            let machine = session.machine();
-            machine.acked().is_some() && machine.last_ack_age(Instant::now()) <= lag
-        };
-        let sessions = service.live_sessions();
-        let count = sessions.iter().filter(|session| good(session)).count();
-        service.status.set_good_replicas(count as u32);
+        let lag = service.here.settings.borrow().good_replica_lag;
+        let count = service.sessions.good(lag, Instant::now());
+        service.here.status.set_good_replicas(count as u32);
         // Who only asks, time and again, does not keep the journal.
-        if sessions.iter().any(|session| session.machine().is_in_session()) {
+        if service.sessions.begun() > 0 {
             service.last_follower.set(Instant::now());
         }
-        service.trim_relays(&sessions);
+        service.trim_relays();
         service.stop_keeping_if_unread().await;
     }
 }
 
 impl Service {
-    fn trim_relays(&self, sessions: &[Rc<Session>]) {
-        let (bounds, ttl) = {
-            let settings = self.settings.borrow();
-            (settings.journals_bounds, settings.journal_ttl)
-        };
-        let now = rt::now_millis();
-        self.standing.trim_relays(&bounds, now);
-        let is_read = sessions.iter().any(|session| session.machine().is_of_older_history());
-        if self.standing.age_relay(ttl, is_read, now) {
+    fn trim_relays(&self) {
+        if self.here.trim_relays(self.sessions.read_older_history(), rt::now_millis()) {
             tracing::info!(
                 "replication: nobody read the former master's journal for {} s, it is let go",
-                ttl.as_secs()
+                self.here.settings.borrow().journal_ttl.as_secs()
             );
         }
     }
 
     /// Journals that nobody has read for long are only counted.
     async fn stop_keeping_if_unread(&self) {
-        let ttl = self.settings.borrow().journal_ttl;
+        let ttl = self.here.settings.borrow().journal_ttl;
         let unread = self.last_follower.get().elapsed();
         if self.is_replica() || !self.keeping.get() || ttl.is_zero() || unread < ttl {
             return;
         }
         self.keeping.set(false);
-        self.front.call_all(|shard| shard.set_keeping(false)).await;
+        self.here.front.call_all(|shard| shard.set_keeping(false)).await;
         tracing::info!(
             "replication: nobody read the journal for {} s, it is let go",
             ttl.as_secs()

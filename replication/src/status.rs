@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 pub struct Status {
     replica: AtomicBool,
     loading: AtomicBool,
-    link_up: AtomicBool,
     good_replicas: AtomicU32,
 }
 
@@ -22,11 +21,6 @@ impl Status {
         self.loading.load(Ordering::Acquire)
     }
 
-    /// On a replica: whether the link is in stable sync.
-    pub fn is_link_up(&self) -> bool {
-        self.link_up.load(Ordering::Acquire)
-    }
-
     /// On a master: replicas in stable sync whose last ack is recent.
     pub fn good_replicas(&self) -> u32 {
         self.good_replicas.load(Ordering::Acquire)
@@ -38,10 +32,6 @@ impl Status {
 
     pub(crate) fn set_loading(&self, loading: bool) {
         self.loading.store(loading, Ordering::Release);
-    }
-
-    pub(crate) fn set_link_up(&self, up: bool) {
-        self.link_up.store(up, Ordering::Release);
     }
 
     pub(crate) fn set_good_replicas(&self, count: u32) {

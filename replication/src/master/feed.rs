@@ -26,9 +26,42 @@ pub struct Begun {
     pub keys: u64,
 }
 
+/// How the data of a session begins.
+pub enum Beginning {
+    /// Items of all our shards, merged with the journals.
+    Full,
+    /// The journals from some positions.
+    Partial {
+        /// The positions.
+        from: Vec<Lsn>,
+        /// The journals are those of our own shards.
+        own: bool,
+    },
+}
+
+/// Begins a session that sends `logs`; its items come from `cut`.
+pub async fn begin(
+    front: &Rc<Front>,
+    (cut, walks): (CutId, Walks),
+    logs: &[LogHandle],
+    beginning: Beginning,
+) -> Result<Begun, String> {
+    match beginning {
+        Beginning::Partial { from, own } => begin_partial(front, own, logs, &from).await,
+        Beginning::Full => begin_full(front, cut, walks, logs).await,
+    }
+}
+
+impl Begun {
+    /// Where each flow begins.
+    pub fn starts(&self) -> Vec<Lsn> {
+        self.senders.iter().map(|sender| sender.reader().lsn()).collect()
+    }
+}
+
 /// Begins a session that continues from `positions`. `own` says that the logs are our shards' own,
 /// which may have been only counted while nobody read them.
-pub async fn begin_partial(
+async fn begin_partial(
     front: &Rc<Front>,
     own: bool,
     logs: &[LogHandle],
@@ -43,7 +76,7 @@ pub async fn begin_partial(
 }
 
 /// Begins a session that brings all items.
-pub async fn begin_full(
+async fn begin_full(
     front: &Rc<Front>,
     cut: CutId,
     walks: Walks,

@@ -4,6 +4,7 @@
 use super::machine::Event;
 use super::reason::Reason;
 use super::session::{Outflow, Session};
+use super::sessions::Feeds;
 use crate::bell::Bell;
 use crate::wire::{self, Said};
 use futures_lite::future;

@@ -157,6 +157,11 @@ impl Machine {
         }
     }
 
+    /// Names the session: later ones have greater numbers.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     /// How far it is.
     pub fn state(&self) -> &State {
         &self.state

@@ -8,5 +8,6 @@ pub mod machine;
 pub mod reason;
 pub mod run;
 pub mod session;
+pub mod sessions;
 mod walking;
 mod writing;

@@ -1,11 +1,12 @@
 //! A session from its first moment to its end: it waits for its connections, begins, and keeps the tasks that
 //! feed the replica until its machine says that it is over.
 
-use super::feed;
+use super::feed::{self, Beginning};
 use super::listening::{read_acks, read_control};
 use super::machine::{Event, Machine, State};
 use super::reason::Reason;
 use super::session::Session;
+use super::sessions::Feeds;
 use super::walking::walk;
 use super::writing::write_flow;
 use crate::bell::Bell;
@@ -13,22 +14,8 @@ use crate::info::ReplicaState;
 use crate::standing::Walks;
 use engine::exec::Front;
 use engine::rt::{self, Task};
-use engine::types::Lsn;
 use std::rc::Rc;
 use std::time::Instant;
-
-/// How the data of a session begins.
-pub enum Beginning {
-    /// Items of all our shards, merged with the journals.
-    Full,
-    /// The journals from some positions.
-    Partial {
-        /// The positions.
-        from: Vec<Lsn>,
-        /// The journals are those of our own shards.
-        own: bool,
-    },
-}
 
 /// Runs a session until it ends. `attached` is called once the replica has come with all its
 /// connections: before that it has only asked. `acks` is rung whenever an acknowledgement arrives.
@@ -106,14 +93,10 @@ async fn begin(
     beginning: Beginning,
     walks: Walks,
 ) -> Result<Event, String> {
-    let logs = session.logs();
     let full = matches!(beginning, Beginning::Full);
-    let begun = match beginning {
-        Beginning::Partial { from, own } => feed::begin_partial(front, own, &logs, &from).await?,
-        Beginning::Full => feed::begin_full(front, session.cut, walks, &logs).await?,
-    };
+    let begun = feed::begin(front, (session.cut, walks), &session.logs(), beginning).await?;
     session.items_total.set(begun.keys);
-    let starts = begun.senders.iter().map(|sender| sender.reader().lsn()).collect();
+    let starts = begun.starts();
     for (flow, sender) in session.flows.iter().zip(begun.senders) {
         flow.acked_bytes.set(sender.reader().bytes());
         *flow.sender.borrow_mut() = Some(sender);

@@ -11,6 +11,7 @@ use super::flow::FlowSender;
 use super::lag::LagTimes;
 use super::machine::{Action, Event, Machine};
 use super::reason::{FellOut, Reason};
+use super::sessions::Feeds;
 use crate::bell::Bell;
 use crate::handshake::Introduction;
 use crate::info::{Lag, Progress, Replica, ReplicaState};
@@ -66,6 +67,26 @@ pub struct Outflow {
     pub(super) drained: Bell,
 }
 
+impl Feeds for Session {
+    fn machine(&self) -> Ref<'_, Machine> {
+        self.machine.borrow()
+    }
+
+    fn step(&self, event: Event) {
+        let timeout = self.settings.borrow().timeout;
+        let actions = self.machine.borrow_mut().step(event, Instant::now(), timeout);
+        for action in actions {
+            match action {
+                Action::Begin => self.moved_on.ring(),
+                Action::Tell => self.tells.ring(),
+                Action::WakeFlows => self.flows.iter().for_each(|flow| flow.wake.ring()),
+                Action::Look => self.look(),
+                Action::End => self.close(),
+            }
+        }
+    }
+}
+
 impl Session {
     /// A session whose flows are still to be attached.
     pub fn new(
@@ -109,26 +130,6 @@ impl Session {
             items_done: Cell::new(0),
             items_total: Cell::new(0),
         })
-    }
-
-    /// The machine, to look at it.
-    pub fn machine(&self) -> Ref<'_, Machine> {
-        self.machine.borrow()
-    }
-
-    /// Something happened.
-    pub fn step(&self, event: Event) {
-        let timeout = self.settings.borrow().timeout;
-        let actions = self.machine.borrow_mut().step(event, Instant::now(), timeout);
-        for action in actions {
-            match action {
-                Action::Begin => self.moved_on.ring(),
-                Action::Tell => self.tells.ring(),
-                Action::WakeFlows => self.flows.iter().for_each(|flow| flow.wake.ring()),
-                Action::Look => self.look(),
-                Action::End => self.close(),
-            }
-        }
     }
 
     /// How far it is.

@@ -4,6 +4,7 @@ use super::flow::{FlowSender, Step};
 use super::machine::Event;
 use super::reason::Reason;
 use super::session::{Outflow, Session};
+use super::sessions::Feeds;
 use crate::wire::{self, Kind};
 use engine::rt;
 use engine::types::Lsn;

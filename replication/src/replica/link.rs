@@ -15,9 +15,9 @@ use super::session::{Parts, Running};
 use super::steps::{Place, Step, Steps};
 use crate::bell::Bell;
 use crate::handshake::{self, Terms, lsns_to_text};
+use crate::here::Here;
 use crate::info::{LinkState, Upstream};
-use crate::service::Service;
-use crate::settings::Settings;
+use crate::tls::{ClientTls, TlsStore};
 use crate::transport::Transport;
 use crate::wire;
 use engine::resp::client::Reply;
@@ -27,6 +27,7 @@ use futures_lite::future;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Flows that are connected at once: enough that 64 of them take two rounds on a long road, and few
@@ -40,9 +41,9 @@ pub struct Link {
     /// Its port.
     pub port: u16,
     helm: Rc<Helm>,
-    settings: Rc<RefCell<Settings>>,
-    /// Whom it works for, once it runs.
-    service: RefCell<Weak<Service>>,
+    /// The node that follows.
+    here: Rc<Here>,
+    tls: Arc<TlsStore>,
     /// What the attempt has come to.
     met: RefCell<Option<Met>>,
     running: RefCell<Option<Rc<Running>>>,
@@ -71,7 +72,7 @@ impl Surroundings for Link {
     }
 
     fn rules(&self) -> Rules {
-        Rules::of(&self.settings.borrow())
+        Rules::of(&self.here.settings.borrow())
     }
 
     fn perform_at_once(&self, action: Action) {
@@ -91,21 +92,18 @@ impl Surroundings for Link {
             Action::WakeFlows => running().iter().for_each(|running| running.wake_flows()),
             Action::Stable => {
                 let (host, port) = (&self.host, self.port);
-                self.service().iter().for_each(|service| service.status.set_link_up(true));
                 tracing::info!("replication: in stable sync with {host}:{port}");
             }
-            Action::LetIn => self.service().iter().for_each(|service| service.full_sync_done()),
+            Action::LetIn => self.here.full_sync_done(),
             Action::Conclude { is_exact } => {
                 self.last_io.set(Instant::now());
-                let running = self.running.borrow_mut().take();
-                if let (Some(running), Some(service)) = (running, self.service()) {
-                    service.end_following(is_exact, &running.applied());
+                if let Some(running) = self.running.borrow_mut().take() {
+                    self.here.standing.end_following(is_exact, &running.applied());
                 }
             }
             Action::Down { reason, is_news, lost } => self.down(reason.as_ref(), is_news, lost),
             Action::End => {
                 self.met.borrow_mut().take();
-                self.service().iter().for_each(|service| service.status.set_link_up(false));
             }
             // They take time: the link's task performs them.
             Action::Introduce(_)
@@ -120,7 +118,7 @@ impl Surroundings for Link {
 
 impl Link {
     /// A link that is not running yet.
-    pub fn new(host: String, port: u16, settings: Rc<RefCell<Settings>>) -> Rc<Link> {
+    pub fn new(host: String, port: u16, here: Rc<Here>, tls: Arc<TlsStore>) -> Rc<Link> {
         let now = Instant::now();
         Rc::new_cyclic(|link: &Weak<Link>| {
             let machine = Machine::new(host.clone(), port, fastrand::u64(..), now);
@@ -128,8 +126,8 @@ impl Link {
                 host,
                 port,
                 helm: Rc::new(Helm::new(machine, link.clone())),
-                settings,
-                service: RefCell::default(),
+                here,
+                tls,
                 met: RefCell::default(),
                 running: RefCell::default(),
                 stopped: rt::Event::new(),
@@ -140,13 +138,9 @@ impl Link {
         })
     }
 
-    /// The settings as links share them.
-    pub fn settings_shared(&self) -> Rc<RefCell<Settings>> {
-        self.settings.clone()
-    }
-
-    fn service(&self) -> Option<Rc<Service>> {
-        self.service.borrow().upgrade()
+    /// Another one to the same master.
+    pub fn anew(&self) -> Rc<Link> {
+        Link::new(self.host.clone(), self.port, self.here.clone(), self.tls.clone())
     }
 
     /// How far it is.
@@ -209,7 +203,7 @@ impl Link {
 
     /// Whether the master can be reached and would have us, before anything is changed here: REPLICAOF
     /// answers with what this says.
-    pub async fn check(&self, service: &Rc<Service>) -> Result<(), String> {
+    pub async fn check(&self) -> Result<(), String> {
         let limit = self.rules().connect;
         let steps = Rc::new(RefCell::new(Steps::new(limit, limit, Instant::now())));
         let bell = Rc::new(Bell::default());
@@ -221,8 +215,8 @@ impl Link {
             })
         };
         let checked = async {
-            let target = self.target(service, limit, watch)?;
-            self.introduce(service, &target).await.map(|_| ())
+            let target = self.target(limit, watch)?;
+            self.introduce(&target).await.map(|_| ())
         };
         let late = async {
             loop {
@@ -249,21 +243,20 @@ impl Link {
     }
 
     /// Follows the master until [`stop`](Link::stop).
-    pub async fn run(self: Rc<Link>, service: Rc<Service>) {
-        *self.service.borrow_mut() = Rc::downgrade(&service);
+    pub async fn run(self: Rc<Link>) {
         self.helm.step(Event::Begin);
         while let Some(action) = self.helm.next(rt::sleep).await {
-            self.perform(&service, action).await;
+            self.perform(action).await;
         }
         self.stopped.set();
     }
 
-    async fn perform(self: &Rc<Link>, service: &Rc<Service>, action: Action) {
+    async fn perform(&self, action: Action) {
         match action {
-            Action::Introduce(attempt) => self.meet(attempt, self.agree(service, attempt)).await,
-            Action::Judge(attempt) => self.meet(attempt, self.judge(service)).await,
-            Action::Join(attempt) => self.meet(attempt, self.join(service)).await,
-            Action::Begin(attempt) => self.begin(service, attempt).await,
+            Action::Introduce(attempt) => self.meet(attempt, self.agree(attempt)).await,
+            Action::Judge(attempt) => self.meet(attempt, self.judge()).await,
+            Action::Join(attempt) => self.meet(attempt, self.join()).await,
+            Action::Begin(attempt) => self.begin(attempt).await,
             Action::Run(_) => self.running.borrow().iter().for_each(Running::run),
             Action::Drain(attempt) => {
                 let running = self.running.borrow().clone();
@@ -289,7 +282,6 @@ impl Link {
     }
 
     fn down(&self, reason: Option<&Reason>, is_news: bool, lost: Option<(u32, Duration)>) {
-        self.service().iter().for_each(|service| service.status.set_link_up(false));
         let Some(error) = reason.filter(|_| is_news) else { return };
         let (host, port) = (&self.host, self.port);
         match lost {
@@ -302,13 +294,23 @@ impl Link {
         }
     }
 
-    fn target(&self, service: &Service, limit: Duration, watch: Watch) -> Result<Target, Reason> {
+    /// TLS towards a master, if it is turned on.
+    fn client_tls(&self) -> Result<Option<Arc<ClientTls>>, Reason> {
+        if !self.here.settings.borrow().tls {
+            return Ok(None);
+        }
+        let tls = self.tls.current().client;
+        let missing = "tls_replication is on but its certificates are not loaded";
+        tls.map(Some).ok_or_else(|| missing.to_owned().into())
+    }
+
+    fn target(&self, limit: Duration, watch: Watch) -> Result<Target, Reason> {
         Ok(Target {
             host: self.host.clone(),
             port: self.port,
             address: None,
-            tls: service.client_tls()?,
-            settings: service.settings.borrow().clone(),
+            tls: self.client_tls()?,
+            settings: self.here.settings.borrow().clone(),
             limit,
             watch,
         })
@@ -320,12 +322,12 @@ impl Link {
         Rc::new(move |place, step| helm.happened(attempt, Happened::Step(place, step)))
     }
 
-    async fn introduce(&self, service: &Service, target: &Target) -> Result<Call, Reason> {
+    async fn introduce(&self, target: &Target) -> Result<Call, Reason> {
         let settings = &target.settings;
         let ping = vec![b"PING".to_vec()];
         let introduction = handshake::introduction(settings.announce_port, &settings.announce_ip);
         let capabilities = handshake::capabilities();
-        let check = handshake::ask_check(&service.chain(), service.front.node.dbs());
+        let check = handshake::ask_check(&self.here.chain.ids(), self.here.front.node.dbs());
         let requests = [ping, introduction, capabilities, check];
         let mut call = Call::dial(target, Place::Control, &requests).await?;
         let [ping, introduction, capabilities, check] = &requests;
@@ -361,15 +363,15 @@ impl Link {
     }
 
     /// Reaches the master and agrees with it on a session.
-    async fn agree(&self, service: &Rc<Service>, attempt: u64) -> Result<Happened, Reason> {
+    async fn agree(&self, attempt: u64) -> Result<Happened, Reason> {
         let limit = self.helm.machine().limit();
-        let mut target = self.target(service, limit, self.watch(attempt))?;
-        let introduced = self.introduce(service, &target).await;
-        service.note_waiting(self.waiting.take());
+        let mut target = self.target(limit, self.watch(attempt))?;
+        let introduced = self.introduce(&target).await;
+        // Our master waits for these, itself the first of them; for nobody if there are none.
+        self.here.chain.wait_for(self.waiting.take());
         let mut control = introduced?;
-        let asked = service.position().filter(|_| service.settings.borrow().partial_sync);
-        let dbs = service.front.node.dbs();
-        let request = handshake::ask_follow(&service.chain(), asked.as_ref(), dbs);
+        let (asked, dbs) = (self.here.asks_from(), self.here.front.node.dbs());
+        let request = handshake::ask_follow(&self.here.chain.ids(), asked.as_ref(), dbs);
         let terms = Terms::from_reply(&control.follow(&request, asked.is_some()).await?)?;
         handshake::has_room(Some(dbs), terms.dbs)?;
         target.address = Some(control.address);
@@ -380,19 +382,19 @@ impl Link {
         Ok(agreed)
     }
 
-    async fn judge(&self, service: &Rc<Service>) -> Result<Happened, Reason> {
+    async fn judge(&self) -> Result<Happened, Reason> {
         let terms = self.met.borrow().as_ref().map(|met| met.terms.clone());
         Ok(Happened::Judged(match terms {
-            Some(terms) => service.guard(&terms).await,
+            Some(terms) => self.here.guard(&terms).await,
             None => None,
         }))
     }
 
     /// Takes the terms, connects the flows and waits until each has said where it begins.
-    async fn join(&self, service: &Rc<Service>) -> Result<Happened, Reason> {
+    async fn join(&self) -> Result<Happened, Reason> {
         let met = self.met.borrow().as_ref().map(|met| (met.terms.clone(), met.target.clone()));
         let Some((terms, target)) = met else { return Err(Reason::LinkEnded) };
-        service.adopt_chain(&terms.chain);
+        self.here.adopt_chain(&terms.chain);
         let joined = connect_flows(&target, &terms).await?;
         let (mut starts, mut transports, mut unread) = (Vec::new(), Vec::new(), Vec::new());
         for (index, (transport, mut buffer)) in joined.into_iter().enumerate() {
@@ -426,13 +428,13 @@ impl Link {
     }
 
     /// Turns the shards to what was agreed on.
-    async fn begin(&self, service: &Rc<Service>, attempt: u64) {
+    async fn begin(&self, attempt: u64) {
         let met = self.met.borrow_mut().take();
         let Some(Met { terms, control, starts, flows, unread, .. }) = met else { return };
-        let relay = service.begin_following(&terms, &starts).await;
+        let relay = self.here.begin_following(&terms, &starts).await;
         let parts = Parts { terms, starts, flows, unread, control };
-        let (helm, settings) = ((attempt, self.helm.clone()), service.settings_shared());
-        let front = service.front.clone();
+        let (helm, settings) = ((attempt, self.helm.clone()), self.here.settings.clone());
+        let front = self.here.front.clone();
         let running = Running::new(front, helm, parts, relay, settings, self.paused.clone());
         *self.running.borrow_mut() = Some(running);
         self.helm.happened(attempt, Happened::Begun);

@@ -3,14 +3,10 @@
 
 use super::roles::{Action, Event, Leads, Refusal};
 use super::{Service, new_history};
-use crate::handshake::Terms;
-use crate::relay::Relay;
+use crate::info::LinkState;
 use crate::replica::link::Link;
-use crate::standing::Outdated;
 use engine::rt;
 use engine::shard::ReplyTo;
-use engine::types::Lsn;
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -20,7 +16,11 @@ impl Leads for Link {
     }
 
     fn anew(&self) -> Rc<Link> {
-        Link::new(self.host.clone(), self.port, self.settings_shared())
+        Link::anew(self)
+    }
+
+    fn is_stable(&self) -> bool {
+        self.state() == LinkState::StableSync
     }
 }
 
@@ -35,7 +35,7 @@ impl Service {
         asker: Option<ReplyTo>,
     ) {
         let order = self.next_order(asker);
-        let link = Link::new(host, port, self.settings_shared());
+        let link = Link::new(host, port, self.here.clone(), self.tls.clone());
         self.change(Event::Follow { order, link, at_once });
     }
 
@@ -55,9 +55,9 @@ impl Service {
     }
 
     fn change(self: &Rc<Service>, event: Event<Link>) {
-        let whole = self.standing.may_become_master();
+        let whole = self.here.standing.may_become_master();
         let actions = self.roles.borrow_mut().step(event, &whole);
-        self.status.set_replica(self.roles.borrow().refuses_writes());
+        self.here.status.set_replica(self.roles.borrow().refuses_writes());
         for action in actions {
             self.perform(action);
         }
@@ -68,7 +68,7 @@ impl Service {
         match action {
             Action::Try(order, link) => {
                 let tried = async move {
-                    let outcome = link.check(&service).await.map_err(as_error);
+                    let outcome = link.check().await.map_err(as_error);
                     service.change(Event::Tried { order, link, outcome });
                 };
                 rt::spawn_local(tried).detach();
@@ -80,8 +80,8 @@ impl Service {
                 if order.is_some() {
                     tracing::info!("replication: following {}:{}", link.host, link.port);
                 }
-                self.chain.leave();
-                rt::spawn_local(link.run(service)).detach();
+                self.here.chain.leave();
+                rt::spawn_local(link.run()).detach();
             }
             Action::Answer(order, outcome) => {
                 if let Err(Refusal::Partial(why)) = &outcome {
@@ -113,52 +113,16 @@ impl Service {
     }
 
     async fn become_replica(&self) {
-        self.end_sessions(Outdated::Follows);
-        self.standing.become_replica().await;
+        self.here.become_replica().await;
         // Who waits for replicas of this node waits in vain: see `Service::wait`.
         self.acks.ring();
     }
 
     async fn become_master(&self) {
-        self.end_sessions(Outdated::Promoted);
-        self.standing.become_master(new_history()).await;
-        self.chain.leave();
+        self.here.become_master(new_history()).await;
         self.keeping.set(true);
         self.last_follower.set(Instant::now());
-        self.status.set_loading(false);
         tracing::info!("replication: promoted, this node is a master");
-    }
-
-    /// Our master waits for these, itself the first of them; for nobody if there are none.
-    pub fn note_waiting(&self, named: Vec<String>) {
-        self.chain.wait_for(named);
-    }
-
-    /// The master's chain, so that whoever asks to follow us can be told from those above.
-    pub fn adopt_chain(&self, chain: &[String]) {
-        if self.chain.adopt(chain) {
-            self.end_sessions(Outdated::ChainChanged);
-        }
-    }
-
-    /// A session with the master begins: a full sync drops what is here.
-    pub async fn begin_following(&self, terms: &Terms, starts: &[Lsn]) -> Rc<RefCell<Relay>> {
-        if terms.full {
-            self.status.set_loading(true);
-        }
-        let end_sessions = |why: Outdated| self.end_sessions(why);
-        self.standing.begin_following(terms, starts, &end_sessions).await
-    }
-
-    /// A full sync is complete: readers are let in.
-    pub fn full_sync_done(&self) {
-        self.standing.full_sync_done();
-        self.status.set_loading(false);
-    }
-
-    /// A session with the master has ended and everything handed out is applied.
-    pub fn end_following(&self, stable: bool, applied: &[Lsn]) {
-        self.standing.end_following(stable, applied);
     }
 }
 

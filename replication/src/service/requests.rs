@@ -1,13 +1,14 @@
 //! What the rest of the program asks of the replication service.
 
 use super::Service;
+use super::admission::{self, Agreed};
 use crate::bell::Bell;
-use crate::handshake::{self, Introduction, Terms};
-use crate::info::{Info, LinkState};
-use crate::master::machine::Event;
+use crate::handshake::{Asker, Introduction, Terms};
+use crate::info::Info;
 use crate::master::reason::Reason;
-use crate::master::run::{Beginning, run};
+use crate::master::run::run;
 use crate::master::session::Session;
+use crate::master::sessions::Feeds;
 use crate::settings::Settings;
 use crate::transport::{Parked, Transport};
 use engine::exec::{Front, Node};
@@ -28,17 +29,6 @@ pub enum Takeover {
     Control(u64),
     /// One flow of a session.
     Flow(u64, usize),
-}
-
-/// Who wants to follow this node.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Asker {
-    /// The protocol version that it speaks.
-    pub version: u32,
-    /// Its chain of node ids.
-    pub chain: Vec<String>,
-    /// How many databases it has, if it says so.
-    pub dbs: Option<usize>,
 }
 
 /// One of the links of replication.
@@ -173,7 +163,7 @@ impl Service {
             Request::Check(asker) => self.answer(reply_to, self.check(&asker)),
             Request::Agree { asker, position, introduction, peer_ip } => {
                 let terms = rt::spawn_local(async move {
-                    let terms = service.agree(asker, position, introduction, peer_ip).await;
+                    let terms = service.agree(asker, position, (introduction, peer_ip)).await;
                     service.answer(reply_to, terms);
                 });
                 terms.detach();
@@ -197,7 +187,7 @@ impl Service {
                 rt::spawn_local(drain).detach();
             }
             Request::Configure(settings) => {
-                *self.settings.borrow_mut() = *settings;
+                *self.here.settings.borrow_mut() = *settings;
                 self.answer(reply_to, ());
             }
             Request::Pause(paused) => {
@@ -217,7 +207,7 @@ impl Service {
     pub(super) fn answer<T: Send + 'static>(&self, to: Option<ReplyTo>, value: T) {
         if let Some(to) = to {
             let answer = Message::Answer(to.ticket, Answer::Value(Box::new(value)));
-            self.front.node.send(to.executor, answer);
+            self.here.front.node.send(to.executor, answer);
         }
     }
 
@@ -228,8 +218,7 @@ impl Service {
                 link.is_some_and(|link| link.kill())
             }
             Linked::Replica(id) => {
-                let session = self.sessions.borrow().get(&id).cloned();
-                let session = session.filter(|session| !session.is_ended());
+                let session = self.sessions.get(id);
                 session.iter().for_each(|session| session.end(Reason::Killed));
                 session.is_some()
             }
@@ -242,107 +231,59 @@ impl Service {
         let id = match what {
             Takeover::Control(id) | Takeover::Flow(id, _) => id,
         };
-        let session = self.sessions.borrow().get(&id).cloned();
         // A session that ended meanwhile: dropping the transport closes the connection.
-        let Some(session) = session else { return };
+        let Some(session) = self.sessions.get(id) else { return };
         match what {
             Takeover::Control(_) => session.attach_control(transport, unread),
             Takeover::Flow(_, index) => session.attach_flow(index, transport, unread),
         }
     }
 
-    /// Everything for which [`agree`](Service::agree) refuses: whoever is told OK by CHECK leaves its
-    /// old master for us.
     fn check(&self, asker: &Asker) -> Result<(), String> {
-        handshake::check(asker.version, &asker.chain, &self.chain())?;
-        handshake::has_room(asker.dbs, self.front.node.dbs())?;
-        let link = self.link();
-        let is_stable = link.is_none_or(|link| link.state() == LinkState::StableSync);
-        let is_changing = self.roles.borrow().is_changing();
-        handshake::may_feed(is_changing, is_stable, &asker.chain, &self.chain.waiting())
-    }
-
-    async fn agree(
-        self: &Rc<Service>,
-        asker: Asker,
-        position: Option<Position>,
-        introduction: Introduction,
-        peer_ip: String,
-    ) -> Result<Terms, String> {
-        self.check(&asker)?;
-        let keys = self.front.call_all(|shard| shard.keys.total_len() as u64).await;
-        // After the last wait: from here to the open session nothing can change.
-        self.check(&asker)?;
-        let mut terms =
-            self.standing.terms(position.as_ref(), self.chain.tell(), keys.iter().sum());
-        let session = self.next_session.get();
-        self.next_session.set(session + 1);
-        terms.session = session;
-        let node = asker.chain.into_iter().next().unwrap_or_default();
-        self.open_session(&terms, position.is_some(), node, introduction, peer_ip);
-        Ok(terms)
+        admission::check(&self.here, &self.roles.borrow(), asker)
     }
 
     /// The terms are told. Whether the replica takes them shows when it comes with its connections: one
     /// whose guard holds only asks, again and again.
-    fn open_session(
+    async fn agree(
         self: &Rc<Service>,
-        terms: &Terms,
-        asked_partial: bool,
-        node: String,
-        introduction: Introduction,
-        ip: String,
-    ) {
-        let logs = self.standing.logs_of(terms.history);
-        let session = {
-            let (whom, settings) = ((introduction, ip), self.settings_shared());
-            Session::new(terms.session, node, whom, &logs, terms.to.clone(), settings)
-        };
-        self.sessions.borrow_mut().insert(terms.session, session.clone());
-        self.tell_others(&session);
+        asker: Asker,
+        position: Option<Position>,
+        whom: (Introduction, String),
+    ) -> Result<Terms, String> {
+        let id = || self.sessions.next_id();
+        let agreed = admission::agree(&self.here, &self.roles, asker, position.as_ref(), id);
+        let Agreed { terms, node, logs, beginning, walks } = agreed.await?;
+        let settings = self.here.settings.clone();
+        let session = Session::new(terms.session, node, whom, &logs, terms.to.clone(), settings);
+        self.sessions.open(&session);
         if !terms.full {
             // What it continues from must be there when it comes.
             self.last_follower.set(Instant::now());
         }
-        let walks = self.standing.walks(terms, self.is_replica());
-        let beginning = if terms.full {
-            Beginning::Full
-        } else {
-            let own = !self.is_replica() && terms.history == self.standing.lineage().current();
-            Beginning::Partial { from: terms.from.clone(), own }
-        };
         let service = self.clone();
-        let (full, why) = (terms.full, terms.reason.clone());
+        let (full, why, asked_partial) = (terms.full, terms.reason.clone(), position.is_some());
         let runs = async move {
             let acks = service.acks.clone();
             let attached =
                 |session: &Session| service.session_begins(session, full, &why, asked_partial);
-            run(&session, &service.front, (beginning, walks), acks, attached).await;
+            run(&session, &service.here.front, (beginning, walks), acks, attached).await;
             service.note_end(&session);
+            service.sessions.forget(session.id);
             service.acks.ring();
         };
         rt::spawn_local(runs).detach();
+        Ok(terms)
     }
 
     /// The replica has come with all its connections: now it is a sync.
     fn session_begins(&self, session: &Session, full: bool, why: &str, asked_partial: bool) {
-        self.tell_others(session);
+        self.sessions.tell_others(session);
         self.note_sync(full, why, asked_partial);
         self.last_follower.set(Instant::now());
         self.keeping.set(true);
         let kind = if full { "full" } else { "partial" };
         tracing::info!("replication: {kind} sync for replica {}: {why}", session.address());
-    }
-
-    /// The other sessions hear of one that takes over: a node is fed once.
-    fn tell_others(&self, session: &Session) {
-        if !session.machine().takes_over() {
-            return;
-        }
-        for other in self.live_sessions() {
-            let node = session.machine().node().to_owned();
-            other.step(Event::Another { id: session.id, node });
-        }
     }
 
     fn note_end(&self, session: &Session) {
@@ -389,9 +330,9 @@ impl Service {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             // Behind everything that waits for a shard or for keys.
-            let settled = self.front.everywhere(false, |shard| shard.log.lsn());
+            let settled = self.here.front.everywhere(false, |shard| shard.log.lsn());
             let _ = rt::timeout(left, settled).await;
-            let heads: Vec<Lsn> = self.standing.logs().iter().map(|log| log.head()).collect();
+            let heads: Vec<Lsn> = self.here.standing.logs().iter().map(|log| log.head()).collect();
             let is_settled = std::mem::replace(&mut known, heads.clone()) == heads;
             let count = self.wait_for_all(&heads, deadline).await;
             if is_settled || Instant::now() >= deadline {
@@ -408,14 +349,9 @@ impl Service {
         let bell = Rc::new(Bell::default());
         self.waits.borrow_mut().push(bell.clone());
         let count = loop {
-            let count = self.caught_up(heads);
+            let count = self.sessions.caught_up(heads);
             let left = deadline.saturating_duration_since(Instant::now());
-            let begun = self
-                .live_sessions()
-                .iter()
-                .filter(|session| session.machine().is_in_session())
-                .count();
-            if count >= begun || left.is_zero() {
+            if count >= self.sessions.begun() || left.is_zero() {
                 break count;
             }
             bell.wait_for(left.min(LOOK_EVERY)).await;
@@ -442,7 +378,7 @@ impl Service {
             if self.is_replica() {
                 break None;
             }
-            let count = self.caught_up(positions);
+            let count = self.sessions.caught_up(positions);
             if given_up.load(Ordering::Acquire) {
                 break Some(count);
             }

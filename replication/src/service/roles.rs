@@ -22,6 +22,8 @@ use std::rc::Rc;
 pub trait Leads {
     /// Whether both lead to the same master, and this one does so by itself.
     fn leads_where(&self, other: &Self) -> bool;
+    /// Whether its data is the master's, as of a moment.
+    fn is_stable(&self) -> bool;
     /// Another one to the same master.
     fn anew(&self) -> Rc<Self>;
 }
@@ -319,6 +321,10 @@ mod tests {
     impl Leads for To {
         fn leads_where(&self, other: &To) -> bool {
             self == other
+        }
+
+        fn is_stable(&self) -> bool {
+            true
         }
 
         fn anew(&self) -> Rc<To> {

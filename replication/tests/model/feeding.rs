@@ -9,11 +9,12 @@ use engine::journal::LogHandle;
 use engine::types::{Lsn, ShardId};
 use futures_lite::future;
 use replication::bell::Bell;
-use replication::handshake::Terms;
-use replication::master::feed;
+use replication::master::feed::{self, Beginning};
 use replication::master::flow::{FlowSender, Step};
 use replication::master::machine::{Action, Event, Machine, State};
 use replication::master::reason::{FellOut, Reason};
+use replication::master::sessions::Feeds;
+use replication::service::admission::Agreed;
 use replication::standing::Walks;
 use replication::wire::{self, Kind, Said};
 use std::cell::{Cell, Ref, RefCell};
@@ -34,7 +35,6 @@ pub(crate) struct Session {
     machine: RefCell<Machine>,
     member: Weak<Member>,
     time: Time,
-    terms: Terms,
     walks: Walks,
     logs: Vec<LogHandle>,
     flows: RefCell<Vec<Rc<Flow>>>,
@@ -54,49 +54,12 @@ struct Flow {
     drained: Vec<Bell>,
 }
 
-impl Session {
-    pub(crate) fn new(
-        member: &Rc<Member>,
-        (node, terms): (&str, &Terms),
-        walks: Walks,
-        conn: &Rc<Conn>,
-    ) -> Rc<Session> {
-        let logs = member.standing.logs_of(terms.history);
-        let (id, time) = (terms.session, Time::new(member.node.world()));
-        let node = node.to_owned();
-        let machine = Machine::new(id, node, logs.len(), terms.to.clone(), time.now());
-        conn.connect(logs.len());
-        Rc::new(Session {
-            id,
-            machine: RefCell::new(machine),
-            member: Rc::downgrade(member),
-            terms: terms.clone(),
-            walks,
-            logs,
-            flows: RefCell::default(),
-            conn: conn.clone(),
-            started: time.now(),
-            time,
-            moved_on: Bell::default(),
-            tells: Bell::default(),
-        })
-    }
-
-    pub(crate) fn machine(&self) -> Ref<'_, Machine> {
+impl Feeds for Session {
+    fn machine(&self) -> Ref<'_, Machine> {
         self.machine.borrow()
     }
 
-    pub(crate) fn is_ended(&self) -> bool {
-        self.machine().ended().is_some()
-    }
-
-    /// For how long it could know that the replica has left.
-    pub(crate) fn is_over_for(&self) -> Option<Duration> {
-        let over = self.conn.over.get()?.max(self.started);
-        Some(self.time.now().saturating_duration_since(over))
-    }
-
-    pub(crate) fn step(&self, event: Event) {
+    fn step(&self, event: Event) {
         let actions = self.machine.borrow_mut().step(event, self.time.now(), RULES.timeout);
         for action in actions {
             match action {
@@ -107,6 +70,38 @@ impl Session {
                 Action::End => self.close(),
             }
         }
+    }
+}
+
+impl Session {
+    pub(crate) fn new(member: &Rc<Member>, agreed: &Agreed, conn: &Rc<Conn>) -> Rc<Session> {
+        let Agreed { terms, node, logs, walks, .. } = agreed;
+        let (id, time) = (terms.session, Time::new(member.node.world()));
+        let machine = Machine::new(id, node.clone(), logs.len(), terms.to.clone(), time.now());
+        conn.connect(logs.len());
+        Rc::new(Session {
+            id,
+            machine: RefCell::new(machine),
+            member: Rc::downgrade(member),
+            walks: *walks,
+            logs: logs.clone(),
+            flows: RefCell::default(),
+            conn: conn.clone(),
+            started: time.now(),
+            time,
+            moved_on: Bell::default(),
+            tells: Bell::default(),
+        })
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.machine().ended().is_some()
+    }
+
+    /// For how long it could know that the replica has left.
+    pub(crate) fn is_over_for(&self) -> Option<Duration> {
+        let over = self.conn.over.get()?.max(self.started);
+        Some(self.time.now().saturating_duration_since(over))
     }
 
     pub(crate) fn end(&self, reason: Reason) {
@@ -176,14 +171,18 @@ impl Session {
     }
 
     /// The terms are told. The tasks end when the session does.
-    pub(crate) async fn run(self: Rc<Session>, member: Rc<Member>) {
+    pub(crate) async fn run(
+        self: Rc<Session>,
+        member: Rc<Member>,
+        (beginning, walks): (Beginning, Walks),
+    ) {
         self.time.spawn("signs", read_control(self.clone(), member.dice()));
         self.time.spawn("tell", tell(self.clone()));
         self.wait_while(|machine| *machine.state() == State::Preparation).await;
         let has_begun = !self.is_ended();
         if has_begun {
-            member.tell_others(&self);
-            let begun = self.begin(&member).await;
+            member.session_begins(&self);
+            let begun = self.begin(&member, beginning, walks).await;
             self.step(begun.unwrap_or_else(|why| Event::End(Reason::CannotBegin(why))));
         }
         if !self.is_ended() {
@@ -192,7 +191,7 @@ impl Session {
         self.wait_while(|machine| machine.ended().is_none()).await;
         if has_begun {
             let cut = CutId(self.id);
-            member.front.call_all(move |shard| shard.cut_drop(cut)).await;
+            member.here.front.call_all(move |shard| shard.cut_drop(cut)).await;
         }
         let why = self.machine().ended().map(Reason::to_string).unwrap_or_default();
         self.conn.control.down.put(&end_message(&why));
@@ -202,15 +201,16 @@ impl Session {
         }
     }
 
-    async fn begin(&self, member: &Rc<Member>) -> Result<Event, String> {
-        let own = !member.is_replica() && self.terms.history == member.standing.lineage().current();
-        let full = self.terms.full;
-        let begun = if full {
-            feed::begin_full(&member.front, CutId(self.id), self.walks, &self.logs).await?
-        } else {
-            feed::begin_partial(&member.front, own, &self.logs, &self.terms.from).await?
-        };
-        let starts = begun.senders.iter().map(|sender| sender.reader().lsn()).collect();
+    async fn begin(
+        &self,
+        member: &Rc<Member>,
+        beginning: Beginning,
+        walks: Walks,
+    ) -> Result<Event, String> {
+        let full = matches!(beginning, Beginning::Full);
+        let cut = (CutId(self.id), walks);
+        let begun = feed::begin(&member.here.front, cut, &self.logs, beginning).await?;
+        let starts = begun.starts();
         let drained = || (0..member.node.shards()).map(|_| Bell::default()).collect();
         let flow = |(index, sender): (u16, FlowSender)| {
             Rc::new(Flow {
@@ -233,7 +233,7 @@ impl Session {
             self.time.spawn("read acks", read_acks(self.clone(), flow.clone(), member.dice()));
         }
         if self.walks != Walks::None {
-            for shard in member.front.node.all_shards() {
+            for shard in member.here.front.node.all_shards() {
                 self.time.spawn("walk", walk(self.clone(), member.clone(), shard));
             }
         }
@@ -351,7 +351,7 @@ async fn walk(session: Rc<Session>, member: Rc<Member>, shard: ShardId) {
     let flows: Vec<Rc<Flow>> = session.flows.borrow().iter().filter(feeds).cloned().collect();
     while !session.is_ended() {
         flows.iter().for_each(|flow| flow.sender.borrow_mut().ask(shard.0));
-        let Some(mut part) = member.front.call(shard, move |shard| shard.cut_more(cut)).await
+        let Some(mut part) = member.here.front.call(shard, move |shard| shard.cut_more(cut)).await
         else {
             return session.end(Reason::CutDropped);
         };

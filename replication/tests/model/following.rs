@@ -5,11 +5,12 @@ use crate::feeding;
 use crate::member::{Cluster, Member};
 use crate::net::Conn;
 use crate::time::Time;
+use engine::journal::Bounds;
 use engine::types::{Lsn, Millis};
 use futures_lite::future;
 use replication::bell::Bell;
 use replication::guard::{self, Held};
-use replication::handshake::{self, Terms};
+use replication::handshake::{self, Asker, Terms};
 use replication::info::LinkState;
 use replication::replica::applier::{Applier, Applies, apply};
 use replication::replica::helm::{Helm, Surroundings};
@@ -20,6 +21,7 @@ use replication::replica::reason::Reason;
 use replication::replica::rules::Rules;
 use replication::replica::steps::{Place, Step};
 use replication::service::roles::Leads;
+use replication::settings::Settings;
 use replication::wire::{self, Kind, News, Said};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -34,6 +36,30 @@ pub(crate) const RULES: Rules = Rules {
     timeout: Duration::from_secs(30),
     acks_interval: Duration::from_secs(1),
 };
+
+/// The configuration of the model's nodes.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        tls: false,
+        master_user: String::new(),
+        master_password: String::new(),
+        announce_port: 0,
+        announce_ip: String::new(),
+        connect_timeout: RULES.connect,
+        reconnect_timeout: RULES.reconnect,
+        reconnect_pause: RULES.pause_max,
+        timeout: RULES.timeout,
+        acks_interval: RULES.acks_interval,
+        partial_sync: true,
+        guard: guard::Rules { is_on: true, breaks_on_restart: false },
+        full_sync_bytes_per_second: 0,
+        // The plan says it.
+        journals_bounds: Bounds { bytes: u64::MAX, age: None },
+        // Of the world, not of links.
+        journal_ttl: Duration::from_secs(3),
+        good_replica_lag: Duration::from_secs(10),
+    }
+}
 
 /// A master that ends a session closes its flows, and then says why on the control connection.
 const REASON_WITHIN: Duration = Duration::from_millis(500);
@@ -129,10 +155,10 @@ impl Surroundings for Link {
             }),
             Action::WakeFlows => running().iter().for_each(|running| running.wake_flows()),
             Action::Stable => self.watch.stable_since.set(Some(self.time.now())),
-            Action::LetIn => self.me.standing.full_sync_done(),
+            Action::LetIn => self.me.here.full_sync_done(),
             Action::Conclude { is_exact } => {
                 if let Some(running) = self.running.borrow_mut().take() {
-                    self.me.standing.end_following(is_exact, &running.applier.applied());
+                    self.me.here.standing.end_following(is_exact, &running.applier.applied());
                 }
             }
             Action::Down { reason, lost, .. } => {
@@ -148,6 +174,10 @@ impl Surroundings for Link {
 impl Leads for Link {
     fn leads_where(&self, other: &Link) -> bool {
         self.upstream == other.upstream && !self.is_guarded()
+    }
+
+    fn is_stable(&self) -> bool {
+        self.state() == LinkState::StableSync
     }
 
     fn anew(&self) -> Rc<Link> {
@@ -207,7 +237,13 @@ impl Link {
         self.time.sleep_ms(conn.long_delay()).await;
         let unreached = |reason: Reason| reason.to_string();
         self.over_the_road(&conn).await.map_err(unreached)?;
-        self.cluster.member(self.upstream).check(&self.me.chain.ids())
+        self.cluster.member(self.upstream).check(&self.asker())
+    }
+
+    /// What the node says of itself to who may feed it.
+    fn asker(&self) -> Asker {
+        let chain = self.me.here.chain.ids();
+        Asker { version: wire::VERSION, chain, dbs: Some(self.me.here.front.node.dbs()) }
     }
 
     /// Ends the link and waits until everything that was handed to shards is applied.
@@ -341,14 +377,14 @@ impl Link {
             at(Step::Answer(answer.to_owned()));
             self.over_the_road(conn).await?;
         }
-        let (own, master) = (self.me.chain.ids(), self.cluster.member(self.upstream));
+        let (own, master) = (self.me.here.chain.ids(), self.cluster.member(self.upstream));
         let refused = |text: String| Reason::Words(handshake::waits(text.as_bytes()).0);
-        handshake::check(wire::VERSION, &own, &master.chain.ids()).map_err(refused)?;
-        let position = self.me.standing.position();
+        handshake::check(wire::VERSION, &own, &master.here.chain.ids()).map_err(refused)?;
+        let position = self.me.here.asks_from();
         at(Step::Follow { asked: position.is_some() });
         // The request is on its way, whatever becomes of who asked.
         self.over_the_road(conn).await?;
-        let agreed = master.agree(&own, position, conn).await.map_err(refused)?;
+        let agreed = master.agree(self.asker(), position, conn).await.map_err(refused)?;
         let (full, session) = (agreed.0.full, agreed.0.session);
         self.over_the_road(conn).await?;
         if let Some(met) = self.met.borrow_mut().get_mut(&attempt) {
@@ -360,8 +396,7 @@ impl Link {
     async fn judge(&self, attempt: u64) {
         let agreed = self.met.borrow().get(&attempt).and_then(|met| met.agreed.clone());
         let Some((terms, _)) = agreed else { return };
-        let rules = guard::Rules { is_on: true, breaks_on_restart: false };
-        let held = self.me.standing.guard(rules, &terms).await;
+        let held = self.me.here.guard(&terms).await;
         self.happened(attempt, Happened::Judged(held));
     }
 
@@ -372,12 +407,12 @@ impl Link {
             return;
         }
         let keys: u64 =
-            self.me.front.call_all(|shard| shard.keys.total_len() as u64).await.iter().sum();
+            self.me.here.front.call_all(|shard| shard.keys.total_len() as u64).await.iter().sum();
         let theirs = terms.lineage.to_string();
-        let own = self.me.standing.lineage().to_string();
+        let own = self.me.here.standing.lineage().to_string();
         let is_known =
             own.split([';', ':', '/']).any(|word| word.len() == 40 && theirs.contains(word));
-        let is_loss = terms.full && !is_known && self.me.standing.may_become_master().is_ok();
+        let is_loss = terms.full && !is_known && self.me.here.standing.may_become_master().is_ok();
         if is_loss && terms.keys < keys {
             let (name, theirs) = (&self.me.name, terms.keys);
             self.cluster.fail(format!("{name} loses {keys} keys for {theirs}"));
@@ -399,9 +434,7 @@ impl Link {
             met.and_then(|met| Some((met.conn.clone(), met.agreed.clone()?)))
         };
         let Some((conn, (terms, session))) = met else { return Err(Reason::LinkEnded) };
-        if self.me.chain.adopt(&terms.chain) {
-            self.me.end_sessions(replication::standing::Outdated::ChainChanged);
-        }
+        self.me.here.adopt_chain(&terms.chain);
         self.cluster.note_sync(&terms);
         for index in 0..terms.from.len() {
             // Flows are on their way whatever becomes of the attempt.
@@ -447,11 +480,9 @@ impl Link {
             return;
         };
         self.check_guard(&terms).await;
-        let me = self.me.clone();
-        let end = |why| me.end_sessions(why);
-        let relay = self.me.standing.begin_following(&terms, &starts, &end).await;
+        let relay = self.me.here.begin_following(&terms, &starts).await;
         let running = Rc::new(Running {
-            applier: Applier::new(self.me.front.clone(), &terms, &starts, relay),
+            applier: Applier::new(self.me.here.front.clone(), &terms, &starts, relay),
             conn,
             terms,
             attempt,

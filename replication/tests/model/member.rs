@@ -1,27 +1,24 @@
 //! A node of the cluster: `service` without sockets and clocks.
 
 use crate::feeding::Session;
-use crate::following::Link;
+use crate::following::{Link, settings};
 use crate::net::Conn;
-use engine::exec::Front;
 use engine::journal::{Bounds, CHUNK_BYTES, HistoryId, LogHandle, Position, Read};
 use engine::model::{ModelNode, World};
 use engine::shard::Shard;
-use replication::chain::Chain;
-use replication::handshake::{self, Terms};
+use replication::handshake::{Asker, Terms};
+use replication::here::Here;
 use replication::info::LinkState;
-use replication::master::machine::{Event, State};
-use replication::master::reason::Reason;
+use replication::master::machine::State;
+use replication::master::sessions::{Feeds, Sessions};
+use replication::service::admission;
 use replication::service::roles::{Action as RoleAction, Event as RoleEvent, Roles};
-use replication::standing::{Outdated, Standing};
-use replication::wire;
+use replication::standing::Outdated;
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
-
-/// How long a promoted node keeps its former master's journals for its siblings.
-const RELAY_TTL: Duration = Duration::from_secs(3);
 
 /// A replica that left without taking its terms is noticed within this time.
 const PHANTOM_MAX: Duration = Duration::from_secs(3);
@@ -30,9 +27,7 @@ const PHANTOM_MAX: Duration = Duration::from_secs(3);
 pub(crate) struct Member {
     pub(crate) name: String,
     pub(crate) node: ModelNode,
-    /// The replication executor's front.
-    pub(crate) front: Rc<Front>,
-    pub(crate) standing: Standing,
+    pub(crate) here: Here,
     pub(crate) is_alive: Cell<bool>,
     roles: RefCell<Roles<Link>>,
     /// Masters that are being tried.
@@ -40,11 +35,9 @@ pub(crate) struct Member {
     /// Orders to be a master, and the newest order that was carried out.
     promotions: RefCell<HashSet<u64>>,
     carried_out: Cell<u64>,
-    pub(crate) chain: Chain,
-    sessions: RefCell<Vec<Rc<Session>>>,
+    sessions: Rc<Sessions<Session>>,
     /// What must not have happened to sessions.
     wrong: RefCell<Option<String>>,
-    next_session: Cell<u64>,
 }
 
 fn new_history(dice: &mut fastrand::Rng) -> HistoryId {
@@ -58,21 +51,23 @@ impl Member {
     pub(crate) fn new(world: &World, name: String, shards: u16) -> Rc<Member> {
         let node = ModelNode::in_world(world, shards);
         let (front, history) = (node.outside().clone(), new_history(&mut world.dice()));
-        let standing = world.block_on(async move { Standing::empty(&front, history).await });
+        let sessions: Rc<Sessions<Session>> = Rc::new(Sessions::new(1));
+        let (id, fed) = (name.clone(), sessions.clone());
+        let end_sessions = Box::new(move |why| fed.end_all(why));
+        let here = world.block_on(async move {
+            Here::empty(front, (id, history), Arc::default(), settings(), end_sessions).await
+        });
         Rc::new(Member {
-            chain: Chain::new(name.clone()),
             name,
-            front: node.outside().clone(),
             node,
-            standing,
+            here,
             is_alive: Cell::new(true),
             roles: RefCell::default(),
             trying: Cell::new(0),
             promotions: RefCell::default(),
             carried_out: Cell::new(0),
-            sessions: RefCell::default(),
+            sessions,
             wrong: RefCell::default(),
-            next_session: Cell::new(1),
         })
     }
 
@@ -108,53 +103,57 @@ impl Member {
     }
 
     /// DFLY CHECK.
-    pub(crate) fn check(&self, asker: &[String]) -> Result<(), String> {
-        if !self.is_alive.get() {
-            // It was on its way to who has died meanwhile.
-            return Err("nobody is there".to_owned());
-        }
-        handshake::check(wire::VERSION, asker, &self.chain.ids())?;
-        let is_stable = self.link().is_none_or(|link| link.state() == LinkState::StableSync);
-        let is_changing = self.roles.borrow().is_changing();
-        handshake::may_feed(is_changing, is_stable, asker, &self.chain.waiting())
+    pub(crate) fn check(&self, asker: &Asker) -> Result<(), String> {
+        self.is_reached()?;
+        admission::check(&self.here, &self.roles.borrow(), asker)
+    }
+
+    /// What was on its way to who has died meanwhile finds nobody.
+    fn is_reached(&self) -> Result<(), String> {
+        if self.is_alive.get() { Ok(()) } else { Err("nobody is there".to_owned()) }
     }
 
     /// DFLY FOLLOW, over `conn`.
     pub(crate) async fn agree(
         self: &Rc<Member>,
-        asker: &[String],
+        asker: Asker,
         position: Option<Position>,
         conn: &Rc<Conn>,
     ) -> Result<(Terms, Rc<Session>), String> {
-        self.check(asker)?;
-        let keys = self.front.call_all(|shard| shard.keys.total_len() as u64).await;
-        self.check(asker)?;
-        let mut terms =
-            self.standing.terms(position.as_ref(), self.chain.tell(), keys.iter().sum());
-        terms.session = self.next_session.replace(self.next_session.get() + 1);
-        let walks = self.standing.walks(&terms, self.is_replica());
-        let session = Session::new(self, (&asker[0], &terms), walks, conn);
-        self.sessions.borrow_mut().push(session.clone());
-        self.tell_others(&session);
+        self.is_reached()?;
+        let id = || self.sessions.next_id();
+        let agreed = admission::agree(&self.here, &self.roles, asker, position.as_ref(), id);
+        let agreed = agreed.await?;
+        self.is_reached()?;
+        let is_between = self.link().is_some_and(|link| link.state() != LinkState::StableSync);
+        if is_between || self.roles.borrow().is_changing() {
+            let text = format!("{} feeds {} while it goes elsewhere", self.name, agreed.node);
+            self.wrong.borrow_mut().get_or_insert(text);
+        }
+        let terms = agreed.terms.clone();
+        let session = Session::new(self, &agreed, conn);
+        self.note_takeover(&session, || self.sessions.open(&session));
         session.hand_over();
-        self.node.world().spawn("session", session.clone().run(self.clone()));
+        let run = session.clone().run(self.clone(), (agreed.beginning, agreed.walks));
+        self.node.world().spawn("session", run);
         Ok((terms, session))
     }
 
-    /// The other sessions hear of one that takes over.
-    pub(crate) fn tell_others(&self, session: &Session) {
-        if !session.machine().takes_over() {
-            return;
-        }
-        let sessions = self.sessions.borrow().clone();
-        for other in sessions.into_iter().filter(|other| !other.is_ended()) {
-            let node = session.machine().node().to_owned();
-            other.step(Event::Another { id: session.id, node: node.clone() });
-            let has_begun = *session.machine().state() == State::Beginning;
-            if other.is_ended() && (other.id > session.id || !has_begun) {
-                let (own, other, name) = (session.id, other.id, &self.name);
+    /// A session has all its connections.
+    pub(crate) fn session_begins(&self, session: &Session) {
+        self.note_takeover(session, || self.sessions.tell_others(session));
+    }
+
+    /// Only older sessions end because of one that has begun.
+    fn note_takeover(&self, session: &Session, tell: impl FnOnce()) {
+        let live = self.sessions.live();
+        tell();
+        let (id, has_begun) = (session.id, *session.machine().state() == State::Beginning);
+        for other in live.iter().filter(|other| other.is_ended()) {
+            if other.id > id || !has_begun {
+                let (name, node) = (&self.name, session.machine().node().to_owned());
                 let what = if has_begun { "began" } else { "was asked for" };
-                let text = format!("{name}: session {own} of {node} {what} and ended {other}");
+                let text = format!("{name}: session {id} of {node} {what} and ended {}", other.id);
                 self.wrong.borrow_mut().get_or_insert(text);
             }
         }
@@ -162,12 +161,11 @@ impl Member {
 
     /// A session is through.
     pub(crate) fn forget(&self, id: u64) {
-        self.sessions.borrow_mut().retain(|session| session.id != id);
+        self.sessions.forget(id);
     }
 
     pub(crate) fn end_sessions(&self, why: Outdated) {
-        let sessions = self.sessions.borrow().clone();
-        sessions.iter().for_each(|session| session.end(Reason::Outdated(why)));
+        self.sessions.end_all(why);
     }
 
     /// What must be true of those who are fed, at any moment.
@@ -175,7 +173,7 @@ impl Member {
         if let Some(wrong) = self.wrong.borrow_mut().take() {
             return Err(wrong);
         }
-        let (sessions, mut fed) = (self.sessions.borrow().clone(), HashSet::new());
+        let (sessions, mut fed) = (self.sessions.known(), HashSet::new());
         for session in sessions {
             let (machine, name) = (session.machine(), &self.name);
             let node = machine.node().to_owned();
@@ -195,7 +193,7 @@ impl Member {
     }
 
     fn feeds_nobody(&self) -> bool {
-        self.sessions.borrow().iter().all(|session| session.is_ended())
+        self.sessions.live().is_empty()
     }
 
     /// Nobody has read the journals for long: they are only counted.
@@ -222,7 +220,7 @@ impl Member {
     }
 
     fn change(self: &Rc<Member>, cluster: &Rc<Cluster>, event: RoleEvent<Link>) {
-        let whole = self.standing.may_become_master();
+        let whole = self.here.standing.may_become_master();
         let actions = self.roles.borrow_mut().step(event, &whole);
         actions.into_iter().for_each(|action| self.perform(cluster, action));
     }
@@ -247,25 +245,22 @@ impl Member {
             }
             RoleAction::Turn => {
                 world.spawn("turn", async move {
-                    me.end_sessions(Outdated::Follows);
-                    me.standing.become_replica().await;
+                    me.here.become_replica().await;
                     me.change(&its, RoleEvent::Done);
                 });
             }
             RoleAction::Branch => {
-                if self.standing.may_become_master().is_err() {
+                if self.here.standing.may_become_master().is_err() {
                     cluster.fail(format!("{} makes a part of a copy a master's data", self.name));
                 }
                 world.spawn("branch", async move {
-                    me.end_sessions(Outdated::Promoted);
-                    me.standing.become_master(new_history(&mut me.dice())).await;
-                    me.chain.leave();
+                    me.here.become_master(new_history(&mut me.dice())).await;
                     me.change(&its, RoleEvent::Done);
                 });
             }
             RoleAction::Run { order, link } => {
                 order.into_iter().for_each(|order| self.carried_out(cluster, order));
-                self.chain.leave();
+                self.here.chain.leave();
                 world.spawn("link", link.run());
             }
             RoleAction::Answer(order, Ok(())) => {
@@ -290,7 +285,6 @@ impl Member {
     /// What time does to a node.
     pub(crate) fn tick(&self, bounds: &Bounds) -> Result<(), String> {
         let now = self.node.world().now();
-        let sessions = self.sessions.borrow().clone();
         let all = Bounds { bytes: bounds.bytes * u64::from(self.node.shards()), ..*bounds };
         for id in 0..self.node.shards() {
             self.node.with_shard(id, |shard| {
@@ -299,10 +293,8 @@ impl Member {
                 shard.log.trim(bounds, now);
             });
         }
-        self.standing.trim_relays(&all, now);
-        let is_older = |session: &Rc<Session>| session.machine().is_of_older_history();
-        let is_read = sessions.iter().any(is_older);
-        self.standing.age_relay(RELAY_TTL, is_read && !self.feeds_nobody(), now);
+        self.here.settings.borrow_mut().journals_bounds = all;
+        self.here.trim_relays(self.sessions.read_older_history(), now);
         self.check_sessions()?;
         self.check_bound(&all)
     }
@@ -313,9 +305,9 @@ impl Member {
         let (mut held, mut spared) = (0, 0);
         let own = (0..self.node.shards())
             .map(|id| self.node.with_shard(id, |shard: &mut Shard| shard.log.handle()));
-        let mut logs: Vec<LogHandle> = match self.standing.relays() {
-            true => own.chain(self.standing.all_logs()).collect(),
-            false => self.standing.all_logs(),
+        let mut logs: Vec<LogHandle> = match self.here.standing.relays() {
+            true => own.chain(self.here.standing.all_logs()).collect(),
+            false => self.here.standing.all_logs(),
         };
         logs.retain(|log| log.bytes() > 0);
         for log in &logs {
@@ -393,7 +385,7 @@ impl Cluster {
         for member in self.members.take().into_iter().chain(self.former.take()) {
             let roles = member.roles.take();
             roles.link().iter().for_each(|link| link.end());
-            member.sessions.borrow_mut().clear();
+            member.sessions.clear();
         }
     }
 

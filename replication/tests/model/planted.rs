@@ -207,7 +207,7 @@ fn j6_a_position_that_counts_what_was_received_loses_half_a_transaction() {
 
 #[test]
 fn j6_a_node_promoted_in_the_middle_of_a_full_sync_shows_half_of_a_transaction() {
-    check(&replication::planted::PARTIAL_COPIES_ARE_PROMOTED, 200, |dice| Plan {
+    check(&replication::planted::PARTIAL_COPIES_ARE_PROMOTED, 600, |dice| Plan {
         nodes: 4,
         shards: any_shards(dice),
         populated: 2000,
@@ -424,6 +424,18 @@ fn a_promotion_that_is_asked_about_once_serves_a_part_of_a_copy() {
 }
 
 /// One that took long to try its master undid what was asked for later.
+#[test]
+fn a_node_that_begins_to_follow_while_it_counts_its_keys_still_feeds_who_asked() {
+    check(&replication::planted::ADMISSION_IS_ASKED_ONCE, 60, |dice| Plan {
+        nodes: 4,
+        shards: any_shards(dice),
+        chain: dice.bool(),
+        trouble_every: 1,
+        kinds: &[Trouble::Move, Trouble::Promote, Trouble::Rivals],
+        ..CALM
+    });
+}
+
 #[test]
 fn an_order_that_took_long_is_carried_out_after_a_later_one() {
     check(&replication::planted::OVERTAKEN_ORDERS_ARE_OBEYED, 40, |dice| Plan {

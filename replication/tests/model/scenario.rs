@@ -432,7 +432,7 @@ impl Run {
             if members[place].link().is_none() {
                 return Ok(place);
             }
-            if members.iter().all(|member| member.standing.may_become_master().is_err()) {
+            if members.iter().all(|member| member.here.standing.may_become_master().is_err()) {
                 self.replace(place);
                 return Ok(place);
             }
@@ -468,16 +468,17 @@ impl Run {
             let open = member.node.open_entries() == 0;
             let Some(link) = member.link() else { return open };
             let upstream = self.cluster.member(link.upstream);
-            let heads: Vec<_> = upstream.standing.logs().iter().map(|log| log.head()).collect();
+            let heads: Vec<_> =
+                upstream.here.standing.logs().iter().map(|log| log.head()).collect();
             let running = link.running.borrow();
-            let chain = [vec![member.name.clone()], upstream.chain.ids()].concat();
-            open && member.chain.ids() == chain
+            let chain = [vec![member.name.clone()], upstream.here.chain.ids()].concat();
+            open && member.here.chain.ids() == chain
                 && running.as_ref().is_some_and(|running| {
                     link.state() == LinkState::StableSync
                         && running.applier.is_settled()
                         && running.applier.applied() == heads
-                        && member.standing.lineage().current()
-                            == upstream.standing.lineage().current()
+                        && member.here.standing.lineage().current()
+                            == upstream.here.standing.lineage().current()
                 })
         })
     }
@@ -497,7 +498,7 @@ impl Run {
         let mut text = "does not settle:".to_owned();
         for member in self.cluster.members() {
             let heads: Vec<_> =
-                member.standing.logs().iter().map(|log| (log.first(), log.head())).collect();
+                member.here.standing.logs().iter().map(|log| (log.first(), log.head())).collect();
             text += &format!("\n  {}: journals {heads:?}", member.name);
             if let Some(link) = member.link() {
                 let running = link.running.borrow();
@@ -506,7 +507,7 @@ impl Run {
                     " follows {} {:?} applied {applied:?} chain {:?}",
                     link.upstream,
                     link.helm.machine().state(),
-                    member.chain.ids()
+                    member.here.chain.ids()
                 );
             }
         }

@@ -1,0 +1,109 @@
+//! This node as both ends of its links know it: what it holds, who is above it, what others may see of it, and
+//! how those are ended who are fed from what it was.
+//!
+//! It lies below `master`, `replica` and `service`: a link asks and tells it, and not the service that made the
+//! link. It knows no sockets and no clocks; the model's nodes are made of it too.
+
+use crate::chain::Chain;
+use crate::guard;
+use crate::handshake::Terms;
+use crate::relay::Relay;
+use crate::settings::Settings;
+use crate::standing::{Outdated, Standing};
+use crate::status::Status;
+use engine::exec::Front;
+use engine::journal::{HistoryId, Position};
+use engine::types::{Lsn, Millis};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// See the module's doc.
+pub struct Here {
+    /// The replication executor's way to the shards.
+    pub front: Rc<Front>,
+    /// What others may know without asking.
+    pub status: Arc<Status>,
+    /// The configuration.
+    pub settings: Rc<RefCell<Settings>>,
+    /// Histories, positions, relays.
+    pub standing: Standing,
+    /// Who is above.
+    pub chain: Chain,
+    /// Ends all who are fed.
+    end_sessions: Box<dyn Fn(Outdated)>,
+}
+
+impl Here {
+    /// A node that begins empty and is named `id`, with `history` of its own.
+    pub async fn empty(
+        front: Rc<Front>,
+        (id, history): (String, HistoryId),
+        status: Arc<Status>,
+        settings: Settings,
+        end_sessions: Box<dyn Fn(Outdated)>,
+    ) -> Here {
+        Here {
+            standing: Standing::empty(&front, history).await,
+            front,
+            status,
+            settings: Rc::new(RefCell::new(settings)),
+            chain: Chain::new(id),
+            end_sessions,
+        }
+    }
+
+    /// From where a master is asked to go on.
+    pub fn asks_from(&self) -> Option<Position> {
+        self.standing.position().filter(|_| self.settings.borrow().partial_sync)
+    }
+
+    /// Whether `terms`, which no operator asked for, would replace a copy that is worth more.
+    pub async fn guard(&self, terms: &Terms) -> Option<guard::Held> {
+        let rules = self.settings.borrow().guard;
+        self.standing.guard(rules, terms).await
+    }
+
+    /// The master's chain, so that whoever asks to follow us can be told from those above.
+    pub fn adopt_chain(&self, chain: &[String]) {
+        if self.chain.adopt(chain) {
+            (self.end_sessions)(Outdated::ChainChanged);
+        }
+    }
+
+    /// A session with the master begins: a full sync drops what is here.
+    pub async fn begin_following(&self, terms: &Terms, starts: &[Lsn]) -> Rc<RefCell<Relay>> {
+        if terms.full {
+            self.status.set_loading(true);
+        }
+        self.standing.begin_following(terms, starts, &self.end_sessions).await
+    }
+
+    /// A full sync is complete: readers are let in.
+    pub fn full_sync_done(&self) {
+        self.standing.full_sync_done();
+        self.status.set_loading(false);
+    }
+
+    /// A master with data of its own is made a replica.
+    pub async fn become_replica(&self) {
+        (self.end_sessions)(Outdated::Follows);
+        self.standing.become_replica().await;
+    }
+
+    /// A replica is made a master, of a new history.
+    pub async fn become_master(&self, history: HistoryId) {
+        (self.end_sessions)(Outdated::Promoted);
+        self.standing.become_master(history).await;
+        self.chain.leave();
+        self.status.set_loading(false);
+    }
+
+    /// Keeps what is relayed within its bounds; `is_read` says that somebody reads the former master's
+    /// journals. Answers whether they were let go because nobody does.
+    pub fn trim_relays(&self, is_read: bool, now: Millis) -> bool {
+        let settings = self.settings.borrow();
+        self.standing.trim_relays(&settings.journals_bounds, now);
+        self.standing.age_relay(settings.journal_ttl, is_read, now)
+    }
+}

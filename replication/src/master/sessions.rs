@@ -1,0 +1,115 @@
+//! All who are fed by this node: who is counted on, who ends because of another, whom all hear of.
+
+use super::machine::{Event, Machine};
+use super::reason::Reason;
+use crate::standing::Outdated;
+use engine::types::Lsn;
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// A session, however it reaches its replica.
+pub trait Feeds {
+    /// Its machine, to look at it.
+    fn machine(&self) -> Ref<'_, Machine>;
+    /// Something happened.
+    fn step(&self, event: Event);
+}
+
+/// See the module's doc.
+pub struct Sessions<S> {
+    all: RefCell<BTreeMap<u64, Rc<S>>>,
+    next: Cell<u64>,
+}
+
+impl<S: Feeds> Sessions<S> {
+    /// None yet; the first one is named `first`.
+    pub fn new(first: u64) -> Sessions<S> {
+        Sessions { all: RefCell::default(), next: Cell::new(first) }
+    }
+
+    /// The name of the next one.
+    pub fn next_id(&self) -> u64 {
+        self.next.replace(self.next.get() + 1)
+    }
+
+    /// The terms of one are told.
+    pub fn open(&self, session: &Rc<S>) {
+        let id = session.machine().id();
+        self.all.borrow_mut().insert(id, session.clone());
+        self.tell_others(session);
+    }
+
+    /// The others hear of one that takes over: a node is fed once.
+    pub fn tell_others(&self, session: &S) {
+        if !session.machine().takes_over() {
+            return;
+        }
+        let (id, node) = (session.machine().id(), session.machine().node().to_owned());
+        for other in self.live() {
+            other.step(Event::Another { id, node: node.clone() });
+        }
+    }
+
+    /// The one of this name, if it lives.
+    pub fn get(&self, id: u64) -> Option<Rc<S>> {
+        let session = self.all.borrow().get(&id).cloned();
+        session.filter(|session| session.machine().ended().is_none())
+    }
+
+    /// Those that have not ended.
+    pub fn live(&self) -> Vec<Rc<S>> {
+        let all = self.all.borrow();
+        all.values().filter(|session| session.machine().ended().is_none()).cloned().collect()
+    }
+
+    /// Those that have not been forgotten.
+    pub fn known(&self) -> Vec<Rc<S>> {
+        self.all.borrow().values().cloned().collect()
+    }
+
+    /// One that has ended, and of which nothing remains to be done.
+    pub fn forget(&self, id: u64) {
+        self.all.borrow_mut().remove(&id);
+    }
+
+    /// The run is over.
+    pub fn clear(&self) {
+        self.all.borrow_mut().clear();
+    }
+
+    /// What they are fed from is not what this node is any more.
+    pub fn end_all(&self, why: Outdated) {
+        for session in self.live() {
+            session.step(Event::End(Reason::Outdated(why)));
+        }
+    }
+
+    /// Replicas whose every flow has acknowledged these positions.
+    pub fn caught_up(&self, positions: &[Lsn]) -> usize {
+        let has_all =
+            |acked: &Vec<Lsn>| positions.iter().zip(acked).all(|(wanted, acked)| acked >= wanted);
+        let acked = self.live().into_iter().filter_map(|session| session.machine().acked());
+        acked.filter(has_all).count()
+    }
+
+    /// Replicas in stable sync that were heard of within `lag`.
+    pub fn good(&self, lag: Duration, now: Instant) -> usize {
+        let is_good = |session: &Rc<S>| {
+            let machine = session.machine();
+            machine.acked().is_some() && machine.last_ack_age(now) <= lag
+        };
+        self.live().iter().filter(|session| is_good(session)).count()
+    }
+
+    /// How many have come with all their connections: who only asks, time and again, does not count.
+    pub fn begun(&self) -> usize {
+        self.live().iter().filter(|session| session.machine().is_in_session()).count()
+    }
+
+    /// Whether somebody reads journals that end where the history of now begins.
+    pub fn read_older_history(&self) -> bool {
+        self.live().iter().any(|session| session.machine().is_of_older_history())
+    }
+}
