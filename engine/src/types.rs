@@ -92,28 +92,40 @@ pub fn shard_of(key: &[u8], shards: u16) -> ShardId {
 }
 
 /// CRC16/XMODEM: polynomial 0x1021, initial value 0, not reflected.
+///
+/// Eight bytes at a time: of one byte after the other each would wait for the look-up of the one before.
 pub fn crc16(bytes: &[u8]) -> u16 {
-    bytes
-        .iter()
-        .fold(0u16, |crc, byte| (crc << 8) ^ CRC16_TABLE[usize::from((crc >> 8) as u8 ^ byte)])
+    let (eights, rest) = bytes.as_chunks::<8>();
+    let crc = eights.iter().fold(0u16, |crc, &[b0, b1, b2, b3, b4, b5, b6, b7]| {
+        let [high, low] = crc.to_be_bytes();
+        let far = [b0 ^ high, b1 ^ low, b2, b3, b4, b5, b6, b7];
+        (0..8).fold(0, |crc, at| crc ^ CRC16_TABLES[7 - at][usize::from(far[at])])
+    });
+    rest.iter()
+        .fold(crc, |crc, byte| (crc << 8) ^ CRC16_TABLES[0][usize::from((crc >> 8) as u8 ^ byte)])
 }
 
-const CRC16_TABLE: [u16; 256] = crc16_table();
+/// `[n][b]`: the remainder of the byte b with n bytes of zeros behind it.
+static CRC16_TABLES: [[u16; 256]; 8] = crc16_tables();
 
-const fn crc16_table() -> [u16; 256] {
-    let mut table = [0u16; 256];
+const fn crc16_tables() -> [[u16; 256]; 8] {
+    let mut tables = [[0u16; 256]; 8];
     let mut byte = 0;
     while byte < 256 {
         let mut crc = (byte as u16) << 8;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 0x8000 != 0 { (crc << 1) ^ 0x1021 } else { crc << 1 };
-            bit += 1;
+        let mut zeros = 0;
+        while zeros < 8 {
+            let mut bit = 0;
+            while bit < 8 {
+                crc = if crc & 0x8000 != 0 { (crc << 1) ^ 0x1021 } else { crc << 1 };
+                bit += 1;
+            }
+            tables[zeros][byte] = crc;
+            zeros += 1;
         }
-        table[byte] = crc;
         byte += 1;
     }
-    table
+    tables
 }
 
 #[cfg(test)]
@@ -130,6 +142,19 @@ mod tests {
         }
         assert_eq!(slot_of(b"{user1000}.following"), slot_of(b"user1000"));
         assert_eq!(slot_of(b"foo{}{bar}"), Slot(crc16(b"foo{}{bar}") % SLOTS));
+    }
+
+    #[test]
+    fn the_remainder_is_that_of_one_byte_after_the_other() {
+        let bytes: Vec<u8> = (0..100u32).map(|at| (at * 167 + 13) as u8).collect();
+        for length in 0..bytes.len() {
+            let one_by_one = bytes[..length].iter().fold(0u16, |crc, byte| {
+                (0..8).fold(crc ^ u16::from(*byte) << 8, |crc, _| {
+                    if crc & 0x8000 != 0 { (crc << 1) ^ 0x1021 } else { crc << 1 }
+                })
+            });
+            assert_eq!(crc16(&bytes[..length]), one_by_one, "{length}");
+        }
     }
 
     #[test]
