@@ -1,7 +1,7 @@
 //! What settings mean for shards, replication and TLS: from [`Config`] to their own plain values.
 
 use crate::config::{Config, MaxmemoryPolicy, TlsAuthClients};
-use crate::memory::{self, Bound};
+use crate::memory::{self, Bound, Gauge};
 use engine::db::{Policy, PolicyKind};
 use engine::journal::Bounds;
 use engine::shard::Shard;
@@ -62,11 +62,11 @@ pub fn bound(config: &Config) -> Bound {
 /// Gives a shard its part of the settings.
 pub fn on_shard(config: &Config, shard: &mut Shard) {
     shard.keys.set_policy(policy(config));
-    let bound = bound(config);
+    let gauge = Gauge::new(bound(config));
     // Without a limit of the operator's own, the machine's limit is far away: not worth a look at
     // every command.
     shard.gate.pressure = (config.maxmemory > 0)
-        .then(|| Box::new(move || bound.pressure()) as Box<dyn Fn() -> engine::db::Pressure>);
+        .then(|| Box::new(move || gauge.pressure()) as Box<dyn Fn() -> engine::db::Pressure>);
 }
 
 fn policy(config: &Config) -> Policy {

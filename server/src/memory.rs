@@ -78,16 +78,26 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Bytes in use.
+/// Bytes in use, and remembers the most.
 pub fn used() -> u64 {
+    let used = sum();
+    PEAK.fetch_max(used, Ordering::Relaxed);
+    used
+}
+
+/// What this thread has taken, less what it has given back.
+fn own() -> i64 {
+    let place = PLACE.try_with(Cell::get).unwrap_or(usize::MAX).min(THREADS - 1);
+    COUNTS[place].0.load(Ordering::Relaxed)
+}
+
+fn sum() -> u64 {
     let threads = NEXT.load(Ordering::Relaxed).clamp(1, THREADS);
     let mut used: i64 = COUNTS[..threads].iter().map(|count| count.0.load(Ordering::Relaxed)).sum();
     if threads < THREADS {
         used += COUNTS[THREADS - 1].0.load(Ordering::Relaxed);
     }
-    let used = used.max(0) as u64;
-    PEAK.fetch_max(used, Ordering::Relaxed);
-    used
+    used.max(0) as u64
 }
 
 /// Bytes in use, but for those of journals and those that are being given back.
@@ -276,13 +286,49 @@ pub struct Bound {
     pub evicts: bool,
 }
 
-impl Bound {
+/// Says to one shard's commands, one after the other, what memory means for them.
+///
+/// To know how much is in use all threads are asked. While the bound is far away, that is put off until this
+/// thread alone has taken so much that all of them together could have come half the way.
+#[derive(Debug)]
+pub struct Gauge {
+    bound: Bound,
+    /// What this thread may take until all are asked again, as [`own`] counts.
+    until: Cell<i64>,
+    /// How many commands may still be told the same: bytes can change sides without anybody taking any.
+    same: Cell<u32>,
+}
+
+/// As often as this all threads are asked, however far away the bound is.
+const SAME_MAX: u32 = 64;
+
+impl Gauge {
+    /// For the current thread.
+    pub fn new(bound: Bound) -> Gauge {
+        Gauge { bound, until: Cell::new(i64::MIN), same: Cell::new(0) }
+    }
+
     /// What the bound means for a command that may need memory.
     pub fn pressure(&self) -> Pressure {
+        let same = self.same.get();
+        if same > 0 && own() <= self.until.get() {
+            self.same.set(same - 1);
+            return Pressure::None;
+        }
+        let Bound { bytes, evicts } = self.bound;
         let journals = engine::journal::held_total();
         // Nobody waits, and no key goes, for memory that is being given back.
-        let used = used().saturating_sub(engine::value::bytes_set_aside());
-        engine::db::pressure(used, journals, self.bytes, self.evicts)
+        let used = sum().saturating_sub(engine::value::bytes_set_aside());
+        let pressure = engine::db::pressure(used, journals, bytes, evicts);
+        let room = match pressure {
+            // Whatever the journals hold, at most half of the bound is theirs.
+            Pressure::None => bytes.saturating_sub(used),
+            _ => 0,
+        };
+        let threads = NEXT.load(Ordering::Relaxed).clamp(1, THREADS) as u64;
+        self.until.set(own().saturating_add((room / (2 * threads)) as i64));
+        self.same.set(if room > 0 { SAME_MAX } else { 0 });
+        pressure
     }
 }
 
