@@ -28,6 +28,16 @@ pub(crate) fn pass(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
     GATES.iter().try_for_each(|gate| gate(asker, entry))
 }
 
+/// Whether no gate is closed to anybody who may ask and does not queue: then none is asked about each command.
+pub(crate) fn are_open(server: &Server, config: &Config, client: &Client) -> bool {
+    let is_unrestricted = client.admin || config.restricted_commands.is_empty();
+    let is_writable = !server.status.is_replica() && !server.stopping.load(Ordering::Acquire);
+    is_unrestricted
+        && is_writable
+        && !server.status.is_loading()
+        && config.min_replicas_to_write == 0
+}
+
 fn authenticated(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
     if asker.may_ask || entry.command.flags.contains(Flags::NO_AUTH) {
         return Ok(());

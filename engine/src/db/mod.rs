@@ -212,7 +212,19 @@ impl Keyspace {
 
     /// Brings the bucket of `key` into the cache ahead of its command.
     pub fn prefetch(&self, db: DbIndex, key: &[u8]) {
-        self.door.table(db).prefetch(self.hash(key));
+        self.prefetch_at(db, self.hash(key));
+    }
+
+    /// The same of a key that is hashed already.
+    #[inline]
+    pub fn prefetch_at(&self, db: DbIndex, hash: u64) {
+        self.door.table(db).prefetch(hash);
+    }
+
+    /// Brings the item of a key that is hashed already into the cache, once its bucket is there.
+    #[inline]
+    pub fn prefetch_item_at(&self, db: DbIndex, hash: u64) {
+        self.door.table(db).prefetch_entry(hash);
     }
 
     /// Whether records are kept for the journal, or only counted because it keeps none. Changes only
@@ -224,7 +236,7 @@ impl Keyspace {
 
     /// Brings the item of `key` into the cache, once its bucket is there.
     pub fn prefetch_item(&self, db: DbIndex, key: &[u8]) {
-        self.door.table(db).prefetch_entry(self.hash(key));
+        self.prefetch_item_at(db, self.hash(key));
     }
 
     /// What the running task has made so far.

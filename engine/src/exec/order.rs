@@ -82,12 +82,16 @@ impl Node {
         let _ = self.mailboxes[usize::from(to.0)].push(message);
     }
 
+    /// An id for a transaction.
+    pub(super) fn next_tx(&self) -> TxId {
+        TxId(self.next_tx.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// Gives the transaction its place in the global order: `parts` makes the `Begin`s for that id.
     pub fn begin(&self, parts: impl FnOnce(TxId) -> Vec<(ShardId, Begin)>) {
         // A poisoned lock only means that another executor panicked, which aborts the process.
         let _order = self.order.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let id = TxId(self.next_tx.fetch_add(1, Ordering::Relaxed));
-        for (shard, begin) in parts(id) {
+        for (shard, begin) in parts(self.next_tx()) {
             self.send(ExecutorId::from(shard), Message::Begin(Box::new(begin)));
         }
     }

@@ -139,6 +139,9 @@ pub struct Tx {
 impl Front {
     /// Puts a transaction into the global order and into the mailboxes of its shards. `work` makes
     /// each shard's first work, if the shards are to start by themselves once armed.
+    ///
+    /// One that needs this executor's own shard only has no place in that order, and begins at once: it
+    /// waits there for keys that others have, and for nobody's turn.
     pub(super) fn begin(
         self: &Rc<Front>,
         waiter: &Waiter,
@@ -150,7 +153,8 @@ impl Front {
         let mut given = TxId(0);
         let shards: Box<[ShardId]> = wants.iter().map(|(shard, _)| *shard).collect();
         let reply_to = waiter.reply_to();
-        self.node.begin(|id| {
+        let is_here = self.shard_id().is_some_and(|here| *shards == [here]);
+        let parts = |id| {
             given = id;
             let unarmed = AtomicUsize::new(shards.len());
             let shared = Arc::new(TxShared { id, shards, unarmed, writes, reply_to });
@@ -158,8 +162,19 @@ impl Front {
                 let work = work(shard);
                 (shard, Begin { shared: shared.clone(), wants, work, concludes, applies: false })
             };
-            wants.into_iter().map(part).collect()
-        });
+            wants.into_iter().map(part).collect::<Vec<_>>()
+        };
+        if !is_here {
+            self.node.begin(parts);
+            return given;
+        }
+        for (_, begin) in parts(self.node.next_tx()) {
+            self.with_shard(|shard| shard.receive(Message::Begin(Box::new(begin))));
+        }
+        if self.is_running() {
+            // What it has left to do goes on after turns of the mailbox: there is to be one.
+            self.node.send(self.me, Message::Call(Box::new(|_| {})));
+        }
         given
     }
 }

@@ -4,7 +4,7 @@ use super::address::{ExecutorId, ReplyTo};
 use super::applying::{ApplyPlace, Applying};
 use super::errors::ErrorCounts;
 use super::gate::Gate;
-use super::locks::{EntryId, Locks, Wants};
+use super::locks::{EntryId, Locks, Map, Wants};
 use super::message::{self, Answer, Batch, Done, TxShared};
 use super::pieces::Pieces;
 use super::stats::CommandStats;
@@ -16,7 +16,7 @@ use crate::journal::{FrameBuilder, LogWriter, ShardSet, Transaction};
 use crate::limits::RUN_SLICE_MICROS;
 use crate::resp::{Protocol, ReplyWriter};
 use crate::types::{Lsn, Millis, ShardId, TxId};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,9 +56,9 @@ pub struct Shard {
     pub(crate) locks: Locks,
     next_entry: u64,
     /// What waits or holds in `locks`.
-    pub(super) entries: HashMap<EntryId, Waiting>,
+    pub(super) entries: Map<EntryId, Waiting>,
     /// Transactions by id.
-    pub(super) transactions: HashMap<TxId, TxHere>,
+    pub(super) transactions: Map<TxId, TxHere>,
     /// Transactions that may write, in global order, until their frames are in the log.
     pub(super) order: VecDeque<Ordered>,
     /// Entries that were granted and have not been served yet.
@@ -88,8 +88,8 @@ impl Shard {
             cuts: Vec::new(),
             locks: Locks::default(),
             next_entry: 1,
-            entries: HashMap::new(),
-            transactions: HashMap::new(),
+            entries: Map::default(),
+            transactions: Map::default(),
             order: VecDeque::new(),
             granted: VecDeque::new(),
             running: VecDeque::new(),
@@ -171,6 +171,36 @@ impl Shard {
 
     pub(super) fn is_over(&self, turn: &mut Turn) -> bool {
         !self.is_timed || turn.is_longer(Duration::from_micros(RUN_SLICE_MICROS))
+    }
+
+    /// The same as of the last look.
+    pub(super) fn was_over(&self, turn: &Turn) -> bool {
+        !self.is_timed || turn.was_longer(Duration::from_micros(RUN_SLICE_MICROS))
+    }
+
+    /// Brings the places of the next commands' keys into the cache, and what stands there: on their way
+    /// together they take hardly longer than one.
+    pub(super) fn fetch_ahead(&self, batch: &Batch) {
+        /// As many as are parsed ahead of running.
+        const KEYS: usize = 16;
+        if batch.ran % KEYS != 0 {
+            return;
+        }
+        let (mut hashes, mut count) = ([0; KEYS], 0);
+        'found: for (entry, args) in batch.iter().skip(batch.ran).take(KEYS) {
+            for position in entry.command.keys.positions(&args) {
+                if count == KEYS {
+                    break 'found;
+                }
+                hashes[count] = self.keys.hash(args.get(position));
+                self.keys.prefetch_at(batch.db, hashes[count]);
+                count += 1;
+            }
+        }
+        // One alone is looked for just as well.
+        for hash in &hashes[..if count > 1 { count } else { 0 }] {
+            self.keys.prefetch_item_at(batch.db, *hash);
+        }
     }
 
     /// Puts the records of the running task into the log, as one frame.

@@ -84,16 +84,19 @@ fn mode_in(keys: &[(u64, Mode)], hash: u64) -> Option<Mode> {
     Some(keys[place].1)
 }
 
+/// By a key's hash, which nobody outside can choose, or by a number of ours: no need to hash it with care.
+pub(super) type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
+
 /// The lock table of one shard.
 #[derive(Default)]
 pub struct Locks {
-    keys: HashMap<u64, VecDeque<(EntryId, Mode)>>,
+    keys: Map<u64, VecDeque<(EntryId, Mode)>>,
     /// Entries that wait for this many more keys.
-    missing: HashMap<EntryId, usize>,
+    missing: Map<EntryId, usize>,
     /// Entries of many keys, in the order of their arrival.
     many: Vec<(EntryId, Arc<Vec<(u64, Mode)>>)>,
     /// Who waits for an entry to end, beside the queues: one of many keys, or behind one.
-    followers: HashMap<EntryId, Vec<EntryId>>,
+    followers: Map<EntryId, Vec<EntryId>>,
     /// Entries admitted (granted or waiting for keys), barriers excluded.
     admitted: usize,
     /// A barrier that waits or holds.

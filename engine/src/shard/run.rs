@@ -41,6 +41,7 @@ impl Shard {
                 batch.give_up();
                 break;
             }
+            self.fetch_ahead(&batch);
             let (call, _) = batch.next();
             if !self.locks.is_quiet() && self.must_wait(&call) {
                 let wants = self.wants_of(&call);

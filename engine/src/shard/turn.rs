@@ -23,6 +23,11 @@ impl Turn {
         self.now
     }
 
+    /// Whether it was longer as of the last look.
+    pub(super) fn was_longer(&self, than: Duration) -> bool {
+        self.now.duration_since(self.began) >= than
+    }
+
     pub(super) fn is_longer(&mut self, than: Duration) -> bool {
         self.took() >= than
     }

@@ -17,12 +17,13 @@ use super::body::{
     Begin, Commands, Concluded, Hop, Message, Ordered, Running, Shard, TxHere, Waiting, Work,
     append,
 };
+use super::locks::Wants;
 use super::message::{Answer, Batch, Done};
 use super::planted;
 use super::run::COMMANDS_PER_LOOK;
 use super::turn::Turn;
-use crate::db::Made;
-use crate::types::{ShardId, TxId};
+use crate::db::{Keyspace, Made};
+use crate::types::{DbIndex, ShardId, TxId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -34,6 +35,8 @@ impl Shard {
         if begin.shared.writes && begin.shared.shards.len() > 1 {
             self.order.push_back(Ordered { id, concluded: None });
         }
+        // Until all shards are armed there is time for them to come.
+        self.fetch_wanted(&begin.wants, begin.work.as_ref(), Keyspace::prefetch_at);
         let granted = self.locks.request(entry, &begin.wants);
         self.entries.insert(entry, Waiting::Tx(id));
         let Begin { shared, wants, work, concludes, applies } = begin;
@@ -43,6 +46,21 @@ impl Shard {
             .insert(id, TxHere { shared, entry, wants, work, concludes, applies, made });
         if granted {
             self.granted.push_back(entry);
+        }
+    }
+
+    /// Brings what a step's keys need into the cache, together.
+    fn fetch_wanted(
+        &self,
+        wants: &Wants,
+        work: Option<&Work>,
+        fetch: impl Fn(&Keyspace, DbIndex, u64),
+    ) {
+        /// Of more the first would be gone again when they are wanted.
+        const KEYS_MAX: usize = 64;
+        if let (Wants::Keys(keys), Some(Work::Step(call, _))) = (wants, work) {
+            let db = call.view().db;
+            keys.iter().take(KEYS_MAX).for_each(|(hash, _)| fetch(&self.keys, db, *hash));
         }
     }
 
@@ -69,6 +87,9 @@ impl Shard {
 
     /// Does the work that an armed transaction brought along.
     pub(super) fn run_armed(&mut self, id: TxId) {
+        if let Some(tx) = self.transactions.get(&id) {
+            self.fetch_wanted(&tx.wants, tx.work.as_ref(), Keyspace::prefetch_item_at);
+        }
         let tx = self.transactions.get_mut(&id).expect("an armed transaction has begun here");
         let work = tx.work.take().expect("only a transaction with work is armed by shards");
         let shared = tx.shared.clone();
@@ -134,6 +155,7 @@ impl Shard {
                 commands.at += 1;
                 continue;
             }
+            self.fetch_ahead(batch);
             let began = turn.now();
             self.run_in_tx(batch);
             let now = turn.look();
@@ -147,7 +169,7 @@ impl Shard {
                 batch.replies.clear();
                 batch.ends.fill(0);
             }
-            if self.is_over(&mut turn) {
+            if self.was_over(&turn) {
                 return None;
             }
         }

@@ -59,19 +59,21 @@ struct Coming {
     missing: usize,
 }
 
-/// A request parsed ahead.
+/// A request parsed ahead. It is copied into its place: what is seldom there lies in boxes.
 struct Ahead {
     /// What it asks for, or why that cannot be.
-    entry: Result<&'static Entry, Refusal>,
+    entry: Result<&'static Entry, Box<Refusal>>,
     /// Where it begins in the buffer.
     start: usize,
     /// Its bytes in the buffer.
     length: usize,
-    /// Its arguments' places.
-    first: usize,
-    count: usize,
+    /// Its arguments' places. A request has less than 2^32 of them.
+    first: u32,
+    count: u32,
     /// The arguments of an inline request with quotes, which stand nowhere as they are meant.
-    unquoted: Option<Vec<u8>>,
+    unquoted: Option<Box<[u8]>>,
+    /// What finds the item of its key in the table, if that is here.
+    hash: Option<u64>,
 }
 
 /// See the module's doc.
@@ -94,13 +96,13 @@ pub(super) struct Input {
     long_in_a_row: usize,
 }
 
-/// What is fetched ahead.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Round {
-    /// Where the table would hold the keys.
-    Buckets,
-    /// The items that are there.
-    Items,
+/// Brings what requests will need into the cache.
+pub(super) trait Fetch {
+    /// Asks for the places of a request's keys; answers with what finds the first of them again.
+    fn places(&self, entry: &'static Entry, args: &Args<'_>) -> Option<u64>;
+
+    /// Asks for what stands at a place that was asked for a while ago.
+    fn item(&self, hash: u64);
 }
 
 /// What the head of the input is.
@@ -133,13 +135,13 @@ impl Input {
         }
     }
 
-    /// Looks at the next request; parses ahead when there is none. `fresh` is called with each request
-    /// that was parsed now, in two rounds: for the buckets of keys, then for the items in them.
+    /// Looks at the next request; parses ahead when there is none. `fetch` is asked for each request's places
+    /// as it is parsed, and for the items when all are.
     pub(super) fn head(
         &mut self,
         registry: &'static Registry,
         limits: &Limits,
-        mut fresh: impl FnMut(Round, &'static Entry, Args<'_>),
+        fetch: &impl Fetch,
     ) -> Head {
         if self.next < self.ahead.len() {
             return Head::Request;
@@ -152,7 +154,7 @@ impl Input {
         let most = if limits.authenticated { AHEAD_MAX } else { 1 };
         while self.ahead.len() < most && (self.ahead.is_empty() || !self.had_long()) {
             match self.parser.next(&self.buffer[self.parsed..], limits) {
-                Ok(Parsed::Request { consumed }) => self.keep(registry, consumed),
+                Ok(Parsed::Request { consumed }) => self.keep(registry, consumed, fetch),
                 Ok(Parsed::Empty { consumed }) if self.ahead.is_empty() => {
                     self.parsed += consumed;
                     self.position = self.parsed;
@@ -179,13 +181,7 @@ impl Input {
             }
         }
         if self.ahead.len() > 1 {
-            for round in [Round::Buckets, Round::Items] {
-                for index in 0..self.ahead.len() {
-                    if let Ok(entry) = self.ahead[index].entry {
-                        fresh(round, entry, self.args_of(index));
-                    }
-                }
-            }
+            self.ahead.iter().filter_map(|ahead| ahead.hash).for_each(|hash| fetch.item(hash));
         }
         Head::Request
     }
@@ -231,23 +227,29 @@ impl Input {
         is_much
     }
 
-    fn keep(&mut self, registry: &'static Registry, consumed: usize) {
+    fn keep(&mut self, registry: &'static Registry, consumed: usize, fetch: &impl Fetch) {
         let rest = &self.buffer[self.parsed..];
         let args = self.parser.args(rest);
         let first = self.spans.len();
         self.spans.extend_from_slice(args.spans());
         let elsewhere = args.bytes().as_ptr() != rest.as_ptr();
-        let unquoted = elsewhere.then(|| args.bytes().to_vec());
-        let entry = registry.resolve(&Args::of(args).with_long(&self.long));
-        let count = self.spans.len() - first;
-        let start = self.parsed;
-        self.ahead.push(Ahead { entry, start, length: consumed, first, count, unquoted });
+        let unquoted = elsewhere.then(|| Box::from(args.bytes()));
+        let args = Args::of(args).with_long(&self.long);
+        let entry = registry.resolve(&args).map_err(Box::new);
+        let hash = entry.as_ref().ok().and_then(|entry| fetch.places(entry, &args));
+        let (start, length) = (self.parsed, consumed);
+        let (first, count) = (first as u32, (self.spans.len() - first) as u32);
+        self.ahead.push(Ahead { entry, start, length, first, count, unquoted, hash });
         self.parsed += consumed;
     }
 
     /// What the request at the head asks for.
-    pub(super) fn entry(&self) -> Result<&'static Entry, Refusal> {
-        self.ahead[self.next].entry.clone()
+    #[inline]
+    pub(super) fn entry(&self) -> Result<&'static Entry, &Refusal> {
+        match &self.ahead[self.next].entry {
+            Ok(entry) => Ok(entry),
+            Err(refusal) => Err(refusal),
+        }
     }
 
     /// The arguments of the request at the head.
@@ -257,7 +259,7 @@ impl Input {
 
     fn args_of(&self, index: usize) -> Args<'_> {
         let request = &self.ahead[index];
-        let spans = &self.spans[request.first..request.first + request.count];
+        let spans = &self.spans[request.first as usize..][..request.count as usize];
         let standing = &self.buffer[request.start..request.start + request.length];
         let bytes = request.unquoted.as_deref().unwrap_or(standing);
         Args::of(resp::Args::new(bytes, spans)).with_long(&self.long)

@@ -22,7 +22,7 @@ mod stopwatch;
 pub(crate) use session::breathe_after;
 pub use session::{Handler, Handlers, Handoff, ReplyMode, Session};
 
-use input::{Head, Input, Round};
+use input::{Fetch, Head, Input};
 use run::{run_entry, run_now};
 use sending::send;
 use session::VISIT_MAX;
@@ -35,6 +35,7 @@ use engine::exec::{Added, Front};
 use engine::resp::{Limits, Output, ProtocolError};
 use engine::rt;
 use engine::shard::{CommandStats, Shard};
+use engine::types::{DbIndex, shard_of};
 use replication::transport::Transport;
 use std::io;
 use std::rc::Rc;
@@ -46,6 +47,8 @@ use std::time::Duration;
 const OUTPUT_FLUSH: usize = 256 * 1024;
 /// Requests between two looks at how long the visit takes.
 const VISIT_LOOK: u32 = 16;
+/// Keys of one request whose places are asked for ahead.
+const PLACES_MAX: usize = 16;
 
 /// Why the visit to the shard ended.
 enum Next {
@@ -157,6 +160,34 @@ async fn converse(
     }
 }
 
+/// What requests parsed ahead will need of this executor's shard.
+struct Fetching<'a> {
+    shard: &'a Shard,
+    db: DbIndex,
+}
+
+impl Fetch for Fetching<'_> {
+    fn places(&self, entry: &'static Entry, args: &Args<'_>) -> Option<u64> {
+        let Fetching { shard, db } = self;
+        let mut first = None;
+        // Of very many keys the first would be gone from the cache again when they are wanted.
+        for position in entry.command.keys.positions(args).take(PLACES_MAX) {
+            let key = args.get(position);
+            if shard_of(key, shard.shards) == shard.id {
+                let hash = shard.keys.hash(key);
+                shard.keys.prefetch_at(*db, hash);
+                first = first.or(Some(hash));
+            }
+        }
+        first
+    }
+
+    #[inline]
+    fn item(&self, hash: u64) {
+        self.shard.keys.prefetch_item_at(self.db, hash);
+    }
+}
+
 /// Handles the buffered requests that can be handled without waiting.
 fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Output) -> Next {
     let front = session.front.clone();
@@ -178,15 +209,7 @@ fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Output) -> Ne
             }
             handled += 1;
             limits.authenticated = session.may_ask();
-            let db = session.db;
-            let head = input.head(registry, &limits, |round, entry, args| {
-                let Some(key) = entry.command.keys.positions(&args).next() else { return };
-                match round {
-                    Round::Buckets => shard.keys.prefetch(db, args.get(key)),
-                    Round::Items => shard.keys.prefetch_item(db, args.get(key)),
-                }
-            });
-            match head {
+            match input.head(registry, &limits, &Fetching { shard, db: session.db }) {
                 Head::Request => {}
                 Head::Empty => {
                     session.skip_nothing();
@@ -196,22 +219,29 @@ fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Output) -> Ne
                 Head::Broken(error) => return Next::Broken(error),
             }
             let (entry, place, start) = (input.entry(), input.place(), out.len());
-            if let Ok(entry) = &entry
+            let known = entry.ok();
+            if let Some(entry) = known
                 && session.stopwatch.must_look_before(entry, place.weight)
             {
                 session.look_at_clock(input);
             }
-            match handle(session, shard, entry.clone(), input.args(), out) {
+            match handle(session, shard, entry, input.args(), out) {
                 Handled::Done => {
                     input.handled();
                     let pending = !session.pipeline.is_empty();
-                    if let Ok(entry) = entry
+                    if let Some(entry) = known
                         && session.stopwatch.ran(entry, place, out.len() - start, pending)
                     {
                         session.look_at_clock(input);
                     }
                     if input.had_long() {
                         // Whoever looks once more at the request finds it until the next is looked for.
+                        return Next::Flush;
+                    }
+                }
+                Handled::Queued => {
+                    input.handled();
+                    if input.had_long() {
                         return Next::Flush;
                     }
                 }
@@ -227,6 +257,8 @@ fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Output) -> Ne
 
 enum Handled {
     Done,
+    /// MULTI has taken it: nothing ran.
+    Queued,
     Alone,
     Full,
 }
@@ -235,11 +267,11 @@ enum Handled {
 fn handle(
     session: &mut Session,
     shard: &mut Shard,
-    entry: Result<&'static Entry, Refusal>,
+    entry: Result<&'static Entry, &Refusal>,
     args: Args<'_>,
     out: &mut Output,
 ) -> Handled {
-    let entry = match session.admit(entry) {
+    let entry = match session.admit_in_visit(entry) {
         Ok(entry) => entry,
         Err(_) if is_http(args.get(0)) => {
             tracing::warn!(
@@ -256,6 +288,9 @@ fn handle(
             return Handled::Done;
         }
     };
+    if session.multi.is_some() && multi::queue_at_once(session, shard, entry, args, out) {
+        return Handled::Queued;
+    }
     if session.must_run_alone(entry) {
         return Handled::Alone;
     }

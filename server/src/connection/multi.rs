@@ -18,9 +18,9 @@
 use super::closing;
 use super::queue::Multi;
 use super::run::run_entry;
-use super::session::{Session, VISIT_MAX, breathe_after};
+use super::session::{ReplyMode, Session, VISIT_MAX, breathe_after};
 use engine::command::{Args, Call, Entry, Flags, Group, Refusal};
-use engine::db::{Role, WatchKey};
+use engine::db::{Pressure, Role, WatchKey};
 use engine::exec::{Queue, Setting, Tx, run_of};
 use engine::resp::{Output, Protocol, ReplyWriter};
 use engine::rt;
@@ -51,11 +51,36 @@ pub(super) async fn queue(
     args: Args<'_>,
     out: &mut Output,
 ) {
-    let (protocol, limit) = (session.protocol, session.request_limit());
     if !session.server.status.is_replica() && !session.front.make_room().await {
         session.note_rejected(&args);
         return refuse(session, args.get(0), Refusal::OutOfMemory, out).await;
     }
+    queue_in_room(session, entry, args, out);
+}
+
+/// Queues a request during a visit to the shard, where nothing is to be waited for; else `false`.
+pub(super) fn queue_at_once(
+    session: &mut Session,
+    shard: &Shard,
+    entry: &'static Entry,
+    args: Args<'_>,
+    out: &mut Output,
+) -> bool {
+    let is_now = session.multi.is_some()
+        && session.pipeline.is_empty()
+        && session.reply_mode() == ReplyMode::On
+        && !runs_inside(entry)
+        && session.server.clients.pause().is_none()
+        && (shard.pressure() == Pressure::None || session.server.status.is_replica());
+    if is_now {
+        queue_in_room(session, entry, args, out);
+    }
+    is_now
+}
+
+/// Queues a request for which there is memory.
+fn queue_in_room(session: &mut Session, entry: &'static Entry, args: Args<'_>, out: &mut Output) {
+    let (protocol, limit) = (session.protocol, session.request_limit());
     let Session { multi, front, db, who, .. } = &mut *session;
     let Some(multi) = multi else { return };
     if multi.spoiled {

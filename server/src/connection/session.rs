@@ -107,6 +107,9 @@ pub struct Session {
     pub watch_flag: Option<WatchFlag>,
     /// WATCH: the keys.
     pub watched: HashSet<WatchKey>,
+    /// No gate of the node's own was closed when the running visit began: while it lasts, nobody waits and
+    /// nothing is asked but what this connection itself can change.
+    is_open: bool,
     /// When the running visit to the shard began.
     pub(super) visit_began: Instant,
     /// Who was slow.
@@ -132,6 +135,7 @@ impl Session {
     ) -> Session {
         let config = server.settings.config();
         let mut session = Session {
+            is_open: false,
             visit_began: rt::monotonic(),
             stopwatch: Stopwatch::new(&config),
             front,
@@ -268,6 +272,7 @@ impl Session {
             self.stopwatch.configure(&self.config);
             self.who.room.set_most(self.config.client_output_buffer_limit.normal.hard_bytes);
         }
+        self.is_open = gates::are_open(&self.server, &self.config, &self.client);
         let now = rt::monotonic();
         self.stopwatch.start(now);
         self.visit_began = now;
@@ -276,11 +281,29 @@ impl Session {
     }
 
     /// Asks the gates about a command that was found.
-    pub fn admit(&self, entry: Result<&'static Entry, Refusal>) -> Result<&'static Entry, Refusal> {
-        let entry = entry?;
+    pub fn admit(
+        &self,
+        entry: Result<&'static Entry, &Refusal>,
+    ) -> Result<&'static Entry, Refusal> {
+        let entry = entry.map_err(Refusal::clone)?;
         self.client.last_command.store(u32::from(entry.id), Ordering::Relaxed);
         self.pass_gates(entry)?;
         Ok(entry)
+    }
+
+    /// The same during a visit, in which nobody has waited since it began.
+    #[inline]
+    pub(super) fn admit_in_visit(
+        &self,
+        entry: Result<&'static Entry, &Refusal>,
+    ) -> Result<&'static Entry, Refusal> {
+        match entry {
+            Ok(entry) if self.is_open && self.multi.is_none() && self.may_ask() => {
+                self.client.last_command.store(u32::from(entry.id), Ordering::Relaxed);
+                Ok(entry)
+            }
+            entry => self.admit(entry),
+        }
     }
 
     /// Whether the gates are open for a command, as things stand now.
