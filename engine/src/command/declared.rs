@@ -99,8 +99,8 @@ bitflags! {
         const ALLOW_BUSY = 1 << 12;
         /// Not shown to MONITOR.
         const SKIP_MONITOR = 1 << 13;
-        /// Keys cannot be found by first, last and step alone.
-        const MOVABLE_KEYS = 1 << 14;
+        /// Runs without keys too, although it has some (EVAL).
+        const NO_MANDATORY_KEYS = 1 << 14;
         /// Refused while loading asynchronously.
         const NO_ASYNC_LOADING = 1 << 15;
         /// A data-less command that belongs to the ACL category `keyspace`.

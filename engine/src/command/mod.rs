@@ -11,6 +11,7 @@
 
 mod args;
 mod call;
+mod counted;
 mod cx;
 mod declared;
 mod keys;
@@ -23,9 +24,10 @@ mod who;
 
 pub use args::{Args, OwnedArgs};
 pub use call::{Call, OwnedCall};
+pub use counted::Counted;
 pub use cx::Cx;
 pub use declared::{Command, Flags, Group};
-pub use keys::{Keys, Uses};
+pub use keys::{Begin, Extent, KeyRange, Keys, Spec, Uses, Word};
 pub use long::LongArg;
 pub use refusal::{Outcome, Refusal};
 pub use registry::{Entry, Registry, arity_of};

@@ -2,15 +2,15 @@
 //! file and its line in a list.
 
 use crate::command::{
-    Args, Carried, Carry, Command, Cx, Decided, Decision, Flags, Found, Group, Keys, Outcome,
-    Refusal, Run, Uses, Write,
+    Args, Carried, Carry, Command, Counted, Cx, Decided, Decision, Flags, Found, Group, Keys,
+    Outcome, Refusal, Run, Spec, Uses, Write,
 };
 use crate::value::SentEffect;
 use crate::value::counters::{Counters, Set};
 use std::collections::BTreeMap;
 
 /// All commands of the type.
-pub const COMMANDS: &[&Command] = &[&ADD, &GET, &MOVE];
+pub const COMMANDS: &[&Command] = &[&ADD, &GET, &MOVE, &SUM];
 
 const ADD: Command = Command {
     name: "counters.add",
@@ -136,4 +136,55 @@ fn move_count(
         effect: SentEffect::of(&Set(vec![(field, count)])),
     };
     Ok(vec![write(1, 0), write(2, sum)].into())
+}
+
+const SUM: Command = Command {
+    name: "counters.sum",
+    usage: "COUNTERS.SUM destination numkeys key [key ...] field",
+    summary: "Sets a counter to the sum of those of other keys, of which there may be any number.",
+    since: "1.0.0",
+    cost: "O(N) for N keys",
+    group: Group::Generic,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    keys: Keys::of([Spec::at(1).used(Uses::CHANGE), Spec::counted(2).used(Uses::READ)]),
+    run: Run::Carry(Carry { check: has_sources, gather: look, decide: sum_counts }),
+    examples: r#"
+        > COUNTERS.ADD a n 2
+        (integer) 1
+        > COUNTERS.ADD b n 3
+        (integer) 1
+        > COUNTERS.SUM d 3 a b nothing n
+        (integer) 5
+        > COUNTERS.SUM a 2 a d n
+        (integer) 7
+        > COUNTERS.GET a n
+        (integer) 7
+        > COUNTERS.SUM d 0 a n
+        (error) ERR numkeys should be greater than 0
+        > COUNTERS.SUM d 2 a n
+        (error) ERR syntax error
+    "#,
+};
+
+fn has_sources(mut args: Args<'_>) -> Result<(), Refusal> {
+    args.seek(2);
+    let sources = args.key_count(Counted::Pops, SUM.name)?;
+    if args.left() == sources + 1 { Ok(()) } else { Err(Refusal::Syntax) }
+}
+
+fn sum_counts(
+    decision: &mut Decision<'_>,
+    args: Args<'_>,
+    carried: &[Carried],
+) -> Result<Decided, Refusal> {
+    let field = args.get(args.len() - 1);
+    let mut sum: i64 = 0;
+    for found in carried[1..].iter().flatten() {
+        let counters: Option<&Counters> = found.value.object();
+        let count = counters.and_then(|counters| counters.get(field)).unwrap_or(0);
+        sum = sum.checked_add(count).ok_or(Refusal::Overflow)?;
+    }
+    decision.reply.integer(sum);
+    let effect = SentEffect::of(&Set(vec![(field, sum)]));
+    Ok(vec![Write::Change { db: decision.db, key: args.get(1).to_vec(), effect }].into())
 }

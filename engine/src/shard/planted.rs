@@ -1,4 +1,8 @@
 //! Test-only switches that plant the bugs of this room's stories.
+//!
+//! Without the feature nothing can turn them on.
+
+#![cfg_attr(not(feature = "planted-bugs"), allow(unreachable_pub))]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

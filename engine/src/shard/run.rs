@@ -6,7 +6,7 @@ use super::message::{Answer, Batch};
 use super::stats::TIMED_EVERY;
 use super::turn::Turn;
 use crate::command::shape::{Did, Slices, Step};
-use crate::command::{Args, Call, Cx, Entry, Flags, Refusal, Run, Uses, Walk, Walked, Whole};
+use crate::command::{Args, Call, Cx, Entry, Flags, Refusal, Run, Walk, Walked, Whole};
 use crate::db::{Made, Role};
 use crate::limits::BATCH_REPLIES_MAX;
 use crate::resp::Output;
@@ -264,9 +264,9 @@ pub(crate) fn keys_of<'a>(
     entry: &'static Entry,
     args: &'a Args<'_>,
 ) -> impl Iterator<Item = (usize, Mode)> + use<'a> {
-    let (keys, writes) = (&entry.command.keys, entry.writes());
-    keys.positions(args).enumerate().map(move |(index, position)| {
-        let is_changed = writes && !keys.uses_of(args, index).contains(Uses::RO);
+    let writes = entry.writes();
+    entry.command.keys.each(args).map(move |(position, spec)| {
+        let is_changed = writes && spec.uses_in(args).is_change();
         (position, if is_changed { Mode::Exclusive } else { Mode::Shared })
     })
 }

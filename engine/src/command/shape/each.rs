@@ -59,7 +59,7 @@ impl EachPart {
 
 impl Each {
     pub(super) fn check(&self, asked: &Asked<'_>) -> Result<(), Refusal> {
-        if (asked.args.len() - asked.keys.first) % self.stride == 0 {
+        if (asked.args.len() - asked.keys.first()) % self.stride == 0 {
             return Ok(());
         }
         Err(Refusal::Arity(asked.name.to_owned()))
@@ -128,7 +128,7 @@ impl Each {
         self.check(asked)?;
         let (args, keys) = (asked.args, asked.keys);
         if self.join == Join::Array {
-            cx.reply.array((args.len() - keys.first) / self.stride);
+            cx.reply.array((args.len() - keys.first()) / self.stride);
         }
         let (mut sum, mut large) = (0, false);
         for position in keys.positions(&args) {

@@ -19,7 +19,11 @@ pub(super) const BITFIELD: Command = Command {
     cost: "O(1) for each operation",
     group: Group::Bitmap,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    keys: Keys::ONE.used_as_asked(Uses::READ_CHANGE, uses_of_bitfield),
+    keys: Keys::ONE.used_as_asked(
+        Uses::READ_CHANGE,
+        uses_of_bitfield,
+        "This command allows both access and modification of the key",
+    ),
     run: Run::Here(bitfield),
     examples: r#"
         > BITFIELD counts INCRBY u8 0 250 GET u4 0

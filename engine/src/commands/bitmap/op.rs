@@ -2,7 +2,7 @@
 
 use crate::command::{
     Args, Carried, Carry, Command, Cx, Decided, Decision, Flags, Found, Group, Keys, Refusal, Run,
-    Uses, Write,
+    Spec, Uses, Write,
 };
 use crate::types::DbIndex;
 use crate::value::{Rope, SharedValue};
@@ -15,7 +15,7 @@ pub(super) const BITOP: Command = Command {
     cost: "O(N) for N bytes of the longest string",
     group: Group::Bitmap,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    keys: Keys::FROM_SECOND.used_first(Uses::REPLACE, Uses::READ),
+    keys: Keys::of([Spec::at(2).used(Uses::REPLACE), Spec::range(3, -1, 1)]),
     run: Run::Carry(Carry { check, gather, decide }),
     examples: r#"
         > MSET one abc other abd

@@ -2,7 +2,7 @@
 
 use crate::command::{
     Args, Carried, Carry, Command, Cx, Decided, Decision, Flags, Found, Group, Keys, Outcome,
-    Refusal, Run, Uses, Write,
+    Refusal, Run, Spec, Uses, Write,
 };
 use crate::journal::Deadline;
 use crate::types::DbIndex;
@@ -18,7 +18,7 @@ pub(super) const COPY: Command = Command {
     cost: "O(1): large values are shared until one of them changes.",
     group: Group::Generic,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    keys: Keys::TWO.used_first(Uses::READ, Uses::REPLACE),
+    keys: Keys::of([Spec::at(1).used(Uses::READ), Spec::at(2).used(Uses::REPLACE)]),
     run: Run::Carry(Carry { check, gather, decide }),
     examples: r#"
         > SET dolly sheep

@@ -2,7 +2,7 @@
 
 use super::container::container_of;
 use crate::command::{
-    All, Args, Command, Cx, Each, Flags, Group, Join, Keys, Outcome, Part, Refusal, Run,
+    All, Args, Command, Cx, Each, Flags, Group, Join, Keys, Outcome, Part, Refusal, Run, Spec,
 };
 use crate::db::Digest;
 use crate::resp::ReplyWriter;
@@ -69,7 +69,7 @@ pub(super) const DIGEST_VALUE: Command = Command {
     cost: "O(N) with N keys.",
     group: Group::Server,
     flags: FLAGS,
-    keys: Keys::FROM_SECOND,
+    keys: Keys::of([Spec::range(2, -1, 1)]),
     run: Run::Each(Each { stride: 1, one: digest_value, join: Join::Array }),
     examples: r#"
         > DEBUG DIGEST-VALUE nothing

@@ -5,7 +5,7 @@
 
 use crate::command::{
     Args, Carried, Carry, Command, Cx, Decided, Decision, Flags, Found, Group, Keys, Refusal, Run,
-    Uses, Write,
+    Spec, Uses, Write,
 };
 
 pub(super) const RENAME: Command = Command {
@@ -16,7 +16,7 @@ pub(super) const RENAME: Command = Command {
     cost: "O(1)",
     group: Group::Generic,
     flags: Flags::WRITE,
-    keys: Keys::TWO.used_first(Uses::TAKE, Uses::REPLACE),
+    keys: Keys::of([Spec::at(1).used(Uses::TAKE), Spec::at(2).used(Uses::REPLACE)]),
     run: Run::Carry(Carry { check: any, gather: look, decide: rename }),
     examples: r#"
         > SET old 1
@@ -44,7 +44,7 @@ pub(super) const RENAMENX: Command = Command {
     cost: "O(1)",
     group: Group::Generic,
     flags: Flags::WRITE.union(Flags::FAST),
-    keys: Keys::TWO.used_first(Uses::TAKE, Uses::CREATE),
+    keys: Keys::of([Spec::at(1).used(Uses::TAKE), Spec::at(2).used(Uses::CREATE)]),
     run: Run::Carry(Carry { check: any, gather: look, decide: rename_if_free }),
     examples: r#"
         > SET one 1

@@ -2,7 +2,7 @@
 
 use super::expiry::{Lifetime, instant};
 use super::reply::reply_whole;
-use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Spec, Uses};
 use crate::journal::Deadline;
 
 pub(super) const GET: Command = Command {
@@ -67,7 +67,9 @@ pub(super) const GETEX: Command = Command {
     cost: "O(1)",
     group: Group::String,
     flags: Flags::WRITE.union(Flags::FAST),
-    keys: Keys::ONE.used(Uses::READ_CHANGE),
+    keys: Keys::of([Spec::at(1)
+        .used(Uses::READ_CHANGE)
+        .noted("RW and UPDATE because it changes the TTL")]),
     run: Run::Here(getex),
     examples: r#"
         > SET session token EX 100

@@ -14,7 +14,11 @@ pub(super) const SET: Command = Command {
     cost: "O(1)",
     group: Group::String,
     flags: Flags::WRITE.union(Flags::DENYOOM),
-    keys: Keys::ONE.used_as_asked(Uses::READ_CHANGE, uses_of_set),
+    keys: Keys::ONE.used_as_asked(
+        Uses::READ_CHANGE,
+        uses_of_set,
+        "RW and ACCESS due to the optional `GET` argument",
+    ),
     run: Run::Here(set),
     examples: r#"
         > SET greeting hello

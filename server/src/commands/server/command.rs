@@ -1,7 +1,9 @@
 //! COMMAND: what there is, derived from the declarations.
 
 use super::common::{ALWAYS, FrontCommand, HELP, Handler, declare, few_names};
-use engine::command::{Args, Entry, Flags, Keys, OwnedArgs, Refusal, Registry, Uses};
+use engine::command::{
+    Args, Begin, Entry, Extent, Flags, KeyRange, OwnedArgs, Refusal, Registry, Spec, Uses,
+};
 use engine::glob::Pattern;
 use engine::resp::ReplyWriter;
 
@@ -168,9 +170,9 @@ static COMMAND_GETKEYS: FrontCommand = FrontCommand {
         "#,
     ),
     handler: Handler::Now(|session, args, reply| {
-        let (_, keys) = keys_of(session.server.registry, args)?;
+        let keys = keys_of(session.server.registry, args)?;
         reply.array(keys.len());
-        keys.iter().for_each(|key| reply.bulk(key));
+        keys.iter().for_each(|(key, _)| reply.bulk(key));
         Ok(())
     }),
 };
@@ -185,13 +187,12 @@ static COMMAND_GETKEYSANDFLAGS: FrontCommand = FrontCommand {
         "",
     ),
     handler: Handler::Now(|session, args, reply| {
-        let (entry, keys) = keys_of(session.server.registry, args)?;
-        let request: OwnedArgs = args.from(2).collect();
+        let keys = keys_of(session.server.registry, args)?;
         reply.array(keys.len());
-        for (index, key) in keys.into_iter().enumerate() {
+        for (key, uses) in keys {
             reply.array(2);
             reply.bulk(key);
-            put_uses(entry.command.keys.uses_of(&request.view(), index), reply);
+            put_uses(uses, reply);
         }
         Ok(())
     }),
@@ -202,25 +203,36 @@ static COMMAND_HELP: FrontCommand = FrontCommand {
     handler: HELP,
 };
 
-/// The keys of the request that follows `COMMAND GETKEYS`.
-fn keys_of<'a, 'r>(
-    registry: &'r Registry,
+/// The keys of the request that follows `COMMAND GETKEYS`, and what is done with each.
+pub(super) fn keys_of<'a>(
+    registry: &Registry,
     args: Args<'a>,
-) -> Result<(&'r Entry, Vec<&'a [u8]>), Refusal> {
+) -> Result<Vec<(&'a [u8], Uses)>, Refusal> {
+    const NO_KEYS: Refusal = Refusal::fixed("ERR The command has no key arguments");
     let request: OwnedArgs = args.from(2).collect();
     let request = request.view();
     let entry = registry.resolve(&request).map_err(|refusal| match refusal {
-        Refusal::Arity(_) => {
-            Refusal::fixed("ERR Invalid number of arguments specified for command")
-        }
+        Refusal::Arity(name) => match registry.find_any(name.as_bytes()) {
+            Some(entry) if !entry.command.keys.any() => NO_KEYS,
+            _ => Refusal::fixed("ERR Invalid number of arguments specified for command"),
+        },
         _ => Refusal::fixed("ERR Invalid command specified"),
     })?;
-    let keys: Vec<&[u8]> =
-        entry.command.keys.positions(&request).map(|index| args.get(index + 2)).collect();
-    if keys.is_empty() {
-        return Err(Refusal::fixed("ERR The command has no key arguments"));
+    let (keys, flags) = (&entry.command.keys, entry.command.flags);
+    if !keys.any() {
+        return Err(NO_KEYS);
     }
-    Ok((entry, keys))
+    let mut found = Vec::new();
+    if keys.fit(&request) {
+        let key = |(index, spec): (usize, &Spec)| {
+            (args.get(index + 2), spec.uses_in(&request) - Uses::INCOMPLETE)
+        };
+        found.extend(keys.each(&request).map(key));
+    }
+    if found.is_empty() && !flags.contains(Flags::NO_MANDATORY_KEYS) {
+        return Err(Refusal::fixed("ERR Invalid arguments specified for command"));
+    }
+    Ok(found)
 }
 
 /// Redis's words for flags.
@@ -238,15 +250,15 @@ const FLAG_WORDS: [(Flags, &str); 17] = [
     (Flags::SKIP_SLOWLOG, "skip_slowlog"),
     (Flags::FAST, "fast"),
     (Flags::NO_AUTH, "no_auth"),
-    (Flags::MOVABLE_KEYS, "movablekeys"),
+    (Flags::NO_MANDATORY_KEYS, "no_mandatory_keys"),
     (Flags::NO_MULTI, "no_multi"),
     (Flags::ALLOW_BUSY, "allow_busy"),
     (Flags::NO_ASYNC_LOADING, "no_async_loading"),
 ];
 
 /// The ten elements of COMMAND INFO.
-fn put_info(entry: &Entry, reply: &mut ReplyWriter<'_>) {
-    let Keys { first, last, step, .. } = entry.command.keys;
+pub(super) fn put_info(entry: &Entry, reply: &mut ReplyWriter<'_>) {
+    let (KeyRange { first, last, step }, is_movable) = entry.command.keys.range();
     reply.array(10);
     reply.bulk(entry.name());
     reply.integer(i64::from(entry.arity));
@@ -254,6 +266,7 @@ fn put_info(entry: &Entry, reply: &mut ReplyWriter<'_>) {
         .iter()
         .filter(|(flag, _)| entry.command.flags.contains(*flag))
         .map(|(_, word)| *word)
+        .chain(is_movable.then_some("movablekeys"))
         .collect();
     reply.set(words.len());
     words.iter().for_each(|word| reply.simple(word));
@@ -265,14 +278,16 @@ fn put_info(entry: &Entry, reply: &mut ReplyWriter<'_>) {
     categories.iter().for_each(|name| reply.simple(format!("@{name}")));
     // No hints for proxies: nothing here derives them.
     reply.set(0);
-    put_key_specs(entry, reply);
+    let specs = entry.command.keys.specs();
+    reply.set(specs.len());
+    specs.iter().for_each(|spec| put_key_spec(spec, reply));
     reply.array(entry.subcommands.len());
     entry.subcommands.iter().for_each(|entry| put_info(entry, reply));
 }
 
 /// What is done with a key, in Redis's words and order.
-fn put_uses(uses: Uses, reply: &mut ReplyWriter<'_>) {
-    const WORDS: [(Uses, &str); 9] = [
+pub(super) fn put_uses(uses: Uses, reply: &mut ReplyWriter<'_>) {
+    const WORDS: [(Uses, &str); 11] = [
         (Uses::RW, "RW"),
         (Uses::RO, "RO"),
         (Uses::OW, "OW"),
@@ -281,6 +296,8 @@ fn put_uses(uses: Uses, reply: &mut ReplyWriter<'_>) {
         (Uses::UPDATE, "update"),
         (Uses::INSERT, "insert"),
         (Uses::DELETE, "delete"),
+        (Uses::NOT_KEY, "not_key"),
+        (Uses::INCOMPLETE, "incomplete"),
         (Uses::VARIABLE, "variable_flags"),
     ];
     let words = WORDS.iter().filter(|(flag, _)| uses.contains(*flag));
@@ -288,53 +305,58 @@ fn put_uses(uses: Uses, reply: &mut ReplyWriter<'_>) {
     words.for_each(|(_, word)| reply.simple(word));
 }
 
-/// One range of keys, or two where the first key is another matter than the rest.
-fn put_key_specs(entry: &Entry, reply: &mut ReplyWriter<'_>) {
-    let keys = entry.command.keys;
-    // Counted from the first key, unless from the end.
-    let counted = |first: usize| match i64::from(keys.last) {
-        last if last < 0 => last,
-        last => last - first as i64,
+/// Where keys stand, in Redis's words.
+fn put_key_spec(spec: &Spec, reply: &mut ReplyWriter<'_>) {
+    reply.map(3 + usize::from(!spec.notes.is_empty()));
+    if !spec.notes.is_empty() {
+        reply.bulk("notes");
+        reply.bulk(spec.notes);
+    }
+    reply.bulk("flags");
+    put_uses(spec.uses, reply);
+    reply.bulk("begin_search");
+    let (begin, extent) = match spec.is_told {
+        true => (spec.begin, spec.extent),
+        false => (Begin::Unknown, Extent::Unknown),
     };
-    match keys.others {
-        _ if !keys.any() => reply.set(0),
-        None => {
-            reply.set(1);
-            put_key_spec(keys.uses, (keys.first, counted(keys.first), keys.step), reply);
+    match begin {
+        Begin::At(position) => put_search("index", &[("index", position as i64)], reply),
+        Begin::After(word) => {
+            put_search_type("keyword", 2, reply);
+            reply.bulk("keyword");
+            reply.bulk(word.word);
+            reply.bulk("startfrom");
+            reply.integer(i64::from(word.told_from));
         }
-        Some(others) => {
-            let second = keys.first + keys.step;
-            reply.set(2);
-            put_key_spec(keys.uses, (keys.first, 0, keys.step), reply);
-            put_key_spec(others, (second, counted(second), keys.step), reply);
+        Begin::Unknown => put_search("unknown", &[], reply),
+    }
+    reply.bulk("find_keys");
+    match extent {
+        Extent::Range { last, step, parts } => {
+            let (last, step, parts) = (i64::from(last), step as i64, parts as i64);
+            put_search("range", &[("lastkey", last), ("keystep", step), ("limit", parts)], reply);
         }
+        Extent::Count => {
+            put_search("keynum", &[("keynumidx", 0), ("firstkey", 1), ("keystep", 1)], reply);
+        }
+        Extent::Unknown => put_search("unknown", &[], reply),
     }
 }
 
-fn put_key_spec(uses: Uses, (first, last, step): (usize, i64, usize), reply: &mut ReplyWriter<'_>) {
-    reply.map(3);
-    reply.bulk("flags");
-    put_uses(uses, reply);
-    reply.bulk("begin_search");
+fn put_search_type(name: &str, numbers: usize, reply: &mut ReplyWriter<'_>) {
     reply.map(2);
     reply.bulk("type");
-    reply.bulk("index");
+    reply.bulk(name);
     reply.bulk("spec");
-    reply.map(1);
-    reply.bulk("index");
-    reply.count(first);
-    reply.bulk("find_keys");
-    reply.map(2);
-    reply.bulk("type");
-    reply.bulk("range");
-    reply.bulk("spec");
-    reply.map(3);
-    reply.bulk("lastkey");
-    reply.integer(last);
-    reply.bulk("keystep");
-    reply.count(step);
-    reply.bulk("limit");
-    reply.count(0);
+    reply.map(numbers);
+}
+
+fn put_search(name: &str, numbers: &[(&str, i64)], reply: &mut ReplyWriter<'_>) {
+    put_search_type(name, numbers.len(), reply);
+    for (name, number) in numbers {
+        reply.bulk(name);
+        reply.integer(*number);
+    }
 }
 
 fn put_docs(entry: &Entry, reply: &mut ReplyWriter<'_>) {
@@ -396,8 +418,8 @@ mod tests {
         let check = |request: &str, expected: Result<&[&str], &str>| {
             let words = format!("COMMAND GETKEYS {request}");
             let args: OwnedArgs = words.split(' ').map(str::as_bytes).collect();
-            let keys = keys_of(registry, args.view()).map(|(_, keys)| {
-                keys.iter().map(|key| String::from_utf8_lossy(key).into_owned()).collect()
+            let keys = keys_of(registry, args.view()).map(|keys| {
+                keys.iter().map(|(key, _)| String::from_utf8_lossy(key).into_owned()).collect()
             });
             let expected = expected.map(|keys| keys.iter().map(|key| (*key).to_owned()).collect());
             assert_eq!(
@@ -411,6 +433,7 @@ mod tests {
         check("BITOP AND to x y", Ok(&["to", "x", "y"]));
         check("OBJECT ENCODING a", Ok(&["a"]));
         check("PING", Err("ERR The command has no key arguments"));
+        check("CONFIG GET", Err("ERR The command has no key arguments"));
         check("NOTHING a", Err("ERR Invalid command specified"));
         check("GET", Err("ERR Invalid number of arguments specified for command"));
     }

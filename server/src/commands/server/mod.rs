@@ -4,6 +4,8 @@
 //! messages.
 
 mod command;
+#[cfg(test)]
+mod command_tests;
 mod common;
 mod config;
 mod debug;
