@@ -2,6 +2,9 @@
 //! `cargo test --profile tests -p engine --test figures -- --ignored --nocapture`; `ITEMS=n` sets the number.
 #![allow(clippy::print_stdout, reason = "printing figures is what it is for")]
 
+#[path = "figures/tree.rs"]
+mod tree;
+
 use std::hint::black_box;
 
 use engine::table::{Cursor, Table};

@@ -27,13 +27,11 @@
 //! Of a root `strong` also says how many items it is the value of, in its upper bits: who else holds it
 //! knows so whether it is data that is there anyway.
 
-mod aside;
 mod left;
 
-pub use self::aside::bytes_set_aside;
 pub use self::left::Left;
 
-use self::aside::{Aside, Tree};
+use super::aside::{self, Aside, Tree};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -106,7 +104,7 @@ impl Tree for Chunk {
 
 /// Frees up to so many of the chunks that nobody holds any more and that were put aside on this thread;
 /// `false` when there were none. From the first call on, they are put aside on it.
-pub fn free_slice(chunks: usize) -> bool {
+pub(super) fn free_slice(chunks: usize) -> bool {
     aside::free_slice(&ASIDE, chunks)
 }
 

@@ -5,12 +5,14 @@
 //! - "this value as of now" ([`Item::share`]) is one reference, however large the value: it is a tree of
 //!   chunks (`rope`, `chunk`), and who writes to what somebody else holds copies the chunks that the write
 //!   touches;
+//! - collections are made of one structure (`tree`): elements packed in shared pages, by position and by order;
 //! - a type owns its effects (`effect`): what can happen inside a value of it, how that is told, and one body
 //!   that performs it, on a master and on a replica. The types stand in one list (`list`).
 //!
 //! It does not know commands, clocks or journals: deadlines are numbers that it keeps, and nothing here
 //! ever expires. Errors are for callers to word; this room only says "not a number".
 
+mod aside;
 mod chunk;
 #[cfg(feature = "planted-bugs")]
 pub mod counters;
@@ -22,9 +24,11 @@ mod object;
 mod rope;
 mod shared;
 pub mod string;
+pub mod tree;
 mod types;
 
-pub use self::chunk::{Left, bytes_set_aside, free_slice};
+pub use self::aside::bytes_set_aside;
+pub use self::chunk::Left;
 pub use self::effect::{ChangeHead, Reading, SentEffect, Told, TypeEffect, Write};
 pub use self::item::{INLINE_MAX, Item};
 pub use self::list::TYPES;
@@ -32,6 +36,13 @@ pub use self::object::Object;
 pub use self::rope::{Rope, RopeRef};
 pub use self::shared::{Digits, NewValue, SharedValue, Value};
 pub use self::types::{Type, Unfit};
+
+/// Frees up to so many chunks and pages of values that nobody holds any more and that were put aside on this
+/// thread; `false` when there were none. From the first call on, they are put aside on it.
+pub fn free_slice(pieces: usize) -> bool {
+    let chunks = chunk::free_slice(pieces);
+    tree::free_slice(pieces) || chunks
+}
 
 /// The seed of a random test: `SEED` from the environment, or a new one; printed in either case.
 #[cfg(test)]
