@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use engine::command::{Call, OwnedArgs, Who};
 use engine::db::{Policy, PolicyKind, Pressure, Victims};
 use engine::exec::{Tx, TxKeys};
-use engine::journal::{Decoder, Effect, Entry};
+use engine::journal::{Decoder, Effect, FrameEntry};
 use engine::model::{Client, ModelNode, World, registry};
 use engine::resp::Reply;
 use engine::types::{DbIndex, Lsn, ShardId, TxId, shard_of};
@@ -187,10 +187,10 @@ fn frames(journal: &[u8]) -> Vec<Vec<(Vec<u8>, bool)>> {
     let (mut found, mut rest, mut decoder) = (Vec::new(), journal, Decoder::new());
     while let Some((frame, length)) = decoder.next(rest).expect("our own log can be read") {
         let record = |entry| match entry {
-            Entry::Record(record) => {
+            FrameEntry::Record(record) => {
                 Some((record.key.to_vec(), matches!(record.effect, Effect::Put { .. })))
             }
-            Entry::Global(_) => None,
+            FrameEntry::Global(_) => None,
         };
         found.push(frame.entries().filter_map(record).collect());
         rest = &rest[length..];

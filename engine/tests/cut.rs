@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use engine::cut::{CutId, CutPart, Labels};
 use engine::journal::{
-    Decoder, Effect, Entry, FrameBuilder, Global, Reader, Record, ShardSet, Transaction,
+    Decoder, Effect, FrameBuilder, FrameEntry, Global, Reader, Record, ShardSet, Transaction,
 };
 use engine::model::{ModelNode, World, drain};
 use engine::shard::{Passed, Shard};
@@ -71,7 +71,7 @@ impl Receiver {
             self.at = Lsn(self.at.0 + frame.lsn_count());
             self.twin.apply_frames(frame.as_bytes(), Some(&self.passed))?;
             for entry in frame.entries() {
-                if let Entry::Global(global) = entry {
+                if let FrameEntry::Global(global) = entry {
                     self.passed.note_global(global);
                 }
             }
@@ -104,7 +104,7 @@ impl Receiver {
 fn what_a_transaction_swaps_counts_as_swapped_for_what_it_changes_next() {
     let _alone = alone();
     let mut twin = follower(0, 1);
-    let swap = Entry::Global(Global::SwapDb(DbIndex(0), DbIndex(1)));
+    let swap = FrameEntry::Global(Global::SwapDb(DbIndex(0), DbIndex(1)));
     let remove = Record { db: DbIndex(0), key: b"still to come", effect: Effect::Remove };
     let set = ShardSet::of([ShardId(0)]);
     let transaction = Transaction { id: TxId(1), shards: set.shards() };

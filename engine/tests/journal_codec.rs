@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use engine::{
     journal::{
-        Change, Deadline, DecodeError, Decoder, Effect, Entry, FRAME_ENTRIES_MAX, FrameBuilder,
-        Global, INLINE_PAYLOAD_BYTES_MAX, Payload, Record, ShardSet, Transaction,
+        Change, Deadline, DecodeError, Decoder, Effect, FRAME_ENTRIES_MAX, FrameBuilder,
+        FrameEntry, Global, INLINE_PAYLOAD_BYTES_MAX, Payload, Record, ShardSet, Transaction,
     },
     types::{DbIndex, Millis, ShardId, TxId},
     value::{ChangeHead, Rope},
@@ -62,7 +62,7 @@ fn effect(rng: &mut fastrand::Rng) -> Effect<'static> {
 }
 
 /// An entry and its key, which it borrows when it is used.
-fn entry(rng: &mut fastrand::Rng, transaction: bool) -> (Vec<u8>, Entry<'static>) {
+fn entry(rng: &mut fastrand::Rng, transaction: bool) -> (Vec<u8>, FrameEntry<'static>) {
     let db = DbIndex(if rng.bool() { 0 } else { rng.u16(..) });
     if transaction && rng.u32(..5) == 0 {
         let global = match rng.u32(..3) {
@@ -70,24 +70,24 @@ fn entry(rng: &mut fastrand::Rng, transaction: bool) -> (Vec<u8>, Entry<'static>
             1 => Global::FlushDb(db),
             _ => Global::SwapDb(db, DbIndex(rng.u16(..))),
         };
-        return (Vec::new(), Entry::Global(global));
+        return (Vec::new(), FrameEntry::Global(global));
     }
-    (bytes(rng), Entry::Record(Record { db, key: b"", effect: effect(rng) }))
+    (bytes(rng), FrameEntry::Record(Record { db, key: b"", effect: effect(rng) }))
 }
 
-fn with_key<'a>((key, entry): &'a (Vec<u8>, Entry<'static>)) -> Entry<'a> {
+fn with_key<'a>((key, entry): &'a (Vec<u8>, FrameEntry<'static>)) -> FrameEntry<'a> {
     match entry {
-        Entry::Record(record) => {
-            Entry::Record(Record { db: record.db, key, effect: record.effect.clone() })
+        FrameEntry::Record(record) => {
+            FrameEntry::Record(Record { db: record.db, key, effect: record.effect.clone() })
         }
-        Entry::Global(global) => Entry::Global(*global),
+        FrameEntry::Global(global) => FrameEntry::Global(*global),
     }
 }
 
 /// A random frame: its transaction, its entries, its bytes.
 struct Sample {
     transaction: Option<(TxId, ShardSet)>,
-    entries: Vec<(Vec<u8>, Entry<'static>)>,
+    entries: Vec<(Vec<u8>, FrameEntry<'static>)>,
     wire: Vec<u8>,
 }
 
@@ -258,7 +258,7 @@ fn a_small_set_costs_three_bytes_beside_key_and_value() {
     let shards = ShardSet::of([ShardId(0), ShardId(9)]);
     let transaction = Transaction { id: TxId(5), shards: shards.shards() };
     assert_eq!(empty.to_wire(Some(transaction)), b"\x71\x05\x02\x01\x02\x00");
-    empty.push_entry(&Entry::Global(Global::FlushAll));
+    empty.push_entry(&FrameEntry::Global(Global::FlushAll));
     assert_eq!(empty.to_wire(Some(transaction)), b"\x71\x05\x02\x01\x02\x01\x60");
 }
 

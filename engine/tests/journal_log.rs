@@ -13,8 +13,8 @@ use std::{
 
 use engine::{
     journal::{
-        Bounds, CHUNK_BYTES, Change, Deadline, Decoder, Effect, Entry, FRAME_ENTRIES_MAX,
-        FrameBuilder, Global, GoneReason, INLINE_PAYLOAD_BYTES_MAX, LogHandle, LogWriter, Payload,
+        Bounds, CHUNK_BYTES, Change, Deadline, Decoder, Effect, FRAME_ENTRIES_MAX, FrameBuilder,
+        FrameEntry, Global, GoneReason, INLINE_PAYLOAD_BYTES_MAX, LogHandle, LogWriter, Payload,
         Read, Reader, Record, ShardSet, Transaction,
     },
     types::{DbIndex, Lsn, Millis, ShardId, TxId},
@@ -91,7 +91,7 @@ fn append_random(log: &mut LogWriter, rng: &mut fastrand::Rng) -> Vec<u8> {
     match decoded.entries().next() {
         // A relay's way; the log then holds large payloads inline.
         Some(_) if rng.u32(..5) == 0 => log.append_encoded(&decoded),
-        Some(Entry::Record(record)) if frame.entry_count() == 1 && transaction.is_none() => {
+        Some(FrameEntry::Record(record)) if frame.entry_count() == 1 && transaction.is_none() => {
             log.append_one(&record)
         }
         _ => log.append_frame(&frame, transaction),
@@ -625,7 +625,7 @@ fn an_empty_part_of_a_transaction_counts_and_an_empty_task_does_not() {
     let mut frame = FrameBuilder::new();
     assert_eq!(log.append_frame(&frame, None), Lsn(0));
     assert_eq!(log.append_frame(&frame, Some(transaction)), Lsn(1));
-    frame.push_entry(&Entry::Global(Global::FlushAll));
+    frame.push_entry(&FrameEntry::Global(Global::FlushAll));
     assert_eq!(log.append_frame(&frame, Some(transaction)), Lsn(2));
     log.publish(Millis(1));
     let all = drain(&mut log.handle().reader_at(Lsn(0)).unwrap(), 1000).unwrap();

@@ -5,11 +5,11 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
-use engine::table::{Cursor, Entry, Table, planted};
+use engine::table::{Cursor, Table, TableEntry, planted};
 
 struct Key([u8; 8]);
 
-impl Entry for Box<Key> {
+impl TableEntry for Box<Key> {
     fn key(&self) -> &[u8] {
         &self.0
     }

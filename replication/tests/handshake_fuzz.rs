@@ -15,8 +15,8 @@
 //! handshake_fuzz` repeats one round, `SEEDS=n` runs so many.
 
 use engine::journal::{
-    Change, Deadline, Decoder, Effect, Entry, FrameBuilder, Global, HistoryId, Lineage, Payload,
-    Position, Record, ShardSet, Transaction,
+    Change, Deadline, Decoder, Effect, FrameBuilder, FrameEntry, Global, HistoryId, Lineage,
+    Payload, Position, Record, ShardSet, Transaction,
 };
 use engine::resp::client::{Reply, ReplyReader};
 use engine::resp::{Limits, Parsed, Parser, Protocol, ReplyWriter, encode_command};
@@ -535,7 +535,7 @@ impl Talk {
         for flow in members {
             let count = random.usize(..3);
             let mut frame = self.frame(random, flow, count, true);
-            global.iter().for_each(|global| frame.push_entry(&Entry::Global(*global)));
+            global.iter().for_each(|global| frame.push_entry(&FrameEntry::Global(*global)));
             self.ends[flow].0 += frame.entry_count().max(1);
             let transaction = Transaction { id, shards: set.shards() };
             self.flows[flow].push(Saying::Log(frame.to_wire(Some(transaction))));
@@ -666,7 +666,7 @@ fn note_entries(frames: &[u8], handed: &mut Vec<(u16, Vec<u8>, String)>) {
     let (mut rest, mut decoder) = (frames, Decoder::new());
     while let Some((frame, used)) = decoder.next(rest).expect("what is handed out is frames") {
         for entry in frame.entries() {
-            if let Entry::Record(record) = entry {
+            if let FrameEntry::Record(record) = entry {
                 handed.push((record.db.0, record.key.to_vec(), format!("{:?}", record.effect)));
             }
         }

@@ -4,7 +4,7 @@
 use engine::cut::{CutGroup, LargeItem};
 use engine::db::Role;
 use engine::journal::{
-    Deadline, Decoder, Effect, Entry, FrameBuilder, Global, LogWriter, Payload, Read, Record,
+    Deadline, Decoder, Effect, FrameBuilder, FrameEntry, Global, LogWriter, Payload, Read, Record,
     ShardSet, Transaction,
 };
 use engine::model::ModelNode;
@@ -352,7 +352,7 @@ fn keys_of(frames: &[u8]) -> Vec<String> {
     let (mut rest, mut decoder, mut keys) = (frames, Decoder::new(), Vec::new());
     while let Some((frame, used)) = decoder.next(rest).unwrap() {
         for entry in frame.entries() {
-            if let Entry::Record(record) = entry {
+            if let FrameEntry::Record(record) = entry {
                 let key = String::from_utf8(record.key.to_vec()).unwrap();
                 keys.push(key);
             }
@@ -558,7 +558,7 @@ fn parts_that_change_whole_databases_differently_end_the_session() {
     let part = |globals: &[Global], flow: usize, shards: &[u16]| {
         let mut frame = FrameBuilder::new();
         frame.push(&set(&owned("k", flow, 2)));
-        globals.iter().for_each(|global| frame.push_entry(&Entry::Global(*global)));
+        globals.iter().for_each(|global| frame.push_entry(&FrameEntry::Global(*global)));
         let set = ShardSet::of(shards.iter().map(|shard| ShardId(*shard)));
         frame.to_wire(Some(Transaction { id: TxId(9), shards: set.shards() }))
     };
@@ -821,16 +821,16 @@ fn a_node_refuses_versions_itself_and_cycles() {
 fn a_record_after_a_swap_in_its_own_frame_is_judged_by_what_was_swapped() {
     let touch = || {
         let effect = Effect::SetDeadline(None);
-        Entry::Record(Record { db: DbIndex(0), key: b"key", effect })
+        FrameEntry::Record(Record { db: DbIndex(0), key: b"key", effect })
     };
     let swap = Global::SwapDb(DbIndex(0), DbIndex(1));
     // The items of database 0 have all come, those of database 1 are still to come.
     let passed = Passed { seed: 1, boundaries: vec![vec![u64::MAX, 0]] };
-    let cases: [(&[Entry<'_>], bool); 4] = [
+    let cases: [(&[FrameEntry<'_>], bool); 4] = [
         (&[touch()], false),
-        (&[Entry::Global(swap), touch()], true),
-        (&[Entry::Global(swap), Entry::Global(swap), touch()], false),
-        (&[Entry::Global(swap), Entry::Global(Global::FlushAll), touch()], false),
+        (&[FrameEntry::Global(swap), touch()], true),
+        (&[FrameEntry::Global(swap), FrameEntry::Global(swap), touch()], false),
+        (&[FrameEntry::Global(swap), FrameEntry::Global(Global::FlushAll), touch()], false),
     ];
     for (entries, fits) in cases {
         let mut frame = FrameBuilder::new();

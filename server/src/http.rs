@@ -297,7 +297,7 @@ fn keeps_alive(version_1_1: bool, headers: &[httparse::Header<'_>]) -> bool {
 
 /// What the server says about itself. Asked only for the page that is wanted: metrics cost a round
 /// through all shards, so the caller may gather them before it calls [`respond`].
-pub trait State {
+pub trait HttpState {
     /// The text of `/metrics`.
     fn metrics(&self) -> String;
     /// Whether commands are being answered, or why not (loading, stopping).
@@ -327,7 +327,7 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 
 /// The whole answer to a request. The connection is kept exactly when the request asked for it.
-pub fn respond(request: &Request, state: &dyn State) -> Vec<u8> {
+pub fn respond(request: &Request, state: &dyn HttpState) -> Vec<u8> {
     let sending = Sending { body: request.method != "HEAD", keep_alive: request.keep_alive };
     if !matches!(request.method.as_str(), "GET" | "HEAD") {
         let status = Status::MethodNotAllowed;
@@ -373,7 +373,7 @@ fn lag_bound(query: &str) -> Result<Option<u64>, String> {
 /// Ready is healthy and, on a replica, a copy that lags at most `max_lag_records`. A master is ready
 /// whatever its replicas lag: it has all there is to read, and a slow replica must not take it away from
 /// its clients. How far replicas are is for metrics, WAIT and min_replicas_to_write.
-fn readiness(bound: Option<u64>, state: &dyn State) -> Result<(), String> {
+fn readiness(bound: Option<u64>, state: &dyn HttpState) -> Result<(), String> {
     state.health()?;
     match (state.replication(), bound) {
         (Replication::Master, _) | (Replication::Stable { .. }, None) => Ok(()),
@@ -442,7 +442,7 @@ mod tests {
         replication: Replication,
     }
 
-    impl State for Fixed {
+    impl HttpState for Fixed {
         fn metrics(&self) -> String {
             "dfly_up 1\n".to_owned()
         }

@@ -5,7 +5,7 @@
 //!   a master's record |    before a change:      the place:          after a change:
 //!   item of a sync    |--> whoever must keep --> the item, or    --> noted if somebody listens, served
 //!   expiry, eviction  |    what is there         where it will be    when the frame stands in the log
-//!   RENAME, COPY -----'    (`Before`)            (`Place`)           (`Touched`)
+//!   RENAME, COPY -----'    (`Before`)            (`KeyPlace`)           (`Touched`)
 //! ```
 //!
 //! Tables and items are private to this file: what the others get of them cannot be changed. They say what
@@ -158,13 +158,13 @@ impl Door {
         &mut self,
         at: At<'_>,
         touched: &mut Vec<Touched>,
-        edit: impl FnOnce(&mut Place<'_>) -> R,
+        edit: impl FnOnce(&mut KeyPlace<'_>) -> R,
     ) -> R {
         let database = &mut self.dbs[at.db.index()];
         if let Some(before) = &mut self.before {
             before.key(database.id, at.hash, at.key, database.table.get(at.hash, at.key));
         }
-        let mut place = Place { database, hash: at.hash, key: at.key, what: None };
+        let mut place = KeyPlace { database, hash: at.hash, key: at.key, what: None };
         let result = edit(&mut place);
         if self.heard[at.db.index()] & heard_bit(at.hash) != 0
             && let Some(what) = place.what
@@ -210,14 +210,14 @@ impl Door {
 
 /// What a key holds, to be changed. Each method does one thing whole: the table's own books are kept and
 /// what happened is noted.
-pub(super) struct Place<'a> {
+pub(super) struct KeyPlace<'a> {
     database: &'a mut Database,
     hash: u64,
     key: &'a [u8],
     what: Option<What>,
 }
 
-impl Place<'_> {
+impl KeyPlace<'_> {
     /// Puts a value there and gives it the access clock that `clock` says; `told` sees the outcome.
     ///
     /// `Deadline::Keep` keeps the deadline of an item that is replaced; `None` without such an item.

@@ -9,7 +9,7 @@
 use super::door::At;
 use super::touched::What;
 use super::{Broken, Keyspace, Role};
-use crate::journal::{Change, Deadline, Effect, Entry, FrameBuilder, Global, Payload, Record};
+use crate::journal::{Change, Deadline, Effect, FrameBuilder, FrameEntry, Global, Payload, Record};
 use crate::types::{DbIndex, Millis};
 use crate::value::{Item, NewValue, SentEffect, Told, Type, TypeEffect, Unfit};
 
@@ -101,19 +101,19 @@ impl Keyspace {
     /// Empties all databases.
     pub fn flush_all(&mut self) {
         self.perform_flush_all();
-        self.made.frame.push_entry(&Entry::Global(Global::FlushAll));
+        self.made.frame.push_entry(&FrameEntry::Global(Global::FlushAll));
     }
 
     /// Empties one database.
     pub fn flush_db(&mut self, db: DbIndex) {
         self.perform_flush(db);
-        self.made.frame.push_entry(&Entry::Global(Global::FlushDb(db)));
+        self.made.frame.push_entry(&FrameEntry::Global(Global::FlushDb(db)));
     }
 
     /// Exchanges two databases: their contents change numbers, nothing moves.
     pub fn swap_db(&mut self, one: DbIndex, other: DbIndex) {
         self.perform_swap(one, other);
-        self.made.frame.push_entry(&Entry::Global(Global::SwapDb(one, other)));
+        self.made.frame.push_entry(&FrameEntry::Global(Global::SwapDb(one, other)));
     }
 
     #[inline]
@@ -149,7 +149,7 @@ impl Keyspace {
     }
 
     pub(super) fn perform_deadline(&mut self, at: At<'_>, deadline: Option<Millis>) -> bool {
-        let edit = |place: &mut super::door::Place<'_>| place.set_deadline(deadline);
+        let edit = |place: &mut super::door::KeyPlace<'_>| place.set_deadline(deadline);
         let there = self.door.edit(at, &mut self.made.touched, edit);
         self.stats.mutations += u64::from(there);
         there

@@ -39,7 +39,7 @@ impl Keyspace {
             if is_open(hash) {
                 return false;
             }
-            due.push((hash, Box::from(crate::table::Entry::key(item))));
+            due.push((hash, Box::from(crate::table::TableEntry::key(item))));
             true
         });
         for (hash, key) in due {

@@ -9,7 +9,7 @@
 //!   LFU  |-- minutes mod 2^16 --| counter |
 //! ```
 
-use crate::table::Entry;
+use crate::table::TableEntry;
 use crate::types::Millis;
 use crate::value::Item;
 

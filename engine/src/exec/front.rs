@@ -41,12 +41,12 @@ pub struct Front {
 
 #[derive(Default)]
 struct Waiting {
-    places: Vec<Place>,
+    places: Vec<TicketPlace>,
     free: Vec<u32>,
 }
 
 #[derive(Default)]
-struct Place {
+struct TicketPlace {
     generation: u32,
     answers: VecDeque<Answer>,
     waker: Option<Waker>,
@@ -239,7 +239,7 @@ impl Front {
     pub fn waiter(self: &Rc<Front>) -> Waiter {
         let mut waiting = self.waiting.borrow_mut();
         let index = waiting.free.pop().unwrap_or_else(|| {
-            waiting.places.push(Place::default());
+            waiting.places.push(TicketPlace::default());
             (waiting.places.len() - 1) as u32
         });
         let generation = waiting.places[index as usize].generation;

@@ -22,7 +22,7 @@ mod wide;
 pub use front::{Front, Waiter};
 pub use order::Node;
 pub use pipeline::{Added, Pipeline};
-pub use plan::{Place, place_of};
+pub use plan::{Route, route_of};
 pub use queue::{Queue, Setting, run_of};
 pub use tx::{Tx, TxKeys};
 pub use wide::ApplyPart;

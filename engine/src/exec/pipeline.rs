@@ -10,7 +10,7 @@
 //! output. Commands on different shards of one pipeline may become visible to others in either order
 //! (docs/decisions/pipeline-order.md); on one shard they keep their order.
 
-use super::{Front, Place, place_of};
+use super::{Front, Route, route_of};
 use crate::command::Call;
 use crate::limits::{BATCH_COMMANDS_MAX, BATCH_REPLIES_MAX};
 use crate::resp::Output;
@@ -90,7 +90,7 @@ impl Pipeline {
         call: &Call<'_>,
         out: &mut Output,
     ) -> Added {
-        let Place::One(place) = place_of(call.entry, &call.args, front.node.shards()) else {
+        let Route::One(place) = route_of(call.entry, &call.args, front.node.shards()) else {
             return Added::Fence;
         };
         if self.local.whole() >= BATCH_REPLIES_MAX {

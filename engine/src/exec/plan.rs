@@ -6,7 +6,7 @@ use crate::types::{ShardId, shard_of};
 
 /// Where a request runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Place {
+pub enum Route {
     /// Wholly on this shard.
     One(ShardId),
     /// On several shards: a transaction.
@@ -16,30 +16,30 @@ pub enum Place {
 }
 
 /// Where `args` runs on a node of `shards` shards.
-pub fn place_of(entry: &Entry, args: &Args<'_>, shards: u16) -> Place {
+pub fn route_of(entry: &Entry, args: &Args<'_>, shards: u16) -> Route {
     match entry.command.run {
-        Run::Front => Place::Front,
+        Run::Front => Route::Front,
         Run::All(All { barrier: false, .. })
         | Run::Walk(Walk { alone: false, long: false, .. })
             if shards == 1 =>
         {
-            Place::One(ShardId(0))
+            Route::One(ShardId(0))
         }
-        Run::All(_) | Run::Walk(_) => Place::Many,
+        Run::All(_) | Run::Walk(_) => Route::Many,
         // Very many keys go on in slices, with all of them in hand.
-        Run::Each(_) | Run::Carry(_) if args.len() > MANY_KEYS => Place::Many,
+        Run::Each(_) | Run::Carry(_) if args.len() > MANY_KEYS => Route::Many,
         Run::Here(_) | Run::Sliced(_) | Run::Each(_) | Run::Carry(_) => {
             if shards == 1 {
-                return Place::One(ShardId(0));
+                return Route::One(ShardId(0));
             }
             let mut positions = entry.command.keys.positions(args);
             // A request without the keys it should have is refused by any shard just as well.
-            let Some(first) = positions.next() else { return Place::One(ShardId(0)) };
+            let Some(first) = positions.next() else { return Route::One(ShardId(0)) };
             let shard = shard_of(args.get(first), shards);
             if positions.all(|index| shard_of(args.get(index), shards) == shard) {
-                Place::One(shard)
+                Route::One(shard)
             } else {
-                Place::Many
+                Route::Many
             }
         }
     }

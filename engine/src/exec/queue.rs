@@ -7,7 +7,7 @@
 
 use super::answers::collect;
 use super::tx::{Tx, TxKeys};
-use super::{Front, Place, place_of};
+use super::{Front, Route, route_of};
 use crate::command::{Args, Call, Entry, Flags, Who};
 use crate::limits::BATCH_COMMANDS_MAX;
 use crate::resp::Protocol;
@@ -154,7 +154,7 @@ pub fn run_of<'a>(
 ) -> Option<(ShardId, usize)> {
     let mut found: Option<(ShardId, usize)> = None;
     for (entry, args) in rest.take(BATCH_COMMANDS_MAX) {
-        let Place::One(shard) = place_of(entry, &args, front.node.shards()) else { break };
+        let Route::One(shard) = route_of(entry, &args, front.node.shards()) else { break };
         match &mut found {
             None => found = Some((shard, 1)),
             Some((first, count)) if *first == shard => *count += 1,

@@ -2,7 +2,7 @@
 //! needs more than one step.
 
 use super::answers::collect;
-use super::{Front, Place, Waiter, place_of};
+use super::{Front, Route, Waiter, route_of};
 use crate::command::shape::{Pick, Picks};
 use crate::command::{Args, Call, Entry, Run};
 use crate::resp::Output;
@@ -53,11 +53,11 @@ impl TxKeys {
         }
         // A command without keys runs on some shard all the same, which must take part; where there
         // is one shard only, so does one that looks at all of them.
-        match place_of(entry, args, front.node.shards()) {
-            Place::One(shard) => drop(self.keys.entry(shard).or_default()),
+        match route_of(entry, args, front.node.shards()) {
+            Route::One(shard) => drop(self.keys.entry(shard).or_default()),
             // Of many keys, though they may all be on one shard.
-            Place::Many => self.is_one_task = false,
-            Place::Front => {}
+            Route::Many => self.is_one_task = false,
+            Route::Front => {}
         }
     }
 
@@ -212,8 +212,8 @@ impl Tx {
     /// Runs one command inside the transaction; its keys were among those it began with.
     pub async fn run(&mut self, call: &Call<'_>, out: &mut Output) {
         let front = self.front.clone();
-        match place_of(call.entry, &call.args, front.node.shards()) {
-            Place::One(shard) => self.run_one(shard, call, out).await,
+        match route_of(call.entry, &call.args, front.node.shards()) {
+            Route::One(shard) => self.run_one(shard, call, out).await,
             _ => front.run_spread(Some(self), call, out).await,
         }
     }

@@ -8,7 +8,7 @@
 use super::answers::collect;
 use super::front::Breath;
 use super::tx::{Tx, TxKeys};
-use super::{Front, Place, Waiter, place_of};
+use super::{Front, Route, Waiter, route_of};
 use crate::command::shape::{Did, Joined, MANY_KEYS, NodeFacts, Picks, Pondering, Step};
 use crate::command::{All, Call, OwnedArgs, OwnedCall, Part, Refusal, Run, Walk, Walked};
 use crate::resp::{Output, ReplyWriter};
@@ -27,8 +27,8 @@ pub type ApplyPart = Box<dyn FnOnce(&mut Shard) -> Box<dyn Any + Send> + Send>;
 impl Front {
     /// Runs one command that needs several shards (or one, behind a fence) and appends its reply.
     pub async fn run_wide(self: &Rc<Front>, call: &Call<'_>, out: &mut Output) {
-        match place_of(call.entry, &call.args, self.node.shards()) {
-            Place::One(shard) => self.run_one(shard, call, out).await,
+        match route_of(call.entry, &call.args, self.node.shards()) {
+            Route::One(shard) => self.run_one(shard, call, out).await,
             _ => self.run_spread(None, call, out).await,
         }
     }

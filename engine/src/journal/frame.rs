@@ -15,7 +15,9 @@
 
 use std::ops::Range;
 
-use super::record::{Cursor, DecodeError, Entry, OP_FRAME, OP_TRANSACTION, Record, Sink, Stop};
+use super::record::{
+    Cursor, DecodeError, FrameEntry, OP_FRAME, OP_TRANSACTION, Record, Sink, Stop,
+};
 use crate::types::{ShardId, TxId};
 use crate::value::Rope;
 
@@ -151,9 +153,9 @@ pub struct Entries<'a> {
 }
 
 impl<'a> Iterator for Entries<'a> {
-    type Item = Entry<'a>;
+    type Item = FrameEntry<'a>;
 
-    fn next(&mut self) -> Option<Entry<'a>> {
+    fn next(&mut self) -> Option<FrameEntry<'a>> {
         self.left = self.left.checked_sub(1)?;
         // The decoder has been here before: this cannot fail.
         self.cursor.entry().ok()
@@ -262,7 +264,7 @@ impl Decoder {
         while self.checked < head.count {
             let mut cursor = Cursor::new(bytes, self.at);
             let entry = cursor.entry()?;
-            if head.transaction.is_none() && matches!(entry, Entry::Global(_)) {
+            if head.transaction.is_none() && matches!(entry, FrameEntry::Global(_)) {
                 return Err(DecodeError::GlobalOutsideTransaction.into());
             }
             if cursor.at() as u64 > FRAME_BYTES_MAX {
@@ -317,9 +319,9 @@ impl FrameBuilder {
     }
 
     /// Adds any entry.
-    pub fn push_entry(&mut self, entry: &Entry<'_>) {
+    pub fn push_entry(&mut self, entry: &FrameEntry<'_>) {
         self.unfit |= !entry.fits();
-        self.has_global |= matches!(entry, Entry::Global(_));
+        self.has_global |= matches!(entry, FrameEntry::Global(_));
         let large = entry.encode(&mut self.bytes);
         self.pushed(large);
     }

@@ -51,8 +51,8 @@ pub use hold::held_total;
 pub use log::{Bounds, CHUNK_BYTES, LogHandle, LogWriter};
 pub use reader::{Read, Reader, Span};
 pub use record::{
-    Change, Deadline, DecodeError, Effect, Entry, Global, INLINE_PAYLOAD_BYTES_MAX, KEY_BYTES_MAX,
-    Payload, Record, VALUE_BYTES_MAX,
+    Change, Deadline, DecodeError, Effect, FrameEntry, Global, INLINE_PAYLOAD_BYTES_MAX,
+    KEY_BYTES_MAX, Payload, Record, VALUE_BYTES_MAX,
 };
 
 // A log is written on one executor and read on others.

@@ -231,7 +231,7 @@ pub enum Global {
 
 /// What a frame is made of. Each entry counts one LSN.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Entry<'a> {
+pub enum FrameEntry<'a> {
     /// A change of one key.
     Record(Record<'a>),
     /// A change of whole databases.
@@ -362,26 +362,26 @@ impl Sink for Room<'_> {
     }
 }
 
-impl Entry<'_> {
+impl FrameEntry<'_> {
     /// Whether the wire can carry this: lengths within limits. Commands keep these limits; the log
     /// asks again because it must not write what no decoder accepts.
     pub(super) fn fits(&self) -> bool {
         match self {
-            Entry::Record(record) => record.fits(),
-            Entry::Global(_) => true,
+            FrameEntry::Record(record) => record.fits(),
+            FrameEntry::Global(_) => true,
         }
     }
 
     /// Writes the entry; a large payload is left out and returned, to stand right after it.
     pub(super) fn encode(&self, sink: &mut impl Sink) -> Option<Rope> {
         match self {
-            Entry::Record(record) => return record.encode(sink),
-            Entry::Global(Global::FlushAll) => sink.put_byte(OP_FLUSH_ALL),
-            Entry::Global(Global::FlushDb(db)) => {
+            FrameEntry::Record(record) => return record.encode(sink),
+            FrameEntry::Global(Global::FlushAll) => sink.put_byte(OP_FLUSH_ALL),
+            FrameEntry::Global(Global::FlushDb(db)) => {
                 sink.put_byte(OP_FLUSH_DB);
                 sink.put_number(u64::from(db.0));
             }
-            Entry::Global(Global::SwapDb(one, other)) => {
+            FrameEntry::Global(Global::SwapDb(one, other)) => {
                 sink.put_byte(OP_SWAP_DB);
                 sink.put_number(u64::from(one.0));
                 sink.put_number(u64::from(other.0));
@@ -551,13 +551,15 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads one entry whole.
-    pub(super) fn entry(&mut self) -> Result<Entry<'a>, Stop> {
+    pub(super) fn entry(&mut self) -> Result<FrameEntry<'a>, Stop> {
         let op = self.byte()?;
         match op {
-            OP_FLUSH_ALL => Ok(Entry::Global(Global::FlushAll)),
-            OP_FLUSH_DB => Ok(Entry::Global(Global::FlushDb(self.database()?))),
-            OP_SWAP_DB => Ok(Entry::Global(Global::SwapDb(self.database()?, self.database()?))),
-            _ => Ok(Entry::Record(self.record(op)?)),
+            OP_FLUSH_ALL => Ok(FrameEntry::Global(Global::FlushAll)),
+            OP_FLUSH_DB => Ok(FrameEntry::Global(Global::FlushDb(self.database()?))),
+            OP_SWAP_DB => {
+                Ok(FrameEntry::Global(Global::SwapDb(self.database()?, self.database()?)))
+            }
+            _ => Ok(FrameEntry::Record(self.record(op)?)),
         }
     }
 

@@ -68,7 +68,7 @@ pub(super) struct Poller {
 
 #[derive(Default)]
 struct Sockets {
-    places: Vec<Option<Rc<State>>>,
+    places: Vec<Option<Rc<PollerState>>>,
     free: Vec<usize>,
 }
 
@@ -255,7 +255,7 @@ fn control(set: &OwnedFd, what: i32, fd: RawFd, events: u32, index: u64) -> io::
 
 /// What is known of one descriptor, and who waits for it.
 #[derive(Debug, Default)]
-struct State {
+struct PollerState {
     reader: Side,
     writer: Side,
     /// The peer has ended, or the connection is broken: there will be no edge for it again.
@@ -270,7 +270,7 @@ struct Side {
     waker: RefCell<Option<Waker>>,
 }
 
-impl State {
+impl PollerState {
     fn tell(&self, signs: u32) {
         if signs & END_SIGNS != 0 {
             self.ended.set(true);
@@ -316,7 +316,7 @@ pub(super) struct Readiness {
     poller: Rc<Poller>,
     fd: RawFd,
     index: usize,
-    state: Rc<State>,
+    state: Rc<PollerState>,
 }
 
 impl Readiness {
@@ -325,7 +325,7 @@ impl Readiness {
         let poller = CURRENT.with_borrow(|current| {
             Rc::clone(current.as_ref().expect("sockets are waited for on an executor"))
         });
-        let state = Rc::new(State::default());
+        let state = Rc::new(PollerState::default());
         // Nothing is known yet: the first to read tries.
         state.reader.ready.set(true);
         let index = {

@@ -15,16 +15,16 @@ use super::wake::ForeignWaker;
 
 /// The asker's side.
 pub struct ReplySlot<T> {
-    shared: Arc<Mutex<State<T>>>,
+    shared: Arc<Mutex<ReplyState<T>>>,
 }
 
 /// The answerer's side: exactly one answer.
 pub struct ReplyTo<T> {
-    shared: Arc<Mutex<State<T>>>,
+    shared: Arc<Mutex<ReplyState<T>>>,
     round: u64,
 }
 
-struct State<T> {
+struct ReplyState<T> {
     round: u64,
     progress: Progress<T>,
     waker: Option<ForeignWaker>,
@@ -41,7 +41,7 @@ enum Progress<T> {
 impl<T> ReplySlot<T> {
     /// A slot in which nothing has been asked.
     pub fn new() -> Self {
-        let state = State { round: 0, progress: Progress::Idle, waker: None };
+        let state = ReplyState { round: 0, progress: Progress::Idle, waker: None };
         Self { shared: Arc::new(Mutex::new(state)) }
     }
 
@@ -130,7 +130,7 @@ impl<T> std::fmt::Debug for ReplyTo<T> {
     }
 }
 
-fn lock<T>(shared: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
+fn lock<T>(shared: &Mutex<ReplyState<T>>) -> MutexGuard<'_, ReplyState<T>> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -58,7 +58,7 @@ impl<T> Future for Task<T> {
 pub fn spawn_local<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
     let id = NEXT_ID.replace(NEXT_ID.get() + 1);
     LIVE.with_borrow_mut(|live| live.insert(id, None));
-    let future = Spawned { future: counted(future), entry: Entry { id } };
+    let future = Spawned { future: counted(future), entry: TaskEntry { id } };
     // glommio's plain `spawn_local` runs the task at once, in the middle of what the caller does.
     let inner = glommio::spawn_local_into(future, glommio::TaskQueueHandle::default())
         .expect("an executor always has its default queue");
@@ -145,7 +145,7 @@ pin_project! {
     struct Spawned<F> {
         #[pin]
         future: Counted<F>,
-        entry: Entry,
+        entry: TaskEntry,
     }
 }
 
@@ -205,11 +205,11 @@ thread_local! {
 }
 
 /// Lives in a task's future, so that the task is forgotten when the future is dropped.
-struct Entry {
+struct TaskEntry {
     id: u64,
 }
 
-impl Drop for Entry {
+impl Drop for TaskEntry {
     fn drop(&mut self) {
         // The thread may be ending, and the table with it.
         let handle = LIVE.try_with(|live| live.borrow_mut().remove(&self.id));

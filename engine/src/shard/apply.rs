@@ -17,7 +17,7 @@ use super::held::{HeldKeys, LargeId, LargeStep};
 use super::locks::{Mode, Wants};
 use super::message::Answer;
 use crate::db::Broken;
-use crate::journal::{Decoder, Entry, Record};
+use crate::journal::{Decoder, FrameEntry, Record};
 use crate::types::Lsn;
 use std::borrow::Cow;
 
@@ -27,7 +27,7 @@ impl Wants {
         let (mut keys, mut rest, mut decoder) = (Vec::new(), frames, Decoder::new());
         while let Ok(Some((frame, used))) = decoder.next(rest) {
             for entry in frame.entries() {
-                if let Entry::Record(record) = entry {
+                if let FrameEntry::Record(record) = entry {
                     keys.push((hash(record.key), Mode::Exclusive));
                 }
             }
@@ -116,7 +116,7 @@ impl Shard {
                 .ok_or_else(|| "a batch ends inside a frame".to_owned())?;
             for entry in frame.entries() {
                 self.apply_entry(&entry, passed.as_deref())?;
-                if let (Entry::Global(global), Some(passed)) = (&entry, &mut passed) {
+                if let (FrameEntry::Global(global), Some(passed)) = (&entry, &mut passed) {
                     passed.to_mut().note_global(*global);
                 }
             }
@@ -125,16 +125,20 @@ impl Shard {
         Ok(())
     }
 
-    fn apply_entry(&mut self, entry: &Entry<'_>, passed: Option<&Passed>) -> Result<(), String> {
+    fn apply_entry(
+        &mut self,
+        entry: &FrameEntry<'_>,
+        passed: Option<&Passed>,
+    ) -> Result<(), String> {
         match entry {
-            Entry::Global(global) => {
+            FrameEntry::Global(global) => {
                 let outcome = self.keys.apply_global(*global);
                 outcome.map_err(|broken| format!("{global:?} cannot be applied: {broken:?}"))?;
                 self.applying.held.note_global(*global);
                 Ok(())
             }
-            Entry::Record(record) if self.applying.held.hold(record)? => Ok(()),
-            Entry::Record(record) => match self.keys.apply(record) {
+            FrameEntry::Record(record) if self.applying.held.hold(record)? => Ok(()),
+            FrameEntry::Record(record) => match self.keys.apply(record) {
                 Ok(()) => Ok(()),
                 Err(Broken::Missing)
                     if passed.is_some_and(|passed| !passed.contains(record.db, record.key)) =>
@@ -155,7 +159,7 @@ impl Shard {
             let (mut rest, mut decoder) = (frames, Decoder::new());
             while let Some((frame, used)) = decoder.next(rest).map_err(unreadable)? {
                 for entry in frame.entries() {
-                    let Entry::Record(record) = entry else { continue };
+                    let FrameEntry::Record(record) = entry else { continue };
                     // The database may have changed its number since the record was made.
                     let record = Record { db: held.db, ..record };
                     let outcome = self.keys.apply(&record);

@@ -3,8 +3,8 @@
 //! A table that is drained is no table any more: FLUSHDB puts a new one in its place and lets the old one
 //! go by and by. Dropping a [`Drain`] frees the rest at once.
 
-use super::Entry;
 use super::Table;
+use super::TableEntry;
 use super::segment::Segment;
 
 /// What is left of a table that is being freed.
@@ -14,14 +14,14 @@ pub struct Drain<E> {
     emptied: usize,
 }
 
-impl<E: Entry, H> Table<E, H> {
+impl<E: TableEntry, H> Table<E, H> {
     /// Gives the table up for freeing in slices.
     pub fn into_drain(self) -> Drain<E> {
         Drain { segments: self.segments, emptied: 0 }
     }
 }
 
-impl<E: Entry> Drain<E> {
+impl<E: TableEntry> Drain<E> {
     /// Frees about `entries_max` entries (a bucket more at most) and says whether nothing is left.
     pub fn step(&mut self, entries_max: usize) -> bool {
         let mut freed = 0;

@@ -8,7 +8,7 @@
 //! - a [walk](Table::walk) that may pause between any two buckets, for as long as it likes, and still sees
 //!   each entry that stays in the table exactly once.
 //!
-//! It does not know Redis: an [`Entry`] is something with a key (bytes) and an instant at which it is due.
+//! It does not know Redis: an [`TableEntry`] is something with a key (bytes) and an instant at which it is due.
 //! It knows no clock, no databases, no cuts; it never removes an entry on its own account.
 //!
 //! # The layout
@@ -75,7 +75,7 @@ mod walk;
 
 pub(crate) use self::bucket::prefetch;
 pub use self::drain::Drain;
-pub use self::entry::Entry;
+pub use self::entry::TableEntry;
 pub use self::hash::{KeyHash, SeededHash, hash_with};
 pub use self::walk::{Cursor, Sweep};
 
@@ -96,14 +96,14 @@ pub struct Table<E, H = SeededHash> {
     segments_by_depth: [u32; sizes::DEPTH_MAX as usize + 1],
 }
 
-impl<E: Entry> Table<E> {
+impl<E: TableEntry> Table<E> {
     /// An empty table. The seed should be a secret of the node, for keys come from strangers.
     pub fn new(seed: u64) -> Self {
         Self::with_hash(SeededHash::new(seed))
     }
 }
 
-impl<E: Entry, H: KeyHash> Table<E, H> {
+impl<E: TableEntry, H: KeyHash> Table<E, H> {
     /// An empty table with a hash function of the caller's.
     pub fn with_hash(hasher: H) -> Self {
         let mut segments_by_depth = [0; sizes::DEPTH_MAX as usize + 1];

@@ -11,7 +11,7 @@
 
 use super::Table;
 use super::bucket::SLOTS;
-use super::entry::Entry;
+use super::entry::TableEntry;
 use super::hash::KeyHash;
 use super::segment::{Position, Segment};
 use super::sizes::{
@@ -30,7 +30,7 @@ const SHRUNK_PERCENT: usize = 65;
 /// How full a segment is at most after it was split or widened.
 const WIDENED_PERCENT: usize = 82;
 
-impl<E: Entry, H: KeyHash> Table<E, H> {
+impl<E: TableEntry, H: KeyHash> Table<E, H> {
     /// Where to put one more entry with `hash`, after whatever growth that takes.
     #[inline]
     pub(super) fn make_room(&mut self, hash: u64) -> (usize, Position) {

@@ -14,7 +14,7 @@
 //! A segment does not know its neighbours or the directory, and never decides to grow.
 
 use super::bucket::{Bucket, SLOTS, tag_of};
-use super::entry::Entry;
+use super::entry::TableEntry;
 use super::hash::KeyHash;
 
 /// Where an entry is stored.
@@ -36,7 +36,7 @@ pub(super) struct Segment<E> {
     depth: u8,
 }
 
-impl<E: Entry> Segment<E> {
+impl<E: TableEntry> Segment<E> {
     pub(super) fn new(base: u64, depth: u8, buckets: usize) -> Self {
         assert!(buckets > 0 && depth < 64);
         let buckets = (0..buckets).map(|_| Bucket::empty()).collect();

@@ -13,7 +13,7 @@ struct Word {
     content: u64,
 }
 
-impl Entry for Box<Word> {
+impl TableEntry for Box<Word> {
     fn key(&self) -> &[u8] {
         &self.key
     }
@@ -334,7 +334,7 @@ fn a_drain_frees_everything_in_slices() {
         key: [u8; 1],
         _token: std::rc::Rc<()>,
     }
-    impl Entry for Counted {
+    impl TableEntry for Counted {
         fn key(&self) -> &[u8] {
             &self.key
         }

@@ -5,7 +5,7 @@
 use super::bucket::SLOTS;
 use super::hash::KeyHash;
 use super::sizes::BUCKETS_LAST;
-use super::{Entry, Table};
+use super::{Table, TableEntry};
 
 /// A boundary between hashes: all entries with a smaller hash have been visited, no other has.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -33,7 +33,7 @@ pub struct Sweep {
 /// How many segments with nothing due one sweep passes at most. At a few ns each this is some 10 us.
 const SKIPPED_MAX: usize = 2048;
 
-impl<E: Entry, H: KeyHash> Table<E, H> {
+impl<E: TableEntry, H: KeyHash> Table<E, H> {
     /// One step of a walk: visits the entries whose home is the bucket at `cursor`, wherever they are
     /// stored, and returns the boundary behind them; `None` at the end.
     pub fn walk(&self, cursor: Cursor, visit: &mut dyn FnMut(u64, &E)) -> Option<Cursor> {

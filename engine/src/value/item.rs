@@ -41,7 +41,7 @@ use super::chunk::{Chunk, ChunkRef};
 use super::object::Object;
 use super::rope::{Rope, RopeRef};
 use super::shared::{Digits, NewValue, SharedValue, Value};
-use crate::table::{Entry, prefetch};
+use crate::table::{TableEntry, prefetch};
 use crate::types::Millis;
 
 /// The longest value that lies in the item's own block.
@@ -575,7 +575,7 @@ impl fmt::Debug for Item {
     }
 }
 
-impl Entry for Item {
+impl TableEntry for Item {
     #[inline]
     fn key(&self) -> &[u8] {
         self.key()

@@ -27,7 +27,7 @@ use super::inflow::{Inflow, Segment, Step, decode, is_item};
 use super::recut::{Merged, Run};
 use crate::planted;
 use crate::relay::Relay;
-use engine::journal::{Entry, Frame, Global, Record};
+use engine::journal::{Frame, FrameEntry, Global, Record};
 use engine::shard::{LargeStep, Passed};
 use engine::types::{Lsn, Millis, ShardId, TxId, shard_of};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -552,8 +552,8 @@ impl Gather {
 /// for it.
 fn check_owner(frame: &Frame<'_>, flow: usize, flows: usize) -> Result<(), String> {
     let belongs = |entry| match entry {
-        Entry::Record(Record { key, .. }) => shard_of(key, flows as u16).index() == flow,
-        Entry::Global(_) => true,
+        FrameEntry::Record(Record { key, .. }) => shard_of(key, flows as u16).index() == flow,
+        FrameEntry::Global(_) => true,
     };
     match flows == 1 || frame.entries().all(belongs) {
         true => Ok(()),
@@ -580,7 +580,7 @@ fn needs_others(frame: &Frame<'_>, flow: usize, flows: usize) -> Result<bool, St
     if !transaction.shards.contains(ShardId(flow as u16)) || highest >= flows {
         return Err("a transaction that does not belong to its flow".to_owned());
     }
-    let has_global = frame.entries().any(|entry| matches!(entry, Entry::Global(_)));
+    let has_global = frame.entries().any(|entry| matches!(entry, FrameEntry::Global(_)));
     if has_global && count != flows {
         return Err("a change of whole databases that is not on all flows".to_owned());
     }

@@ -1,6 +1,6 @@
 //! One flow as a replica receives it: what came on it and waits, what was handed out of it, what is applied.
 
-use engine::journal::{Deadline, Decoder, Effect, Entry, Frame, Record};
+use engine::journal::{Deadline, Decoder, Effect, Frame, FrameEntry, Record};
 use engine::shard::{LargeStep, Passed};
 use engine::types::{Lsn, TxId};
 use std::collections::{HashMap, VecDeque};
@@ -199,8 +199,8 @@ pub(super) fn decode(bytes: &mut Bytes) -> Result<Option<(Frame<'_>, usize)>, St
 }
 
 /// Whether an entry is an item: a value as a whole, with its deadline.
-pub(super) fn is_item(entry: &Entry<'_>) -> bool {
-    let Entry::Record(Record { effect: Effect::Put { deadline, .. }, .. }) = entry else {
+pub(super) fn is_item(entry: &FrameEntry<'_>) -> bool {
+    let FrameEntry::Record(Record { effect: Effect::Put { deadline, .. }, .. }) = entry else {
         return false;
     };
     *deadline != Deadline::Keep

@@ -12,7 +12,7 @@
 use super::gather::Gather;
 use super::inflow::{Arriving, Bytes, Inflow, Segment, is_item};
 use crate::wire::{self, Kind};
-use engine::journal::{Decoder, Entry, FRAME_BYTES_MAX};
+use engine::journal::{Decoder, FRAME_BYTES_MAX, FrameEntry};
 use engine::shard::{LargeId, LargeStep};
 use engine::types::{Lsn, shard_of};
 
@@ -169,7 +169,7 @@ fn check_item(key: &[u8], bytes: &[u8]) -> Result<(), String> {
     let frame = Decoder::new().next(bytes).ok().flatten();
     let is_that = frame.is_some_and(|(frame, used)| {
         let is_its =
-            |entry| is_item(&entry) && matches!(entry, Entry::Record(put) if put.key == key);
+            |entry| is_item(&entry) && matches!(entry, FrameEntry::Record(put) if put.key == key);
         used == bytes.len() && frame.entry_count() == 1 && frame.entries().all(is_its)
     });
     if is_that { Ok(()) } else { Err("a large item is not what it was announced as".to_owned()) }

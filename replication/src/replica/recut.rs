@@ -3,7 +3,7 @@
 //! A frame whose keys are on one of our shards goes there as it came; others are taken apart by record.
 //! Nothing here decides when a frame is handed out.
 
-use engine::journal::{Entry, Frame, FrameBuilder, Global, ShardSet, Transaction};
+use engine::journal::{Frame, FrameBuilder, FrameEntry, Global, ShardSet, Transaction};
 use engine::types::{ShardId, TxId, shard_of};
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ impl Merged {
         let mut before = 0;
         for entry in frame.entries() {
             match entry {
-                Entry::Global(global) => {
+                FrameEntry::Global(global) => {
                     match self.globals.get(before) {
                         Some(known) if *known == global => {}
                         None if self.parts == 0 => self.globals.push(global),
@@ -35,7 +35,7 @@ impl Merged {
                     }
                     before += 1;
                 }
-                Entry::Record(record) => {
+                FrameEntry::Record(record) => {
                     if self.stretches.len() <= before {
                         self.stretches.resize_with(before + 1, BTreeMap::new);
                     }
@@ -59,7 +59,7 @@ impl Merged {
             for shard in (0..shards).map(ShardId) {
                 let set = ShardSet::of([shard]);
                 let mut frame = FrameBuilder::new();
-                frame.push_entry(&Entry::Global(*global));
+                frame.push_entry(&FrameEntry::Global(*global));
                 let transaction = Transaction { id: tx, shards: set.shards() };
                 parts.entry(shard).or_default().extend(frame.to_wire(Some(transaction)));
             }
@@ -94,8 +94,8 @@ impl Run {
             return Ok(true);
         }
         let mut owners = frame.entries().filter_map(|entry| match entry {
-            Entry::Record(record) => Some(shard_of(record.key, shards)),
-            Entry::Global(_) => None,
+            FrameEntry::Record(record) => Some(shard_of(record.key, shards)),
+            FrameEntry::Global(_) => None,
         });
         let Some(first) = owners.next() else {
             self.put(ShardId(0), &[]);
@@ -107,7 +107,7 @@ impl Run {
         }
         let mut builders = BTreeMap::<ShardId, FrameBuilder>::new();
         for entry in frame.entries() {
-            if let Entry::Record(record) = entry {
+            if let FrameEntry::Record(record) = entry {
                 builders.entry(shard_of(record.key, shards)).or_default().push(&record);
             }
         }

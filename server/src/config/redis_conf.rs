@@ -76,7 +76,7 @@ impl Reading {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let place = Place { path, number: index + 1, depth };
+            let place = LinePlace { path, number: index + 1, depth };
             let at = |what: String| format!("{place}: {what}");
             let parts = split(line).ok_or_else(|| at("unbalanced quotes".to_owned()))?;
             let Some((name, values)) = parts.split_first() else { continue };
@@ -95,7 +95,7 @@ impl Reading {
         words: &mut Words,
         name: &str,
         values: &[String],
-        place: &Place<'_>,
+        place: &LinePlace<'_>,
     ) -> Result<(), String> {
         match name {
             "user" => Err("there are no users but the default one yet: see requirepass".to_owned()),
@@ -118,7 +118,7 @@ impl Reading {
         words: &mut Words,
         name: &str,
         values: &[String],
-        place: &Place<'_>,
+        place: &LinePlace<'_>,
     ) -> Result<(), String> {
         let shown = name.replace('_', "-");
         let Some(found) = find(name) else {
@@ -141,7 +141,12 @@ impl Reading {
     }
 
     /// What is wrong inside the other file names its own lines.
-    fn include(&mut self, words: &mut Words, file: &str, place: &Place<'_>) -> Result<(), String> {
+    fn include(
+        &mut self,
+        words: &mut Words,
+        file: &str,
+        place: &LinePlace<'_>,
+    ) -> Result<(), String> {
         let at = |what: String| format!("{place}: {what}");
         if place.depth + 1 >= DEPTH_MAX {
             return Err(at("files include each other too deeply".to_owned()));
@@ -185,19 +190,19 @@ fn included(path: &Path) -> Result<Vec<PathBuf>, String> {
 }
 
 /// A line of a file.
-struct Place<'a> {
+struct LinePlace<'a> {
     path: &'a Path,
     number: usize,
     depth: usize,
 }
 
-impl Place<'_> {
+impl LinePlace<'_> {
     fn origin(&self) -> Origin {
         Origin::File { path: self.path.to_owned(), line: self.number }
     }
 }
 
-impl std::fmt::Display for Place<'_> {
+impl std::fmt::Display for LinePlace<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}", self.path.display(), self.number)
     }

@@ -67,7 +67,7 @@ impl Change<'_> {
 /// All settings of a running node, shared by its executors.
 #[derive(Debug)]
 pub struct Settings {
-    state: Mutex<State>,
+    state: Mutex<SettingsState>,
     published: Mutex<Arc<Config>>,
     generation: AtomicU64,
     flagfile: Option<PathBuf>,
@@ -77,7 +77,7 @@ pub struct Settings {
     pub(super) rewriting: Mutex<()>,
 }
 
-struct State {
+struct SettingsState {
     values: Vec<Value>,
     origins: Vec<Origin>,
     /// What each value was when the program started, and from where: what a flagfile cannot change.
@@ -86,10 +86,12 @@ struct State {
     replicaof_order: u64,
 }
 
-impl std::fmt::Debug for State {
+impl std::fmt::Debug for SettingsState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Values may be secrets.
-        f.debug_struct("State").field("settings", &self.values.len()).finish_non_exhaustive()
+        f.debug_struct("SettingsState")
+            .field("settings", &self.values.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -101,7 +103,7 @@ impl Settings {
         flagfile: Option<PathBuf>,
     ) -> Settings {
         let config = Arc::new(Config::from_values(&values[..SETTINGS.len()]));
-        let state = State { values, started: origins.clone(), origins, replicaof_order: 0 };
+        let state = SettingsState { values, started: origins.clone(), origins, replicaof_order: 0 };
         Settings {
             state: Mutex::new(state),
             published: Mutex::new(config),

@@ -45,7 +45,7 @@ const SPANS_KEPT: usize = 64;
 
 /// Where a request stands in the buffer, until more is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Place {
+pub(super) struct RequestPlace {
     start: usize,
     /// Its bytes there.
     length: usize,
@@ -266,14 +266,14 @@ impl Input {
     }
 
     /// Where the request at the head stands.
-    pub(super) fn place(&self) -> Place {
+    pub(super) fn place(&self) -> RequestPlace {
         self.place_of(self.next)
     }
 
-    fn place_of(&self, index: usize) -> Place {
+    fn place_of(&self, index: usize) -> RequestPlace {
         let Ahead { start, length, .. } = self.ahead[index];
         let long: usize = self.long.iter().map(LongArg::len).sum();
-        Place { start, length, weight: length + long }
+        RequestPlace { start, length, weight: length + long }
     }
 
     /// Whether the request ahead has long arguments, or had when it was handled.
@@ -282,7 +282,7 @@ impl Input {
     }
 
     /// Looks once more at a request that was handled since the last read.
-    pub(super) fn with_request(&self, place: Place, look: impl FnOnce(&Args<'_>)) {
+    pub(super) fn with_request(&self, place: RequestPlace, look: impl FnOnce(&Args<'_>)) {
         if self.had_long() {
             // Then it is alone, and still there.
             return if !self.ahead.is_empty() {

@@ -15,7 +15,7 @@
 //! Redis excludes waiting; here the wait for other shards is within, as it is within what the client
 //! sees. Not timed are commands that wait on purpose.
 
-use super::input::{Input, Place};
+use super::input::{Input, RequestPlace};
 use crate::clients::Client;
 use crate::config::Config;
 use crate::server::Server;
@@ -36,7 +36,7 @@ const LARGE: usize = 16 * 1024;
 #[derive(Clone, Copy)]
 struct Ran {
     entry: &'static Entry,
-    place: Place,
+    place: RequestPlace,
     /// Bytes read and written for it.
     moved: usize,
 }
@@ -98,7 +98,7 @@ impl Stopwatch {
     pub(super) fn ran(
         &mut self,
         entry: &'static Entry,
-        place: Place,
+        place: RequestPlace,
         written: usize,
         pending: bool,
     ) -> bool {

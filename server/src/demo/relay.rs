@@ -10,16 +10,16 @@ use std::thread;
 pub(super) struct Relay {
     /// Where it listens.
     pub(super) port: u16,
-    state: Arc<State>,
+    state: Arc<RelayState>,
 }
 
 #[derive(Default)]
-struct State {
+struct RelayState {
     is_cut: AtomicBool,
     streams: Mutex<Vec<TcpStream>>,
 }
 
-impl State {
+impl RelayState {
     fn streams(&self) -> MutexGuard<'_, Vec<TcpStream>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -31,7 +31,7 @@ impl Relay {
         let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .and_then(|listener| Ok((listener.local_addr()?.port(), listener)));
         let (port, listener) = bound.map_err(|error| format!("cannot listen: {error}"))?;
-        let state = Arc::new(State::default());
+        let state = Arc::new(RelayState::default());
         let shared = state.clone();
         thread::spawn(move || {
             for incoming in listener.incoming().flatten() {
@@ -58,7 +58,7 @@ impl Relay {
     }
 }
 
-fn carry(incoming: TcpStream, target: u16, state: &State) -> io::Result<()> {
+fn carry(incoming: TcpStream, target: u16, state: &RelayState) -> io::Result<()> {
     let outgoing = TcpStream::connect((Ipv4Addr::LOCALHOST, target))?;
     // Under the lock, so that a cut misses nobody.
     let mut streams = state.streams();

@@ -283,7 +283,7 @@ fn put_upstream(samples: &mut Samples, upstream: &Upstream) {
     }
 }
 
-impl http::State for Observed {
+impl http::HttpState for Observed {
     fn metrics(&self) -> String {
         self.metrics.clone()
     }
