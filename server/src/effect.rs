@@ -2,7 +2,7 @@
 
 use crate::config::{Config, MaxmemoryPolicy, TlsAuthClients};
 use crate::memory::{self, Bound, Gauge};
-use engine::db::{Policy, PolicyKind};
+use engine::db::{Encodings, Policy, PolicyKind};
 use engine::journal::Bounds;
 use engine::shard::Shard;
 use replication::guard::Rules;
@@ -62,6 +62,9 @@ pub fn bound(config: &Config) -> Bound {
 /// Gives a shard its part of the settings.
 pub fn on_shard(config: &Config, shard: &mut Shard) {
     shard.keys.set_policy(policy(config));
+    shard.keys.set_encodings(Encodings {
+        hll_sparse_max_bytes: usize::try_from(config.hll_sparse_max_bytes).unwrap_or(usize::MAX),
+    });
     let gauge = Gauge::new(bound(config));
     // Without a limit of the operator's own, the machine's limit is far away: not worth a look at
     // every command.

@@ -43,6 +43,8 @@ pub enum Group {
     String,
     /// Bitmaps.
     Bitmap,
+    /// HyperLogLogs.
+    HyperLogLog,
     /// Commands about keys whatever they hold.
     Generic,
     /// About the client's own connection.
@@ -59,6 +61,7 @@ impl Group {
         match self {
             Group::String => "string",
             Group::Bitmap => "bitmap",
+            Group::HyperLogLog => "hyperloglog",
             Group::Generic => "generic",
             Group::Connection => "connection",
             Group::Server => "server",
@@ -113,5 +116,7 @@ bitflags! {
         const SKIP_SLOWLOG = 1 << 19;
         /// Belongs to the ACL category `admin` without being an operator's alone.
         const ADMIN_CATEGORY = 1 << 20;
+        /// Reads, and may all the same note something in what it reads.
+        const MAY_REPLICATE = 1 << 21;
     }
 }

@@ -35,6 +35,11 @@ impl Entry {
         self.command.flags.contains(Flags::WRITE)
     }
 
+    /// Whether it may change the values at its keys, if only by a note in them.
+    pub fn may_change(&self) -> bool {
+        self.command.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE))
+    }
+
     /// ACL categories: derived from group and flags.
     pub fn categories(&self) -> Vec<&'static str> {
         let flags = self.command.flags;
@@ -42,6 +47,7 @@ impl Entry {
         match self.command.group {
             Group::String => names.push("string"),
             Group::Bitmap => names.push("bitmap"),
+            Group::HyperLogLog => names.push("hyperloglog"),
             Group::Generic => names.push("keyspace"),
             Group::Connection => names.push("connection"),
             Group::Transactions => names.push("transaction"),

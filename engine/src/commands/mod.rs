@@ -5,6 +5,7 @@
 
 mod bitmap;
 mod generic;
+mod hyperloglog;
 mod string;
 #[cfg(test)]
 mod testing;
@@ -12,6 +13,6 @@ mod testing;
 use crate::command::Command;
 
 /// All families, in the order of the manual.
-pub fn families() -> [&'static [&'static Command]; 3] {
-    [string::COMMANDS, bitmap::COMMANDS, generic::COMMANDS]
+pub fn families() -> [&'static [&'static Command]; 4] {
+    [string::COMMANDS, bitmap::COMMANDS, hyperloglog::COMMANDS, generic::COMMANDS]
 }

@@ -22,6 +22,7 @@ mod apply;
 mod digest;
 mod door;
 mod effects;
+mod encodings;
 mod evict;
 mod expiry;
 mod graveyard;
@@ -39,6 +40,7 @@ mod watchers;
 pub use apply::Broken;
 pub use digest::Digest;
 pub use door::{Before, TableId};
+pub use encodings::Encodings;
 pub use graveyard::is_table_going;
 pub use policy::{Policy, PolicyKind, Pressure, journal_counted, journals_beside, pressure};
 pub use touched::{Made, There, Touched, What};
@@ -93,6 +95,7 @@ pub struct Keyspace {
     pub stats: KeyStats,
     /// How accesses are remembered for eviction.
     pub(crate) policy: Policy,
+    encodings: Encodings,
     /// The running command's client wants accesses not to be remembered.
     no_touch: bool,
     /// Random choices: eviction, sampling, RANDOMKEY.
@@ -115,6 +118,7 @@ impl Keyspace {
             watchers: Watchers::default(),
             stats: KeyStats::default(),
             policy: Policy::default(),
+            encodings: Encodings::default(),
             no_touch: false,
             // Not the seed itself: RANDOMKEY shows these dice to everybody.
             random: fastrand::Rng::with_seed(crate::table::hash_with(seed, b"dice")),

@@ -2,6 +2,7 @@
 
 use super::Node;
 use crate::command::{Entry, Outcome, Refusal};
+use crate::db::Encodings;
 use crate::limits::RUN_SLICE_MICROS;
 use crate::resp::{Protocol, ReplyWriter};
 use crate::rt::{self, mailbox::Receiver};
@@ -78,6 +79,11 @@ impl Front {
     /// The time.
     pub fn now(&self) -> Millis {
         (self.clock)()
+    }
+
+    /// As all shards have them; an executor without one runs nothing that asks for them.
+    pub(super) fn encodings(&self) -> Encodings {
+        self.shard.as_ref().map(|shard| shard.borrow().keys.encodings()).unwrap_or_default()
     }
 
     /// Runs a task on this executor's shard: sets the time, runs it, publishes what it wrote and

@@ -108,7 +108,8 @@ impl Front {
     }
 
     pub(super) fn facts(&self) -> NodeFacts {
-        NodeFacts { shards: self.node.shards(), dbs: self.node.dbs(), now: self.now() }
+        let (shards, dbs, now) = (self.node.shards(), self.node.dbs(), self.now());
+        NodeFacts { shards, dbs, now, encodings: self.encodings() }
     }
 
     /// Asks every shard for its part, each when it can.

@@ -264,9 +264,9 @@ pub(crate) fn keys_of<'a>(
     entry: &'static Entry,
     args: &'a Args<'_>,
 ) -> impl Iterator<Item = (usize, Mode)> + use<'a> {
-    let writes = entry.writes();
+    let changes = entry.may_change();
     entry.command.keys.each(args).map(move |(position, spec)| {
-        let is_changed = writes && spec.uses_in(args).is_change();
+        let is_changed = changes && spec.uses_in(args).is_change();
         (position, if is_changed { Mode::Exclusive } else { Mode::Shared })
     })
 }

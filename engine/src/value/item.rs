@@ -220,6 +220,12 @@ impl Item {
         self.edit(offset, bytes)
     }
 
+    /// Makes the value these bytes, as an edit of what was there, and returns their number.
+    pub(super) fn rewrite(&mut self, bytes: &[u8]) -> usize {
+        self.set_tail(Tail::from(NewValue::Bytes(bytes)), IS_RAW);
+        bytes.len()
+    }
+
     /// The value as of now, to be kept by others.
     pub fn share(&self) -> SharedValue {
         match self.header().kind() {

@@ -222,6 +222,8 @@ settings! {
         lfu_log_factor: u32 = integer("10", 0, INT_MAX).aliases(&[named("lfu-log-factor")]).mutable();
         /// Minutes after which an unused key's LFU counter falls by one. 0 is never.
         lfu_decay_time: u32 = integer("1", 0, INT_MAX).aliases(&[named("lfu-decay-time")]).mutable();
+        /// A sparse HyperLogLog that would be longer than this becomes dense: 12 KiB, and faster.
+        hll_sparse_max_bytes: u64 = size("3000", LONG_MAX as u64).aliases(&[named("hll-sparse-max-bytes")]).mutable();
         /// How often in a second each shard does its background work (expiry, statistics): 1 to 500,
         /// what is beyond is taken as that.
         hz: u32 = integer("100", 0, INT_MAX).kept_within(1, 500).mutable();

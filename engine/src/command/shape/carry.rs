@@ -128,7 +128,7 @@ fn ponder_whole(mut pondering: Pondering) -> Whole {
 impl Cx<'_> {
     fn decision(&mut self) -> Decision<'_> {
         let (db, dbs, now) = (self.db, self.keys.db_count(), self.now());
-        Decision { db, dbs, now, reply: self.reply.reborrow() }
+        Decision { db, dbs, now, encodings: self.keys.encodings(), reply: self.reply.reborrow() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a command that reads in several places decides: at once, or in pieces where that takes long.
 
 use crate::command::Refusal;
+use crate::db::Encodings;
 use crate::resp::ReplyWriter;
 use crate::types::{DbIndex, Millis};
 use crate::value::{SentEffect, SharedValue};
@@ -14,12 +15,15 @@ pub struct NodeFacts {
     pub dbs: usize,
     /// The time of a decision.
     pub now: Millis,
+    /// Up to when values are kept in their small forms.
+    pub encodings: Encodings,
 }
 
 impl NodeFacts {
     /// What a decision gets to see.
     pub fn decision<'a>(&self, db: DbIndex, reply: &'a mut ReplyWriter<'_>) -> Decision<'a> {
-        Decision { db, dbs: self.dbs, now: self.now, reply: reply.reborrow() }
+        let NodeFacts { dbs, now, encodings, .. } = *self;
+        Decision { db, dbs, now, encodings, reply: reply.reborrow() }
     }
 }
 
@@ -31,6 +35,8 @@ pub struct Decision<'a> {
     pub dbs: usize,
     /// The time of the decision.
     pub now: Millis,
+    /// Up to when values are kept in their small forms.
+    pub encodings: Encodings,
     /// Where the reply goes.
     pub reply: ReplyWriter<'a>,
 }

@@ -4,10 +4,12 @@
 //!   op  effect      bytes
 //!    0  append      what was appended
 //!    1  set range   offset (number), what was written there
+//!    2  patch       parts that are others now (`patch`)
 //! ```
 //!
 //! All else that commands do to strings ends in another string, which is put as a whole: INCR puts a number.
 
+use super::patch;
 use crate::limits::STRING_MAX;
 use crate::value::effect::{ChangeHead, Reading, Told, TypeEffect};
 use crate::value::types::{Type, Unfit};
@@ -15,6 +17,7 @@ use crate::value::{Item, NewValue, Value};
 
 const OP_APPEND: u8 = 0;
 const OP_SET_RANGE: u8 = 1;
+const OP_PATCH: u8 = 2;
 
 /// The type.
 pub static TYPE: Type = Type {
@@ -37,6 +40,8 @@ pub enum Effect<'a> {
         /// What was written.
         bytes: &'a [u8],
     },
+    /// Parts are others now: what [`Patches`](super::Patches) says.
+    Patch(&'a [u8]),
 }
 
 impl<'a> Effect<'a> {
@@ -48,6 +53,7 @@ impl<'a> Effect<'a> {
                 let offset = reading.number().ok_or(Unfit::Malformed)?;
                 Ok(Effect::SetRange { offset, bytes: reading.0 })
             }
+            OP_PATCH => Ok(Effect::Patch(bytes)),
             _ => Err(Unfit::Unknown),
         }
     }
@@ -70,6 +76,7 @@ impl TypeEffect for Effect<'_> {
             Effect::SetRange { offset, bytes } => {
                 Told { op: OP_SET_RANGE, head: ChangeHead::number(offset), bytes }
             }
+            Effect::Patch(bytes) => Told { op: OP_PATCH, head: ChangeHead::default(), bytes },
         }
     }
 
@@ -84,6 +91,7 @@ impl TypeEffect for Effect<'_> {
                 fits(offset.saturating_add(bytes.len() as u64))?;
                 Ok(item.set_range(offset as usize, bytes))
             }
+            Effect::Patch(told) => patch::perform(item, told),
         }
     }
 }
@@ -122,12 +130,16 @@ mod tests {
         check(b"abc", far, Err(Unfit::TooLong));
         let beyond = Effect::SetRange { offset: u64::MAX, bytes: b"x" };
         check(b"abc", beyond, Err(Unfit::TooLong));
+        check(b"abc", Effect::Patch(&[1, 1, 2, b'x', b'y']), Ok(b"axyc"));
+        check(b"abc", Effect::Patch(&[1, 1, 1, b'x', 1, 0, 0]), Ok(b"axc"));
+        check(b"abc", Effect::Patch(&[1, 3, 0]), Err(Unfit::Malformed));
+        check(b"", Effect::Patch(&[]), Ok(b""));
     }
 
     #[test]
     fn what_is_no_effect_is_refused() {
         let mut item = Item::new(b"key", NewValue::Int(1), None);
-        assert_eq!(perform(&mut item, 2, b""), Err(Unfit::Unknown));
+        assert_eq!(perform(&mut item, 3, b""), Err(Unfit::Unknown));
         assert_eq!(perform(&mut item, OP_SET_RANGE, &[0x80]), Err(Unfit::Malformed));
         assert_eq!(item.string(), Some(Value::Int(1)));
     }

@@ -4,5 +4,7 @@
 //! own block; what can happen to one stands in `effect`.
 
 mod effect;
+mod patch;
 
 pub use effect::{Effect, TYPE};
+pub use patch::Patches;
