@@ -17,6 +17,7 @@ mod chunk;
 #[cfg(feature = "planted-bugs")]
 pub mod counters;
 mod effect;
+pub mod geo;
 pub mod hyperloglog;
 mod item;
 mod list;
