@@ -1,6 +1,7 @@
 //! A bell between tasks of one executor: rung before anybody waits, it is still heard.
 
 use engine::rt::{Notify, timeout};
+use futures_lite::future;
 use std::cell::Cell;
 use std::time::Duration;
 
@@ -26,6 +27,19 @@ impl Bell {
                 return;
             }
         }
+    }
+
+    /// Waits until it is rung or something else comes to its end. Whether it was rung.
+    pub async fn wait_unless(&self, other: impl Future<Output = ()>) -> bool {
+        let rung = async {
+            self.wait().await;
+            true
+        };
+        let unless = async {
+            other.await;
+            false
+        };
+        future::or(rung, unless).await
     }
 
     /// Waits until it is rung, at most so long. Whether it was.

@@ -15,9 +15,10 @@
 //!     planted             bugs for the model to find
 //!     tls                 settings, trust and sessions, without a socket
 //!   1 wire                what travels
-//!     transport           a stream, with TLS or without
+//!     roads               what the ends of a link run on: connections, time, tasks
 //!     chain               who is above
 //!   2 handshake           the words before the journal
+//!     transport           a stream, with TLS or without
 //!   3 guard relay         what a full sync may replace; the upstream's journals
 //!   4 settings info       what comes in as configuration, and goes out as figures
 //!     standing            where the node stands: histories, positions, relays
@@ -42,6 +43,7 @@ pub mod planted;
 pub mod pulse;
 pub mod relay;
 pub mod replica;
+pub mod roads;
 pub mod service;
 pub mod settings;
 pub mod standing;

@@ -15,12 +15,12 @@ use self::roles::Roles;
 use crate::bell::Bell;
 use crate::here::Here;
 use crate::info::{Counters, Info, Journal};
-use crate::master::session::Session;
 use crate::master::sessions::Sessions;
 use crate::replica::link::Link;
 use crate::settings::Settings;
 use crate::status::Status;
 use crate::tls::TlsStore;
+use crate::transport::Sockets;
 use engine::exec::Front;
 use engine::journal::{HistoryId, LogHandle, LogRange};
 use engine::rt;
@@ -37,7 +37,7 @@ pub struct Service {
     /// What both ends of links know of this node.
     here: Rc<Here>,
     tls: Arc<TlsStore>,
-    sessions: Rc<Sessions<Session>>,
+    sessions: Rc<Sessions<Sockets>>,
     /// Whose word counts, and which link is followed.
     roles: RefCell<Roles<Link>>,
     /// Who waits for what an order comes to.
@@ -61,7 +61,7 @@ impl Service {
         settings: Settings,
         tls: Arc<TlsStore>,
     ) -> Rc<Service> {
-        let sessions: Rc<Sessions<Session>> =
+        let sessions: Rc<Sessions<Sockets>> =
             Rc::new(Sessions::new(engine::rt::random_u64() % (1 << 40) + 1));
         let fed = sessions.clone();
         let end_sessions = Box::new(move |why| fed.end_all(why));

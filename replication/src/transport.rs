@@ -6,13 +6,17 @@
 //!
 //! It never falls back to plaintext: what it was made as it stays.
 
-use crate::tls::{Session, SessionState, TlsError};
-use engine::rt::{Accepted, Notify, Peer, Stream, timeout, yield_now};
+use crate::roads::{Line, Roads};
+use crate::tls::{SessionState, TlsError, TlsSession};
+use engine::rt::{
+    Accepted, Notify, Peer, Stream, Task, now_millis, sleep, spawn_local, timeout, yield_now,
+};
+use engine::types::Millis;
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Ciphertext read at once: four TLS records.
 const CIPHERTEXT_READ: usize = 64 * 1024;
@@ -28,7 +32,7 @@ pub struct Transport {
 }
 
 struct Tls {
-    session: RefCell<Session>,
+    session: RefCell<TlsSession>,
     /// Ciphertext on its way out, and how much of it has gone. Kept here, so that a task that is
     /// cancelled while it sends leaves the rest to the next one.
     outgoing: RefCell<(Vec<u8>, usize)>,
@@ -140,7 +144,7 @@ impl Taker for Vec<u8> {
 /// A transport between two executors.
 pub struct Parked {
     accepted: Accepted,
-    session: Option<Session>,
+    session: Option<TlsSession>,
     /// Plaintext that was read and not used yet.
     pub unread: Vec<u8>,
 }
@@ -152,7 +156,7 @@ impl Transport {
     }
 
     /// TLS over `stream`. The handshake happens on the way, or by [`handshake`](Transport::handshake).
-    pub fn tls(stream: Stream, session: Session) -> Transport {
+    pub fn tls(stream: Stream, session: TlsSession) -> Transport {
         let tls = Tls {
             session: RefCell::new(session),
             outgoing: RefCell::default(),
@@ -336,6 +340,55 @@ impl Transport {
             let _ = timeout(FAREWELL_MAX, self.send_waiting(tls, Others::Await)).await;
         }
         let _ = self.stream.shutdown_write();
+    }
+}
+
+impl Line for Transport {
+    async fn read(&self, buffer: &mut Vec<u8>, most: usize) -> Result<usize, String> {
+        self.read(buffer, most).await.map_err(|error| error.to_string())
+    }
+
+    async fn write(&self, bytes: &[u8]) -> Result<(), String> {
+        self.write_all(bytes).await.map_err(|error| error.to_string())
+    }
+
+    async fn write_both(&self, head: &[u8], body: &[u8]) -> Result<(), String> {
+        let mut slices = [IoSlice::new(head), IoSlice::new(body)];
+        self.write_vectored(&mut slices).await.map_err(|error| error.to_string())
+    }
+
+    fn close(&self) {
+        let _ = self.stream().shutdown();
+    }
+}
+
+/// The program's connections, its executor's clock and tasks.
+#[derive(Clone, Copy)]
+pub struct Sockets;
+
+impl Roads for Sockets {
+    type Line = Transport;
+    type Task = Task<()>;
+    const PARTS_BYTES_MAX: u64 = 1024 * 1024;
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn millis(&self) -> Millis {
+        now_millis()
+    }
+
+    async fn sleep(&self, time: Duration) {
+        sleep(time).await;
+    }
+
+    fn spawn(&self, _what: &'static str, task: impl Future<Output = ()> + 'static) -> Task<()> {
+        spawn_local(task)
+    }
+
+    async fn cancel(&self, task: Task<()>) {
+        task.cancel().await;
     }
 }
 

@@ -4,8 +4,8 @@
 use engine::cut::{CutGroup, LargeItem};
 use engine::db::Role;
 use engine::journal::{
-    Deadline, Decoder, Effect, FrameBuilder, FrameEntry, Global, LogWriter, Payload, Read, Record,
-    ShardSet, Transaction,
+    Bounds, Deadline, Decoder, Effect, FrameBuilder, FrameEntry, Global, LogWriter, Payload,
+    Record, ShardSet, Transaction,
 };
 use engine::model::ModelNode;
 use engine::shard::{LargeStep, Passed};
@@ -17,6 +17,7 @@ use replication::relay::Relay;
 use replication::replica::gather::{Dispatch, Gather};
 use replication::wire;
 use std::collections::BTreeMap;
+use std::task::{Context, Waker};
 
 fn set(key: &str) -> Record<'_> {
     let effect = Effect::Put { value: Payload::Int(1), deadline: Deadline::None };
@@ -191,6 +192,37 @@ fn a_walk_that_waits_for_an_open_key_says_nothing_and_wakes_nobody() {
     assert_eq!(words(flow.next(1 << 20)), "CutDone");
 }
 
+fn is_readable(flow: &mut FlowSender) -> bool {
+    flow.poll_log(&mut Context::from_waker(Waker::noop())).is_ready()
+}
+
+/// The writer was told at once that there is something to say, and said nothing, over and over: nobody else on its
+/// executor had a turn, nor who would have ended the session.
+#[test]
+fn who_fell_out_of_the_journal_in_the_middle_of_a_slowed_part_is_not_looked_at_without_end() {
+    let mut log = LogWriter::new();
+    let mut flow = FlowSender::full(log.handle().reader_at(Lsn(0)).unwrap(), vec![0]);
+    flow.ask(0);
+    let value = vec![b'v'; 60_000];
+    let put = Effect::Put { value: Payload::Bytes(&value), deadline: Deadline::None };
+    let mut items = FrameBuilder::new();
+    items.push(&Record { db: DbIndex(0), key: b"item", effect: put.clone() });
+    let group = CutGroup { flow: 0, label: Lsn(0), items, large: Vec::new() };
+    flow.arrived(0, Some(Lsn(0)), Some(group), &[1; 16], true);
+    assert_eq!(words(flow.next_within(1 << 20, 1)), "Items");
+    for _ in 0..20 {
+        log.append_one(&Record { db: DbIndex(0), key: b"key", effect: put.clone() });
+        log.publish(Millis(1));
+    }
+    log.trim(&Bounds { bytes: 1, age: None }, Millis(2));
+    assert!(flow.reader().is_gone());
+    assert_eq!(words(flow.next_within(1 << 20, 0)), "wait");
+    assert!(!is_readable(&mut flow), "the part's rest goes first, or the session ends");
+    assert!(words(flow.next_within(1 << 20, 1 << 20)).contains("Passed"));
+    assert_eq!(words(flow.next_within(1 << 20, 0)), "CutDone");
+    assert!(matches!(flow.next_within(1 << 20, 0), Step::Gone(_)));
+}
+
 #[test]
 fn items_that_have_to_wait_hold_up_the_journal_no_longer_than_their_order_needs() {
     let mut log = LogWriter::new();
@@ -212,8 +244,7 @@ fn items_that_have_to_wait_hold_up_the_journal_no_longer_than_their_order_needs(
     let mut next = |items: usize| {
         let said = words(flow.next_within(1 << 20, items));
         // A writer that waits, and is told that there is something to read, never sleeps.
-        let mut is_readable = || matches!(flow.reader_mut().next(1 << 20), Read::Bytes(_));
-        assert!(said != "wait" || !is_readable());
+        assert!(said != "wait" || !is_readable(&mut flow));
         said
     };
     assert_eq!(next(0), "log to 1");

@@ -8,7 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use replication::tls::{ClientTls, ServerTls, Session, SessionState, TlsError, TlsSettings};
+use replication::tls::{ClientTls, ServerTls, SessionState, TlsError, TlsSession, TlsSettings};
 use tls_workshop::{Workshop, passphrase};
 
 /// Ends a process of this test when dropped.
@@ -36,10 +36,10 @@ fn start(shop: &Workshop, line: &str) -> Running {
 
 /// Moves bytes between a session and its socket until `enough` holds.
 fn drive(
-    session: &mut Session,
+    session: &mut TlsSession,
     socket: &mut TcpStream,
     got: &mut Vec<u8>,
-    enough: impl Fn(&Session, &[u8]) -> bool,
+    enough: impl Fn(&TlsSession, &[u8]) -> bool,
 ) -> Result<(), TlsError> {
     // Only a broken test waits that long.
     socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a deadline");
@@ -75,7 +75,7 @@ fn call_s_server(
     name: &str,
     more: &str,
     client: &TlsSettings,
-) -> Result<Session, TlsError> {
+) -> Result<TlsSession, TlsError> {
     let line = format!(
         "s_server -accept 127.0.0.1:0 -cert {name}-cert.pem -key {name}-key.pem -naccept 1 {more}"
     );
@@ -88,7 +88,7 @@ fn call_s_server(
         .expect("s_server tells its port");
     let mut socket = TcpStream::connect(("127.0.0.1", port)).expect("connect to s_server");
     let tls = ClientTls::load(client, true).expect("settings of the client");
-    let mut session = Session::client(&tls, "localhost").expect("a session");
+    let mut session = TlsSession::client(&tls, "localhost").expect("a session");
     let mut got = Vec::new();
     drive(&mut session, &mut socket, &mut got, |session, _| session.state() == SessionState::Open)?;
     // What we say arrives there: s_server prints it.
@@ -145,7 +145,7 @@ fn serve_with(
     );
     openssl.0.stdin.as_mut().expect("its input").write_all(b"PING\n").expect("type PING");
     let mut socket = accept(&listener, &mut openssl);
-    let mut session = Session::server(tls).expect("a session");
+    let mut session = TlsSession::server(tls).expect("a session");
     let mut got = Vec::new();
     drive(&mut session, &mut socket, &mut got, |_, got| got.ends_with(b"PING\n"))?;
     session.write(&[std::io::IoSlice::new(b"+PONG from damselfly\r\n")]).expect("write");

@@ -6,7 +6,7 @@ use std::io::IoSlice;
 use std::sync::OnceLock;
 
 use replication::tls::{
-    AuthClients, ClientTls, Protocols, ServerTls, Session, SessionState, TlsError, TlsSettings,
+    AuthClients, ClientTls, Protocols, ServerTls, SessionState, TlsError, TlsSession, TlsSettings,
 };
 use tls_workshop::Workshop;
 
@@ -102,8 +102,8 @@ impl Pieces {
 
 /// A client and a server with the wires between them.
 struct Pair {
-    client: Session,
-    server: Session,
+    client: TlsSession,
+    server: TlsSession,
     to_server: Vec<u8>,
     to_client: Vec<u8>,
     at_server: Vec<u8>,
@@ -116,8 +116,8 @@ impl Pair {
         let client = ClientTls::load(client, true).expect("settings of the client");
         let server = ServerTls::load(server, true).expect("settings of the server");
         Pair {
-            client: Session::client(&client, host).expect("a client's session"),
-            server: Session::server(&server).expect("a server's session"),
+            client: TlsSession::client(&client, host).expect("a client's session"),
+            server: TlsSession::server(&server).expect("a server's session"),
             to_server: Vec::new(),
             to_client: Vec::new(),
             at_server: Vec::new(),
@@ -144,7 +144,7 @@ impl Pair {
         }
     }
 
-    fn say(side: &mut Session, text: &[u8]) {
+    fn say(side: &mut TlsSession, text: &[u8]) {
         let taken = side.write(&[IoSlice::new(text)]).expect("write plaintext");
         assert_eq!(taken, text.len());
     }

@@ -19,7 +19,7 @@ use crate::server::{Counters, Server};
 use engine::exec::Front;
 use engine::resp::{Limits, Parsed, Parser};
 use engine::rt::{self, Elapsed, Patience, Peer, Stream};
-use replication::tls::{BAD_TLS_HEADER, ServerTls, Session, looks_like_tls};
+use replication::tls::{BAD_TLS_HEADER, ServerTls, TlsSession, looks_like_tls};
 use replication::transport::{Transport, is_about_certificate};
 use std::io;
 use std::net::SocketAddr;
@@ -183,7 +183,7 @@ async fn secure(
         Err(why) => return Err(Unsecured { stream: Some(stream), why }),
     };
     if looks_like_tls(&first) == Some(true) {
-        let session = match Session::server(tls) {
+        let session = match TlsSession::server(tls) {
             Ok(session) => session,
             Err(error) => {
                 let why = io::Error::other(error.to_string());

@@ -6,7 +6,7 @@ mod support;
 #[path = "../../replication/tests/tls_workshop/mod.rs"]
 mod tls_workshop;
 
-use replication::tls::{ClientTls, Session, SessionState};
+use replication::tls::{ClientTls, SessionState, TlsSession};
 use server::config::{Config, Start, start};
 use std::ffi::OsString;
 use std::fs::File;
@@ -621,7 +621,7 @@ fn what_is_open_to_everybody_is_said_at_the_start() {
 
 /// A client's handshake, as far as its last word.
 fn shake_hands(tls: &ClientTls, mut stream: TcpStream) {
-    let mut session = Session::client(tls, "localhost").expect("a session");
+    let mut session = TlsSession::client(tls, "localhost").expect("a session");
     let (mut out, mut plaintext, mut buffer) = (Vec::new(), Vec::new(), [0; 16 * 1024]);
     loop {
         session.take_ciphertext(&mut out);

@@ -21,6 +21,7 @@ use engine::cut::{CutGroup, LargeItem};
 use engine::journal::{Gone, Read, Reader, Span};
 use engine::types::Lsn;
 use std::collections::VecDeque;
+use std::task::{Context, Poll};
 
 /// Bytes of items that are sent before the journal has its turn again, where nothing slows them.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -116,9 +117,13 @@ impl FlowSender {
         &self.reader
     }
 
-    /// The reader, to wait for it.
-    pub fn reader_mut(&mut self) -> &mut Reader {
-        &mut self.reader
+    /// Ready as soon as the journal has something to say: not inside a part, whose rest goes first, also where
+    /// the journal is gone.
+    pub fn poll_log(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match self.is_inside_part() {
+            true => Poll::Pending,
+            false => self.reader.poll_readable(context),
+        }
     }
 
     /// Whether items are still to be sent.

@@ -4,22 +4,26 @@
 use super::machine::Event;
 use super::reason::Reason;
 use super::session::{Outflow, Session};
-use super::sessions::Feeds;
 use crate::bell::Bell;
+use crate::roads::{Line, Roads};
 use crate::wire::{self, Said};
 use futures_lite::future;
 use std::rc::Rc;
 
 /// Takes acknowledgements, until the session ends.
-pub(super) async fn read_acks(session: Rc<Session>, flow: Rc<Outflow>, acks: Rc<Bell>) {
-    let Some(transport) = flow.transport.borrow().clone() else { return };
+pub(super) async fn read_acks<R: Roads>(
+    session: Rc<Session<R>>,
+    flow: Rc<Outflow<R::Line>>,
+    acks: Rc<Bell>,
+) {
+    let Some(line) = flow.line.borrow().clone() else { return };
     let mut buffer = flow.unread.take();
     if let Err(error) = take_acks(&session, &flow, &mut buffer) {
         session.end(Reason::Flow(flow.index, error));
     }
     while !session.is_ended() {
-        match transport.read(&mut buffer, 4096).await {
-            Ok(0) => session.end(Reason::FlowClosed(flow.index)),
+        match line.read(&mut buffer, 4096).await {
+            Ok(0) => return session.end(Reason::FlowClosed(flow.index)),
             Ok(_) => {
                 let taken = take_acks(&session, &flow, &mut buffer);
                 acks.ring();
@@ -27,12 +31,16 @@ pub(super) async fn read_acks(session: Rc<Session>, flow: Rc<Outflow>, acks: Rc<
                     session.end(Reason::Flow(flow.index, error));
                 }
             }
-            Err(error) => session.end(Reason::Flow(flow.index, error.to_string())),
+            Err(error) => return session.end(Reason::Flow(flow.index, error)),
         }
     }
 }
 
-fn take_acks(session: &Session, flow: &Outflow, buffer: &mut Vec<u8>) -> Result<(), String> {
+fn take_acks<R: Roads>(
+    session: &Session<R>,
+    flow: &Outflow<R::Line>,
+    buffer: &mut Vec<u8>,
+) -> Result<(), String> {
     let mut at = 0;
     while let Some((kind, payload, used)) = wire::next(&buffer[at..])? {
         match Said::of(kind, payload, flow.log.head())? {
@@ -49,7 +57,7 @@ fn take_acks(session: &Session, flow: &Outflow, buffer: &mut Vec<u8>) -> Result<
 }
 
 /// The control connection: signs of life one way, progress the other.
-pub(super) async fn read_control(session: Rc<Session>) {
+pub(super) async fn read_control<R: Roads>(session: Rc<Session<R>>) {
     let control = loop {
         let control = session.control.borrow().clone();
         match control {
@@ -69,17 +77,17 @@ pub(super) async fn read_control(session: Rc<Session>) {
             None => {
                 let mut news = session.news();
                 wire::put_alive(&mut news, session.settings.borrow().timeout);
-                if let Err(error) = control.write_all(&news).await {
-                    session.end(Reason::ControlBroke(error.to_string()));
+                if let Err(error) = control.write(&news).await {
+                    return session.end(Reason::ControlBroke(error));
                 }
             }
-            Some(Ok(0)) => session.end(Reason::ControlClosed),
+            Some(Ok(0)) => return session.end(Reason::ControlClosed),
             Some(Ok(_)) => {
                 if let Err(error) = session.take_signs(&mut buffer) {
                     session.end(Reason::ControlBroke(error));
                 }
             }
-            Some(Err(error)) => session.end(Reason::ControlBroke(error.to_string())),
+            Some(Err(error)) => return session.end(Reason::ControlBroke(error)),
         }
     }
 }

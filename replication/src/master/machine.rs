@@ -32,7 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// See the module's doc.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "the module's doc tells them, downwards")]
-pub enum State {
+pub enum SessionStage {
     Preparation,
     Beginning,
     FullSync,
@@ -95,7 +95,7 @@ pub enum Action {
 }
 
 #[derive(Debug)]
-struct Flow {
+struct FlowStage {
     is_attached: bool,
     acked: Lsn,
     /// It has acknowledged something: only a replica in stable sync does.
@@ -115,10 +115,10 @@ pub struct Machine {
     id: u64,
     /// The node that is fed.
     node: String,
-    state: State,
+    state: SessionStage,
     started: Instant,
     is_handed_over: bool,
-    flows: Vec<Flow>,
+    flows: Vec<FlowStage>,
     pulse: Pulse,
     /// When the control connection was given a sign of life last.
     told: Option<Instant>,
@@ -132,7 +132,7 @@ pub struct Machine {
 impl Machine {
     /// A session of so many flows that are still to be attached.
     pub fn new(id: u64, node: String, flows: usize, to: Option<Vec<Lsn>>, now: Instant) -> Machine {
-        let flow = |_| Flow {
+        let flow = |_| FlowStage {
             is_attached: false,
             acked: Lsn(0),
             has_acked: false,
@@ -145,7 +145,7 @@ impl Machine {
         Machine {
             id,
             node,
-            state: State::Preparation,
+            state: SessionStage::Preparation,
             started: now,
             is_handed_over: false,
             flows: (0..flows).map(flow).collect(),
@@ -157,21 +157,16 @@ impl Machine {
         }
     }
 
-    /// Names the session: later ones have greater numbers.
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
     /// How far it is.
-    pub fn state(&self) -> &State {
+    pub fn state(&self) -> &SessionStage {
         &self.state
     }
 
     /// How far it is, or was, in the words of INFO.
     pub fn replica_state(&self) -> ReplicaState {
         match self.state {
-            State::FullSync => ReplicaState::FullSync,
-            State::StableSync => ReplicaState::StableSync,
+            SessionStage::FullSync => ReplicaState::FullSync,
+            SessionStage::StableSync => ReplicaState::StableSync,
             _ => ReplicaState::Preparation,
         }
     }
@@ -184,18 +179,18 @@ impl Machine {
     /// Whether the other sessions have to hear of it: once it has all its connections. Who has only asked
     /// may have asked long ago.
     pub fn takes_over(&self) -> bool {
-        self.state == State::Beginning || planted::terms_take_over()
+        self.state == SessionStage::Beginning || planted::terms_take_over()
     }
 
     /// Whether data is sent.
     pub fn is_in_session(&self) -> bool {
-        matches!(self.state, State::FullSync | State::StableSync)
+        matches!(self.state, SessionStage::FullSync | SessionStage::StableSync)
     }
 
     /// Why it ended, if it has.
     pub fn ended(&self) -> Option<&Reason> {
         match &self.state {
-            State::Ended(reason) => Some(reason),
+            SessionStage::Ended(reason) => Some(reason),
             _ => None,
         }
     }
@@ -213,7 +208,7 @@ impl Machine {
     /// Everything that the replica has acknowledged, per flow; only while it is in stable sync: one that
     /// has left confirms nothing.
     pub fn acked(&self) -> Option<Vec<Lsn>> {
-        let counts = self.state == State::StableSync
+        let counts = self.state == SessionStage::StableSync
             || (planted::acks_of_ended_sessions_count()
                 && self.ended().is_some()
                 && self.has_acked());
@@ -249,10 +244,10 @@ impl Machine {
     pub fn due(&self, timeout: Duration) -> Option<Instant> {
         let tell = self.is_handed_over.then(|| self.tell_due(timeout).unwrap_or(self.started));
         let due = match self.state {
-            State::Preparation => self.started + self.preparation_max().0,
-            State::Beginning => return tell,
-            State::FullSync | State::StableSync => self.looked + LOOK_EVERY,
-            State::Ended(_) => return None,
+            SessionStage::Preparation => self.started + self.preparation_max().0,
+            SessionStage::Beginning => return tell,
+            SessionStage::FullSync | SessionStage::StableSync => self.looked + LOOK_EVERY,
+            SessionStage::Ended(_) => return None,
         };
         Some(tell.map_or(due, |tell| tell.min(due)))
     }
@@ -310,7 +305,7 @@ impl Machine {
     }
 
     fn end(&mut self, reason: Reason) -> Vec<Action> {
-        let has_left = self.state == State::Preparation && reason.has_left();
+        let has_left = self.state == SessionStage::Preparation && reason.has_left();
         if has_left && planted::phantoms_stay() {
             return Vec::new();
         }
@@ -325,13 +320,15 @@ impl Machine {
             actions.push(Action::Tell);
         }
         match self.state {
-            State::Preparation => {
+            SessionStage::Preparation => {
                 let (limit, why) = self.preparation_max();
                 if now >= self.started + limit {
                     actions.extend(self.become_ended(why));
                 }
             }
-            State::FullSync | State::StableSync if now >= self.looked + LOOK_EVERY => {
+            SessionStage::FullSync | SessionStage::StableSync
+                if now >= self.looked + LOOK_EVERY =>
+            {
                 self.looked = now;
                 actions.push(Action::Look);
                 let reason = self.verdict(now, timeout);
@@ -356,7 +353,7 @@ impl Machine {
     }
 
     fn attached(&mut self) -> Vec<Action> {
-        let is_complete = self.state == State::Preparation && self.is_attached();
+        let is_complete = self.state == SessionStage::Preparation && self.is_attached();
         if is_complete { self.become_beginning() } else { Vec::new() }
     }
 
@@ -379,8 +376,8 @@ impl Machine {
             self.moved = now;
         }
         // It is in stable sync once it has said so on every flow: its first acknowledgements are that.
-        let is_stable = |flow: &Flow| !flow.is_full && flow.has_acked;
-        if self.state == State::FullSync && self.flows.iter().all(is_stable) {
+        let is_stable = |flow: &FlowStage| !flow.is_full && flow.has_acked;
+        if self.state == SessionStage::FullSync && self.flows.iter().all(is_stable) {
             self.become_stable();
         }
         if self.leg_is_over() { self.become_ended(Reason::LegIsOver) } else { Vec::new() }
@@ -406,7 +403,7 @@ impl Machine {
         let still = now.saturating_duration_since(self.moved);
         // A replica confirms nothing before the items of all flows are with it.
         let all_out = !self.flows.iter().any(|flow| flow.is_full);
-        let is_full = self.state == State::FullSync;
+        let is_full = self.state == SessionStage::FullSync;
         if !self.flows.iter().any(|flow| flow.owes(is_full, all_out)) {
             self.moved = now;
         } else if still > pulse::still_limit(timeout) {
@@ -416,14 +413,14 @@ impl Machine {
     }
 
     fn become_beginning(&mut self) -> Vec<Action> {
-        assert_eq!(self.state, State::Preparation);
-        self.state = State::Beginning;
+        assert_eq!(self.state, SessionStage::Preparation);
+        self.state = SessionStage::Beginning;
         vec![Action::Begin]
     }
 
     fn become_following(&mut self, full: bool, starts: &[Lsn], now: Instant) {
-        assert_eq!(self.state, State::Beginning);
-        self.state = if full { State::FullSync } else { State::StableSync };
+        assert_eq!(self.state, SessionStage::Beginning);
+        self.state = if full { SessionStage::FullSync } else { SessionStage::StableSync };
         for (flow, start) in self.flows.iter_mut().zip(starts) {
             (flow.acked, flow.sent_to, flow.is_full, flow.heard) = (*start, *start, full, now);
         }
@@ -431,18 +428,18 @@ impl Machine {
     }
 
     fn become_stable(&mut self) {
-        assert_eq!(self.state, State::FullSync);
-        self.state = State::StableSync;
+        assert_eq!(self.state, SessionStage::FullSync);
+        self.state = SessionStage::StableSync;
     }
 
     fn become_ended(&mut self, reason: Reason) -> Vec<Action> {
         assert_eq!(self.ended(), None);
-        self.state = State::Ended(reason);
+        self.state = SessionStage::Ended(reason);
         vec![Action::End]
     }
 }
 
-impl Flow {
+impl FlowStage {
     /// Whether the replica has something to take: what is in the socket's way, what it has not
     /// acknowledged, or a full sync's end that it has not confirmed.
     fn owes(&self, is_full: bool, all_out: bool) -> bool {
@@ -479,16 +476,16 @@ mod tests {
         }
 
         /// A session of an id in `state`.
-        fn to(id: u64, state: &State) -> Play {
+        fn to(id: u64, state: &SessionStage) -> Play {
             let mut play = Play::new(id);
-            if *state == State::Preparation {
+            if *state == SessionStage::Preparation {
                 return play;
             }
             assert_eq!(play.attach(), [Action::Begin]);
-            if *state == State::Beginning {
+            if *state == SessionStage::Beginning {
                 return play;
             }
-            let full = *state == State::FullSync;
+            let full = *state == SessionStage::FullSync;
             play.step(Event::Begun { full, starts: vec![Lsn(5), Lsn(6)] });
             assert_eq!(play.machine.state(), state);
             play
@@ -506,8 +503,12 @@ mod tests {
         }
     }
 
-    const ALL: [State; 4] =
-        [State::Preparation, State::Beginning, State::FullSync, State::StableSync];
+    const ALL: [SessionStage; 4] = [
+        SessionStage::Preparation,
+        SessionStage::Beginning,
+        SessionStage::FullSync,
+        SessionStage::StableSync,
+    ];
 
     #[test]
     fn it_ends_in_every_state_and_the_first_reason_counts() {
@@ -538,7 +539,7 @@ mod tests {
                 assert_eq!(play.machine.ended().is_some(), ends, "{state:?} {own} {other}");
             }
             let takes_over = Play::to(1, &state).machine.takes_over();
-            assert_eq!(takes_over, state == State::Beginning);
+            assert_eq!(takes_over, state == SessionStage::Beginning);
         }
     }
 
@@ -565,15 +566,15 @@ mod tests {
 
     #[test]
     fn it_is_in_stable_sync_once_every_flow_has_said_so() {
-        let mut play = Play::to(1, &State::FullSync);
+        let mut play = Play::to(1, &SessionStage::FullSync);
         for flow in [0, 1] {
             play.step(Event::Writes(flow, false));
             play.step(Event::Wrote(flow, Lsn(9)));
         }
         play.step(Event::Acked(0, Lsn(9)));
-        assert_eq!((play.machine.state(), play.machine.acked()), (&State::FullSync, None));
+        assert_eq!((play.machine.state(), play.machine.acked()), (&SessionStage::FullSync, None));
         play.step(Event::Acked(1, Lsn(6)));
-        assert_eq!(play.machine.state(), &State::StableSync);
+        assert_eq!(play.machine.state(), &SessionStage::StableSync);
         assert_eq!(play.machine.acked(), Some(vec![Lsn(9), Lsn(6)]));
         play.step(Event::Acked(0, Lsn(7)));
         assert_eq!(play.machine.acked_of(0), Lsn(9));
@@ -588,7 +589,7 @@ mod tests {
             (true, false, Some("its data did not move for")),
             (true, true, None),
         ] {
-            let mut play = Play::to(1, &State::StableSync);
+            let mut play = Play::to(1, &SessionStage::StableSync);
             play.step(Event::Writes(0, false));
             play.step(Event::Wrote(0, Lsn(9)));
             for second in 0..40 {

@@ -3,32 +3,31 @@
 
 use super::feed::{self, Beginning};
 use super::listening::{read_acks, read_control};
-use super::machine::{Event, Machine, State};
+use super::machine::{Event, Machine, SessionStage};
 use super::reason::Reason;
 use super::session::Session;
-use super::sessions::Feeds;
 use super::walking::walk;
 use super::writing::write_flow;
 use crate::bell::Bell;
 use crate::info::ReplicaState;
+use crate::roads::Roads;
 use crate::standing::Walks;
 use engine::exec::Front;
-use engine::rt::{self, Task};
 use std::rc::Rc;
-use std::time::Instant;
 
 /// Runs a session until it ends. `attached` is called once the replica has come with all its
 /// connections: before that it has only asked. `acks` is rung whenever an acknowledgement arrives.
-pub async fn run(
-    session: &Rc<Session>,
+pub async fn run<R: Roads>(
+    session: &Rc<Session<R>>,
     front: &Rc<Front>,
     (beginning, walks): (Beginning, Walks),
     acks: Rc<Bell>,
-    attached: impl FnOnce(&Session),
+    attached: impl FnOnce(&Session<R>),
 ) {
     // From its first moment, so that a replica that gives up is not kept.
-    let mut tasks = vec![rt::spawn_local(read_control(session.clone()))];
-    wait_while(session, |machine| *machine.state() == State::Preparation).await;
+    let roads = &session.roads;
+    let mut tasks = vec![roads.spawn("read control", read_control(session.clone()))];
+    wait_while(session, |machine| *machine.state() == SessionStage::Preparation).await;
     let has_begun = !session.is_ended();
     if has_begun {
         attached(session);
@@ -40,7 +39,7 @@ pub async fn run(
     }
     wait_while(session, |machine| machine.ended().is_none()).await;
     for task in tasks {
-        task.cancel().await;
+        roads.cancel(task).await;
     }
     if has_begun && walks != Walks::None {
         let cut = session.cut;
@@ -49,37 +48,38 @@ pub async fn run(
     session.say_why().await;
 }
 
-fn spawn_all(
-    session: &Rc<Session>,
+fn spawn_all<R: Roads>(
+    session: &Rc<Session<R>>,
     front: &Rc<Front>,
     walks: Walks,
     acks: &Rc<Bell>,
-    tasks: &mut Vec<Task<()>>,
+    tasks: &mut Vec<R::Task>,
 ) {
     for flow in &session.flows {
         let write = write_flow(session.clone(), flow.clone());
-        tasks.push(rt::spawn_local(write));
-        tasks.push(rt::spawn_local(read_acks(session.clone(), flow.clone(), acks.clone())));
+        let read = read_acks(session.clone(), flow.clone(), acks.clone());
+        tasks.push(session.roads.spawn("write flow", write));
+        tasks.push(session.roads.spawn("read acks", read));
     }
     if session.state() == ReplicaState::FullSync {
         for shard in front.node.all_shards() {
             let walk = walk(session.clone(), front.clone(), shard, walks);
-            tasks.push(rt::spawn_local(walk));
+            tasks.push(session.roads.spawn("walk", walk));
         }
     }
 }
 
 /// Tells the machine the time, as long as this is so.
-async fn wait_while(session: &Session, is_so: impl Fn(&Machine) -> bool) {
+async fn wait_while<R: Roads>(session: &Session<R>, is_so: impl Fn(&Machine) -> bool) {
     while is_so(&session.machine()) {
         let due = session.machine().due(session.settings.borrow().timeout);
-        let left = due.map(|due| due.saturating_duration_since(Instant::now()));
+        let left = due.map(|due| due.saturating_duration_since(session.roads.now()));
         let rung = match left {
             None => {
                 session.moved_on.wait().await;
                 true
             }
-            Some(left) => session.moved_on.wait_for(left).await,
+            Some(left) => session.moved_on.wait_unless(session.roads.sleep(left)).await,
         };
         if !rung {
             session.step(Event::Time);
@@ -87,8 +87,8 @@ async fn wait_while(session: &Session, is_so: impl Fn(&Machine) -> bool) {
     }
 }
 
-async fn begin(
-    session: &Session,
+async fn begin<R: Roads>(
+    session: &Session<R>,
     front: &Rc<Front>,
     beginning: Beginning,
     walks: Walks,

@@ -11,33 +11,33 @@ use super::flow::FlowSender;
 use super::lag::LagTimes;
 use super::machine::{Action, Event, Machine};
 use super::reason::{FellOut, Reason};
-use super::sessions::Feeds;
 use crate::bell::Bell;
 use crate::handshake::Introduction;
 use crate::info::{Lag, Progress, Replica, ReplicaState};
+use crate::roads::{Line, Roads};
 use crate::settings::Settings;
-use crate::transport::Transport;
 use crate::wire::{self, Kind};
 use engine::cut::CutId;
 use engine::journal::LogHandle;
-use engine::rt;
 use engine::types::{Lsn, Millis};
+use futures_lite::future;
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// One replica being fed.
-pub struct Session {
+pub struct Session<R: Roads> {
     /// Names it.
     pub id: u64,
+    pub(super) roads: R,
     introduction: Introduction,
     peer_ip: String,
     machine: RefCell<Machine>,
     pub(super) settings: Rc<RefCell<Settings>>,
-    pub(super) flows: Vec<Rc<Outflow>>,
+    pub(super) flows: Vec<Rc<Outflow<R::Line>>>,
     started: Instant,
-    pub(super) control: RefCell<Option<Rc<Transport>>>,
+    pub(super) control: RefCell<Option<Rc<R::Line>>>,
     pub(super) control_unread: RefCell<Vec<u8>>,
     /// The control connection was handed over.
     pub(super) handed_over: Bell,
@@ -51,11 +51,11 @@ pub struct Session {
 }
 
 /// One flow of a session.
-pub struct Outflow {
+pub struct Outflow<L> {
     pub(super) index: u16,
     pub(super) log: LogHandle,
     pub(super) sender: RefCell<Option<FlowSender>>,
-    pub(super) transport: RefCell<Option<Rc<Transport>>>,
+    pub(super) line: RefCell<Option<Rc<L>>>,
     /// What had arrived on it before it was handed over.
     pub(super) unread: RefCell<Vec<u8>>,
     times: RefCell<LagTimes>,
@@ -67,27 +67,7 @@ pub struct Outflow {
     pub(super) drained: Bell,
 }
 
-impl Feeds for Session {
-    fn machine(&self) -> Ref<'_, Machine> {
-        self.machine.borrow()
-    }
-
-    fn step(&self, event: Event) {
-        let timeout = self.settings.borrow().timeout;
-        let actions = self.machine.borrow_mut().step(event, Instant::now(), timeout);
-        for action in actions {
-            match action {
-                Action::Begin => self.moved_on.ring(),
-                Action::Tell => self.tells.ring(),
-                Action::WakeFlows => self.flows.iter().for_each(|flow| flow.wake.ring()),
-                Action::Look => self.look(),
-                Action::End => self.close(),
-            }
-        }
-    }
-}
-
-impl Session {
+impl<R: Roads> Session<R> {
     /// A session whose flows are still to be attached.
     pub fn new(
         id: u64,
@@ -96,13 +76,14 @@ impl Session {
         logs: &[LogHandle],
         to: Option<Vec<Lsn>>,
         settings: Rc<RefCell<Settings>>,
-    ) -> Rc<Session> {
+        roads: R,
+    ) -> Rc<Session<R>> {
         let flow = |(index, log): (usize, &LogHandle)| {
             Rc::new(Outflow {
                 index: index as u16,
                 log: log.clone(),
                 sender: RefCell::new(None),
-                transport: RefCell::new(None),
+                line: RefCell::new(None),
                 unread: RefCell::default(),
                 times: RefCell::default(),
                 sent: RefCell::default(),
@@ -112,9 +93,10 @@ impl Session {
                 drained: Bell::default(),
             })
         };
-        let now = Instant::now();
+        let now = roads.now();
         Rc::new(Session {
             id,
+            roads,
             introduction,
             peer_ip,
             machine: RefCell::new(Machine::new(id, node, logs.len(), to, now)),
@@ -130,6 +112,26 @@ impl Session {
             items_done: Cell::new(0),
             items_total: Cell::new(0),
         })
+    }
+
+    /// The machine, to look at it.
+    pub fn machine(&self) -> Ref<'_, Machine> {
+        self.machine.borrow()
+    }
+
+    /// Something happened.
+    pub fn step(&self, event: Event) {
+        let timeout = self.settings.borrow().timeout;
+        let actions = self.machine.borrow_mut().step(event, self.roads.now(), timeout);
+        for action in actions {
+            match action {
+                Action::Begin => self.moved_on.ring(),
+                Action::Tell => self.tells.ring(),
+                Action::WakeFlows => self.flows.iter().for_each(|flow| flow.wake.ring()),
+                Action::Look => self.look(),
+                Action::End => self.close(),
+            }
+        }
     }
 
     /// How far it is.
@@ -158,9 +160,7 @@ impl Session {
 
     fn close(&self) {
         for flow in &self.flows {
-            if let Some(transport) = &*flow.transport.borrow() {
-                let _ = transport.stream().shutdown();
-            }
+            flow.line.borrow().iter().for_each(|line| line.close());
             flow.wake.ring();
             flow.drained.ring();
         }
@@ -169,20 +169,20 @@ impl Session {
     }
 
     /// The control connection is handed over, with what was read of it and not used.
-    pub fn attach_control(&self, transport: Transport, unread: Vec<u8>) {
+    pub fn attach_control(&self, line: R::Line, unread: Vec<u8>) {
         *self.control_unread.borrow_mut() = unread;
-        *self.control.borrow_mut() = Some(Rc::new(transport));
+        *self.control.borrow_mut() = Some(Rc::new(line));
         self.handed_over.ring();
         self.step(Event::HandedOver);
         self.moved_on.ring();
     }
 
     /// A flow's connection is handed over, with what was read of it and not used.
-    pub fn attach_flow(&self, index: usize, transport: Transport, unread: Vec<u8>) {
+    pub fn attach_flow(&self, index: usize, line: R::Line, unread: Vec<u8>) {
         if let Some(flow) = self.flows.get(index).filter(|_| !self.is_ended())
-            && flow.transport.borrow().is_none()
+            && flow.line.borrow().is_none()
         {
-            *flow.transport.borrow_mut() = Some(Rc::new(transport));
+            *flow.line.borrow_mut() = Some(Rc::new(line));
             *flow.unread.borrow_mut() = unread;
         }
         self.step(Event::Attached(index));
@@ -214,12 +214,12 @@ impl Session {
     }
 
     /// Bytes of a flow are on their way into its socket.
-    pub(super) fn writes(&self, flow: &Outflow) {
+    pub(super) fn writes(&self, flow: &Outflow<R::Line>) {
         self.step(Event::Writes(flow.index, flow.is_full_sync()));
     }
 
     /// They are in it, up to `end`.
-    pub(super) fn wrote(&self, flow: &Outflow, end: Lsn) {
+    pub(super) fn wrote(&self, flow: &Outflow<R::Line>, end: Lsn) {
         self.step(Event::Wrote(flow.index, end));
     }
 
@@ -228,7 +228,7 @@ impl Session {
         let machine = self.machine();
         let state = machine.replica_state();
         let (stable, full) = (state == ReplicaState::StableSync, state == ReplicaState::FullSync);
-        let seconds = self.started.elapsed().as_secs_f64();
+        let seconds = self.roads.now().saturating_duration_since(self.started).as_secs_f64();
         let (done, total) = (self.items_done.get(), self.items_total.get());
         Replica {
             session: self.id,
@@ -241,7 +241,7 @@ impl Session {
             } else {
                 Vec::new()
             },
-            last_ack_ms: machine.last_ack_age(Instant::now()).as_millis() as u64,
+            last_ack_ms: machine.last_ack_age(self.roads.now()).as_millis() as u64,
             progress: full.then(|| Progress::of(done, total, seconds)),
         }
     }
@@ -254,7 +254,7 @@ impl Session {
     /// Looks at what nothing else tells: a journal trimmed past a writer that waits for its socket.
     fn look(&self) {
         for flow in &self.flows {
-            flow.times.borrow_mut().note(flow.log.head(), rt::now_millis());
+            flow.times.borrow_mut().note(flow.log.head(), self.roads.millis());
             let sender = flow.sender.borrow();
             let gone = sender.as_ref().is_some_and(|sender| sender.reader().is_gone());
             drop(sender);
@@ -269,7 +269,7 @@ impl Session {
         self.machine().says_every(self.settings.borrow().timeout)
     }
 
-    pub(super) fn end_trimmed(&self, flow: &Outflow) {
+    pub(super) fn end_trimmed(&self, flow: &Outflow<R::Line>) {
         let behind = flow.log.total_bytes().saturating_sub(flow.acked_bytes.get());
         let bound = self.settings.borrow().journals_bounds.bytes;
         let needed = backlog_needed(behind, self.flows.len(), bound);
@@ -285,8 +285,11 @@ impl Session {
             let mut message = Vec::new();
             let why = self.machine().ended().map(Reason::to_string).unwrap_or_default();
             wire::put_bytes(&mut message, Kind::End, why.as_bytes());
-            let _ = rt::timeout(Duration::from_millis(100), control.write_all(&message)).await;
-            let _ = control.stream().shutdown();
+            let said = async {
+                let _ = control.write(&message).await;
+            };
+            future::or(said, self.roads.sleep(Duration::from_millis(100))).await;
+            control.close();
         }
     }
 }
@@ -298,7 +301,7 @@ fn backlog_needed(behind: u64, shards: usize, bound: u64) -> u64 {
     behind.saturating_mul(shards as u64).max(bound.saturating_mul(2))
 }
 
-impl Outflow {
+impl<L> Outflow<L> {
     fn lag(&self, acked: Lsn, now: Millis) -> Lag {
         let head = self.log.head();
         let records = head.0.saturating_sub(acked.0);

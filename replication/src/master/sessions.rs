@@ -1,31 +1,25 @@
 //! All who are fed by this node: who is counted on, who ends because of another, whom all hear of.
 
-use super::machine::{Event, Machine};
+use super::machine::Event;
 use super::reason::Reason;
+use super::session::Session;
+use crate::roads::Roads;
 use crate::standing::Outdated;
 use engine::types::Lsn;
-use std::cell::{Cell, Ref, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// A session, however it reaches its replica.
-pub trait Feeds {
-    /// Its machine, to look at it.
-    fn machine(&self) -> Ref<'_, Machine>;
-    /// Something happened.
-    fn step(&self, event: Event);
-}
-
 /// See the module's doc.
-pub struct Sessions<S> {
-    all: RefCell<BTreeMap<u64, Rc<S>>>,
+pub struct Sessions<R: Roads> {
+    all: RefCell<BTreeMap<u64, Rc<Session<R>>>>,
     next: Cell<u64>,
 }
 
-impl<S: Feeds> Sessions<S> {
+impl<R: Roads> Sessions<R> {
     /// None yet; the first one is named `first`.
-    pub fn new(first: u64) -> Sessions<S> {
+    pub fn new(first: u64) -> Sessions<R> {
         Sessions { all: RefCell::default(), next: Cell::new(first) }
     }
 
@@ -35,37 +29,36 @@ impl<S: Feeds> Sessions<S> {
     }
 
     /// The terms of one are told.
-    pub fn open(&self, session: &Rc<S>) {
-        let id = session.machine().id();
-        self.all.borrow_mut().insert(id, session.clone());
+    pub fn open(&self, session: &Rc<Session<R>>) {
+        self.all.borrow_mut().insert(session.id, session.clone());
         self.tell_others(session);
     }
 
     /// The others hear of one that takes over: a node is fed once.
-    pub fn tell_others(&self, session: &S) {
+    pub fn tell_others(&self, session: &Session<R>) {
         if !session.machine().takes_over() {
             return;
         }
-        let (id, node) = (session.machine().id(), session.machine().node().to_owned());
+        let node = session.machine().node().to_owned();
         for other in self.live() {
-            other.step(Event::Another { id, node: node.clone() });
+            other.step(Event::Another { id: session.id, node: node.clone() });
         }
     }
 
     /// The one of this name, if it lives.
-    pub fn get(&self, id: u64) -> Option<Rc<S>> {
+    pub fn get(&self, id: u64) -> Option<Rc<Session<R>>> {
         let session = self.all.borrow().get(&id).cloned();
-        session.filter(|session| session.machine().ended().is_none())
+        session.filter(|session| !session.is_ended())
     }
 
     /// Those that have not ended.
-    pub fn live(&self) -> Vec<Rc<S>> {
+    pub fn live(&self) -> Vec<Rc<Session<R>>> {
         let all = self.all.borrow();
-        all.values().filter(|session| session.machine().ended().is_none()).cloned().collect()
+        all.values().filter(|session| !session.is_ended()).cloned().collect()
     }
 
     /// Those that have not been forgotten.
-    pub fn known(&self) -> Vec<Rc<S>> {
+    pub fn known(&self) -> Vec<Rc<Session<R>>> {
         self.all.borrow().values().cloned().collect()
     }
 
@@ -82,7 +75,7 @@ impl<S: Feeds> Sessions<S> {
     /// What they are fed from is not what this node is any more.
     pub fn end_all(&self, why: Outdated) {
         for session in self.live() {
-            session.step(Event::End(Reason::Outdated(why)));
+            session.end(Reason::Outdated(why));
         }
     }
 
@@ -96,7 +89,7 @@ impl<S: Feeds> Sessions<S> {
 
     /// Replicas in stable sync that were heard of within `lag`.
     pub fn good(&self, lag: Duration, now: Instant) -> usize {
-        let is_good = |session: &Rc<S>| {
+        let is_good = |session: &Rc<Session<R>>| {
             let machine = session.machine();
             machine.acked().is_some() && machine.last_ack_age(now) <= lag
         };

@@ -4,11 +4,10 @@ use super::flow::{FlowSender, Step};
 use super::machine::Event;
 use super::reason::Reason;
 use super::session::{Outflow, Session};
-use super::sessions::Feeds;
+use crate::roads::{Line, Roads};
 use crate::wire::{self, Kind};
-use engine::rt;
 use engine::types::Lsn;
-use std::io::IoSlice;
+use futures_lite::future;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -69,39 +68,40 @@ fn slice(limit: u64) -> usize {
 }
 
 /// Sends what the flow has to send, until the session ends.
-pub(super) async fn write_flow(session: Rc<Session>, flow: Rc<Outflow>) {
-    let Some(transport) = flow.transport.borrow().clone() else { return };
+pub(super) async fn write_flow<R: Roads>(session: Rc<Session<R>>, flow: Rc<Outflow<R::Line>>) {
+    let roads = &session.roads;
+    let Some(line) = flow.line.borrow().clone() else { return };
     let mut first = Vec::new();
     wire::put_numbers(&mut first, Kind::Start, &[session.machine().acked_of(flow.index).0]);
-    if let Err(error) = transport.write_all(&first).await {
-        return session.end(Reason::Flow(flow.index, error.to_string()));
+    if let Err(error) = line.write(&first).await {
+        return session.end(Reason::Flow(flow.index, error));
     }
-    let mut said = Instant::now();
+    let mut said = roads.now();
     let mut rate = Rate::new(said);
     while !session.is_ended() {
         let limit = session.settings.borrow().full_sync_bytes_per_second;
-        let items_wait = rate.wait(limit, Instant::now());
-        let sent = match flow.step(if items_wait.is_zero() { slice(limit) } else { 0 }) {
+        let items_wait = rate.wait(limit, roads.now());
+        let sent = match flow.step(if items_wait.is_zero() { roads.slice(slice(limit)) } else { 0 })
+        {
             Step::Log(span) => {
                 session.writes(&flow);
                 let header = wire::header(Kind::Log, &span);
                 flow.note_sent(span.lsn_after(), span.bytes_after());
-                let mut slices = [IoSlice::new(&header), IoSlice::new(&span)];
-                let sent = transport.write_vectored(&mut slices).await;
+                let sent = line.write_both(&header, &span).await;
                 session.wrote(&flow, span.lsn_after());
-                said = Instant::now();
+                said = roads.now();
                 let more_goes = flow.has_pieces() && items_wait.is_zero();
                 if sent.is_ok() && span.len() < GATHER_BELOW && !more_goes {
                     drop(span);
-                    rt::sleep(GATHER).await;
+                    roads.sleep(GATHER).await;
                 }
                 sent
             }
             Step::Messages(messages) => {
                 session.writes(&flow);
-                let sent = transport.write_all(&messages).await;
+                let sent = line.write(&messages).await;
                 session.wrote(&flow, Lsn(0));
-                said = Instant::now();
+                said = roads.now();
                 rate.sent(messages.len());
                 let left = flow.part_bytes.get().saturating_sub(messages.len() as u64);
                 flow.part_bytes.set(left);
@@ -110,17 +110,19 @@ pub(super) async fn write_flow(session: Rc<Session>, flow: Rc<Outflow>) {
             }
             Step::Wait => {
                 // Counted from what was said last: what wakes a flow in vain must not put its signs off.
-                let left = session.alive_every().saturating_sub(said.elapsed());
+                let left = session
+                    .alive_every()
+                    .saturating_sub(roads.now().saturating_duration_since(said));
                 if left.is_zero() {
                     session.step(Event::Pings(flow.index));
-                    said = Instant::now();
-                    let sent = transport.write_all(&ping(&flow)).await;
+                    said = roads.now();
+                    let sent = line.write(&ping(&flow)).await;
                     session.wrote(&flow, Lsn(0));
                     sent
                 } else {
                     let look = items_wait.min(LIMIT_LOOK_EVERY);
                     let look = if look.is_zero() { left } else { left.min(look) };
-                    wait_for_more(&flow, look).await;
+                    wait_for_more(&flow, roads.sleep(look)).await;
                     Ok(())
                 }
             }
@@ -130,20 +132,20 @@ pub(super) async fn write_flow(session: Rc<Session>, flow: Rc<Outflow>) {
             }
         };
         if let Err(error) = sent {
-            session.end(Reason::Flow(flow.index, error.to_string()));
+            session.end(Reason::Flow(flow.index, error));
         }
     }
 }
 
 /// A sign of life: where the journal stands.
-fn ping(flow: &Outflow) -> Vec<u8> {
+fn ping<L>(flow: &Outflow<L>) -> Vec<u8> {
     let mut ping = Vec::new();
     let numbers = [flow.log.head().0, flow.log.total_bytes()];
     wire::put_numbers(&mut ping, Kind::Ping, &numbers);
     ping
 }
 
-impl Outflow {
+impl<L> Outflow<L> {
     fn has_pieces(&self) -> bool {
         self.sender.borrow().as_ref().is_some_and(FlowSender::has_pieces)
     }
@@ -155,14 +157,14 @@ impl Outflow {
     }
 }
 
-/// Waits for the journal or a part, at most so long.
-async fn wait_for_more(flow: &Outflow, limit: Duration) {
+/// Waits for the journal or a part, or until it is enough.
+async fn wait_for_more<L>(flow: &Outflow<L>, enough: impl Future<Output = ()>) {
     let readable = std::future::poll_fn(|context| match &mut *flow.sender.borrow_mut() {
-        Some(sender) => sender.reader_mut().poll_readable(context),
+        Some(sender) => sender.poll_log(context),
         None => std::task::Poll::Pending,
     });
-    let more = futures_lite::future::or(readable, flow.wake.wait());
-    let _ = rt::timeout(limit, more).await;
+    let more = future::or(readable, flow.wake.wait());
+    future::or(more, enough).await;
 }
 
 #[cfg(test)]

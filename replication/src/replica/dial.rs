@@ -11,7 +11,7 @@ use super::reason::Reason;
 use super::steps::{Place, Step};
 use crate::handshake::{self, Words};
 use crate::settings::Settings;
-use crate::tls::{ClientTls, Session};
+use crate::tls::{ClientTls, TlsSession};
 use crate::transport::Transport;
 use crate::wire;
 use engine::resp::client::{Reply, ReplyReader, encode_command};
@@ -151,7 +151,7 @@ async fn secure(
     to: SocketAddr,
 ) -> Result<Transport, Reason> {
     let Some(tls) = &target.tls else { return Ok(Transport::plain(stream)) };
-    let session = Session::client(tls, &target.host).map_err(|error| error.to_string())?;
+    let session = TlsSession::client(tls, &target.host).map_err(|error| error.to_string())?;
     let transport = Transport::tls(stream, session);
     (target.watch)(place, Some(Step::Secure(to)));
     match transport.handshake().await {

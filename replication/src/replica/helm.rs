@@ -6,7 +6,6 @@
 use super::machine::{Action, Event, Happened, Machine};
 use super::rules::Rules;
 use crate::bell::Bell;
-use futures_lite::future;
 use std::cell::{Ref, RefCell};
 use std::collections::VecDeque;
 use std::rc::Weak;
@@ -20,6 +19,18 @@ pub trait Surroundings {
     fn rules(&self) -> Rules;
     /// Performs what takes no time.
     fn perform_at_once(&self, action: Action);
+}
+
+/// A link, as the session that it runs knows it.
+pub trait Steered: Surroundings {
+    /// Where its machine stands.
+    fn helm(&self) -> &Helm;
+    /// Something happened in an attempt or its session.
+    fn happened(&self, attempt: u64, happened: Happened) {
+        self.helm().happened(attempt, happened);
+    }
+    /// Whether DEBUG REPLICA PAUSE holds.
+    fn is_paused(&self) -> bool;
 }
 
 /// See the module's doc.
@@ -72,7 +83,10 @@ impl Helm {
     }
 
     /// The next action that takes time; none once the link has ended.
-    pub async fn next<F: Future>(&self, sleep: impl Fn(Duration) -> F) -> Option<Action> {
+    pub async fn next<F: Future<Output = ()>>(
+        &self,
+        sleep: impl Fn(Duration) -> F,
+    ) -> Option<Action> {
         loop {
             if let Some(action) = self.queue.borrow_mut().pop_front() {
                 return Some(action);
@@ -85,30 +99,22 @@ impl Helm {
     }
 
     /// Waits until this attempt is not meant to go on.
-    pub async fn left<F: Future>(&self, attempt: u64, sleep: impl Fn(Duration) -> F) {
+    pub async fn left<F: Future<Output = ()>>(&self, attempt: u64, sleep: impl Fn(Duration) -> F) {
         while self.machine().is_meeting(attempt) {
             self.wait(&sleep).await;
         }
     }
 
     /// Waits for the bell or for the time that matters to the machine.
-    async fn wait<F: Future>(&self, sleep: &impl Fn(Duration) -> F) {
+    async fn wait<F: Future<Output = ()>>(&self, sleep: &impl Fn(Duration) -> F) {
         let Some(around) = self.around.upgrade() else { return };
         let (now, due) = (around.now(), self.machine().due(&around.rules()));
-        let rung = async {
-            self.bell.wait().await;
-            false
-        };
         let is_due = match due {
-            None => rung.await,
-            Some(due) if due <= now => true,
-            Some(due) => {
-                let slept = async {
-                    sleep(due - now).await;
-                    true
-                };
-                future::or(rung, slept).await
+            None => {
+                self.bell.wait().await;
+                false
             }
+            Some(due) => due <= now || !self.bell.wait_unless(sleep(due - now)).await,
         };
         if is_due {
             self.step(Event::Time);

@@ -7,18 +7,18 @@
 
 use super::applier::Applies;
 use super::dial::{Call, Target, Watch, words};
-use super::helm::{Helm, Surroundings};
+use super::helm::{Helm, Steered, Surroundings};
 use super::machine::{Action, Event, Happened, Machine};
 use super::reason::Reason;
 use super::rules::Rules;
-use super::session::{Parts, Running};
+use super::running::{Parts, Running};
 use super::steps::{Place, Step, Steps};
 use crate::bell::Bell;
 use crate::handshake::{self, Terms, lsns_to_text};
 use crate::here::Here;
 use crate::info::{LinkState, Upstream};
 use crate::tls::{ClientTls, TlsStore};
-use crate::transport::Transport;
+use crate::transport::{Sockets, Transport};
 use crate::wire;
 use engine::resp::client::Reply;
 use engine::rt::{self, Task};
@@ -46,10 +46,10 @@ pub struct Link {
     tls: Arc<TlsStore>,
     /// What the attempt has come to.
     met: RefCell<Option<Met>>,
-    running: RefCell<Option<Rc<Running>>>,
+    running: RefCell<Option<Rc<Running<Sockets>>>>,
     stopped: rt::Event,
     /// DEBUG REPLICA PAUSE.
-    paused: Rc<Cell<bool>>,
+    paused: Cell<bool>,
     last_io: Cell<Instant>,
     /// Those whom the master said it waits for.
     waiting: RefCell<Vec<String>>,
@@ -116,6 +116,16 @@ impl Surroundings for Link {
     }
 }
 
+impl Steered for Link {
+    fn helm(&self) -> &Helm {
+        &self.helm
+    }
+
+    fn is_paused(&self) -> bool {
+        self.paused.get()
+    }
+}
+
 impl Link {
     /// A link that is not running yet.
     pub fn new(host: String, port: u16, here: Rc<Here>, tls: Arc<TlsStore>) -> Rc<Link> {
@@ -131,7 +141,7 @@ impl Link {
                 met: RefCell::default(),
                 running: RefCell::default(),
                 stopped: rt::Event::new(),
-                paused: Rc::new(Cell::new(false)),
+                paused: Cell::new(false),
                 last_io: Cell::new(now),
                 waiting: RefCell::default(),
             }
@@ -251,7 +261,7 @@ impl Link {
         self.stopped.set();
     }
 
-    async fn perform(&self, action: Action) {
+    async fn perform(self: &Rc<Link>, action: Action) {
         match action {
             Action::Introduce(attempt) => self.meet(attempt, self.agree(attempt)).await,
             Action::Judge(attempt) => self.meet(attempt, self.judge()).await,
@@ -428,14 +438,12 @@ impl Link {
     }
 
     /// Turns the shards to what was agreed on.
-    async fn begin(&self, attempt: u64) {
+    async fn begin(self: &Rc<Link>, attempt: u64) {
         let met = self.met.borrow_mut().take();
         let Some(Met { terms, control, starts, flows, unread, .. }) = met else { return };
         let relay = self.here.begin_following(&terms, &starts).await;
         let parts = Parts { terms, starts, flows, unread, control };
-        let (helm, settings) = ((attempt, self.helm.clone()), self.here.settings.clone());
-        let front = self.here.front.clone();
-        let running = Running::new(front, helm, parts, relay, settings, self.paused.clone());
+        let running = Running::new(&self.here, (self.clone(), attempt), parts, relay, Sockets);
         *self.running.borrow_mut() = Some(running);
         self.helm.happened(attempt, Happened::Begun);
     }

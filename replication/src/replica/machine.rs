@@ -36,7 +36,7 @@ const GUARD_EVERY: Duration = Duration::from_secs(2);
 /// See the module's doc.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "the module's doc tells them, downwards")]
-pub enum State {
+pub enum LinkStage {
     Idle,
     Introducing,
     Judging,
@@ -165,7 +165,7 @@ pub enum Action {
 pub struct Machine {
     host: String,
     port: u16,
-    state: State,
+    state: LinkStage,
     attempt: u64,
     steps: Steps,
     /// A step of this attempt may take so long.
@@ -213,7 +213,7 @@ impl Machine {
         Machine {
             host,
             port,
-            state: State::Idle,
+            state: LinkStage::Idle,
             attempt: 0,
             steps: Steps::new(Duration::ZERO, Duration::ZERO, now),
             limit: Duration::ZERO,
@@ -235,19 +235,19 @@ impl Machine {
     }
 
     /// How far it is.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> LinkStage {
         self.state
     }
 
     /// How far it is, in the words of INFO.
     pub fn link_state(&self) -> LinkState {
         match self.state {
-            State::Introducing if self.has_introduced => LinkState::Handshake,
-            State::Judging | State::Joining | State::Held | State::Beginning => {
+            LinkStage::Introducing if self.has_introduced => LinkState::Handshake,
+            LinkStage::Judging | LinkStage::Joining | LinkStage::Held | LinkStage::Beginning => {
                 LinkState::Handshake
             }
-            State::FullSync => LinkState::FullSync,
-            State::StableSync => LinkState::StableSync,
+            LinkStage::FullSync => LinkState::FullSync,
+            LinkStage::StableSync => LinkState::StableSync,
             _ => LinkState::Connecting,
         }
     }
@@ -269,18 +269,19 @@ impl Machine {
 
     /// Whether this attempt is still under way, and nothing has changed here.
     pub fn is_meeting(&self, attempt: u64) -> bool {
-        let meets = matches!(self.state, State::Introducing | State::Judging | State::Joining);
+        let meets =
+            matches!(self.state, LinkStage::Introducing | LinkStage::Judging | LinkStage::Joining);
         meets && attempt == self.attempt
     }
 
     /// Whether a session goes on.
     pub fn is_in_session(&self) -> bool {
-        matches!(self.state, State::FullSync | State::StableSync)
+        matches!(self.state, LinkStage::FullSync | LinkStage::StableSync)
     }
 
     /// Whether it has ended for good.
     pub fn is_ended(&self) -> bool {
-        self.state == State::Ended
+        self.state == LinkStage::Ended
     }
 
     /// The attempt under way, or the last one.
@@ -306,17 +307,17 @@ impl Machine {
     /// When [`Event::Time`] is due, if nothing happens before.
     pub fn due(&self, rules: &Rules) -> Option<Instant> {
         match self.state {
-            State::Introducing | State::Judging | State::Joining => self.steps.due(),
-            State::Held | State::Pausing => Some(self.until),
-            State::FullSync | State::StableSync => Some(self.life.due(rules)),
-            State::Idle | State::Beginning | State::Draining | State::Ended => None,
+            LinkStage::Introducing | LinkStage::Judging | LinkStage::Joining => self.steps.due(),
+            LinkStage::Held | LinkStage::Pausing => Some(self.until),
+            LinkStage::FullSync | LinkStage::StableSync => Some(self.life.due(rules)),
+            LinkStage::Idle | LinkStage::Beginning | LinkStage::Draining | LinkStage::Ended => None,
         }
     }
 
     /// Takes what happened; answers what is to be done.
     pub fn step(&mut self, event: Event, now: Instant, rules: &Rules) -> Vec<Action> {
         match event {
-            Event::Begin if self.state == State::Idle => self.become_introducing(now, rules),
+            Event::Begin if self.state == LinkStage::Idle => self.become_introducing(now, rules),
             // It was ended before it began.
             Event::Begin => Vec::new(),
             Event::Time => self.time(now, rules),
@@ -328,7 +329,7 @@ impl Machine {
             }
             // A copy that was lost is waited for: a program that says REPLICAOF every few seconds must not
             // make a full sync of each.
-            Event::Hurry if self.state == State::Pausing && self.pace.lost() == 0 => {
+            Event::Hurry if self.state == LinkStage::Pausing && self.pace.lost() == 0 => {
                 self.pause_is_over(now, rules)
             }
             Event::Hurry => Vec::new(),
@@ -346,7 +347,7 @@ impl Machine {
 
     fn happened(&mut self, happened: Happened, now: Instant, rules: &Rules) -> Vec<Action> {
         match (self.state, happened) {
-            (State::Introducing | State::Joining, Happened::Step(place, step)) => {
+            (LinkStage::Introducing | LinkStage::Joining, Happened::Step(place, step)) => {
                 if let Some(Step::Follow { asked }) = step {
                     self.has_introduced = true;
                     self.counts.attempts += u64::from(asked);
@@ -354,18 +355,25 @@ impl Machine {
                 self.steps.note(place, step, now);
                 Vec::new()
             }
-            (State::Introducing | State::Judging | State::Joining, Happened::Failed(reason)) => {
-                self.not_met(reason, now, rules)
+            (
+                LinkStage::Introducing | LinkStage::Judging | LinkStage::Joining,
+                Happened::Failed(reason),
+            ) => self.not_met(reason, now, rules),
+            (LinkStage::Introducing, Happened::Agreed { full, session }) => {
+                self.agreed(full, session)
             }
-            (State::Introducing, Happened::Agreed { full, session }) => self.agreed(full, session),
-            (State::Judging, Happened::Judged(Some(held))) => self.become_held(held, now),
-            (State::Judging, Happened::Judged(None)) => self.become_joining(),
-            (State::Joining, Happened::Joined(starts)) => self.become_beginning(&starts, now),
-            (State::Beginning, Happened::Begun) => self.begun(now),
-            (State::FullSync | State::StableSync, happened) => self.lives(happened, now, rules),
-            (State::Draining, Happened::Drained { is_over }) => self.drained(is_over, now, rules),
+            (LinkStage::Judging, Happened::Judged(Some(held))) => self.become_held(held, now),
+            (LinkStage::Judging, Happened::Judged(None)) => self.become_joining(),
+            (LinkStage::Joining, Happened::Joined(starts)) => self.become_beginning(&starts, now),
+            (LinkStage::Beginning, Happened::Begun) => self.begun(now),
+            (LinkStage::FullSync | LinkStage::StableSync, happened) => {
+                self.lives(happened, now, rules)
+            }
+            (LinkStage::Draining, Happened::Drained { is_over }) => {
+                self.drained(is_over, now, rules)
+            }
             // A record that does not fit counts also when it is found out at the end.
-            (State::Draining, Happened::Broke(Reason::BrokenPromise(_))) => {
+            (LinkStage::Draining, Happened::Broke(Reason::BrokenPromise(_))) => {
                 self.is_inexact = true;
                 Vec::new()
             }
@@ -385,11 +393,11 @@ impl Machine {
             }
             Happened::Waits(waits) => self.life.waits_for(waits, now),
             Happened::Turn(flow, progress) => {
-                let is_stable = self.state == State::StableSync;
+                let is_stable = self.state == LinkStage::StableSync;
                 let said = self.life.speaks(flow, progress, is_stable, rules, now);
                 return said.into_iter().map(|said| Action::Say(flow, said)).collect();
             }
-            Happened::Complete if self.state == State::FullSync => {
+            Happened::Complete if self.state == LinkStage::FullSync => {
                 return self.become_stable(now);
             }
             Happened::Broke(reason) => {
@@ -403,14 +411,14 @@ impl Machine {
 
     fn time(&mut self, now: Instant, rules: &Rules) -> Vec<Action> {
         match self.state {
-            State::Introducing | State::Judging | State::Joining => {
+            LinkStage::Introducing | LinkStage::Judging | LinkStage::Joining => {
                 let Some((place, step)) = self.steps.late(now) else { return Vec::new() };
                 let (host, limit) = (self.host.clone(), self.steps.limit_of(&step));
                 self.not_met(Reason::Late { host, place, step, limit }, now, rules)
             }
-            State::Held if now >= self.until => self.held_for_long(now, rules),
-            State::Pausing if now >= self.until => self.pause_is_over(now, rules),
-            State::FullSync | State::StableSync => {
+            LinkStage::Held if now >= self.until => self.held_for_long(now, rules),
+            LinkStage::Pausing if now >= self.until => self.pause_is_over(now, rules),
+            LinkStage::FullSync | LinkStage::StableSync => {
                 if let Some(reason) = self.life.verdict(rules, now) {
                     return self.become_draining(reason);
                 }
@@ -423,21 +431,21 @@ impl Machine {
     }
 
     fn stop(&mut self, now: Instant, rules: &Rules) -> Vec<Action> {
-        if self.state == State::Ended {
+        if self.state == LinkStage::Ended {
             return Vec::new();
         }
         match self.state {
             // While the shards change there is nothing to break off: it is kept in mind.
-            State::Beginning if planted::stops_are_forgotten() => Vec::new(),
-            State::Beginning | State::Draining => {
+            LinkStage::Beginning if planted::stops_are_forgotten() => Vec::new(),
+            LinkStage::Beginning | LinkStage::Draining => {
                 self.is_stopping = true;
                 Vec::new()
             }
-            State::FullSync | State::StableSync => {
+            LinkStage::FullSync | LinkStage::StableSync => {
                 self.is_stopping = true;
                 self.become_draining(Reason::LinkEnded)
             }
-            State::Introducing | State::Joining if planted::stops_wait_for_steps() => {
+            LinkStage::Introducing | LinkStage::Joining if planted::stops_wait_for_steps() => {
                 self.is_stopping = true;
                 self.time(now, rules)
             }
@@ -526,25 +534,25 @@ impl Machine {
     }
 
     fn become_introducing(&mut self, now: Instant, rules: &Rules) -> Vec<Action> {
-        assert!(matches!(self.state, State::Idle | State::Pausing), "{:?}", self.state);
+        assert!(matches!(self.state, LinkStage::Idle | LinkStage::Pausing), "{:?}", self.state);
         let usual = if self.is_explicit { rules.connect } else { rules.reconnect };
         self.limit = self.pace.step_limit(usual);
         self.steps = Steps::new(self.limit, rules.timeout, now);
         self.attempt += 1;
         self.has_introduced = false;
-        self.state = State::Introducing;
+        self.state = LinkStage::Introducing;
         vec![Action::Introduce(self.attempt)]
     }
 
     fn become_judging(&mut self) -> Vec<Action> {
-        assert_eq!(self.state, State::Introducing);
-        self.state = State::Judging;
+        assert_eq!(self.state, LinkStage::Introducing);
+        self.state = LinkStage::Judging;
         vec![Action::Judge(self.attempt)]
     }
 
     fn become_held(&mut self, held: Held, now: Instant) -> Vec<Action> {
-        assert_eq!(self.state, State::Judging);
-        self.state = State::Held;
+        assert_eq!(self.state, LinkStage::Judging);
+        self.state = LinkStage::Held;
         self.until = now + GUARD_EVERY;
         let is_news = self.held.replace(held).is_none();
         self.counts.last_error = Some(Reason::Held(held.text(&self.host, self.port)));
@@ -552,15 +560,19 @@ impl Machine {
     }
 
     fn become_joining(&mut self) -> Vec<Action> {
-        assert!(matches!(self.state, State::Introducing | State::Judging), "{:?}", self.state);
-        self.state = State::Joining;
+        assert!(
+            matches!(self.state, LinkStage::Introducing | LinkStage::Judging),
+            "{:?}",
+            self.state
+        );
+        self.state = LinkStage::Joining;
         self.held = None;
         vec![Action::Join(self.attempt)]
     }
 
     fn become_beginning(&mut self, starts: &[Lsn], now: Instant) -> Vec<Action> {
-        assert_eq!(self.state, State::Joining);
-        self.state = State::Beginning;
+        assert_eq!(self.state, LinkStage::Joining);
+        self.state = LinkStage::Beginning;
         self.counts.successes += u64::from(!self.is_full);
         (self.began, self.stable_since, self.is_inexact) = (now, None, false);
         self.life = Life::new(starts, now);
@@ -568,14 +580,14 @@ impl Machine {
     }
 
     fn become_following(&mut self, now: Instant) -> Vec<Action> {
-        assert_eq!(self.state, State::Beginning);
+        assert_eq!(self.state, LinkStage::Beginning);
         // Since the flows began the shards have worked: nobody was silent meanwhile.
         self.life.heard(now);
         let mut actions = vec![Action::Run(self.attempt)];
         if self.is_full {
-            self.state = State::FullSync;
+            self.state = LinkStage::FullSync;
         } else {
-            self.state = State::StableSync;
+            self.state = LinkStage::StableSync;
             self.came_up(now);
             actions.push(Action::Stable);
         }
@@ -583,8 +595,8 @@ impl Machine {
     }
 
     fn become_stable(&mut self, now: Instant) -> Vec<Action> {
-        assert_eq!(self.state, State::FullSync);
-        self.state = State::StableSync;
+        assert_eq!(self.state, LinkStage::FullSync);
+        self.state = LinkStage::StableSync;
         self.came_up(now);
         // The master counts us as stable from the first acknowledgement on.
         vec![Action::Stable, Action::LetIn, Action::WakeFlows]
@@ -598,16 +610,16 @@ impl Machine {
 
     fn become_draining(&mut self, reason: Reason) -> Vec<Action> {
         assert!(self.is_in_session(), "{:?}", self.state);
-        self.state = State::Draining;
+        self.state = LinkStage::Draining;
         self.broke = Some(reason);
         vec![Action::Drain(self.attempt)]
     }
 
     fn become_pausing(&mut self, pause: Duration, now: Instant) -> Vec<Action> {
         let meets = self.is_meeting(self.attempt);
-        let may = meets || matches!(self.state, State::Held | State::Draining);
+        let may = meets || matches!(self.state, LinkStage::Held | LinkStage::Draining);
         assert!(may, "{:?}", self.state);
-        self.state = State::Pausing;
+        self.state = LinkStage::Pausing;
         let jitter = self.dice.u64(..=pause.as_millis() as u64 / 4);
         self.until = now + pause + Duration::from_millis(jitter);
         self.counts.down_since = self.counts.down_since.or(Some(now));
@@ -615,9 +627,9 @@ impl Machine {
     }
 
     fn become_ended(&mut self) -> Vec<Action> {
-        let cannot = self.is_in_session() || self.state == State::Beginning;
+        let cannot = self.is_in_session() || self.state == LinkStage::Beginning;
         assert!(!cannot, "{:?}", self.state);
-        self.state = State::Ended;
+        self.state = LinkStage::Ended;
         vec![Action::End]
     }
 }
@@ -671,33 +683,33 @@ mod tests {
         }
 
         /// Goes on to `state` on the shortest way, as an attempt that no operator asked for.
-        fn to(state: State) -> Play {
+        fn to(state: LinkStage) -> Play {
             let mut play = Play::new();
-            play.run_to(State::StableSync, true);
+            play.run_to(LinkStage::StableSync, true);
             play.happened(Happened::Broke(Reason::ControlClosed));
-            play.run_to(state, state == State::FullSync);
+            play.run_to(state, state == LinkStage::FullSync);
             play
         }
 
-        fn run_to(&mut self, state: State, full: bool) {
+        fn run_to(&mut self, state: LinkStage, full: bool) {
             for _ in 0..20 {
                 if self.machine.state() == state {
                     return;
                 }
-                let judged = (state == State::Held).then(held);
+                let judged = (state == LinkStage::Held).then(held);
                 let happened = match self.machine.state() {
-                    State::Introducing => Happened::Agreed { full, session: 1 },
-                    State::Judging => Happened::Judged(judged),
-                    State::Joining => Happened::Joined(vec![Lsn(0)]),
-                    State::Beginning => Happened::Begun,
-                    State::FullSync => Happened::Complete,
-                    State::StableSync => Happened::Broke(Reason::ControlClosed),
-                    State::Draining => Happened::Drained { is_over: false },
-                    State::Held | State::Pausing => {
+                    LinkStage::Introducing => Happened::Agreed { full, session: 1 },
+                    LinkStage::Judging => Happened::Judged(judged),
+                    LinkStage::Joining => Happened::Joined(vec![Lsn(0)]),
+                    LinkStage::Beginning => Happened::Begun,
+                    LinkStage::FullSync => Happened::Complete,
+                    LinkStage::StableSync => Happened::Broke(Reason::ControlClosed),
+                    LinkStage::Draining => Happened::Drained { is_over: false },
+                    LinkStage::Held | LinkStage::Pausing => {
                         self.wait();
                         continue;
                     }
-                    State::Idle | State::Ended => panic!("{:?}", self.machine.state()),
+                    LinkStage::Idle | LinkStage::Ended => panic!("{:?}", self.machine.state()),
                 };
                 self.happened(happened);
             }
@@ -705,39 +717,39 @@ mod tests {
         }
     }
 
-    const ALL: [State; 10] = [
-        State::Introducing,
-        State::Judging,
-        State::Joining,
-        State::Held,
-        State::Beginning,
-        State::FullSync,
-        State::StableSync,
-        State::Draining,
-        State::Pausing,
-        State::Ended,
+    const ALL: [LinkStage; 10] = [
+        LinkStage::Introducing,
+        LinkStage::Judging,
+        LinkStage::Joining,
+        LinkStage::Held,
+        LinkStage::Beginning,
+        LinkStage::FullSync,
+        LinkStage::StableSync,
+        LinkStage::Draining,
+        LinkStage::Pausing,
+        LinkStage::Ended,
     ];
 
     /// A stop between two waits was never seen, and one during a dial waited for its end.
     #[test]
     fn an_end_is_seen_in_every_state() {
         for state in ALL {
-            if state == State::Ended {
+            if state == LinkStage::Ended {
                 continue;
             }
             let mut play = Play::to(state);
             let actions = play.step(Event::Stop);
             match state {
-                State::Beginning => {
+                LinkStage::Beginning => {
                     assert_eq!(actions, []);
                     let attempt = play.machine.attempt();
                     let actions = play.happened(Happened::Begun);
                     assert_eq!(actions.last(), Some(&Action::Drain(attempt)));
                 }
-                State::FullSync | State::StableSync => {
+                LinkStage::FullSync | LinkStage::StableSync => {
                     assert_eq!(actions, [Action::Drain(play.machine.attempt())]);
                 }
-                State::Draining => assert_eq!(actions, []),
+                LinkStage::Draining => assert_eq!(actions, []),
                 _ => assert_eq!((actions, play.machine.is_ended()), (vec![Action::End], true)),
             }
             if !play.machine.is_ended() {
@@ -762,7 +774,7 @@ mod tests {
     /// What an earlier attempt brings, in any state, is nobody's.
     #[test]
     fn what_comes_late_of_an_earlier_attempt_changes_nothing() {
-        for state in ALL.into_iter().filter(|state| *state != State::Ended) {
+        for state in ALL.into_iter().filter(|state| *state != LinkStage::Ended) {
             let mut play = Play::to(state);
             let old = play.machine.attempt() - 1;
             let late = [
@@ -786,17 +798,17 @@ mod tests {
     /// What does not fit the state it comes in is left alone: an attempt may fail twice.
     #[test]
     fn what_does_not_fit_a_state_changes_nothing() {
-        let fits = |state: State, happened: &Happened| match happened {
+        let fits = |state: LinkStage, happened: &Happened| match happened {
             Happened::Failed(_) => {
-                matches!(state, State::Introducing | State::Judging | State::Joining)
+                matches!(state, LinkStage::Introducing | LinkStage::Judging | LinkStage::Joining)
             }
-            Happened::Agreed { .. } => state == State::Introducing,
-            Happened::Judged(_) => state == State::Judging,
-            Happened::Joined(_) => state == State::Joining,
-            Happened::Begun => state == State::Beginning,
-            Happened::Complete => state == State::FullSync,
-            Happened::Broke(_) => matches!(state, State::FullSync | State::StableSync),
-            Happened::Drained { .. } => state == State::Draining,
+            Happened::Agreed { .. } => state == LinkStage::Introducing,
+            Happened::Judged(_) => state == LinkStage::Judging,
+            Happened::Joined(_) => state == LinkStage::Joining,
+            Happened::Begun => state == LinkStage::Beginning,
+            Happened::Complete => state == LinkStage::FullSync,
+            Happened::Broke(_) => matches!(state, LinkStage::FullSync | LinkStage::StableSync),
+            Happened::Drained { .. } => state == LinkStage::Draining,
             _ => true,
         };
         let all = || {
@@ -811,7 +823,7 @@ mod tests {
                 Happened::Drained { is_over: true },
             ]
         };
-        for state in ALL.into_iter().filter(|state| *state != State::Ended) {
+        for state in ALL.into_iter().filter(|state| *state != LinkStage::Ended) {
             for happened in all() {
                 let mut play = Play::to(state);
                 let (is_fitting, text) = (fits(state, &happened), format!("{happened:?}"));
@@ -827,31 +839,31 @@ mod tests {
         let agreed = || Happened::Agreed { full: true, session: 1 };
         assert_eq!(play.happened(agreed()), [Action::Join(1)], "REPLICAOF");
         play.failed();
-        play.run_to(State::Introducing, true);
+        play.run_to(LinkStage::Introducing, true);
         assert_eq!(play.happened(agreed()), [Action::Join(2)], "nothing has come of it yet");
-        play.run_to(State::StableSync, true);
+        play.run_to(LinkStage::StableSync, true);
         play.happened(Happened::Broke(Reason::ControlClosed));
-        play.run_to(State::Introducing, true);
+        play.run_to(LinkStage::Introducing, true);
         assert_eq!(play.happened(agreed()), [Action::Judge(3)]);
         assert_eq!(play.happened(Happened::Judged(Some(held()))), [Action::LetGo(held(), true)]);
         assert!(play.machine.held().is_some());
         play.wait();
-        play.run_to(State::Judging, true);
+        play.run_to(LinkStage::Judging, true);
         assert_eq!(play.happened(Happened::Judged(Some(held()))), [Action::LetGo(held(), false)]);
-        play.run_to(State::Judging, true);
+        play.run_to(LinkStage::Judging, true);
         assert_eq!(play.happened(Happened::Judged(None)), [Action::Join(5)]);
         assert_eq!(play.machine.held(), None);
         play.failed();
         // REPLICAOF once more.
         play.step(Event::Meant);
         play.step(Event::Hurry);
-        assert_eq!(play.machine.state(), State::Introducing, "nothing was lost: at once");
+        assert_eq!(play.machine.state(), LinkStage::Introducing, "nothing was lost: at once");
         assert_eq!(play.happened(agreed()), [Action::Join(6)]);
     }
 
     #[test]
     fn a_step_that_is_late_ends_the_attempt_and_the_next_one_has_more_time() {
-        let mut play = Play::to(State::Introducing);
+        let mut play = Play::to(LinkStage::Introducing);
         let mut limits = Vec::new();
         for _ in 0..5 {
             let limit = play.machine.limit();
@@ -877,7 +889,7 @@ mod tests {
 
     #[test]
     fn a_session_that_is_silent_ends_and_one_that_lives_says_so() {
-        let mut play = Play::to(State::StableSync);
+        let mut play = Play::to(LinkStage::StableSync);
         assert_eq!(play.wait(), [Action::Tell], "its time-out, at once");
         let mut told = 0;
         for _ in 0..200 {
@@ -888,7 +900,7 @@ mod tests {
         assert!((30..=45).contains(&told), "{told} in 40 s");
         play.happened(Happened::Reads(0));
         let began = play.now;
-        while play.machine.state() == State::StableSync {
+        while play.machine.state() == LinkStage::StableSync {
             play.happened(Happened::Heard);
             play.wait();
         }
@@ -897,7 +909,7 @@ mod tests {
 
     #[test]
     fn acknowledgements_are_due_at_once_when_all_is_applied_else_by_count_and_time() {
-        let mut play = Play::to(State::StableSync);
+        let mut play = Play::to(LinkStage::StableSync);
         let turn = |applied: u64, is_settled, has_moved| {
             Happened::Turn(0, Progress { applied: Lsn(applied), is_settled, has_moved })
         };
@@ -908,7 +920,7 @@ mod tests {
         play.now += RULES.acks_interval;
         assert_eq!(play.happened(turn(1026, false, true)), ack(1026));
         assert_eq!(play.happened(turn(1026, false, false)), ack(1026), "a sign of life");
-        let mut play = Play::to(State::FullSync);
+        let mut play = Play::to(LinkStage::FullSync);
         assert_eq!(play.happened(turn(0, true, true)), [Action::Say(0, Said::Alive)]);
     }
 
@@ -919,11 +931,11 @@ mod tests {
             (Reason::BrokenPromise("no such key".to_owned()), false),
             (Reason::ControlClosed, true),
         ] {
-            let mut play = Play::to(State::StableSync);
+            let mut play = Play::to(LinkStage::StableSync);
             play.happened(Happened::Broke(reason));
             let actions = play.happened(Happened::Drained { is_over: false });
             assert_eq!(actions[0], Action::Conclude { is_exact: exact });
-            let mut play = Play::to(State::FullSync);
+            let mut play = Play::to(LinkStage::FullSync);
             play.happened(Happened::Broke(Reason::ControlClosed));
             let actions = play.happened(Happened::Drained { is_over: false });
             assert_eq!(actions[0], Action::Conclude { is_exact: false });
@@ -936,14 +948,14 @@ mod tests {
         let mut play = Play::new();
         let mut pauses = Vec::new();
         for _ in 0..6 {
-            play.run_to(State::StableSync, true);
+            play.run_to(LinkStage::StableSync, true);
             play.now += Duration::from_secs(60);
             let why = "it fell out of the journal".to_owned();
             play.happened(Happened::Broke(Reason::MasterEnded { why, fell_out: true }));
             let ended = play.now;
             play.happened(Happened::Drained { is_over: false });
             play.step(Event::Hurry);
-            assert_eq!(play.machine.state(), State::Pausing);
+            assert_eq!(play.machine.state(), LinkStage::Pausing);
             play.wait();
             pauses.push((play.now - ended).as_millis());
         }

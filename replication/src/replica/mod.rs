@@ -14,5 +14,5 @@ pub mod reason;
 mod receive;
 mod recut;
 pub mod rules;
-pub mod session;
+pub mod running;
 pub mod steps;

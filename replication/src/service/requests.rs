@@ -8,9 +8,8 @@ use crate::info::Info;
 use crate::master::reason::Reason;
 use crate::master::run::run;
 use crate::master::session::Session;
-use crate::master::sessions::Feeds;
 use crate::settings::Settings;
-use crate::transport::{Parked, Transport};
+use crate::transport::{Parked, Sockets, Transport};
 use engine::exec::{Front, Node};
 use engine::journal::Position;
 use engine::rt;
@@ -255,7 +254,8 @@ impl Service {
         let agreed = admission::agree(&self.here, &self.roles, asker, position.as_ref(), id);
         let Agreed { terms, node, logs, beginning, walks } = agreed.await?;
         let settings = self.here.settings.clone();
-        let session = Session::new(terms.session, node, whom, &logs, terms.to.clone(), settings);
+        let to = terms.to.clone();
+        let session = Session::new(terms.session, node, whom, &logs, to, settings, Sockets);
         self.sessions.open(&session);
         if !terms.full {
             // What it continues from must be there when it comes.
@@ -265,8 +265,9 @@ impl Service {
         let (full, why, asked_partial) = (terms.full, terms.reason.clone(), position.is_some());
         let runs = async move {
             let acks = service.acks.clone();
-            let attached =
-                |session: &Session| service.session_begins(session, full, &why, asked_partial);
+            let attached = |session: &Session<Sockets>| {
+                service.session_begins(session, full, &why, asked_partial)
+            };
             run(&session, &service.here.front, (beginning, walks), acks, attached).await;
             service.note_end(&session);
             service.sessions.forget(session.id);
@@ -277,7 +278,13 @@ impl Service {
     }
 
     /// The replica has come with all its connections: now it is a sync.
-    fn session_begins(&self, session: &Session, full: bool, why: &str, asked_partial: bool) {
+    fn session_begins(
+        &self,
+        session: &Session<Sockets>,
+        full: bool,
+        why: &str,
+        asked_partial: bool,
+    ) {
         self.sessions.tell_others(session);
         self.note_sync(full, why, asked_partial);
         self.last_follower.set(Instant::now());
@@ -286,7 +293,7 @@ impl Service {
         tracing::info!("replication: {kind} sync for replica {}: {why}", session.address());
     }
 
-    fn note_end(&self, session: &Session) {
+    fn note_end(&self, session: &Session<Sockets>) {
         let (machine, address) = (session.machine(), session.address());
         let Some(reason) = machine.ended() else { return };
         if reason.fell_out() {

@@ -101,7 +101,7 @@ impl Display for Refusal {
 }
 
 /// What is being done, and for which order.
-enum State<L> {
+enum RoleStage<L> {
     Quiet,
     Ending(u64, Rc<L>),
     Turning(u64, Rc<L>),
@@ -117,7 +117,7 @@ enum Waiting<L> {
 
 /// See the module's doc.
 pub struct Roles<L> {
-    state: State<L>,
+    state: RoleStage<L>,
     waiting: VecDeque<Waiting<L>>,
     link: Option<Rc<L>>,
     /// Links that will be followed as soon as changes of role before them are done, each with the order
@@ -131,7 +131,7 @@ pub struct Roles<L> {
 impl<L> Default for Roles<L> {
     fn default() -> Roles<L> {
         Roles {
-            state: State::Quiet,
+            state: RoleStage::Quiet,
             waiting: VecDeque::new(),
             link: None,
             announced: Vec::new(),
@@ -162,12 +162,12 @@ impl<L: Leads> Roles<L> {
 
     /// Whether nobody but a master writes here: also while a master is being made of it.
     pub fn refuses_writes(&self) -> bool {
-        self.upstream().is_some() || matches!(self.state, State::Branching(_))
+        self.upstream().is_some() || matches!(self.state, RoleStage::Branching(_))
     }
 
     /// Whether a change is under way, or told and to come.
     pub fn is_changing(&self) -> bool {
-        !matches!(self.state, State::Quiet) || !self.announced.is_empty()
+        !matches!(self.state, RoleStage::Quiet) || !self.announced.is_empty()
     }
 
     /// REPLICAOF to whom this node follows: nothing changes, but what was asked for before and is not done
@@ -211,7 +211,7 @@ impl<L: Leads> Roles<L> {
     /// Begins what waits, one after the other, until something takes time.
     fn go_on(&mut self, whole: &Result<(), String>) -> Vec<Action<L>> {
         let mut actions = Vec::new();
-        while matches!(self.state, State::Quiet) {
+        while matches!(self.state, RoleStage::Quiet) {
             match self.waiting.pop_front() {
                 None => break,
                 Some(Waiting::Follow(order, link)) => actions.push(self.follow(order, link)),
@@ -235,8 +235,8 @@ impl<L: Leads> Roles<L> {
         self.obeyed = order;
         self.announce(order, &link);
         match self.link.clone() {
-            Some(before) => self.become_state(State::Ending(order, link), Action::End(before)),
-            None => self.become_state(State::Turning(order, link), Action::Turn),
+            Some(before) => self.become_state(RoleStage::Ending(order, link), Action::End(before)),
+            None => self.become_state(RoleStage::Turning(order, link), Action::Turn),
         }
     }
 
@@ -247,7 +247,7 @@ impl<L: Leads> Roles<L> {
         match (may.and_then(|()| self.is_turn_of(order)), link) {
             (Err(refusal), _) => Action::Answer(order, Err(refusal)),
             (Ok(()), Some(link)) => {
-                self.become_state(State::Leaving(order, link.clone()), Action::End(link))
+                self.become_state(RoleStage::Leaving(order, link.clone()), Action::End(link))
             }
             (Ok(()), None) => {
                 self.obeyed = order;
@@ -258,14 +258,14 @@ impl<L: Leads> Roles<L> {
 
     /// What takes time is done.
     fn done(&mut self, whole: &Result<(), String>) -> Vec<Action<L>> {
-        match std::mem::replace(&mut self.state, State::Quiet) {
-            State::Quiet => Vec::new(),
-            State::Ending(order, link) | State::Turning(order, link) => {
+        match std::mem::replace(&mut self.state, RoleStage::Quiet) {
+            RoleStage::Quiet => Vec::new(),
+            RoleStage::Ending(order, link) | RoleStage::Turning(order, link) => {
                 self.link = Some(link.clone());
                 self.withdraw(order);
                 vec![Action::Run { order: Some(order), link }, Action::Answer(order, Ok(()))]
             }
-            State::Leaving(order, link) => {
+            RoleStage::Leaving(order, link) => {
                 self.link = None;
                 // A full sync may have begun while the link was ending.
                 let may = if planted::promotion_is_asked_once() { Ok(()) } else { is_whole(whole) };
@@ -276,14 +276,14 @@ impl<L: Leads> Roles<L> {
                     return vec![Action::Run { order: None, link }, answer];
                 }
                 self.obeyed = order;
-                vec![self.become_state(State::Branching(order), Action::Branch)]
+                vec![self.become_state(RoleStage::Branching(order), Action::Branch)]
             }
-            State::Branching(order) => vec![Action::Answer(order, Ok(()))],
+            RoleStage::Branching(order) => vec![Action::Answer(order, Ok(()))],
         }
     }
 
-    fn become_state(&mut self, state: State<L>, action: Action<L>) -> Action<L> {
-        assert!(matches!(self.state, State::Quiet), "one change after the other");
+    fn become_state(&mut self, state: RoleStage<L>, action: Action<L>) -> Action<L> {
+        assert!(matches!(self.state, RoleStage::Quiet), "one change after the other");
         self.state = state;
         action
     }

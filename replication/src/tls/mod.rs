@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   TlsSettings --load--> ServerTls --+                      +-- feed(ciphertext) <-- recv
-//!   (plain values,        ClientTls --+-> Session (rustls) --|
+//!   (plain values,        ClientTls --+-> TlsSession (rustls) --|
 //!    files read here)     (swapped whole by TlsStore)        +-- send_with(slices) --> send
 //! ```
 //!
@@ -38,7 +38,7 @@ pub use files::Files;
 pub use load::{
     ClientTls, Identity, NO_AUTHENTICATION, NO_IDENTITY, ServerTls, TlsContexts, TlsStore,
 };
-pub use session::{BAD_TLS_HEADER, Session, SessionState, looks_like_tls};
+pub use session::{BAD_TLS_HEADER, SessionState, TlsSession, looks_like_tls};
 pub use settings::{AuthClients, Passphrase, Protocols, TlsSettings};
 
 /// Why TLS settings or a TLS session were refused: one sentence for a log line or a reply.

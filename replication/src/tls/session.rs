@@ -70,7 +70,7 @@ pub enum SessionState {
 }
 
 /// A TLS connection without its socket.
-pub struct Session {
+pub struct TlsSession {
     connection: Connection,
     state: SessionState,
     /// The first bytes of the other side, until they are seen to be TLS.
@@ -79,25 +79,25 @@ pub struct Session {
     failure: Option<TlsError>,
 }
 
-impl Session {
+impl TlsSession {
     /// Our end of a link to the master that is reached as `host`.
-    pub fn client(tls: &ClientTls, host: &str) -> Result<Session, TlsError> {
+    pub fn client(tls: &ClientTls, host: &str) -> Result<TlsSession, TlsError> {
         let name = tls.name_for(host)?;
         let connection = ClientConnection::new(tls.config(), name)
             .map_err(|error| TlsError::new(explain::session_error(&error, None)))?;
-        Ok(Session::new(Connection::Client(connection)))
+        Ok(TlsSession::new(Connection::Client(connection)))
     }
 
     /// Our end of a connection that a client has opened.
-    pub fn server(tls: &ServerTls) -> Result<Session, TlsError> {
+    pub fn server(tls: &ServerTls) -> Result<TlsSession, TlsError> {
         let connection = ServerConnection::new(tls.config())
             .map_err(|error| TlsError::new(explain::session_error(&error, None)))?;
-        Ok(Session::new(Connection::Server(connection)))
+        Ok(TlsSession::new(Connection::Server(connection)))
     }
 
-    fn new(mut connection: Connection) -> Session {
+    fn new(mut connection: Connection) -> TlsSession {
         connection.set_buffer_limit(Some(WAITING_LIMIT));
-        Session {
+        TlsSession {
             connection,
             state: SessionState::Handshaking,
             first: Vec::with_capacity(HEADER_LENGTH),
@@ -304,9 +304,9 @@ impl Session {
     }
 }
 
-impl std::fmt::Debug for Session {
+impl std::fmt::Debug for TlsSession {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Session").field("state", &self.state).finish_non_exhaustive()
+        out.debug_struct("TlsSession").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
@@ -339,7 +339,7 @@ impl<F: FnMut(&[IoSlice<'_>]) -> io::Result<usize>> Write for Sender<F> {
 // A connection is handed from the listener's executor to the replication executor.
 const _: fn() = || {
     fn movable<T: Send>() {}
-    movable::<Session>();
+    movable::<TlsSession>();
 };
 
 #[cfg(test)]
@@ -377,7 +377,7 @@ mod tests {
 
     /// A server that speaks TLS 1.2 with a suite that is used up after a few records, and a client
     /// for it.
-    fn short_lived_pair() -> (Session, Session) {
+    fn short_lived_pair() -> (TlsSession, TlsSession) {
         use std::sync::Arc;
 
         use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider};
@@ -417,8 +417,8 @@ mod tests {
             ..Default::default()
         };
         let tls = ClientTls::load(&settings, true).expect("a client");
-        let client = Session::client(&tls, "localhost").expect("a client");
-        (client, Session::new(Connection::Server(server)))
+        let client = TlsSession::client(&tls, "localhost").expect("a client");
+        (client, TlsSession::new(Connection::Server(server)))
     }
 
     #[test]

@@ -1,28 +1,28 @@
 //! Who performs what a link's machine says, without sockets and clocks; and what must be true of what it
 //! says, whatever comes.
 
-use crate::feeding;
 use crate::member::{Cluster, Member};
-use crate::net::Conn;
+use crate::net::{BROKEN, Conn, Side};
 use crate::time::Time;
 use engine::journal::Bounds;
-use engine::types::{Lsn, Millis};
-use futures_lite::future;
+use engine::types::Lsn;
 use replication::bell::Bell;
 use replication::guard::{self, Held};
 use replication::handshake::{self, Asker, Terms};
 use replication::info::LinkState;
-use replication::replica::applier::{Applier, Applies, apply};
-use replication::replica::helm::{Helm, Surroundings};
-use replication::replica::life::Progress;
-use replication::replica::machine::{Action, Event, Happened, Machine, State};
+use replication::master::session::Session;
+use replication::replica::applier::Applies;
+use replication::replica::helm::{Helm, Steered, Surroundings};
+use replication::replica::machine::{Action, Event, Happened, LinkStage, Machine};
 use replication::replica::pace::CALM;
 use replication::replica::reason::Reason;
 use replication::replica::rules::Rules;
+use replication::replica::running::{Parts, Running};
 use replication::replica::steps::{Place, Step};
+use replication::roads::Line;
 use replication::service::roles::Leads;
 use replication::settings::Settings;
-use replication::wire::{self, Kind, News, Said};
+use replication::wire;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
@@ -38,7 +38,7 @@ pub(crate) const RULES: Rules = Rules {
 };
 
 /// The configuration of the model's nodes.
-pub(crate) fn settings() -> Settings {
+pub(crate) fn settings(dice: &mut fastrand::Rng) -> Settings {
     Settings {
         tls: false,
         master_user: String::new(),
@@ -52,7 +52,7 @@ pub(crate) fn settings() -> Settings {
         acks_interval: RULES.acks_interval,
         partial_sync: true,
         guard: guard::Rules { is_on: true, breaks_on_restart: false },
-        full_sync_bytes_per_second: 0,
+        full_sync_bytes_per_second: [0, 0, 50_000, 2_000_000][dice.usize(..4)],
         // The plan says it.
         journals_bounds: Bounds { bytes: u64::MAX, age: None },
         // Of the world, not of links.
@@ -61,8 +61,8 @@ pub(crate) fn settings() -> Settings {
     }
 }
 
-/// A master that ends a session closes its flows, and then says why on the control connection.
-const REASON_WITHIN: Duration = Duration::from_millis(500);
+/// What a replica says of a flow that its master has closed.
+const CLOSED: &str = "the master closed it";
 
 /// What connections ask before terms.
 const ANSWERS: [&str; 5] = ["AUTH", "PING", "REPLCONF", "REPLCONF", "DFLY"];
@@ -76,7 +76,7 @@ pub(crate) struct Link {
     cluster: Rc<Cluster>,
     time: Time,
     met: RefCell<BTreeMap<u64, Met>>,
-    pub(crate) running: RefCell<Option<Rc<Running>>>,
+    running: RefCell<Option<(Rc<Running<Time>>, Rc<Conn>)>>,
     /// Attempts fail until then.
     pub(crate) no_route: Cell<bool>,
     /// Nobody answers until then.
@@ -100,31 +100,9 @@ struct Watch {
 /// What an attempt has come to.
 struct Met {
     conn: Rc<Conn>,
-    agreed: Option<(Terms, Rc<feeding::Session>)>,
+    agreed: Option<(Terms, Rc<Session<Time>>)>,
     starts: Vec<Lsn>,
     unread: Vec<Vec<u8>>,
-}
-
-/// A session under way.
-pub(crate) struct Running {
-    pub(crate) applier: Applier,
-    pub(crate) conn: Rc<Conn>,
-    terms: Terms,
-    attempt: u64,
-    link: Rc<Link>,
-    unread: RefCell<Vec<Vec<u8>>>,
-    arrived: Bell,
-    tells: Bell,
-    flows: Vec<Flow>,
-    is_applied: Cell<bool>,
-    applied: Bell,
-}
-
-#[derive(Default)]
-struct Flow {
-    moved: Bell,
-    credit: Bell,
-    says: Cell<Option<Said>>,
 }
 
 impl Surroundings for Link {
@@ -137,7 +115,7 @@ impl Surroundings for Link {
     }
 
     fn perform_at_once(&self, action: Action) {
-        let running = || self.running.borrow().clone();
+        let running = || self.running();
         match action {
             Action::LetGo(held, _) => {
                 let Held { own_keys, master_keys, .. } = held;
@@ -146,19 +124,15 @@ impl Surroundings for Link {
                 let text = format!("{name}'s guard holds: {own_keys} keys for {master_keys}");
                 self.cluster.note(text);
             }
-            Action::Tell => running().iter().for_each(|running| running.tells.ring()),
-            Action::Look => running().iter().for_each(|running| {
-                running.happened(Happened::Waits(running.applier.waits_for()));
-            }),
-            Action::Say(flow, said) => running().iter().for_each(|running| {
-                running.flows[usize::from(flow)].says.set(Some(said));
-            }),
+            Action::Tell => running().iter().for_each(|running| running.tell()),
+            Action::Look => running().iter().for_each(|running| running.look()),
+            Action::Say(flow, said) => running().iter().for_each(|running| running.say(flow, said)),
             Action::WakeFlows => running().iter().for_each(|running| running.wake_flows()),
             Action::Stable => self.watch.stable_since.set(Some(self.time.now())),
             Action::LetIn => self.me.here.full_sync_done(),
             Action::Conclude { is_exact } => {
-                if let Some(running) = self.running.borrow_mut().take() {
-                    self.me.here.standing.end_following(is_exact, &running.applier.applied());
+                if let Some((running, _)) = self.running.borrow_mut().take() {
+                    self.me.here.standing.end_following(is_exact, &running.applied());
                 }
             }
             Action::Down { reason, lost, .. } => {
@@ -168,6 +142,45 @@ impl Surroundings for Link {
             Action::End => self.close_met(),
             _ => unreachable!("it takes time"),
         }
+    }
+}
+
+impl Steered for Link {
+    fn helm(&self) -> &Helm {
+        &self.helm
+    }
+
+    /// Tells the machine; what comes of an earlier attempt must change nothing.
+    fn happened(&self, attempt: u64, happened: Happened) {
+        let before = (self.helm.machine().attempt(), self.helm.machine().state());
+        let text = format!("{happened:?}");
+        match &happened {
+            Happened::Step(place, _) if attempt == before.0 => {
+                self.watch.steps.borrow_mut().insert(*place, self.time.now());
+            }
+            Happened::Broke(reason) if is_nonsense(reason) => {
+                self.cluster.fail(reason.to_string());
+            }
+            _ => {}
+        }
+        self.helm.happened(attempt, happened);
+        let after = (self.helm.machine().attempt(), self.helm.machine().state());
+        if attempt != before.0 && before != after {
+            self.cluster.fail(format!("{text} of attempt {attempt} moved {before:?} to {after:?}"));
+        }
+    }
+
+    fn is_paused(&self) -> bool {
+        false
+    }
+}
+
+/// No master of the model's says what does not fit, but for damage on the way.
+fn is_nonsense(reason: &Reason) -> bool {
+    match reason {
+        Reason::Malformed(_) | Reason::BrokenPromise(_) | Reason::ControlWords(_) => true,
+        Reason::Flow(_, text) => ![wire::DAMAGED, BROKEN, CLOSED].contains(&text.as_str()),
+        _ => false,
     }
 }
 
@@ -215,6 +228,16 @@ impl Link {
         self.helm.machine().held().is_some()
     }
 
+    /// The session under way.
+    pub(crate) fn running(&self) -> Option<Rc<Running<Time>>> {
+        self.running.borrow().as_ref().map(|(running, _)| running.clone())
+    }
+
+    /// Its connections.
+    pub(crate) fn conn(&self) -> Option<Rc<Conn>> {
+        self.running.borrow().as_ref().map(|(_, conn)| conn.clone())
+    }
+
     /// The run is over.
     pub(crate) fn end(&self) {
         self.running.borrow_mut().take();
@@ -226,7 +249,7 @@ impl Link {
         let running = self.running.borrow();
         let met = self.met.borrow();
         let conns = met.values().map(|met| &met.conn);
-        for conn in conns.chain(running.iter().map(|running| &running.conn)) {
+        for conn in conns.chain(running.iter().map(|(_, conn)| conn)) {
             if is_silent { conn.vanish() } else { conn.cut() }
         }
     }
@@ -252,7 +275,10 @@ impl Link {
         self.helm.step(Event::Stop);
         let waits = matches!(
             before,
-            State::Beginning | State::FullSync | State::StableSync | State::Draining
+            LinkStage::Beginning
+                | LinkStage::FullSync
+                | LinkStage::StableSync
+                | LinkStage::Draining
         );
         // Whatever goes on elsewhere: a failover must not wait for a name, a handshake or a pause.
         if !waits && !self.helm.machine().is_ended() {
@@ -269,34 +295,17 @@ impl Link {
                 Action::Judge(attempt) => self.judge(attempt).await,
                 Action::Join(attempt) => self.spawn_join(attempt),
                 Action::Begin(attempt) => self.begin(attempt).await,
-                Action::Run(_) => self.running.borrow().iter().for_each(Running::run),
+                Action::Run(_) => self.running().iter().for_each(Running::run),
                 Action::Drain(attempt) => {
-                    let running = self.running.borrow().clone();
-                    let Some(running) = running else { continue };
+                    let Some(running) = self.running() else { continue };
                     running.drain().await;
-                    let is_over = running.terms.is_over(&running.applier.applied());
+                    let is_over = running.terms.is_over(&running.applied());
                     self.happened(attempt, Happened::Drained { is_over });
                 }
                 at_once => self.perform_at_once(at_once),
             }
         }
         self.stopped.ring();
-    }
-
-    /// Tells the machine; what comes of an earlier attempt must change nothing.
-    fn happened(&self, attempt: u64, happened: Happened) {
-        let before = (self.helm.machine().attempt(), self.helm.machine().state());
-        let text = format!("{happened:?}");
-        if let Happened::Step(place, _) = &happened
-            && attempt == before.0
-        {
-            self.watch.steps.borrow_mut().insert(*place, self.time.now());
-        }
-        self.helm.happened(attempt, happened);
-        let after = (self.helm.machine().attempt(), self.helm.machine().state());
-        if attempt != before.0 && before != after {
-            self.cluster.fail(format!("{text} of attempt {attempt} moved {before:?} to {after:?}"));
-        }
     }
 
     /// Nothing comes of what was agreed on.
@@ -444,22 +453,28 @@ impl Link {
             self.time.spawn("flow", async move {
                 link.time.sleep_ms(conn.long_delay()).await;
                 match link.over_the_road(&conn).await {
-                    Ok(()) => session.attach(index),
+                    Ok(()) => {
+                        let line = conn.flow(index, Side::Master);
+                        session.attach_flow(index, line, Vec::new());
+                    }
                     Err(reason) => return link.happened(attempt, Happened::Failed(reason)),
                 }
                 link.happened(attempt, Happened::Step(place, Some(Step::Start)));
             });
         }
-        let (mut starts, mut unread, mut dice) = (Vec::new(), Vec::new(), self.me.dice());
+        let (mut starts, mut unread) = (Vec::new(), Vec::new());
         for index in 0..terms.from.len() as u16 {
-            let (wire, mut buffer) = (conn.wire(index), Vec::new());
+            let line = conn.flow(usize::from(index), Side::Replica);
+            let mut buffer = Vec::new();
             let failed = |error| Reason::Flow(index, error);
             loop {
                 if let Some(start) = wire::take_start(&mut buffer).map_err(failed)? {
                     starts.push(start);
                     break;
                 }
-                wire.down.read(&mut buffer, &mut dice).await.map_err(failed)?;
+                if line.read(&mut buffer, usize::MAX).await.map_err(failed)? == 0 {
+                    return Err(failed(CLOSED.to_owned()));
+                }
             }
             unread.push(buffer);
             self.happened(attempt, Happened::Step(Place::Flow(index), None));
@@ -481,197 +496,12 @@ impl Link {
         };
         self.check_guard(&terms).await;
         let relay = self.me.here.begin_following(&terms, &starts).await;
-        let running = Rc::new(Running {
-            applier: Applier::new(self.me.here.front.clone(), &terms, &starts, relay),
-            conn,
-            terms,
-            attempt,
-            link: self.clone(),
-            unread: RefCell::new(unread),
-            arrived: Bell::default(),
-            tells: Bell::default(),
-            flows: starts.iter().map(|_| Flow::default()).collect(),
-            is_applied: Cell::new(false),
-            applied: Bell::default(),
-        });
-        *self.running.borrow_mut() = Some(running);
+        let flows = (0..starts.len()).map(|flow| conn.flow(flow, Side::Replica)).collect();
+        let control = (conn.control(Side::Replica), Vec::new());
+        let parts = Parts { terms, starts, flows, unread, control };
+        let link = (self.clone() as Rc<dyn Steered>, attempt);
+        let running = Running::new(&self.me.here, link, parts, relay, self.time.clone());
+        *self.running.borrow_mut() = Some((running, conn));
         self.happened(attempt, Happened::Begun);
     }
-}
-
-impl Applies for Running {
-    fn applier(&self) -> &Applier {
-        &self.applier
-    }
-
-    fn arrived(&self) -> &Bell {
-        &self.arrived
-    }
-
-    fn is_broken(&self) -> bool {
-        !self.link.helm.machine().is_in_session_of(self.attempt)
-    }
-
-    fn is_stable(&self) -> bool {
-        self.link.helm.machine().is_exact()
-    }
-
-    fn now(&self) -> Millis {
-        self.link.me.node.world().now()
-    }
-
-    fn happened(&self, happened: Happened) {
-        self.link.happened(self.attempt, happened);
-    }
-
-    fn broke(&self, reason: Reason) {
-        // No master of the model's says what does not fit.
-        if matches!(reason, Reason::Malformed(_) | Reason::BrokenPromise(_)) {
-            self.link.cluster.fail(reason.to_string());
-        }
-        self.happened(Happened::Broke(reason));
-    }
-
-    fn wake_flows(&self) {
-        self.flows.iter().for_each(|flow| flow.moved.ring());
-    }
-
-    fn give_credit(&self) {
-        self.flows.iter().for_each(|flow| flow.credit.ring());
-    }
-}
-
-impl Running {
-    fn run(self: &Rc<Running>) {
-        let (link, time) = (&self.link, &self.link.time);
-        time.spawn("read control", read_control(self.clone(), link.me.dice()));
-        time.spawn("tell", tell(self.clone()));
-        for (index, buffer) in self.unread.take().into_iter().enumerate() {
-            let index = index as u16;
-            time.spawn("read flow", read_flow(self.clone(), index, buffer, link.me.dice()));
-            time.spawn("acknowledge", acknowledge(self.clone(), index));
-        }
-        time.spawn("apply", apply_for(self.clone()));
-    }
-
-    async fn drain(&self) {
-        self.conn.close_by_replica();
-        self.arrived.ring();
-        self.tells.ring();
-        self.flows.iter().for_each(|flow| {
-            flow.moved.ring();
-            flow.credit.ring();
-        });
-        while !self.is_applied.get() {
-            self.applied.wait().await;
-        }
-    }
-}
-
-async fn apply_for(running: Rc<Running>) {
-    apply(&*running).await;
-    running.is_applied.set(true);
-    running.applied.ring();
-}
-
-async fn read_flow(running: Rc<Running>, index: u16, mut buffer: Vec<u8>, mut dice: fastrand::Rng) {
-    let (wire, flow) = (running.conn.wire(index), &running.flows[usize::from(index)]);
-    while !running.is_broken() {
-        match running.applier.receive(index, &mut buffer) {
-            Ok(None) => {}
-            Ok(Some(_)) => flow.moved.ring(),
-            Err(error) => {
-                if error != wire::DAMAGED {
-                    running.link.cluster.fail(error.clone());
-                }
-                running.broke(Reason::Flow(index, error));
-            }
-        }
-        running.arrived.ring();
-        while !running.applier.wants_more(index) && !running.is_broken() {
-            flow.credit.wait().await;
-        }
-        if running.is_broken() {
-            return;
-        }
-        running.happened(Happened::Reads(index));
-        let read = wire.down.read(&mut buffer, &mut dice).await;
-        running.happened(Happened::Read(index));
-        if let Err(error) = read {
-            running.link.time.sleep(REASON_WITHIN).await;
-            running.broke(Reason::Flow(index, error));
-        }
-    }
-}
-
-async fn read_control(running: Rc<Running>, mut dice: fastrand::Rng) {
-    let (pipe, mut buffer) = (&running.conn.control.down, Vec::new());
-    while !running.is_broken() {
-        match pipe.read(&mut buffer, &mut dice).await {
-            Ok(()) => running.happened(Happened::Heard),
-            Err(_) => return running.broke(Reason::ControlClosed),
-        }
-        let mut at = 0;
-        loop {
-            let message = match wire::next(&buffer[at..]) {
-                Ok(message) => message,
-                Err(error) => return running.broke(Reason::ControlWords(error)),
-            };
-            let Some((kind, payload, used)) = message else { break };
-            match News::of(kind, payload).expect("the master says what it may") {
-                News::Alive(timeout) => running.happened(Happened::Timeout(timeout)),
-                News::End { why, fell_out } => {
-                    running.broke(Reason::MasterEnded { why, fell_out });
-                }
-                News::Progress(..) | News::Heads(_) => {}
-            }
-            at += used;
-        }
-        buffer.drain(..at);
-    }
-}
-
-async fn tell(running: Rc<Running>) {
-    loop {
-        running.tells.wait().await;
-        if running.is_broken() {
-            return;
-        }
-        let mut alive = Vec::new();
-        wire::put_alive(&mut alive, RULES.timeout);
-        running.conn.control.up.put(&alive);
-    }
-}
-
-async fn acknowledge(running: Rc<Running>, index: u16) {
-    let (wire, flow) = (running.conn.wire(index), &running.flows[usize::from(index)]);
-    let time = &running.link.time;
-    while !running.is_broken() {
-        let every = running.link.helm.machine().says_every(&RULES);
-        let moved = async {
-            flow.moved.wait().await;
-            true
-        };
-        let late = async {
-            time.sleep(every).await;
-            false
-        };
-        let has_moved = future::or(moved, late).await;
-        let applied = running.applier.applied_of(index);
-        let is_settled = running.applier.is_settled();
-        running.happened(Happened::Turn(index, Progress { applied, is_settled, has_moved }));
-        let Some(said) = flow.says.take() else { continue };
-        let mut message = Vec::new();
-        said.put(&mut message);
-        if let Err(error) = wire.up.write(&message).await {
-            running.broke(Reason::Flow(index, error));
-        }
-    }
-}
-
-/// Kinds that stand on a control connection, to be read in one place.
-pub(crate) fn end_message(why: &str) -> Vec<u8> {
-    let mut message = Vec::new();
-    wire::put_bytes(&mut message, Kind::End, why.as_bytes());
-    message
 }

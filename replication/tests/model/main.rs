@@ -5,17 +5,15 @@
 //! ```text
 //!   scenario   the run: plan, misfortunes, checks
 //!     ├─ load        what clients write and read
-//!     ├─ member      a node: real shards, real `Standing`; sessions, link, roles
-//!     │    ├─ feeding     master side: real `master::machine`, `feed`, `FlowSender`, cuts, journal readers
-//!     │    └─ following   replica side: real `replica::machine`, `Applier`, `Gather`, `Relay`
+//!     ├─ member      a node: real shards, `Here`, `Roles`, admission, and sessions: all of `master`
+//!     │    └─ following   a link: real machine and session (`Running`); meeting a master is its own
 //!     ├─ net         pipes: in order, in pieces, frozen, cut, damaged, their ends heard of late or never
-//!     └─ time        virtual: deadlines, pauses and signs of life in milliseconds that nobody waits for
+//!     └─ time        virtual, and what the tasks run on (`Roads`): deadlines, pauses and signs of life in milliseconds that nobody waits for
 //! ```
 //!
 //! `SEED=n cargo test --profile tests -p replication --test model` repeats one run; `SEEDS=10000` runs so many
 //! fresh ones. In `planted` each story's bug is switched on, and must be found.
 
-mod feeding;
 mod following;
 mod load;
 mod member;

@@ -1,24 +1,28 @@
 //! A node of the cluster: `service` without sockets and clocks.
 
-use crate::feeding::Session;
 use crate::following::{Link, settings};
-use crate::net::Conn;
+use crate::net::{BROKEN, Conn, Side};
+use crate::time::Time;
 use engine::journal::{Bounds, CHUNK_BYTES, HistoryId, LogHandle, Position, Read};
 use engine::model::{ModelNode, World};
 use engine::shard::Shard;
 use replication::handshake::{Asker, Terms};
 use replication::here::Here;
 use replication::info::LinkState;
-use replication::master::machine::State;
-use replication::master::sessions::{Feeds, Sessions};
-use replication::service::admission;
+use replication::master::machine::SessionStage;
+use replication::master::reason::Reason;
+use replication::master::run::run;
+use replication::master::session::Session;
+use replication::master::sessions::Sessions;
+use replication::service::admission::{self, Agreed};
 use replication::service::roles::{Action as RoleAction, Event as RoleEvent, Roles};
 use replication::standing::Outdated;
+use replication::wire;
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A replica that left without taking its terms is noticed within this time.
 const PHANTOM_MAX: Duration = Duration::from_secs(3);
@@ -35,7 +39,9 @@ pub(crate) struct Member {
     /// Orders to be a master, and the newest order that was carried out.
     promotions: RefCell<HashSet<u64>>,
     carried_out: Cell<u64>,
-    sessions: Rc<Sessions<Session>>,
+    sessions: Rc<Sessions<Time>>,
+    /// Their connections, and since when.
+    conns: RefCell<HashMap<u64, (Rc<Conn>, Instant)>>,
     /// What must not have happened to sessions.
     wrong: RefCell<Option<String>>,
 }
@@ -51,11 +57,12 @@ impl Member {
     pub(crate) fn new(world: &World, name: String, shards: u16) -> Rc<Member> {
         let node = ModelNode::in_world(world, shards);
         let (front, history) = (node.outside().clone(), new_history(&mut world.dice()));
-        let sessions: Rc<Sessions<Session>> = Rc::new(Sessions::new(1));
+        let sessions: Rc<Sessions<Time>> = Rc::new(Sessions::new(1));
+        let settings = settings(&mut world.dice());
         let (id, fed) = (name.clone(), sessions.clone());
         let end_sessions = Box::new(move |why| fed.end_all(why));
         let here = world.block_on(async move {
-            Here::empty(front, (id, history), Arc::default(), settings(), end_sessions).await
+            Here::empty(front, (id, history), Arc::default(), settings, end_sessions).await
         });
         Rc::new(Member {
             name,
@@ -67,6 +74,7 @@ impl Member {
             promotions: RefCell::default(),
             carried_out: Cell::new(0),
             sessions,
+            conns: RefCell::default(),
             wrong: RefCell::default(),
         })
     }
@@ -119,7 +127,7 @@ impl Member {
         asker: Asker,
         position: Option<Position>,
         conn: &Rc<Conn>,
-    ) -> Result<(Terms, Rc<Session>), String> {
+    ) -> Result<(Terms, Rc<Session<Time>>), String> {
         self.is_reached()?;
         let id = || self.sessions.next_id();
         let agreed = admission::agree(&self.here, &self.roles, asker, position.as_ref(), id);
@@ -130,25 +138,33 @@ impl Member {
             let text = format!("{} feeds {} while it goes elsewhere", self.name, agreed.node);
             self.wrong.borrow_mut().get_or_insert(text);
         }
-        let terms = agreed.terms.clone();
-        let session = Session::new(self, &agreed, conn);
+        let Agreed { terms, node, logs, beginning, walks } = agreed;
+        let (id, to, whom) = (terms.session, terms.to.clone(), Default::default());
+        let (settings, time) = (self.here.settings.clone(), Time::new(self.node.world()));
+        self.conns.borrow_mut().insert(id, (conn.clone(), time.now()));
+        conn.connect(logs.len());
+        let session = Session::new(id, node, whom, &logs, to, settings, time.clone());
         self.note_takeover(&session, || self.sessions.open(&session));
-        session.hand_over();
-        let run = session.clone().run(self.clone(), (agreed.beginning, agreed.walks));
-        self.node.world().spawn("session", run);
+        session.attach_control(conn.control(Side::Master), Vec::new());
+        let (me, runs) = (self.clone(), session.clone());
+        time.spawn("session", async move {
+            let attached = |session: &Session<Time>| me.session_begins(session);
+            run(&runs, &me.here.front, (beginning, walks), Rc::default(), attached).await;
+            me.session_ended(&runs);
+        });
         Ok((terms, session))
     }
 
     /// A session has all its connections.
-    pub(crate) fn session_begins(&self, session: &Session) {
+    fn session_begins(&self, session: &Session<Time>) {
         self.note_takeover(session, || self.sessions.tell_others(session));
     }
 
     /// Only older sessions end because of one that has begun.
-    fn note_takeover(&self, session: &Session, tell: impl FnOnce()) {
+    fn note_takeover(&self, session: &Session<Time>, tell: impl FnOnce()) {
         let live = self.sessions.live();
         tell();
-        let (id, has_begun) = (session.id, *session.machine().state() == State::Beginning);
+        let (id, has_begun) = (session.id, *session.machine().state() == SessionStage::Beginning);
         for other in live.iter().filter(|other| other.is_ended()) {
             if other.id > id || !has_begun {
                 let (name, node) = (&self.name, session.machine().node().to_owned());
@@ -160,8 +176,23 @@ impl Member {
     }
 
     /// A session is through.
-    pub(crate) fn forget(&self, id: u64) {
-        self.sessions.forget(id);
+    fn session_ended(&self, session: &Session<Time>) {
+        // No replica of the model's says what does not fit, but for damage on the way.
+        if let Some(Reason::Flow(_, text)) = session.machine().ended()
+            && ![wire::DAMAGED, BROKEN].contains(&text.as_str())
+        {
+            self.wrong.borrow_mut().get_or_insert(text.clone());
+        }
+        self.sessions.forget(session.id);
+        self.conns.borrow_mut().remove(&session.id);
+    }
+
+    /// For how long a session could know that its replica has left.
+    fn is_over_for(&self, session: &Session<Time>) -> Option<Duration> {
+        let conns = self.conns.borrow();
+        let (conn, started) = conns.get(&session.id)?;
+        let over = conn.over.get()?.max(*started);
+        Some(Time::new(self.node.world()).now().saturating_duration_since(over))
     }
 
     pub(crate) fn end_sessions(&self, why: Outdated) {
@@ -183,8 +214,8 @@ impl Member {
             if machine.is_in_session() && !fed.insert(node.clone()) {
                 return Err(format!("{name} feeds {node} twice"));
             }
-            let gone = session.is_over_for();
-            let waits = *machine.state() == State::Preparation;
+            let gone = self.is_over_for(&session);
+            let waits = *machine.state() == SessionStage::Preparation;
             if waits && gone.is_some_and(|gone| gone > PHANTOM_MAX) {
                 return Err(format!("{name} waits for {node}, which left {gone:?} ago"));
             }

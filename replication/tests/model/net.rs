@@ -2,6 +2,7 @@
 //! rule what was sent. That one end has gone the other hears later, or never.
 
 use crate::time::Time;
+use replication::roads::Line;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -43,7 +44,7 @@ impl Pipe {
     pub(crate) async fn write(&self, bytes: &[u8]) -> Result<(), String> {
         poll_fn(|cx| {
             if self.ended[WRITER].get() {
-                return Poll::Ready(Err("the connection is closed".to_owned()));
+                return Poll::Ready(Err(BROKEN.to_owned()));
             }
             if self.bytes.borrow().len() >= self.capacity {
                 return self.wait(cx);
@@ -55,32 +56,27 @@ impl Pipe {
         .await
     }
 
-    /// Sends, however much is under way.
-    pub(crate) fn put(&self, bytes: &[u8]) {
-        if !self.ended[WRITER].get() {
-            self.bytes.borrow_mut().extend(bytes);
-            self.wake();
-        }
-    }
-
-    /// Receives a piece.
+    /// Receives a piece; nothing any more once it has ended.
     pub(crate) async fn read(
         &self,
         out: &mut Vec<u8>,
-        dice: &mut fastrand::Rng,
-    ) -> Result<(), String> {
+        most: usize,
+        dice: &RefCell<fastrand::Rng>,
+    ) -> Result<usize, String> {
         poll_fn(|cx| {
+            let dice = &mut *dice.borrow_mut();
             let mut bytes = self.bytes.borrow_mut();
             let has_ended = self.ended[READER].get();
             if has_ended && (bytes.is_empty() || self.is_lost.get()) {
-                return Poll::Ready(Err("the connection is closed".to_owned()));
+                let lost = self.is_lost.get().then(|| Err(BROKEN.to_owned()));
+                return Poll::Ready(lost.unwrap_or(Ok(0)));
             }
             if bytes.is_empty() || (self.frozen.get() && !has_ended) {
                 return self.wait(cx);
             }
             // A huge backlog in tiny pieces would only cost time.
             let piece = self.piece.max(bytes.len() / 64);
-            let length = dice.usize(1..=piece).min(bytes.len());
+            let length = dice.usize(1..=piece).min(bytes.len()).min(most);
             let (front, back) = bytes.as_slices();
             let first = length.min(front.len());
             out.extend_from_slice(&front[..first]);
@@ -91,7 +87,7 @@ impl Pipe {
             }
             bytes.drain(..length);
             self.wake();
-            Poll::Ready(Ok(()))
+            Poll::Ready(Ok(length))
         })
         .await
     }
@@ -148,6 +144,51 @@ impl Wire {
     }
 }
 
+/// One end of a connection.
+pub(crate) struct End {
+    conn: Rc<Conn>,
+    wire: Rc<Wire>,
+    side: Side,
+    dice: RefCell<fastrand::Rng>,
+}
+
+impl Line for End {
+    async fn read(&self, buffer: &mut Vec<u8>, most: usize) -> Result<usize, String> {
+        let pipe = match self.side {
+            Side::Replica => &self.wire.down,
+            Side::Master => &self.wire.up,
+        };
+        pipe.read(buffer, most, &self.dice).await
+    }
+
+    async fn write(&self, bytes: &[u8]) -> Result<(), String> {
+        let pipe = match self.side {
+            Side::Replica => &self.wire.up,
+            Side::Master => &self.wire.down,
+        };
+        pipe.write(bytes).await
+    }
+
+    async fn write_both(&self, head: &[u8], body: &[u8]) -> Result<(), String> {
+        self.write(&[head, body].concat()).await
+    }
+
+    /// A replica closes all connections of an attempt at once, and its master hears of it later. What a
+    /// master closes its replica hears of once it has what was sent.
+    fn close(&self) {
+        match self.side {
+            Side::Replica => self.conn.close_by_replica(),
+            Side::Master => {
+                self.wire.end(Side::Master, false);
+                self.wire.end(Side::Replica, false);
+            }
+        }
+    }
+}
+
+/// What is said of a connection that has ended in the middle of something.
+pub(crate) const BROKEN: &str = "the connection is broken";
+
 /// Who finds that connections have ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Side {
@@ -161,7 +202,7 @@ pub(crate) struct Conn {
     /// How long it takes until the other end hears of what one does, at most.
     road: u64,
     dice: RefCell<fastrand::Rng>,
-    pub(crate) control: Wire,
+    control: Rc<Wire>,
     pub(crate) wires: RefCell<Vec<Rc<Wire>>>,
     /// The way is gone without a word: the other end never hears that this one has.
     pub(crate) is_mute: Cell<bool>,
@@ -175,7 +216,7 @@ impl Conn {
         Rc::new(Conn {
             time,
             road,
-            control: Wire::new(&mut dice),
+            control: Rc::new(Wire::new(&mut dice)),
             dice: RefCell::new(dice),
             wires: RefCell::default(),
             is_mute: Cell::new(false),
@@ -190,8 +231,19 @@ impl Conn {
         self.wires.borrow_mut().extend((0..flows).map(|_| Rc::new(Wire::new(dice))));
     }
 
-    pub(crate) fn wire(&self, flow: u16) -> Rc<Wire> {
-        self.wires.borrow()[usize::from(flow)].clone()
+    /// One end of the control connection.
+    pub(crate) fn control(self: &Rc<Conn>, side: Side) -> End {
+        self.end_of(self.control.clone(), side)
+    }
+
+    /// One end of a flow's.
+    pub(crate) fn flow(self: &Rc<Conn>, flow: usize, side: Side) -> End {
+        self.end_of(self.wires.borrow()[flow].clone(), side)
+    }
+
+    fn end_of(self: &Rc<Conn>, wire: Rc<Wire>, side: Side) -> End {
+        let dice = RefCell::new(self.dice.borrow_mut().fork());
+        End { conn: self.clone(), wire, side, dice }
     }
 
     /// So long a step over this road takes.
@@ -225,18 +277,6 @@ impl Conn {
                 conn.end_flows(Side::Master, false);
             }
         });
-    }
-
-    /// The master closes the flows; the replica hears of it once it has what was sent.
-    pub(crate) fn close_flows_by_master(&self) {
-        self.end_flows(Side::Master, false);
-        self.end_flows(Side::Replica, false);
-    }
-
-    /// The master closes the control connection.
-    pub(crate) fn close_control_by_master(&self) {
-        self.control.end(Side::Master, false);
-        self.control.end(Side::Replica, false);
     }
 
     /// Everything breaks, and what is on its way is lost.

@@ -159,7 +159,7 @@ fn j4_a_record_that_does_not_wait_for_the_pieces_of_its_item_is_undone_by_it() {
 
 #[test]
 fn j5_a_journal_that_counts_as_data_evicts_until_nothing_is_left() {
-    check(&db::planted::JOURNAL_COUNTS_AS_DATA, 10, |dice| Plan {
+    check(&db::planted::JOURNAL_COUNTS_AS_DATA, 30, |dice| Plan {
         shards: any_shards(dice),
         populated: 5000,
         load: Load { added: 100, ..LOAD },
@@ -414,7 +414,7 @@ fn whoever_only_asks_for_terms_ends_the_session_that_goes_on() {
 /// A full sync had begun while the link was ending.
 #[test]
 fn a_promotion_that_is_asked_about_once_serves_a_part_of_a_copy() {
-    check(&replication::planted::PROMOTION_IS_ASKED_ONCE, 400, |dice| Plan {
+    check(&replication::planted::PROMOTION_IS_ASKED_ONCE, 1000, |dice| Plan {
         shards: any_shards(dice),
         trouble_every: 2,
         journal_bytes: 8_000,

@@ -4,24 +4,23 @@
 //!   reader per flow ─► gather ─► applier ─► shards ─► answers ─► applier ─► gather ─► ack per flow
 //! ```
 //!
-//! It ends when anything breaks; what was handed to shards is waited for, so that afterwards the
+//! Over sockets and in the model: these are the tasks of both. It ends when anything breaks; what was handed to shards is waited for, so that afterwards the
 //! positions say exactly what is applied.
 
 use super::applier::{Applier, Applies, apply};
-use super::helm::Helm;
+use super::helm::Steered;
 use super::life;
 use super::machine::Happened;
 use super::reason::Reason;
 use super::rules::Rules;
 use crate::bell::Bell;
 use crate::handshake::Terms;
+use crate::here::Here;
 use crate::info::Progress;
 use crate::relay::Relay;
+use crate::roads::{Line, Roads};
 use crate::settings::Settings;
-use crate::transport::Transport;
 use crate::wire::{self, News, Said};
-use engine::exec::Front;
-use engine::rt::{self, Task};
 use engine::types::{Lsn, Millis};
 use futures_lite::future;
 use std::cell::{Cell, RefCell};
@@ -43,16 +42,17 @@ const REASON_WITHIN: Duration = Duration::from_millis(500);
 const HEADS_KNOWN_FOR: Duration = Duration::from_secs(3);
 
 /// A session under way.
-pub struct Running {
+pub struct Running<R: Roads> {
     /// What the master granted.
     pub terms: Terms,
     /// The attempt that brought it.
     attempt: u64,
-    helm: Rc<Helm>,
+    link: Rc<dyn Steered>,
+    roads: R,
     applier: Applier,
     settings: Rc<RefCell<Settings>>,
-    flows: Vec<Flow>,
-    control: Transport,
+    flows: Vec<FlowLine<R::Line>>,
+    control: R::Line,
     /// What had arrived on it before the session began.
     control_unread: RefCell<Vec<u8>>,
     /// A sign of life is due on the control connection.
@@ -60,8 +60,6 @@ pub struct Running {
     /// Bytes arrived.
     arrived: Bell,
     last_io: Cell<Instant>,
-    /// DEBUG REPLICA PAUSE.
-    paused: Rc<Cell<bool>>,
     started: Instant,
     /// Keys that the master has to send, as of its last word.
     total: Cell<u64>,
@@ -70,12 +68,16 @@ pub struct Running {
     /// When it was heard of all of them last.
     heads_heard: Cell<Option<Instant>>,
     /// All that is performed until the session breaks, and what is performed until all is applied.
-    tasks: RefCell<Vec<Task<()>>>,
-    applying: RefCell<Option<Task<()>>>,
+    tasks: RefCell<Vec<R::Task>>,
+    applying: RefCell<Option<R::Task>>,
+    /// Nothing is handed out any more, and what was is applied.
+    is_applied: Cell<bool>,
+    applied_all: Bell,
 }
 
-struct Flow {
-    transport: Transport,
+/// A flow's connection, and who waits for it.
+struct FlowLine<L> {
+    line: L,
     /// What had arrived before the session began.
     unread: RefCell<Vec<u8>>,
     moved: Bell,
@@ -85,20 +87,20 @@ struct Flow {
 }
 
 /// What a session is made of.
-pub struct Parts {
+pub struct Parts<L> {
     /// What the master granted.
     pub terms: Terms,
     /// Where the flows begin.
     pub starts: Vec<Lsn>,
     /// Them.
-    pub flows: Vec<Transport>,
+    pub flows: Vec<L>,
     /// What has arrived on them.
     pub unread: Vec<Vec<u8>>,
     /// The control connection, and what has arrived on it.
-    pub control: (Transport, Vec<u8>),
+    pub control: (L, Vec<u8>),
 }
 
-impl Applies for Running {
+impl<R: Roads> Applies for Running<R> {
     fn applier(&self) -> &Applier {
         &self.applier
     }
@@ -108,19 +110,19 @@ impl Applies for Running {
     }
 
     fn is_broken(&self) -> bool {
-        !self.helm.machine().is_in_session_of(self.attempt)
+        !self.link.helm().machine().is_in_session_of(self.attempt)
     }
 
     fn is_stable(&self) -> bool {
-        self.helm.machine().is_exact()
+        self.link.helm().machine().is_exact()
     }
 
     fn now(&self) -> Millis {
-        rt::now_millis()
+        self.roads.millis()
     }
 
     fn happened(&self, happened: Happened) {
-        self.helm.happened(self.attempt, happened);
+        self.link.happened(self.attempt, happened);
     }
 
     fn broke(&self, reason: Reason) {
@@ -136,20 +138,19 @@ impl Applies for Running {
     }
 }
 
-impl Running {
-    /// The session of `attempt` over connections that stand.
+impl<R: Roads> Running<R> {
+    /// The session of an attempt of `link` over connections that stand, on `here`.
     pub fn new(
-        front: Rc<Front>,
-        (attempt, helm): (u64, Rc<Helm>),
-        parts: Parts,
+        here: &Here,
+        (link, attempt): (Rc<dyn Steered>, u64),
+        parts: Parts<R::Line>,
         relay: Rc<RefCell<Relay>>,
-        settings: Rc<RefCell<Settings>>,
-        paused: Rc<Cell<bool>>,
-    ) -> Rc<Running> {
+        roads: R,
+    ) -> Rc<Running<R>> {
         let Parts { terms, starts, flows, unread, control: (control, news) } = parts;
-        let applier = Applier::new(front, &terms, &starts, relay);
-        let flow = |(transport, unread): (Transport, Vec<u8>)| Flow {
-            transport,
+        let now = roads.now();
+        let flow = |(line, unread): (R::Line, Vec<u8>)| FlowLine {
+            line,
             unread: RefCell::new(unread),
             moved: Bell::default(),
             credit: Bell::default(),
@@ -157,22 +158,24 @@ impl Running {
         };
         Rc::new(Running {
             attempt,
-            helm,
-            applier,
-            settings,
+            link,
+            roads,
+            applier: Applier::new(here.front.clone(), &terms, &starts, relay),
+            settings: here.settings.clone(),
             flows: flows.into_iter().zip(unread).map(flow).collect(),
             control,
             control_unread: RefCell::new(news),
             tells: Bell::default(),
             arrived: Bell::default(),
-            last_io: Cell::new(Instant::now()),
-            paused,
-            started: Instant::now(),
+            last_io: Cell::new(now),
+            started: now,
             total: Cell::new(terms.keys),
             heads: RefCell::new(starts),
             heads_heard: Cell::new(None),
             tasks: RefCell::default(),
             applying: RefCell::default(),
+            is_applied: Cell::new(false),
+            applied_all: Bell::default(),
             terms,
         })
     }
@@ -186,13 +189,17 @@ impl Running {
     /// data is the master's, and when it has not been heard how far the master is.
     pub fn lags(&self) -> Vec<u64> {
         let heard = self.heads_heard.get();
-        let is_known = heard.is_some_and(|heard| heard.elapsed() <= HEADS_KNOWN_FOR);
+        let is_known = heard.is_some_and(|heard| self.since(heard) <= HEADS_KNOWN_FOR);
         if !self.is_stable() || !is_known {
             return Vec::new();
         }
         let heads = self.heads.borrow();
         let lag = |(head, applied): (&Lsn, Lsn)| head.0.saturating_sub(applied.0);
         heads.iter().zip(self.applied()).map(lag).collect()
+    }
+
+    fn since(&self, then: Instant) -> Duration {
+        self.roads.now().saturating_duration_since(then)
     }
 
     fn heard_head(&self, flow: usize, head: Lsn) {
@@ -203,44 +210,43 @@ impl Running {
 
     /// Time since something arrived.
     pub fn idle(&self) -> Duration {
-        self.last_io.get().elapsed()
+        self.since(self.last_io.get())
     }
 
     /// How far a full sync is: what has come, whatever the master has sent on its way.
     pub fn progress(&self) -> Option<Progress> {
         let (done, total) = (self.applier.items_taken(), self.total.get());
-        (!self.is_stable()).then(|| Progress::of(done, total, self.started.elapsed().as_secs_f64()))
+        let seconds = self.since(self.started).as_secs_f64();
+        (!self.is_stable()).then(|| Progress::of(done, total, seconds))
     }
 
     /// Performs the session until it breaks.
-    pub fn run(self: &Rc<Running>) {
-        let mut tasks = vec![rt::spawn_local(read_control(self.clone()))];
+    pub fn run(self: &Rc<Running<R>>) {
+        let roads = &self.roads;
+        let mut tasks = vec![roads.spawn("read control", read_control(self.clone()))];
         for index in 0..self.flows.len() as u16 {
-            tasks.push(rt::spawn_local(read_flow(self.clone(), index)));
-            tasks.push(rt::spawn_local(acknowledge(self.clone(), index)));
+            tasks.push(roads.spawn("read flow", read_flow(self.clone(), index)));
+            tasks.push(roads.spawn("acknowledge", acknowledge(self.clone(), index)));
         }
         *self.tasks.borrow_mut() = tasks;
-        let running = self.clone();
-        let applying = rt::spawn_local(async move { apply(&*running).await });
-        *self.applying.borrow_mut() = Some(applying);
+        *self.applying.borrow_mut() = Some(roads.spawn("apply", apply_all(self.clone())));
     }
 
     /// The session has ended: closes its connections and waits until everything that was handed out is
     /// applied.
     pub async fn drain(&self) {
         for flow in &self.flows {
-            let _ = flow.transport.stream().shutdown();
+            flow.line.close();
             flow.moved.ring();
             flow.credit.ring();
         }
-        let _ = self.control.stream().shutdown();
+        self.control.close();
         self.arrived.ring();
         for task in self.tasks.take() {
-            task.cancel().await;
+            self.roads.cancel(task).await;
         }
-        let applying = self.applying.take();
-        if let Some(applying) = applying {
-            applying.await;
+        while !self.is_applied.get() {
+            self.applied_all.wait().await;
         }
     }
 
@@ -251,7 +257,7 @@ impl Running {
 
     /// Looks what a transaction waits for.
     pub fn look(&self) {
-        let waits = self.applier.waits_for().filter(|_| !self.paused.get());
+        let waits = self.applier.waits_for().filter(|_| !self.link.is_paused());
         self.happened(Happened::Waits(waits));
     }
 
@@ -262,13 +268,19 @@ impl Running {
 
     /// Waits while DEBUG REPLICA PAUSE holds.
     async fn while_paused(&self) {
-        while self.paused.get() && !self.is_broken() {
-            rt::sleep(Duration::from_millis(20)).await;
+        while self.link.is_paused() && !self.is_broken() {
+            self.roads.sleep(Duration::from_millis(20)).await;
         }
     }
 }
 
-async fn read_flow(running: Rc<Running>, index: u16) {
+async fn apply_all<R: Roads>(running: Rc<Running<R>>) {
+    apply(&*running).await;
+    running.is_applied.set(true);
+    running.applied_all.ring();
+}
+
+async fn read_flow<R: Roads>(running: Rc<Running<R>>, index: u16) {
     let flow = &running.flows[usize::from(index)];
     let mut buffer = flow.unread.take();
     if let Err(error) = take_messages(&running, index, &mut buffer) {
@@ -278,22 +290,20 @@ async fn read_flow(running: Rc<Running>, index: u16) {
     while !running.is_broken() {
         running.while_paused().await;
         while !running.applier.wants_more(index) && !running.is_broken() {
-            flow.credit.wait_for(CREDIT_EVERY).await;
+            flow.credit.wait_unless(running.roads.sleep(CREDIT_EVERY)).await;
         }
         running.happened(Happened::Reads(index));
-        let read = flow.transport.read(&mut buffer, READ_BYTES).await;
+        let read = flow.line.read(&mut buffer, READ_BYTES).await;
         running.happened(Happened::Read(index));
         // What was waited for when the pause began is not taken either.
         running.while_paused().await;
-        running.last_io.set(Instant::now());
+        running.last_io.set(running.roads.now());
         let outcome = match read {
             Ok(read) if read > 0 => take_messages(&running, index, &mut buffer),
             ended => {
                 // The control connection may be about to say why.
-                rt::sleep(REASON_WITHIN).await;
-                Err(ended
-                    .err()
-                    .map_or("the master closed it".to_owned(), |error| error.to_string()))
+                running.roads.sleep(REASON_WITHIN).await;
+                Err(ended.err().unwrap_or_else(|| "the master closed it".to_owned()))
             }
         };
         if let Err(error) = outcome {
@@ -303,7 +313,11 @@ async fn read_flow(running: Rc<Running>, index: u16) {
     }
 }
 
-fn take_messages(running: &Running, index: u16, buffer: &mut Vec<u8>) -> Result<(), String> {
+fn take_messages<R: Roads>(
+    running: &Running<R>,
+    index: u16,
+    buffer: &mut Vec<u8>,
+) -> Result<(), String> {
     if let Some(head) = running.applier.receive(index, buffer)? {
         running.heard_head(usize::from(index), head);
         // A sign of life; whoever waits for us is answered at once.
@@ -312,7 +326,7 @@ fn take_messages(running: &Running, index: u16, buffer: &mut Vec<u8>) -> Result<
     Ok(())
 }
 
-async fn read_control(running: Rc<Running>) {
+async fn read_control<R: Roads>(running: Rc<Running<R>>) {
     let mut buffer = running.control_unread.take();
     take_control(&running, &mut buffer);
     while !running.is_broken() {
@@ -325,14 +339,14 @@ async fn read_control(running: Rc<Running>) {
             None => {
                 let mut alive = Vec::new();
                 wire::put_alive(&mut alive, running.settings.borrow().timeout);
-                if let Err(error) = running.control.write_all(&alive).await {
-                    running.broke(Reason::ControlBroke(error.to_string()));
+                if let Err(error) = running.control.write(&alive).await {
+                    return running.broke(Reason::ControlBroke(error));
                 }
             }
-            Some(Ok(0)) => running.broke(Reason::ControlClosed),
-            Some(Err(error)) => running.broke(Reason::ControlBroke(error.to_string())),
+            Some(Ok(0)) => return running.broke(Reason::ControlClosed),
+            Some(Err(error)) => return running.broke(Reason::ControlBroke(error)),
             Some(Ok(_)) => {
-                running.last_io.set(Instant::now());
+                running.last_io.set(running.roads.now());
                 running.happened(Happened::Heard);
                 take_control(&running, &mut buffer);
             }
@@ -340,7 +354,7 @@ async fn read_control(running: Rc<Running>) {
     }
 }
 
-fn take_control(running: &Running, buffer: &mut Vec<u8>) {
+fn take_control<R: Roads>(running: &Running<R>, buffer: &mut Vec<u8>) {
     let mut at = 0;
     let malformed = loop {
         let message = wire::next(&buffer[at..]);
@@ -354,7 +368,7 @@ fn take_control(running: &Running, buffer: &mut Vec<u8>) {
             // Before its cut is made it says 0.
             News::Progress(_, total) => running.total.set(running.total.get().max(total)),
             News::Heads(heads) => {
-                running.heads_heard.set(Some(Instant::now()));
+                running.heads_heard.set(Some(running.roads.now()));
                 for (flow, head) in heads.into_iter().enumerate() {
                     running.heard_head(flow, head);
                 }
@@ -370,11 +384,12 @@ fn take_control(running: &Running, buffer: &mut Vec<u8>) {
 }
 
 /// Says on one flow what the machine has to say, whenever something has moved or it is time.
-async fn acknowledge(running: Rc<Running>, index: u16) {
+async fn acknowledge<R: Roads>(running: Rc<Running<R>>, index: u16) {
     let flow = &running.flows[usize::from(index)];
     while !running.is_broken() {
-        let every = running.helm.machine().says_every(&Rules::of(&running.settings.borrow()));
-        let has_moved = flow.moved.wait_for(every).await;
+        let every =
+            running.link.helm().machine().says_every(&Rules::of(&running.settings.borrow()));
+        let has_moved = flow.moved.wait_unless(running.roads.sleep(every)).await;
         let applied = running.applier.applied_of(index);
         let is_settled = running.applier.is_settled();
         let progress = life::Progress { applied, is_settled, has_moved };
@@ -382,8 +397,8 @@ async fn acknowledge(running: Rc<Running>, index: u16) {
         let Some(said) = flow.says.take() else { continue };
         let mut message = Vec::new();
         said.put(&mut message);
-        if let Err(error) = flow.transport.write_all(&message).await {
-            running.broke(Reason::Flow(index, error.to_string()));
+        if let Err(error) = flow.line.write(&message).await {
+            running.broke(Reason::Flow(index, error));
         }
     }
 }
