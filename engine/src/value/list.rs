@@ -1,5 +1,6 @@
 //! The data types, as a list: whoever handles values of any type asks their type and names none.
 
+use super::hash;
 use super::item::Item;
 use super::string;
 use super::types::{OPS_MAX, Type};
@@ -7,6 +8,7 @@ use super::types::{OPS_MAX, Type};
 /// All types.
 pub static TYPES: &[&Type] = &[
     &string::TYPE,
+    &hash::TYPE,
     #[cfg(feature = "planted-bugs")]
     &super::counters::TYPE,
 ];

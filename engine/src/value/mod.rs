@@ -18,6 +18,7 @@ mod chunk;
 pub mod counters;
 mod effect;
 pub mod geo;
+pub mod hash;
 pub mod hyperloglog;
 mod item;
 mod list;
