@@ -46,10 +46,18 @@ fn pfadd(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
     let (key, sparse_max) = (args.get(1), cx.keys.encodings().hll_sparse_max_bytes);
     let mut adding = Adding::default();
     let old = cx.keys.string_to_change(cx.db, key)?.map(bytes_of).transpose()?;
+    let is_long = args.len() > 2 + FEW || args.has_long();
     if let Some(old) = &old {
-        adding = Adding { edit: Edit::of(HyperLogLog::of(old)?), has_changed: false };
+        let there = HyperLogLog::of(old)?;
+        let is_there = |element| there.has(Mark::of(Hashing::of(element)));
+        if !is_long && args.from(2).all(is_there) {
+            // Nearly always, once there are many: without a copy.
+            cx.reply.integer(0);
+            return Ok(Whole::Done);
+        }
+        adding = Adding { edit: Edit::of(there), has_changed: false };
     }
-    if args.len() > 2 + FEW || args.has_long() {
+    if is_long {
         let (db, key) = (cx.db, key.to_vec());
         let mut elements = Elements::of(args);
         return Ok(Whole::Later(Box::new(move |cx| {

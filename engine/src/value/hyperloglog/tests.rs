@@ -39,6 +39,8 @@ fn sparse_and_dense_hold_the_same_registers_at_every_step() {
             let there = &mut want[usize::from(mark.index)];
             let is_higher = mark.height > *there;
             *there = mark.height.max(*there);
+            let before = dense.to_bytes();
+            assert_eq!(HyperLogLog::of(&before).map(|there| there.has(mark)), Ok(!is_higher));
             let before = sparse.to_bytes();
             assert_eq!(sparse.add(mark, most), Ok(is_higher));
             assert_eq!(dense.add(mark, most), Ok(is_higher));

@@ -1,6 +1,6 @@
 //! The bytes of a HyperLogLog, and what they say.
 
-use super::mark::{Fault, REGISTERS};
+use super::mark::{Fault, Mark, REGISTERS};
 use super::{dense, estimate, sparse};
 
 pub(super) const MAGIC: &[u8] = b"HYLL";
@@ -50,6 +50,11 @@ impl<'a> HyperLogLog<'a> {
             false => sparse::heights(self.body())?,
         };
         Ok(estimate::count(&heights))
+    }
+
+    /// Whether adding an element with this mark is known to change nothing: where a look at one register tells.
+    pub fn has(self, mark: Mark) -> bool {
+        self.is_dense() && dense::get(self.body(), usize::from(mark.index)) >= mark.height
     }
 
     /// The header's bytes for a count, to be written at [`NOTE_AT`].
