@@ -11,7 +11,8 @@
 //!     glob           patterns of keys, channels and settings
 //!     table          a segmented hash table in the order of its hash
 //!     value          what stands behind a key
-//!   2 journal        records, frames, the log, readers, histories
+//!   2 rdb            Redis's own form of values
+//!     journal        records, frames, the log, readers, histories
 //!   3 db             the keys of one shard: looked up, changed and told
 //!   4 command        what a command is
 //!   5 commands       the commands that touch keys
@@ -33,6 +34,7 @@ pub mod journal;
 pub mod limits;
 #[cfg(feature = "planted-bugs")]
 pub mod model;
+pub mod rdb;
 pub mod resp;
 pub mod rt;
 pub mod shard;

@@ -1,6 +1,7 @@
 //! Finding a key: what every read and the first half of every write go through.
 
 use super::door::At;
+use super::policy::UsedSoFar;
 use super::{Keyspace, Role, WrongType};
 use crate::types::{DbIndex, Millis};
 use crate::value::{Item, Object, Value};
@@ -21,6 +22,14 @@ impl Keyspace {
         });
         *(if found.is_some() { &mut stats.hits } else { &mut stats.misses }) += 1;
         found
+    }
+
+    /// Remembers of a key how it was used elsewhere, if the policy wants to know that.
+    pub fn set_used(&mut self, db: DbIndex, key: &[u8], used: UsedSoFar) {
+        let at = At { db, hash: self.hash(key), key };
+        if let Some(clock) = self.policy.told_clock(used, self.now) {
+            self.door.look(at, |_| clock);
+        }
     }
 
     /// CLIENT NO-TOUCH: whether reads leave the access times of keys alone, until said otherwise.

@@ -42,7 +42,9 @@ pub use digest::Digest;
 pub use door::{Before, TableId};
 pub use encodings::Encodings;
 pub use graveyard::is_table_going;
-pub use policy::{Policy, PolicyKind, Pressure, journal_counted, journals_beside, pressure};
+pub use policy::{
+    Policy, PolicyKind, Pressure, UsedSoFar, journal_counted, journals_beside, pressure,
+};
 pub use touched::{Made, There, Touched, What};
 pub use victims::Victims;
 pub use watchers::{WatchFlag, WatchKey};

@@ -98,6 +98,15 @@ impl Default for Policy {
     }
 }
 
+/// How a key that comes from elsewhere was used there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UsedSoFar {
+    /// Not for so many seconds.
+    Idle(u64),
+    /// So often, on the logarithmic scale of LFU.
+    Often(u8),
+}
+
 /// What the node's memory means for a command that may need some.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pressure {
@@ -160,6 +169,21 @@ impl Policy {
             (minutes(now) << 8) | counter
         } else {
             ((now.0 / 1000) & CLOCK_MASK) as u32
+        }
+    }
+
+    /// What is remembered where somebody says how a key was used so far; `None` if the policy remembers
+    /// something else.
+    pub(super) fn told_clock(&self, use_so_far: UsedSoFar, now: Millis) -> Option<u32> {
+        match use_so_far {
+            UsedSoFar::Idle(seconds) if !self.kind.is_lfu() => {
+                let idle = seconds.min(CLOCK_MASK);
+                Some(((now.0 / 1000).wrapping_sub(idle) & CLOCK_MASK) as u32)
+            }
+            UsedSoFar::Often(counter) if self.kind.is_lfu() => {
+                Some((minutes(now) << 8) | u32::from(counter))
+            }
+            _ => None,
         }
     }
 

@@ -5,6 +5,7 @@ mod copy;
 mod database;
 mod debug;
 mod delete;
+mod dump;
 mod exists;
 mod expire;
 mod keys;
@@ -12,6 +13,7 @@ mod memory;
 mod object;
 mod populate;
 mod rename;
+mod restore;
 mod scan;
 mod ttl;
 
@@ -43,6 +45,8 @@ pub(super) const COMMANDS: &[&Command] = &[
     &ttl::EXPIRETIME,
     &ttl::PEXPIRETIME,
     &ttl::PERSIST,
+    &dump::DUMP,
+    &restore::RESTORE,
     &object::OBJECT,
     &object::ENCODING,
     &object::FREQ,
@@ -57,3 +61,6 @@ pub(super) const COMMANDS: &[&Command] = &[
     &debug::OBJECT,
     &populate::POPULATE,
 ];
+
+#[cfg(test)]
+mod dump_tests;

@@ -1,0 +1,82 @@
+//! DUMP: a value as Redis writes it.
+
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Whole};
+use crate::rdb::{Crc, dump};
+use crate::resp::Held;
+use crate::value::{Rope, SharedValue};
+
+pub(super) const DUMP: Command = Command {
+    name: "dump",
+    usage: "DUMP key",
+    summary: "Returns a value in the form that RESTORE takes, here and in Redis 6.2 and later.",
+    since: "2.6.0",
+    cost: "O(N) with a value of N bytes.",
+    group: Group::Generic,
+    flags: Flags::READONLY,
+    keys: Keys::ONE,
+    run: Run::Sliced(run),
+    examples: r#"
+        > SET visits 12
+        OK
+        > DUMP visits
+        "\x00\xc0\x0c\t\x00\xec\xd8\xa9\x9d\b\x82\xdfd"
+        > DUMP nothing
+        (nil)
+    "#,
+};
+
+fn run(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
+    let Some(item) = cx.keys.find(cx.db, args.get(1)) else {
+        cx.reply.nil();
+        return Ok(Whole::Done);
+    };
+    let Some(value) = item.string() else {
+        return Err(Refusal::fixed("ERR DUMP knows strings only"));
+    };
+    if value.len() > dump::PACKED_MAX
+        && let SharedValue::Large(rope) = item.share()
+    {
+        return Ok(large(rope));
+    }
+    let payload = dump::string(value);
+    cx.reply.bulk(&payload);
+    Ok(Whole::Done)
+}
+
+/// The checksum is made in slices; what is sent then refers to the value.
+fn large(rope: Rope) -> Whole {
+    let head = dump::string_head(rope.len());
+    let (mut crc, mut at) = (Crc::of(&head), 0);
+    Whole::Later(Box::new(move |cx| {
+        let stretch = rope.borrow().stretch(at);
+        crc.add(stretch);
+        at += stretch.len();
+        if at < rope.len() {
+            return Ok(false);
+        }
+        let (head, rope, foot) = (head.clone(), rope.clone(), dump::footer(crc));
+        cx.reply.bulk_held(Box::new(Payload { head, rope, foot }));
+        Ok(true)
+    }))
+}
+
+/// A payload whose value is only referred to.
+struct Payload {
+    head: Vec<u8>,
+    rope: Rope,
+    foot: [u8; dump::FOOTER],
+}
+
+impl Held for Payload {
+    fn length(&self) -> usize {
+        self.head.len() + self.rope.len() + self.foot.len()
+    }
+
+    fn stretch(&self, from: usize) -> &[u8] {
+        let Some(from) = from.checked_sub(self.head.len()) else { return &self.head[from..] };
+        match from.checked_sub(self.rope.len()) {
+            None => self.rope.borrow().stretch(from),
+            Some(from) => self.foot.get(from..).unwrap_or_default(),
+        }
+    }
+}

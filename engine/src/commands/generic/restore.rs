@@ -1,0 +1,264 @@
+//! RESTORE: a value as Redis wrote it.
+//!
+//! A long payload is summed up, looked at and stored in slices. Whatever its type, all of it is decoded and
+//! checked before anything else is said about it.
+
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Uses, Whole};
+use crate::db::UsedSoFar;
+use crate::journal::Deadline;
+use crate::limits::STRING_MAX;
+use crate::rdb::{Check, Crc, Decoder, Kind, Malformed, Text, dump, lzf};
+use crate::types::Millis;
+use crate::value::number::parse_i64_strict;
+use crate::value::{NewValue, Rope, SharedValue};
+
+pub(super) const RESTORE: Command = Command {
+    name: "restore",
+    usage: "RESTORE key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] \
+            [FREQ frequency]",
+    summary: "Creates a key from what DUMP returned, here or in a Redis or Valkey.",
+    since: "2.6.0",
+    cost: "O(N) with a value of N bytes.",
+    group: Group::Generic,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    keys: Keys::ONE.used(Uses::REPLACE),
+    run: Run::Sliced(restore),
+    examples: r#"
+        > RESTORE visits 0 "\x00\xc0\x0c\t\x00\xec\xd8\xa9\x9d\b\x82\xdfd"
+        OK
+        > GET visits
+        "12"
+        > RESTORE visits 0 "\x00\xc0\x0c\t\x00\xec\xd8\xa9\x9d\b\x82\xdfd"
+        (error) BUSYKEY Target key name already exists.
+        > RESTORE visits 5000 "\x00\xc0\x0c\t\x00\xec\xd8\xa9\x9d\b\x82\xdfd" REPLACE
+        OK
+        > PTTL visits
+        (integer) 5000
+        > RESTORE visits 1 "\x00\xc0\x0c\t\x00\xec\xd8\xa9\x9d\b\x82\xdfd" REPLACE ABSTTL IDLETIME 7
+        OK
+        > GET visits
+        (nil)
+        > RESTORE visits -1 "\x00\xc0\x0c\t\x00\xec\xd8\xa9\x9d\b\x82\xdfd"
+        (error) ERR Invalid TTL value, must be >= 0
+        > RESTORE visits 0 "\x00\xc0\x0d\t\x00\xec\xd8\xa9\x9d\b\x82\xdfd"
+        (error) ERR DUMP payload version or checksum are wrong
+        > RESTORE visits 0 payload FREQ 256
+        (error) ERR Invalid FREQ value, must be >= 0 and <= 255
+        > RESTORE visits 0 payload IDLETIME 1 FREQ 1
+        (error) ERR syntax error
+    "#,
+};
+
+const BAD_DATA: Refusal = Refusal::fixed("ERR Bad data format");
+const BAD_SUM: Refusal = Refusal::fixed("ERR DUMP payload version or checksum are wrong");
+
+#[derive(Default)]
+struct Options {
+    replace: bool,
+    absolute: bool,
+    used: Option<UsedSoFar>,
+}
+
+impl Options {
+    fn parse(mut args: Args<'_>) -> Result<Options, Refusal> {
+        let mut options = Options::default();
+        args.seek(4);
+        while args.left() > 0 {
+            let is_idle = matches!(options.used, Some(UsedSoFar::Idle(_)));
+            let is_often = matches!(options.used, Some(UsedSoFar::Often(_)));
+            if args.word("REPLACE") {
+                options.replace = true;
+            } else if args.word("ABSTTL") {
+                options.absolute = true;
+            } else if args.left() > 1 && !is_often && args.word("IDLETIME") {
+                let refusal = Refusal::fixed("ERR Invalid IDLETIME value, must be >= 0");
+                let seconds = u64::try_from(args.integer()?).map_err(|_| refusal)?;
+                options.used = Some(UsedSoFar::Idle(seconds));
+            } else if args.left() > 1 && !is_idle && args.word("FREQ") {
+                let refusal = Refusal::fixed("ERR Invalid FREQ value, must be >= 0 and <= 255");
+                let counter = u8::try_from(args.integer()?).map_err(|_| refusal)?;
+                options.used = Some(UsedSoFar::Often(counter));
+            } else {
+                return Err(Refusal::Syntax);
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn restore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
+    let (key, payload) = (args.get(1), args.get(3));
+    let options = Options::parse(args)?;
+    if !options.replace && cx.keys.exists(cx.db, key) {
+        return Err(Refusal::fixed("BUSYKEY Target key name already exists."));
+    }
+    let ttl = parse_i64_strict(args.get(2)).ok_or(Refusal::NotInteger)?;
+    let refusal = Refusal::fixed("ERR Invalid TTL value, must be >= 0");
+    let deadline = match u64::try_from(ttl).map_err(|_| refusal)? {
+        0 => Deadline::None,
+        ttl if options.absolute => Deadline::At(Millis(ttl)),
+        // No longer than any other way to set a deadline allows.
+        ttl => Deadline::At(Millis(ttl.saturating_add(cx.now().0).min(i64::MAX as u64))),
+    };
+    let version = dump::version(payload).ok_or(BAD_SUM)?;
+    let is_short = payload.len() <= PIECE;
+    let mut restoring = Restoring {
+        key: key.to_vec(),
+        deadline,
+        used: options.used,
+        payload: payload.to_vec(),
+        version,
+        stage: Stage::Summing(Crc::default(), 0),
+    };
+    Whole::of(Box::new(move |cx| restoring.more(cx)), is_short, cx)
+}
+
+/// Bytes that are summed up, unpacked or copied in one piece: some 30 us.
+const PIECE: usize = 64 * 1024;
+/// Parts that are looked at in one piece.
+const PARTS: usize = 128;
+
+/// A RESTORE under way.
+struct Restoring {
+    key: Vec<u8>,
+    deadline: Deadline,
+    used: Option<UsedSoFar>,
+    payload: Vec<u8>,
+    version: u16,
+    stage: Stage,
+}
+
+enum Stage {
+    /// So far, and up to where.
+    Summing(Crc, usize),
+    /// A value of several parts.
+    Looking(Box<Decoder>, Box<Check>),
+    /// A long string: what is copied already.
+    Copying(std::ops::Range<usize>, Rope),
+    /// A packed one: what is unpacked already, and its end, to which what follows may refer.
+    Unpacking(lzf::Unpacking, std::ops::Range<usize>, usize, Rope, Vec<u8>),
+}
+
+impl Restoring {
+    fn value(&self) -> &[u8] {
+        &self.payload[..self.payload.len() - dump::FOOTER]
+    }
+
+    /// Does a piece; whether it was the last one.
+    fn more(&mut self, cx: &mut Cx<'_>) -> Result<bool, Refusal> {
+        let value = match &mut self.stage {
+            Stage::Summing(crc, at) => {
+                let summed = self.payload.len() - size_of::<u64>();
+                let end = summed.min(*at + PIECE);
+                crc.add(&self.payload[*at..end]);
+                *at = end;
+                if end < summed {
+                    return Ok(false);
+                }
+                if !dump::fits(&self.payload, *crc) {
+                    return Err(BAD_SUM);
+                }
+                return self.begin(cx);
+            }
+            Stage::Looking(decoder, check) => {
+                let value = &self.payload[..self.payload.len() - dump::FOOTER];
+                return match look(decoder, check, value).map_err(refused)? {
+                    false => Ok(false),
+                    true => Err(not_here(decoder.kind())),
+                };
+            }
+            Stage::Copying(range, rope) => {
+                let end = range.end.min(range.start + PIECE);
+                rope.write(rope.len(), &self.payload[range.start..end]);
+                range.start = end;
+                if range.start < range.end {
+                    return Ok(false);
+                }
+                rope.clone()
+            }
+            Stage::Unpacking(unpacking, packed, length, rope, out) => {
+                let (packed, until) = (&self.payload[packed.clone()], PIECE + lzf::BACK_MAX);
+                let is_end = unpacking.more(packed, *length, until, out).ok_or(BAD_DATA)?;
+                unpacking.take(out, |taken| rope.write(rope.len(), taken));
+                if !is_end {
+                    return Ok(false);
+                }
+                rope.write(rope.len(), out);
+                rope.clone()
+            }
+        };
+        self.stage = Stage::Summing(Crc::default(), 0);
+        self.store(cx, NewValue::Shared(SharedValue::Large(value)));
+        Ok(true)
+    }
+
+    /// The checksum holds: finds out what the value is.
+    fn begin(&mut self, cx: &mut Cx<'_>) -> Result<bool, Refusal> {
+        let decoder = Decoder::begin(self.value(), self.version).map_err(refused)?;
+        let empty = || Rope::of(b"");
+        match decoder.string().cloned() {
+            Some(Text::Int(number)) => {
+                self.store(cx, NewValue::Int(number));
+                return Ok(true);
+            }
+            Some(Text::Raw(range)) if range.len() <= PIECE => {
+                let bytes = self.payload[range].to_vec();
+                self.store(cx, NewValue::from_vec(bytes));
+                return Ok(true);
+            }
+            Some(Text::Packed(range, length)) if length <= PIECE => {
+                let bytes = lzf::unpack(&self.payload[range], length).ok_or(BAD_DATA)?;
+                self.store(cx, NewValue::from_vec(bytes));
+                return Ok(true);
+            }
+            Some(Text::Packed(_, length)) if length > STRING_MAX => return Err(BAD_DATA),
+            Some(Text::Raw(range)) => self.stage = Stage::Copying(range, empty()),
+            Some(Text::Packed(range, length)) => {
+                let unpacking = lzf::Unpacking::default();
+                self.stage = Stage::Unpacking(unpacking, range, length, empty(), Vec::new());
+            }
+            None => {
+                let check = Box::new(Check::of(self.payload.len()));
+                self.stage = Stage::Looking(Box::new(decoder), check);
+            }
+        }
+        Ok(false)
+    }
+
+    fn store(&mut self, cx: &mut Cx<'_>, value: NewValue<'_>) {
+        cx.keys.put(cx.db, &self.key, value, self.deadline);
+        if let Some(used) = self.used {
+            cx.keys.set_used(cx.db, &self.key, used);
+        }
+        cx.reply.ok();
+    }
+}
+
+/// Where and why is nothing that Redis's clients expect in the reply; a debug log has it.
+fn refused(Malformed { at, why }: Malformed) -> Refusal {
+    log::debug!("RESTORE: {why} (byte {at})");
+    BAD_DATA
+}
+
+/// The value is one, of a type that this node has not.
+fn not_here(kind: Kind) -> Refusal {
+    match kind {
+        // As where Redis has not the module.
+        Kind::Module => BAD_DATA,
+        _ => Refusal::made(format!("ERR RESTORE knows strings only, this is a {}", kind.name())),
+    }
+}
+
+/// Looks at some parts; whether there are no more.
+fn look(decoder: &mut Decoder, check: &mut Check, value: &[u8]) -> Result<bool, Malformed> {
+    let is_list = decoder.kind() == Kind::List;
+    let at = decoder.at();
+    let malformed = |why| Malformed { at, why };
+    for _ in 0..PARTS {
+        let Some(part) = decoder.next(value)? else {
+            return check.end().map(|()| true).map_err(malformed);
+        };
+        check.add(&part, is_list).map_err(malformed)?;
+    }
+    Ok(false)
+}

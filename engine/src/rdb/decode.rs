@@ -1,0 +1,339 @@
+//! Values of every form that was ever written, as parts.
+//!
+//! ```text
+//!   type | form                                    type | form
+//!      0 | a string                                  14 | list: count, ziplists
+//!      1 | list: count, strings                      15 | stream, 19 and 21 its later versions
+//!      2 | set: count, strings                       16 | hash: listpack
+//!      3 | sorted set: count, (string, text)         17 | sorted set: listpack
+//!      4 | hash: count, (string, string)             18 | list: count, (1, string) or (2, listpack)
+//!      5 | sorted set: count, (string, double)       20 | set: listpack
+//!      7 | a module's: id, (opcode, what it says)    22 | hash: count, (until, string, string)
+//!      9 | hash: zipmap                              23 | hash: listpack of field, value, until
+//!     10 | list: ziplist                             24 | as 22, `until` counted from a least one
+//!     11 | set: intset                               25 | as 23, the least one before it
+//!     12 | sorted set: ziplist
+//!     13 | hash: ziplist                   22 of Valkey 9: count, (string, string, until or -1)
+//! ```
+
+use super::packs::{Form, Pack};
+use super::parts::{Kind, Part, Spot, Step, Strings};
+use super::read::{Cursor, Malformed, Text};
+use super::stream::Stream;
+use crate::types::Millis;
+use crate::value::number::parse_f64_redis;
+
+/// Versions from here on are Valkey's own; those before 12 it has in common with Redis.
+const VALKEY: u16 = 80;
+
+/// A value being decoded. What is read is handed in with each step, and is the same each time.
+pub struct Decoder {
+    kind: Kind,
+    at: usize,
+    layout: Layout,
+    strings: Strings,
+    /// Whether there was anything yet.
+    any: bool,
+}
+
+enum Layout {
+    String(Text),
+    Plain { left: u64, item: Item },
+    Packs { packs: Packs, pack: Option<Pack>, item: Item },
+    Stream(Box<Stream>),
+    Module,
+    End,
+}
+
+/// What stands together.
+#[derive(Clone, Copy)]
+enum Item {
+    Element,
+    Pair,
+    TextScore,
+    Score,
+    /// The least time that a field lives until, if all others are counted from there.
+    UntilPair(Option<u64>),
+    PairUntil,
+}
+
+/// Small collections to come.
+#[derive(Clone, Copy)]
+enum Packs {
+    None,
+    Ziplists(u64),
+    Quicklist(u64),
+}
+
+impl Decoder {
+    /// Reads the first byte, which is the type, and what stands before the parts. `version` is that of the
+    /// payload or file.
+    pub fn begin(bytes: &[u8], version: u16) -> Result<Decoder, Malformed> {
+        let mut cursor = Cursor::at(bytes, 0);
+        let number = cursor.byte()?;
+        let mut strings = Strings::NONE;
+        let (kind, layout) = layout(number, version, &mut cursor, bytes, &mut strings)?;
+        Ok(Decoder { kind, at: cursor.at, layout, strings, any: false })
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The string, if it is one: strings have no parts.
+    pub fn string(&self) -> Option<&Text> {
+        let Layout::String(text) = &self.layout else { return None };
+        Some(text)
+    }
+
+    /// How far it has come.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The next part.
+    pub fn next<'a>(&'a mut self, bytes: &'a [u8]) -> Result<Option<Part<'a>>, Malformed> {
+        let mut cursor = Cursor::at(bytes, self.at);
+        let step = match &mut self.layout {
+            Layout::String(_) | Layout::End => return Ok(None),
+            Layout::Plain { left: 0, .. } => None,
+            Layout::Plain { left, item } => {
+                *left -= 1;
+                Some(plain(*item, &mut cursor, bytes, &mut self.strings)?)
+            }
+            Layout::Packs { packs, pack, item } => {
+                packed(packs, pack, *item, &mut cursor, bytes, &mut self.strings)?
+            }
+            Layout::Stream(stream) => stream.step(&mut cursor, bytes, &mut self.strings)?,
+            Layout::Module => module(&mut cursor)?,
+        };
+        self.at = cursor.at;
+        let Some(step) = step else {
+            self.layout = Layout::End;
+            // Old versions wrote collections without elements; a value that is one cannot be.
+            let is_empty = !self.any && self.kind != Kind::Module;
+            return if is_empty { cursor.malformed(EMPTY) } else { Ok(None) };
+        };
+        self.any = true;
+        Ok(Some(self.strings.part(step, bytes)))
+    }
+}
+
+/// Why a collection without elements is malformed.
+pub const EMPTY: &str = "a collection without elements";
+
+fn layout(
+    number: u8,
+    version: u16,
+    cursor: &mut Cursor<'_>,
+    all: &[u8],
+    strings: &mut Strings,
+) -> Result<(Kind, Layout), Malformed> {
+    let least = |cursor: &mut Cursor<'_>| cursor.fixed64().map(Some);
+    let (kind, item) = match number {
+        0 => return Ok((Kind::String, Layout::String(cursor.text()?))),
+        1 => (Kind::List, Item::Element),
+        2 => (Kind::Set, Item::Element),
+        3 => (Kind::SortedSet, Item::TextScore),
+        4 => (Kind::Hash, Item::Pair),
+        5 => (Kind::SortedSet, Item::Score),
+        22 if version >= VALKEY => (Kind::Hash, Item::PairUntil),
+        22 => (Kind::Hash, Item::UntilPair(None)),
+        24 => (Kind::Hash, Item::UntilPair(least(cursor)?)),
+        7 => {
+            cursor.length()?;
+            return Ok((Kind::Module, Layout::Module));
+        }
+        14 => return Ok((Kind::List, several(Packs::Ziplists(cursor.length()?)))),
+        18 => return Ok((Kind::List, several(Packs::Quicklist(cursor.length()?)))),
+        15 | 19 | 21 => {
+            let version = match number {
+                15 => 1,
+                19 => 2,
+                _ => 3,
+            };
+            let stream = Stream::begin(version, cursor)?;
+            return Ok((Kind::Stream, Layout::Stream(Box::new(stream))));
+        }
+        _ => {
+            let (kind, form, item) = match number {
+                9 => (Kind::Hash, Form::Zipmap, Item::Pair),
+                10 => (Kind::List, Form::Ziplist, Item::Element),
+                11 => (Kind::Set, Form::Intset, Item::Element),
+                12 => (Kind::SortedSet, Form::Ziplist, Item::Score),
+                13 => (Kind::Hash, Form::Ziplist, Item::Pair),
+                16 => (Kind::Hash, Form::Listpack, Item::Pair),
+                17 => (Kind::SortedSet, Form::Listpack, Item::Score),
+                20 => (Kind::Set, Form::Listpack, Item::Element),
+                23 => (Kind::Hash, Form::Listpack, Item::PairUntil),
+                25 => {
+                    least(cursor)?;
+                    (Kind::Hash, Form::Listpack, Item::PairUntil)
+                }
+                _ => return cursor.malformed("no such type of a value"),
+            };
+            let pack = Some(open(form, cursor, all, strings)?);
+            return Ok((kind, Layout::Packs { packs: Packs::None, pack, item }));
+        }
+    };
+    Ok((kind, Layout::Plain { left: cursor.length()?, item }))
+}
+
+fn several(packs: Packs) -> Layout {
+    Layout::Packs { packs, pack: None, item: Item::Element }
+}
+
+/// Reads a small collection and begins to go through it.
+fn open(
+    form: Form,
+    cursor: &mut Cursor<'_>,
+    all: &[u8],
+    strings: &mut Strings,
+) -> Result<Pack, Malformed> {
+    strings.blob = cursor.blob()?;
+    let pack = Pack::begin(form, strings.blob.bytes(all));
+    pack.map_err(|error| strings.blob.outside(error))
+}
+
+/// An item whose strings stand one after the other.
+fn plain(
+    item: Item,
+    cursor: &mut Cursor<'_>,
+    all: &[u8],
+    strings: &mut Strings,
+) -> Result<Step, Malformed> {
+    let until = match item {
+        Item::UntilPair(least) => match (cursor.length()?, least) {
+            (0, _) => None,
+            (after, Some(least)) => Some(Millis(least.saturating_add(after - 1))),
+            (until, None) => Some(Millis(until)),
+        },
+        _ => None,
+    };
+    strings.first = Spot::outside(cursor.text()?, all)?;
+    if matches!(item, Item::Pair | Item::UntilPair(_) | Item::PairUntil) {
+        strings.second = Spot::outside(cursor.text()?, all)?;
+    }
+    Ok(match item {
+        Item::Element => Step::Element,
+        Item::Pair | Item::UntilPair(_) => Step::Field(until),
+        Item::PairUntil => {
+            let until = cursor.fixed64()?;
+            Step::Field((until != u64::MAX).then_some(Millis(until)))
+        }
+        Item::Score => Step::Member(number(cursor.double()?, cursor)?),
+        Item::TextScore => Step::Member(text_score(cursor)?),
+    })
+}
+
+/// A score as it was written until Redis 3.2: as text, or as one of three lengths that it cannot have.
+fn text_score(cursor: &mut Cursor<'_>) -> Result<f64, Malformed> {
+    let score = match cursor.byte()? {
+        255 => Some(f64::NEG_INFINITY),
+        254 => Some(f64::INFINITY),
+        253 => None,
+        length => parse_f64_redis(cursor.take(usize::from(length))?),
+    };
+    number(score.unwrap_or(f64::NAN), cursor)
+}
+
+fn number(score: f64, cursor: &Cursor<'_>) -> Result<f64, Malformed> {
+    if score.is_nan() { cursor.malformed("a score that is no number") } else { Ok(score) }
+}
+
+/// An item of a small collection, or of the next one.
+fn packed(
+    packs: &mut Packs,
+    pack: &mut Option<Pack>,
+    item: Item,
+    cursor: &mut Cursor<'_>,
+    all: &[u8],
+    strings: &mut Strings,
+) -> Result<Option<Step>, Malformed> {
+    loop {
+        if let Some(pack) = pack {
+            let step = packed_item(pack, item, all, strings);
+            if let Some(step) = step.map_err(|error| strings.blob.outside(error))? {
+                return Ok(Some(step));
+            }
+        }
+        *pack = match packs {
+            Packs::None | Packs::Ziplists(0) | Packs::Quicklist(0) => return Ok(None),
+            Packs::Ziplists(left) => {
+                *left -= 1;
+                Some(open(Form::Ziplist, cursor, all, strings)?)
+            }
+            Packs::Quicklist(left) => {
+                *left -= 1;
+                match cursor.length()? {
+                    1 => {
+                        strings.first = Spot::outside(cursor.text()?, all)?;
+                        *pack = None;
+                        return Ok(Some(Step::Element));
+                    }
+                    2 => Some(open(Form::Listpack, cursor, all, strings)?),
+                    _ => return cursor.malformed("no such node of a list"),
+                }
+            }
+        };
+    }
+}
+
+fn packed_item(
+    pack: &mut Pack,
+    item: Item,
+    all: &[u8],
+    strings: &mut Strings,
+) -> Result<Option<Step>, Malformed> {
+    let Strings { blob, first, second } = strings;
+    let bytes = blob.bytes(all);
+    let Some(text) = pack.next(bytes)? else { return Ok(None) };
+    *first = Spot::inside(text);
+    if matches!(item, Item::Element) {
+        return Ok(Some(Step::Element));
+    }
+    let mut required = || {
+        let text = pack.next(bytes)?;
+        text.ok_or(Malformed { at: bytes.len(), why: "an uneven list" })
+    };
+    let other = required()?;
+    if matches!(item, Item::Score) {
+        let score = match &other {
+            Text::Int(integer) => Some(*integer as f64),
+            Text::Raw(range) | Text::Packed(range, _) => parse_f64_redis(&bytes[range.clone()]),
+        };
+        let malformed = Malformed { at: bytes.len(), why: "a score that is no number" };
+        return score.filter(|score| !score.is_nan()).map(Step::Member).map(Some).ok_or(malformed);
+    }
+    *second = Spot::inside(other);
+    if !matches!(item, Item::PairUntil) {
+        return Ok(Some(Step::Field(None)));
+    }
+    match required()? {
+        Text::Int(0) => Ok(Some(Step::Field(None))),
+        Text::Int(until @ 1..) => Ok(Some(Step::Field(Some(Millis(until as u64))))),
+        _ => Err(Malformed { at: bytes.len(), why: "a field with a time that is none" }),
+    }
+}
+
+/// Something that a module wrote. Opcodes say how long it is.
+fn module(cursor: &mut Cursor<'_>) -> Result<Option<Step>, Malformed> {
+    match cursor.length()? {
+        0 => return Ok(None),
+        1 | 2 => {
+            cursor.length()?;
+        }
+        3 => {
+            cursor.take(4)?;
+        }
+        4 => {
+            cursor.take(8)?;
+        }
+        5 => {
+            cursor.text()?;
+        }
+        _ => return cursor.malformed("no such part of a module's value"),
+    }
+    Ok(Some(Step::Skipped))
+}

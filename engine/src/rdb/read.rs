@@ -1,0 +1,220 @@
+//! The small parts of payloads and files: lengths, strings, numbers.
+//!
+//! ```text
+//!   00llllll                 a length below 64
+//!   01llllll llllllll        below 16,384
+//!   10000000 + 4 bytes       of 32 bits, the high byte first
+//!   10000001 + 8 bytes       of 64 bits
+//!   11000000 + 1 byte        a string: an integer of 8 bits, 11000001: of 16, 11000010: of 32 (low first)
+//!   11000011 length length   a string: so many bytes of LZF for so many
+//! ```
+
+use super::lzf;
+use std::ops::Range;
+
+/// Bytes that are no value: where that was seen, and why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Malformed {
+    /// Counted from the beginning of what was read.
+    pub at: usize,
+    /// A few words.
+    pub why: &'static str,
+}
+
+/// Bytes, and how far they are read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cursor<'a> {
+    bytes: &'a [u8],
+    /// The next one.
+    pub(super) at: usize,
+}
+
+/// A string where it lies.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Text {
+    /// An integer.
+    Int(i64),
+    /// These bytes of what was read.
+    Raw(Range<usize>),
+    /// These bytes, by LZF, and how many they stand for: not more than [`lzf::is_possible`].
+    Packed(Range<usize>, usize),
+}
+
+/// What stands where a length is expected.
+enum Length {
+    Plain(u64),
+    Special(u8),
+}
+
+impl<'a> Cursor<'a> {
+    /// At a place.
+    pub(super) fn at(bytes: &'a [u8], at: usize) -> Cursor<'a> {
+        Cursor { bytes, at }
+    }
+
+    /// An error here.
+    pub(super) fn malformed<T>(&self, why: &'static str) -> Result<T, Malformed> {
+        Err(Malformed { at: self.at, why })
+    }
+
+    /// The next bytes.
+    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let Some(taken) = rest.get(..count) else { return self.malformed("ends too early") };
+        self.at += count;
+        Ok(taken)
+    }
+
+    /// The next ones, as many as the array has.
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.take(N)?);
+        Ok(array)
+    }
+
+    /// One.
+    pub(super) fn byte(&mut self) -> Result<u8, Malformed> {
+        self.array().map(|[byte]| byte)
+    }
+
+    fn length_or_special(&mut self) -> Result<Length, Malformed> {
+        let first = self.byte()?;
+        let low = first & 0x3f;
+        Ok(match (first >> 6, low) {
+            (0, _) => Length::Plain(u64::from(low)),
+            (1, _) => Length::Plain(u64::from(u16::from_be_bytes([low, self.byte()?]))),
+            (2, 0) => Length::Plain(u64::from(u32::from_be_bytes(self.array()?))),
+            (2, 1) => Length::Plain(u64::from_be_bytes(self.array()?)),
+            (2, _) => return self.malformed("no such form of a length"),
+            _ => Length::Special(low),
+        })
+    }
+
+    /// A length, or another number that is written as one.
+    pub(super) fn length(&mut self) -> Result<u64, Malformed> {
+        match self.length_or_special()? {
+            Length::Plain(length) => Ok(length),
+            Length::Special(_) => self.malformed("a string where a length was expected"),
+        }
+    }
+
+    /// How many bytes follow, or are told to.
+    fn size(&mut self) -> Result<usize, Malformed> {
+        let length = self.length()?;
+        usize::try_from(length).or_else(|_| self.malformed("a length beyond all memory"))
+    }
+
+    /// A string.
+    pub(super) fn text(&mut self) -> Result<Text, Malformed> {
+        Ok(match self.length_or_special()? {
+            Length::Plain(length) => {
+                let Ok(length) = usize::try_from(length) else {
+                    return self.malformed("a length beyond all memory");
+                };
+                self.take(length)?;
+                Text::Raw(self.at - length..self.at)
+            }
+            Length::Special(0) => Text::Int(i64::from(i8::from_le_bytes(self.array()?))),
+            Length::Special(1) => Text::Int(i64::from(i16::from_le_bytes(self.array()?))),
+            Length::Special(2) => Text::Int(i64::from(i32::from_le_bytes(self.array()?))),
+            Length::Special(3) => {
+                let (packed, length) = (self.size()?, self.size()?);
+                self.take(packed)?;
+                if !lzf::is_possible(packed, length) {
+                    return self.malformed("so few bytes of LZF cannot be so many");
+                }
+                Text::Packed(self.at - packed..self.at, length)
+            }
+            Length::Special(_) => return self.malformed("no such form of a string"),
+        })
+    }
+
+    /// A string's bytes, unpacked where they are packed: then they are the second.
+    pub(super) fn blob(&mut self) -> Result<Blob, Malformed> {
+        match self.text()? {
+            Text::Raw(range) => Ok(Blob { range, unpacked: None }),
+            Text::Packed(range, length) => {
+                let unpacked = lzf::unpack(&self.bytes[range.clone()], length);
+                let Some(unpacked) = unpacked else { return self.malformed("LZF does not hold") };
+                Ok(Blob { range, unpacked: Some(unpacked) })
+            }
+            Text::Int(number) => {
+                let unpacked = Some(number.to_string().into_bytes());
+                Ok(Blob { range: self.at..self.at, unpacked })
+            }
+        }
+    }
+
+    /// A floating-point number in eight bytes.
+    pub(super) fn double(&mut self) -> Result<f64, Malformed> {
+        Ok(f64::from_le_bytes(self.array()?))
+    }
+
+    /// Milliseconds, or another number of eight bytes.
+    pub(super) fn fixed64(&mut self) -> Result<u64, Malformed> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+}
+
+/// A string's bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Blob {
+    /// Where they lie.
+    range: Range<usize>,
+    /// What they are, if they lie there in another form.
+    unpacked: Option<Vec<u8>>,
+}
+
+impl Blob {
+    /// Nothing.
+    pub(super) const EMPTY: Blob = Blob { range: 0..0, unpacked: None };
+
+    /// The bytes, which are part of `all` or unpacked of it.
+    pub(super) fn bytes<'a>(&'a self, all: &'a [u8]) -> &'a [u8] {
+        self.unpacked.as_deref().unwrap_or_else(|| &all[self.range.clone()])
+    }
+
+    /// An error inside it, seen from outside.
+    pub(super) fn outside(&self, Malformed { at, why }: Malformed) -> Malformed {
+        let within = if self.unpacked.is_some() { 0 } else { at };
+        Malformed { at: self.range.start + within, why }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_read_in_every_form() {
+        for (bytes, length) in [
+            (&[0x3f][..], Some(63)),
+            (&[0x7f, 0xff], Some(16_383)),
+            (&[0x80, 0, 1, 0, 0], Some(65_536)),
+            (&[0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], Some(u64::MAX)),
+            (&[0x82], None),
+            (&[0xc0, 1], None),
+            (&[0x40], None),
+            (&[], None),
+        ] {
+            assert_eq!(Cursor::at(bytes, 0).length().ok(), length, "{bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn strings_are_read_in_every_form_and_never_beyond_what_is_there() {
+        for (bytes, text) in [
+            (&b"\x02ab"[..], Some(Text::Raw(1..3))),
+            (&[0xc0, 0x80], Some(Text::Int(-128))),
+            (&[0xc1, 0, 1], Some(Text::Int(256))),
+            (&[0xc2, 0xff, 0xff, 0xff, 0xff], Some(Text::Int(-1))),
+            (&[0xc3, 2, 1, 0, b'a'], Some(Text::Packed(3..5, 1))),
+            (&[0xc3, 2, 0x80, 0xff, 0xff, 0xff, 0xff, 0, b'a'], None),
+            (&[0xc4, 0], None),
+            (&[0x81, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0], None),
+            (&[0x80, 0xff, 0xff, 0xff, 0xff, 0], None),
+        ] {
+            assert_eq!(Cursor::at(bytes, 0).text().ok(), text, "{bytes:x?}");
+        }
+    }
+}
