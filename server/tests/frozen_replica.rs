@@ -66,6 +66,20 @@ fn no_write_waits_for_a_frozen_replica_and_it_continues_when_thawed() {
     assert_eq!(scenario::syncs(&master), (1, 0), "full and partial syncs: the link never broke");
 }
 
+/// Its flow was told at once that there is something to say, said nothing before the rest of its items, which had
+/// to wait, and looked again: the master's replication executor did nothing else for minutes.
+#[test]
+fn who_falls_out_of_the_journal_while_its_full_sync_is_slowed_holds_up_nobody() {
+    let flags = ["--snapshot_egress_limit_bytes=3000", "--repl_backlog_size=1mb"];
+    let (master, replica) = (Node::start("master", 1, &flags), Node::start("replica", 1, &[]));
+    let mut client = master.client();
+    client.must(&["DEBUG", "POPULATE", "30", "key", "60000"]);
+    scenario::follow(&replica, master.port);
+    wait::until("its items go", || master.logged("full sync for replica") > 0);
+    write(&mut client, 25, 40_000, Duration::from_millis(10));
+    wait::until("it is dropped", || master.logged("fell out of the journal") > 0);
+}
+
 #[test]
 fn a_frozen_replica_costs_no_cpu() {
     let flags = ["--replication_timeout=60000"];
