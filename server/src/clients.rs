@@ -78,6 +78,8 @@ pub struct Client {
     pub input_bytes: AtomicU64,
     /// Bytes of replies that wait to be sent.
     pub output_bytes: AtomicU64,
+    /// Bytes of replies that are sent, and given back only with what they are a part of.
+    pub output_kept: AtomicU64,
     /// Requests so far.
     pub commands: AtomicU64,
     /// `CLIENT NO-EVICT`.
@@ -194,6 +196,7 @@ impl Clients {
             watched: AtomicU32::new(0),
             input_bytes: AtomicU64::new(0),
             output_bytes: AtomicU64::new(0),
+            output_kept: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
@@ -354,6 +357,17 @@ impl Client {
                 break Ok(None);
             }
         }
+    }
+
+    /// So many bytes of replies wait to be sent, and of what is sent so many are not given back yet.
+    pub fn note_output(&self, waiting: u64, kept: u64) {
+        self.output_bytes.store(waiting, Ordering::Relaxed);
+        self.output_kept.store(kept, Ordering::Relaxed);
+    }
+
+    /// The memory that its replies take.
+    pub fn output_memory(&self) -> u64 {
+        self.output_bytes.load(Ordering::Relaxed) + self.output_kept.load(Ordering::Relaxed)
     }
 
     /// The time without a word after which it is closed, where there is such a time.

@@ -2,7 +2,9 @@
 
 mod support;
 
-use engine::resp::client::Reply;
+use engine::resp::client::{Reply, encode_command};
+use std::collections::HashSet;
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -377,4 +379,160 @@ fn a_large_value_that_was_deleted_leaves_its_room_to_the_next_write() {
             scenario::wait_follows(&master, &replica);
         }
     }
+}
+
+/// Asks for replies and does not read them, until so many bytes of them wait.
+fn ask_and_wait(node: &Node, requests: &[Vec<Vec<u8>>], waiting: i64) -> Client {
+    let mut reader = node.client();
+    let mut bytes = Vec::new();
+    for request in requests {
+        let words: Vec<&[u8]> = request.iter().map(Vec::as_slice).collect();
+        encode_command(&mut bytes, &words);
+    }
+    reader.send_raw(&bytes).expect("the requests are taken");
+    wait::until("the replies wait", || figure(node, "memory", "mem_clients_normal") >= waiting);
+    reader
+}
+
+/// The story: MGET of very many strings below 64 KiB took twice as much memory as all of its reply.
+#[test]
+fn a_reply_of_very_many_values_is_not_built_whole() {
+    const COUNT: usize = 20_000;
+    let key = |index: usize| format!("key:{}", index % 40);
+    let value = |index: usize| format!("{:010}", index % 40).repeat(1000);
+    let mut mget = vec![b"MGET".to_vec()];
+    mget.extend((0..COUNT).map(|index| key(index).into_bytes()));
+    let mut exec = vec![request(&["MULTI"])];
+    exec.extend((0..COUNT).map(|index| request(&["GET", &key(index)])));
+    exec.push(request(&["EXEC"]));
+    for shards in [1, 2] {
+        let node = start("node", shards, &["--client_output_buffer_limit=normal 0 0 0"]);
+        let mut client = node.client();
+        for index in 0..40 {
+            client.must(&["SET", &key(index), &value(index)]);
+        }
+        for requests in [vec![mget.clone()], exec.clone()] {
+            let mut reader = ask_and_wait(&node, &requests, 150_000_000);
+            let used = figure(&node, "memory", "used_memory");
+            assert!(used < 40_000_000, "{used} bytes for a reply of 200 MB");
+            let replies = requests.iter().map(|_| reader.read().expect("a reply"));
+            let Some(Reply::Array(elements)) = replies.last() else { panic!("no array") };
+            assert_eq!(elements.len(), COUNT);
+            for (index, element) in elements.iter().enumerate() {
+                assert!(element.bytes() == Some(value(index).as_bytes()), "element {index}");
+            }
+        }
+    }
+}
+
+/// The story: what a client had taken of a large value, which is held until all of it is gone, counted as data.
+#[test]
+fn replies_that_are_read_in_part_are_memory_of_their_client() {
+    const SIZE: usize = 64 << 20;
+    let node = start("node", 1, &[]);
+    let mut client = node.client();
+    client.must(&["SET", "large", &"x".repeat(SIZE)]);
+    let reader = ask_and_wait(&node, &[request(&["GET", "large"])], SIZE as i64 / 2);
+    let mut taken = vec![0; SIZE * 3 / 4];
+    reader.stream().read_exact(&mut taken).expect("three quarters of it");
+    client.must(&["DEL", "large"]);
+    let memory = |name| figure(&node, "memory", name);
+    wait::until("it is the client's", || memory("mem_clients_normal") > SIZE as i64 * 9 / 10);
+    assert!(memory("used_memory_dataset") < SIZE as i64 / 10);
+    drop(reader);
+    wait::until("it is given back", || memory("used_memory") < SIZE as i64 / 10);
+}
+
+#[test]
+fn requests_of_very_many_keys_do_what_they_do_with_few() {
+    const COUNT: usize = 30_000;
+    for shards in [1, 3] {
+        let (master, replica) = (start("master", shards, &[]), start("replica", 2, &[]));
+        scenario::follow(&replica, master.port);
+        let mut client = master.client();
+        let with = |command: &str, words: &dyn Fn(usize) -> Vec<String>| {
+            let mut request = vec![command.to_owned()];
+            request.extend((0..COUNT).flat_map(words));
+            request
+        };
+        let key = |index: usize| format!("{}:{index}", "k".repeat(index % 50));
+        let pairs = with("MSET", &|index| vec![key(index), index.to_string()]);
+        assert_eq!(text(&client.must(&pairs)), "OK");
+        // One after the other, twice, and what is not there.
+        let asked = with("MGET", &|index| vec![key(index), key(index / 2), format!("no:{index}")]);
+        let Reply::Array(elements) = client.must(&asked) else { panic!("no array") };
+        for (index, three) in elements.chunks(3).enumerate() {
+            assert_eq!(three[0].bytes(), Some(index.to_string().as_bytes()));
+            assert_eq!(three[1].bytes(), Some((index / 2).to_string().as_bytes()));
+            assert_eq!(three[2].bytes(), None);
+        }
+        assert_eq!(elements.len(), 3 * COUNT);
+        let asked = with("EXISTS", &|index| vec![key(index), format!("no:{index}"), key(0)]);
+        assert_eq!(client.must(&asked), Reply::Integer(2 * COUNT as i64));
+        let half = with("DEL", &|index| vec![key(index / 2), key(index / 2)]);
+        assert_eq!(client.must(&half), Reply::Integer(COUNT as i64 / 2));
+        assert_eq!(compare::assert_same(&master, &replica), COUNT / 2);
+    }
+}
+
+/// The story: a transaction whose commands alternate over shards sent one hop for each of them, and had its
+/// keys, and all other transactions that write, wait for seconds.
+#[test]
+fn a_long_transaction_over_several_shards_keeps_the_order_of_its_commands() {
+    let (master, replica) = (start("master", 3, &[]), start("replica", 1, &[]));
+    scenario::follow(&replica, master.port);
+    let mut requests = vec![request(&["MULTI"])];
+    for index in 0..30_000 {
+        // Now and then one that is wider than a shard, or none of any shard's.
+        requests.push(match index % 1000 {
+            500 => request(&["MSET", "number:1", "7", "number:2", "8", "number:3", "9"]),
+            700 => request(&["ECHO", "here"]),
+            900 => request(&["INCR", "text"]),
+            _ => request(&["INCR", &format!("number:{}", index % 7)]),
+        });
+    }
+    requests.push(request(&["EXEC"]));
+    let mut client = master.client();
+    client.must(&["SET", "text", "no number"]);
+    let replies = client.pipeline(&requests);
+    let Some(Reply::Array(replies)) = replies.last() else { panic!("no array") };
+    let mut numbers = [0; 7];
+    for (index, reply) in replies.iter().enumerate() {
+        match index % 1000 {
+            500 => (numbers[1], numbers[2], numbers[3]) = (7, 8, 9),
+            700 => assert_eq!(text(reply), "here"),
+            900 => assert!(error_of(reply).contains("not an integer")),
+            _ => {
+                numbers[index % 7] += 1;
+                assert_eq!(*reply, Reply::Integer(numbers[index % 7]), "command {index}");
+            }
+        }
+    }
+    assert_eq!(replies.len(), 30_000);
+    assert_eq!(compare::assert_same(&master, &replica), 8);
+}
+
+#[test]
+fn a_long_scan_goes_on_in_slices() {
+    let node = start("node", 1, &[]);
+    let mut client = node.client();
+    client.must(&["DEBUG", "POPULATE", "30000"]);
+    client.must(&["CONFIG", "RESETSTAT"]);
+    let (mut cursor, mut found, mut calls) = ("0".to_owned(), HashSet::new(), 0);
+    loop {
+        let reply = client.must(&["SCAN", &cursor, "COUNT", "10000"]);
+        let Reply::Array(parts) = &reply else { panic!("no array") };
+        let Reply::Array(keys) = &parts[1] else { panic!("no keys") };
+        found.extend(keys.iter().map(text));
+        (cursor, calls) = (text(&parts[0]), calls + 1);
+        if cursor == "0" {
+            break;
+        }
+        assert!(keys.len() >= 9_000, "{} keys", keys.len());
+    }
+    assert!(found.len() == 30_000 && calls <= 4, "{} keys in {calls} calls", found.len());
+    let info = text(&node.must(&["INFO", "debug"]));
+    let line = info.lines().find(|line| line.starts_with("longest_usec_executor_0:"));
+    let slice = line.and_then(|line| line.split("slice=").nth(1)?.split(',').next()?.parse().ok());
+    assert!(slice.is_some_and(|micros: u64| micros > 0), "no slices: {info}");
 }

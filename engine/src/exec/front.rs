@@ -153,15 +153,7 @@ impl Front {
         None
     }
 
-    /// Lets others run between two slices of something long. In a model there is nothing to wait for:
-    /// there everything long is short.
-    pub(super) async fn breathe(&self) {
-        if self.served.get() {
-            crate::rt::yield_now().await;
-        }
-    }
-
-    /// For loops that may be long.
+    /// For loops that may be long. In a model there is nothing to wait for: there everything long is short.
     pub(super) fn breath(&self) -> Breath {
         let (served, began) = (self.served.get(), None);
         Breath { pieces: self.pieces.clone(), served, done: 0, began }
@@ -313,10 +305,6 @@ impl Breath {
     pub(super) const LOOK: usize = 128;
     /// As the slices of shards.
     const MAX: Duration = Duration::from_micros(RUN_SLICE_MICROS);
-
-    pub(super) async fn after_one(&mut self) {
-        self.after(1).await;
-    }
 
     /// So many rounds are done.
     pub(super) async fn after(&mut self, rounds: usize) {

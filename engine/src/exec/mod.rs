@@ -23,6 +23,6 @@ pub use front::{Front, Waiter};
 pub use order::Node;
 pub use pipeline::{Added, Pipeline};
 pub use plan::{Route, route_of};
-pub use queue::{Queue, Setting, run_of};
+pub use queue::{Home, Queue, Row, Setting};
 pub use tx::{Tx, TxKeys};
 pub use wide::ApplyPart;

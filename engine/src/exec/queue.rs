@@ -2,17 +2,19 @@
 //!
 //! ```text
 //!   all keys on one shard:  one message with all batches there, one back      (one task)
-//!   on several:             runs of commands of one shard, a hop each
+//!   on several:             commands in a row that each run on one shard, whichever: one hop to all of them
 //! ```
 
 use super::answers::collect;
 use super::tx::{Tx, TxKeys};
 use super::{Front, Route, route_of};
 use crate::command::{Args, Call, Entry, Flags, Who};
-use crate::limits::BATCH_COMMANDS_MAX;
-use crate::resp::Protocol;
+use crate::limits::{BATCH_COMMANDS_MAX, BATCH_REPLIES_MAX};
+use crate::resp::{Output, Protocol};
 use crate::shard::{Batch, Commands, Done, Mode, Unless, Work};
 use crate::types::{DbIndex, ShardId};
+use std::collections::BTreeMap;
+use std::iter::Peekable;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -137,6 +139,8 @@ pub struct Setting<'a> {
     pub who: &'a Who,
     /// From when on a command is slow.
     pub slow_from: Option<Duration>,
+    /// Bytes of replies that stand before theirs.
+    pub replied: usize,
 }
 
 impl Setting<'_> {
@@ -144,22 +148,100 @@ impl Setting<'_> {
     pub fn prepare(&self, batch: &mut Batch) {
         (batch.db, batch.protocol, batch.slow_from) = (self.db, self.protocol, self.slow_from);
         batch.who = self.who.clone();
+        if self.replied >= BATCH_REPLIES_MAX {
+            batch.replies.hold_readily();
+        }
     }
 }
 
-/// The commands at the front of what is left that one shard can run in one hop.
-pub fn run_of<'a>(
-    front: &Front,
-    rest: impl Iterator<Item = (&'static Entry, Args<'a>)>,
-) -> Option<(ShardId, usize)> {
-    let mut found: Option<(ShardId, usize)> = None;
-    for (entry, args) in rest.take(BATCH_COMMANDS_MAX) {
-        let Route::One(shard) = route_of(entry, &args, front.node.shards()) else { break };
-        match &mut found {
-            None => found = Some((shard, 1)),
-            Some((first, count)) if *first == shard => *count += 1,
-            Some(_) => break,
+/// Commands in a row each of which runs wholly on one shard: one hop takes them to their shards. What they see
+/// of each other is on one shard, where they keep their order.
+#[derive(Default)]
+pub struct Row {
+    /// By shard, and whether one of its commands writes.
+    batches: BTreeMap<ShardId, (Box<Batch>, bool)>,
+    /// The shard of each command.
+    order: Vec<ShardId>,
+}
+
+impl Row {
+    /// Takes as many as there are at the front of what is `left`, and as a hop may have.
+    pub fn take<'a>(
+        front: &Front,
+        setting: &Setting<'_>,
+        left: &mut Peekable<impl Iterator<Item = (&'static Entry, Args<'a>)>>,
+    ) -> Row {
+        let (mut row, mut bytes) = (Row::default(), 0);
+        let shards = front.node.shards();
+        while row.order.len() < BATCH_COMMANDS_MAX && bytes < BATCH_BYTES_MAX {
+            let Some((entry, args)) = left.peek() else { break };
+            let Route::One(shard) = route_of(entry, args, shards) else { break };
+            let Some((entry, args)) = left.next() else { break };
+            let (batch, writes) = row.batches.entry(shard).or_insert_with(|| {
+                let Setting { db, protocol, who, .. } = *setting;
+                let mut batch = front.batch_of(&Call { entry, db, protocol, who, args });
+                setting.prepare(&mut batch);
+                (batch, false)
+            });
+            *writes |= entry.writes();
+            let before = batch.bytes.len();
+            batch.push(entry, args);
+            bytes += batch.bytes.len() - before;
+            row.order.push(shard);
+        }
+        row
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Runs them within a transaction whose keys theirs are among; they come home with their replies.
+    pub async fn run(self, tx: &mut Tx) -> Home {
+        let batches = tx.run_batches(self.batches).await;
+        Home { batches, order: self.order.into_iter() }
+    }
+}
+
+/// Commands that have come home.
+pub struct Home {
+    batches: Vec<(ShardId, Box<Batch>, usize)>,
+    order: std::vec::IntoIter<ShardId>,
+}
+
+impl Home {
+    /// The batches.
+    pub fn batches(&self) -> impl Iterator<Item = &Batch> {
+        self.batches.iter().map(|(_, batch, _)| &**batch)
+    }
+
+    /// Bytes of all replies that have not been taken.
+    pub fn whole(&self) -> usize {
+        self.batches().map(|batch| batch.replies.whole()).sum()
+    }
+
+    /// The replies as they are, where all of them come from one shard.
+    pub fn take_as_one(&mut self) -> Option<Output> {
+        match self.batches.as_mut_slice() {
+            [(_, batch, 0)] => {
+                self.order = Vec::new().into_iter();
+                Some(std::mem::take(&mut batch.replies))
+            }
+            _ => None,
         }
     }
-    found
+
+    /// Appends some of the replies to `out`, in the order of the commands; whether those were the last.
+    pub fn take_some(&mut self, out: &mut Output) -> bool {
+        /// Some 10 us.
+        const REPLIES: usize = 256;
+        for shard in self.order.by_ref().take(REPLIES) {
+            let from = self.batches.iter_mut().find(|(home, ..)| *home == shard);
+            let (_, batch, next) = from.expect("a command's shard has a batch of it");
+            batch.take_reply(*next, out);
+            *next += 1;
+        }
+        self.order.len() == 0
+    }
 }

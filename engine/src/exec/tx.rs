@@ -2,13 +2,14 @@
 //! needs more than one step.
 
 use super::answers::collect;
+use super::front::Breath;
 use super::{Front, Route, Waiter, route_of};
 use crate::command::shape::{Pick, Picks};
 use crate::command::{Args, Call, Entry, Run};
 use crate::resp::Output;
 use crate::shard::{
-    Answer, Batch, Begin, Commands, Done, ExecutorId, Hop, MANY_FROM, Message, Mode, TxShared,
-    Wants, Work, keys_of, merge_duplicates,
+    Answer, Batch, Begin, Commands, Done, ExecutorId, Hop, MANY_FROM, ManyKeys, Message, Mode,
+    TxShared, Wants, Work, keys_of,
 };
 use crate::types::{ShardId, TxId, shard_of};
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,15 +76,18 @@ impl TxKeys {
 
     /// Adds the keys of one command that may have very many, and says whose they are.
     pub(super) async fn add_picks(&mut self, front: &Front, call: &Call<'_>) -> Picks {
-        let (mut picks, mut breath) = (Picks::new(), front.breath());
         self.note(front, call.entry, &call.args);
-        for (index, (position, mode)) in keys_of(call.entry, &call.args).enumerate() {
-            let key = call.args.get(position);
-            let shard = shard_of(key, front.node.shards());
-            let pick = Pick { index: index as u32, position: position as u32 };
-            picks.entry(shard).or_default().push(pick);
-            self.keys.entry(shard).or_default().push((front.node.hash(key), mode));
-            breath.after_one().await;
+        let shards = usize::from(front.node.shards());
+        let each = call.args.len() / shards;
+        let mut keys: Vec<_> = (0..shards).map(|_| Vec::with_capacity(each)).collect();
+        let picks = picks_of(front, call, |shard, key, mode| {
+            keys[shard.index()].push((front.node.hash(key), mode));
+        });
+        let picks = picks.await;
+        for (shard, _) in &picks {
+            let keys = std::mem::take(&mut keys[shard.index()]);
+            let all = self.keys.entry(*shard).or_default();
+            if all.is_empty() { *all = keys } else { all.extend(keys) }
         }
         picks
     }
@@ -105,22 +109,46 @@ impl TxKeys {
     }
 }
 
-/// Very many keys of one shard: sorted in parts, so that others have their turn.
+/// Whose the keys of one command are, which may have very many; `add` is given each.
+pub(super) async fn picks_of(
+    front: &Front,
+    call: &Call<'_>,
+    mut add: impl FnMut(ShardId, &[u8], Mode),
+) -> Picks {
+    let shards = front.node.shards();
+    let each = call.args.len() / usize::from(shards);
+    let mut by_shard: Vec<Vec<Pick>> = (0..shards).map(|_| Vec::with_capacity(each)).collect();
+    let mut keys = keys_of(call.entry, &call.args).enumerate().peekable();
+    let mut breath = front.breath();
+    while keys.peek().is_some() {
+        for (index, (position, mode)) in keys.by_ref().take(Breath::LOOK) {
+            let key = call.args.get(position);
+            let shard = shard_of(key, shards);
+            by_shard[shard.index()].push(Pick { index: index as u32, position: position as u32 });
+            add(shard, key, mode);
+        }
+        if keys.peek().is_some() {
+            breath.after(Breath::LOOK).await;
+        }
+    }
+    let picks = by_shard.into_iter().enumerate();
+    let picks = picks.filter(|(_, picks)| !picks.is_empty());
+    picks.map(|(shard, picks)| (ShardId(shard as u16), picks)).collect()
+}
+
+/// Very many keys of one shard, put together in parts, so that others have their turn.
 async fn many(front: &Front, keys: Vec<(u64, Mode)>) -> Wants {
-    /// Parts by the upper bits of the hash: of some hundred keys each.
-    const PARTS: usize = 1024;
-    let (mut parts, mut breath) = (vec![Vec::new(); PARTS], front.breath());
-    for (hash, mode) in keys {
-        parts[(hash >> 54) as usize].push((hash, mode));
-        breath.after_one().await;
+    let (mut many, mut breath) = (ManyKeys::for_all_of(keys.len()), front.breath());
+    for part in keys.chunks(Breath::LOOK) {
+        many.count(part);
+        breath.after(Breath::LOOK).await;
     }
-    let mut sorted = Vec::new();
-    for mut part in parts {
-        merge_duplicates(&mut part);
-        sorted.extend_from_slice(&part);
-        breath.after(part.len()).await;
+    many.counted();
+    for part in keys.chunks(Breath::LOOK) {
+        many.place(part);
+        breath.after(Breath::LOOK).await;
     }
-    Wants::of_merged(sorted)
+    Wants::Many(Arc::new(many))
 }
 
 /// A transaction: all its keys are open on all its shards from its first hop on. It must be concluded.
@@ -221,24 +249,30 @@ impl Tx {
     async fn run_one(&mut self, shard: ShardId, call: &Call<'_>, out: &mut Output) {
         let mut batch = self.front.batch_of(call);
         batch.push(call.entry, call.args);
-        for mut batch in self.run_batch(shard, batch, call.entry.writes()).await {
+        let batches = [(shard, (batch, call.entry.writes()))];
+        for (_, mut batch, _) in self.run_batches(batches).await {
             batch.take_reply(0, out);
         }
     }
 
-    /// Runs commands that are all on one shard, in order; they come home with their replies.
-    pub async fn run_batch(
+    /// Runs commands on their shards, one batch for each, which may write; they come home with their replies,
+    /// none of which has been taken.
+    pub(super) async fn run_batches(
         &mut self,
-        shard: ShardId,
-        batch: Box<Batch>,
-        writes: bool,
-    ) -> Vec<Box<Batch>> {
-        let work = vec![(shard, Work::Commands(Commands::new(vec![batch])))];
-        let done = self.hop(work, writes, false).await.pop();
-        match done {
-            Some((_, Done::Commands(batches))) => batches,
-            _ => unreachable!("commands come home"),
+        batches: impl IntoIterator<Item = (ShardId, (Box<Batch>, bool))>,
+    ) -> Vec<(ShardId, Box<Batch>, usize)> {
+        let mut work = Vec::new();
+        for (shard, (batch, writes)) in batches {
+            if writes {
+                self.touched.insert(shard);
+            }
+            work.push((shard, Work::Commands(Commands::new(vec![batch]))));
         }
+        let home = |(shard, done)| match done {
+            Done::Commands(batches) => batches.into_iter().map(move |batch| (shard, batch, 0)),
+            _ => unreachable!("commands come home"),
+        };
+        self.hop(work, false, false).await.into_iter().flat_map(home).collect()
     }
 
     /// Sends one hop to some of the transaction's shards and waits for all of them. The first hop of a

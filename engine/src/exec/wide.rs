@@ -7,7 +7,7 @@
 
 use super::answers::collect;
 use super::front::Breath;
-use super::tx::{Tx, TxKeys};
+use super::tx::{Tx, TxKeys, picks_of};
 use super::{Front, Route, Waiter, route_of};
 use crate::command::shape::{Did, Joined, MANY_KEYS, NodeFacts, Picks, Pondering, Step};
 use crate::command::{All, Call, OwnedArgs, OwnedCall, Part, Refusal, Run, Walk, Walked};
@@ -85,7 +85,7 @@ impl Front {
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), Refusal> {
         call.check(self.facts())?;
-        let picks = TxKeys::default().add_picks(self, call).await;
+        let picks = picks_of(self, call, |_, _, _| {}).await;
         tx.drive(call, picks, false, reply).await
     }
 
@@ -99,11 +99,13 @@ impl Front {
         if call.args.len() <= MANY_KEYS {
             return call.to_owned();
         }
-        let (mut args, mut breath) = (OwnedArgs::for_all_of(call.args), self.breath());
-        for index in 0..call.args.len() {
-            args.push_of(call.args, index);
-            breath.after_one().await;
-        }
+        let (mut copying, mut breath) = (OwnedArgs::copying(call.args), self.breath());
+        let args = loop {
+            match copying.more() {
+                Some(args) => break args,
+                None => breath.after(Breath::LOOK).await,
+            }
+        };
         call.with_args(args)
     }
 
@@ -142,7 +144,7 @@ impl Front {
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), Refusal> {
         let mut walked = (walk.start)(call.args)?;
-        let owned = call.to_owned();
+        let (owned, mut breath) = (call.to_owned(), self.breath());
         while walked.shard < self.node.shards() {
             self.admit(call.entry).await?;
             let goes_on;
@@ -151,9 +153,7 @@ impl Front {
             if !goes_on {
                 break;
             }
-            if walk.long {
-                self.breathe().await;
-            }
+            breath.after(Breath::LOOK).await;
         }
         (walk.finish)(&walked, self.node.shards(), reply);
         Ok(())
@@ -270,8 +270,9 @@ impl Tx {
                     call.join(front.facts(), did(done)?, reply)?
                 }
                 Joined::Pieces(mut piece) => {
+                    let mut breath = front.breath();
                     while !piece(reply) {
-                        front.breathe().await;
+                        breath.after(Breath::LOOK).await;
                     }
                     Joined::Reply
                 }

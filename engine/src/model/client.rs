@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::command::{Args, Call, Entry, Flags, OwnedArgs, Refusal, Who};
-use crate::exec::{Added, Front, Pipeline, Setting};
+use crate::exec::{Added, Front, Pipeline, Row, Setting};
 use crate::resp::{Output, Protocol, Reply, ReplyLimits, ReplyReader, ReplyWriter};
 use crate::types::DbIndex;
 
@@ -113,9 +113,9 @@ impl Client {
             return ReplyWriter::new(out, self.protocol).error("EXECABORT no memory");
         }
         ReplyWriter::new(out, self.protocol).array(requests.len());
+        let Client { front, db, protocol, who, .. } = &*self;
+        let setting = Setting { db: *db, protocol: *protocol, who, slow_from: None, replied: 0 };
         if let Some(shard) = requests.only_shard() {
-            let Client { front, db, protocol, who, .. } = self;
-            let setting = Setting { db: *db, protocol: *protocol, who, slow_from: None };
             let done = requests.run_at_once(front, shard, &setting, None).await;
             let (batches, _) = done.expect("nothing was said against it");
             for mut batch in batches {
@@ -124,8 +124,16 @@ impl Client {
             }
             return;
         }
-        let mut tx = requests.begin(&self.front).await;
-        for (entry, args) in requests.iter() {
+        let mut tx = requests.begin(front).await;
+        let mut rest = requests.iter().peekable();
+        loop {
+            let row = Row::take(front, &setting, &mut rest);
+            if !row.is_empty() {
+                let mut home = row.run(&mut tx).await;
+                while !home.take_some(out) {}
+                continue;
+            }
+            let Some((entry, args)) = rest.next() else { break };
             tx.run(&self.call(entry, args), out).await;
         }
         tx.conclude().await;

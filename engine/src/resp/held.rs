@@ -17,6 +17,8 @@ pub(super) struct Holdings {
     values: VecDeque<(usize, Box<dyn Held>)>,
     /// Of all of them.
     bytes: usize,
+    /// Whether values are referred to however short what stands before them is.
+    pub(super) is_ready: bool,
 }
 
 impl Deref for Holdings {
@@ -32,6 +34,10 @@ impl Holdings {
     #[inline]
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    pub(super) fn reserve(&mut self, values: usize) {
+        self.values.reserve_exact(values);
     }
 
     pub(super) fn push(&mut self, at: usize, value: Box<dyn Held>) {

@@ -88,6 +88,11 @@ impl Output {
         rest
     }
 
+    /// Others stand before it: refers to large values from its beginning on.
+    pub fn hold_readily(&mut self) {
+        self.held.is_ready = true;
+    }
+
     /// How many values are referred to.
     pub fn held(&self) -> usize {
         self.held.len()
@@ -134,6 +139,29 @@ impl ReplyWriter<'_> {
     #[inline]
     pub fn whole(&self) -> usize {
         self.out.len() + self.held.as_ref().map_or(0, |held| held.bytes())
+    }
+
+    /// Whether large values are referred to from here on, however short what stands before them is.
+    #[inline]
+    pub fn holds_readily(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.is_ready)
+    }
+
+    /// Takes memory for so many more bytes, and for references to so many values.
+    pub fn reserve(&mut self, bytes: usize, values: usize) {
+        self.out.reserve_exact(bytes);
+        if let Some(held) = &mut self.held {
+            held.reserve(values);
+        }
+    }
+
+    /// Takes over all that was written elsewhere, without copying it; `false` where something stands here
+    /// already.
+    pub fn take_all(&mut self, other: &mut Output) -> bool {
+        let Some(held) = self.held.as_mut().filter(|_| self.out.is_empty()) else { return false };
+        std::mem::swap(self.out, &mut other.bytes);
+        std::mem::swap(*held, &mut other.held);
+        true
     }
 
     /// A string that is referred to where that is possible.

@@ -14,8 +14,9 @@
 use super::applying::{Applied, ApplyBatch, ApplyPlace, Passed, Queued};
 use super::body::{Shard, Waiting};
 use super::held::{HeldKeys, LargeId, LargeStep};
-use super::locks::{Mode, Wants};
+use super::locks::Wants;
 use super::message::Answer;
+use super::wanted::Mode;
 use crate::db::Broken;
 use crate::journal::{Decoder, FrameEntry, Record};
 use crate::types::Lsn;

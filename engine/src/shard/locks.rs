@@ -9,8 +9,8 @@
 //! Keys are known by their 64-bit hash, the database left out: two keys that collide merely wait for
 //! each other.
 //!
-//! An entry of very many keys ([`Wants::Many`]) stands in no key's queue: its keys are one sorted list that
-//! whoever comes later looks into, so that taking and giving back 200,000 keys costs next to nothing.
+//! An entry of very many keys ([`Wants::Many`]) stands in no key's queue: its keys are one list that whoever
+//! comes later looks into ([`ManyKeys`]), so that taking and giving back 200,000 keys costs next to nothing.
 //!
 //! A *barrier* ([`Wants::Everything`]) is granted when everything before it is gone, and everything
 //! after it waits behind it:
@@ -19,6 +19,7 @@
 //!   admitted: T1{a} T2{a,b} | barrier T3 (waits for T1 and T2) | behind: T4{c} T5{a}
 //! ```
 
+use super::wanted::{ManyKeys, Mode};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -26,22 +27,13 @@ use std::sync::Arc;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct EntryId(pub u64);
 
-/// How a key is wanted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Mode {
-    /// With other readers.
-    Shared,
-    /// Alone.
-    Exclusive,
-}
-
 /// What an entry asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Wants {
     /// These keys (hashes).
     Keys(Vec<(u64, Mode)>),
-    /// The same for very many of them, sorted and without duplicates.
-    Many(Arc<Vec<(u64, Mode)>>),
+    /// The same for very many of them.
+    Many(Arc<ManyKeys>),
     /// The whole shard, alone.
     Everything,
 }
@@ -49,39 +41,18 @@ pub enum Wants {
 /// Keys from which on an entry's are kept as one list.
 pub(crate) const MANY_FROM: usize = 1024;
 
-/// Merges duplicates: an entry must not wait for itself. A key that is wanted both ways is wanted alone.
-pub(crate) fn merge_duplicates(keys: &mut Vec<(u64, Mode)>) {
-    keys.sort_unstable_by_key(|&(hash, mode)| (hash, mode == Mode::Shared));
-    keys.dedup_by_key(|&mut (hash, _)| hash);
-}
-
 impl Wants {
-    /// Keys with duplicates merged: an entry must not wait for itself.
+    /// Keys with duplicates merged: an entry must not wait for itself. A key that is wanted both ways is
+    /// wanted alone.
     pub fn keys(keys: impl IntoIterator<Item = (u64, Mode)>) -> Wants {
         let mut list: Vec<(u64, Mode)> = keys.into_iter().collect();
-        merge_duplicates(&mut list);
-        Wants::of_merged(list)
+        if list.len() >= MANY_FROM {
+            return Wants::Many(Arc::new(ManyKeys::of(&list)));
+        }
+        list.sort_unstable_by_key(|&(hash, mode)| (hash, mode == Mode::Shared));
+        list.dedup_by_key(|&mut (hash, _)| hash);
+        Wants::Keys(list)
     }
-}
-
-impl Wants {
-    /// Keys that are sorted and without duplicates.
-    pub(crate) fn of_merged(keys: Vec<(u64, Mode)>) -> Wants {
-        if keys.len() < MANY_FROM { Wants::Keys(keys) } else { Wants::Many(Arc::new(keys)) }
-    }
-}
-
-impl Mode {
-    /// Whether two entries cannot have a key at the same time.
-    fn excludes(self, other: Mode) -> bool {
-        self == Mode::Exclusive || other == Mode::Exclusive
-    }
-}
-
-/// How an entry of many keys wants one of them.
-fn mode_in(keys: &[(u64, Mode)], hash: u64) -> Option<Mode> {
-    let place = keys.binary_search_by_key(&hash, |&(hash, _)| hash).ok()?;
-    Some(keys[place].1)
 }
 
 /// By a key's hash, which nobody outside can choose, or by a number of ours: no need to hash it with care.
@@ -94,7 +65,7 @@ pub struct Locks {
     /// Entries that wait for this many more keys.
     missing: Map<EntryId, usize>,
     /// Entries of many keys, in the order of their arrival.
-    many: Vec<(EntryId, Arc<Vec<(u64, Mode)>>)>,
+    many: Vec<(EntryId, Arc<ManyKeys>)>,
     /// Who waits for an entry to end, beside the queues: one of many keys, or behind one.
     followers: Map<EntryId, Vec<EntryId>>,
     /// Entries admitted (granted or waiting for keys), barriers excluded.
@@ -119,10 +90,7 @@ impl Locks {
                 Mode::Exclusive => true,
                 Mode::Shared => queue.iter().any(|&(_, other)| other == Mode::Exclusive),
             })
-            || self
-                .many
-                .iter()
-                .any(|(_, keys)| mode_in(keys, hash).is_some_and(|theirs| mode.excludes(theirs)))
+            || self.many.iter().any(|(_, keys)| keys.excludes(hash, mode))
     }
 
     /// Whether somebody has `hash` in hand, if only to read it: eviction keeps away from it, so that
@@ -145,13 +113,9 @@ impl Locks {
     /// in hand, whether the key exists or not. Readers count: they delete what has expired.
     pub fn any_open(&self, start: u64, end: Option<u64>) -> bool {
         let within = |hash: u64| hash >= start && end.is_none_or(|end| hash < end);
-        let any_of = |keys: &Vec<(u64, Mode)>| {
-            let from = keys.partition_point(|&(hash, _)| hash < start);
-            keys.get(from).is_some_and(|&(hash, _)| within(hash))
-        };
         self.barrier.is_some()
             || self.keys.keys().any(|&hash| within(hash))
-            || self.many.iter().any(|(_, keys)| any_of(keys))
+            || self.many.iter().any(|(_, keys)| keys.any_within(start, end))
     }
 
     /// How many entries there are, waiting ones included.
@@ -180,21 +144,17 @@ impl Locks {
         }
     }
 
-    fn admit_many(&mut self, id: EntryId, keys: &Arc<Vec<(u64, Mode)>>) -> bool {
+    fn admit_many(&mut self, id: EntryId, keys: &Arc<ManyKeys>) -> bool {
         self.admitted += 1;
         let mut before = Vec::new();
         for (&hash, queue) in &self.keys {
-            let Some(mode) = mode_in(keys, hash) else { continue };
+            let Some(mode) = keys.mode_of(hash) else { continue };
             let excluded = queue.iter().filter(|(_, theirs)| mode.excludes(*theirs));
             before.extend(excluded.map(|&(other, _)| other));
         }
         // Two of many keys each: whether they have one in common is not worth the search.
-        let alone = |keys: &[(u64, Mode)]| keys.iter().any(|&(_, mode)| mode == Mode::Exclusive);
-        if !self.many.is_empty() {
-            let is_alone = alone(keys);
-            let excluded = self.many.iter().filter(|(_, theirs)| is_alone || alone(theirs));
-            before.extend(excluded.map(|&(other, _)| other));
-        }
+        let excluded = self.many.iter().filter(|(_, them)| keys.any_alone() || them.any_alone());
+        before.extend(excluded.map(|&(other, _)| other));
         before.sort_unstable();
         before.dedup();
         self.many.push((id, keys.clone()));
@@ -241,12 +201,8 @@ impl Locks {
             missing += usize::from(waits);
             queue.push_back((id, mode));
         }
-        let is_behind = |many: &[(u64, Mode)]| {
-            let excludes = |&(hash, mode): &(u64, Mode)| {
-                mode_in(many, hash).is_some_and(|theirs| mode.excludes(theirs))
-            };
-            keys.iter().any(excludes)
-        };
+        let is_behind =
+            |many: &ManyKeys| keys.iter().any(|&(hash, mode)| many.excludes(hash, mode));
         let before: Vec<EntryId> =
             self.many.iter().filter(|(_, many)| is_behind(many)).map(|&(id, _)| id).collect();
         self.follow(id, &before, missing)
@@ -410,7 +366,9 @@ mod tests {
                     }));
                     // Some as if they had very many.
                     match wants {
-                        Wants::Keys(keys) if random.u8(..) < 64 => Wants::Many(Arc::new(keys)),
+                        Wants::Keys(keys) if random.u8(..) < 64 => {
+                            Wants::Many(Arc::new(ManyKeys::of(&keys)))
+                        }
                         wants => wants,
                     }
                 };
@@ -434,19 +392,24 @@ mod tests {
         assert!(waiting.is_empty() && table.locks.is_quiet(), "SEED={seed}");
     }
 
-    fn list(wants: &Wants) -> &[(u64, Mode)] {
+    fn list(wants: &Wants) -> Vec<(u64, Mode)> {
         match wants {
-            Wants::Keys(keys) => keys,
-            Wants::Many(keys) => keys,
-            Wants::Everything => &[],
+            Wants::Keys(keys) => keys.clone(),
+            Wants::Many(keys) => {
+                (0..200).filter_map(|hash| Some((hash, keys.mode_of(hash)?))).collect()
+            }
+            Wants::Everything => Vec::new(),
         }
     }
 
     #[test]
     fn many_keys_are_one_list_that_whoever_comes_later_looks_into() {
         let mut table = Table::new();
-        let many =
-            |from: u64, mode| Wants::Many(Arc::new((from..from + 10).map(|k| (k, mode)).collect()));
+        // One key stands for its neighbour too (`ManyKeys`).
+        let many = |from: u64, mode| {
+            let keys: Vec<_> = (from..from + 10).map(|key| (key, mode)).collect();
+            Wants::Many(Arc::new(ManyKeys::of(&keys)))
+        };
         assert!(table.ask(1, keys(&[(3, Shared), (99, Exclusive)])));
         assert!(!table.ask(2, many(0, Exclusive)), "it waits for the reader of 3");
         assert!(!table.ask(3, keys(&[(7, Shared)])), "nobody overtakes it");
@@ -471,7 +434,7 @@ mod tests {
             match &table.wants[&EntryId(*id)] {
                 Wants::Everything => assert_eq!(holding.len(), 1),
                 Wants::Keys(_) | Wants::Many(_) => {
-                    for &(hash, mode) in list(&table.wants[&EntryId(*id)]) {
+                    for (hash, mode) in list(&table.wants[&EntryId(*id)]) {
                         if let Some(other) = held.insert(hash, mode) {
                             assert!(mode == Shared && other == Shared);
                         }

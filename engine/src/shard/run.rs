@@ -1,10 +1,11 @@
 //! Running one command to its end on this shard: gates, function, frame, counters.
 
 use super::body::{Message, Running, Shard, Waiting};
-use super::locks::{EntryId, Mode, Wants};
+use super::locks::{EntryId, Wants};
 use super::message::{Answer, Batch};
 use super::stats::TIMED_EVERY;
 use super::turn::Turn;
+use super::wanted::Mode;
 use crate::command::shape::{Did, Slices, Step};
 use crate::command::{Args, Call, Cx, Entry, Flags, Refusal, Run, Walk, Walked, Whole};
 use crate::db::{Made, Role};

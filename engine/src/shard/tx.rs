@@ -23,6 +23,7 @@ use super::planted;
 use super::run::COMMANDS_PER_LOOK;
 use super::turn::Turn;
 use crate::db::{Keyspace, Made};
+use crate::limits::BATCH_REPLIES_MAX;
 use crate::types::{DbIndex, ShardId, TxId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -153,6 +154,10 @@ impl Shard {
             if !batch.is_unfinished() {
                 commands.made += batch.replies.whole();
                 commands.at += 1;
+                let next = commands.batches.get_mut(commands.at);
+                if let Some(next) = next.filter(|_| commands.made >= BATCH_REPLIES_MAX) {
+                    next.replies.hold_readily();
+                }
                 continue;
             }
             self.fetch_ahead(batch);

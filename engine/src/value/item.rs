@@ -147,6 +147,11 @@ impl Item {
         }
     }
 
+    /// The value, if it is a string that does not lie in the item's own block.
+    pub fn rope(&self) -> Option<RopeRef<'_>> {
+        (self.header().kind() == KIND_LARGE).then(|| self.borrow_large())
+    }
+
     /// The value, if it is not a string.
     pub fn object(&self) -> Option<&dyn Object> {
         if self.header().kind() != KIND_OBJECT {

@@ -416,6 +416,10 @@ async fn read_more(
     input: &mut Input,
     want: usize,
 ) -> io::Result<bool> {
+    if input.waiting() > 0 {
+        // A request that arrives in many pieces, each of which may be there already.
+        rt::yield_if_needed().await;
+    }
     session.client.input_bytes.store(input.waiting() as u64, Ordering::Relaxed);
     if input.should_breathe() {
         rt::yield_now().await;

@@ -2,8 +2,9 @@
 //!
 //! All keys of the queue, and the watched ones, are taken before anything runs; then the watch is
 //! judged; then the commands run in order, each on its shards; then the transaction concludes with one
-//! frame. Where one shard has all keys that is one task there; else commands in a row that are on one
-//! shard are one hop. Commands without keys run where the connection lives, at their place in the order.
+//! frame. Where one shard has all keys that is one task there; else commands in a row each of which is on one
+//! shard are one hop to all of those. Commands without keys run where the connection lives, at their place in
+//! the order.
 //!
 //! ```text
 //!   queue    SET a  REPLICAOF  GET b  CONFIG SET      SELECT 1
@@ -21,11 +22,12 @@ use super::run::run_entry;
 use super::session::{ReplyMode, Session, VISIT_MAX, breathe_after};
 use engine::command::{Args, Call, Entry, Flags, Group, Refusal};
 use engine::db::{Pressure, Role, WatchKey};
-use engine::exec::{Queue, Setting, Tx, run_of};
+use engine::exec::{Home, Queue, Row, Setting, Tx};
 use engine::resp::{Output, Protocol, ReplyWriter};
 use engine::rt;
 use engine::shard::{Batch, Shard};
 use engine::types::{ShardId, shard_of};
+use std::iter::Peekable;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -217,7 +219,7 @@ async fn run_at_once(
 ) -> Result<(), Refusal> {
     let (who, watched) = (session.who.clone(), std::mem::take(&mut session.watched));
     let (db, protocol, slow_from) = (session.db, session.protocol, session.stopwatch.slow_from());
-    let setting = Setting { db, protocol, who: &who, slow_from };
+    let setting = Setting { db, protocol, who: &who, slow_from, replied: 0 };
     let (flag, writes) = (session.watch_flag.clone(), multi.queue.writes());
     // Asked once more when the keys are in hand: the role, and whether a watched key was touched.
     let closed = Arc::new(AtomicBool::new(false));
@@ -275,7 +277,7 @@ fn take_replies(session: &mut Session, batch: &mut Batch, is_movable: bool, out:
     }
 }
 
-/// Runs the queue, commands in a row that are on one shard in one hop; answers with what is to be
+/// Runs the queue, commands in a row that are each on one shard in one hop; answers with what is to be
 /// performed when the transaction has concluded.
 async fn run_in_order<'q>(
     session: &mut Session,
@@ -283,7 +285,7 @@ async fn run_in_order<'q>(
     tx: &mut Tx,
     out: &mut Output,
 ) -> Vec<Deferred<'q>> {
-    let (mut later, mut rest) = (Vec::new(), queue.iter());
+    let (mut later, mut rest) = (Vec::new(), queue.iter().peekable());
     loop {
         let began = rt::monotonic();
         let is_over = session.who.room.hold(session.parts_bytes() + out.whole()).is_err();
@@ -292,12 +294,10 @@ async fn run_in_order<'q>(
         if out.whole() >= PART && is_movable {
             session.parts.push(std::mem::take(out));
         }
-        if let Some((shard, count)) = run_of(&session.front, rest.clone()) {
-            for mut batch in run_in_a_row(session, tx, shard, rest.by_ref().take(count)).await {
-                note_slow(session, &batch);
-                take_replies(session, &mut batch, is_movable, out);
-            }
-            breathe(session, began).await;
+        let row = next_row(session, &mut rest, out);
+        if !row.is_empty() {
+            let home = row.run(tx).await;
+            take_home(session, home, is_movable, began, out).await;
             continue;
         }
         let Some((entry, args)) = rest.next() else { return later };
@@ -322,24 +322,42 @@ async fn run_in_order<'q>(
     }
 }
 
-/// Runs commands that are all on one shard; they come home with their replies.
-async fn run_in_a_row(
+/// The commands that one hop can run, as the connection stands now.
+fn next_row<'q>(
     session: &Session,
-    tx: &mut Tx,
-    shard: ShardId,
-    run: impl Iterator<Item = (&'static Entry, Args<'_>)>,
-) -> Vec<Box<Batch>> {
-    let (front, who) = (session.front.clone(), session.who.clone());
-    let (db, protocol, mut writes, mut batch) = (session.db, session.protocol, false, None);
-    for (entry, args) in run {
-        writes |= entry.writes();
-        let call = Call { entry, db, protocol, who: &who, args };
-        batch.get_or_insert_with(|| front.batch_of(&call)).push(entry, args);
+    rest: &mut Peekable<impl Iterator<Item = (&'static Entry, Args<'q>)>>,
+    out: &Output,
+) -> Row {
+    let Session { front, db, protocol, who, .. } = session;
+    let (slow_from, replied) = (session.stopwatch.slow_from(), session.parts_bytes() + out.whole());
+    let setting = Setting { db: *db, protocol: *protocol, who, slow_from, replied };
+    Row::take(front, &setting, rest)
+}
+
+/// Takes the replies of commands that have come home over.
+async fn take_home(
+    session: &mut Session,
+    mut home: Home,
+    is_movable: bool,
+    began: Instant,
+    out: &mut Output,
+) {
+    home.batches().for_each(|batch| note_slow(session, batch));
+    if !session.is_silent() && !session.who.room.is_over() {
+        let is_large = is_movable && out.whole() + home.whole() >= PART;
+        match if is_large { home.take_as_one() } else { None } {
+            Some(replies) => {
+                session.parts.push(std::mem::take(out));
+                session.parts.push(replies);
+            }
+            None => {
+                while !home.take_some(out) {
+                    breathe(session, rt::monotonic()).await;
+                }
+            }
+        }
     }
-    let Some(mut batch) = batch else { return Vec::new() };
-    let slow_from = session.stopwatch.slow_from();
-    Setting { db, protocol, who: &who, slow_from }.prepare(&mut batch);
-    tx.run_batch(shard, batch, writes).await
+    breathe(session, began).await;
 }
 
 fn pass_gates(session: &Session, multi: &Multi) -> Result<(), Refusal> {

@@ -7,7 +7,6 @@ use engine::resp::{Output, Piece};
 use engine::rt::{self, Patience};
 use replication::transport::Transport;
 use std::io;
-use std::sync::atomic::Ordering;
 
 /// Bytes written in one go, within which the limits of waiting output are not looked at.
 const WRITE_MAX: usize = 1024 * 1024;
@@ -32,7 +31,7 @@ pub(super) async fn send(
     let parts = std::mem::take(&mut session.parts);
     if !out.is_empty() || !parts.is_empty() {
         let written = write_within_limits(transport, session, parts, out).await?;
-        session.client.output_bytes.store(0, Ordering::Relaxed);
+        session.client.note_output(0, 0);
         Counters::add(&session.server.counters.output_bytes, written);
     }
     // Also where nothing was left to write, because CLIENT REPLY OFF wants none of it.
@@ -50,23 +49,34 @@ async fn write_within_limits(
 ) -> io::Result<u64> {
     let limit = session.config.client_output_buffer_limit.normal;
     let whole = parts.iter().chain([&*out]).map(Output::whole).sum::<usize>() as u64;
-    session.client.output_bytes.store(whole, Ordering::Relaxed);
+    session.client.note_output(whole, 0);
     if limit.hard_bytes != 0 && whole > limit.hard_bytes {
         return Err(closing::over_output(session, whole, Limit::Hard(limit.hard_bytes)));
     }
-    let (mut soft, mut left) = (Patience::of(limit.soft_time), whole);
+    let mut going = Going { soft: Patience::of(limit.soft_time), left: whole, kept: 0 };
     for part in parts.iter_mut().chain([out]) {
         match part.held() {
-            0 => write_part(transport, session, part, &mut soft, &mut left).await?,
-            _ => write_held(transport, session, part, &mut soft, &mut left).await?,
+            0 => write_part(transport, session, part, &mut going).await?,
+            _ => write_held(transport, session, part, &mut going).await?,
         }
         // Given back as soon as it is gone.
         part.clear();
+        going.kept = 0;
         if part.capacity() > BUFFER_KEPT {
             part.shrink_to(BUFFER_KEPT);
         }
     }
     Ok(whole)
+}
+
+/// Replies as they go.
+struct Going {
+    /// How long more than the soft limit may still wait.
+    soft: Patience,
+    /// All that waits.
+    left: u64,
+    /// What is sent of a buffer or a value that is not given back yet.
+    kept: u64,
 }
 
 /// Writes what refers to values, by way of a buffer: they are encoded as the client reads, and given back
@@ -75,8 +85,7 @@ async fn write_held(
     transport: &Transport,
     session: &Session,
     output: &mut Output,
-    soft: &mut Patience,
-    left: &mut u64,
+    going: &mut Going,
 ) -> io::Result<()> {
     let (mut stage, mut taken) = (Vec::new(), 0);
     loop {
@@ -97,48 +106,50 @@ async fn write_held(
             from += stretch.len();
             stage.extend_from_slice(stretch);
             if stage.len() == STAGE {
-                write_part(transport, session, &stage, soft, left).await?;
+                let of_value = if matches!(piece, Piece::Held(_)) { from } else { 0 };
+                going.kept = (taken + of_value) as u64;
+                write_part(transport, session, &stage, going).await?;
                 stage.clear();
                 rt::yield_if_needed().await;
             }
         }
         if matches!(piece, Piece::Bytes(_)) && from == 0 {
-            return write_part(transport, session, &stage, soft, left).await;
+            going.kept = taken as u64;
+            return write_part(transport, session, &stage, going).await;
         }
     }
 }
 
-/// Writes one part of what waits; `left` is all that waits, this part included. `soft`: how long more than
-/// the soft limit may still wait.
+/// Writes one part of what waits.
 async fn write_part(
     transport: &Transport,
     session: &Session,
     part: &[u8],
-    soft: &mut Patience,
-    left: &mut u64,
+    going: &mut Going,
 ) -> io::Result<()> {
     let limit = session.config.client_output_buffer_limit.normal;
     let idle = session.client.idle_limit(&session.config);
     // `timeout` is for a client that takes nothing, not for one that takes it slowly.
     let size = if idle.is_some() { PATIENT_WRITE_MAX } else { WRITE_MAX };
     for chunk in part.chunks(size) {
-        session.client.output_bytes.store(*left, Ordering::Relaxed);
-        let is_soft = limit.soft_bytes != 0 && *left > limit.soft_bytes;
+        session.client.note_output(going.left, going.kept);
+        let is_soft = limit.soft_bytes != 0 && going.left > limit.soft_bytes;
         let writing = async {
             match idle {
                 None => Ok(transport.write_all(chunk).await),
                 Some(idle) => Patience::of(idle).within(transport.write_all(chunk)).await,
             }
         };
-        match if is_soft { soft.within(writing).await } else { Ok(writing.await) } {
+        match if is_soft { going.soft.within(writing).await } else { Ok(writing.await) } {
             Ok(Ok(written)) => written?,
             Ok(Err(_)) => return Err(closing::took_nothing(session)),
             Err(_) => {
                 let limit = Limit::Soft(limit.soft_bytes, limit.soft_time);
-                return Err(closing::over_output(session, *left, limit));
+                return Err(closing::over_output(session, going.left, limit));
             }
         }
-        *left -= chunk.len() as u64;
+        going.left -= chunk.len() as u64;
+        going.kept += chunk.len() as u64;
     }
     Ok(())
 }

@@ -282,7 +282,7 @@ fn clients(server: &Server) -> (Clients, u64) {
         clients.output_most = clients.output_most.max(output);
         clients.watching += usize::from(client.watched.load(Ordering::Relaxed) > 0);
         clients.input_bytes += input;
-        buffers += input + output + client.queued_bytes.load(Ordering::Relaxed);
+        buffers += input + client.output_memory() + client.queued_bytes.load(Ordering::Relaxed);
     }
     (clients, buffers)
 }

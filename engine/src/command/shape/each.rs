@@ -5,10 +5,11 @@
 //!                   shard 1: b, d ─► "2" "4" ─┴► 1 2 3 4, in the order of the keys
 //! ```
 
-use super::pick::{Asked, KEYS_PER_PIECE, Pick};
+use super::pick::{Asked, KEYS_PER_PIECE, Pick, Picks};
 use crate::command::{Args, Cx, Outcome, Refusal};
-use crate::resp::{Output, ReplyWriter};
-use crate::value::NewValue;
+use crate::resp::{Output, Protocol, ReplyWriter};
+use crate::types::ShardId;
+use crate::value::{INLINE_MAX, Item, NewValue};
 
 /// The shape of commands whose parts are one key each.
 #[derive(Debug)]
@@ -46,14 +47,21 @@ pub struct EachPart {
     bytes: Output,
     /// Where each key's element ends.
     ends: Vec<usize>,
-    large: bool,
     /// Bytes that room was taken for.
     counted: usize,
+    foresight: Foresight,
 }
 
 impl EachPart {
     pub(super) fn of(keys: Vec<Pick>) -> EachPart {
         EachPart { keys, ..EachPart::default() }
+    }
+
+    /// All keys of the command. What they write is the reply as it is.
+    fn of_all(keys: Vec<Pick>) -> EachPart {
+        let mut part = EachPart::of(keys);
+        part.bytes.writer(Protocol::default()).array(part.keys.len());
+        part
     }
 }
 
@@ -65,24 +73,21 @@ impl Each {
         Err(Refusal::Arity(asked.name.to_owned()))
     }
 
-    /// Does one key; `rest` are the positions of those after it.
-    fn do_one(
-        &self,
-        cx: &mut Cx<'_>,
-        args: Args<'_>,
-        position: usize,
-        large: &mut bool,
-        rest: impl Iterator<Item = usize>,
-    ) -> Result<i64, Refusal> {
+    /// The parts of the shards that have these keys.
+    pub(super) fn split(&self, mut picks: Picks) -> Vec<(ShardId, EachPart)> {
+        if let (Join::Array, [(shard, keys)]) = (self.join, picks.as_mut_slice()) {
+            return vec![(*shard, EachPart::of_all(std::mem::take(keys)))];
+        }
+        picks.into_iter().map(|(shard, keys)| (shard, EachPart::of(keys))).collect()
+    }
+
+    /// Does one key.
+    fn do_one(&self, cx: &mut Cx<'_>, args: Args<'_>, position: usize) -> Result<i64, Refusal> {
         let value = match self.stride {
             1 => NewValue::Bytes(b""),
             _ => args.value(position + 1),
         };
-        let number = (self.one)(cx, args.get(position), value)?;
-        if self.join == Join::Array {
-            take_room_among(cx, large, rest.map(|position| args.get(position)))?;
-        }
-        Ok(number)
+        (self.one)(cx, args.get(position), value)
     }
 
     /// Some of a shard's keys; whether those were the last.
@@ -97,17 +102,37 @@ impl Each {
         let reply = bytes.writer(cx.reply.protocol);
         let mut cx = cx.writing_to(reply);
         cx.counted = part.counted;
-        for at in part.done..end {
-            let rest = part.keys[at + 1..].iter().map(|key| key.position as usize);
-            let position = part.keys[at].position as usize;
-            part.sum += self.do_one(&mut cx, args, position, &mut part.large, rest)?;
+        let outcome = match part.foresight.is_due(&cx) {
+            true => part.look_ahead(&mut cx, args),
+            false => self.do_keys(&mut cx, args, part, end),
+        };
+        part.counted = cx.counted;
+        part.bytes = bytes;
+        outcome?;
+        Ok(part.done == part.keys.len())
+    }
+
+    fn do_keys(
+        &self,
+        cx: &mut Cx<'_>,
+        args: Args<'_>,
+        part: &mut EachPart,
+        end: usize,
+    ) -> Result<(), Refusal> {
+        let key_of = |key: &Pick| args.get(key.position as usize);
+        let keys = &part.keys[part.done..end];
+        // What is not in the cache is on its way while other keys are done.
+        keys.iter().for_each(|key| cx.keys.prefetch(cx.db, key_of(key)));
+        keys.iter().for_each(|key| cx.keys.prefetch_item(cx.db, key_of(key)));
+        for key in keys {
+            part.sum += self.do_one(cx, args, key.position as usize)?;
             if self.join == Join::Array {
                 part.ends.push(cx.reply.out.len());
+                cx.take_room()?;
             }
         }
-        part.counted = cx.counted;
-        (part.done, part.bytes) = (end, bytes);
-        Ok(end == part.keys.len())
+        part.done = end;
+        Ok(())
     }
 
     /// Makes the reply of the parts; or gives back how it is made, where that takes long.
@@ -130,10 +155,12 @@ impl Each {
         if self.join == Join::Array {
             cx.reply.array((args.len() - keys.first()) / self.stride);
         }
-        let (mut sum, mut large) = (0, false);
+        let mut sum = 0;
         for position in keys.positions(&args) {
-            let rest = keys.positions(&args).filter(|other| *other > position);
-            sum += self.do_one(cx, args, position, &mut large, rest)?;
+            sum += self.do_one(cx, args, position)?;
+            if self.join == Join::Array {
+                cx.take_room()?;
+            }
         }
         match self.join {
             Join::Ok => cx.reply.ok(),
@@ -146,16 +173,21 @@ impl Each {
 
 /// The elements of all parts, in the order of the keys.
 fn join_array(mut parts: Vec<EachPart>, reply: &mut ReplyWriter<'_>) -> Option<Joining> {
-    /// Elements put in order at a time.
-    const PIECE: usize = 1024;
-    let count: usize = parts.iter().map(|part| part.keys.len()).sum();
-    reply.array(count);
-    reply.out.reserve(parts.iter().map(|part| part.bytes.len()).sum());
+    /// Elements put in order at a time: some 100 KB where they are copied.
+    const PIECE: usize = 256;
+    let sum = |of: fn(&EachPart) -> usize, parts: &[EachPart]| parts.iter().map(of).sum();
+    let count: usize = sum(|part| part.keys.len(), &parts);
     if let [part] = parts.as_mut_slice() {
-        let whole = 0..part.bytes.len();
-        reply.take_from(&mut part.bytes, whole);
-        return None;
+        // With the header before it.
+        if reply.take_all(&mut part.bytes) {
+            return None;
+        }
+    } else {
+        reply.array(count);
     }
+    let (bytes, held) =
+        (sum(|part| part.bytes.len(), &parts), sum(|part| part.bytes.held(), &parts));
+    reply.reserve(bytes, held);
     // The keys of each part are in the order of the request: the next one is the least of their heads.
     let mut next = vec![(0, 0); parts.len()];
     let mut index = 0;
@@ -163,12 +195,16 @@ fn join_array(mut parts: Vec<EachPart>, reply: &mut ReplyWriter<'_>) -> Option<J
         let end = count.min(index + PIECE);
         while index < end {
             for (part, (element, start)) in parts.iter_mut().zip(&mut next) {
-                let is_next = |key: &&Pick| key.index as usize == index;
-                if part.keys.get(*element).filter(is_next).is_some() {
-                    let end = part.ends[*element];
+                // Those in a row are taken together.
+                let from = *element;
+                let is_next = |at: &usize| part.keys.get(*at).map(|key| key.index as usize);
+                while index < end && is_next(element) == Some(index) {
+                    (*element, index) = (*element + 1, index + 1);
+                }
+                if *element > from {
+                    let end = part.ends[*element - 1];
                     reply.take_from(&mut part.bytes, *start..end);
-                    (*element, *start) = (*element + 1, end);
-                    index += 1;
+                    *start = end;
                 }
             }
         }
@@ -180,29 +216,49 @@ fn join_array(mut parts: Vec<EachPart>, reply: &mut ReplyWriter<'_>) -> Option<J
 /// From here on a reply of several elements is made with foresight.
 const LARGE_REPLY: usize = 4 * 1024 * 1024;
 
-/// Takes room for one element of several, given the keys of those to come. When the reply turns out to be
-/// large it is asked once whether all of them have room, and the memory is taken at once: a large reply
-/// that is copied while it grows, or made in vain, holds everybody up.
-fn take_room_among<'k>(
-    cx: &mut Cx<'_>,
-    large: &mut bool,
-    rest: impl Iterator<Item = &'k [u8]>,
-) -> Result<(), Refusal> {
-    if !*large && cx.reply.whole() >= LARGE_REPLY {
-        *large = true;
-        /// The most that lies together, and is copied.
-        const COPIED_MAX: usize = 64 * 1024;
+/// A look at the keys to come, once a reply turns out to be large: whether all of them have room, and how much
+/// memory is to be taken at once. A large reply that is copied while it grows, or made in vain, holds
+/// everybody up.
+#[derive(Default)]
+struct Foresight {
+    /// The next key to look at, once that has begun.
+    looked: Option<usize>,
+    is_over: bool,
+    bytes: usize,
+    copied: usize,
+    held: usize,
+}
+
+impl Foresight {
+    fn is_due(&self, cx: &Cx<'_>) -> bool {
+        !self.is_over && cx.reply.whole() >= LARGE_REPLY
+    }
+}
+
+impl EachPart {
+    /// Looks at some of the keys to come.
+    fn look_ahead(&mut self, cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), Refusal> {
         /// Around each element: `$`, digits and line ends.
         const AROUND: usize = 25;
-        let (mut bytes, mut copied) = (0, 0);
-        for key in rest {
-            let length = cx.keys.peek(cx.db, key).map_or(0, crate::value::Item::encoded_len);
-            bytes += AROUND + length;
+        let ahead = &mut self.foresight;
+        let from = *ahead.looked.get_or_insert(self.done);
+        let end = self.keys.len().min(from + KEYS_PER_PIECE);
+        for key in &self.keys[from..end] {
+            let key = args.get(key.position as usize);
+            let length = cx.keys.peek(cx.db, key).map_or(0, Item::encoded_len);
+            ahead.bytes += AROUND + length;
             // What is larger is only referred to.
-            copied += AROUND + if length <= COPIED_MAX { length } else { 0 };
+            let is_held = length > INLINE_MAX && cx.reply.may_hold();
+            ahead.copied += AROUND + if is_held { 0 } else { length };
+            ahead.held += usize::from(is_held);
         }
-        cx.who.hold_room(cx.reply.whole() + bytes)?;
-        cx.reply.out.reserve_exact(if cx.reply.may_hold() { copied } else { bytes });
+        ahead.looked = Some(end);
+        if end < self.keys.len() {
+            return Ok(());
+        }
+        ahead.is_over = true;
+        cx.who.hold_room(cx.reply.whole() + ahead.bytes)?;
+        cx.reply.reserve(ahead.copied, ahead.held);
+        Ok(())
     }
-    cx.take_room()
 }

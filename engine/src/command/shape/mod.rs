@@ -113,11 +113,14 @@ impl Run {
 
     /// What each shard has to do first, given whose the keys are.
     pub(super) fn split(&self, picks: Picks, node: NodeFacts) -> Steps {
-        let parts = picks.into_iter();
         match self {
-            Run::Each(_) => parts.map(|(s, keys)| (s, Step::Each(EachPart::of(keys)))).collect(),
+            Run::Each(each) => {
+                let parts = each.split(picks).into_iter();
+                parts.map(|(shard, part)| (shard, Step::Each(part))).collect()
+            }
             Run::Carry(_) => {
-                parts.map(|(s, keys)| (s, Step::Gather(GatherPart::of(keys)))).collect()
+                let part = |(shard, keys)| (shard, Step::Gather(GatherPart::of(keys)));
+                picks.into_iter().map(part).collect()
             }
             Run::All(_) => {
                 (0..node.shards).map(|s| (ShardId(s), Step::All(Part::default()))).collect()

@@ -2,7 +2,6 @@
 
 use crate::command::{Args, Keys};
 use crate::types::{DbIndex, ShardId};
-use std::collections::BTreeMap;
 
 /// What a shape sees of a request.
 #[derive(Clone, Copy, Debug)]
@@ -33,5 +32,5 @@ pub(super) const KEYS_PER_PIECE: usize = 64;
 /// are on one shard: some 100 us of work.
 pub const MANY_KEYS: usize = 512;
 
-/// A command's keys by the shards that have them.
-pub type Picks = BTreeMap<ShardId, Vec<Pick>>;
+/// A command's keys by the shards that have them, in the order of the shards.
+pub type Picks = Vec<(ShardId, Vec<Pick>)>;

@@ -38,6 +38,12 @@ pub struct Walked {
     pub position: u64,
     /// How much more may be visited.
     pub left: u64,
+    /// How many more buckets may be looked at.
+    pub budget: u64,
+    /// What it has cost so far.
+    pub cost: u64,
+    /// Where it began on this shard.
+    pub from: u64,
     /// The pattern that elements have to fit, read once for all steps.
     pub pattern: Option<Arc<Pattern>>,
     /// How many elements were found.

@@ -90,10 +90,14 @@ fn options(mut args: Args<'_>) -> Result<Options<'_>, Refusal> {
 fn start(args: Args<'_>) -> Result<Walked, Refusal> {
     let cursor = cursor_of(args.get(1)).ok_or(Refusal::fixed("ERR invalid cursor"))?;
     let options = options(args)?;
+    let position = (cursor >> SHARD_BITS) << DROPPED_BITS;
+    let left = options.count.min(SCAN_VISITED_MAX);
     Ok(Walked {
         shard: (cursor & ((1 << SHARD_BITS) - 1)) as u16,
-        position: (cursor >> SHARD_BITS) << DROPPED_BITS,
-        left: options.count.min(SCAN_VISITED_MAX),
+        position,
+        from: position,
+        left,
+        budget: left * BUCKETS_PER_KEY,
         pattern: options.pattern.map_or(Ok(None), pattern)?,
         ..Walked::default()
     })
@@ -117,16 +121,30 @@ fn digits_of(text: &[u8]) -> Option<u64> {
     plain.then(|| std::str::from_utf8(text).ok()?.parse().ok()).flatten()
 }
 
+/// What one slice may cost, in bytes looked at and steps of matching: some 200 short keys, or 500 empty
+/// buckets.
+const SLICE_COST: u64 = 32 * 1024;
+
+/// What a bucket and a key cost beside its bytes.
+const COST_PER_VISIT: u64 = 64;
+
 /// Walks over this shard until enough was visited, the keys were too long or hard to match for more, or
-/// the shard ends. Expired keys are left out, not deleted: they may be open.
+/// the shard ends; or a slice's worth of it. Expired keys are left out, not deleted: they may be open.
 fn step(cx: &mut Cx<'_>, args: Args<'_>, walked: &mut Walked) -> Result<bool, Refusal> {
-    let (options, now, first) = (options(args)?, cx.now(), walked.position);
+    let (options, now) = (options(args)?, cx.now());
     let no_string = options.type_name.is_some_and(|name| !name.eq_ignore_ascii_case(b"string"));
-    let (mut buckets, mut cost) = (walked.left * BUCKETS_PER_KEY, 0);
-    while (walked.left > 0 && buckets > 0) || kept(walked.position) <= first {
-        buckets = buckets.saturating_sub(1);
+    let (mut slice, mut cost) = (0, 0);
+    // A call that comes forward by less than its cursor tells would come back to where it began.
+    while (walked.left > 0 && walked.budget > 0) || kept(walked.position) <= walked.from {
+        if slice + cost >= SLICE_COST {
+            walked.cost += cost;
+            return Ok(true);
+        }
+        slice += COST_PER_VISIT;
+        walked.budget = walked.budget.saturating_sub(1);
         let next = cx.keys.table(cx.db).walk(Cursor(walked.position), &mut |_, item: &Item| {
             walked.left = walked.left.saturating_sub(1);
+            slice += COST_PER_VISIT;
             cost += item.key().len() as u64;
             let lives = item.deadline().is_none_or(|deadline| deadline > now);
             let asked = walked.pattern.as_deref();
@@ -136,13 +154,14 @@ fn step(cx: &mut Cx<'_>, args: Args<'_>, walked: &mut Walked) -> Result<bool, Re
                 walked.found += 1;
             }
         });
-        if cost >= SCAN_COST_MAX {
+        if walked.cost + cost >= SCAN_COST_MAX {
             walked.left = 0;
         }
         match next {
             Some(next) => walked.position = next.0,
             None => {
                 walked.next_shard();
+                (walked.from, walked.cost) = (0, walked.cost + cost);
                 return Ok(walked.left > 0);
             }
         }

@@ -1,7 +1,7 @@
 //! Reading one string, and what may happen to it on the way.
 
 use super::expiry::{Lifetime, instant};
-use super::reply::reply_whole;
+use super::reply::reply_at;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Spec, Uses};
 use crate::journal::Deadline;
 
@@ -26,7 +26,7 @@ pub(super) const GET: Command = Command {
 };
 
 fn get(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
-    reply_value(cx, args.get(1))?;
+    reply_at(cx, args.get(1))?;
     Ok(())
 }
 
@@ -52,7 +52,7 @@ pub(super) const GETDEL: Command = Command {
 
 fn getdel(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
     let key = args.get(1);
-    if reply_value(cx, key)? {
+    if reply_at(cx, key)? {
         cx.keys.remove(cx.db, key);
     }
     Ok(())
@@ -95,7 +95,7 @@ fn getex(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
             return Err(Refusal::Syntax);
         }
     }
-    if !reply_value(cx, key)? {
+    if !reply_at(cx, key)? {
         return Ok(());
     }
     match lifetime {
@@ -134,21 +134,7 @@ pub(super) const GETSET: Command = Command {
 
 fn getset(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
     let key = args.get(1);
-    reply_value(cx, key)?;
+    reply_at(cx, key)?;
     cx.keys.put(cx.db, key, args.value(2), Deadline::None);
     Ok(())
-}
-
-/// Replies with the string at `key` or nil; says whether there is one.
-pub(super) fn reply_value(cx: &mut Cx<'_>, key: &[u8]) -> Result<bool, Refusal> {
-    match cx.keys.string(cx.db, key)? {
-        Some(value) => {
-            reply_whole(&mut cx.reply, value);
-            Ok(true)
-        }
-        None => {
-            cx.reply.nil();
-            Ok(false)
-        }
-    }
 }

@@ -104,19 +104,19 @@ fn decide(
     let options = Options::parse(args)?;
     let length_of = |carried: &Carried| carried.as_ref().map_or(0, |it| it.value.string().len());
     check_size(length_of(&carried[0]), length_of(&carried[1]))?;
-    let (one, other) = (bytes_of(&carried[0]), bytes_of(&carried[1]));
-    let mut searching = Searching::of(&one, &other, options.length)?;
-    let is_short = searching.table.cells <= SHORT;
+    let mut searching = Searching::of([&carried[0], &carried[1]], options.length);
+    let is_short = searching.is_short();
     let pondering = move |decision: &mut Decision<'_>| {
-        if !searching.more(&one, &other) {
+        if !searching.more()? {
             return Ok(None);
         }
-        let (total, matches) = (searching.table.total, &searching.way.matches);
+        let (total, matches) = (searching.way.total, &searching.way.matches);
         if options.length {
             decision.reply.count(total);
         } else if options.places {
             reply_places(&mut decision.reply, &options, total, matches);
         } else {
+            let one = &searching.sides.bytes[0];
             let parts = matches.iter().rev().map(|found| &one[found.one.clone()]);
             let text: Vec<u8> = parts.flatten().copied().collect();
             decision.reply.bulk(&text);
@@ -124,13 +124,6 @@ fn decide(
         Ok(Some(Vec::new()))
     };
     Decided::of(Box::new(pondering), is_short, decision)
-}
-
-/// Bits of a table that is made at once: some 20 us.
-const SHORT: usize = 1 << 20;
-
-fn bytes_of(carried: &Carried) -> Vec<u8> {
-    carried.as_ref().map_or_else(Vec::new, |found| found.value.string().to_bytes().into_owned())
 }
 
 /// Refuses what would take more memory than Redis would: its table has cells of 32 bits and may be as
@@ -145,52 +138,9 @@ fn check_size(one: usize, other: usize) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The columns of one string, and where each byte of the other stands among them.
-struct Columns {
-    /// Words of a row.
-    words: usize,
-    /// Per byte, the place of its columns in `equal`, in rows.
-    places: [Option<usize>; 256],
-    equal: Vec<u64>,
-}
-
-impl Columns {
-    fn of(rows: &[u8], columns: &[u8]) -> Result<Columns, Refusal> {
-        let words = columns.len().div_ceil(64);
-        let (mut places, mut count) = ([None; 256], 0);
-        for &byte in rows {
-            if places[usize::from(byte)].is_none() {
-                places[usize::from(byte)] = Some(count);
-                count += 1;
-            }
-        }
-        let mut equal = reserved(count * words)?;
-        equal.resize(count * words, 0);
-        for (column, &byte) in columns.iter().enumerate() {
-            if let Some(place) = places[usize::from(byte)] {
-                equal[place * words + column / 64] |= 1 << (column % 64);
-            }
-        }
-        Ok(Columns { words, places, equal })
-    }
-
-    /// Turns a row into the next one, which stands for `byte`.
-    fn advance(&self, byte: u8, row: &mut [u64]) {
-        let place = self.places[usize::from(byte)].expect("every byte of a row has its columns");
-        let equal = &self.equal[place * self.words..(place + 1) * self.words];
-        let mut carry = false;
-        for (word, equal) in row.iter_mut().zip(equal) {
-            let (sum, over) = word.overflowing_add(*word & equal);
-            let (sum, again) = sum.overflowing_add(u64::from(carry));
-            carry = over || again;
-            *word = sum | (*word & !equal);
-        }
-    }
-}
-
-fn reserved(words: usize) -> Result<Vec<u64>, Refusal> {
+fn reserved<T>(count: usize) -> Result<Vec<T>, Refusal> {
     let mut reserved = Vec::new();
-    if reserved.try_reserve_exact(words).is_err() {
+    if reserved.try_reserve_exact(count).is_err() {
         return Err(Refusal::fixed(
             "ERR Insufficient memory, failed allocating transient memory for LCS",
         ));
@@ -198,30 +148,8 @@ fn reserved(words: usize) -> Result<Vec<u64>, Refusal> {
     Ok(reserved)
 }
 
-/// How much a row grows over its first `columns` columns.
-fn grown(row: &[u64], columns: usize) -> usize {
-    let (whole, rest) = (columns / 64, columns % 64);
-    let ones: u32 = row[..whole].iter().map(|word| word.count_ones()).sum();
-    let last = if rest == 0 { 0 } else { (row[whole] & ((1 << rest) - 1)).count_ones() };
-    columns - (ones + last) as usize
-}
-
-/// The rows of the table, or the last one of them, and how far they have come.
-struct Table {
-    /// One row after the other; the first stands for no byte at all.
-    bits: Vec<u64>,
-    words: usize,
-    equal: Columns,
-    /// Rows that are made.
-    made: usize,
-    total: usize,
-    /// Whether the rows are those of the second string.
-    swapped: bool,
-    /// The length alone is wanted: one row is enough.
-    length_only: bool,
-    /// Bits of the whole table.
-    cells: usize,
-}
+/// Words of bits that are made, or counted, in a row: some 10 us.
+const WORDS: usize = 8 * 1024;
 
 /// Bytes in a row that both strings have.
 struct Match {
@@ -229,46 +157,183 @@ struct Match {
     other: Range<usize>,
 }
 
-/// The rows of the table and its columns.
-fn sides<'a>(swapped: bool, one: &'a [u8], other: &'a [u8]) -> (&'a [u8], &'a [u8]) {
-    if swapped { (other, one) } else { (one, other) }
+/// The two strings, copied piece by piece: they are read at random.
+#[derive(Default)]
+struct Sides {
+    values: [Carried; 2],
+    bytes: [Vec<u8>; 2],
+    /// Whether the rows are those of the second string.
+    swapped: bool,
+}
+
+impl Sides {
+    fn of(values: [&Carried; 2]) -> Sides {
+        let values = values.map(Carried::clone);
+        let mut sides = Sides { values, ..Sides::default() };
+        sides.swapped = sides.length(0) > sides.length(1);
+        sides
+    }
+
+    fn length(&self, side: usize) -> usize {
+        self.values[side].as_ref().map_or(0, |found| found.value.string().len())
+    }
+
+    fn row_count(&self) -> usize {
+        self.length(usize::from(self.swapped))
+    }
+
+    fn column_count(&self) -> usize {
+        self.length(usize::from(!self.swapped))
+    }
+
+    fn rows(&self) -> &[u8] {
+        &self.bytes[usize::from(self.swapped)]
+    }
+
+    fn columns(&self) -> &[u8] {
+        &self.bytes[usize::from(!self.swapped)]
+    }
+
+    /// Copies some more; whether that is all.
+    fn more(&mut self) -> Result<bool, Refusal> {
+        /// Some 10 us.
+        const BYTES: usize = 64 * 1024;
+        for side in 0..2 {
+            let length = self.length(side);
+            let copy = &mut self.bytes[side];
+            if copy.capacity() < length {
+                *copy = reserved(length)?;
+            }
+            if let Some(found) = self.values[side].as_ref().filter(|_| copy.len() < length) {
+                let range = copy.len()..copy.len() + BYTES;
+                found.value.string().with_stretches(range, |bytes| copy.extend_from_slice(bytes));
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The columns, and where each byte of a row stands among them.
+struct Columns {
+    /// Words of a row.
+    words: usize,
+    /// Per byte, the place of its columns in `equal`, in rows.
+    places: [Option<usize>; 256],
+    equal: Vec<u64>,
+    /// Columns that are noted.
+    noted: usize,
+    /// Bytes that the rows have.
+    count: usize,
+}
+
+impl Columns {
+    fn of(sides: &Sides) -> Result<Columns, Refusal> {
+        let words = sides.column_count().div_ceil(64);
+        let (mut places, mut count) = ([None; 256], 0);
+        // The shorter string: of 12 KB at the most.
+        for &byte in sides.rows() {
+            if places[usize::from(byte)].is_none() {
+                places[usize::from(byte)] = Some(count);
+                count += 1;
+            }
+        }
+        Ok(Columns { words, places, equal: reserved(count * words)?, noted: 0, count })
+    }
+
+    /// Notes some more columns; whether those were the last.
+    fn more(&mut self, columns: &[u8]) -> bool {
+        let all = self.count * self.words;
+        if self.equal.len() < all {
+            self.equal.resize(all.min(self.equal.len() + WORDS), 0);
+            return false;
+        }
+        let end = columns.len().min(self.noted + WORDS);
+        for (column, byte) in (self.noted..end).zip(&columns[self.noted..end]) {
+            if let Some(place) = self.places[usize::from(*byte)] {
+                self.equal[place * self.words + column / 64] |= 1 << (column % 64);
+            }
+        }
+        self.noted = end;
+        end == columns.len()
+    }
+
+    /// The columns that hold the byte of a row.
+    fn equal_to(&self, byte: u8) -> &[u64] {
+        let place = self.places[usize::from(byte)].expect("every byte of a row has its columns");
+        &self.equal[place * self.words..(place + 1) * self.words]
+    }
+}
+
+/// The rows of the table, or the last one of them, and how far they have come.
+struct Table {
+    /// One row after the other; the first stands for no byte at all.
+    bits: Vec<u64>,
+    words: usize,
+    columns: Columns,
+    /// Rows that are made, and words of the next one, with what the last of these carries over.
+    made: usize,
+    at: usize,
+    carry: bool,
+    /// The length alone is wanted: one row is enough.
+    length_only: bool,
 }
 
 impl Table {
-    fn of(one: &[u8], other: &[u8], length_only: bool) -> Result<Table, Refusal> {
-        let swapped = one.len() > other.len();
-        let (rows, columns) = sides(swapped, one, other);
-        let equal = Columns::of(rows, columns)?;
-        let words = equal.words;
-        let mut bits = reserved(if length_only { words } else { (rows.len() + 1) * words })?;
-        bits.resize(words, u64::MAX);
-        let cells = (rows.len() + 1) * words * 64;
-        Ok(Table { bits, words, equal, made: 0, total: 0, swapped, length_only, cells })
+    fn of(sides: &Sides, length_only: bool) -> Result<Table, Refusal> {
+        let columns = Columns::of(sides)?;
+        let words = columns.words;
+        let rows = if length_only { 1 } else { sides.row_count() + 1 };
+        let bits = reserved(rows * words)?;
+        Ok(Table { bits, words, columns, made: 0, at: 0, carry: false, length_only })
     }
 
-    /// Makes some more rows; whether those were the last.
-    fn more(&mut self, one: &[u8], other: &[u8]) -> bool {
-        /// Words that are made in a row: some 10 us.
-        const WORDS: usize = 8 * 1024;
-        let (rows, columns) = sides(self.swapped, one, other);
-        let count = (WORDS / self.words.max(1)).max(1);
-        for &byte in rows.iter().skip(self.made).take(count) {
-            let above = self.bits.len() - self.words;
-            if !self.length_only {
-                self.bits.extend_from_within(above..);
-            }
-            let last = self.bits.len() - self.words;
-            self.equal.advance(byte, &mut self.bits[last..]);
-            self.made += 1;
-        }
-        if self.made < rows.len() {
+    /// Makes some more of it; whether that was the last.
+    fn more(&mut self, sides: &Sides) -> bool {
+        if self.bits.len() < self.words {
+            self.bits.resize(self.words.min(self.bits.len() + WORDS), u64::MAX);
             return false;
         }
-        self.total = grown(&self.bits[self.bits.len() - self.words..], columns.len());
-        true
+        if !self.columns.more(sides.columns()) {
+            return false;
+        }
+        let (rows, mut left) = (sides.rows(), WORDS);
+        while left > 0 && self.made < rows.len() {
+            let end = self.words.min(self.at + left);
+            left -= (end - self.at).max(1).min(left);
+            self.part_of_row(rows[self.made], end);
+            if self.at == self.words {
+                (self.made, self.at, self.carry) = (self.made + 1, 0, false);
+            }
+        }
+        self.made == rows.len()
+    }
+
+    /// Makes the next row, which stands for `byte`, out of the one before, as far as `end`.
+    fn part_of_row(&mut self, byte: u8, end: usize) {
+        let equal = &self.columns.equal_to(byte)[self.at..end];
+        let next = |word: u64, equal: u64, carry: &mut bool| {
+            let (sum, over) = word.overflowing_add(word & equal);
+            let (sum, again) = sum.overflowing_add(u64::from(*carry));
+            *carry = over || again;
+            sum | (word & !equal)
+        };
+        let mut carry = self.carry;
+        let above = if self.length_only { self.at } else { self.made * self.words + self.at };
+        let below = above + self.words;
+        if !self.length_only {
+            // It is written over at once.
+            self.bits.extend_from_within(above..above + equal.len());
+        }
+        let place = if self.length_only { above } else { below };
+        for (word, equal) in self.bits[place..place + equal.len()].iter_mut().zip(equal) {
+            *word = next(*word, *equal, &mut carry);
+        }
+        (self.at, self.carry) = (end, carry);
     }
 
     fn row(&self, row: usize) -> &[u64] {
+        let row = if self.length_only { 0 } else { row };
         &self.bits[row * self.words..(row + 1) * self.words]
     }
 
@@ -277,100 +342,133 @@ impl Table {
         let word = self.row(row)[(column - 1) / 64];
         usize::from(word >> ((column - 1) % 64) & 1 == 0)
     }
+}
 
-    /// The length above a cell: of one row less and as many columns.
-    fn above(&self, row: usize, column: usize) -> usize {
-        if row == 0 { 0 } else { grown(self.row(row - 1), column) }
+/// How much a row grows over its first columns, found piece by piece.
+#[derive(Default)]
+struct Growth {
+    words: usize,
+    ones: usize,
+}
+
+impl Growth {
+    /// Counts some more, as far as there is something `left` of what may be counted in a row.
+    fn more(&mut self, row: &[u64], columns: usize, left: &mut usize) -> Option<usize> {
+        let (whole, rest) = (columns / 64, columns % 64);
+        let end = whole.min(self.words + *left);
+        let ones: u32 = row[self.words..end].iter().map(|word| word.count_ones()).sum();
+        *left -= end - self.words;
+        (self.words, self.ones) = (end, self.ones + ones as usize);
+        if end < whole {
+            return None;
+        }
+        let last = if rest == 0 { 0 } else { (row[whole] & ((1 << rest) - 1)).count_ones() };
+        Some(columns - (self.ones + last as usize))
     }
 }
 
 /// The way back through a table: the subsequence as matches, the last one first.
 #[derive(Default)]
 struct Way {
+    /// The length for both strings, once it is found.
+    total: usize,
+    is_begun: bool,
     row: usize,
     column: usize,
     /// The lengths here and above here: counting a row costs time, stepping along it does not.
     here: usize,
-    above: usize,
+    above: Option<usize>,
+    growth: Growth,
     matches: Vec<Match>,
 }
 
 impl Way {
-    fn begin(table: &Table, rows: usize, columns: usize) -> Way {
-        let above = table.above(rows, columns);
-        Way { row: rows, column: columns, here: table.total, above, matches: Vec::new() }
-    }
-
-    /// Goes some steps; whether it has come to the beginning.
-    fn more(&mut self, table: &Table, one: &[u8], other: &[u8]) -> bool {
-        /// Each step may count a row: all of them some 20 us.
-        const STEPS: usize = 128;
-        let (rows, columns) = sides(table.swapped, one, other);
+    /// Goes on; whether it has come to the beginning.
+    fn more(&mut self, table: &Table, sides: &Sides) -> bool {
+        /// Some 10 us.
+        const STEPS: usize = 512;
+        let (mut left, (rows, columns)) = (WORDS, (sides.row_count(), sides.column_count()));
+        if !self.is_begun {
+            let Some(total) = self.growth.more(table.row(rows), columns, &mut left) else {
+                return false;
+            };
+            (self.total, self.here, self.row, self.column) = (total, total, rows, columns);
+            (self.is_begun, self.growth) = (true, Growth::default());
+        }
+        if table.length_only {
+            return true;
+        }
         for _ in 0..STEPS {
             if self.row == 0 || self.column == 0 {
                 return true;
             }
-            self.step(table, rows, columns);
+            let counted = || self.growth.more(table.row(self.row - 1), self.column, &mut left);
+            let Some(above) = self.above.or_else(counted) else { return false };
+            self.growth = Growth::default();
+            self.step(above, table, sides);
         }
         false
     }
 
-    fn step(&mut self, table: &Table, rows: &[u8], columns: &[u8]) {
+    fn step(&mut self, above: usize, table: &Table, sides: &Sides) {
+        let (rows, columns, swapped) = (sides.rows(), sides.columns(), sides.swapped);
         let (mut row, mut column) = (self.row, self.column);
         while row > 0 && column > 0 && rows[row - 1] == columns[column - 1] {
             (row, column) = (row - 1, column - 1);
         }
         if row < self.row {
             let (row_range, column_range) = (row..self.row, column..self.column);
-            self.matches.push(if table.swapped {
+            // Each of these bytes is one of the subsequence.
+            (self.here, self.above) = (self.here - row_range.len(), None);
+            self.matches.push(if swapped {
                 Match { one: column_range, other: row_range }
             } else {
                 Match { one: row_range, other: column_range }
             });
-            self.here = grown(table.row(row), column);
-            self.above = table.above(row, column);
             (self.row, self.column) = (row, column);
             return;
         }
         let left = self.here - table.grows(row, column);
         // Redis goes back in the first string where that alone is longer, else in the second.
-        let goes_up = if table.swapped { left <= self.above } else { self.above > left };
+        let goes_up = if swapped { left <= above } else { above > left };
         if goes_up {
-            self.row -= 1;
-            (self.here, self.above) = (self.above, table.above(self.row, column));
+            (self.row, self.here, self.above) = (row - 1, above, None);
         } else {
-            self.above -= table.grows(row - 1, column);
-            self.column -= 1;
-            self.here = left;
+            (self.column, self.here) = (column - 1, left);
+            self.above = Some(above - table.grows(row - 1, column));
         }
     }
 }
 
 /// A search under way.
 struct Searching {
-    table: Table,
-    is_made: bool,
+    sides: Sides,
+    length_only: bool,
+    table: Option<Table>,
     way: Way,
 }
 
 impl Searching {
-    fn of(one: &[u8], other: &[u8], length_only: bool) -> Result<Searching, Refusal> {
-        let table = Table::of(one, other, length_only)?;
-        Ok(Searching { table, is_made: false, way: Way::default() })
+    fn of(values: [&Carried; 2], length_only: bool) -> Searching {
+        let (sides, way) = (Sides::of(values), Way::default());
+        Searching { sides, length_only, table: None, way }
+    }
+
+    /// Whether all of it is some 20 us of work.
+    fn is_short(&self) -> bool {
+        const BITS: usize = 1 << 20;
+        (self.sides.row_count() + 1) * self.sides.column_count().next_multiple_of(64) <= BITS
     }
 
     /// Searches on; whether it has come to the end.
-    fn more(&mut self, one: &[u8], other: &[u8]) -> bool {
-        if self.is_made {
-            return self.way.more(&self.table, one, other);
-        }
-        self.is_made = self.table.more(one, other);
-        if self.is_made && !self.table.length_only {
-            let (rows, columns) = sides(self.table.swapped, one, other);
-            self.way = Way::begin(&self.table, rows.len(), columns.len());
-            return false;
-        }
-        self.is_made
+    fn more(&mut self) -> Result<bool, Refusal> {
+        let Some(table) = &mut self.table else {
+            if self.sides.more()? {
+                self.table = Some(Table::of(&self.sides, self.length_only)?);
+            }
+            return Ok(false);
+        };
+        Ok(table.more(&self.sides) && self.way.more(table, &self.sides))
     }
 }
 
@@ -397,6 +495,7 @@ fn reply_places(reply: &mut ReplyWriter<'_>, options: &Options, total: usize, ma
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::{Rope, SharedValue};
 
     /// The table of numbers, and Redis's way back through it.
     fn plainly(one: &[u8], other: &[u8]) -> (usize, Vec<(Range<usize>, Range<usize>)>) {
@@ -427,6 +526,43 @@ mod tests {
         (table[one.len()][other.len()], found)
     }
 
+    type Ways = Vec<(Range<usize>, Range<usize>)>;
+
+    /// The length and the way, and in how many pieces they were found.
+    fn search_in_pieces(one: &[u8], other: &[u8], length_only: bool) -> (usize, Ways, usize) {
+        let found = |bytes: &[u8]| {
+            let value = SharedValue::Large(Rope::of(bytes));
+            Some(Found { value, deadline: None })
+        };
+        let mut searching = Searching::of([&found(one), &found(other)], length_only);
+        let mut pieces = 1;
+        while !searching.more().expect("memory") {
+            pieces += 1;
+        }
+        let matches = searching.way.matches.into_iter();
+        let found = matches.map(|found| (found.one, found.other)).collect();
+        (searching.way.total, found, pieces)
+    }
+
+    fn search(one: &[u8], other: &[u8], length_only: bool) -> (usize, Ways) {
+        let (total, ways, _) = search_in_pieces(one, other, length_only);
+        (total, ways)
+    }
+
+    #[test]
+    fn a_long_string_beside_a_short_one_is_searched_in_pieces_too() {
+        // 8 MB beside 10 bytes: copied, noted, combined and counted by pieces.
+        let long: Vec<u8> = (0..8 << 20).map(|at: u32| b'a' + (at % 7) as u8).collect();
+        for (one, other) in [(long.as_slice(), b"abcdefg_ga".as_slice()), (b"g_fedcbaa", &long)] {
+            let (total, ways, pieces) = search_in_pieces(one, other, false);
+            let whole: usize = ways.iter().map(|(one, _)| one.len()).sum();
+            assert!(ways.iter().all(|(a, b)| one[a.clone()] == other[b.clone()]));
+            assert_eq!((total, whole), (one.len().min(other.len()) - 1, total));
+            assert_eq!(search(one, other, true).0, total);
+            assert!(pieces > 1000, "{pieces} pieces");
+        }
+    }
+
     #[test]
     fn bits_and_numbers_find_the_same_way() {
         let mut random = fastrand::Rng::with_seed(crate::value::test_seed());
@@ -438,13 +574,7 @@ mod tests {
             };
             let (one, other) = (text(), text());
             let (total, ways) = plainly(&one, &other);
-            let search = |length_only| {
-                let mut searching = Searching::of(&one, &other, length_only).expect("memory");
-                while !searching.more(&one, &other) {}
-                let matches = searching.way.matches.into_iter();
-                let found: Vec<_> = matches.map(|found| (found.one, found.other)).collect();
-                (searching.table.total, found)
-            };
+            let search = |length_only| search(&one, &other, length_only);
             assert_eq!(search(true), (total, Vec::new()), "{one:?} {other:?}");
             assert_eq!(search(false), (total, ways), "{one:?} {other:?}");
         }

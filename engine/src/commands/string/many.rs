@@ -1,6 +1,6 @@
 //! Several strings with one request.
 
-use super::reply::reply_whole;
+use super::reply::reply_at;
 use crate::command::{
     Args, Carried, Carry, Command, Cx, Decided, Decision, Each, Flags, Found, Group, Join, Keys,
     Refusal, Run, Uses, Write,
@@ -29,10 +29,9 @@ pub(super) const MGET: Command = Command {
 };
 
 fn mget_one(cx: &mut Cx<'_>, key: &[u8], _: NewValue<'_>) -> Result<i64, Refusal> {
-    match cx.keys.string(cx.db, key) {
-        Ok(Some(value)) => reply_whole(&mut cx.reply, value),
+    if reply_at(cx, key).is_err() {
         // What is no string has no answer here either; MGET never fails.
-        Ok(None) | Err(_) => cx.reply.nil(),
+        cx.reply.nil();
     }
     Ok(0)
 }

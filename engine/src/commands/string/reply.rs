@@ -1,30 +1,50 @@
 //! Strings as replies.
 
+use crate::command::Cx;
+use crate::db::WrongType;
+use crate::limits::BATCH_REPLIES_MAX;
 use crate::resp::{Held, ReplyWriter};
-use crate::value::{Rope, RopeRef, Value};
+use crate::value::{INLINE_MAX, Item, Rope, Value};
 use std::ops::Range;
 
-/// Replies with all bytes.
+/// Replies with the string at `key` or nil; says whether there is one.
 #[inline]
-pub(super) fn reply_whole(reply: &mut ReplyWriter<'_>, value: Value<'_>) {
+pub(super) fn reply_at(cx: &mut Cx<'_>, key: &[u8]) -> Result<bool, WrongType> {
+    let Some(value) = cx.keys.string(cx.db, key)? else {
+        cx.reply.nil();
+        return Ok(false);
+    };
     match value {
-        Value::Bytes(bytes) => reply.bulk(bytes),
-        Value::Int(number) => reply.bulk_integer(number),
-        Value::Rope(rope) if reply.may_hold() && is_held(rope, reply) => {
-            reply.bulk_held(Box::new(HeldRope(rope.hold())));
+        Value::Int(number) => cx.reply.bulk_integer(number),
+        Value::Bytes(bytes) if bytes.len() <= INLINE_MAX || !is_large(&cx.reply) => {
+            cx.reply.bulk(bytes);
         }
-        Value::Rope(rope) => reply_part(reply, value, 0..rope.len()),
+        Value::Rope(rope) if rope.len() < HELD_MIN && !is_large(&cx.reply) => {
+            reply_part(&mut cx.reply, value, 0..rope.len());
+        }
+        _ => reply_held(cx, key),
     }
+    Ok(true)
 }
 
 /// From here on a value is referred to by its reply instead of copied: below, sending it piece by piece would
 /// cost as much as copying it.
 const HELD_MIN: usize = 256 * 1024;
-/// And any long string from here on in one reply.
-const REPLY_LARGE: usize = 1024 * 1024;
+/// And every value that does not lie in its item, from here on in one reply. Pipelines send theirs before.
+const REPLY_LARGE: usize = BATCH_REPLIES_MAX;
 
-fn is_held(rope: RopeRef<'_>, reply: &ReplyWriter<'_>) -> bool {
-    rope.len() >= HELD_MIN || reply.out.len() >= REPLY_LARGE
+fn is_large(reply: &ReplyWriter<'_>) -> bool {
+    reply.out.len() >= REPLY_LARGE || reply.holds_readily()
+}
+
+/// Replies by a reference to the string at `key`, which does not lie in its item.
+#[cold]
+fn reply_held(cx: &mut Cx<'_>, key: &[u8]) {
+    match cx.keys.peek(cx.db, key).and_then(Item::rope) {
+        Some(rope) if cx.reply.may_hold() => cx.reply.bulk_held(Box::new(HeldRope(rope.hold()))),
+        Some(rope) => reply_part(&mut cx.reply, rope.into(), 0..rope.len()),
+        None => cx.reply.nil(),
+    }
 }
 
 /// A long string that a reply refers to.

@@ -1,7 +1,7 @@
 //! Writing one string whole.
 
 use super::expiry::{Lifetime, Unit, instant};
-use super::get::reply_value;
+use super::reply::reply_at;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 use crate::journal::Deadline;
 
@@ -98,7 +98,7 @@ fn set(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
         Lifetime::Keep => Deadline::Keep,
         Lifetime::Persist | Lifetime::Unsaid => Deadline::None,
     };
-    let found = if options.get { reply_value(cx, key)? } else { cx.keys.exists(cx.db, key) };
+    let found = if options.get { reply_at(cx, key)? } else { cx.keys.exists(cx.db, key) };
     let refused = match options.condition {
         Some(Condition::Missing) => found,
         Some(Condition::Present) => !found,

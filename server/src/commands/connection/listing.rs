@@ -145,8 +145,8 @@ fn write_client(text: &mut String, names: &[&'static str], client: &Client) {
         (client.input_bytes.load(Ordering::Relaxed), client.output_bytes.load(Ordering::Relaxed));
     let command = client.last_command.load(Ordering::Relaxed);
     let command = names.get(command as usize).copied().unwrap_or("NULL");
-    let memory =
-        (size_of::<Client>() + size_of::<Session>()) as u64 + input + output + queued_bytes;
+    let buffers = input + client.output_memory() + queued_bytes;
+    let memory = (size_of::<Client>() + size_of::<Session>()) as u64 + buffers;
     let words = client.words().clone();
     let fields = Fields {
         id: client.id,
