@@ -19,13 +19,12 @@ use std::sync::atomic::Ordering;
 
 /// What only the door may do, as it is written: without a table of one's own or an exclusive reference there
 /// is nothing to change. The table's own room and that of values are below the door.
-const CHANGES: [&str; 9] = [
+const CHANGES: [&str; 8] = [
     "&mut Item",
     "&mut Table",
     ".insert_unique(",
     ".note_due(",
     ".sweep_due(",
-    ".retain_bucket(",
     ".into_drain(",
     ".set_clock(",
     ": Table<Item>",

@@ -236,14 +236,6 @@ impl<'a> ReplyWriter<'a> {
         self.out.extend_from_slice(text);
         self.out.extend_from_slice(b"\r\n");
     }
-
-    /// An integer of any size, in decimal. RESP2: a string.
-    pub fn big_number(&mut self, digits: impl AsRef<[u8]>) {
-        match self.protocol {
-            Protocol::Resp3 => self.line(b'(', digits.as_ref()),
-            Protocol::Resp2 => self.bulk(digits),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -296,11 +288,6 @@ mod tests {
         check(|r| r.double(-1.25e-300), "$10\r\n-1.25e-300\r\n", ",-1.25e-300\r\n");
         check(|r| r.double(f64::INFINITY), "$3\r\ninf\r\n", ",inf\r\n");
         check(|r| r.verbatim(*b"txt", "a b"), "$3\r\na b\r\n", "=7\r\ntxt:a b\r\n");
-        check(
-            |r| r.big_number("123456789012345678901"),
-            "$21\r\n123456789012345678901\r\n",
-            "(123456789012345678901\r\n",
-        );
     }
 
     #[test]

@@ -203,40 +203,6 @@ impl<E: TableEntry> Segment<E> {
         }
     }
 
-    /// Takes out every entry whose home is `home`, whose hash is at least `from`, and which `keep` does
-    /// not want. What `keep` changes about the due instants of the others is noted.
-    pub(super) fn retain_home(
-        &mut self,
-        home: usize,
-        from: u64,
-        hasher: &impl KeyHash,
-        keep: &mut dyn FnMut(u64, &mut E) -> bool,
-    ) {
-        let mut bucket = home;
-        for _ in 0..self.buckets.len() {
-            // Taking an entry out lowers the counters of the buckets before it, never that of its own
-            // bucket, and moves no other entry: the chain ahead stays what it was.
-            for slot in self.buckets[bucket].full() {
-                let entry = self.buckets[bucket].get_mut(slot);
-                let hash = hasher.hash(entry.key());
-                let mine = self.home(hash) == home && hash >= from;
-                if !mine {
-                    continue;
-                }
-                let at = Position { bucket, slot };
-                if keep(hash, self.get_mut(at)) {
-                    self.note_due(self.get(at).due());
-                } else {
-                    drop(self.take(hash, at));
-                }
-            }
-            if !self.buckets[bucket].was_passed() {
-                return;
-            }
-            bucket = self.next(bucket);
-        }
-    }
-
     /// Every entry in `bucket`, whatever its home.
     pub(super) fn stored_in(&self, bucket: usize) -> impl Iterator<Item = &E> {
         let here = &self.buckets[bucket];

@@ -168,24 +168,6 @@ fn a_walk_visits_once_what_stays_while_the_table_shrinks() {
     }
 }
 
-#[test]
-fn retaining_bucket_by_bucket_drops_what_is_not_wanted() {
-    let seed = test_seed();
-    let mut table = Table::new(seed);
-    let count = scaled(20_000) as u64;
-    (0..count).for_each(|number| table.put(number, u64::MAX));
-    let mut cursor = Some(Cursor::START);
-    while let Some(at) = cursor {
-        cursor = table.retain_bucket(at, &mut |_, word| {
-            word.due = word.content;
-            word.content % 5 == 0
-        });
-    }
-    assert!((0..count).all(|number| table.has(number) == (number % 5 == 0)), "SEED={seed}");
-    table.check();
-    assert_eq!(due_by(&mut table, 5), [0, 5], "SEED={seed}: changed due instants were noted");
-}
-
 /// The numbers that a sweep over the whole table reports as due, in order, without removing them.
 fn due_by(table: &mut Table<Box<Word>>, now: u64) -> Vec<u64> {
     let mut due = Vec::new();

@@ -55,27 +55,6 @@ impl<E: TableEntry, H: KeyHash> Table<E, H> {
         end
     }
 
-    /// As [`Table::walk`], but may change entries (not their keys), and drops those for which `keep`
-    /// returns false. A changed due instant is noted.
-    pub fn retain_bucket(
-        &mut self,
-        cursor: Cursor,
-        keep: &mut dyn FnMut(u64, &mut E) -> bool,
-    ) -> Option<Cursor> {
-        let index = self.segment_of(cursor.0);
-        let segment = &mut self.segments[index];
-        let home = segment.home(cursor.0);
-        let end = segment.boundary(home + 1).map(Cursor);
-        let before = segment.len();
-        segment.retain_home(home, cursor.0, &self.hasher, keep);
-        let removed = before - segment.len();
-        self.len -= removed;
-        if removed > 0 {
-            self.give_back_room(index);
-        }
-        end
-    }
-
     /// Looks for entries that are due at `now` (that is, `due() <= now`), from the segment at `from` on,
     /// and looks into at most `budget_segments` segments. Those whose lower bound says that nothing in
     /// them is due are passed for a few ns each; a search costs some 5 to 15 us.

@@ -66,81 +66,6 @@ fn scale(mut value: f64, mut exponent: i32) -> f64 {
     value * f64::from_bits(((1023 + exponent) as u64) << 52)
 }
 
-/// Writes `value` as Redis writes doubles (ZSCORE, RESP3): integers without a point, `inf`, `-inf`,
-/// `nan`, everything else with the fewest digits that read back as the same double.
-pub fn format_f64(value: f64, out: &mut Vec<u8>) {
-    if !value.is_finite() {
-        let text: &[u8] = match value {
-            f64::INFINITY => b"inf",
-            f64::NEG_INFINITY => b"-inf",
-            _ => b"nan",
-        };
-        return out.extend_from_slice(text);
-    }
-    if value.is_sign_negative() {
-        out.push(b'-');
-    }
-    let (digits, exponent) = shortest_digits(value.abs());
-    write_digits(&digits, exponent, out);
-}
-
-/// The fewest digits d1 d2 d3 ... that tell the double, and e so that it is d1.d2d3... * 10^e.
-fn shortest_digits(value: f64) -> (Vec<u8>, i32) {
-    let mut buffer = ryu::Buffer::new();
-    let text = buffer.format_finite(value).as_bytes();
-    let (text, mut exponent) = match memchr::memchr(b'e', text) {
-        Some(at) => {
-            let exponent = std::str::from_utf8(&text[at + 1..]).ok().and_then(|e| e.parse().ok());
-            (&text[..at], exponent.unwrap_or(0))
-        }
-        None => (text, 0),
-    };
-    let point = memchr::memchr(b'.', text).unwrap_or(text.len());
-    exponent += point as i32 - 1;
-    let mut digits: Vec<u8> = text.iter().copied().filter(u8::is_ascii_digit).collect();
-    let zeros = digits.iter().take_while(|digit| **digit == b'0').count().min(digits.len() - 1);
-    digits.drain(..zeros);
-    exponent -= zeros as i32;
-    while digits.len() > 1 && digits.last() == Some(&b'0') {
-        digits.pop();
-    }
-    if digits == [b'0'] { (digits, 0) } else { (digits, exponent) }
-}
-
-/// From `%.17g`: a decimal exponent outside of -4..17 is written as such.
-fn write_digits(digits: &[u8], exponent: i32, out: &mut Vec<u8>) {
-    match exponent {
-        0..17 => {
-            let whole = exponent as usize + 1;
-            let (before, after) = digits.split_at(digits.len().min(whole));
-            out.extend_from_slice(before);
-            out.resize(out.len() + whole - before.len(), b'0');
-            if !after.is_empty() {
-                out.push(b'.');
-                out.extend_from_slice(after);
-            }
-        }
-        -4..0 => {
-            out.extend_from_slice(b"0.");
-            out.resize(out.len() + (-exponent) as usize - 1, b'0');
-            out.extend_from_slice(digits);
-        }
-        _ => {
-            out.push(digits[0]);
-            if digits.len() > 1 {
-                out.push(b'.');
-                out.extend_from_slice(&digits[1..]);
-            }
-            out.extend_from_slice(if exponent < 0 { b"e-" } else { b"e+" });
-            let size = exponent.unsigned_abs();
-            if size < 10 {
-                out.push(b'0');
-            }
-            out.extend_from_slice(itoa::Buffer::new().format(size).as_bytes());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,7 +133,7 @@ mod tests {
         for _ in 0..20_000 {
             let value = f64::from_bits(random.u64(..));
             let mut text = Vec::new();
-            format_f64(value, &mut text);
+            crate::resp::number::write_double(&mut text, value);
             if value.is_nan() {
                 assert_eq!(text, b"nan");
                 continue;
@@ -217,30 +142,6 @@ mod tests {
             let read = parse_f64_redis(&text).map(f64::to_bits);
             assert_eq!(read, Some(value.to_bits()), "SEED={seed} {shown}");
             assert_eq!(shown.parse::<f64>().ok(), Some(value), "SEED={seed} {shown}");
-        }
-    }
-
-    #[test]
-    fn doubles_are_written_with_the_fewest_digits() {
-        for (value, text) in [
-            (0.0, "0"),
-            (-0.0, "-0"),
-            (3.0, "3"),
-            (-1.5, "-1.5"),
-            (0.1, "0.1"),
-            (0.1 + 0.2, "0.30000000000000004"),
-            (1e15, "1000000000000000"),
-            (1e16, "10000000000000000"),
-            (1e17, "1e+17"),
-            (1.5e300, "1.5e+300"),
-            (0.0001, "0.0001"),
-            (0.00001, "1e-05"),
-            (f64::INFINITY, "inf"),
-            (f64::NEG_INFINITY, "-inf"),
-        ] {
-            let mut out = Vec::new();
-            format_f64(value, &mut out);
-            assert_eq!(String::from_utf8(out).unwrap(), text);
         }
     }
 }

@@ -58,15 +58,6 @@ impl Config {
         [tls_open_to_all(self), admin].into_iter().flatten().collect()
     }
 
-    /// Whether a client must show a certificate: the meaning of `tls_auth_clients=auto`.
-    pub fn tls_clients_need_certificate(&self) -> bool {
-        match self.tls_auth_clients {
-            TlsAuthClients::Auto => self.has_tls_ca(),
-            TlsAuthClients::Yes => true,
-            TlsAuthClients::No | TlsAuthClients::Optional => false,
-        }
-    }
-
     /// Whether a CA is configured rather than the system's roots.
     pub fn has_tls_ca(&self) -> bool {
         !self.tls_ca_cert_file.is_empty() || !self.tls_ca_cert_dir.is_empty()

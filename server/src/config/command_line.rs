@@ -607,7 +607,6 @@ pub(super) mod tests {
         let config = config_of(&format!("{tls} -admin_port=6380 --no_tls_on_admin_port=true"));
         assert_eq!((config.admin_port, config.no_tls_on_admin_port), (6380, true));
         assert_eq!(config.tls_ca_cert_file, "ca-cert.pem");
-        assert!(config.tls_clients_need_certificate());
         let config = config_of(&format!("{tls} --tls_replication=true --port 6380"));
         assert_eq!((config.tls_replication, config.port), (true, 6380));
         let config = config_of(&format!("{tls} --port 6381 -admin_port=6382"));
