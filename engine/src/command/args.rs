@@ -6,8 +6,8 @@
 
 use super::Refusal;
 use super::long::LongArg;
-use crate::resp::{self, Span};
-use crate::value::{NewValue, SharedValue, number};
+use crate::resp::{self, Span, number};
+use crate::value::{NewValue, SharedValue};
 use std::ops::Range;
 
 /// Of requests without long arguments.
@@ -143,7 +143,7 @@ impl<'a> Args<'a> {
 
     /// The next argument as a 64-bit integer by Redis's strict rules.
     pub fn integer(&mut self) -> Result<i64, Refusal> {
-        number::parse_i64_strict(self.required()?).ok_or(Refusal::NotInteger)
+        number::parse_i64(self.required()?).ok_or(Refusal::NotInteger)
     }
 
     /// The next argument as a 32-bit integer, which is what Redis takes for a database.

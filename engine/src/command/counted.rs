@@ -4,7 +4,7 @@
 //! count that does not fit, and the command then refuses it with one of Redis's texts, which differ.
 
 use super::{Args, Refusal};
-use crate::value::number;
+use crate::resp::number;
 
 /// How commands refuse a count.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,7 +22,7 @@ pub enum Counted {
 impl Args<'_> {
     /// The next argument as the number of keys that follow it; `name` is the command's.
     pub fn key_count(&mut self, counted: Counted, name: &str) -> Result<usize, Refusal> {
-        let said = number::parse_i64_strict(self.required()?);
+        let said = number::parse_i64(self.required()?);
         let least = i64::from(counted != Counted::Script);
         let few = match counted {
             Counted::Sets | Counted::Pops => "ERR numkeys should be greater than 0",

@@ -14,7 +14,7 @@
 //! given twice).
 
 use super::Args;
-use crate::value::number;
+use crate::resp::number;
 
 use bitflags::bitflags;
 
@@ -277,8 +277,7 @@ impl Spec {
                 (first, last, step)
             }
             Extent::Count => {
-                let said =
-                    if first < count { number::parse_i64_strict(args.get(first)) } else { None };
+                let said = if first < count { number::parse_i64(args.get(first)) } else { None };
                 let said = said.and_then(|said| usize::try_from(said).ok());
                 let last = said.and_then(|said| first.checked_add(said)).ok_or(Invalid)?;
                 (first + 1, last, 1)

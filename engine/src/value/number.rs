@@ -1,8 +1,7 @@
 //! Redis's rules for what is a number and how it is written.
 //!
-//! - integers: strictly the canonical decimal form;
-//! - doubles: what `strtod` takes without leading or trailing characters, no NaN, no overflow; written
-//!   with the fewest digits that read back as the same double;
+//! - integers: strictly the canonical decimal form (`resp::number`);
+//! - doubles: what `strtod` takes without leading or trailing characters, no NaN, no overflow;
 //! - [`Extended`]: the 80-bit `long double` of x86-64, in which INCRBYFLOAT counts, so that 0.1 + 0.2 is
 //!   0.3. Computed with integers, hence the same on every processor.
 //!
@@ -15,28 +14,6 @@ mod text;
 pub use self::extended::Extended;
 
 use self::text::{DOUBLE, Magnitude};
-
-/// The integer whose canonical decimal form `text` is: no plus, no leading zeros, no spaces, no `-0`.
-pub fn parse_i64_strict(text: &[u8]) -> Option<i64> {
-    let (negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    match digits {
-        [b'0'] if !negative => return Some(0),
-        [b'1'..=b'9', ..] if digits.len() <= 19 => {}
-        _ => return None,
-    }
-    // 19 digits are less than 10^19, which is less than 2^64: no overflow on the way.
-    let mut magnitude = 0u64;
-    for digit in digits {
-        if !digit.is_ascii_digit() {
-            return None;
-        }
-        magnitude = magnitude * 10 + u64::from(digit - b'0');
-    }
-    if negative { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
-}
 
 /// The double that `text` spells, as a score or an increment in seconds: decimal, hexadecimal or `inf`;
 /// not NaN, no number too large or (unless it is 0) too small for a double.
@@ -69,29 +46,6 @@ fn scale(mut value: f64, mut exponent: i32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn integers_are_read_strictly() {
-        for (text, number) in [
-            ("0", Some(0)),
-            ("-0", None),
-            ("", None),
-            ("-", None),
-            ("+1", None),
-            ("01", None),
-            (" 1", None),
-            ("1 ", None),
-            ("1x", None),
-            ("-17", Some(-17)),
-            ("9223372036854775807", Some(i64::MAX)),
-            ("9223372036854775808", None),
-            ("-9223372036854775808", Some(i64::MIN)),
-            ("-9223372036854775809", None),
-            ("99999999999999999999", None),
-        ] {
-            assert_eq!(parse_i64_strict(text.as_bytes()), number, "{text}");
-        }
-    }
 
     #[test]
     fn doubles_are_read_as_strtod_reads_them() {

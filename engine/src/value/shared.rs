@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::number::parse_i64_strict;
 use super::object::Object;
 use super::rope::{Rope, RopeRef};
+use crate::resp::number::parse_i64;
 
 /// A buffer on the stack for the decimal digits of an integer.
 #[derive(Default)]
@@ -125,12 +125,12 @@ pub enum NewValue<'a> {
 impl<'a> NewValue<'a> {
     /// Bytes as a client sends them: an integer if they are the canonical decimal form of one.
     pub fn from_bytes(bytes: &'a [u8]) -> Self {
-        parse_i64_strict(bytes).map_or(Self::Bytes(bytes), Self::Int)
+        parse_i64(bytes).map_or(Self::Bytes(bytes), Self::Int)
     }
 
     /// The same for bytes that the caller gives away.
     pub fn from_vec(bytes: Vec<u8>) -> Self {
-        match parse_i64_strict(&bytes) {
+        match parse_i64(&bytes) {
             Some(number) => Self::Int(number),
             None => Self::Owned(bytes),
         }

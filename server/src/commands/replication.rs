@@ -8,10 +8,10 @@ use crate::connection::{Handoff, Session};
 use crate::server::Counters;
 use engine::command::{Args, Command, Flags, Group, Outcome, Refusal};
 use engine::journal::Position;
+use engine::resp::number::parse_i64;
 use engine::resp::{Output, ReplyWriter};
 use engine::rt;
 use engine::types::Lsn;
-use engine::value::number::parse_i64_strict;
 use replication::handshake::Terms;
 use replication::info::{Info, LinkState};
 use replication::{Asker, Request, Takeover};
@@ -79,7 +79,7 @@ async fn replicaof(session: &mut Session, args: Args<'_>, out: &mut Output) -> O
         }
         return change_role(session, Request::Promote, None, out).await;
     }
-    let number = parse_i64_strict(port).and_then(|port| u16::try_from(port).ok());
+    let number = parse_i64(port).and_then(|port| u16::try_from(port).ok());
     let port = number.filter(|port| *port > 0);
     let port = port.ok_or(Refusal::fixed("ERR Invalid master port"))?;
     let host = std::str::from_utf8(host).map_err(|_| Refusal::Syntax)?;
@@ -235,8 +235,8 @@ static WAIT: FrontCommand = FrontCommand {
                      writes to replicas are just local and are not propagated.",
                 ));
             }
-            let replicas = parse_i64_strict(args.get(1)).ok_or(Refusal::NotInteger)?;
-            let timeout = parse_i64_strict(args.get(2))
+            let replicas = parse_i64(args.get(1)).ok_or(Refusal::NotInteger)?;
+            let timeout = parse_i64(args.get(2))
                 .ok_or(Refusal::fixed("ERR timeout is not an integer or out of range"))?;
             let timeout =
                 u64::try_from(timeout).map_err(|_| Refusal::fixed("ERR timeout is negative"))?;
@@ -429,7 +429,7 @@ static DFLY_FLOW: FrontCommand = FrontCommand {
     ),
     handler: Handler::Now(|session, args, reply| {
         let number = |text: &[u8]| {
-            parse_i64_strict(text).and_then(|n| u64::try_from(n).ok()).ok_or(Refusal::NotInteger)
+            parse_i64(text).and_then(|n| u64::try_from(n).ok()).ok_or(Refusal::NotInteger)
         };
         let (id, index) = (number(args.get(2))?, number(args.get(3))?);
         session.handoff = Some(Handoff(Takeover::Flow(id, index as usize)));
@@ -467,7 +467,7 @@ pub(super) fn next_lsn(Lsn(last): Lsn) -> i64 {
 
 /// Who asks; its number of databases is argument `dbs`, if it is there.
 fn asker(args: Args<'_>, dbs: usize) -> Result<Asker, Refusal> {
-    let number = |text: &[u8]| parse_i64_strict(text).ok_or(Refusal::NotInteger);
+    let number = |text: &[u8]| parse_i64(text).ok_or(Refusal::NotInteger);
     let version = u32::try_from(number(args.get(2))?).map_err(|_| Refusal::NotInteger)?;
     let chain = String::from_utf8_lossy(args.get(4)).split(',').map(str::to_owned).collect();
     let dbs = match args.from(dbs).next() {

@@ -2,7 +2,7 @@
 
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 use crate::limits::STRING_MAX;
-use crate::value::number::parse_i64_strict;
+use crate::resp::number::parse_i64;
 use crate::value::string::Effect;
 
 /// One more than the highest offset of a bit.
@@ -83,6 +83,6 @@ fn getbit(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
 }
 
 fn offset_of(text: &[u8]) -> Result<u64, Refusal> {
-    let offset = parse_i64_strict(text).and_then(|offset| u64::try_from(offset).ok());
+    let offset = parse_i64(text).and_then(|offset| u64::try_from(offset).ok());
     offset.filter(|offset| *offset < BITS_MAX).ok_or(Refusal::BitOffset)
 }

@@ -1,7 +1,7 @@
 //! Counting bits and searching for one.
 
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Whole};
-use crate::value::number::parse_i64_strict;
+use crate::resp::number::parse_i64;
 use crate::value::{Item, SharedValue, Value};
 use std::ops::Range;
 
@@ -124,7 +124,7 @@ fn bitpos(cx: &mut Cx<'_>, mut args: Args<'_>) -> Result<Whole, Refusal> {
     }
     if args.left() > 0 {
         // Redis looks at the unit before the end.
-        let end = args.peek().and_then(parse_i64_strict);
+        let end = args.peek().and_then(parse_i64);
         args.required()?;
         span.in_bits = is_in_bits(args.next())?;
         span.end = Some(end.ok_or(Refusal::NotInteger)?);

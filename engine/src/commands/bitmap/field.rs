@@ -6,8 +6,8 @@
 use super::bit::BITS_MAX;
 use super::integer::{IntegerType, Overflow, WINDOW};
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
+use crate::resp::number::parse_i64;
 use crate::value::Value;
-use crate::value::number::parse_i64_strict;
 use crate::value::string::Effect;
 
 pub(super) const BITFIELD: Command = Command {
@@ -166,7 +166,7 @@ fn offset_of(text: &[u8], integer: IntegerType) -> Option<u64> {
         [b'#', text @ ..] => (text, u64::from(integer.bits)),
         text => (text, 1),
     };
-    let offset = u64::try_from(parse_i64_strict(text)?).ok()?.checked_mul(scale)?;
+    let offset = u64::try_from(parse_i64(text)?).ok()?.checked_mul(scale)?;
     (offset < BITS_MAX && offset + u64::from(integer.bits) <= BITS_MAX).then_some(offset)
 }
 

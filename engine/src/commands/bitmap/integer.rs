@@ -3,7 +3,7 @@
 //! Types, their limits, what happens beyond these limits, and how such an integer is read from and
 //! written to the up to nine bytes that it touches. Nothing here knows keys or requests.
 
-use crate::value::number::parse_i64_strict;
+use crate::resp::number::parse_i64;
 
 /// Bytes that an integer of 64 bits can touch.
 pub(super) const WINDOW: usize = 9;
@@ -37,7 +37,7 @@ impl IntegerType {
             [b'u', bits @ ..] => (false, bits),
             _ => return None,
         };
-        let bits = u32::try_from(parse_i64_strict(bits)?).ok()?;
+        let bits = u32::try_from(parse_i64(bits)?).ok()?;
         let most = if signed { 64 } else { 63 };
         (1..=most).contains(&bits).then_some(IntegerType { signed, bits })
     }

@@ -2,8 +2,8 @@
 
 use crate::command::{All, Args, Command, Cx, Flags, Group, Keys, Part, Refusal, Run};
 use crate::resp::ReplyWriter;
+use crate::resp::number::parse_i64;
 use crate::types::DbIndex;
-use crate::value::number::parse_i64_strict;
 
 pub(super) const DBSIZE: Command = Command {
     name: "dbsize",
@@ -80,7 +80,7 @@ pub(super) const SWAPDB: Command = Command {
 
 fn swapped(args: Args<'_>, dbs: usize) -> Result<(DbIndex, DbIndex), Refusal> {
     let number = |index: usize, refusal| {
-        let number = parse_i64_strict(args.get(index));
+        let number = parse_i64(args.get(index));
         number.and_then(|number| i32::try_from(number).ok()).ok_or(refusal)
     };
     let one = number(1, Refusal::fixed("ERR invalid first DB index"))?;

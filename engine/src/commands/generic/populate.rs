@@ -5,9 +5,9 @@ use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Walk, 
 use crate::journal::Deadline;
 use crate::limits::{POPULATE_LOOKED_AT_MAX, POPULATE_MADE_MAX, STRING_MAX};
 use crate::resp::ReplyWriter;
+use crate::resp::number::parse_i64;
 use crate::types::{Millis, SLOTS, Slot, hash_tag, shard_of, slot_of};
 use crate::value::NewValue;
-use crate::value::number::parse_i64_strict;
 use std::ops::RangeInclusive;
 
 pub(super) const POPULATE: Command = Command {
@@ -77,7 +77,7 @@ struct Population<'a> {
 }
 
 fn positive(text: &[u8]) -> Result<u64, Refusal> {
-    let number = parse_i64_strict(text).and_then(|number| u64::try_from(number).ok());
+    let number = parse_i64(text).and_then(|number| u64::try_from(number).ok());
     number.ok_or(Refusal::fixed("ERR value is out of range, must be positive"))
 }
 
@@ -123,7 +123,7 @@ fn population(mut args: Args<'_>) -> Result<Population<'_>, Refusal> {
 
 fn slots(first: &[u8], last: &[u8]) -> Result<RangeInclusive<u16>, Refusal> {
     let slot = |text| {
-        let number = parse_i64_strict(text).and_then(|number| u16::try_from(number).ok());
+        let number = parse_i64(text).and_then(|number| u16::try_from(number).ok());
         number.filter(|number| *number < SLOTS)
     };
     let range = slot(first).zip(slot(last)).map(|(first, last)| first..=last);

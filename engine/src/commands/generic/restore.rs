@@ -8,8 +8,8 @@ use crate::db::UsedSoFar;
 use crate::journal::Deadline;
 use crate::limits::STRING_MAX;
 use crate::rdb::{Check, Crc, Decoder, Kind, Malformed, Text, dump, lzf};
+use crate::resp::number::parse_i64;
 use crate::types::Millis;
-use crate::value::number::parse_i64_strict;
 use crate::value::{NewValue, Rope, SharedValue};
 
 pub(super) const RESTORE: Command = Command {
@@ -92,7 +92,7 @@ fn restore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
     if !options.replace && cx.keys.exists(cx.db, key) {
         return Err(Refusal::fixed("BUSYKEY Target key name already exists."));
     }
-    let ttl = parse_i64_strict(args.get(2)).ok_or(Refusal::NotInteger)?;
+    let ttl = parse_i64(args.get(2)).ok_or(Refusal::NotInteger)?;
     let refusal = Refusal::fixed("ERR Invalid TTL value, must be >= 0");
     let deadline = match u64::try_from(ttl).map_err(|_| refusal)? {
         0 => Deadline::None,

@@ -5,7 +5,8 @@
 
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 use crate::journal::Deadline;
-use crate::value::number::{Extended, parse_i64_strict};
+use crate::resp::number::parse_i64;
+use crate::value::number::Extended;
 use crate::value::{NewValue, Value};
 
 /// The longest text that is looked at as a floating-point number, as in Redis: a number with more digits
@@ -130,7 +131,7 @@ fn add(cx: &mut Cx<'_>, key: &[u8], increment: i64) -> Outcome {
 fn integer_of(value: Value<'_>) -> Result<i64, Refusal> {
     match value {
         Value::Int(number) => Ok(number),
-        Value::Bytes(bytes) => parse_i64_strict(bytes).ok_or(Refusal::NotInteger),
+        Value::Bytes(bytes) => parse_i64(bytes).ok_or(Refusal::NotInteger),
         Value::Rope(_) => Err(Refusal::NotInteger),
     }
 }

@@ -4,8 +4,8 @@
 //! a bad number only once the whole request is well formed.
 
 use crate::command::{Args, Refusal};
+use crate::resp::number::parse_i64;
 use crate::types::Millis;
-use crate::value::number::parse_i64_strict;
 
 /// What a number in a request means as a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,7 +90,7 @@ pub(super) fn instant(
     now: Millis,
     command: &'static str,
 ) -> Result<Millis, Refusal> {
-    let number = parse_i64_strict(text).ok_or(Refusal::NotInteger)?;
+    let number = parse_i64(text).ok_or(Refusal::NotInteger)?;
     let refused = Refusal::ExpireTime(command);
     let millis = match unit {
         Unit::Seconds | Unit::UnixSeconds => number.checked_mul(1000),

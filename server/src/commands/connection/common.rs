@@ -5,7 +5,7 @@ pub(super) use crate::connection::Handler;
 
 use crate::commands::declare;
 use engine::command::{Args, Command, Flags, Group, Refusal};
-use engine::value::number::parse_i64_strict;
+use engine::resp::number::parse_i64;
 
 /// Commands that a connection may always send, even before AUTH.
 pub(super) const ALWAYS: Flags = Flags::NOSCRIPT
@@ -54,7 +54,7 @@ pub(super) fn switch(word: &[u8]) -> Result<bool, Refusal> {
 
 /// An integer, refused in the words of the option.
 pub(super) fn integer(arg: &[u8], refused: &'static str) -> Result<i64, Refusal> {
-    parse_i64_strict(arg).ok_or(Refusal::fixed(refused))
+    parse_i64(arg).ok_or(Refusal::fixed(refused))
 }
 
 /// A text that CLIENT LIST can show: printable ASCII without spaces.

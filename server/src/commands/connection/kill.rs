@@ -11,8 +11,8 @@ use super::listing::{
 use crate::clients::Client;
 use crate::connection::Session;
 use engine::command::{Args, Outcome, Refusal};
+use engine::resp::number::parse_i64;
 use engine::resp::{Output, ReplyWriter};
-use engine::value::number::parse_i64_strict;
 use replication::info::{Replica, Upstream};
 use replication::{Linked, Request};
 use std::time::Duration;
@@ -48,7 +48,7 @@ impl<'a> Filter<'a> {
             let value = args.required()?;
             match name.to_ascii_lowercase().as_slice() {
                 b"id" => {
-                    let id = parse_i64_strict(value).filter(|id| *id > 0);
+                    let id = parse_i64(value).filter(|id| *id > 0);
                     let id = id.ok_or(Refusal::fixed("ERR client-id should be greater than 0"))?;
                     filter.id = Some(id as u64);
                 }

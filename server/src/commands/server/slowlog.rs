@@ -2,7 +2,7 @@
 
 use super::common::{ALWAYS, CONTAINER, FrontCommand, HELP, Handler, declare};
 use engine::command::{Command, Flags, Refusal};
-use engine::value::number::parse_i64_strict;
+use engine::resp::number::parse_i64;
 
 pub(super) const COMMANDS: &[&FrontCommand] =
     &[&SLOWLOG, &SLOWLOG_GET, &SLOWLOG_LEN, &SLOWLOG_RESET, &SLOWLOG_HELP];
@@ -49,7 +49,7 @@ static SLOWLOG_GET: FrontCommand = FrontCommand {
         if args.len() > 3 {
             return Err(Refusal::Arity("slowlog|get".to_owned()));
         }
-        let asked = (args.len() > 2).then(|| parse_i64_strict(args.get(2)));
+        let asked = (args.len() > 2).then(|| parse_i64(args.get(2)));
         let count = match asked {
             None => COUNT_DEFAULT,
             Some(Some(-1)) => usize::MAX,
