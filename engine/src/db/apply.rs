@@ -24,6 +24,18 @@ pub enum Broken {
     Unfit(Unfit),
 }
 
+impl Broken {
+    /// Whether it may happen to a key whose item a full sync has not brought yet. What is there then was
+    /// made by records alone: the value that they change may lack its beginning, or be another one.
+    pub fn may_precede_item(self) -> bool {
+        match self {
+            Broken::Missing | Broken::OtherType => true,
+            Broken::Unfit(unfit) => unfit != Unfit::Unknown,
+            Broken::Database => false,
+        }
+    }
+}
+
 impl Keyspace {
     /// Performs one record.
     pub fn apply(&mut self, record: &Record<'_>) -> Result<(), Broken> {

@@ -141,8 +141,9 @@ impl Shard {
             FrameEntry::Record(record) if self.applying.held.hold(record)? => Ok(()),
             FrameEntry::Record(record) => match self.keys.apply(record) {
                 Ok(()) => Ok(()),
-                Err(Broken::Missing)
-                    if passed.is_some_and(|passed| !passed.contains(record.db, record.key)) =>
+                Err(broken)
+                    if broken.may_precede_item()
+                        && passed.is_some_and(|passed| !passed.contains(record.db, record.key)) =>
                 {
                     Ok(())
                 }

@@ -29,7 +29,8 @@ pub(crate) struct Load {
     pub(crate) added: usize,
 }
 
-/// `$k` is a key, `$v` a value, `$n` a small number, `$d` a database, `$t` a point in time soon.
+/// `$k` is a key, `$h` one with a HyperLogLog, `$v` a value, `$n` a small number, `$d` a database, `$t` a
+/// point in time soon.
 const REQUESTS: &[&str] = &[
     "SET $k $v",
     "SET $k $n",
@@ -63,6 +64,10 @@ const REQUESTS: &[&str] = &[
     "COUNTERS.ADD $k one $n two $n three $n",
     "COUNTERS.MOVE $k $k one",
     "COUNTERS.ADD $k one $n two $n three $n",
+    "PFADD $h $v $n",
+    "PFADD $h $v $v $v",
+    "PFMERGE $h $h $h",
+    "DEL $h",
     "COPY $k $k DB $d REPLACE",
     "MOVE $k $d",
     "GET $k",
@@ -95,6 +100,7 @@ impl Requests {
     fn word(&mut self, word: &str) -> Vec<u8> {
         match word {
             "$k" => format!("key:{}", self.dice.usize(..self.load.keys)).into_bytes(),
+            "$h" => format!("hll:{}", self.dice.usize(..self.load.keys)).into_bytes(),
             "$v" if self.load.large_every > 0 && self.dice.usize(..self.load.large_every) == 0 => {
                 // What a flow's credit just holds, what goes in pieces, what the journal refers to.
                 let length = [2_500_000, 600_000, 300_000, 70_000][self.dice.usize(..8).min(3)];
