@@ -356,8 +356,8 @@ async fn run_alone(session: &mut Session, input: &Input, out: &mut Output) {
             run_entry(session, entry, args, out).await;
             session.took(entry, &args, began.elapsed());
             session.ran();
-            if entry.name() == "exec" {
-                // It has judged each of its replies by itself.
+            if std::mem::take(&mut session.replies_apart) {
+                // Of EXEC, which has judged each of them by itself.
                 return session.end_command(out.len(), out);
             }
         }

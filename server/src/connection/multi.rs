@@ -204,8 +204,9 @@ async fn run_queue(
     Ok(())
 }
 
-fn write_header(session: &Session, count: usize, out: &mut Output) {
+fn write_header(session: &mut Session, count: usize, out: &mut Output) {
     let start = out.len();
+    session.replies_apart = true;
     ReplyWriter::new(out, session.protocol).array(count);
     drop_unread(session, session.is_silent(), start, out);
 }
