@@ -375,6 +375,30 @@ fn replies_that_nobody_wants_take_no_room() {
     assert_eq!(text(&client.must(&["PING"])), "PONG");
 }
 
+/// The story: EXEC judges for each of its commands whether the reply is wanted. One that ended before the
+/// first of them was answered in any case, and all later replies were taken for others.
+#[test]
+fn an_exec_that_runs_nothing_is_not_answered_where_nobody_wants_it() {
+    let node = Node::start("node", 2, &[]);
+    let off: &[&str] = &["CLIENT", "REPLY", "OFF"];
+    let on: &[&str] = &["CLIENT", "REPLY", "ON"];
+    let cases: [&[&[&str]]; 4] = [
+        &[&["CLIENT", "REPLY", "SKIP"], &["EXEC"], on],
+        &[off, &["EXEC"], &["DISCARD"], on],
+        &[off, &["MULTI"], &["NOPE"], &["EXEC"], on],
+        &[off, &["WATCH", "k"], &["SET", "k", "2"], &["MULTI"], &["GET", "k"], &["EXEC"], on],
+    ];
+    for case in cases {
+        let mut client = node.client();
+        let mut bytes = Vec::new();
+        case.iter().for_each(|words| put(&mut bytes, words));
+        put(&mut bytes, &["PING"]);
+        client.send_raw(&bytes).expect("the node reads");
+        let replies = [client.read().expect("a reply"), client.read().expect("another")];
+        assert_eq!(replies.map(|reply| text(&reply)), ["OK", "PONG"], "{case:?}");
+    }
+}
+
 #[test]
 fn who_watches_many_keys_or_leaves_in_its_sleep_holds_up_nobody() {
     let node = Node::start("node", 1, &[]);
@@ -667,11 +691,27 @@ fn long_commands_leave_others_served() {
             (keys("DEL"), &count),
         ];
         for (request, expected) in long {
-            let (reply, served) = served_meanwhile(&node, &request);
             let name = String::from_utf8_lossy(&request[0]);
-            assert!(reply.error().is_none(), "{name}: {reply:?}");
-            assert!(expected.is_empty() || text(&reply) == expected, "{name}: {}", text(&reply));
-            assert!(served >= 5, "{shards} shards, {name}: only {served} requests were served");
+            // What goes on in one piece serves one or two, however often. On a busy machine some tries of
+            // what goes in slices do not serve more, because the other client does not get to ask.
+            let mut most = 0;
+            for _ in 0..10 {
+                if name == "DEL" {
+                    node.must(&many("MSET", "key", KEYS, Some("v")));
+                }
+                let (reply, served) = served_meanwhile(&node, &request);
+                assert!(reply.error().is_none(), "{name}: {reply:?}");
+                assert!(
+                    expected.is_empty() || text(&reply) == expected,
+                    "{name}: {}",
+                    text(&reply)
+                );
+                most = most.max(served);
+                if most >= 5 {
+                    break;
+                }
+            }
+            assert!(most >= 5, "{shards} shards, {name}: only {most} requests were served");
         }
         assert_eq!(text(&node.must(&["GETBIT", "{b}3", "7"])), "1");
     }
