@@ -66,8 +66,6 @@ impl Uses {
     pub const REMOVE: Uses = Uses::RM.union(Uses::DELETE);
     /// Takes the value away and uses it.
     pub const TAKE: Uses = Uses::RW.union(Uses::ACCESS).union(Uses::DELETE);
-    /// Adds to the value and takes out of it what is said.
-    pub const TRIM: Uses = Uses::RW.union(Uses::DELETE);
 
     /// Whether a key that is used so is to be held alone.
     #[inline]
@@ -367,13 +365,19 @@ impl Keys {
     /// The keys of this request: where each stands, and the spec that found it. What a request lacks is
     /// passed over: the command refuses it.
     #[inline]
-    pub fn each<'a>(&'a self, args: &Args<'a>) -> impl Iterator<Item = (usize, &'a Spec)> + Clone {
+    pub fn each<'a>(
+        &'a self,
+        args: &Args<'a>,
+    ) -> impl Iterator<Item = (usize, &'a Spec)> + Clone + use<'a> {
         Found { args: *args, specs: self.specs(), spec: &Spec::NONE, at: 0, end: 0, step: 1 }
     }
 
     /// The argument indexes of the keys of this request.
     #[inline]
-    pub fn positions<'a>(&'a self, args: &Args<'a>) -> impl Iterator<Item = usize> + Clone {
+    pub fn positions<'a>(
+        &'a self,
+        args: &Args<'a>,
+    ) -> impl Iterator<Item = usize> + Clone + use<'a> {
         self.each(args).map(|(position, _)| position)
     }
 

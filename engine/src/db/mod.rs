@@ -216,12 +216,27 @@ impl Keyspace {
         crate::table::hash_with(self.door.seed(), key)
     }
 
-    /// Brings the bucket of `key` into the cache ahead of its command.
-    pub fn prefetch(&self, db: DbIndex, key: &[u8]) {
-        self.prefetch_at(db, self.hash(key));
+    /// Brings what the commands of these keys will look at into the cache, of the first `N` of them: their
+    /// buckets, then their items. On their way together they take hardly longer than one.
+    #[inline]
+    pub fn fetch_ahead<'k, const N: usize>(
+        &self,
+        db: DbIndex,
+        keys: impl Iterator<Item = &'k [u8]>,
+    ) {
+        let (mut hashes, mut count) = ([0; N], 0);
+        for (hash, key) in hashes.iter_mut().zip(keys) {
+            *hash = self.hash(key);
+            self.prefetch_at(db, *hash);
+            count += 1;
+        }
+        // One alone is looked for just as well.
+        if count > 1 {
+            hashes[..count].iter().for_each(|hash| self.prefetch_item_at(db, *hash));
+        }
     }
 
-    /// The same of a key that is hashed already.
+    /// Brings the bucket of a key that is hashed already into the cache ahead of its command.
     #[inline]
     pub fn prefetch_at(&self, db: DbIndex, hash: u64) {
         self.door.table(db).prefetch(hash);
@@ -238,11 +253,6 @@ impl Keyspace {
     pub fn set_telling(&mut self, telling: bool) {
         assert!(self.made.is_empty(), "a frame is told as a whole or not at all");
         self.telling = telling;
-    }
-
-    /// Brings the item of `key` into the cache, once its bucket is there.
-    pub fn prefetch_item(&self, db: DbIndex, key: &[u8]) {
-        self.prefetch_item_at(db, self.hash(key));
     }
 
     /// What the running task has made so far.

@@ -178,29 +178,18 @@ impl Shard {
         !self.is_timed || turn.was_longer(Duration::from_micros(RUN_SLICE_MICROS))
     }
 
-    /// Brings the places of the next commands' keys into the cache, and what stands there: on their way
-    /// together they take hardly longer than one.
+    /// Brings what the keys of a batch's next commands need into the cache, every so many commands.
     pub(super) fn fetch_ahead(&self, batch: &Batch) {
         /// As many as are parsed ahead of running.
         const KEYS: usize = 16;
         if batch.ran % KEYS != 0 {
             return;
         }
-        let (mut hashes, mut count) = ([0; KEYS], 0);
-        'found: for (entry, args) in batch.iter().skip(batch.ran).take(KEYS) {
-            for position in entry.command.keys.positions(&args) {
-                if count == KEYS {
-                    break 'found;
-                }
-                hashes[count] = self.keys.hash(args.get(position));
-                self.keys.prefetch_at(batch.db, hashes[count]);
-                count += 1;
-            }
-        }
-        // One alone is looked for just as well.
-        for hash in &hashes[..if count > 1 { count } else { 0 }] {
-            self.keys.prefetch_item_at(batch.db, *hash);
-        }
+        let next = batch.iter().skip(batch.ran).take(KEYS);
+        let keys = next.flat_map(|(entry, args)| {
+            entry.command.keys.positions(&args).map(move |position| args.get(position))
+        });
+        self.keys.fetch_ahead::<KEYS>(batch.db, keys);
     }
 
     /// Puts the records of the running task into the log, as one frame.

@@ -122,8 +122,7 @@ impl Each {
         let key_of = |key: &Pick| args.get(key.position as usize);
         let keys = &part.keys[part.done..end];
         // What is not in the cache is on its way while other keys are done.
-        keys.iter().for_each(|key| cx.keys.prefetch(cx.db, key_of(key)));
-        keys.iter().for_each(|key| cx.keys.prefetch_item(cx.db, key_of(key)));
+        cx.keys.fetch_ahead::<KEYS_PER_PIECE>(cx.db, keys.iter().map(key_of));
         for key in keys {
             part.sum += self.do_one(cx, args, key.position as usize)?;
             if self.join == Join::Array {
