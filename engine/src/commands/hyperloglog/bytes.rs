@@ -26,10 +26,13 @@ pub(super) fn bytes_of(value: Value<'_>) -> Result<Cow<'_, [u8]>, Fault> {
     Err(Fault::Corrupted)
 }
 
-/// Adds what was found at a key to a union.
-pub(super) fn add(union: &mut Union, found: &Found) -> Result<(), Refusal> {
+/// Adds what was found at a key to a union; whether that is dense.
+pub(super) fn add(union: &mut Union, found: &Found) -> Result<bool, Refusal> {
     if let SharedValue::Object(_) = found.value {
         return Err(Refusal::WrongType);
     }
-    Ok(union.add(HyperLogLog::of(&bytes_of(found.value.string())?)?)?)
+    let bytes = bytes_of(found.value.string())?;
+    let there = HyperLogLog::of(&bytes)?;
+    union.add(there)?;
+    Ok(there.is_dense())
 }

@@ -21,7 +21,7 @@ pub(super) const PFCOUNT: Command = Command {
     keys: Keys::of([Spec::range(1, -1, 1).used(Uses::RW.union(Uses::ACCESS)).noted(
         "RW because it may change the internal representation of the key, and propagate to replicas",
     )]),
-    run: Run::Carry(Carry { check: any, gather: look, decide: count }),
+    run: Run::Carry(Carry { check: Carry::any, gather: look, decide: count }),
     examples: r#"
         > PFADD one a b c
         (integer) 1
@@ -35,10 +35,6 @@ pub(super) const PFCOUNT: Command = Command {
         (integer) 0
     "#,
 };
-
-fn any(_: Args<'_>) -> Result<(), Refusal> {
-    Ok(())
-}
 
 /// Of a single key the count is noted, as in Redis, unless this node's data are not to change.
 fn look(cx: &mut Cx<'_>, key: &[u8], _: usize, args: Args<'_>) -> Result<Carried, Refusal> {

@@ -22,7 +22,7 @@ pub(super) const PFMERGE: Command = Command {
         Spec::at(1).used(Uses::RW.union(Uses::ACCESS).union(Uses::INSERT)),
         Spec::range(2, -1, 1),
     ]),
-    run: Run::Carry(Carry { check: any, gather: look, decide: merge }),
+    run: Run::Carry(Carry { check: Carry::any, gather: look, decide: merge }),
     examples: r#"
         > PFADD one a b c
         (integer) 1
@@ -42,10 +42,6 @@ pub(super) const PFMERGE: Command = Command {
         (integer) 0
     "#,
 };
-
-fn any(_: Args<'_>) -> Result<(), Refusal> {
-    Ok(())
-}
 
 fn look(cx: &mut Cx<'_>, key: &[u8], _: usize, _: Args<'_>) -> Result<Carried, Refusal> {
     Ok(cx.keys.find(cx.db, key).map(Found::of))
@@ -104,8 +100,7 @@ impl Merging {
         /// Registers that are set in a row: some 20 us.
         const PIECE: usize = 1024;
         if let Some(source) = self.sources.next() {
-            add(&mut self.union, &source)?;
-            self.has_dense |= HyperLogLog::of(&bytes_of(source.value.string())?)?.is_dense();
+            self.has_dense |= add(&mut self.union, &source)?;
             return Ok(false);
         }
         let Some((outcome, done)) = &mut self.outcome else {
