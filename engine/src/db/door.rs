@@ -5,7 +5,7 @@
 //!   a master's record |    before a change:      the place:          after a change:
 //!   item of a sync    |--> whoever must keep --> the item, or    --> noted if somebody listens, served
 //!   expiry, eviction  |    what is there         where it will be    when the frame stands in the log
-//!   RENAME, COPY -----'    (`Before`)            (`KeyPlace`)           (`Touched`)
+//!   RENAME, COPY -----'    (`Before`)            (`KeyPlace`)        (`Touched`)
 //! ```
 //!
 //! Tables and items are private to this file: what the others get of them cannot be changed. They say what

@@ -18,7 +18,7 @@ pub use effect::{Persist, Remove, Set, TYPE};
 
 use super::effect::Reading;
 use super::tree::{Bound, Element, Identity, NewElement, Order, Place, Tree};
-use super::{NewValue, Object, RopeRef, Value};
+use super::{NewValue, Object, RopeRef};
 use crate::table::hash_with;
 use crate::types::Millis;
 use crate::varint;
@@ -80,13 +80,6 @@ impl<'a> Part<'a> {
             }
         }
     }
-
-    fn len(self) -> usize {
-        match self {
-            Part::Bytes(bytes) => bytes.len(),
-            Part::Rope(_, from, to) => to - from,
-        }
-    }
 }
 
 /// A field where it lies.
@@ -132,20 +125,6 @@ impl<'a> Field<'a> {
     /// Its value.
     pub fn value(self) -> Cow<'a, [u8]> {
         self.value.to_bytes()
-    }
-
-    /// How long that is.
-    pub fn value_len(self) -> usize {
-        self.value.len()
-    }
-
-    /// Its value without a copy, where it does not share a rope with the field.
-    pub fn value_in_place(self) -> Option<Value<'a>> {
-        match self.value {
-            Part::Bytes(bytes) => Some(Value::Bytes(bytes)),
-            Part::Rope(rope, 0, _) => Some(rope.into()),
-            Part::Rope(..) => None,
-        }
     }
 
     /// When it ends to be, if it does.

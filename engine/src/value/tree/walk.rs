@@ -89,13 +89,6 @@ impl<'a, O: Order> Walk<'a, O> {
         self.place
     }
 
-    /// Where the element is that [`Iterator::next`] gave last.
-    pub fn place_of_last(&self) -> Place {
-        let mut place = self.place;
-        place.slots[0] = place.slots[0].saturating_sub(1);
-        place
-    }
-
     /// The element before the place, where it goes.
     pub fn back(&mut self) -> Option<Element<'a, O::Key>> {
         let leaf = self.pages[0]?;
