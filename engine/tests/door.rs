@@ -3,7 +3,9 @@
 
 mod model_common;
 
-use engine::db::{Before, Digest, Keyspace, Role, TableId, WatchFlag};
+use engine::db::{
+    Before, Digest, Keyspace, Policy, PolicyKind, Pressure, Role, TableId, WatchFlag,
+};
 use engine::journal::{Deadline, Effect, Payload, Record};
 use engine::model::{DBS, ModelNode, World};
 use engine::shard::Shard;
@@ -11,7 +13,7 @@ use engine::table::{Cursor, Table};
 use engine::types::{DbIndex, Lsn, Millis, ShardId};
 use engine::value::{Item, NewValue, string};
 use model_common::{Requests, borrowed, check_quiet, check_twin, seeds};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -234,4 +236,31 @@ fn a_key_that_had_expired_when_it_was_watched_is_deleted_without_a_word() {
     shard.keys.put(DB, b"key", NewValue::Int(2), Deadline::None);
     shard.publish();
     assert!(is_raised(&flag));
+}
+
+/// The story: the heartbeat behind a FLUSHALL of a full node evicted what had been written since, for memory
+/// that it was about to give back itself.
+#[test]
+fn no_key_is_evicted_for_memory_that_a_flush_gives_back() {
+    type Ask = fn(&mut Shard) -> bool;
+    let asks: [(&str, Ask); 2] =
+        [("command", Shard::make_room), ("heartbeat", Shard::heartbeat_once)];
+    for (who, ask) in asks {
+        // It stops being short in the middle of what was flushed, or only at the end of it.
+        for short in 1..=2 {
+            let mut shard = shard(Role::Master);
+            shard.keys.set_policy(Policy { kind: PolicyKind::AllKeysLru, ..Policy::default() });
+            shard.keys.put(DB, b"flushed", NewValue::Int(1), Deadline::None);
+            shard.keys.flush_all();
+            shard.keys.put(DB, b"new", NewValue::Int(1), Deadline::None);
+            shard.publish();
+            let looks = Cell::new(0);
+            shard.gate.pressure = Some(Box::new(move || {
+                looks.set(looks.get() + 1);
+                if looks.get() <= short { Pressure::Evict } else { Pressure::None }
+            }));
+            ask(&mut shard);
+            assert!(shard.keys.exists(DB, b"new"), "{who} {short}: evicted");
+        }
+    }
 }

@@ -40,9 +40,12 @@ impl Shard {
     /// Makes room for a command that may need memory; `false` when there is none to be had. Must not be
     /// called while a frame is under way: the victims' deletions are frames of their own.
     pub fn make_room(&mut self) -> bool {
+        if self.pressure() == Pressure::None || self.give_back_flushed() {
+            return true;
+        }
+        // Asked again: what was flushed may have been all that was too much.
         match self.pressure() {
             Pressure::None => true,
-            _ if self.give_back_flushed() => true,
             Pressure::Refuse => false,
             // Nothing is evicted during a pause; what writes all the same is somebody who may.
             Pressure::Evict if self.keys.is_paused() => true,
@@ -120,7 +123,13 @@ impl Shard {
 
     /// Evicts for a while if memory is short; whether there is more to do.
     pub(super) fn evict_slice(&mut self) -> bool {
-        let evicts = self.pressure() == Pressure::Evict && !self.keys.is_paused();
+        if self.pressure() != Pressure::Evict || self.keys.is_paused() {
+            return false;
+        }
+        if self.give_back_flushed() {
+            return true;
+        }
+        let evicts = self.pressure() == Pressure::Evict;
         evicts && self.evict_for_a_while() && self.pressure() == Pressure::Evict
     }
 
