@@ -7,7 +7,7 @@
 //!   touches;
 //! - collections are made of one structure (`tree`): elements packed in shared pages, by position and by order;
 //! - a type owns its effects (`effect`): what can happen inside a value of it, how that is told, and one body
-//!   that performs it, on a master and on a replica. The types stand in one list (`list`).
+//!   that performs it, on a master and on a replica. The types stand in one list (`registry`).
 //!
 //! It does not know commands, clocks or journals: deadlines are numbers that it keeps, and nothing here
 //! ever expires. Errors are for callers to word; this room only says "not a number".
@@ -21,9 +21,9 @@ pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 mod item;
-mod list;
 pub mod number;
 mod object;
+mod registry;
 mod rope;
 mod shared;
 pub mod string;
@@ -34,8 +34,8 @@ pub use self::aside::bytes_set_aside;
 pub use self::chunk::Left;
 pub use self::effect::{ChangeHead, Reading, SentEffect, Told, TypeEffect, Write};
 pub use self::item::{INLINE_MAX, Item};
-pub use self::list::TYPES;
 pub use self::object::Object;
+pub use self::registry::TYPES;
 pub use self::rope::{Rope, RopeRef};
 pub use self::shared::{Digits, NewValue, SharedValue, Value};
 pub use self::types::{Type, Unfit};
