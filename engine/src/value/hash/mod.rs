@@ -17,13 +17,12 @@ mod effect;
 pub use effect::{Persist, Remove, Set, TYPE};
 
 use super::effect::Reading;
-use super::tree::{Bound, Element, Identity, NewElement, Order, Place, Tree};
+use super::tree::{Bound, Element, Identity, NewElement, Order, Place, Tree, hash_of};
 use super::{NewValue, Object, RopeRef};
-use crate::table::hash_with;
 use crate::types::Millis;
 use crate::varint;
 use std::borrow::Cow;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// Of the type, for ever.
 const NUMBER: u8 = 4;
@@ -53,13 +52,6 @@ impl Order for ByDeadline {
     fn identity(element: Element<'_, u64>) -> Identity<'_> {
         Identity::Bytes(element.head)
     }
-}
-
-/// One for the whole process, so that a value that moves to another shard keeps its order; and not to be
-/// guessed by who chooses the fields.
-fn hash_of(field: &[u8]) -> u32 {
-    static SEED: OnceLock<u64> = OnceLock::new();
-    (hash_with(*SEED.get_or_init(|| fastrand::u64(..)), field) >> 32) as u32
 }
 
 /// Some of an element's bytes, which may lie in a rope.

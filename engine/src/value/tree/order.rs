@@ -1,9 +1,12 @@
 //! What a tree is ordered by, and its elements as they come in and as they are seen.
 
 use super::page::Key;
+use crate::table::{KeyHash, SeededHash};
 use crate::value::rope::{Rope, RopeRef};
+use crate::value::shared::Value;
 use crate::varint;
 use std::cmp::Ordering;
+use std::sync::OnceLock;
 
 /// An order of elements: first by a key, which is a plain number, then by the bytes of their identity. An
 /// order with the key `()` and no identity is that in which elements were put: a list.
@@ -37,6 +40,22 @@ pub struct Element<'a, K> {
     pub head: &'a [u8],
     /// The rest of its bytes, of a long one.
     pub tail: Option<RopeRef<'a>>,
+}
+
+/// The key of elements that are to lie in the order of hashes. One for the whole process, so that a value
+/// that moves to another shard keeps its order; and not to be guessed by who chooses the bytes.
+#[inline]
+pub fn hash_of(bytes: &[u8]) -> u32 {
+    static SEEDED: OnceLock<SeededHash> = OnceLock::new();
+    (SEEDED.get_or_init(|| SeededHash::new(fastrand::u64(..))).hash(bytes) >> 32) as u32
+}
+
+impl<'a, K> Element<'a, K> {
+    /// All bytes of one that came without a tail: wherever they lie.
+    #[inline]
+    pub fn value(self) -> Value<'a> {
+        self.tail.map_or(Value::Bytes(self.head), Value::from)
+    }
 }
 
 impl<K> Element<'_, K> {
