@@ -11,7 +11,7 @@ use engine::model::{DBS, ModelNode, World};
 use engine::shard::Shard;
 use engine::table::{Cursor, Table};
 use engine::types::{DbIndex, Lsn, Millis, ShardId};
-use engine::value::{Item, NewValue, string};
+use engine::value::{Item, NewValue, SentEffect, hash, string};
 use model_common::{Requests, borrowed, check_quiet, check_twin, seeds};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -236,6 +236,25 @@ fn a_key_that_had_expired_when_it_was_watched_is_deleted_without_a_word() {
     shard.keys.put(DB, b"key", NewValue::Int(2), Deadline::None);
     shard.publish();
     assert!(is_raised(&flag));
+}
+
+#[test]
+fn a_value_that_has_become_empty_goes_and_that_is_told() {
+    let mut shard = shard(Role::Master);
+    shard.keys.change(DB, b"key", &hash::Set(vec![(b"a", b"1", None), (b"b", b"2", None)]));
+    shard.keys.change(DB, b"key", &hash::Remove(vec![b"a"]));
+    shard.publish();
+    assert!(shard.keys.exists(DB, b"key"));
+    let Lsn(before) = shard.head();
+    assert_eq!(shard.keys.change(DB, b"key", &hash::Remove(vec![b"b"])), 1);
+    shard.publish();
+    assert!(!shard.keys.exists(DB, b"key"));
+    assert_eq!(shard.head(), Lsn(before + 2), "the effect and the deletion");
+    let sent = SentEffect::of(&hash::Remove(vec![b"x"]));
+    shard.keys.change(DB, b"key", &hash::Set(vec![(b"x", b"1", None)]));
+    shard.keys.change_as_sent(DB, b"key", &sent);
+    shard.publish();
+    assert!(!shard.keys.exists(DB, b"key"));
 }
 
 /// The story: the heartbeat behind a FLUSHALL of a full node evicted what had been written since, for memory

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, MaxmemoryPolicy, TlsAuthClients};
 use crate::memory::{self, Bound, Gauge};
-use engine::db::{Encodings, Policy, PolicyKind};
+use engine::db::{Encodings, Policy, PolicyKind, Small};
 use engine::journal::Bounds;
 use engine::shard::Shard;
 use replication::guard::Rules;
@@ -62,14 +62,38 @@ pub fn bound(config: &Config) -> Bound {
 /// Gives a shard its part of the settings.
 pub fn on_shard(config: &Config, shard: &mut Shard) {
     shard.keys.set_policy(policy(config));
-    shard.keys.set_encodings(Encodings {
-        hll_sparse_max_bytes: usize::try_from(config.hll_sparse_max_bytes).unwrap_or(usize::MAX),
-    });
+    shard.keys.set_encodings(encodings(config));
     let gauge = Gauge::new(bound(config));
     // Without a limit of the operator's own, the machine's limit is far away: not worth a look at
     // every command.
     shard.gate.pressure = (config.maxmemory > 0)
         .then(|| Box::new(move || gauge.pressure()) as Box<dyn Fn() -> engine::db::Pressure>);
+}
+
+/// Up to when values are kept in their small forms.
+fn encodings(config: &Config) -> Encodings {
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    Encodings {
+        hll_sparse_max_bytes: size(config.hll_sparse_max_bytes),
+        hash: Small {
+            entries: config.hash_max_listpack_entries,
+            value: size(config.hash_max_listpack_value),
+        },
+        list_max_listpack_size: config.list_max_listpack_size,
+        set_max_intset_entries: config.set_max_intset_entries,
+        set: Small {
+            entries: config.set_max_listpack_entries,
+            value: size(config.set_max_listpack_value),
+        },
+        sorted_set: Small {
+            entries: config.zset_max_listpack_entries,
+            value: size(config.zset_max_listpack_value),
+        },
+        stream_node: Small {
+            entries: config.stream_node_max_entries,
+            value: size(config.stream_node_max_bytes),
+        },
+    }
 }
 
 fn policy(config: &Config) -> Policy {

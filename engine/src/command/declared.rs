@@ -43,8 +43,24 @@ pub enum Group {
     String,
     /// Bitmaps.
     Bitmap,
+    /// Lists.
+    List,
+    /// Sets.
+    Set,
+    /// Sorted sets.
+    SortedSet,
+    /// Hashes.
+    Hash,
     /// HyperLogLogs.
     HyperLogLog,
+    /// Places on the globe, in sorted sets.
+    Geo,
+    /// Streams.
+    Stream,
+    /// Publish and subscribe.
+    PubSub,
+    /// Scripts and functions.
+    Scripting,
     /// Commands about keys whatever they hold.
     Generic,
     /// About the client's own connection.
@@ -61,7 +77,15 @@ impl Group {
         match self {
             Group::String => "string",
             Group::Bitmap => "bitmap",
+            Group::List => "list",
+            Group::Set => "set",
+            Group::SortedSet => "sorted-set",
+            Group::Hash => "hash",
             Group::HyperLogLog => "hyperloglog",
+            Group::Geo => "geo",
+            Group::Stream => "stream",
+            Group::PubSub => "pubsub",
+            Group::Scripting => "scripting",
             Group::Generic => "generic",
             Group::Connection => "connection",
             Group::Server => "server",

@@ -47,11 +47,19 @@ impl Entry {
         match self.command.group {
             Group::String => names.push("string"),
             Group::Bitmap => names.push("bitmap"),
+            Group::List => names.push("list"),
+            Group::Set => names.push("set"),
+            Group::SortedSet => names.push("sortedset"),
+            Group::Hash => names.push("hash"),
             Group::HyperLogLog => names.push("hyperloglog"),
+            Group::Geo => names.push("geo"),
+            Group::Stream => names.push("stream"),
+            Group::Scripting => names.push("scripting"),
             Group::Generic => names.push("keyspace"),
             Group::Connection => names.push("connection"),
             Group::Transactions => names.push("transaction"),
-            Group::Server => {}
+            // Of the flag of the same name.
+            Group::PubSub | Group::Server => {}
         }
         if flags.contains(Flags::KEYSPACE) {
             names.push("keyspace");

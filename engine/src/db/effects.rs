@@ -11,7 +11,7 @@ use super::touched::What;
 use super::{Broken, Keyspace, Role};
 use crate::journal::{Change, Deadline, Effect, FrameBuilder, FrameEntry, Global, Payload, Record};
 use crate::types::{DbIndex, Millis};
-use crate::value::{Item, NewValue, SentEffect, Told, Type, TypeEffect, Unfit};
+use crate::value::{Item, NewValue, Object, SentEffect, Told, Type, TypeEffect, Unfit};
 
 impl Keyspace {
     /// Creates or replaces `key`.
@@ -69,12 +69,14 @@ impl Keyspace {
     }
 
     /// Has an effect inside the value at `key`, which a key that is not there gets empty; answers with
-    /// what the effect says of itself. The caller has checked the type and that the effect fits.
+    /// what the effect says of itself. The caller has checked the type and that the effect fits. A key
+    /// whose value has become empty goes, and that is told as well.
     pub fn change<E: TypeEffect>(&mut self, db: DbIndex, key: &[u8], effect: &E) -> E::Done {
         let at = At { db, hash: self.hash(key), key };
         self.make_way(at);
         let done = self.perform_change(at, E::TYPE, |item| effect.perform(item));
-        let done = done.unwrap_or_else(|broken| panic!("a command's own effect is {broken:?}"));
+        let (done, is_empty) =
+            done.unwrap_or_else(|broken| panic!("a command's own effect is {broken:?}"));
         tell(&mut self.made.frame, self.telling, |frame| {
             let mut room = Vec::new();
             let Told { op, head, bytes } = effect.told(&mut room);
@@ -82,6 +84,9 @@ impl Keyspace {
             let effect = Effect::Change(Change { what: E::TYPE.change(op), head, body });
             frame.push(&Record { db, key, effect });
         });
+        if is_empty {
+            self.remove_present(at, What::Deleted);
+        }
         done
     }
 
@@ -93,8 +98,10 @@ impl Keyspace {
         let SentEffect { change, bytes } = effect;
         let (kind, op) = Type::of_change(*change).expect("a type sends effects of its own");
         let performed = self.perform_change(at, kind, |item| (kind.perform)(item, op, bytes));
-        if performed.is_ok() {
-            self.tell(at, Effect::Change(Change::new(*change, bytes)));
+        let Ok(((), is_empty)) = performed else { return };
+        self.tell(at, Effect::Change(Change::new(*change, bytes)));
+        if is_empty {
+            self.remove_present(at, What::Deleted);
         }
     }
 
@@ -155,16 +162,21 @@ impl Keyspace {
         there
     }
 
+    /// Answers also whether the value is empty now.
     #[inline]
     pub(super) fn perform_change<R>(
         &mut self,
         at: At<'_>,
         kind: &'static Type,
         perform: impl FnOnce(&mut Item) -> Result<R, Unfit>,
-    ) -> Result<R, Broken> {
+    ) -> Result<(R, bool), Broken> {
         let Keyspace { door, made, policy, now, random, stats, .. } = self;
         let outcome = door.edit(at, &mut made.touched, |place| {
-            place.change(kind, |item| policy.clock(item, *now, random), perform)
+            place.change(
+                kind,
+                |item| policy.clock(item, *now, random),
+                |item| Ok((perform(item)?, item.object().is_some_and(Object::is_empty))),
+            )
         });
         let done = outcome.ok_or(Broken::OtherType)?.map_err(Broken::Unfit)?;
         stats.mutations += 1;

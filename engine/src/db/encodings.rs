@@ -7,12 +7,41 @@ use super::Keyspace;
 pub struct Encodings {
     /// `hll-sparse-max-bytes`: a sparse HyperLogLog that would be longer becomes dense.
     pub hll_sparse_max_bytes: usize,
+    /// `hash-max-listpack-*`.
+    pub hash: Small,
+    /// `list-max-listpack-size`: elements, or with a minus 4, 8, 16, 32 and 64 KiB (-1 to -5).
+    pub list_max_listpack_size: i32,
+    /// `set-max-intset-entries`.
+    pub set_max_intset_entries: u64,
+    /// `set-max-listpack-*`.
+    pub set: Small,
+    /// `zset-max-listpack-*`.
+    pub sorted_set: Small,
+    /// `stream-node-max-*`: what is trimmed together where the limit is approximate.
+    pub stream_node: Small,
+}
+
+/// Up to when a collection is small.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Small {
+    /// So many elements at the most.
+    pub entries: u64,
+    /// Each of so many bytes at the most.
+    pub value: usize,
 }
 
 /// Redis's.
 impl Default for Encodings {
     fn default() -> Encodings {
-        Encodings { hll_sparse_max_bytes: 3000 }
+        Encodings {
+            hll_sparse_max_bytes: 3000,
+            hash: Small { entries: 512, value: 64 },
+            list_max_listpack_size: -2,
+            set_max_intset_entries: 512,
+            set: Small { entries: 128, value: 64 },
+            sorted_set: Small { entries: 128, value: 64 },
+            stream_node: Small { entries: 100, value: 4096 },
+        }
     }
 }
 

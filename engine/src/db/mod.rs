@@ -40,7 +40,7 @@ mod watchers;
 pub use apply::Broken;
 pub use digest::Digest;
 pub use door::{Before, TableId};
-pub use encodings::Encodings;
+pub use encodings::{Encodings, Small};
 pub use graveyard::is_table_going;
 pub use policy::{
     Policy, PolicyKind, Pressure, UsedSoFar, journal_counted, journals_beside, pressure,

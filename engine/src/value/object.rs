@@ -12,6 +12,10 @@ pub trait Object: Any + Debug + Send + Sync {
     /// The number of its type.
     fn type_number(&self) -> u8;
 
+    /// Whether nothing is left in it, so that its key goes. A type whose values stay when they are empty
+    /// says that they are not.
+    fn is_empty(&self) -> bool;
+
     /// What OBJECT ENCODING answers.
     fn encoding(&self) -> &'static str;
 

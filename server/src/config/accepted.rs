@@ -40,7 +40,8 @@ const NONE: &[&str] = &[""];
 const GLOG: &str = "a switch of Dragonfly's logger; see loglevel and minloglevel";
 const SCHEDULER: &str = "tunes a mechanism of Dragonfly's scheduler that has no counterpart here";
 const SNAPSHOT: &str = "there are no snapshot files yet";
-const ENCODING: &str = "a threshold of Redis's encodings; collections here are always compact";
+const ENCODING: &str =
+    "tunes an encoding of Redis or Dragonfly; collections here are trees of packed pages";
 const LAZY: &str = "large values are always released in the background";
 const READS: &str = "a client is read as far as its requests are answered, at most 1 MiB ahead";
 const PUBSUB: &str = "kept for tools; there is no publish and subscribe yet";
@@ -66,12 +67,6 @@ pub(super) static SETTINGS: &[Setting] = &[
     idle(text("3"), "compression_mode", "a full sync is not compressed by this setting"),
     idle(boolean("true"), "df_snapshot_format", SNAPSHOT),
     idle(boolean("true"), "enable_heartbeat_eviction", "see maxmemory_policy"),
-    idle(long("128"), "hash_max_listpack_entries", ENCODING).aliases(&[
-        Alias::same("hash-max-listpack-entries"),
-        Alias::same("hash-max-ziplist-entries"),
-    ]),
-    idle(size("64", i64::MAX as u64), "hash_max_listpack_value", ENCODING)
-        .aliases(&[Alias::same("hash-max-listpack-value"), Alias::same("hash-max-ziplist-value")]),
     idle(count("10"), "interpreter_per_thread", SCRIPTS),
     idle(count("1"), "io_threads", "see proactor_threads").aliases(&[Alias::same("io-threads")]),
     idle(boolean("true"), "journal_omit_redundant_writes", SCHEDULER),
@@ -87,8 +82,6 @@ pub(super) static SETTINGS: &[Setting] = &[
         .aliases(&[Alias::same("lazyfree-lazy-user-del")]),
     idle(boolean("true"), "lazyfree_lazy_user_flush", LAZY)
         .aliases(&[Alias::same("lazyfree-lazy-user-flush")]),
-    idle(int("-2", i32::MIN as i64), "list_max_listpack_size", ENCODING)
-        .aliases(&[Alias::same("list-max-listpack-size"), Alias::same("list-max-ziplist-size")]),
     idle(boolean("true"), "lock_on_hashtags", "slots always follow the hash tag"),
     idle(count("30"), "logbufsecs", GLOG),
     idle(long("5000"), "lua_time_limit", SCRIPTS)
@@ -138,8 +131,6 @@ pub(super) static SETTINGS: &[Setting] = &[
     idle(boolean("false"), "repl_disable_tcp_nodelay", "see tcp_nodelay")
         .aliases(&[Alias::same("repl-disable-tcp-nodelay")]),
     idle(text("64kb"), "serialization_max_chunk_size", "large values are always sent in pieces"),
-    idle(long("512"), "set_max_intset_entries", ENCODING)
-        .aliases(&[Alias::same("set-max-intset-entries")]),
     idle(
         count("0"),
         "shard_repl_backlog_len",
@@ -158,12 +149,6 @@ pub(super) static SETTINGS: &[Setting] = &[
     idle(count("0"), "v", GLOG),
     idle(boolean("false"), "version_check", "this program never asks anybody for its version"),
     idle(text(""), "vmodule", GLOG),
-    idle(long("128"), "zset_max_listpack_entries", ENCODING).aliases(&[
-        Alias::same("zset-max-listpack-entries"),
-        Alias::same("zset-max-ziplist-entries"),
-    ]),
-    idle(size("64", i64::MAX as u64), "zset_max_listpack_value", ENCODING)
-        .aliases(&[Alias::same("zset-max-listpack-value"), Alias::same("zset-max-ziplist-value")]),
     // ---- Dragonfly's tuning. ----
     idle(long("32"), "acllog_max_len", "there are no access rules yet"),
     idle(text(""), "availability_zone", "kept for tools"),

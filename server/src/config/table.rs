@@ -224,6 +224,28 @@ settings! {
         lfu_decay_time: u32 = integer("1", 0, INT_MAX).aliases(&[named("lfu-decay-time")]).mutable();
         /// A sparse HyperLogLog that would be longer than this becomes dense: 12 KiB, and faster.
         hll_sparse_max_bytes: u64 = size("3000", LONG_MAX as u64).aliases(&[named("hll-sparse-max-bytes")]).mutable();
+        /// A hash of more fields than this is no listpack any more: found by their hash and listed in no
+        /// order, instead of as they were put.
+        hash_max_listpack_entries: u64 = integer("512", 0, LONG_MAX).aliases(&[named("hash-max-listpack-entries"), named("hash-max-ziplist-entries")]).mutable();
+        /// A hash with a field or value longer than this is no listpack any more.
+        hash_max_listpack_value: u64 = size("64", LONG_MAX as u64).aliases(&[named("hash-max-listpack-value"), named("hash-max-ziplist-value")]).mutable();
+        /// A list of more elements than this is a quicklist and no listpack; negative: of more than
+        /// 4, 8, 16, 32 or 64 KiB (-1 to -5).
+        list_max_listpack_size: i32 = integer("-2", i32::MIN as i64, INT_MAX).aliases(&[named("list-max-listpack-size"), named("list-max-ziplist-size")]).mutable();
+        /// A set of whole numbers with more members than this is no intset any more.
+        set_max_intset_entries: u64 = integer("512", 0, LONG_MAX).aliases(&[named("set-max-intset-entries")]).mutable();
+        /// A set of more members than this is no listpack any more.
+        set_max_listpack_entries: u64 = integer("128", 0, LONG_MAX).aliases(&[named("set-max-listpack-entries")]).mutable();
+        /// A set with a member longer than this is no listpack any more.
+        set_max_listpack_value: u64 = size("64", LONG_MAX as u64).aliases(&[named("set-max-listpack-value")]).mutable();
+        /// A sorted set of more members than this is no listpack any more.
+        zset_max_listpack_entries: u64 = integer("128", 0, LONG_MAX).aliases(&[named("zset-max-listpack-entries"), named("zset-max-ziplist-entries")]).mutable();
+        /// A sorted set with a member longer than this is no listpack any more.
+        zset_max_listpack_value: u64 = size("64", LONG_MAX as u64).aliases(&[named("zset-max-listpack-value"), named("zset-max-ziplist-value")]).mutable();
+        /// How many bytes of entries of a stream are trimmed together where the limit is approximate (~).
+        stream_node_max_bytes: u64 = size("4096", LONG_MAX as u64).aliases(&[named("stream-node-max-bytes")]).mutable();
+        /// How many entries of a stream are trimmed together where the limit is approximate (~). 0 is any number.
+        stream_node_max_entries: u64 = integer("100", 0, LONG_MAX).aliases(&[named("stream-node-max-entries")]).mutable();
         /// How often in a second each shard does its background work (expiry, statistics): 1 to 500,
         /// what is beyond is taken as that.
         hz: u32 = integer("100", 0, INT_MAX).kept_within(1, 500).mutable();

@@ -59,6 +59,10 @@ impl Object for Counters {
         NUMBER
     }
 
+    fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
     fn encoding(&self) -> &'static str {
         "map"
     }

@@ -157,11 +157,6 @@ impl Hash {
         self.fields.len()
     }
 
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.fields.is_empty()
-    }
-
     /// A field.
     pub fn get(&self, name: &[u8]) -> Option<Field<'_>> {
         self.fields.find(hash_of(name), name).1.and_then(Field::of)
@@ -275,6 +270,10 @@ impl Hash {
 impl Object for Hash {
     fn type_number(&self) -> u8 {
         NUMBER
+    }
+
+    fn is_empty(&self) -> bool {
+        self.fields.is_empty()
     }
 
     fn encoding(&self) -> &'static str {
