@@ -157,6 +157,11 @@ impl Hash {
         self.fields.len()
     }
 
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
     /// A field.
     pub fn get(&self, name: &[u8]) -> Option<Field<'_>> {
         self.fields.find(hash_of(name), name).1.and_then(Field::of)
