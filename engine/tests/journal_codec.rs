@@ -42,7 +42,16 @@ fn payload(rng: &mut fastrand::Rng) -> Payload<'static> {
 
 fn effect(rng: &mut fastrand::Rng) -> Effect<'static> {
     let value = payload(rng);
-    match rng.u32(..8) {
+    match rng.u32(..11) {
+        8 => Effect::PutBegin { kind: rng.u8(1..), length: number(rng) },
+        9 => Effect::PutPart(Payload::Shared(Rope::of(&bytes(rng)))),
+        10 => Effect::PutEnd {
+            deadline: match rng.u32(..3) {
+                0 => Deadline::None,
+                1 => Deadline::Keep,
+                _ => Deadline::At(Millis(number(rng))),
+            },
+        },
         0 => Effect::Put { value, deadline: Deadline::At(Millis(number(rng))) },
         1 => Effect::Put { value, deadline: Deadline::Keep },
         2 => Effect::Remove,
@@ -249,6 +258,11 @@ fn a_small_set_costs_three_bytes_beside_key_and_value() {
             b"\x0a\x01\xac\x02\x02k\x02v",
         ),
         (3, Effect::Remove, b"\x87\x03\x01k"),
+        (0, Effect::PutBegin { kind: 4, length: 300 }, b"\x0e\x01\x04\xac\x02k"),
+        (3, Effect::PutPart(k.clone()), b"\x8f\x03\x01\x01kv"),
+        (0, Effect::PutEnd { deadline: Deadline::None }, b"\x10\x01\x00k"),
+        (0, Effect::PutEnd { deadline: Deadline::Keep }, b"\x10\x01\x01k"),
+        (0, Effect::PutEnd { deadline: Deadline::At(Millis(300)) }, b"\x10\x01\x02\xac\x02k"),
     ] {
         let mut builder = FrameBuilder::new();
         builder.push(&Record { db: DbIndex(db), key: b"k", effect });
@@ -268,7 +282,11 @@ fn what_no_encoder_writes_is_refused() {
     let too_long = (512u64 << 20) + 1;
     for (bytes, expected) in [
         (&b"\x00"[..], E::UnknownOp(0)),
-        (b"\x0e", E::UnknownOp(0x0e)),
+        (b"\x11", E::UnknownOp(0x11)),
+        (b"\x0e\x01\x80\x02", E::BadType(256)),
+        (b"\x0e\x01\x00\x81\x80\x80\x80\x02", E::ValueTooLong(too_long)),
+        (b"\x0f\x01\x81\x80\x80\x80\x02", E::ValueTooLong(too_long)),
+        (b"\x10\x01\x03", E::BadDeadline(3)),
         (b"\x72", E::UnknownOp(0x72)),
         (b"\xff\x01", E::UnknownOp(0xff)),
         (b"\x60", E::GlobalOutsideTransaction),

@@ -70,11 +70,47 @@ fn lsns(mut bytes: &[u8]) -> u64 {
     count
 }
 
+/// The frames in `bytes`.
+fn frames(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut all = Vec::new();
+    while let Some((_, length)) = Decoder::new().next(bytes).expect("frames") {
+        let (frame, rest) = bytes.split_at(length);
+        all.push(frame);
+        bytes = rest;
+    }
+    all
+}
+
+/// Appends frames as they came.
+fn relay(log: &mut LogWriter, bytes: &[u8]) {
+    for frame in frames(bytes) {
+        log.append_encoded(&Decoder::new().next(frame).unwrap().unwrap().0);
+    }
+}
+
+/// A frame with two values, of which one is so long that it goes ahead in pieces.
+fn long(length: usize, fill: u8) -> FrameBuilder {
+    let mut frame = FrameBuilder::new();
+    frame.push(&set(b"before", large(2 * INLINE_PAYLOAD_BYTES_MAX)));
+    let value = Payload::Shared(Rope::of(&vec![fill; length]));
+    frame.push_put(DbIndex(3), b"long", value, Deadline::None);
+    frame
+}
+
 /// Appends a random frame; returns its bytes on the wire.
 fn append_random(log: &mut LogWriter, rng: &mut fastrand::Rng) -> Vec<u8> {
     let shards = ShardSet::of([ShardId(0), ShardId(rng.u16(1..200))]);
     let transaction = Transaction { id: TxId(rng.u64(1..)), shards: shards.shards() };
     let transaction = (rng.u32(..4) == 0).then_some(transaction);
+    if rng.u32(..300) == 0 {
+        let frame = long(rng.usize(..3 << 20), rng.u8(..));
+        let wire = frame.to_wire(transaction);
+        match rng.bool() {
+            true => relay(log, &wire),
+            false => drop(log.append_frame(&frame, transaction)),
+        }
+        return wire;
+    }
     let mut frame = FrameBuilder::new();
     let least = usize::from(transaction.is_none());
     for _ in 0..if rng.u32(..4) == 0 { rng.usize(least..20) } else { least } {
@@ -111,8 +147,14 @@ fn readers_anywhere_get_exactly_what_was_written_after_their_position() {
         let mut seen = Vec::new();
         for task in 0..rng.u64(1..80) {
             for _ in 0..rng.usize(1..20) {
-                wire.extend(append_random(&mut log, &mut rng));
-                ends.push((log.lsn(), wire.len()));
+                let mut lsn = log.lsn().0;
+                let appended = append_random(&mut log, &mut rng);
+                for frame in frames(&appended) {
+                    lsn += lsns(frame);
+                    wire.extend_from_slice(frame);
+                    ends.push((Lsn(lsn), wire.len()));
+                }
+                assert_eq!(log.lsn().0, lsn);
             }
             log.publish(Millis(task));
             if rng.bool() {
@@ -343,6 +385,89 @@ fn a_reader_in_the_middle_of_a_frame_finishes_it_although_a_larger_one_follows()
     let mut got = begun.to_vec();
     got.extend(drain(&mut reader, 1000).expect("both"));
     assert_eq!(lsns(&got), 2);
+}
+
+/// What is appended as one and is longer than any frame: as its writer has it, or as a relay.
+fn append_long(log: &mut LogWriter, is_relay: bool, frame: &FrameBuilder, now: u64) {
+    match is_relay {
+        false => drop(log.append_frame(frame, None)),
+        true => {
+            // Piece by piece, each within the bound when it comes.
+            let wire = frame.to_wire(None);
+            for frame in self::frames(&wire) {
+                relay(log, frame);
+                log.publish(Millis(now));
+                log.trim(&SMALL, Millis(now));
+            }
+        }
+    }
+    log.publish(Millis(now));
+    log.trim(&SMALL, Millis(now));
+}
+
+#[test]
+fn a_value_in_pieces_is_as_one_frame_to_who_reads_it() {
+    const LONG: usize = 3 << 20;
+    for is_relay in [false, true] {
+        let mut log = LogWriter::new();
+        let handle = log.handle();
+        log.trim(&SMALL, Millis(0));
+        let (first, second) = (long(LONG, 1), long(2 * LONG, 2));
+        let (bytes, whole) = (first.to_wire(None), first.to_wire(None).len());
+        let count = lsns(&bytes);
+        assert!(count > 10, "{count}");
+        let mut healthy = handle.reader_at(Lsn(0)).unwrap();
+        append_long(&mut log, is_relay, &first, 1);
+        // Beyond the bound, and held for whoever makes progress; also from any of its pieces on.
+        assert_eq!(handle.first(), Lsn(0), "relay: {is_relay}");
+        let mut middle = handle.reader_at(Lsn(3)).expect("a position");
+        let Read::Bytes(begun) = middle.next(1000) else { panic!("nothing to read") };
+        let mut got = Vec::new();
+        while healthy.lsn() == Lsn(0) {
+            let Read::Bytes(span) = healthy.next(1000) else { panic!("nothing to read") };
+            got.extend_from_slice(&span);
+        }
+        // Another one follows: it takes the first one's place.
+        append_long(&mut log, is_relay, &second, 2);
+        assert!(handle.first() >= Lsn(count), "relay {is_relay}: {handle:?}");
+        assert!(handle.reader_at(Lsn(0)).is_err() && handle.reader_at(Lsn(3)).is_err());
+        got.extend(drain(&mut healthy, 1000).expect("both"));
+        assert_eq!(got, [bytes.clone(), second.to_wire(None)].concat(), "relay {is_relay}");
+        let mut rest = begun.to_vec();
+        rest.extend(drain(&mut middle, 1000).expect("the rest of both"));
+        assert!(got.ends_with(&rest) && rest.len() > got.len() - whole, "relay {is_relay}");
+        // A reader that takes nothing does not make it hold more than the bound.
+        append_long(&mut log, is_relay, &first, 3);
+        let mut frozen = handle.reader_at(Lsn(2 * count + 3)).ok();
+        let Some(frozen) = &mut frozen else { continue };
+        assert!(matches!(frozen.next(10), Read::Bytes(_)));
+        task(&mut log, Payload::Int(1), 4);
+        for second in 1..=20 {
+            log.trim(&SMALL, Millis(4 + second * 1_000));
+        }
+        assert!(handle.bytes() <= SMALL.bytes && frozen.is_gone(), "relay {is_relay}");
+    }
+}
+
+#[test]
+fn whoever_begins_at_a_relay_gets_no_value_without_its_beginning() {
+    let mut log = LogWriter::new();
+    let wire = long(3 << 20, 1).to_wire(None);
+    let all = frames(&wire);
+    relay(&mut log, &set_frame(b"x"));
+    for (index, frame) in all.iter().enumerate() {
+        relay(&mut log, frame);
+        log.publish(Millis(1));
+        let is_last = index + 1 == all.len();
+        let expected = if is_last { log.lsn() } else { Lsn(1) };
+        assert_eq!(log.handle().head_outside_values(), expected, "{index}");
+    }
+}
+
+fn set_frame(value: &[u8]) -> Vec<u8> {
+    let mut frame = FrameBuilder::new();
+    frame.push(&set(b"key", Payload::Bytes(value)));
+    frame.to_wire(None)
 }
 
 #[test]
@@ -640,11 +765,7 @@ fn a_relay_keeps_the_bytes_and_the_positions_of_its_upstream() {
     upstream.publish(Millis(1));
     let mut relay = LogWriter::new();
     let received = drain(&mut upstream.handle().reader_at(Lsn(0)).unwrap(), 1 << 20).unwrap();
-    let mut rest = &received[..];
-    while let Some((frame, length)) = Decoder::new().next(rest).unwrap() {
-        relay.append_encoded(&frame);
-        rest = &rest[length..];
-    }
+    self::relay(&mut relay, &received);
     relay.publish(Millis(2));
     assert_eq!(relay.lsn(), upstream.lsn());
     assert!(drain(&mut relay.handle().reader_at(Lsn(0)).unwrap(), 1 << 20).unwrap() == received);

@@ -246,7 +246,7 @@ impl Standing {
             .everywhere(false, |shard| {
                 shard.begin_journal();
                 shard.keys.set_role(Role::Master);
-                shard.forget_reached(Vec::new());
+                shard.forget_reached(Vec::new(), false);
                 shard.log.handle()
             })
             .await;
@@ -304,7 +304,7 @@ impl Standing {
             .everywhere(false, move |shard| {
                 shard.keys.set_role(Role::Replica);
                 shard.set_keeping(false);
-                shard.forget_reached(reached.clone());
+                shard.forget_reached(reached.clone(), same);
                 if full && shard.keys.apply_global(Global::FlushAll).is_err() {
                     unreachable!("FLUSHALL fits every node");
                 }

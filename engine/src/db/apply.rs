@@ -9,7 +9,7 @@ use super::door::At;
 use super::touched::What;
 use crate::journal::{Deadline, Effect, Global, Record};
 use crate::types::DbIndex;
-use crate::value::{Type, Unfit};
+use crate::value::{NewValue, Type, Unfit};
 
 /// A record that cannot have been made by a node whose data equals ours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,6 +22,8 @@ pub enum Broken {
     OtherType,
     /// Its type cannot perform it.
     Unfit(Unfit),
+    /// It is a piece of a value: they are put together before.
+    Piece,
 }
 
 impl Broken {
@@ -50,13 +52,10 @@ impl Keyspace {
         }
         let there = match effect {
             Effect::Put { value, deadline } => {
-                // "Keep" stands only in records that change an existing key.
-                let fits = *deadline != Deadline::Keep || self.is_there(at);
-                if fits {
-                    let value = value.value().ok_or(Broken::Unfit(Unfit::Malformed))?;
-                    self.perform_put(at, value, *deadline, |_, _| ());
-                }
-                fits
+                return self.apply_put(*db, key, value.value(), *deadline);
+            }
+            Effect::PutBegin { .. } | Effect::PutPart(_) | Effect::PutEnd { .. } => {
+                return Err(Broken::Piece);
             }
             Effect::Remove => self.perform_remove(at, What::Deleted),
             Effect::SetDeadline(deadline) => self.perform_deadline(at, *deadline),
@@ -69,6 +68,27 @@ impl Keyspace {
             }
         };
         if there { Ok(()) } else { Err(Broken::Missing) }
+    }
+
+    /// A record, or several together, say that a key holds this value, if it is one.
+    pub fn apply_put(
+        &mut self,
+        db: DbIndex,
+        key: &[u8],
+        value: Option<NewValue<'_>>,
+        deadline: Deadline,
+    ) -> Result<(), Broken> {
+        if db.index() >= self.door.count() {
+            return Err(Broken::Database);
+        }
+        let at = At { db, hash: self.hash(key), key };
+        // "Keep" stands only in records that change an existing key.
+        if deadline == Deadline::Keep && !self.is_there(at) {
+            return Err(Broken::Missing);
+        }
+        let value = value.ok_or(Broken::Unfit(Unfit::Malformed))?;
+        self.perform_put(at, value, deadline, |_, _| ());
+        Ok(())
     }
 
     fn is_there(&self, at: At<'_>) -> bool {

@@ -30,8 +30,7 @@ impl Keyspace {
         let (hash, telling) = (self.hash(key), self.telling);
         self.perform_put(At { db, hash, key }, value, deadline, |frame, item| {
             tell(frame, telling, |frame| {
-                let effect = Effect::Put { value: Payload::of(item), deadline };
-                frame.push(&Record { db, key, effect });
+                frame.push_put(db, key, Payload::of(item), deadline);
             });
         });
     }

@@ -17,10 +17,9 @@
 
 use std::{cell::UnsafeCell, collections::VecDeque, sync::Arc};
 
-use crate::value::Rope;
-
 use super::{
     publish::{Edge, Mark},
+    record::Stretch,
     sync::{AtomicBool, Mutex, Ordering, lock},
 };
 
@@ -42,10 +41,14 @@ impl From<Edge> for Boundary {
 pub(super) struct Large {
     /// Where its bytes belong: before the byte at this offset.
     pub(super) at: u32,
-    pub(super) payload: Rope,
+    pub(super) payload: Stretch,
     /// The frame that it is a part of.
     pub(super) frame_start: Boundary,
     pub(super) frame_end: Boundary,
+    /// All frames that were appended with it, the pieces of values among them: whoever has begun with them gets
+    /// to their end.
+    pub(super) group_start: Boundary,
+    pub(super) group_end: Boundary,
 }
 
 /// The chunk was trimmed and its large payloads let go.
@@ -122,23 +125,23 @@ impl Chunk {
         match &*lock(&self.large) {
             Some(large) => {
                 let before = large.partition_point(|large| large.frame_end.offset <= offset);
-                let bytes = large[..before].iter().map(|large| large.payload.len() as u64).sum();
+                let bytes = large[..before].iter().map(|large| large.payload.length as u64).sum();
                 Ok((before, bytes))
             }
             None => Err(Forgotten),
         }
     }
 
-    /// The large payloads of the frame that ends at `frame_end`, from number `index` on.
+    /// The large payloads of the frames that end together at `group_end`, from number `index` on.
     pub(super) fn large_of(
         &self,
         index: usize,
-        frame_end: Boundary,
+        group_end: Boundary,
     ) -> Result<VecDeque<Large>, Forgotten> {
         let large = lock(&self.large);
         let large = large.as_ref().ok_or(Forgotten)?;
         let rest = large.iter().skip(index);
-        Ok(rest.take_while(|large| large.frame_end == frame_end).cloned().collect())
+        Ok(rest.take_while(|large| large.group_end == group_end).cloned().collect())
     }
 
     /// Looks at all large payloads.

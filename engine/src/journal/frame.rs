@@ -15,10 +15,12 @@
 
 use std::ops::Range;
 
+use super::pieces::{Bug, is_in_pieces, is_planted, pieces};
 use super::record::{
-    Cursor, DecodeError, FrameEntry, OP_FRAME, OP_TRANSACTION, Record, Sink, Stop,
+    Cursor, Deadline, DecodeError, Effect, FrameEntry, OP_FRAME, OP_TRANSACTION, Payload, Record,
+    Sink, Stop, Stretch, begins_value,
 };
-use crate::types::{ShardId, TxId};
+use crate::types::{DbIndex, ShardId, TxId};
 use crate::value::Rope;
 
 /// The most shards of a node, and so of a transaction (`--num_shards`): more than any machine has
@@ -137,6 +139,20 @@ impl<'a> Frame<'a> {
     /// Its entries in order.
     pub fn entries(&self) -> Entries<'a> {
         Entries { cursor: Cursor::new(self.bytes, self.body), left: self.count }
+    }
+
+    /// Whether it is the beginning of a value that comes in pieces.
+    pub(super) fn begins_value(&self) -> bool {
+        self.bytes.first().is_some_and(|first| begins_value(*first))
+    }
+
+    /// Whether a value that came in pieces ends in it.
+    pub(super) fn ends_value(&self) -> bool {
+        let is_end = |entry| match entry {
+            FrameEntry::Record(record) => matches!(record.effect, Effect::PutEnd { .. }),
+            FrameEntry::Global(_) => false,
+        };
+        self.entries().any(is_end)
     }
 
     /// The frame as it came, to be kept for readers of one's own (J7).
@@ -297,12 +313,43 @@ const KEPT_BYTES_MAX: usize = 256 * 1024;
 pub struct FrameBuilder {
     bytes: Vec<u8>,
     /// Large payloads and where in `bytes` they belong, ascending.
-    large: Vec<(usize, Rope)>,
+    large: Vec<(usize, Stretch)>,
     large_bytes: u64,
     count: u64,
+    /// What stands before it, each in a frame of its own.
+    ahead: Ahead,
     has_global: bool,
     /// An entry was too long for the wire.
     unfit: bool,
+}
+
+/// Pieces of values that end in a frame, in frames of one record each.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    /// The frames, without the bytes of values.
+    pub(super) bytes: Vec<u8>,
+    /// Where each frame ends there, and the bytes of a value that stand at its end.
+    pub(super) frames: Vec<(usize, Option<Stretch>)>,
+    /// All bytes of values.
+    pub(super) part_bytes: u64,
+}
+
+impl Ahead {
+    fn push(&mut self, record: &Record<'_>) {
+        let part = record.encode(&mut self.bytes);
+        self.part_bytes += part.as_ref().map_or(0, |part| part.length as u64);
+        self.frames.push((self.bytes.len(), part));
+    }
+
+    /// The frames as bytes, and what belongs behind them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&Stretch>)> {
+        let mut start = 0;
+        self.frames.iter().map(move |(end, part)| {
+            let bytes = &self.bytes[start..*end];
+            start = *end;
+            (bytes, part.as_ref())
+        })
+    }
 }
 
 impl FrameBuilder {
@@ -318,6 +365,27 @@ impl FrameBuilder {
         self.pushed(large);
     }
 
+    /// Adds that a key holds a value, which may have any length: what is too long for one record goes ahead in
+    /// pieces, and only its end is an entry.
+    pub fn push_put(&mut self, db: DbIndex, key: &[u8], value: Payload<'_>, deadline: Deadline) {
+        if !is_in_pieces(value.length()) {
+            return self.push(&Record { db, key, effect: Effect::Put { value, deadline } });
+        }
+        let (kind, length) = (value.kind().unwrap_or_default(), value.length() as u64);
+        if !is_planted(Bug::NoBeginning) {
+            self.ahead.push(&Record { db, key, effect: Effect::PutBegin { kind, length } });
+        }
+        for (index, part) in pieces(&value, key.len()).into_iter().enumerate() {
+            if index == 1 && is_planted(Bug::LostPart) {
+                continue;
+            }
+            let key = if index == 1 && is_planted(Bug::OtherKey) { b"another" } else { key };
+            let effect = Effect::PutPart(Payload::Part(part));
+            self.ahead.push(&Record { db, key, effect });
+        }
+        self.push(&Record { db, key, effect: Effect::PutEnd { deadline } });
+    }
+
     /// Adds any entry.
     pub fn push_entry(&mut self, entry: &FrameEntry<'_>) {
         self.unfit |= !entry.fits();
@@ -331,10 +399,10 @@ impl FrameBuilder {
         self.count += 1;
     }
 
-    fn pushed(&mut self, large: Option<Rope>) {
+    fn pushed(&mut self, large: Option<Stretch>) {
         self.count += 1;
         if let Some(payload) = large {
-            self.large_bytes += payload.len() as u64;
+            self.large_bytes += payload.length as u64;
             self.large.push((self.bytes.len(), payload));
         }
     }
@@ -349,9 +417,14 @@ impl FrameBuilder {
         self.count == 0
     }
 
-    /// How many bytes the entries take on the wire.
+    /// How many bytes the entries take on the wire, without what goes ahead.
     pub fn wire_bytes(&self) -> u64 {
         self.bytes.len() as u64 + self.large_bytes
+    }
+
+    /// What goes ahead, each in a frame of its own.
+    pub(super) fn ahead(&self) -> &Ahead {
+        &self.ahead
     }
 
     /// Whether a frame of these entries can be carried. A command or script that writes without end
@@ -370,6 +443,7 @@ impl FrameBuilder {
         }
         self.large.clear();
         self.large_bytes = 0;
+        self.ahead = Ahead::default();
         self.count = 0;
         self.has_global = false;
         self.unfit = false;
@@ -384,12 +458,13 @@ impl FrameBuilder {
         &self.bytes
     }
 
-    pub(super) fn large(&self) -> &[(usize, Rope)] {
+    pub(super) fn large(&self) -> &[(usize, Stretch)] {
         &self.large
     }
 
+    /// All bytes of values that are referred to.
     pub(super) fn large_bytes(&self) -> u64 {
-        self.large_bytes
+        self.large_bytes + self.ahead.part_bytes
     }
 
     /// Writes what stands before the entries.
@@ -423,7 +498,7 @@ impl FrameBuilder {
         for (at, payload) in &self.large {
             let plain = &self.bytes[done..*at];
             add(plain.len(), &mut |range, out| out.extend_from_slice(&plain[range]));
-            add(payload.len(), &mut |range, out| put_stretches(payload, range, out));
+            add(payload.length, &mut |range, out| payload.put(range, out));
             done = *at;
         }
         let rest = &self.bytes[done..];
@@ -431,21 +506,21 @@ impl FrameBuilder {
         stretch
     }
 
-    /// The frame as it goes over the wire, large payloads copied in.
+    /// The frame as it goes over the wire, what goes ahead before it, large payloads copied in.
     pub fn to_wire(&self, transaction: Option<Transaction<'_>>) -> Vec<u8> {
         let mut wire = Vec::new();
+        for (frame, part) in self.ahead.iter() {
+            wire.extend_from_slice(frame);
+            part.iter().for_each(|part| part.put(0..part.length, &mut wire));
+        }
         self.encode_head(transaction, &mut wire);
         let mut done = 0;
         for (at, payload) in &self.large {
             wire.extend_from_slice(&self.bytes[done..*at]);
-            put_stretches(payload, 0..payload.len(), &mut wire);
+            payload.put(0..payload.length, &mut wire);
             done = *at;
         }
         wire.extend_from_slice(&self.bytes[done..]);
         wire
     }
-}
-
-fn put_stretches(payload: &Rope, range: Range<usize>, out: &mut Vec<u8>) {
-    payload.borrow().stretches(range).for_each(|stretch| out.extend_from_slice(stretch));
 }

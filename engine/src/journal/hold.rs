@@ -10,7 +10,7 @@
 //! reader that takes nothing for [`STALLED_AFTER`] makes none.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc,
         // Not the room's own: under `loom` they cannot be part of a static.
@@ -19,7 +19,8 @@ use std::{
     time::Duration,
 };
 
-use super::chunk::Large;
+use super::chunk::{Chunk, Large};
+use super::sync::{Mutex, lock};
 use crate::types::Millis;
 use crate::value::{Left, Rope};
 
@@ -156,7 +157,7 @@ impl Charges {
     pub(super) fn kept_of(&self, large: &[Large]) -> u64 {
         let mut places: Vec<usize> = large
             .iter()
-            .filter_map(|large| self.places.get(&large.payload.borrow().address()).copied())
+            .filter_map(|large| self.places.get(&large.payload.of.borrow().address()).copied())
             .collect();
         places.sort_unstable();
         places.dedup();
@@ -212,18 +213,46 @@ impl Charges {
 }
 
 /// Where a reader is, as the writer sees it.
-#[derive(Debug)]
 pub(super) struct Seat {
     lsn: AtomicU64,
     /// All bytes of the log that it has taken.
     taken: AtomicU64,
     /// Whoever stands before this LSN has lost what it was in the middle of.
     lost: AtomicU64,
+    /// Chunks that are the log's no more, of a value that the reader is in the middle of; and where they end.
+    pinned: Mutex<VecDeque<Arc<Chunk>>>,
+    pinned_to: AtomicU64,
 }
 
 impl Seat {
     pub(super) fn new(lsn: u64, taken: u64) -> Seat {
-        Seat { lsn: AtomicU64::new(lsn), taken: AtomicU64::new(taken), lost: AtomicU64::new(0) }
+        Seat {
+            lsn: AtomicU64::new(lsn),
+            taken: AtomicU64::new(taken),
+            lost: AtomicU64::new(0),
+            pinned: Mutex::new(VecDeque::new()),
+            pinned_to: AtomicU64::new(0),
+        }
+    }
+
+    /// The writer lets a chunk go that ends at `end`.
+    fn pin(&self, chunk: &Arc<Chunk>, end: u64) {
+        lock(&self.pinned).push_back(Arc::clone(chunk));
+        self.pinned_to.store(end, Ordering::Release);
+    }
+
+    /// The chunk that begins at `lsn`, if it was kept for this reader. Those before it are not needed any more.
+    pub(super) fn pinned(&self, lsn: u64) -> Option<Arc<Chunk>> {
+        let mut pinned = lock(&self.pinned);
+        while pinned.front().is_some_and(|chunk| chunk.base < lsn) {
+            pinned.pop_front();
+        }
+        pinned.pop_front()
+    }
+
+    /// Whether what follows `lsn` was kept for this reader.
+    pub(super) fn is_pinned(&self, lsn: u64) -> bool {
+        lsn < self.pinned_to.load(Ordering::Acquire)
     }
 
     /// The reader has taken something.
@@ -290,10 +319,22 @@ impl Watch {
         self.readers.iter().any(needs)
     }
 
+    /// The log lets a chunk go that ends at `end`, of a value that began at `from`: whoever is in the middle of it
+    /// and makes progress keeps it.
+    pub(super) fn pin(&self, chunk: &Arc<Chunk>, from: u64, end: u64) {
+        for watched in self.readers.iter().filter(|watched| watched.makes_progress) {
+            let lsn = watched.seat.lsn.load(Ordering::Relaxed);
+            if from < lsn && lsn < end {
+                watched.seat.pin(chunk, end);
+            }
+        }
+    }
+
     /// Whoever makes no progress and stands before `first` is told to give up what it pins.
     pub(super) fn give_up(&self, first: u64) {
         for watched in self.readers.iter().filter(|watched| !watched.makes_progress) {
             watched.seat.lost.fetch_max(first, Ordering::Relaxed);
+            lock(&watched.seat.pinned).clear();
         }
     }
 }

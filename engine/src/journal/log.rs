@@ -15,6 +15,7 @@
 //! that it relays (J7).
 
 use std::collections::{HashSet, VecDeque};
+use std::ops::Range;
 use std::{sync::Arc, time::Duration};
 
 use super::{
@@ -24,7 +25,7 @@ use super::{
     history::LogRange,
     hold::{self, Charges, Seat, Watch},
     publish::{Bell, Head, SleeperId},
-    record::{Record, Room},
+    record::{Record, Room, Sink},
     sync::{AtomicU64, Mutex, Ordering, lock},
 };
 use crate::types::{Lsn, Millis};
@@ -45,6 +46,25 @@ const CHUNKS_IN_FULL_LOG: u64 = 8;
 /// so much stands alone.
 const WEIGHT_MAX: u64 = 1024 * 1024;
 
+/// No value is open at the head.
+const NOT_INSIDE: u64 = u64::MAX;
+
+/// The end of a value that has not come yet.
+const OPEN: u64 = u64::MAX;
+
+/// Where the frames of a relayed value in pieces are: what is promised of one large frame holds of all of them.
+#[derive(Clone, Copy, Default)]
+struct Whole {
+    from: u64,
+    end: u64,
+}
+
+impl Whole {
+    fn is_open(self) -> bool {
+        self.end == OPEN
+    }
+}
+
 /// What is never trimmed because of its age.
 const NO_TIME: u64 = u64::MAX;
 
@@ -63,6 +83,8 @@ pub(super) struct Shared {
     first: AtomicU64,
     held_bytes: AtomicU64,
     oldest: AtomicU64,
+    /// Where the value began whose frames have not all come; [`NOT_INSIDE`] if there is none.
+    outside: AtomicU64,
     /// The chunks in order. Locked at a change of chunk and by whoever enters one.
     chunks: Mutex<VecDeque<Arc<Chunk>>>,
     pub(super) bell: Bell,
@@ -124,6 +146,16 @@ impl LogHandle {
         Lsn(self.0.head.lsn())
     }
 
+    /// The head, or where the value began that is open there: whoever begins here gets none without its
+    /// beginning. Of a relay, to be asked where it is written.
+    pub fn head_outside_values(&self) -> Lsn {
+        #[cfg(feature = "planted-bugs")]
+        if super::planted::is_on(&super::planted::BEGINS_INSIDE_VALUES) {
+            return self.head();
+        }
+        self.head().min(Lsn(self.0.outside.load(Ordering::Acquire)))
+    }
+
     /// The oldest position from which the log can be read.
     pub fn first(&self) -> Lsn {
         Lsn(self.0.first())
@@ -166,6 +198,8 @@ struct Held {
     chunk: Arc<Chunk>,
     /// The chunk at its full size and its references.
     own_bytes: u64,
+    /// Where the relayed value began of which pieces stand in it, if any do.
+    value_from: Option<u64>,
     /// The same and all values that it refers to.
     weight: u64,
     /// It holds one frame, which weighs [`LogWriter::share`] or more.
@@ -198,6 +232,8 @@ pub struct LogWriter {
     watch: Watch,
     /// The chunk of the newest frame that has one alone, by its base.
     newest_alone: Option<u64>,
+    /// The newest relayed value in pieces.
+    value: Whole,
     chunk_bytes_next: usize,
     chunk_bytes_max: usize,
     frames_lost: u64,
@@ -218,6 +254,7 @@ impl LogWriter {
             first: AtomicU64::new(lsn.0),
             held_bytes: AtomicU64::new(0),
             oldest: AtomicU64::new(NO_TIME),
+            outside: AtomicU64::new(NOT_INSIDE),
             chunks: Mutex::new(VecDeque::new()),
             bell: Bell::new(),
             sleepers: AtomicU64::new(0),
@@ -239,6 +276,7 @@ impl LogWriter {
             charges: Charges::default(),
             watch: Watch::default(),
             newest_alone: None,
+            value: Whole::default(),
             chunk_bytes_next: CHUNK_BYTES_FIRST,
             chunk_bytes_max: CHUNK_BYTES,
             frames_lost: 0,
@@ -323,21 +361,65 @@ impl LogWriter {
         if !frame.fits() {
             return self.lose(records);
         }
-        let start_bytes = FRAME_HEAD_BYTES_MAX + frame.body().len();
+        let ahead = frame.ahead().bytes.len();
+        let start_bytes = FRAME_HEAD_BYTES_MAX + frame.body().len() + ahead;
         let weight = start_bytes as u64 + frame.large_bytes();
-        let tail = self.reserve(start_bytes, weight);
-        let start = tail.end();
-        let mut room = Room::new(tail.free());
+        let group_start = self.reserve(start_bytes, weight).end();
+        let mut large = if ahead > 0 { self.append_ahead(frame) } else { Vec::new() };
+        let start = self.end();
+        let mut room = Room::new(self.free());
         frame.encode_head(transaction, &mut room);
         let head = room.used();
-        super::record::Sink::put(&mut room, frame.body());
+        Sink::put(&mut room, frame.body());
         let written = room.used();
         let lsn = self.appended(written, records);
-        if !frame.large().is_empty() {
-            self.append_large(frame, start, head);
+        let (frame_end, body) = (self.end(), start.offset + head as u32);
+        large.extend(frame.large().iter().map(|(at, payload)| Large {
+            at: body + *at as u32,
+            payload: payload.clone(),
+            frame_start: start,
+            frame_end,
+            group_start,
+            group_end: frame_end,
+        }));
+        if !large.is_empty() {
+            self.append_large(large, group_start);
         }
         self.close_if_full();
         lsn
+    }
+
+    /// Appends what goes ahead of a frame, for which there is room in the open chunk; answers with what is
+    /// referred to.
+    fn append_ahead(&mut self, frame: &FrameBuilder) -> Vec<Large> {
+        let mut large = Vec::new();
+        for (bytes, part) in frame.ahead().iter() {
+            let start = self.end();
+            let mut room = Room::new(self.free());
+            Sink::put(&mut room, bytes);
+            self.appended(bytes.len(), 1);
+            if let Some(part) = part {
+                let frame_end = self.end();
+                large.push(Large {
+                    at: frame_end.offset,
+                    payload: part.clone(),
+                    frame_start: start,
+                    frame_end,
+                    group_start: start,
+                    group_end: frame_end,
+                });
+            }
+        }
+        large
+    }
+
+    /// The open chunk's end, and its free room; there is one.
+    fn end(&self) -> Boundary {
+        self.tail.as_ref().expect("an open chunk").end()
+    }
+
+    fn free(&mut self) -> &mut [u8] {
+        self.tail.as_mut().expect("an open chunk").free()
     }
 
     /// Appends a frame as it came from an upstream.
@@ -347,11 +429,27 @@ impl LogWriter {
             return self.count(records);
         }
         let bytes = frame.as_bytes();
-        let tail = self.reserve(bytes.len(), bytes.len() as u64);
-        tail.free()[..bytes.len()].copy_from_slice(bytes);
+        if frame.begins_value() {
+            self.begin_value(bytes.len());
+        } else {
+            self.reserve(bytes.len(), bytes.len() as u64);
+        }
+        self.free()[..bytes.len()].copy_from_slice(bytes);
         let lsn = self.appended(bytes.len(), records);
         self.close_if_full();
+        if self.value.is_open() && frame.ends_value() {
+            self.value.end = lsn.0;
+            self.shared.outside.store(NOT_INSIDE, Ordering::Release);
+        }
         lsn
+    }
+
+    /// A value in pieces begins, of which only its beginning has come: it has its chunks for itself at their
+    /// front, so that they can be held and let go by themselves.
+    fn begin_value(&mut self, bytes: usize) {
+        self.value = Whole { from: self.lsn, end: OPEN };
+        self.open_chunk(bytes, false);
+        self.shared.outside.store(self.lsn, Ordering::Release);
     }
 
     #[inline]
@@ -364,28 +462,26 @@ impl LogWriter {
         Lsn(self.lsn)
     }
 
-    fn append_large(&mut self, frame: &FrameBuilder, frame_start: Boundary, head: usize) {
+    /// Keeps what the frames since `group_start` refer to.
+    fn append_large(&mut self, mut large: Vec<Large>, group_start: Boundary) {
+        let group_end = self.end();
+        for one in &mut large {
+            (one.group_start, one.group_end) = (group_start, group_end);
+        }
         let Some(tail) = &mut self.tail else { return };
-        let frame_end = tail.end();
-        let body = frame_start.offset + head as u32;
-        tail.add_large(frame.large().iter().map(|(at, payload)| Large {
-            at: body + *at as u32,
-            payload: payload.clone(),
-            frame_start,
-            frame_end,
-        }));
-        self.bytes += frame.large_bytes();
+        tail.add_large(large.iter().cloned());
+        self.bytes += large.iter().map(|one| one.payload.length as u64).sum::<u64>();
         #[cfg(feature = "planted-bugs")]
         if super::planted::is_on(&super::planted::LARGE_VALUES_WEIGH_NOTHING) {
             return;
         }
-        frame.large().iter().for_each(|(_, value)| self.charges.add(value));
+        large.iter().for_each(|one| self.charges.add(&one.payload.of));
         // However often a frame refers to a value (COPY again and again in one transaction), it is one.
         let mut seen = HashSet::new();
-        let distinct =
-            frame.large().iter().filter(|(_, value)| seen.insert(value.borrow().address()));
-        let weight: u64 = distinct.map(|(_, value)| value.len() as u64).sum();
-        let references = frame.large().len() as u64 * hold::REFERENCE_BYTES;
+        let values = large.iter().map(|one| &one.payload.of);
+        let distinct = values.filter(|value| seen.insert(value.borrow().address()));
+        let weight: u64 = distinct.map(|value| value.len() as u64).sum();
+        let references = large.len() as u64 * hold::REFERENCE_BYTES;
         if let Some(held) = self.held.back_mut() {
             held.own_bytes += references;
             held.weight += references + weight;
@@ -476,6 +572,7 @@ impl LogWriter {
         self.held.push_back(Held {
             chunk: Arc::clone(&chunk),
             own_bytes,
+            value_from: self.value.is_open().then_some(self.value.from),
             weight: own_bytes,
             is_alone,
             opened: None,
@@ -595,11 +692,24 @@ impl LogWriter {
         }
     }
 
-    /// The chunk of the newest large frame, if it is still there.
-    fn newest_large(&self) -> Option<(usize, &Held)> {
-        let base = self.newest_alone?;
-        let index = self.held.partition_point(|held| held.chunk.base < base);
-        self.held.get(index).filter(|held| held.is_alone).map(|held| (index, held))
+    /// The chunks of the newest large frame, or of the newest value in pieces, if they are still there.
+    fn newest_large(&self) -> Option<Range<usize>> {
+        let Whole { from, end } = self.value;
+        let place = |lsn: u64| self.held.partition_point(|held| held.chunk.base < lsn);
+        match self.newest_alone {
+            // A piece is large itself.
+            Some(base) if base >= end => {
+                let index = place(base);
+                let is_there = self.held.get(index).is_some_and(|held| held.is_alone);
+                is_there.then_some(index..index + 1)
+            }
+            _ => {
+                let range = place(from)..place(end);
+                let is_value = |held: &Held| held.value_from == Some(from);
+                let is_there = self.held.get(range.start).is_some_and(is_value);
+                is_there.then_some(range)
+            }
+        }
     }
 
     fn keep_bounds(&mut self, now: Millis) {
@@ -634,15 +744,19 @@ impl LogWriter {
 
     /// What is charged for the newest large frame, if somebody wants it.
     fn newest_frame(&self, now: Millis) -> Option<u64> {
-        let (index, held) = self.newest_large()?;
-        let next = self.held.get(index + 1);
+        let range = self.newest_large()?;
+        let next = self.held.get(range.end);
         let end = next.map_or(self.lsn, |next| next.chunk.base);
         let is_new = next.is_none()
-            && held.last.is_none_or(|last| {
+            && self.held[range.end - 1].last.is_none_or(|last| {
                 u128::from(now.0.saturating_sub(last.0)) < hold::STALLED_AFTER.as_millis()
             });
-        let kept = held.chunk.with_large(|large| self.charges.kept_of(large));
-        (is_new || self.watch.is_needed(end)).then_some(held.own_bytes + kept)
+        // Of a relay's chunks none refers to anything, and a frame's own is one.
+        let bytes = |held: &Held| {
+            held.own_bytes + held.chunk.with_large(|large| self.charges.kept_of(large))
+        };
+        let kept = self.held.range(range).map(bytes).sum();
+        (is_new || self.watch.is_needed(end)).then_some(kept)
     }
 
     /// Whether records are kept (there are readers, or were until lately) or only counted.
@@ -670,12 +784,18 @@ impl LogWriter {
         }
         let dropped: Vec<Held> = self.held.drain(..count).collect();
         let first = self.held.front().map_or(self.lsn, |held| held.chunk.base);
+        for (index, held) in dropped.iter().enumerate() {
+            if let Some(from) = held.value_from {
+                let end = dropped.get(index + 1).map_or(first, |next| next.chunk.base);
+                self.watch.pin(&held.chunk, from, end);
+            }
+        }
         self.shared.first.store(first, Ordering::Release);
         lock(&self.shared.chunks).drain(..count);
         let mut own_bytes = self.own_bytes;
         for held in dropped {
             let values = held.chunk.forget_large();
-            values.iter().for_each(|large| self.charges.remove(&large.payload));
+            values.iter().for_each(|large| self.charges.remove(&large.payload.of));
             own_bytes -= held.own_bytes;
         }
         self.set_own(own_bytes);

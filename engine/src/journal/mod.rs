@@ -32,6 +32,7 @@ mod gone;
 mod history;
 mod hold;
 mod log;
+mod pieces;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 mod publish;
@@ -49,10 +50,12 @@ pub use history::{
 };
 pub use hold::held_total;
 pub use log::{Bounds, CHUNK_BYTES, LogHandle, LogWriter};
+#[cfg(feature = "planted-bugs")]
+pub use pieces::bounds;
 pub use reader::{Read, Reader, Span};
 pub use record::{
     Change, Deadline, DecodeError, Effect, FrameEntry, Global, INLINE_PAYLOAD_BYTES_MAX,
-    KEY_BYTES_MAX, Payload, Record, VALUE_BYTES_MAX,
+    KEY_BYTES_MAX, Payload, Record, Stretch, VALUE_BYTES_MAX,
 };
 
 // A log is written on one executor and read on others.

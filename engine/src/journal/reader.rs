@@ -9,7 +9,8 @@
 //!
 //! A [`Span`] is the very bytes that the shard wrote, or the very value that a record refers to; it
 //! keeps its chunk or value alive. The reader itself pins at most one chunk, the one it stands in, and
-//! the values of the frame that it is in the middle of, which it finishes while it makes progress.
+//! the values of the frame that it is in the middle of, which it finishes while it makes progress; so it does
+//! with all frames of a value that comes in pieces, of which the writer of a relay hands it the chunks.
 //! It never holds up the writer; if the log was trimmed past it, it ends with [`Read::Gone`].
 
 use std::{
@@ -109,8 +110,10 @@ pub struct Reader {
     large_done: usize,
     /// The end of the frame of which a piece has been handed out.
     frame_end: Option<Boundary>,
-    /// The large payloads of that frame which are still to be handed out.
-    frame_large: VecDeque<Large>,
+    /// The end of the frames that were appended together, of which something has been handed out.
+    group_end: Option<Boundary>,
+    /// The large payloads of those frames which are still to be handed out.
+    group_large: VecDeque<Large>,
     lsn: u64,
     bytes: u64,
     /// What the writer sees of it.
@@ -144,7 +147,8 @@ impl Reader {
             large: 0,
             large_done: 0,
             frame_end: None,
-            frame_large: VecDeque::new(),
+            group_end: None,
+            group_large: VecDeque::new(),
             lsn: lsn.0,
             bytes,
             seat: shared.seat(lsn.0, bytes),
@@ -223,11 +227,11 @@ impl Reader {
     /// Whether the log was trimmed past the reader. A flow that waits for its socket asks this from
     /// time to time: nothing else tells it.
     pub fn is_gone(&self) -> bool {
-        let end = match (&self.chunk, self.frame_end) {
+        let end = match (&self.chunk, self.group_end.or(self.frame_end)) {
             (Some(chunk), Some(end)) => chunk.base + u64::from(end.records),
             _ => self.lsn,
         };
-        end < self.log.0.first() || self.seat.is_lost(self.lsn)
+        (end < self.log.0.first() && !self.seat.is_pinned(end)) || self.seat.is_lost(self.lsn)
     }
 
     /// The next bytes, at most `max_bytes` of them (and at least one).
@@ -275,10 +279,14 @@ impl Reader {
     fn enter(&mut self) -> Result<bool, Forgotten> {
         // The head before the chunks, as in `at`.
         let head = self.log.0.head.lsn();
-        match self.log.0.chunk_after(self.lsn) {
-            Some(chunk) if chunk.base == self.lsn => {
+        let is_next = |chunk: &Arc<Chunk>| chunk.base == self.lsn;
+        let next = self.log.0.chunk_after(self.lsn).filter(is_next);
+        match next.or_else(|| self.seat.pinned(self.lsn)) {
+            Some(chunk) => {
                 self.offset = 0;
                 self.large = 0;
+                self.group_end = None;
+                self.group_large.clear();
                 self.bytes = chunk.base_bytes;
                 self.chunk = Some(chunk);
                 Ok(true)
@@ -289,21 +297,21 @@ impl Reader {
     }
 
     fn take(&mut self, chunk: Arc<Chunk>, edge: Edge, max: usize) -> Result<Span, Forgotten> {
+        if self.group_end.is_some_and(|end| self.offset >= end.offset && self.frame_end.is_none()) {
+            self.group_end = None;
+        }
         if self.frame_end.is_none() {
-            let next = chunk.large(self.large)?;
-            let next = next.filter(|large| large.frame_start.offset < edge.offset);
-            let plain_end = next.as_ref().map_or(edge.into(), |large| large.frame_start);
+            let (next, plain_end) = self.next_large(&chunk, edge)?;
             if let Some(whole) = self.whole_frames(&chunk, plain_end, max)? {
                 self.lsn = chunk.base + u64::from(whole.records);
                 return Ok(self.span_to(chunk, whole.offset));
             }
             if let (None, Some(next)) = (self.frame_end, next) {
-                self.frame_large = chunk.large_of(self.large, next.frame_end)?;
                 self.frame_end = Some(next.frame_end);
             }
         }
         let Some(frame_end) = self.frame_end else { return Err(Forgotten) };
-        match self.frame_large.front().cloned() {
+        match self.group_large.front().filter(|large| large.frame_end == frame_end).cloned() {
             Some(large) if large.at == self.offset => {
                 Ok(self.take_large(&chunk, large, frame_end, max))
             }
@@ -319,6 +327,32 @@ impl Reader {
                 Ok(self.span_to(chunk, end))
             }
         }
+    }
+
+    /// The next large payload, if one of a frame that has been published is left, and where the frames without
+    /// one end before it. Whoever comes to frames that were appended together holds what they refer to from
+    /// then on.
+    fn next_large(
+        &mut self,
+        chunk: &Chunk,
+        edge: Edge,
+    ) -> Result<(Option<Large>, Boundary), Forgotten> {
+        if self.group_end.is_none() {
+            let next = chunk.large(self.large)?;
+            let Some(next) = next.filter(|large| large.frame_start.offset < edge.offset) else {
+                return Ok((None, edge.into()));
+            };
+            if self.offset < next.group_start.offset {
+                let start = next.group_start;
+                return Ok((Some(next), start));
+            }
+            self.group_large = chunk.large_of(self.large, next.group_end)?;
+            self.group_end = Some(next.group_end);
+        }
+        let next = self.group_large.front().cloned();
+        let group_end = self.group_end.unwrap_or(edge.into());
+        let plain_end = next.as_ref().map_or(group_end, |large| large.frame_start);
+        Ok((next, plain_end))
     }
 
     /// The furthest end of a frame that lies before `plain_end` and within `max` bytes. If not even
@@ -376,19 +410,20 @@ impl Reader {
 
     fn take_large(&mut self, chunk: &Chunk, large: Large, frame_end: Boundary, max: usize) -> Span {
         let start = self.large_done;
-        let (leaf, at) = large.payload.borrow().leaf_at(start);
-        let end = start + (leaf.len() - at).min(max);
+        let (leaf, at, length) = large.payload.leaf_at(start);
+        let end = start + length.min(max);
         self.large_done = end;
         self.bytes += (end - start) as u64;
-        if end == large.payload.len() {
+        if end == large.payload.length {
             self.large += 1;
             self.large_done = 0;
-            self.frame_large.pop_front();
-            if self.offset == frame_end.offset && self.frame_large.is_empty() {
+            self.group_large.pop_front();
+            let is_last = self.group_large.front().is_none_or(|next| next.frame_end != frame_end);
+            if self.offset == frame_end.offset && is_last {
                 self.leave_frame(chunk, frame_end);
             }
         }
-        let (source, end) = (Source::Payload(leaf.hold()), at + (end - start));
+        let (source, end) = (Source::Payload(leaf), at + (end - start));
         Span { source, start: at, end, lsn_after: Lsn(self.lsn), bytes_after: self.bytes }
     }
 

@@ -13,7 +13,9 @@
 //!            +----+---------+--------------+--------------------+-----+-------+
 //!   SET k v in database 0:  01 01 01 'k' 'v'           three bytes beside key and value
 //!
-//!   01 02  put, no deadline   (value as bytes, as integer)      0e..10  kept for values in pieces
+//!   01 02  put, no deadline   (value as bytes, as integer)      0e      put begins: type, length
+//!                                                               0f      put goes on: bytes
+//!                                                               10      put ends: deadline
 //!   03 04  put, deadline at                                     60      every database emptied
 //!   05 06  put, deadline kept                                   61      one database emptied
 //!   07     remove                                               62      two databases swapped
@@ -27,10 +29,14 @@
 //! more bytes than it needs, or database 0 spelled out, is refused. So what was decoded and encoded
 //! again is the same bytes, and a replica may hand on either.
 //!
+//! A value of any length is told in pieces (`pieces`): its beginning and its parts change nothing, and stand
+//! in frames of their own right before the frame that has its end.
+//!
 //! The value stands last, so that a large one can stand in the log as a reference (J5): the bytes on
 //! the wire are those of an inline value.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::types::{DbIndex, Millis};
@@ -74,6 +80,48 @@ pub enum Payload<'a> {
     Typed(u8, Arc<Vec<u8>>),
     /// The same, received.
     TypedBytes(u8, &'a [u8]),
+    /// A part of a value's bytes: the whole tree and a range of it. Only of the tree as a whole is it known that
+    /// it is the data, which costs the log nothing.
+    Part(Stretch),
+}
+
+/// A range of the bytes of a large value.
+#[derive(Clone, Debug)]
+pub struct Stretch {
+    pub(super) of: Rope,
+    pub(super) start: usize,
+    pub(super) length: usize,
+}
+
+impl Stretch {
+    /// All of it.
+    pub(super) fn whole(of: Rope) -> Stretch {
+        let length = of.len();
+        Stretch { of, start: 0, length }
+    }
+
+    /// These bytes of it.
+    pub(super) fn part(of: &Rope, range: Range<usize>) -> Stretch {
+        Stretch { of: of.clone(), start: range.start, length: range.len() }
+    }
+
+    /// Its bytes in `range`, counted from its own beginning.
+    pub(super) fn put(&self, range: Range<usize>, out: &mut Vec<u8>) {
+        let range = self.start + range.start..self.start + range.end;
+        self.of.borrow().stretches(range).for_each(|stretch| out.extend_from_slice(stretch));
+    }
+
+    /// Bytes from `from` on that lie together: the leaf, where they begin in it, and how many they are.
+    pub(super) fn leaf_at(&self, from: usize) -> (Rope, usize, usize) {
+        let (leaf, at) = self.of.borrow().leaf_at(self.start + from);
+        (leaf.hold(), at, (leaf.len() - at).min(self.length - from))
+    }
+
+    fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.length);
+        self.put(0..self.length, &mut bytes);
+        bytes
+    }
 }
 
 impl<'a> Payload<'a> {
@@ -101,6 +149,7 @@ impl<'a> Payload<'a> {
             Payload::Shared(shared) => Some(NewValue::Shared(SharedValue::Large(shared.clone()))),
             Payload::Typed(number, bytes) => (Type::numbered(*number)?.decode)(bytes),
             Payload::TypedBytes(number, bytes) => (Type::numbered(*number)?.decode)(bytes),
+            Payload::Part(_) => None,
         }
     }
 
@@ -111,6 +160,7 @@ impl<'a> Payload<'a> {
                 Some(bytes) => Cow::Borrowed(bytes),
                 None => Cow::Owned(shared.borrow().to_vec()),
             }),
+            Payload::Part(part) => Some(Cow::Owned(part.to_vec())),
             _ => self.plain().map(Cow::Borrowed),
         }
     }
@@ -119,22 +169,23 @@ impl<'a> Payload<'a> {
     #[inline]
     fn plain(&self) -> Option<&[u8]> {
         match self {
-            Payload::Int(_) | Payload::Shared(_) => None,
+            Payload::Int(_) | Payload::Shared(_) | Payload::Part(_) => None,
             Payload::Bytes(bytes) | Payload::TypedBytes(_, bytes) => Some(bytes),
             Payload::Typed(_, whole) => Some(whole),
         }
     }
 
     /// How many bytes stand behind the record's head; none for an integer.
-    fn length(&self) -> usize {
+    pub(super) fn length(&self) -> usize {
         match self {
             Payload::Shared(shared) => shared.len(),
+            Payload::Part(part) => part.length,
             _ => self.plain().map_or(0, <[u8]>::len),
         }
     }
 
     /// The number of the type, where it is said.
-    fn kind(&self) -> Option<u8> {
+    pub(super) fn kind(&self) -> Option<u8> {
         match self {
             Payload::Typed(number, _) | Payload::TypedBytes(number, _) => Some(*number),
             _ => None,
@@ -173,6 +224,20 @@ pub enum Effect<'a> {
     SetDeadline(Option<Millis>),
     /// Something happened inside the value; a key that was not there holds what came of it.
     Change(Change<'a>),
+    /// A value follows in parts. Nothing has happened to the key yet.
+    PutBegin {
+        /// The number of its type.
+        kind: u8,
+        /// How many bytes it has as a whole.
+        length: u64,
+    },
+    /// The next bytes of that value.
+    PutPart(Payload<'a>),
+    /// The value is whole: the key now holds it.
+    PutEnd {
+        /// Its deadline.
+        deadline: Deadline,
+    },
 }
 
 /// What happened inside a value. Only its type knows what this says.
@@ -255,6 +320,8 @@ pub enum DecodeError {
     BadChange(u64),
     /// A type of number 0, which is not spelled out, or above 255.
     BadType(u64),
+    /// A deadline that is none of those that there are.
+    BadDeadline(u64),
     /// A transaction id of 0.
     ZeroTransaction,
     /// A set of shards that is empty, too large or has zeros at its end.
@@ -277,6 +344,7 @@ impl std::fmt::Display for DecodeError {
             DecodeError::ValueTooLong(bytes) => write!(f, "journal value of {bytes} bytes"),
             DecodeError::BadType(number) => write!(f, "bad type {number} in a journal frame"),
             DecodeError::BadChange(what) => write!(f, "bad change {what} in a journal frame"),
+            DecodeError::BadDeadline(tag) => write!(f, "bad deadline {tag} in a journal frame"),
             DecodeError::ZeroTransaction => write!(f, "journal transaction with id 0"),
             DecodeError::BadShards(bytes) => write!(f, "journal shard set of {bytes} bytes"),
             DecodeError::BadEntryCount(count) => write!(f, "journal frame of {count} entries"),
@@ -301,6 +369,9 @@ const OP_CHANGE: u8 = 0x0a;
 const OP_PUT_TYPED: u8 = 0x0b;
 const OP_PUT_TYPED_AT: u8 = 0x0c;
 const OP_PUT_TYPED_KEEP: u8 = 0x0d;
+const OP_PUT_BEGIN: u8 = 0x0e;
+const OP_PUT_PART: u8 = 0x0f;
+const OP_PUT_END: u8 = 0x10;
 const OP_FLUSH_ALL: u8 = 0x60;
 const OP_FLUSH_DB: u8 = 0x61;
 const OP_SWAP_DB: u8 = 0x62;
@@ -373,7 +444,7 @@ impl FrameEntry<'_> {
     }
 
     /// Writes the entry; a large payload is left out and returned, to stand right after it.
-    pub(super) fn encode(&self, sink: &mut impl Sink) -> Option<Rope> {
+    pub(super) fn encode(&self, sink: &mut impl Sink) -> Option<Stretch> {
         match self {
             FrameEntry::Record(record) => return record.encode(sink),
             FrameEntry::Global(Global::FlushAll) => sink.put_byte(OP_FLUSH_ALL),
@@ -396,7 +467,11 @@ impl<'a> Record<'a> {
         match &self.effect {
             Effect::Put { value, .. } => Some(value),
             Effect::Change(change) => Some(&change.body),
-            Effect::Remove | Effect::SetDeadline(_) => None,
+            Effect::PutPart(part) => Some(part),
+            Effect::Remove
+            | Effect::SetDeadline(_)
+            | Effect::PutBegin { .. }
+            | Effect::PutEnd { .. } => None,
         }
     }
 
@@ -422,20 +497,33 @@ impl<'a> Record<'a> {
     #[inline]
     pub(super) fn inline_bound(&self) -> Option<usize> {
         let value = self.payload().map_or(0, Payload::length);
-        let fits = value <= INLINE_PAYLOAD_BYTES_MAX && self.key.len() <= KEY_BYTES_MAX;
+        // A part is always referred to.
+        let is_part = matches!(self.payload(), Some(Payload::Part(_)));
+        let fits = value <= INLINE_PAYLOAD_BYTES_MAX && self.key.len() <= KEY_BYTES_MAX && !is_part;
         fits.then(|| ENTRY_HEAD_BYTES_MAX + self.key.len() + value)
     }
 
     /// Writes the record; a large payload is left out and returned, to stand right after it.
     #[inline]
-    pub(super) fn encode(&self, sink: &mut impl Sink) -> Option<Rope> {
-        let kind = self.payload().and_then(Payload::kind);
+    pub(super) fn encode(&self, sink: &mut impl Sink) -> Option<Stretch> {
+        let mut kind = self.payload().and_then(Payload::kind).map(u64::from);
         let (op, number) = match &self.effect {
             Effect::Put { value, deadline } => put_op(value, *deadline),
             Effect::Remove => (OP_REMOVE, None),
             Effect::SetDeadline(Some(at)) => (OP_DEADLINE_AT, Some(at.0)),
             Effect::SetDeadline(None) => (OP_DEADLINE_NONE, None),
             Effect::Change(change) => (OP_CHANGE, Some(u64::from(change.what))),
+            Effect::PutBegin { kind: number, length } => {
+                kind = Some(*length);
+                (OP_PUT_BEGIN, Some(u64::from(*number)))
+            }
+            Effect::PutPart(_) => (OP_PUT_PART, None),
+            Effect::PutEnd { deadline: Deadline::None } => (OP_PUT_END, Some(END_NONE)),
+            Effect::PutEnd { deadline: Deadline::Keep } => (OP_PUT_END, Some(END_KEEP)),
+            Effect::PutEnd { deadline: Deadline::At(at) } => {
+                kind = Some(at.0);
+                (OP_PUT_END, Some(END_AT))
+            }
         };
         if self.db.0 == 0 {
             sink.put_byte(op);
@@ -448,7 +536,7 @@ impl<'a> Record<'a> {
             sink.put_number(number);
         }
         if let Some(kind) = kind {
-            sink.put_number(u64::from(kind));
+            sink.put_number(kind);
         }
         match self.payload() {
             Some(Payload::Int(int)) => sink.put_number(varint::zigzag(*int)),
@@ -459,18 +547,31 @@ impl<'a> Record<'a> {
         sink.put(self.head());
         if let Some(Payload::Shared(shared)) = self.payload() {
             if shared.len() > INLINE_PAYLOAD_BYTES_MAX {
-                return Some(shared.clone());
+                return Some(Stretch::whole(shared.clone()));
             }
             shared.borrow().stretches(0..shared.len()).for_each(|stretch| sink.put(stretch));
             return None;
         }
+        if let Some(Payload::Part(part)) = self.payload() {
+            return Some(part.clone());
+        }
         let value = self.payload().and_then(Payload::plain).unwrap_or_default();
         if value.len() > INLINE_PAYLOAD_BYTES_MAX {
-            return Some(Rope::of(value));
+            return Some(Stretch::whole(Rope::of(value)));
         }
         sink.put(value);
         None
     }
+}
+
+// What stands for the deadline of a value that came in pieces.
+const END_NONE: u64 = 0;
+const END_KEEP: u64 = 1;
+const END_AT: u64 = 2;
+
+/// Whether a frame that begins with this byte is the beginning of a value in pieces, alone.
+pub(super) fn begins_value(first: u8) -> bool {
+    first & !OP_HAS_DB == OP_PUT_BEGIN
 }
 
 /// The op of a put, and the number that it wants.
@@ -563,8 +664,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn record(&mut self, op: u8) -> Result<Record<'a>, Stop> {
-        let shape = Shape::of(op & !OP_HAS_DB).ok_or(DecodeError::UnknownOp(op))?;
+    /// The database and the length of the key, which stand before all that an op wants.
+    fn name(&mut self, op: u8) -> Result<(DbIndex, u64), Stop> {
         let db = if op & OP_HAS_DB == 0 { DbIndex(0) } else { self.database()? };
         if op & OP_HAS_DB != 0 && db.0 == 0 {
             return Err(DecodeError::BadDatabase(0).into());
@@ -573,6 +674,51 @@ impl<'a> Cursor<'a> {
         if key_length > KEY_BYTES_MAX as u64 {
             return Err(DecodeError::KeyTooLong(key_length).into());
         }
+        Ok((db, key_length))
+    }
+
+    /// The beginning, a part or the end of a value that comes in pieces.
+    fn piece(&mut self, op: u8) -> Result<Record<'a>, Stop> {
+        let (db, key_length) = self.name(op)?;
+        let key_length = key_length as usize;
+        let (key, effect) = match op & !OP_HAS_DB {
+            OP_PUT_BEGIN => {
+                let kind = self.number()?;
+                let kind = u8::try_from(kind).map_err(|_| DecodeError::BadType(kind))?;
+                let length = self.number()?;
+                if kind == 0 && length > VALUE_BYTES_MAX as u64 {
+                    return Err(DecodeError::ValueTooLong(length).into());
+                }
+                (self.take(key_length)?, Effect::PutBegin { kind, length })
+            }
+            OP_PUT_PART => {
+                let length = self.number()?;
+                if length > VALUE_BYTES_MAX as u64 {
+                    return Err(DecodeError::ValueTooLong(length).into());
+                }
+                let both = self.take(key_length + length as usize)?;
+                let (key, bytes) = both.split_at(key_length);
+                (key, Effect::PutPart(Payload::Bytes(bytes)))
+            }
+            _ => {
+                let deadline = match self.number()? {
+                    END_NONE => Deadline::None,
+                    END_KEEP => Deadline::Keep,
+                    END_AT => Deadline::At(Millis(self.number()?)),
+                    other => return Err(DecodeError::BadDeadline(other).into()),
+                };
+                (self.take(key_length)?, Effect::PutEnd { deadline })
+            }
+        };
+        Ok(Record { db, key, effect })
+    }
+
+    fn record(&mut self, op: u8) -> Result<Record<'a>, Stop> {
+        if (OP_PUT_BEGIN..=OP_PUT_END).contains(&(op & !OP_HAS_DB)) {
+            return self.piece(op);
+        }
+        let shape = Shape::of(op & !OP_HAS_DB).ok_or(DecodeError::UnknownOp(op))?;
+        let (db, key_length) = self.name(op)?;
         let number = if shape.number { self.number()? } else { 0 };
         if shape.op == OP_CHANGE && number > u64::from(u16::MAX) {
             return Err(DecodeError::BadChange(number).into());

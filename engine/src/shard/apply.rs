@@ -12,13 +12,15 @@
 //! While no key is open a batch is applied the moment it arrives.
 
 use super::applying::{Applied, ApplyBatch, ApplyPlace, Passed, Queued};
+use super::arriving::{Arriving, Coming};
 use super::body::{Shard, Waiting};
 use super::held::{HeldKeys, LargeId, LargeStep};
 use super::locks::Wants;
 use super::message::Answer;
+use super::planted;
 use super::wanted::Mode;
 use crate::db::Broken;
-use crate::journal::{Decoder, FrameEntry, Record};
+use crate::journal::{Decoder, Effect, FrameEntry, Record};
 use crate::types::Lsn;
 use std::borrow::Cow;
 
@@ -28,7 +30,9 @@ impl Wants {
         let (mut keys, mut rest, mut decoder) = (Vec::new(), frames, Decoder::new());
         while let Ok(Some((frame, used))) = decoder.next(rest) {
             for entry in frame.entries() {
-                if let FrameEntry::Record(record) = entry {
+                if let FrameEntry::Record(record) = entry
+                    && !is_piece(&record)
+                {
                     keys.push((hash(record.key), Mode::Exclusive));
                 }
             }
@@ -138,8 +142,11 @@ impl Shard {
                 self.applying.held.note_global(*global);
                 Ok(())
             }
-            FrameEntry::Record(record) if self.applying.held.hold(record)? => Ok(()),
-            FrameEntry::Record(record) => match self.keys.apply(record) {
+            FrameEntry::Record(record) if is_piece(record) => {
+                let taken = self.applying.arriving.take(record);
+                taken.map_err(|error| named(record, &error))
+            }
+            FrameEntry::Record(record) => match self.apply_record(record)? {
                 Ok(()) => Ok(()),
                 Err(broken)
                     if broken.may_precede_item()
@@ -152,10 +159,35 @@ impl Shard {
         }
     }
 
+    /// A record of the journal, unless its key is held.
+    fn apply_record(&mut self, record: &Record<'_>) -> Result<Result<(), Broken>, String> {
+        let mut value = match record.effect {
+            Effect::PutEnd { .. } => {
+                let ended = self.applying.arriving.end(record.db, record.key);
+                Some(ended.map_err(|error| named(record, &error))?)
+            }
+            _ => None,
+        };
+        if self.applying.held.hold(record, &mut value)? {
+            return Ok(Ok(()));
+        }
+        Ok(self.apply_with(record, value.as_ref()))
+    }
+
+    /// A record, with the value that it is the end of.
+    fn apply_with(&mut self, record: &Record<'_>, value: Option<&Coming>) -> Result<(), Broken> {
+        match (&record.effect, value) {
+            (Effect::PutEnd { deadline }, Some(coming)) => {
+                self.keys.apply_put(record.db, record.key, coming.value(), *deadline)
+            }
+            _ => self.keys.apply(record),
+        }
+    }
+
     /// A large item is whole: it stands in its place, and what happened to its key meanwhile follows.
     fn apply_whole(&mut self, id: LargeId, key: &[u8], frame: &[u8]) -> Result<(), String> {
         // Without a held key the database was emptied meanwhile: the item is of a world that is gone.
-        let Some(held) = self.applying.held.end(id, key) else { return Ok(()) };
+        let Some(mut held) = self.applying.held.end(id, key) else { return Ok(()) };
         let unreadable = |error| format!("a large item cannot be read: {error}");
         for frames in [frame, &held.records] {
             let (mut rest, mut decoder) = (frames, Decoder::new());
@@ -164,7 +196,9 @@ impl Shard {
                     let FrameEntry::Record(record) = entry else { continue };
                     // The database may have changed its number since the record was made.
                     let record = Record { db: held.db, ..record };
-                    let outcome = self.keys.apply(&record);
+                    let is_end = matches!(record.effect, Effect::PutEnd { .. });
+                    let value = if is_end { held.values.pop_front() } else { None };
+                    let outcome = self.apply_with(&record, value.as_ref());
                     outcome.map_err(|broken| describe(&record, broken))?;
                 }
                 rest = &rest[used..];
@@ -183,12 +217,15 @@ impl Shard {
         reached[flow] = reached[flow].max(lsn);
     }
 
-    /// Forgets how far upstream flows have come, and items that have come in part: another upstream, or
-    /// another history.
-    pub fn forget_reached(&mut self, reached: Vec<Lsn>) {
+    /// Forgets how far upstream flows have come, and items that have come in part: another session. Values
+    /// that have come in part stay where it continues the history (`same`), as the data does.
+    pub fn forget_reached(&mut self, reached: Vec<Lsn>, same: bool) {
         assert!(self.applying.queue.is_empty(), "positions change only while nothing is applied");
         self.applying.reached = reached;
         self.applying.held = HeldKeys::default();
+        if !same || planted::pieces_go_with_the_session() {
+            self.applying.arriving = Arriving::default();
+        }
     }
 
     /// Per upstream shard, the position that this shard has reached.
@@ -197,7 +234,16 @@ impl Shard {
     }
 }
 
+/// Whether it changes nothing: the beginning or a part of a value.
+fn is_piece(record: &Record<'_>) -> bool {
+    matches!(record.effect, Effect::PutBegin { .. } | Effect::PutPart(_))
+}
+
 fn describe(record: &Record<'_>, broken: Broken) -> String {
+    named(record, &format!("it cannot be applied: {broken:?}"))
+}
+
+fn named(record: &Record<'_>, error: &str) -> String {
     let key = String::from_utf8_lossy(&record.key[..record.key.len().min(64)]);
-    format!("a record for key '{key}' of database {} cannot be applied: {broken:?}", record.db.0)
+    format!("a record for key '{key}' of database {}: {error}", record.db.0)
 }

@@ -1,6 +1,7 @@
 //! On a replica: records of an upstream on their way into the shard, and the queue that they wait in.
 
 use super::address::ReplyTo;
+use super::arriving::Arriving;
 use super::held::{HeldKeys, LargeStep};
 use super::locks::{EntryId, Wants};
 use crate::journal::Global;
@@ -85,6 +86,8 @@ pub(super) struct Applying {
     pub(super) queue: VecDeque<Queued>,
     /// Keys whose items are on their way.
     pub(super) held: HeldKeys,
+    /// Values that come in pieces.
+    pub(super) arriving: Arriving,
     /// The place of the queue's front: how many have left it so far.
     front: u64,
     /// Per upstream shard: the position that everything on this shard has reached.

@@ -13,10 +13,11 @@
 //! record that replaces the value makes those before it needless. A sender that does not keep to that is
 //! stopped at the size of the largest item.
 
+use super::arriving::Coming;
 use super::planted;
 use crate::journal::{Deadline, Effect, FRAME_BYTES_MAX, FrameBuilder, Global, Record};
 use crate::types::DbIndex;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 /// Names a large item within a session: its flow, and its number there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,6 +56,8 @@ pub(super) struct Held {
     pub(super) db: DbIndex,
     /// What happened to the key since, each record a frame of its own.
     pub(super) records: Vec<u8>,
+    /// Values that came in pieces, of the records that are their ends.
+    pub(super) values: VecDeque<Coming>,
 }
 
 /// All held keys of a shard.
@@ -70,7 +73,7 @@ impl HeldKeys {
         if held.iter().any(|one| one.db == db) {
             return Err("an item begins while it is on its way already".to_owned());
         }
-        held.push(Held { id, db, records: Vec::new() });
+        held.push(Held { id, db, records: Vec::new(), values: VecDeque::new() });
         Ok(())
     }
 
@@ -85,8 +88,12 @@ impl HeldKeys {
         Some(one)
     }
 
-    /// Keeps a record if its key is held; answers whether it is.
-    pub(super) fn hold(&mut self, record: &Record<'_>) -> Result<bool, String> {
+    /// Keeps a record if its key is held, and the value that it is the end of; answers whether it is.
+    pub(super) fn hold(
+        &mut self,
+        record: &Record<'_>,
+        value: &mut Option<Coming>,
+    ) -> Result<bool, String> {
         if self.keys.is_empty() || planted::records_do_not_wait() {
             return Ok(false);
         }
@@ -96,11 +103,15 @@ impl HeldKeys {
             return Ok(false);
         };
         match record.effect {
-            Effect::Remove | Effect::Put { deadline: Deadline::None | Deadline::At(_), .. } => {
+            Effect::Remove
+            | Effect::Put { deadline: Deadline::None | Deadline::At(_), .. }
+            | Effect::PutEnd { deadline: Deadline::None | Deadline::At(_) } => {
                 held.records.clear();
+                held.values.clear();
             }
             _ => {}
         }
+        held.values.extend(value.take());
         let mut frame = FrameBuilder::new();
         frame.push(record);
         held.records.extend_from_slice(&frame.to_wire(None));

@@ -21,7 +21,7 @@
 //! The files, from the ground up; each calls only what stands before it:
 //!
 //! ```text
-//!   locks held applying   who waits for which keys; what waits to be applied
+//!   locks arriving held applying   who waits for which keys; what waits to be applied
 //!   message               what executors send each other
 //!   body                  what a shard consists of, and what it says
 //!   room                  memory, before a command runs
@@ -35,6 +35,7 @@
 mod address;
 mod apply;
 mod applying;
+mod arriving;
 mod body;
 mod cut;
 mod errors;

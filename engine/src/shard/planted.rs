@@ -14,6 +14,9 @@ pub static FRAMES_IN_ORDER_OF_CONCLUSION: AtomicBool = AtomicBool::new(false);
 /// is whole, undoes them.
 pub static RECORDS_DO_NOT_WAIT_FOR_THEIR_ITEM: AtomicBool = AtomicBool::new(false);
 
+/// Values in pieces: a replica that comes back has dropped what it had of one, although its position counts it.
+pub static PIECES_GO_WITH_THE_SESSION: AtomicBool = AtomicBool::new(false);
+
 fn is_on(switch: &AtomicBool) -> bool {
     cfg!(feature = "planted-bugs") && switch.load(Ordering::Relaxed)
 }
@@ -24,4 +27,8 @@ pub(super) fn frames_in_order_of_conclusion() -> bool {
 
 pub(super) fn records_do_not_wait() -> bool {
     is_on(&RECORDS_DO_NOT_WAIT_FOR_THEIR_ITEM)
+}
+
+pub(super) fn pieces_go_with_the_session() -> bool {
+    is_on(&PIECES_GO_WITH_THE_SESSION)
 }

@@ -100,7 +100,7 @@ async fn begin_full(
         }
         Walks::Relay => {
             // All relays move together on this executor: their heads of one moment belong together.
-            let readers = readers(logs, logs.iter().map(LogHandle::head))?;
+            let readers = readers(logs, logs.iter().map(LogHandle::head_outside_values))?;
             let upstream = logs.len() as u16;
             let begin = move |shard: &mut Shard| {
                 shard.cut_begin(cut, Labels::Upstream(upstream));

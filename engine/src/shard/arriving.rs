@@ -1,0 +1,114 @@
+//! On a replica: values that come in pieces, put together beside the table.
+//!
+//! ```text
+//!   begins k, 3 MB | part | part | ... part | ends k, with its transaction     ──► one put
+//! ```
+//!
+//! Memory grows with what has come, never with what was announced, and not beyond it. A session may end in the
+//! middle of a value: its position counts the pieces that are here, so they stay as the data does, and go when
+//! another history begins.
+
+use crate::journal::{Effect, Payload, Record};
+use crate::types::DbIndex;
+use crate::value::{NewValue, Rope, SharedValue, Type};
+use std::collections::{HashMap, VecDeque};
+
+/// A value that is whole, or will be.
+pub(super) struct Coming {
+    kind: u8,
+    length: u64,
+    bytes: Bytes,
+}
+
+/// What has come of it.
+enum Bytes {
+    /// A string: nobody copies it again.
+    Rope(Rope),
+    /// What a type wrote, to be read together.
+    Together(Vec<u8>),
+}
+
+impl Bytes {
+    fn len(&self) -> u64 {
+        match self {
+            Bytes::Rope(rope) => rope.len() as u64,
+            Bytes::Together(bytes) => bytes.len() as u64,
+        }
+    }
+}
+
+impl Coming {
+    fn new(kind: u8, length: u64) -> Coming {
+        let bytes =
+            if kind == 0 { Bytes::Rope(Rope::of(b"")) } else { Bytes::Together(Vec::new()) };
+        Coming { kind, length, bytes }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.bytes.len() == self.length
+    }
+
+    fn add(&mut self, part: &[u8]) -> Result<(), String> {
+        let (has, length) = (self.bytes.len() + part.len() as u64, self.length);
+        if has > length {
+            return Err(format!("{has} bytes of a value of {length}"));
+        }
+        match &mut self.bytes {
+            Bytes::Rope(rope) => rope.write(rope.len(), part),
+            Bytes::Together(bytes) => bytes.extend_from_slice(part),
+        }
+        Ok(())
+    }
+
+    /// The value; `None` if it is none.
+    pub(super) fn value(&self) -> Option<NewValue<'_>> {
+        match &self.bytes {
+            Bytes::Rope(rope) => Some(NewValue::Shared(SharedValue::Large(rope.clone()))),
+            Bytes::Together(bytes) => (Type::numbered(self.kind)?.decode)(bytes),
+        }
+    }
+}
+
+/// What names a value: the database and the key in its records.
+type Name = (DbIndex, Box<[u8]>);
+
+/// All that are on their way; of one name several, where one transaction puts a key twice.
+#[derive(Default)]
+pub(super) struct Arriving(HashMap<Name, VecDeque<Coming>>);
+
+impl Arriving {
+    /// Takes a beginning or a part.
+    pub(super) fn take(&mut self, record: &Record<'_>) -> Result<(), String> {
+        let name = (record.db, Box::<[u8]>::from(record.key));
+        match &record.effect {
+            Effect::PutBegin { kind, length } => {
+                let values = self.0.entry(name).or_default();
+                if values.back().is_some_and(|last| !last.is_whole()) {
+                    return Err("a value begins where another one is not whole".to_owned());
+                }
+                values.push_back(Coming::new(*kind, *length));
+                Ok(())
+            }
+            Effect::PutPart(Payload::Bytes(part)) => {
+                let coming = self.0.get_mut(&name).and_then(VecDeque::back_mut);
+                coming.ok_or("a part of a value that did not begin")?.add(part)
+            }
+            _ => Err("no piece of a value".to_owned()),
+        }
+    }
+
+    /// The value whose end has come.
+    pub(super) fn end(&mut self, db: DbIndex, key: &[u8]) -> Result<Coming, String> {
+        let name = (db, Box::<[u8]>::from(key));
+        let first = self.0.get_mut(&name).and_then(VecDeque::pop_front);
+        let coming = first.ok_or("the end of a value that did not begin")?;
+        if self.0.get(&name).is_some_and(VecDeque::is_empty) {
+            self.0.remove(&name);
+        }
+        if !coming.is_whole() {
+            let (has, length) = (coming.bytes.len(), coming.length);
+            return Err(format!("a value of {length} bytes ends after {has}"));
+        }
+        Ok(coming)
+    }
+}
