@@ -3,6 +3,7 @@
 
 mod model_common;
 
+use engine::journal::bounds;
 use engine::model::{ModelNode, World, registry};
 use engine::types::DbIndex;
 use model_common::{Requests, borrowed, check_quiet, check_twin, examples, seed, seeds};
@@ -10,8 +11,11 @@ use model_common::{Requests, borrowed, check_quiet, check_twin, examples, seed, 
 #[test]
 fn a_twin_of_every_commands_examples_is_equal() {
     let seed = seed();
+    // Nearly all values in pieces too, whatever their types.
+    let cases = [((0, 0), 1), ((0, 0), 3), ((1, 1), 1), ((4, 3), 3)];
     for entry in registry().iter_all() {
-        for shards in [1, 3] {
+        for ((above, piece), shards) in cases {
+            bounds::set(above, piece);
             let node = ModelNode::new(shards, seed);
             for example in examples(entry) {
                 let mut client = node.client(0);
@@ -27,6 +31,8 @@ fn a_twin_of_every_commands_examples_is_equal() {
 fn a_twin_of_many_random_clients_is_equal() {
     for seed in seeds(40) {
         let mut dice = fastrand::Rng::with_seed(seed);
+        let (above, piece) = [(0, 0), (8, 5), (60_000, 9_000)][dice.usize(..3)];
+        bounds::set(above, piece);
         let node = ModelNode::in_world(&World::new(seed), dice.u16(1..5));
         for number in 0..4 {
             let mut client = node.client(dice.u16(..=node.shards()));

@@ -15,10 +15,11 @@
 
 use std::ops::Range;
 
+use super::error::DecodeError;
 use super::pieces::{Bug, is_in_pieces, is_planted, pieces};
 use super::record::{
-    Cursor, Deadline, DecodeError, Effect, FrameEntry, OP_FRAME, OP_TRANSACTION, Payload, Record,
-    Sink, Stop, Stretch, begins_value,
+    Cursor, Deadline, Effect, FrameEntry, OP_FRAME, OP_TRANSACTION, Payload, Record, Sink, Stop,
+    Stretch, begins_value,
 };
 use crate::types::{DbIndex, ShardId, TxId};
 use crate::value::Rope;

@@ -21,10 +21,9 @@ use std::{sync::Arc, time::Duration};
 use super::{
     chunk::{Boundary, Chunk, Large, Tail},
     frame::{FRAME_HEAD_BYTES_MAX, Frame, FrameBuilder, Transaction},
-    gone::{Gone, GoneReason},
-    history::LogRange,
-    hold::{self, Charges, Seat, Watch},
-    publish::{Bell, Head, SleeperId},
+    handle::{LogHandle, NO_TIME, NOT_INSIDE, Shared},
+    hold::{self, Charges, Watch},
+    publish::{Bell, Head},
     record::{Record, Room, Sink},
     sync::{AtomicU64, Mutex, Ordering, lock},
 };
@@ -46,9 +45,6 @@ const CHUNKS_IN_FULL_LOG: u64 = 8;
 /// so much stands alone.
 const WEIGHT_MAX: u64 = 1024 * 1024;
 
-/// No value is open at the head.
-const NOT_INSIDE: u64 = u64::MAX;
-
 /// The end of a value that has not come yet.
 const OPEN: u64 = u64::MAX;
 
@@ -65,9 +61,6 @@ impl Whole {
     }
 }
 
-/// What is never trimmed because of its age.
-const NO_TIME: u64 = u64::MAX;
-
 /// How much of a log is held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bounds {
@@ -75,122 +68,6 @@ pub struct Bounds {
     pub bytes: u64,
     /// How old the newest record of the oldest chunk may be; any age if none.
     pub age: Option<Duration>,
-}
-
-/// What writer and readers share.
-pub(super) struct Shared {
-    pub(super) head: Head,
-    first: AtomicU64,
-    held_bytes: AtomicU64,
-    oldest: AtomicU64,
-    /// Where the value began whose frames have not all come; [`NOT_INSIDE`] if there is none.
-    outside: AtomicU64,
-    /// The chunks in order. Locked at a change of chunk and by whoever enters one.
-    chunks: Mutex<VecDeque<Arc<Chunk>>>,
-    pub(super) bell: Bell,
-    sleepers: AtomicU64,
-    /// All readers. Locked when one comes or goes and at trimming.
-    seats: Mutex<Vec<Arc<Seat>>>,
-}
-
-impl Shared {
-    pub(super) fn first(&self) -> u64 {
-        self.first.load(Ordering::Acquire)
-    }
-
-    /// The chunk in which the record after `lsn` stands or will stand, if it is held.
-    pub(super) fn chunk_after(&self, lsn: u64) -> Option<Arc<Chunk>> {
-        let chunks = lock(&self.chunks);
-        let index = chunks.partition_point(|chunk| chunk.base <= lsn).checked_sub(1)?;
-        chunks.get(index).cloned()
-    }
-
-    /// Who one more reader is when it sleeps.
-    pub(super) fn new_sleeper(&self) -> SleeperId {
-        SleeperId(self.sleepers.fetch_add(1, Ordering::Relaxed))
-    }
-
-    pub(super) fn gone(&self, reason: GoneReason) -> Gone {
-        let LogRange { first, head } = self.range();
-        Gone { oldest: first, head, reason }
-    }
-
-    /// A reader comes.
-    pub(super) fn seat(&self, lsn: u64, taken: u64) -> Arc<Seat> {
-        let seat = Arc::new(Seat::new(lsn, taken));
-        lock(&self.seats).push(Arc::clone(&seat));
-        seat
-    }
-
-    /// A reader goes.
-    pub(super) fn leave(&self, seat: &Arc<Seat>) {
-        lock(&self.seats).retain(|known| !Arc::ptr_eq(known, seat));
-    }
-
-    fn range(&self) -> LogRange {
-        // In this order: `first` is never stored before the head that it stands at or below.
-        let first = Lsn(self.first());
-        LogRange { first, head: Lsn(self.head.lsn()) }
-    }
-}
-
-/// A log as seen from outside its shard. Cheap to clone, may go to any executor.
-#[derive(Clone)]
-pub struct LogHandle(pub(super) Arc<Shared>);
-
-impl LogHandle {
-    /// The LSN of the last published record.
-    ///
-    /// A [`super::Span`] taken at the same instant may already be beyond it: subtract saturating.
-    pub fn head(&self) -> Lsn {
-        Lsn(self.0.head.lsn())
-    }
-
-    /// The head, or where the value began that is open there: whoever begins here gets none without its
-    /// beginning. Of a relay, to be asked where it is written.
-    pub fn head_outside_values(&self) -> Lsn {
-        #[cfg(feature = "planted-bugs")]
-        if super::planted::is_on(&super::planted::BEGINS_INSIDE_VALUES) {
-            return self.head();
-        }
-        self.head().min(Lsn(self.0.outside.load(Ordering::Acquire)))
-    }
-
-    /// The oldest position from which the log can be read.
-    pub fn first(&self) -> Lsn {
-        Lsn(self.0.first())
-    }
-
-    /// Both, with `first <= head`.
-    pub fn range(&self) -> LogRange {
-        self.0.range()
-    }
-
-    /// What the log holds in memory: chunks at their full size, and of large payloads what nobody else does.
-    pub fn bytes(&self) -> u64 {
-        self.0.held_bytes.load(Ordering::Relaxed)
-    }
-
-    /// All bytes ever written up to the head, as on the wire. Bytes that were only counted as
-    /// records, because nobody kept the log, are not among them.
-    pub fn total_bytes(&self) -> u64 {
-        self.0.head.bytes()
-    }
-
-    /// When the oldest chunk that is held got its first record.
-    pub fn oldest(&self) -> Option<Millis> {
-        match self.0.oldest.load(Ordering::Relaxed) {
-            NO_TIME => None,
-            time => Some(Millis(time)),
-        }
-    }
-}
-
-impl std::fmt::Debug for LogHandle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let LogRange { first, head } = self.range();
-        write!(f, "LogHandle({first}..{head}, {} bytes)", self.bytes())
-    }
 }
 
 /// A chunk that is held, and what only the writer knows of it.

@@ -27,8 +27,10 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p engine --test journal_loom`.
 
 mod chunk;
+mod error;
 mod frame;
 mod gone;
+mod handle;
 mod history;
 mod hold;
 mod log;
@@ -40,22 +42,24 @@ mod reader;
 mod record;
 mod sync;
 
+pub use error::DecodeError;
 pub use frame::{
     Decoder, Entries, FRAME_BYTES_MAX, FRAME_ENTRIES_MAX, FRAME_SHARDS_MAX, Frame, FrameBuilder,
     ShardSet, Shards, Transaction,
 };
 pub use gone::{Gone, GoneReason};
+pub use handle::LogHandle;
 pub use history::{
     BRANCHES_MAX, HeldLogs, HistoryId, Leg, Lineage, LogRange, Malformed, Position, Reason, Verdict,
 };
 pub use hold::held_total;
-pub use log::{Bounds, CHUNK_BYTES, LogHandle, LogWriter};
+pub use log::{Bounds, CHUNK_BYTES, LogWriter};
 #[cfg(feature = "planted-bugs")]
 pub use pieces::bounds;
 pub use reader::{Read, Reader, Span};
 pub use record::{
-    Change, Deadline, DecodeError, Effect, FrameEntry, Global, INLINE_PAYLOAD_BYTES_MAX,
-    KEY_BYTES_MAX, Payload, Record, Stretch, VALUE_BYTES_MAX,
+    Change, Deadline, Effect, FrameEntry, Global, INLINE_PAYLOAD_BYTES_MAX, KEY_BYTES_MAX, Payload,
+    Record, Stretch, VALUE_BYTES_MAX,
 };
 
 // A log is written on one executor and read on others.

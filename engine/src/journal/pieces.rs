@@ -23,41 +23,46 @@ const PIECE_BYTES_PER_KEY_BYTE: usize = 16;
 /// The longest stretch of a value that is written by its type and stands in one rope.
 const SLAB_BYTES: usize = 1 << 30;
 
-/// Values are told in pieces from another length on, and in pieces of another length: for tests.
+/// Other bounds, for tests.
 #[cfg(feature = "planted-bugs")]
 pub mod bounds {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use super::{PIECE_BYTES, PIECES_ABOVE};
+    use std::cell::Cell;
 
-    /// The longest value that is told whole; 0 for the program's own bound.
-    pub static ABOVE: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static BOUNDS: Cell<(usize, usize)> = const { Cell::new((PIECES_ABOVE, PIECE_BYTES)) };
+    }
 
-    /// The bytes of a piece; 0 for the program's own.
-    pub static PIECE: AtomicUsize = AtomicUsize::new(0);
+    /// What this thread tells is in pieces of `piece` bytes where it is longer than `above`; with zeros as the
+    /// program does it.
+    pub fn set(above: usize, piece: usize) {
+        let own = above == 0 || piece == 0;
+        BOUNDS.set(if own { (PIECES_ABOVE, PIECE_BYTES) } else { (above, piece) });
+    }
 
-    pub(super) fn or(set: &AtomicUsize, own: usize) -> usize {
-        match set.load(Ordering::Relaxed) {
-            0 => own,
-            other => other,
-        }
+    pub(super) fn get() -> (usize, usize) {
+        BOUNDS.get()
+    }
+}
+
+#[cfg(not(feature = "planted-bugs"))]
+mod bounds {
+    pub(super) const fn get() -> (usize, usize) {
+        (super::PIECES_ABOVE, super::PIECE_BYTES)
     }
 }
 
 /// Whether a value of so many bytes is told in pieces.
 #[inline]
 pub(super) fn is_in_pieces(length: usize) -> bool {
-    #[cfg(feature = "planted-bugs")]
-    return length > bounds::or(&bounds::ABOVE, PIECES_ABOVE);
-    #[cfg(not(feature = "planted-bugs"))]
-    return length > PIECES_ABOVE;
+    length > bounds::get().0
 }
 
 /// How long the pieces of a value are under a key of so many bytes.
 fn piece_bytes(key: usize) -> usize {
-    #[cfg(feature = "planted-bugs")]
-    let least = bounds::or(&bounds::PIECE, PIECE_BYTES);
-    #[cfg(not(feature = "planted-bugs"))]
-    let least = PIECE_BYTES;
-    key.saturating_mul(PIECE_BYTES_PER_KEY_BYTE).clamp(least, super::VALUE_BYTES_MAX)
+    let least = bounds::get().1;
+    let of_key = if least < PIECE_BYTES { 0 } else { key.saturating_mul(PIECE_BYTES_PER_KEY_BYTE) };
+    of_key.clamp(least, super::VALUE_BYTES_MAX)
 }
 
 /// The pieces of a value under a key of so many bytes, in order.

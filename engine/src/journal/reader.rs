@@ -24,8 +24,8 @@ use super::{
     chunk::{Boundary, Chunk, Forgotten, Large},
     frame::measure,
     gone::{Gone, GoneReason},
+    handle::LogHandle,
     hold::Seat,
-    log::LogHandle,
     publish::{Edge, SleeperId},
 };
 use crate::rt::ForeignWaker;

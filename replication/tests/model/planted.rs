@@ -69,6 +69,7 @@ const CALM: Plan = Plan {
     chain: true,
     evicts: false,
     road: 0,
+    pieces: (0, 0),
 };
 
 fn any_shards(dice: &mut fastrand::Rng) -> [u16; 4] {
@@ -153,6 +154,58 @@ fn j4_a_record_that_does_not_wait_for_the_pieces_of_its_item_is_undone_by_it() {
         trouble_every: 3,
         kinds: &[Trouble::Restart],
         chain: false,
+        ..CALM
+    });
+}
+
+/// Values in pieces whose pieces do not fit together.
+const IN_PIECES: Plan = Plan { pieces: (8, 5), ..CALM };
+
+#[test]
+fn a_part_of_a_value_that_is_lost_ends_the_session() {
+    check(&journal::planted::A_PART_IS_LOST, 3, |dice| Plan {
+        shards: any_shards(dice),
+        ..IN_PIECES
+    });
+}
+
+#[test]
+fn a_value_that_ends_without_its_beginning_ends_the_session() {
+    check(&journal::planted::VALUES_END_WITHOUT_BEGINNING, 3, |dice| Plan {
+        shards: any_shards(dice),
+        ..IN_PIECES
+    });
+}
+
+#[test]
+fn a_part_of_another_key_in_between_ends_the_session() {
+    check(&journal::planted::A_PART_NAMES_ANOTHER_KEY, 3, |dice| Plan {
+        shards: any_shards(dice),
+        ..IN_PIECES
+    });
+}
+
+#[test]
+fn a_position_in_the_middle_of_a_value_counts_the_pieces_that_are_there() {
+    check(&shard::planted::PIECES_GO_WITH_THE_SESSION, 60, |dice| Plan {
+        shards: any_shards(dice),
+        load: Load { large_every: 3, rounds: 100, ..LOAD },
+        trouble_every: 3,
+        kinds: &[Trouble::Cut],
+        pieces: (60_000, 20_000),
+        ..CALM
+    });
+}
+
+#[test]
+fn whoever_begins_in_the_middle_of_a_value_gets_it_from_its_beginning() {
+    check(&journal::planted::BEGINS_INSIDE_VALUES, 200, |dice| Plan {
+        nodes: 4,
+        shards: any_shards(dice),
+        load: Load { large_every: 3, rounds: 120, pause: 5, ..LOAD },
+        trouble_every: 3,
+        kinds: &[Trouble::Restart],
+        pieces: (60_000, 20_000),
         ..CALM
     });
 }

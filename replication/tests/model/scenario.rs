@@ -4,7 +4,7 @@ use crate::following::Link;
 use crate::load::{self, Load};
 use crate::member::{Cluster, Member};
 use engine::db::{Policy, PolicyKind, Pressure, pressure};
-use engine::journal::Bounds;
+use engine::journal::{self, Bounds};
 use engine::model::{DBS, World};
 use engine::table::Cursor;
 use engine::types::DbIndex;
@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) evicts: bool,
     /// How long a step over a road takes, at most, in milliseconds of links.
     pub(crate) road: u64,
+    /// Values longer than the first go in pieces as long as the second; 0 for the program's own bounds.
+    pub(crate) pieces: (usize, usize),
 }
 
 /// What goes wrong, or is done by an operator.
@@ -104,6 +106,11 @@ impl Plan {
         let large_every = [0, 0, 60, 200][dice.usize(..4)];
         let journal_bytes = [16_000, 64_000, 1_000_000, 64_000_000][dice.usize(..4)];
         let evicts = dice.usize(..8) == 0;
+        let pieces = match dice.usize(..3) {
+            0 if !evicts && large_every == 0 => (8, 5),
+            1 if !evicts => (60_000, 20_000),
+            _ => (0, 0),
+        };
         Plan {
             nodes,
             shards: [(); 4].map(|()| dice.u16(1..=4)),
@@ -125,6 +132,7 @@ impl Plan {
             evicts,
             // Memory is short where everybody has a copy soon: what is promoted must not be empty.
             road: if evicts { 0 } else { [0, 0, 20, 300][dice.usize(..4)] },
+            pieces,
         }
     }
 }
@@ -151,6 +159,7 @@ enum Repair {
 pub(crate) fn run(seed: u64, plan: impl Fn(&mut fastrand::Rng) -> Plan) -> Result<String, String> {
     let mut dice = fastrand::Rng::with_seed(seed);
     let plan = plan(&mut dice);
+    journal::bounds::set(plan.pieces.0, plan.pieces.1);
     let world = World::new(dice.u64(..));
     let member = |place: usize| Member::new(&world, format!("node-{place}"), plan.shards[place]);
     let cluster = Cluster::new((0..plan.nodes).map(member).collect());
