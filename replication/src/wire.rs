@@ -39,8 +39,8 @@ pub const HEADER: usize = 12;
 pub const PAYLOAD_MAX: usize = 1024 * 1024;
 
 /// Version of this protocol; both sides must speak the same. Version 3: changes inside values go by the
-/// numbers of their types. Version 4: messages carry sums.
-pub const VERSION: u32 = 4;
+/// numbers of their types. Version 4: messages carry sums. Version 5: records tell long values in pieces.
+pub const VERSION: u32 = 5;
 
 /// What is said of a message whose sum does not fit.
 pub const DAMAGED: &str =

@@ -306,7 +306,8 @@ impl LogWriter {
             return self.count(records);
         }
         let bytes = frame.as_bytes();
-        if frame.begins_value() {
+        // Where one transaction puts several, they end together.
+        if frame.begins_value() && !self.value.is_open() {
             self.begin_value(bytes.len());
         } else {
             self.reserve(bytes.len(), bytes.len() as u64);

@@ -354,20 +354,32 @@ impl Member {
     }
 }
 
-/// The bytes that can be read of a log, each large value once; and those of its largest frame.
+/// The bytes that can be read of a log, each large value once; and those of its largest frame, or of all frames
+/// of a value in pieces.
 fn readable(log: &LogHandle) -> Result<(u64, u64), String> {
     let mut reader = log.reader_at(log.first()).map_err(|gone| gone.to_string())?;
     let (mut known, mut bytes) = (HashSet::new(), 0);
     let (mut frame, mut largest) = (0, 0);
+    let (mut is_inside, mut was_piece) = (false, false);
     loop {
         let before = reader.lsn();
         let Read::Bytes(span) = reader.next(usize::MAX) else { return Ok((bytes, largest)) };
         let length = span.len() as u64;
         bytes += if known.insert(span.as_ptr()) { length } else { 0 };
-        // With its chunk and its references.
-        frame += length + CHUNK_BYTES as u64;
-        if span.lsn_after() > before {
-            (frame, largest) = (0, largest.max(frame));
+        let (begins, is_part) = (matches!(span[0] & 0x7f, 0x0e), matches!(span[0] & 0x7f, 0x0f));
+        if !is_inside && begins && !was_piece {
+            frame = 0;
+        }
+        // With its chunk and its references, of which there is one for each piece.
+        frame += length + if frame == 0 { CHUNK_BYTES as u64 } else { 1024 + length / 8 };
+        largest = largest.max(frame);
+        if !is_inside {
+            // The frame behind pieces belongs to them.
+            was_piece = begins || is_part;
+        }
+        is_inside = span.lsn_after() == before;
+        if !is_inside && !was_piece {
+            frame = 0;
         }
     }
 }
