@@ -370,8 +370,10 @@ fn readable(log: &LogHandle) -> Result<(u64, u64), String> {
         if !is_inside && begins && !was_piece {
             frame = 0;
         }
-        // With its chunk and its references, of which there is one for each piece.
-        frame += length + if frame == 0 { CHUNK_BYTES as u64 } else { 1024 + length / 8 };
+        // With its chunk and its references: generously, since what is data besides can be read for nothing. What
+        // a piece begins with is little, or on a relay all of it.
+        let is_head = !is_inside && (begins || is_part) && frame > 0;
+        frame += length + if is_head { 1024 + length / 8 } else { CHUNK_BYTES as u64 };
         largest = largest.max(frame);
         if !is_inside {
             // The frame behind pieces belongs to them.
