@@ -33,7 +33,7 @@ impl Broken {
         match self {
             Broken::Missing | Broken::OtherType => true,
             Broken::Unfit(unfit) => unfit != Unfit::Unknown,
-            Broken::Database => false,
+            Broken::Database | Broken::Piece => false,
         }
     }
 }

@@ -22,7 +22,6 @@ use super::record::{
     Stretch, begins_value,
 };
 use crate::types::{DbIndex, ShardId, TxId};
-use crate::value::Rope;
 
 /// The most shards of a node, and so of a transaction (`--num_shards`): more than any machine has
 /// CPUs for, and 128 bytes of bitmap.
