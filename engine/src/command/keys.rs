@@ -362,6 +362,16 @@ impl Keys {
         self.specs().iter().any(|spec| !spec.uses.contains(Uses::NOT_KEY))
     }
 
+    /// Whether this request may look at keys that it does not name (SORT with BY or GET): of any shard.
+    pub fn may_be_anywhere(&self, args: &Args<'_>) -> bool {
+        let is_unknown = |spec: &Spec| matches!(spec.begin, Begin::Unknown);
+        self.specs().iter().any(is_unknown)
+            && (2..args.len()).any(|index| {
+                let word = args.get(index);
+                word.eq_ignore_ascii_case(b"BY") || word.eq_ignore_ascii_case(b"GET")
+            })
+    }
+
     /// The keys of this request: where each stands, and the spec that found it. What a request lacks is
     /// passed over: the command refuses it.
     #[inline]

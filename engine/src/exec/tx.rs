@@ -49,6 +49,8 @@ impl TxKeys {
         self.writes |= entry.writes();
         match &entry.command.run {
             run if run.is_barrier() => self.everything = true,
+            // Whose keys only values name, all may be wanted.
+            Run::Carry(_) if entry.command.keys.may_be_anywhere(args) => self.everything = true,
             Run::All(_) | Run::Walk(_) => self.spread = true,
             _ => {}
         }

@@ -277,6 +277,20 @@ impl Tx {
                     Joined::Reply
                 }
                 Joined::Pondering(pondering) => front.ponder(pondering, call, reply).await?,
+                Joined::Looks(mut looking) => {
+                    let parts = looking.take_parts();
+                    let step = |part| Work::Step(owned.clone(), Step::Look(part));
+                    let work = parts.map(|(shard, part)| (shard, step(part)));
+                    let done = did(self.hop(work.collect(), false, false).await)?;
+                    let looked = done.into_iter().filter_map(|(_, did)| match did {
+                        Did::Looked(part) => Some(part),
+                        _ => None,
+                    });
+                    let (then, found) = looking.found(looked);
+                    let facts = front.facts();
+                    let decided = then(&mut facts.decision(call.db, reply), found)?;
+                    Joined::of(decided, facts.shards)
+                }
             }
         }
     }

@@ -6,6 +6,7 @@
 //! ```
 
 use super::decision::{Decided, Decision, NodeFacts, Pondering, Write};
+use super::look::{LookPart, Looking};
 use super::pick::{Asked, KEYS_PER_PIECE, Pick};
 use super::slices::Whole;
 use crate::command::{Args, Cx, Refusal};
@@ -111,23 +112,70 @@ impl Carry {
         }
         match (self.decide)(&mut cx.decision(), asked.args, &carried)? {
             Decided::Writes(writes) => perform(cx.keys, writes),
-            Decided::Later(pondering) => return Ok(ponder_whole(pondering)),
+            decided => return go_on_whole(decided, cx),
         }
         Ok(Whole::Done)
     }
 }
 
-/// A long decision on the shard that has all the keys.
-fn ponder_whole(mut pondering: Pondering) -> Whole {
-    let mut writes: Option<std::vec::IntoIter<Write>> = None;
-    Whole::Later(Box::new(move |cx| {
-        let Some(writes) = &mut writes else {
-            writes = pondering(&mut cx.decision())?.map(Vec::into_iter);
-            return Ok(false);
+/// What is left of a decision on the shard that has all the keys.
+enum Rest {
+    Pondering(Pondering),
+    Looking(Option<Looking>, LookPart),
+    Writes(std::vec::IntoIter<Write>),
+}
+
+impl Rest {
+    fn of(decided: Decided) -> Rest {
+        match decided {
+            Decided::Writes(writes) => Rest::Writes(writes.into_iter()),
+            Decided::Later(pondering) => Rest::Pondering(pondering),
+            Decided::Ask(asking) => {
+                let mut looking = Looking::of(asking, 1);
+                let part = looking.take_part();
+                Rest::Looking(Some(looking), part)
+            }
+        }
+    }
+
+    fn is_short(&self) -> bool {
+        match self {
+            Rest::Looking(looking, _) => {
+                looking.as_ref().is_none_or(|looking| looking.count() <= 2 * KEYS_PER_PIECE)
+            }
+            Rest::Pondering(_) | Rest::Writes(_) => false,
+        }
+    }
+
+    /// One piece; whether it was the last.
+    fn piece(&mut self, cx: &mut Cx<'_>) -> Result<bool, Refusal> {
+        let next = match self {
+            Rest::Writes(writes) => {
+                perform(cx.keys, writes.take(KEYS_PER_PIECE));
+                return Ok(writes.len() == 0);
+            }
+            Rest::Pondering(pondering) => pondering(&mut cx.decision())?.map(Decided::Writes),
+            Rest::Looking(looking, part) => {
+                if !part.piece(cx) {
+                    return Ok(false);
+                }
+                let found = looking.take().map(|looking| looking.found([std::mem::take(part)]));
+                let Some((then, found)) = found else { return Ok(true) };
+                Some(then(&mut cx.decision(), found)?)
+            }
         };
-        perform(cx.keys, writes.take(KEYS_PER_PIECE));
-        Ok(writes.len() == 0)
-    }))
+        if let Some(next) = next {
+            *self = Rest::of(next);
+        }
+        Ok(false)
+    }
+}
+
+/// A decision that goes on, on the shard that has all the keys.
+fn go_on_whole(decided: Decided, cx: &mut Cx<'_>) -> Result<Whole, Refusal> {
+    let mut rest = Rest::of(decided);
+    let is_short = rest.is_short();
+    Whole::of(Box::new(move |cx| rest.piece(cx)), is_short, cx)
 }
 
 impl Cx<'_> {

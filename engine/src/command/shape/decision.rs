@@ -92,6 +92,29 @@ pub enum Decided {
     Writes(Vec<Write>),
     /// It takes long. Nothing is written to the reply yet.
     Later(Pondering),
+    /// Further keys are to be looked at, which only values name. Nothing is written to the reply yet.
+    Ask(Asking),
+}
+
+/// Keys that only values name, and how the decision goes on when they are known.
+pub struct Asking {
+    /// What is asked for, of any shard.
+    pub wanted: Vec<Wanted>,
+    /// Decides, given what stands there, in the same order.
+    pub then: Then,
+}
+
+/// See [`Asking`].
+pub type Then =
+    Box<dyn FnOnce(&mut Decision<'_>, Vec<Option<Vec<u8>>>) -> Result<Decided, Refusal> + Send>;
+
+/// A string, or one field of a hash.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The key.
+    pub key: Vec<u8>,
+    /// The field, where it is not the whole string that is wanted.
+    pub field: Option<Vec<u8>>,
 }
 
 impl From<Vec<Write>> for Decided {

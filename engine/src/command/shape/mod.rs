@@ -23,14 +23,16 @@ mod all;
 mod carry;
 mod decision;
 mod each;
+mod look;
 mod pick;
 mod slices;
 mod walk;
 
 pub use all::{All, Part};
 pub use carry::{Carried, Carry, Found, GatherPart};
-pub use decision::{Decided, Decision, NodeFacts, Pondering, Write};
+pub use decision::{Asking, Decided, Decision, NodeFacts, Pondering, Then, Wanted, Write};
 pub use each::{Each, EachPart, Join, Joining};
+pub use look::{LookPart, Looking};
 pub use pick::{Asked, MANY_KEYS, Pick, Picks};
 pub use slices::{Slices, Whole};
 pub use walk::{Walk, Walked};
@@ -66,6 +68,8 @@ pub enum Step {
     Each(EachPart),
     /// Reads these keys of a [`Carry`].
     Gather(GatherPart),
+    /// Looks at keys that a [`Carry`] has found the names of.
+    Look(LookPart),
     /// Makes these changes.
     Writes(std::vec::IntoIter<Write>),
     /// Its part of an [`All`].
@@ -80,6 +84,8 @@ pub enum Did {
     Each(EachPart),
     /// What a [`Carry`] found.
     Gathered(GatherPart),
+    /// What stands at the keys that were looked at.
+    Looked(LookPart),
     /// Of an [`All`].
     Part(Part),
 }
@@ -140,6 +146,7 @@ impl Run {
             (Run::Each(each), Step::Each(part)) => each.piece(cx, args, part)?,
             (Run::Carry(carry), Step::Gather(part)) => carry.piece(cx, args, part)?,
             (Run::All(all), Step::All(part)) => (all.part)(cx, args, part)?,
+            (_, Step::Look(part)) => part.piece(cx),
             (_, Step::Writes(writes)) => {
                 carry::perform(cx.keys, writes.take(KEYS_PER_PIECE));
                 writes.len() == 0
@@ -150,6 +157,7 @@ impl Run {
             Step::Each(part) => Did::Each(std::mem::take(part)),
             Step::Gather(part) => Did::Gathered(std::mem::take(part)),
             Step::All(part) => Did::Part(std::mem::take(part)),
+            Step::Look(part) => Did::Looked(std::mem::take(part)),
             Step::Writes(_) => Did::Nothing,
         }))
     }
@@ -178,10 +186,7 @@ impl Run {
                 });
                 // Without findings these were the writes.
                 let Some(found) = found.collect() else { return Ok(Joined::Reply) };
-                match carry.join(asked, node, found, reply)? {
-                    Decided::Writes(writes) => Ok(Joined::writes(writes, node.shards)),
-                    Decided::Later(pondering) => Ok(Joined::Pondering(pondering)),
-                }
+                Ok(Joined::of(carry.join(asked, node, found, reply)?, node.shards))
             }
             Run::All(all) => {
                 let parts = done.map(|did| match did {
@@ -221,9 +226,20 @@ pub enum Joined {
     Pieces(Joining),
     /// A long decision.
     Pondering(Pondering),
+    /// A look at further keys, with which the decision goes on.
+    Looks(Looking),
 }
 
 impl Joined {
+    /// What a decision comes to.
+    pub fn of(decided: Decided, shards: u16) -> Joined {
+        match decided {
+            Decided::Writes(writes) => Joined::writes(writes, shards),
+            Decided::Later(pondering) => Joined::Pondering(pondering),
+            Decided::Ask(asking) => Joined::Looks(Looking::of(asking, shards)),
+        }
+    }
+
     /// The steps that make these changes, if there are any.
     pub fn writes(writes: Vec<Write>, shards: u16) -> Joined {
         let mut steps: BTreeMap<ShardId, Vec<Write>> = BTreeMap::new();
