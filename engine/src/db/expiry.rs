@@ -24,7 +24,7 @@ impl Keyspace {
     /// Deletes expired items found in one slice of the sweep. Answers whether it should be called again
     /// soon: `false` once it has gone round all databases.
     pub fn sweep_slice(&mut self, is_open: &mut dyn FnMut(u64) -> bool) -> bool {
-        if self.role == Role::Replica || self.is_paused() {
+        if self.role == Role::Replica || self.is_paused() || self.sweep.is_off {
             return false;
         }
         while self.door.expires(DbIndex(self.sweep.db as u16)) == 0 {
@@ -52,6 +52,11 @@ impl Keyspace {
             }
             None => self.next_swept_db(),
         }
+    }
+
+    /// Whether what has expired is deleted though nobody looks for it.
+    pub fn set_active_expire(&mut self, is_on: bool) {
+        self.sweep.is_off = !is_on;
     }
 
     fn next_swept_db(&mut self) -> bool {

@@ -7,4 +7,6 @@ use crate::table::Cursor;
 pub(crate) struct SweepState {
     pub(super) db: usize,
     pub(super) cursor: Cursor,
+    /// DEBUG SET-ACTIVE-EXPIRE 0.
+    pub(super) is_off: bool,
 }

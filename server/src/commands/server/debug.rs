@@ -4,12 +4,23 @@ use super::super::replication::next_lsn;
 use super::common::{ADMIN, ALWAYS, FrontCommand, HELP, Handler, declare};
 use crate::connection::Session;
 use engine::command::{Args, Outcome, Refusal};
-use engine::resp::{Output, ReplyWriter};
+use engine::glob::Pattern;
+use engine::resp::number::parse_i64;
+use engine::resp::{Output, Protocol, ReplyWriter};
 use engine::rt;
 use replication::Request;
 use std::time::Duration;
 
-pub(super) const COMMANDS: &[&FrontCommand] = &[&DEBUG_SLEEP, &DEBUG_REPLICA, &DEBUG_HELP];
+pub(super) const COMMANDS: &[&FrontCommand] = &[
+    &DEBUG_ERROR,
+    &DEBUG_HELP,
+    &DEBUG_LOG,
+    &DEBUG_PROTOCOL,
+    &DEBUG_REPLICA,
+    &DEBUG_SET_ACTIVE_EXPIRE,
+    &DEBUG_SLEEP,
+    &DEBUG_STRINGMATCH_LEN,
+];
 
 static DEBUG_SLEEP: FrontCommand = FrontCommand {
     command: declare(
@@ -85,6 +96,157 @@ async fn replica(session: &mut Session, args: Args<'_>, out: &mut Output) -> Out
         return Err(I_AM_MASTER);
     }
     ReplyWriter::new(out, session.protocol).ok();
+    Ok(())
+}
+
+static DEBUG_ERROR: FrontCommand = FrontCommand {
+    command: declare(
+        "debug|error",
+        "DEBUG ERROR message",
+        "Answers with this error.",
+        "1.0.0",
+        ADMIN,
+        r#"
+            > DEBUG ERROR "ERR as asked for"
+            (error) ERR as asked for
+        "#,
+    ),
+    handler: Handler::Now(|_, args, _| Err(Refusal::quoting("", args.get(2), ""))),
+};
+
+static DEBUG_LOG: FrontCommand = FrontCommand {
+    command: declare(
+        "debug|log",
+        "DEBUG LOG message",
+        "Writes a message to the log.",
+        "1.0.0",
+        ADMIN,
+        r#"
+            > DEBUG LOG "here the test begins"
+            OK
+        "#,
+    ),
+    handler: Handler::Now(|_, args, reply| {
+        let message = String::from_utf8_lossy(args.get(2)).into_owned();
+        tracing::warn!("DEBUG LOG: {message}");
+        reply.ok();
+        Ok(())
+    }),
+};
+
+static DEBUG_SET_ACTIVE_EXPIRE: FrontCommand = FrontCommand {
+    command: declare(
+        "debug|set-active-expire",
+        "DEBUG SET-ACTIVE-EXPIRE <0 | 1>",
+        "Whether what has expired is deleted though nobody looks for it.",
+        "2.8.13",
+        ADMIN,
+        r#"
+            > DEBUG SET-ACTIVE-EXPIRE 1
+            OK
+        "#,
+    ),
+    handler: Handler::Later(|session, args, out| {
+        Box::pin(async move {
+            // As in Redis, what is no number is 0.
+            let is_on = parse_i64(args.get(2)).is_some_and(|number| number != 0);
+            let front = session.front.clone();
+            front.call_all(move |shard| shard.keys.set_active_expire(is_on)).await;
+            ReplyWriter::new(out, session.protocol).ok();
+            Ok(())
+        })
+    }),
+};
+
+static DEBUG_STRINGMATCH_LEN: FrontCommand = FrontCommand {
+    command: declare(
+        "debug|stringmatch-len",
+        "DEBUG STRINGMATCH-LEN length pattern",
+        "Whether a text of so many letters a fits a pattern.",
+        "1.0.0",
+        ADMIN,
+        r#"
+            > DEBUG STRINGMATCH-LEN 3 a?*
+            (integer) 1
+            > DEBUG STRINGMATCH-LEN 3 a?
+            (integer) 0
+        "#,
+    ),
+    handler: Handler::Now(|_, args, reply| {
+        /// A text that takes no time to speak of.
+        const LENGTH_MAX: usize = 1 << 20;
+        let length = parse_i64(args.get(2)).and_then(|length| usize::try_from(length).ok());
+        let length = length.filter(|length| *length <= LENGTH_MAX).ok_or(Refusal::NotInteger)?;
+        let pattern = Pattern::new(args.get(3)).ok_or(Refusal::LongPattern)?;
+        reply.integer(i64::from(pattern.fits(&vec![b'a'; length])));
+        Ok(())
+    }),
+};
+
+static DEBUG_PROTOCOL: FrontCommand = FrontCommand {
+    command: declare(
+        "debug|protocol",
+        "DEBUG PROTOCOL <STRING | INTEGER | DOUBLE | BIGNUM | NULL | ARRAY | SET | MAP | ATTRIB | PUSH | VERBATIM | TRUE | FALSE>",
+        "Answers with a value of this type.",
+        "6.0.0",
+        ADMIN,
+        r#"
+            > DEBUG PROTOCOL integer
+            (integer) 12345
+        "#,
+    ),
+    handler: Handler::Now(|_, args, reply| protocol(args.get(2), reply)),
+};
+
+/// The values are Redis's.
+fn protocol(kind: &[u8], reply: &mut ReplyWriter<'_>) -> Outcome {
+    let is_third = reply.protocol == Protocol::Resp3;
+    match kind.to_ascii_lowercase().as_slice() {
+        b"string" => reply.bulk("Hello World"),
+        b"integer" => reply.integer(12345),
+        b"double" => reply.double(3.141),
+        b"null" => reply.nil(),
+        b"array" => {
+            reply.array(3);
+            (0..3).for_each(|number| reply.integer(number));
+        }
+        b"set" => {
+            reply.set(3);
+            (0..3).for_each(|number| reply.integer(number));
+        }
+        b"map" => {
+            reply.map(3);
+            for number in 0..3 {
+                reply.integer(number);
+                reply.boolean(number == 1);
+            }
+        }
+        b"attrib" => {
+            if is_third {
+                // Nothing else says attributes.
+                reply.raw(b"|1\r\n$14\r\nkey-popularity\r\n*2\r\n$7\r\nkey:123\r\n:90\r\n");
+            }
+            reply.bulk("Some real reply following the attribute");
+        }
+        b"push" if is_third => {
+            reply.push(2);
+            reply.bulk("server-cpu-usage");
+            reply.integer(42);
+            reply.bulk("Some real reply following the push reply");
+        }
+        b"push" => return Err(Refusal::fixed("ERR RESP2 is not supported by this command")),
+        b"verbatim" => reply.verbatim(*b"txt", "This is a verbatim\nstring"),
+        b"true" => reply.boolean(true),
+        b"false" => reply.boolean(false),
+        b"bignum" if is_third => reply.raw(b"(1234567999999999999999999999999999999\r\n"),
+        b"bignum" => reply.bulk("1234567999999999999999999999999999999"),
+        _ => {
+            return Err(Refusal::fixed(
+                "ERR Wrong protocol type name. Please use one of the following: \
+                 string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
+            ));
+        }
+    }
     Ok(())
 }
 

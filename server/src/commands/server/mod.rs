@@ -9,6 +9,7 @@ mod command_tests;
 mod common;
 mod config;
 mod debug;
+mod debug_refused;
 mod info;
 mod latency;
 mod lolwut;
@@ -20,7 +21,7 @@ mod snapshot;
 use super::declare::FrontCommand;
 
 /// The families, in the order of the manual.
-pub(super) const FAMILIES: [&[&FrontCommand]; 10] = [
+pub(super) const FAMILIES: [&[&FrontCommand]; 11] = [
     info::COMMANDS,
     lolwut::COMMANDS,
     config::COMMANDS,
@@ -29,6 +30,7 @@ pub(super) const FAMILIES: [&[&FrontCommand]; 10] = [
     slowlog::COMMANDS,
     latency::COMMANDS,
     debug::COMMANDS,
+    debug_refused::COMMANDS,
     snapshot::COMMANDS,
     process::COMMANDS,
 ];
