@@ -11,6 +11,7 @@
 //!     glob           patterns of keys, channels and settings
 //!     table          a segmented hash table in the order of its hash
 //!     value          what stands behind a key
+//!     pubsub         channels: who listens, and what is said
 //!   2 rdb            Redis's own form of values
 //!     journal        records, frames, the log, readers, histories
 //!   3 db             the keys of one shard: looked up, changed and told
@@ -34,6 +35,7 @@ pub mod journal;
 pub mod limits;
 #[cfg(feature = "planted-bugs")]
 pub mod model;
+pub mod pubsub;
 pub mod rdb;
 pub mod resp;
 pub mod rt;

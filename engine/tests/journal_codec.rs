@@ -7,6 +7,7 @@ use engine::{
         Change, Deadline, DecodeError, Decoder, Effect, FRAME_ENTRIES_MAX, FrameBuilder,
         FrameEntry, Global, INLINE_PAYLOAD_BYTES_MAX, Payload, Record, ShardSet, Transaction,
     },
+    pubsub::Scope,
     types::{DbIndex, Millis, ShardId, TxId},
     value::{ChangeHead, Rope},
 };
@@ -42,7 +43,7 @@ fn payload(rng: &mut fastrand::Rng) -> Payload<'static> {
 
 fn effect(rng: &mut fastrand::Rng) -> Effect<'static> {
     let value = payload(rng);
-    match rng.u32(..11) {
+    match rng.u32(..12) {
         8 => Effect::PutBegin { kind: rng.u8(1..), length: number(rng) },
         9 => Effect::PutPart(Payload::Shared(Rope::of(&bytes(rng)))),
         10 => Effect::PutEnd {
@@ -52,6 +53,10 @@ fn effect(rng: &mut fastrand::Rng) -> Effect<'static> {
                 _ => Deadline::At(Millis(number(rng))),
             },
         },
+        11 => Effect::Message(
+            if rng.bool() { Scope::Plain } else { Scope::Sharded },
+            Payload::Shared(Rope::of(&bytes(rng))),
+        ),
         0 => Effect::Put { value, deadline: Deadline::At(Millis(number(rng))) },
         1 => Effect::Put { value, deadline: Deadline::Keep },
         2 => Effect::Remove,
@@ -263,6 +268,8 @@ fn a_small_set_costs_three_bytes_beside_key_and_value() {
         (0, Effect::PutEnd { deadline: Deadline::None }, b"\x10\x01\x00k"),
         (0, Effect::PutEnd { deadline: Deadline::Keep }, b"\x10\x01\x01k"),
         (0, Effect::PutEnd { deadline: Deadline::At(Millis(300)) }, b"\x10\x01\x02\xac\x02k"),
+        (0, Effect::Message(Scope::Plain, k.clone()), b"\x18\x01\x01kv"),
+        (0, Effect::Message(Scope::Sharded, k.clone()), b"\x19\x01\x01kv"),
     ] {
         let mut builder = FrameBuilder::new();
         builder.push(&Record { db: DbIndex(db), key: b"k", effect });

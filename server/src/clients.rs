@@ -5,6 +5,7 @@
 //! and counts, whatever it turns out to be ([`Stage`]): what is counted late can be opened for nothing.
 
 use crate::config::{Config, Settings};
+use engine::pubsub::Inbox;
 use engine::rt::{self, Patience, Stream};
 use replication::transport::{Taker, Transport};
 use std::collections::BTreeMap;
@@ -74,6 +75,14 @@ pub struct Client {
     pub queued_bytes: AtomicU64,
     /// Keys watched.
     pub watched: AtomicU32,
+    /// Channels, patterns and channels of SSUBSCRIBE that it listens to.
+    pub channels: AtomicU32,
+    /// See [`channels`](Client::channels).
+    pub patterns: AtomicU32,
+    /// See [`channels`](Client::channels).
+    pub shard_channels: AtomicU32,
+    /// What comes of these.
+    inbox: Mutex<Option<Arc<Inbox>>>,
     /// Bytes of requests that wait to be parsed.
     pub input_bytes: AtomicU64,
     /// Bytes of replies that wait to be sent.
@@ -194,6 +203,10 @@ impl Clients {
             queued: AtomicU32::new(u32::MAX),
             queued_bytes: AtomicU64::new(0),
             watched: AtomicU32::new(0),
+            channels: AtomicU32::new(0),
+            patterns: AtomicU32::new(0),
+            shard_channels: AtomicU32::new(0),
+            inbox: Mutex::new(None),
             input_bytes: AtomicU64::new(0),
             output_bytes: AtomicU64::new(0),
             output_kept: AtomicU64::new(0),
@@ -260,7 +273,8 @@ impl Clients {
         for client in self.all() {
             let idle =
                 client.age_ms().saturating_sub(client.last_request_ms.load(Ordering::Relaxed));
-            let silent = client.silent.load(Ordering::Relaxed) && !client.admin;
+            let silent =
+                client.silent.load(Ordering::Relaxed) && !client.admin && !client.is_subscriber();
             if silent && u128::from(idle) > limit.as_millis() {
                 self.kill(&client);
                 ended += 1;
@@ -373,7 +387,29 @@ impl Client {
     /// The time without a word after which it is closed, where there is such a time.
     pub fn idle_limit(&self, config: &Config) -> Option<Duration> {
         let limit = config.timeout;
-        (!limit.is_zero() && !self.admin).then_some(limit)
+        (!limit.is_zero() && !self.admin && !self.is_subscriber()).then_some(limit)
+    }
+
+    /// Whether it listens to something: then it may be silent for as long as it likes.
+    pub fn is_subscriber(&self) -> bool {
+        [&self.channels, &self.patterns, &self.shard_channels]
+            .into_iter()
+            .any(|count| count.load(Ordering::Relaxed) != 0)
+    }
+
+    /// Messages for it come here.
+    pub fn listens_by(&self, inbox: &Arc<Inbox>) {
+        *lock(&self.inbox) = Some(inbox.clone());
+    }
+
+    /// No messages come for it any more.
+    pub fn listens_no_more(&self) {
+        *lock(&self.inbox) = None;
+    }
+
+    /// Where messages for it come, if any do.
+    pub fn inbox(&self) -> Option<Arc<Inbox>> {
+        lock(&self.inbox).clone()
     }
 
     /// It waits in a command until `given_up` is raised, at the latest.

@@ -1,9 +1,10 @@
 //! What settings mean for shards, replication and TLS: from [`Config`] to their own plain values.
 
-use crate::config::{Config, MaxmemoryPolicy, TlsAuthClients};
+use crate::config::{Config, MaxmemoryPolicy, OutputLimit, TlsAuthClients};
 use crate::memory::{self, Bound, Gauge};
 use engine::db::{Encodings, Policy, PolicyKind, Small};
 use engine::journal::Bounds;
+use engine::pubsub::Limits;
 use engine::shard::Shard;
 use replication::guard::Rules;
 use replication::tls::{AuthClients, Passphrase, TlsSettings};
@@ -59,10 +60,18 @@ pub fn bound(config: &Config) -> Bound {
     }
 }
 
+/// What subscribers may have waiting.
+pub fn inbox_limits(config: &Config) -> Limits {
+    let OutputLimit { hard_bytes, soft_bytes, soft_time } =
+        config.client_output_buffer_limit.pubsub;
+    Limits { hard_bytes, soft_bytes, soft_time }
+}
+
 /// Gives a shard its part of the settings.
 pub fn on_shard(config: &Config, shard: &mut Shard) {
     shard.keys.set_policy(policy(config));
     shard.keys.set_encodings(encodings(config));
+    shard.keys.set_events(config.notify_keyspace_events);
     let gauge = Gauge::new(bound(config));
     // Without a limit of the operator's own, the machine's limit is far away: not worth a look at
     // every command.

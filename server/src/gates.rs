@@ -20,8 +20,16 @@ pub(crate) struct Asker<'a> {
 type Gate = fn(&Asker<'_>, &Entry) -> Result<(), Refusal>;
 
 /// The gates, in the order in which Redis asks.
-const GATES: &[Gate] =
-    &[authenticated, unrestricted, running, allowed_in_multi, enough_replicas, writable, loaded];
+const GATES: &[Gate] = &[
+    authenticated,
+    unrestricted,
+    running,
+    allowed_in_multi,
+    enough_replicas,
+    writable,
+    allowed_to_subscribers,
+    loaded,
+];
 
 /// Lets the command through, or says why not.
 pub(crate) fn pass(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
@@ -34,6 +42,7 @@ pub(crate) fn are_open(server: &Server, config: &Config, client: &Client) -> boo
     let is_writable = !server.status.is_replica() && !server.stopping.load(Ordering::Acquire);
     is_unrestricted
         && is_writable
+        && !client.is_subscriber()
         && !server.status.is_loading()
         && config.min_replicas_to_write == 0
 }
@@ -107,6 +116,29 @@ fn writable(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
         return Err(Refusal::ReadOnly);
     }
     Ok(())
+}
+
+/// In RESP2 a message cannot be told from a reply: while it listens, a connection asks for nothing else.
+fn allowed_to_subscribers(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
+    let is_open = !asker.client.is_subscriber()
+        || asker.client.protocol.load(Ordering::Relaxed) != 2
+        || matches!(
+            entry.name(),
+            "subscribe"
+                | "ssubscribe"
+                | "psubscribe"
+                | "unsubscribe"
+                | "sunsubscribe"
+                | "punsubscribe"
+                | "ping"
+                | "quit"
+                | "reset"
+        );
+    if is_open {
+        return Ok(());
+    }
+    let after = "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context";
+    Err(Refusal::quoting("ERR Can't execute '", entry.name().as_bytes(), after))
 }
 
 fn loaded(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {

@@ -14,6 +14,7 @@
 //!     observe                       INFO, metrics, the status page
 //!   5 connection                    bytes in, requests, replies, bytes out
 //!   6 commands                      commands about the connection, the node, replication
+//!     listeners                     the way of messages to connections
 //!     welcome stop                  the first bytes of a connection; the end of the program
 //!   7 start                         the program
 //!     demo                          three nodes, one beside the other
@@ -29,6 +30,7 @@ pub mod effect;
 mod gates;
 pub mod http;
 pub mod listen;
+mod listeners;
 pub mod log;
 pub mod memory;
 pub mod meters;

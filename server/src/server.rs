@@ -13,6 +13,7 @@ use crate::turned_away::TurnedAway;
 use engine::command::Registry;
 use engine::db::Victims;
 use engine::exec::{Front, Node};
+use engine::pubsub::Hub;
 use engine::shard::ErrorCounts;
 use replication::status::Status;
 use replication::tls::{TlsError, TlsStore};
@@ -34,6 +35,8 @@ pub struct Server {
     pub settings: Arc<Settings>,
     /// Certificates in use.
     pub tls: Arc<TlsStore>,
+    /// Who listens to which channels.
+    pub hub: Arc<Hub>,
     /// All client connections.
     pub clients: Clients,
     /// Replicas that were not let in.
@@ -105,6 +108,7 @@ impl Server {
             let generation = self.settings.generation();
             let config = self.settings.config();
             self.log.set_level(&config);
+            self.hub.set_limits(effect::inbox_limits(&config));
             let for_shards = config.clone();
             front.call_all(move |shard| effect::on_shard(&for_shards, shard)).await;
             let settings = effect::replication(&config, self.ports.main());

@@ -12,6 +12,7 @@ use crate::connection::Handlers;
 use crate::effect;
 use crate::gates;
 use crate::listen::{self, Incoming};
+use crate::listeners::Listeners;
 use crate::log::Log;
 use crate::memory;
 use crate::meters::latency::{Events, Histograms};
@@ -26,6 +27,7 @@ use crate::supervisor::Supervisor;
 use crate::welcome;
 use engine::db::{Keyspace, Victims};
 use engine::exec::{Front, Node};
+use engine::pubsub::Hub;
 use engine::rt::{self, Executor, Receiver, executor, mailbox};
 use engine::shard::{ExecutorId, Message, Pace, Shard};
 use engine::types::ShardId;
@@ -34,8 +36,8 @@ use replication::service::Service;
 use replication::status::Status;
 use replication::tls::{TlsContexts, TlsStore};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// Runs the program until it is told to stop.
@@ -135,7 +137,13 @@ impl Program {
         let node = Arc::new(Node::new(senders, shards, usize::from(config.dbnum), seed, registry));
         let replication = Replication::new(node.clone(), ExecutorId(shards));
         let (stopper, words) = Stopper::new();
-        let server = Arc::new(Server {
+        let hub = |server: &Weak<Server>| {
+            let hub = Hub::new(executors as u16, Listeners(server.clone()));
+            hub.set_limits(effect::inbox_limits(config));
+            Arc::new(hub)
+        };
+        let server = Arc::new_cyclic(|server| Server {
+            hub: hub(server),
             node,
             registry,
             restricted,
@@ -232,6 +240,7 @@ async fn run_shard(
 ) -> Result<(), String> {
     let keys = Keyspace::new(server.node.dbs(), seed);
     let mut shard = Shard::new(id, server.node.shards(), keys, server.registry.len());
+    shard.keys.set_hub(server.hub.clone());
     effect::on_shard(&server.settings.config(), &mut shard);
     shard.gate.victims = server.victims.clone();
     let paused = server.clone();

@@ -14,6 +14,7 @@ use crate::config::{Config, Reader};
 use crate::connection::{self, Handlers};
 use crate::http;
 use crate::listen::Incoming;
+use crate::listeners;
 use crate::observe;
 use crate::server::{Counters, Server};
 use engine::exec::Front;
@@ -344,6 +345,7 @@ pub(crate) async fn watch_silence(server: Arc<Server>) {
         if watched > LINK_MAX {
             server.clients.end_spare(LINK_MAX);
         }
+        listeners::end_slow(&server);
         let timeout = reader.config().timeout;
         changed |= timeout != at_start;
         if changed && !timeout.is_zero() && watched > timeout {

@@ -1,6 +1,7 @@
 //! All commands by name, with what is derived from their declarations.
 
 use super::{Args, Command, Flags, Group, Refusal};
+use crate::db::Called;
 use crate::limits::COMMAND_NAME_MAX;
 
 /// A command in the registry: the declaration and what follows from it.
@@ -14,6 +15,8 @@ pub struct Entry {
     pub arity: i32,
     /// Whether its cost depends on nothing: `O(1)`, with at most a remark behind it.
     pub is_light: bool,
+    /// How its changes are called to those who listen to keys.
+    pub called: Called,
     /// The subcommands of a container.
     pub subcommands: Vec<Entry>,
 }
@@ -106,7 +109,8 @@ impl Registry {
                 .cost
                 .strip_prefix("O(1)")
                 .is_some_and(|remark| remark.is_empty() || remark.starts_with([':', ';']));
-            let entry = Entry { command, id, arity, is_light, subcommands: subcommands_of };
+            let called = Called::of(command.name);
+            let entry = Entry { command, id, arity, is_light, called, subcommands: subcommands_of };
             id += 1;
             if command.name.contains('|') { subcommands.push(entry) } else { entries.push(entry) }
         }

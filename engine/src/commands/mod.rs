@@ -6,6 +6,7 @@
 mod bitmap;
 mod generic;
 mod hyperloglog;
+mod pubsub;
 mod string;
 #[cfg(test)]
 mod testing;
@@ -13,6 +14,6 @@ mod testing;
 use crate::command::Command;
 
 /// All families, in the order of the manual.
-pub fn families() -> [&'static [&'static Command]; 4] {
-    [string::COMMANDS, bitmap::COMMANDS, hyperloglog::COMMANDS, generic::COMMANDS]
+pub fn families() -> [&'static [&'static Command]; 5] {
+    [string::COMMANDS, bitmap::COMMANDS, hyperloglog::COMMANDS, pubsub::COMMANDS, generic::COMMANDS]
 }

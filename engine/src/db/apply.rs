@@ -46,6 +46,7 @@ impl Keyspace {
             return Err(Broken::Database);
         }
         let at = At { db: *db, hash: self.hash(key), key };
+        self.begin_record();
         #[cfg(feature = "planted-bugs")]
         if super::planted::is_on(&super::planted::REPLICA_EXPIRES_BY_ITSELF) && self.vanished(at) {
             self.perform_remove(at, What::Expired);
@@ -57,13 +58,22 @@ impl Keyspace {
             Effect::PutBegin { .. } | Effect::PutPart(_) | Effect::PutEnd { .. } => {
                 return Err(Broken::Piece);
             }
+            Effect::Message(scope, payload) => {
+                let payload = payload.bytes().ok_or(Broken::Unfit(Unfit::Malformed))?;
+                self.hear(*scope, key, &payload);
+                true
+            }
             Effect::Remove => self.perform_remove(at, What::Deleted),
             Effect::SetDeadline(deadline) => self.perform_deadline(at, *deadline),
             Effect::Change(change) => {
                 let unknown = Broken::Unfit(Unfit::Unknown);
                 let (kind, op) = Type::of_change(change.what).ok_or(unknown)?;
                 let bytes = change.body.bytes().ok_or(Broken::Unfit(Unfit::Malformed))?;
+                let mark = self.event_mark();
                 self.perform_change(at, kind, |item| (kind.perform)(item, op, &bytes))?;
+                if let Some(mark) = mark {
+                    self.note_change(at, kind, op, mark);
+                }
                 true
             }
         };
@@ -82,6 +92,7 @@ impl Keyspace {
             return Err(Broken::Database);
         }
         let at = At { db, hash: self.hash(key), key };
+        self.begin_record();
         // "Keep" stands only in records that change an existing key.
         if deadline == Deadline::Keep && !self.is_there(at) {
             return Err(Broken::Missing);

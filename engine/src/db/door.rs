@@ -51,6 +51,8 @@ pub(super) struct Door {
     before: Option<Box<dyn Before>>,
     /// By database: whose changes are noted, as a bit for each key's hash.
     heard: Vec<u64>,
+    /// All bits where every change is noted.
+    heard_anyhow: u64,
     graveyard: Graveyard,
 }
 
@@ -70,8 +72,9 @@ pub(super) fn heard_bit(hash: u64) -> u64 {
 impl Door {
     pub(super) fn new(dbs: usize, seed: u64) -> Door {
         let (before, graveyard) = (None, Graveyard::default());
+        let (heard, heard_anyhow) = (vec![0; dbs], 0);
         let mut door =
-            Door { dbs: Vec::new(), seed, next_table: 0, before, heard: vec![0; dbs], graveyard };
+            Door { dbs: Vec::new(), seed, next_table: 0, before, heard, heard_anyhow, graveyard };
         for _ in 0..dbs {
             let database = door.empty_database();
             door.dbs.push(database);
@@ -121,7 +124,12 @@ impl Door {
 
     /// Whose changes are noted in `db`: bits of [`heard_bit`].
     pub(super) fn set_heard(&mut self, db: DbIndex, bits: u64) {
-        self.heard[db.index()] = bits;
+        self.heard[db.index()] = bits | self.heard_anyhow;
+    }
+
+    /// Whether every change is noted from now on, whatever [`set_heard`](Door::set_heard) says next.
+    pub(super) fn hear_all(&mut self, all: bool) {
+        self.heard_anyhow = if all { u64::MAX } else { 0 };
     }
 
     pub(super) fn heard(&self, db: DbIndex) -> u64 {

@@ -10,6 +10,7 @@ use super::door::At;
 use super::touched::What;
 use super::{Broken, Keyspace, Role};
 use crate::journal::{Change, Deadline, Effect, FrameBuilder, FrameEntry, Global, Payload, Record};
+use crate::pubsub::Scope;
 use crate::types::{DbIndex, Millis};
 use crate::value::{Item, NewValue, Object, SentEffect, Told, Type, TypeEffect, Unfit};
 
@@ -73,6 +74,7 @@ impl Keyspace {
     pub fn change<E: TypeEffect>(&mut self, db: DbIndex, key: &[u8], effect: &E) -> E::Done {
         let at = At { db, hash: self.hash(key), key };
         self.make_way(at);
+        let mark = self.event_mark();
         let done = self.perform_change(at, E::TYPE, |item| effect.perform(item));
         let (done, is_empty) =
             done.unwrap_or_else(|broken| panic!("a command's own effect is {broken:?}"));
@@ -83,6 +85,10 @@ impl Keyspace {
             let effect = Effect::Change(Change { what: E::TYPE.change(op), head, body });
             frame.push(&Record { db, key, effect });
         });
+        if let Some(mark) = mark {
+            let op = effect.told(&mut Vec::new()).op;
+            self.note_change(at, E::TYPE, op, mark);
+        }
         if is_empty {
             self.remove_present(at, What::Deleted);
         }
@@ -96,9 +102,13 @@ impl Keyspace {
         self.make_way(at);
         let SentEffect { change, bytes } = effect;
         let (kind, op) = Type::of_change(*change).expect("a type sends effects of its own");
+        let mark = self.event_mark();
         let performed = self.perform_change(at, kind, |item| (kind.perform)(item, op, bytes));
         let Ok(((), is_empty)) = performed else { return };
         self.tell(at, Effect::Change(Change::new(*change, bytes)));
+        if let Some(mark) = mark {
+            self.note_change(at, kind, op, mark);
+        }
         if is_empty {
             self.remove_present(at, What::Deleted);
         }
@@ -122,6 +132,14 @@ impl Keyspace {
         self.made.frame.push_entry(&FrameEntry::Global(Global::SwapDb(one, other)));
     }
 
+    /// Puts a message to subscribers into the frame. It changes no data.
+    pub(super) fn tell_message(&mut self, scope: Scope, channel: &[u8], payload: &[u8]) {
+        tell(&mut self.made.frame, self.telling, |frame| {
+            let effect = Effect::Message(scope, Payload::Bytes(payload));
+            frame.push(&Record { db: DbIndex(0), key: channel, effect });
+        });
+    }
+
     #[inline]
     fn tell(&mut self, At { db, key, .. }: At<'_>, effect: Effect<'_>) {
         tell(&mut self.made.frame, self.telling, |frame| frame.push(&Record { db, key, effect }));
@@ -139,18 +157,28 @@ impl Keyspace {
         deadline: Deadline,
         told: impl FnOnce(&mut FrameBuilder, &Item),
     ) {
+        let mark = self.event_mark();
         let Keyspace { door, made, policy, now, random, stats, .. } = self;
         stats.mutations += 1;
-        door.edit(at, &mut made.touched, |place| {
+        let kind = door.edit(at, &mut made.touched, |place| {
             // When it was used on the master is not told: for a replica it is used now.
             let clock = |item: &Item| policy.clock(item, *now, random);
-            place.put(value, deadline, clock, |item| told(&mut made.frame, item));
+            place.put(value, deadline, clock, |item| {
+                told(&mut made.frame, item);
+                item.kind()
+            })
         });
+        if let Some(mark) = mark {
+            self.note_put(at, kind, deadline, mark);
+        }
     }
 
     pub(super) fn perform_remove(&mut self, at: At<'_>, why: What) -> bool {
         let removed = self.door.edit(at, &mut self.made.touched, |place| place.remove(why));
         self.stats.mutations += u64::from(removed);
+        if removed && self.event_mark().is_some() {
+            self.note_removed(at, why);
+        }
         removed
     }
 
@@ -158,6 +186,9 @@ impl Keyspace {
         let edit = |place: &mut super::door::KeyPlace<'_>| place.set_deadline(deadline);
         let there = self.door.edit(at, &mut self.made.touched, edit);
         self.stats.mutations += u64::from(there);
+        if there && self.event_mark().is_some() {
+            self.note_deadline(at, deadline.is_some());
+        }
         there
     }
 

@@ -13,14 +13,21 @@ impl Keyspace {
         let at = At { db, hash: self.hash(key), key };
         if self.vanished(at) {
             self.stats.misses += 1;
+            self.speaker.missed(at, &mut self.made.said);
             return None;
         }
-        let Keyspace { door, policy, now, random, no_touch, stats, .. } = self;
+        let Keyspace { door, policy, now, random, no_touch, stats, speaker, made, .. } = self;
         let found = door.look(at, |item| match no_touch {
             true => item.clock(),
             false => policy.clock(item, *now, random),
         });
-        *(if found.is_some() { &mut stats.hits } else { &mut stats.misses }) += 1;
+        match found {
+            Some(_) => stats.hits += 1,
+            None => {
+                stats.misses += 1;
+                speaker.missed(at, &mut made.said);
+            }
+        }
         found
     }
 

@@ -23,6 +23,7 @@ mod digest;
 mod door;
 mod effects;
 mod encodings;
+mod events;
 mod evict;
 mod expiry;
 mod graveyard;
@@ -31,6 +32,7 @@ mod lookup;
 pub mod planted;
 mod policy;
 mod random;
+mod speaking;
 mod sweep;
 mod touched;
 mod victims;
@@ -41,6 +43,7 @@ pub use apply::Broken;
 pub use digest::Digest;
 pub use door::{Before, TableId};
 pub use encodings::{Encodings, Small};
+pub use events::{Called, Events};
 pub use graveyard::is_table_going;
 pub use policy::{
     Policy, PolicyKind, Pressure, UsedSoFar, journal_counted, journals_beside, pressure,
@@ -93,6 +96,7 @@ pub struct Keyspace {
     /// Whether records are kept; else they are only counted.
     telling: bool,
     watchers: Watchers,
+    speaker: events::Speaker,
     /// Counters.
     pub stats: KeyStats,
     /// How accesses are remembered for eviction.
@@ -118,6 +122,7 @@ impl Keyspace {
             made: Made::default(),
             telling: true,
             watchers: Watchers::default(),
+            speaker: events::Speaker::default(),
             stats: KeyStats::default(),
             policy: Policy::default(),
             encodings: Encodings::default(),
@@ -277,11 +282,17 @@ impl Keyspace {
             self.serve(&mut touched);
             self.made.touched = touched;
         }
+        if !self.made.said.is_empty() {
+            let mut said = std::mem::take(&mut self.made.said);
+            self.speak(&mut said);
+            self.made.said = said;
+        }
     }
 
     /// The same for what another task has made.
     pub fn serve_logged(&mut self, mut made: Made) {
         self.serve(&mut made.touched);
+        self.speak(&mut made.said);
     }
 
     #[cold]

@@ -4,6 +4,7 @@
 //! What a task has made goes with its frame: a transaction's, between its hops, is its own.
 
 use crate::journal::FrameBuilder;
+use crate::pubsub::Scope;
 use crate::types::DbIndex;
 
 /// What happened to a key.
@@ -52,6 +53,14 @@ pub struct Touched {
     pub what: What,
 }
 
+/// What is to be said once the frame is logged.
+pub(super) enum Said {
+    /// PUBLISH.
+    Message { scope: Scope, channel: Box<[u8]>, payload: Box<[u8]> },
+    /// Something happened to a key.
+    Event { db: DbIndex, key: Box<[u8]>, name: &'static str },
+}
+
 /// What a task has made so far: its records, and whom they concern.
 #[derive(Default)]
 pub struct Made {
@@ -59,12 +68,14 @@ pub struct Made {
     pub frame: FrameBuilder,
     /// For those who listen, once the frame is logged.
     pub(super) touched: Vec<Touched>,
+    /// For subscribers, once the frame is logged.
+    pub(super) said: Vec<Said>,
 }
 
 impl Made {
     /// Whether there is nothing to log and nobody to serve.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.frame.is_empty() && self.touched.is_empty()
+        self.frame.is_empty() && self.touched.is_empty() && self.said.is_empty()
     }
 }

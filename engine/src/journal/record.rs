@@ -23,6 +23,7 @@
 //!   0a     change inside the value, by its type's number        70 71   heads of frames (frame.rs)
 //!   0b..0d put of another type than string, by its number:      72..7f  free, marks among them
 //!          no deadline, deadline at, deadline kept
+//!   18 19  message in the channel that the key names: PUBLISH, SPUBLISH; changes nothing
 //! ```
 //!
 //! Numbers are LEB128 varints, integers zigzag. Everything has exactly one encoding: a number of
@@ -40,6 +41,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::error::DecodeError;
+use crate::pubsub::Scope;
 use crate::types::{DbIndex, Millis};
 use crate::value::{ChangeHead, Item, NewValue, Rope, SharedValue, Type, Value as StringValue};
 use crate::varint::{self, Unread};
@@ -239,6 +241,9 @@ pub enum Effect<'a> {
         /// Its deadline.
         deadline: Deadline,
     },
+    /// Nothing happened to any key: somebody said this in the channel that the key names. It stands in the log of the
+    /// shard that a key of that name would be on.
+    Message(Scope, Payload<'a>),
 }
 
 /// What happened inside a value. Only its type knows what this says.
@@ -318,6 +323,8 @@ const OP_PUT_TYPED_KEEP: u8 = 0x0d;
 const OP_PUT_BEGIN: u8 = 0x0e;
 const OP_PUT_PART: u8 = 0x0f;
 const OP_PUT_END: u8 = 0x10;
+const OP_MESSAGE: u8 = 0x18;
+const OP_SHARD_MESSAGE: u8 = 0x19;
 const OP_FLUSH_ALL: u8 = 0x60;
 const OP_FLUSH_DB: u8 = 0x61;
 const OP_SWAP_DB: u8 = 0x62;
@@ -411,7 +418,7 @@ impl FrameEntry<'_> {
 impl<'a> Record<'a> {
     fn payload(&self) -> Option<&Payload<'a>> {
         match &self.effect {
-            Effect::Put { value, .. } => Some(value),
+            Effect::Put { value, .. } | Effect::Message(_, value) => Some(value),
             Effect::Change(change) => Some(&change.body),
             Effect::PutPart(part) => Some(part),
             Effect::Remove
@@ -470,6 +477,8 @@ impl<'a> Record<'a> {
                 kind = Some(at.0);
                 (OP_PUT_END, Some(END_AT))
             }
+            Effect::Message(Scope::Plain, _) => (OP_MESSAGE, None),
+            Effect::Message(Scope::Sharded, _) => (OP_SHARD_MESSAGE, None),
         };
         if self.db.0 == 0 {
             sink.put_byte(op);
@@ -722,6 +731,7 @@ impl Shape {
             OP_CHANGE => (OP_CHANGE, true, true),
             OP_PUT_TYPED | OP_PUT_TYPED_KEEP => (op, false, true),
             OP_PUT_TYPED_AT => (op, true, true),
+            OP_MESSAGE | OP_SHARD_MESSAGE => (op, false, true),
             _ => return None,
         };
         let value = match takes_value {
@@ -752,6 +762,8 @@ impl Shape {
                 head: ChangeHead::default(),
                 body: payload,
             }),
+            OP_MESSAGE => Effect::Message(Scope::Plain, payload),
+            OP_SHARD_MESSAGE => Effect::Message(Scope::Sharded, payload),
             _ => Effect::Remove,
         }
     }

@@ -94,6 +94,10 @@ impl HeldKeys {
         record: &Record<'_>,
         value: &mut Option<Coming>,
     ) -> Result<bool, String> {
+        if matches!(record.effect, Effect::Message(..)) {
+            // Of a channel, and no key's.
+            return Ok(false);
+        }
         if self.keys.is_empty() || planted::records_do_not_wait() {
             return Ok(false);
         }

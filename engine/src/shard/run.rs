@@ -214,6 +214,7 @@ impl Shard {
         out: &mut Output,
         function: impl FnOnce(&mut Cx<'_>) -> T,
     ) -> T {
+        self.keys.begin_command(&call.entry.called);
         let is_quiet = call.is_quiet();
         if is_quiet {
             self.keys.set_no_touch(true);

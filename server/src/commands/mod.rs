@@ -3,6 +3,7 @@
 
 mod connection;
 mod declare;
+mod pubsub;
 mod replication;
 mod server;
 mod transactions;
@@ -14,7 +15,8 @@ use std::collections::HashMap;
 
 /// All front commands, in the order of the manual.
 fn families() -> Vec<&'static [&'static FrontCommand]> {
-    let mut families = vec![connection::COMMANDS, transactions::COMMANDS, replication::COMMANDS];
+    let mut families = vec![connection::COMMANDS, transactions::COMMANDS, pubsub::COMMANDS];
+    families.push(replication::COMMANDS);
     families.extend(server::FAMILIES);
     families
 }

@@ -44,7 +44,7 @@ const ENCODING: &str =
     "tunes an encoding of Redis or Dragonfly; collections here are trees of packed pages";
 const LAZY: &str = "large values are always released in the background";
 const READS: &str = "a client is read as far as its requests are answered, at most 1 MiB ahead";
-const PUBSUB: &str = "kept for tools; there is no publish and subscribe yet";
+const PUBSUB: &str = "see client_output_buffer_limit, class pubsub";
 const SCRIPTS: &str = "kept for tools; there are no scripts yet";
 const ALWAYS: &str = "always so, by design";
 const CLUSTER: &str = "there is no cluster mode yet";
@@ -325,8 +325,6 @@ pub(super) static SETTINGS: &[Setting] = &[
         count("0"),
         "metrics are on port (see primary_port_http_enabled) and on admin_port, not on one of their own",
     ),
-    fixed("notify_keyspace_events", NONE, text(""), "there are no keyspace events yet")
-        .aliases(&[Alias::same("notify-keyspace-events")]),
     fixed(
         "oom_deny_ratio",
         &["1", "1.0"],

@@ -17,6 +17,7 @@ use super::typed::{
 };
 use super::upstream::Upstream;
 use super::value::{Kind, OutputLimits, Value};
+use engine::db::Events;
 
 /// The largest size a setting takes, as in Redis. What is read counts up to 1 EiB: see [`super::typed`].
 const SIZE_MAX: u64 = i64::MAX as u64;
@@ -125,6 +126,9 @@ settings! {
         /// in memory. 0 is no limit.
         client_output_buffer_limit: OutputLimits = of_kind(Kind::OutputLimits, "normal 576mb 256mb 60 slave 256mb 64mb 60 pubsub 32mb 8mb 60")
             .aliases(&[named("client-output-buffer-limit")]).mutable();
+        /// Which key events are said to subscribers: K in channels of keys, E in channels of events, and g $ l s
+        /// h z t x e (together A), n and m for kinds of events, as in Redis. Empty is none.
+        notify_keyspace_events: Events = of_kind(Kind::Events, "").aliases(&[named("notify-keyspace-events")]).mutable();
         /// HTTP (metrics, health, status page) is answered on the client port.
         primary_port_http_enabled: bool = boolean("true").aliases(&[named("http_admin_console")]).mutable();
     }

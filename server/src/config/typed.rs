@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::upstream::Upstream;
 use super::value::{OutputLimits, Value};
+use engine::db::Events;
 
 /// The largest size that code reads: 1 EiB.
 const SIZE_READ_MAX: u64 = 1 << 60;
@@ -79,6 +80,15 @@ impl FromValue for OutputLimits {
     fn from_value(value: &Value) -> Option<OutputLimits> {
         match value {
             Value::OutputLimits(limits) => Some(*limits),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for Events {
+    fn from_value(value: &Value) -> Option<Events> {
+        match value {
+            Value::Events(events) => Some(*events),
             _ => None,
         }
     }

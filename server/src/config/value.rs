@@ -8,6 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::upstream::Upstream;
+use engine::db::Events;
 
 /// What a duration without a suffix counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,6 +66,8 @@ pub enum Kind {
     Upstream,
     /// `class hard soft seconds`, repeated.
     OutputLimits,
+    /// Letters of key events.
+    Events,
 }
 
 /// A value of a setting.
@@ -88,6 +91,8 @@ pub enum Value {
     Upstream(Option<Upstream>),
     /// See [`Kind::OutputLimits`].
     OutputLimits(OutputLimits),
+    /// See [`Kind::Events`].
+    Events(Events),
 }
 
 /// When a client that does not read its replies is closed.
@@ -165,6 +170,9 @@ impl Kind {
                 };
                 parse_output_limits(text, base).map(Value::OutputLimits)
             }
+            Kind::Events => Events::parse(text)
+                .map(Value::Events)
+                .ok_or_else(|| "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".to_owned()),
         }
     }
 
@@ -181,6 +189,7 @@ impl Kind {
             Kind::List => "list".to_owned(),
             Kind::Upstream => "host:port".to_owned(),
             Kind::OutputLimits => "class hard soft seconds".to_owned(),
+            Kind::Events => "letters".to_owned(),
         }
     }
 }
@@ -192,6 +201,7 @@ impl Value {
             Value::Text(text) => text.is_empty(),
             Value::List(words) => words.is_empty(),
             Value::Upstream(upstream) => upstream.is_none(),
+            Value::Events(events) => events.is_empty(),
             _ => false,
         }
     }
@@ -218,6 +228,7 @@ impl fmt::Display for Value {
             Value::Text(value) => f.write_str(value),
             Value::Choice(value) => f.write_str(value),
             Value::List(words) => f.write_str(&words.join(" ")),
+            Value::Events(events) => f.write_str(&events.letters()),
             Value::Upstream(None) => Ok(()),
             Value::Upstream(Some(upstream)) => write!(f, "{upstream}"),
             Value::OutputLimits(limits) => {

@@ -24,8 +24,9 @@ pub(super) fn over_output(session: &Session, waiting: u64, limit: Limit) -> io::
             format!("the soft limit of {bytes} bytes, for {} s", time.as_secs())
         }
     };
+    let class = if session.client.is_subscriber() { "pubsub" } else { "normal" };
     tracing::warn!(
-        "{} omem={waiting} is closed: over {limit} of client-output-buffer-limit normal",
+        "{} omem={waiting} is closed: over {limit} of client-output-buffer-limit {class}",
         name(session)
     );
     io::ErrorKind::OutOfMemory.into()

@@ -12,15 +12,18 @@
 
 mod closing;
 mod input;
+mod listening;
 pub(crate) mod multi;
 mod queue;
 mod run;
 mod sending;
 mod session;
 mod stopwatch;
+mod subscriber;
 
 pub(crate) use session::breathe_after;
 pub use session::{Handler, Handlers, Handoff, ReplyMode, Session};
+pub(crate) use subscriber::{Kind, ring};
 
 use input::{Fetch, Head, Input};
 use run::{run_entry, run_now};
@@ -36,6 +39,7 @@ use engine::resp::{Limits, Output, ProtocolError};
 use engine::rt;
 use engine::shard::{CommandStats, Shard};
 use engine::types::{DbIndex, shard_of};
+use futures_lite::future::or;
 use replication::transport::Transport;
 use std::io;
 use std::rc::Rc;
@@ -81,6 +85,9 @@ pub(crate) async fn serve(
     let mut input = Input::new(unread);
     let outcome = converse(&transport, &mut session, &mut input).await;
     session.forget_watches().await;
+    if session.subscriber.is_some() {
+        session.forget_subscriptions().await;
+    }
     let (handoff, server) = (session.handoff.take(), session.server.clone());
     let client = session.client.clone();
     // The session's name of the transport goes with it: it may be handed on.
@@ -143,6 +150,10 @@ async fn converse(
                 send(transport, session, &mut out).await?;
                 if session.handoff.is_some() {
                     return Ok(());
+                }
+                if session.subscriber.is_some() && !session.close {
+                    // In a box, as most connections listen to nothing.
+                    Box::pin(listening::deliver(transport, session, &mut out)).await?;
                 }
                 if session.close || !read_more(transport, session, input, want).await? {
                     return Ok(());
@@ -427,7 +438,21 @@ async fn read_more(
     let size = input.make_room(want);
     let (client, idle) = (&session.client, session.client.idle_limit(&session.config));
     let reading = client.read(transport, &session.server.settings, idle, input, size);
-    let Some(read) = reading.await? else {
+    let read = match &session.subscriber {
+        None => reading.await?,
+        Some(subscriber) => {
+            let rung = async {
+                subscriber.rung().await;
+                None
+            };
+            // A wait to read that is dropped loses nothing.
+            match Box::pin(or(async { Some(reading.await) }, rung)).await {
+                Some(read) => read?,
+                None => return Ok(!session.client.killed.load(Ordering::Acquire)),
+            }
+        }
+    };
+    let Some(read) = read else {
         Counters::add(&session.server.counters.timed_out, 1);
         return Ok(false);
     };

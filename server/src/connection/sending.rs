@@ -25,7 +25,7 @@ pub(super) async fn send(
     out: &mut Output,
 ) -> io::Result<()> {
     if let Some(asked) = session.who.room.over_by() {
-        let hard = session.config.client_output_buffer_limit.normal.hard_bytes;
+        let hard = session.output_limit().hard_bytes;
         return Err(closing::over_output(session, asked, Limit::Hard(hard)));
     }
     let parts = std::mem::take(&mut session.parts);
@@ -39,6 +39,20 @@ pub(super) async fn send(
     Ok(())
 }
 
+/// Writes something large as it is.
+pub(super) async fn send_apart(
+    transport: &Transport,
+    session: &Session,
+    bytes: &[u8],
+) -> io::Result<()> {
+    let soft = Patience::of(session.output_limit().soft_time);
+    let mut going = Going { soft, left: bytes.len() as u64, kept: 0 };
+    write_part(transport, session, bytes, &mut going).await?;
+    session.client.note_output(0, 0);
+    Counters::add(&session.server.counters.output_bytes, bytes.len() as u64);
+    Ok(())
+}
+
 /// Writes, as long as the client takes it: a client that leaves more than the soft limit waiting for the
 /// soft time, or more than the hard limit at all, is closed, as is one that takes nothing for `timeout`.
 async fn write_within_limits(
@@ -47,7 +61,7 @@ async fn write_within_limits(
     mut parts: Vec<Output>,
     out: &mut Output,
 ) -> io::Result<u64> {
-    let limit = session.config.client_output_buffer_limit.normal;
+    let limit = session.output_limit();
     let whole = parts.iter().chain([&*out]).map(Output::whole).sum::<usize>() as u64;
     session.client.note_output(whole, 0);
     if limit.hard_bytes != 0 && whole > limit.hard_bytes {
@@ -127,7 +141,7 @@ async fn write_part(
     part: &[u8],
     going: &mut Going,
 ) -> io::Result<()> {
-    let limit = session.config.client_output_buffer_limit.normal;
+    let limit = session.output_limit();
     let idle = session.client.idle_limit(&session.config);
     // `timeout` is for a client that takes nothing, not for one that takes it slowly.
     let size = if idle.is_some() { PATIENT_WRITE_MAX } else { WRITE_MAX };

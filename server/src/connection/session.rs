@@ -3,8 +3,9 @@
 use super::input::Input;
 use super::queue::Multi;
 use super::stopwatch::{Stopwatch, Watched};
+use super::subscriber::Subscriber;
 use crate::clients::Client;
-use crate::config::Config;
+use crate::config::{Config, OutputLimit};
 use crate::gates::{self, Asker};
 use crate::pauses;
 use crate::server::Server;
@@ -116,6 +117,10 @@ pub struct Session {
     pub(super) visit_began: Instant,
     /// Who was slow.
     pub(super) stopwatch: Stopwatch,
+    /// What it listens to, if it does.
+    pub(super) subscriber: Option<Box<Subscriber>>,
+    /// The reply of the running command is sent whatever CLIENT REPLY says.
+    speaks_up: bool,
     /// CLIENT REPLY.
     reply_mode: ReplyMode,
     /// The connection ends after what was written so far.
@@ -159,14 +164,33 @@ impl Session {
             wrote_wide: false,
             watch_flag: None,
             watched: HashSet::new(),
+            subscriber: None,
+            speaks_up: false,
             reply_mode: ReplyMode::On,
             close: false,
             handoff: None,
             replica: replication::Introduction::default(),
         };
         session.authenticated = session.needs_no_password();
-        session.who.room.set_most(session.config.client_output_buffer_limit.normal.hard_bytes);
+        session.who.room.set_most(session.output_limit().hard_bytes);
         session
+    }
+
+    /// When it is closed because it does not read its replies.
+    pub(super) fn output_limit(&self) -> OutputLimit {
+        let limits = self.config.client_output_buffer_limit;
+        if self.client.is_subscriber() { limits.pubsub } else { limits.normal }
+    }
+
+    /// It has begun to listen to something, or ended: other limits and gates are for it.
+    pub(super) fn subscriptions_changed(&mut self) {
+        self.who.room.set_most(self.output_limit().hard_bytes);
+        self.is_open = false;
+    }
+
+    /// What the running command says is sent though CLIENT REPLY wants no replies.
+    pub fn speaks_up(&mut self) {
+        self.speaks_up = true;
     }
 
     /// Whether every password is right, and none is needed.
@@ -258,7 +282,10 @@ impl Session {
 
     /// A command ends. Takes its reply, from `start` on, back when nobody wants it.
     pub fn end_command(&mut self, start: usize, out: &mut Output) {
-        if matches!(self.reply_mode, ReplyMode::Off | ReplyMode::Skip | ReplyMode::SkipNext) {
+        let speaks_up = std::mem::take(&mut self.speaks_up);
+        if matches!(self.reply_mode, ReplyMode::Off | ReplyMode::Skip | ReplyMode::SkipNext)
+            && !speaks_up
+        {
             self.drop_reply(start, out);
         }
         if self.reply_mode == ReplyMode::Skip {
@@ -273,7 +300,7 @@ impl Session {
             self.config = self.server.settings.config();
             self.config_generation = generation;
             self.stopwatch.configure(&self.config);
-            self.who.room.set_most(self.config.client_output_buffer_limit.normal.hard_bytes);
+            self.who.room.set_most(self.output_limit().hard_bytes);
         }
         self.is_open = gates::are_open(&self.server, &self.config, &self.client);
         let now = rt::monotonic();

@@ -94,6 +94,10 @@ metrics_table! {
     /// Clients closed because of a limit: client_output_buffer_limit (output), client_query_buffer_limit
     /// (query), timeout (timeout).
     ClientsClosed = Counter "client_limit_disconnections_total" ["limit"];
+    /// Clients that listen to channels.
+    PubsubClients = Gauge "pubsub_clients" [];
+    /// Names that clients listen to: channels, patterns, channels of SSUBSCRIBE (shard).
+    PubsubNames = Gauge "pubsub_names" ["kind"];
     /// TLS handshakes of clients: started, completed, and those of them that resumed a session.
     TlsHandshakes = Counter "tls_handshakes_total" ["status"];
     /// Seconds until the certificate of a file expires, an authority's too (the first of its file to

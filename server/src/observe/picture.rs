@@ -156,6 +156,8 @@ pub struct Clients {
     pub output_most: u64,
     /// Those that watch keys.
     pub watching: usize,
+    /// Those that listen to channels.
+    pub subscribers: usize,
     /// Connections whose TLS handshake is not over: not clients yet.
     pub arriving: usize,
     /// Connections that ask for pages: no clients.
@@ -280,6 +282,7 @@ fn clients(server: &Server) -> (Clients, u64) {
         }
         clients.input_most = clients.input_most.max(input);
         clients.output_most = clients.output_most.max(output);
+        clients.subscribers += usize::from(client.is_subscriber());
         clients.watching += usize::from(client.watched.load(Ordering::Relaxed) > 0);
         clients.input_bytes += input;
         buffers += input + client.output_memory() + client.queued_bytes.load(Ordering::Relaxed);

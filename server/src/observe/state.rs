@@ -150,6 +150,11 @@ fn put_clients(samples: &mut Samples, picture: &Picture, server: &Server) {
     ] {
         samples.put_labelled(Metric::ClientsClosed, &[limit], get(count));
     }
+    let heard = server.hub.counts();
+    samples.put(Metric::PubsubClients, clients.subscribers as f64);
+    samples.put_labelled(Metric::PubsubNames, &["channel"], heard.channels as f64);
+    samples.put_labelled(Metric::PubsubNames, &["pattern"], heard.patterns as f64);
+    samples.put_labelled(Metric::PubsubNames, &["shard"], heard.sharded as f64);
     samples.put_labelled(Metric::TlsHandshakes, &["started"], get(&counters.tls_started));
     samples.put_labelled(Metric::TlsHandshakes, &["completed"], get(&counters.tls_completed));
     samples.put_labelled(Metric::TlsHandshakes, &["resumed"], get(&counters.tls_resumed));

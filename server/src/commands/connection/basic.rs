@@ -3,7 +3,7 @@
 use super::common::{ALWAYS, FrontCommand, Handler, declare};
 use crate::connection::{ReplyMode, Session, multi};
 use engine::command::{Flags, Outcome, Refusal};
-use engine::resp::{Output, ReplyWriter};
+use engine::resp::{Output, Protocol, ReplyWriter};
 use engine::types::DbIndex;
 use std::sync::atomic::Ordering;
 
@@ -19,8 +19,15 @@ pub(super) static PING: FrontCommand = declare(
         > PING hello
         "hello"
     "#,
-    Handler::Now(|_, args, reply| {
+    Handler::Now(|session, args, reply| {
+        // To those who listen it is answered as a message is.
+        let as_message = session.client.is_subscriber() && reply.protocol == Protocol::Resp2;
         match args.len() {
+            1 | 2 if as_message => {
+                reply.array(2);
+                reply.bulk("pong");
+                reply.bulk(if args.len() == 2 { args.get(1) } else { b"" });
+            }
             1 => reply.simple("PONG"),
             2 => reply.bulk(args.get(1)),
             _ => return Err(Refusal::Arity("ping".to_owned())),
@@ -97,6 +104,7 @@ pub(super) static RESET: FrontCommand = declare(
 
 async fn reset(session: &mut Session, out: &mut Output) -> Outcome {
     multi::forget(session).await;
+    session.forget_subscriptions().await;
     session.select(DbIndex(0));
     session.speak(Default::default());
     session.authenticated = session.needs_no_password();

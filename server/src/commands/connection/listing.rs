@@ -33,6 +33,11 @@ pub(super) enum Class {
 }
 
 impl Class {
+    /// That of a connection.
+    pub(super) fn of(client: &Client) -> Class {
+        if client.is_subscriber() { Class::Pubsub } else { Class::Normal }
+    }
+
     pub(super) fn parse(word: &[u8]) -> Result<Class, Refusal> {
         Ok(match word.to_ascii_lowercase().as_slice() {
             b"normal" => Class::Normal,
@@ -98,7 +103,7 @@ async fn list(session: &mut Session, args: Args<'_>, out: &mut Output) -> Outcom
     let mut text = String::new();
     let names = command_names(session);
     for client in session.server.clients.all() {
-        if wanted.has(Class::Normal, client.id) {
+        if wanted.has(Class::of(&client), client.id) {
             write_client(&mut text, &names, &client);
         }
     }
@@ -145,7 +150,8 @@ fn write_client(text: &mut String, names: &[&'static str], client: &Client) {
         (client.input_bytes.load(Ordering::Relaxed), client.output_bytes.load(Ordering::Relaxed));
     let command = client.last_command.load(Ordering::Relaxed);
     let command = names.get(command as usize).copied().unwrap_or("NULL");
-    let buffers = input + client.output_memory() + queued_bytes;
+    let (pushed, messages) = client.inbox().map_or((0, 0), |inbox| inbox.waiting());
+    let buffers = input + client.output_memory() + queued_bytes + pushed;
     let memory = (size_of::<Client>() + size_of::<Session>()) as u64 + buffers;
     let words = client.words().clone();
     let fields = Fields {
@@ -158,6 +164,11 @@ fn write_client(text: &mut String, names: &[&'static str], client: &Client) {
         idle: idle / 1000,
         flags: &flags_of(client),
         db: client.db.load(Ordering::Relaxed),
+        channels: client.channels.load(Ordering::Relaxed),
+        patterns: client.patterns.load(Ordering::Relaxed),
+        shard_channels: client.shard_channels.load(Ordering::Relaxed),
+        messages,
+        pushed,
         queued: if queued == u32::MAX { -1 } else { i64::from(queued) },
         watched: client.watched.load(Ordering::Relaxed),
         input,
@@ -176,6 +187,7 @@ fn write_client(text: &mut String, names: &[&'static str], client: &Client) {
 fn flags_of(client: &Client) -> String {
     let mut flags = String::new();
     for (on, letter) in [
+        (client.is_subscriber(), 'P'),
         (client.queued.load(Ordering::Relaxed) != u32::MAX, 'x'),
         (client.waits(), 'b'),
         (client.killed.load(Ordering::Relaxed), 'A'),
@@ -202,6 +214,11 @@ struct Fields<'a> {
     idle: u64,
     flags: &'a str,
     db: u16,
+    channels: u32,
+    patterns: u32,
+    shard_channels: u32,
+    messages: usize,
+    pushed: u64,
     queued: i64,
     watched: u32,
     input: u64,
@@ -217,13 +234,13 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn write(&self, text: &mut String) {
-        // Replies wait in one buffer, so `rbs` and `rbp` are its bytes and the list of further
-        // buffers (`oll`, `omem`) is always empty.
+        // Replies wait in one buffer, so `rbs` and `rbp` are its bytes; in the list of further ones (`oll`, `omem`)
+        // stand messages to subscribers.
         let _ = writeln!(
             text,
-            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 \
-             ssub=0 multi={} watch={} qbuf={} qbuf-free=0 argv-mem=0 multi-mem={} rbs={} rbp={} \
-             obl={} oll=0 omem=0 tot-mem={} events=r cmd={} user={} redir=-1 resp={} lib-name={} \
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} \
+             ssub={} multi={} watch={} qbuf={} qbuf-free=0 argv-mem=0 multi-mem={} rbs={} rbp={} \
+             obl={} oll={} omem={} tot-mem={} events=r cmd={} user={} redir=-1 resp={} lib-name={} \
              lib-ver={}",
             self.id,
             self.peer,
@@ -234,6 +251,9 @@ impl Fields<'_> {
             self.idle,
             self.flags,
             self.db,
+            self.channels,
+            self.patterns,
+            self.shard_channels,
             self.queued,
             self.watched,
             self.input,
@@ -241,6 +261,8 @@ impl Fields<'_> {
             self.output,
             self.output,
             self.output,
+            self.messages,
+            self.pushed,
             self.memory,
             self.command,
             self.user,

@@ -74,6 +74,7 @@ pub(super) fn clients(view: &View<'_>, lines: &mut Lines) {
     lines.put("clients_in_timeout_table", 0);
     lines.put("total_blocking_keys", 0);
     lines.put("total_blocking_keys_on_nokey", 0);
+    lines.put("pubsub_clients", clients.subscribers);
     lines.put("watching_clients", clients.watching);
     lines.put("admin_clients", clients.admin);
     lines.put("arriving_connections", clients.arriving);

@@ -37,10 +37,11 @@ pub(super) fn stats(view: &View<'_>, lines: &mut Lines) {
     lines.put("keyspace_hits", keys.hits);
     lines.put("keyspace_misses", keys.misses);
     lines.put("keyspace_mutations", keys.mutations);
+    let heard = view.server.hub.counts();
+    lines.put("pubsub_channels", heard.channels);
+    lines.put("pubsub_patterns", heard.patterns);
+    lines.put("pubsubshard_channels", heard.sharded);
     for unused in [
-        "pubsub_channels",
-        "pubsub_patterns",
-        "pubsubshard_channels",
         "latest_fork_usec",
         "total_forks",
         "migrate_cached_sockets",
