@@ -204,7 +204,8 @@ fn protocol(kind: &[u8], reply: &mut ReplyWriter<'_>) -> Outcome {
     match kind.to_ascii_lowercase().as_slice() {
         b"string" => reply.bulk("Hello World"),
         b"integer" => reply.integer(12345),
-        b"double" => reply.double(3.141),
+        // 3.141, which is not meant to be pi.
+        b"double" => reply.double(3141.0 / 1000.0),
         b"null" => reply.nil(),
         b"array" => {
             reply.array(3);
