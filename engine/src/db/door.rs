@@ -14,7 +14,7 @@
 //!
 //! When an item was last used is no data: it is noted at looking ([`Door::look`]) and told to nobody.
 
-use super::graveyard::Graveyard;
+use super::graveyard::{Going, Graveyard};
 use super::touched::{Touched, What};
 use crate::journal::Deadline;
 use crate::table::{Cursor, Sweep, Table};
@@ -195,6 +195,14 @@ impl Door {
         }
         let old = std::mem::replace(old, fresh);
         self.graveyard.take(old.table.into_drain());
+    }
+
+    pub(super) fn going(&self) -> &Going {
+        self.graveyard.going()
+    }
+
+    pub(super) fn share_going(&mut self, going: Going) {
+        self.graveyard.share(going);
     }
 
     /// Exchanges the numbers of two databases. Whoever listens listens to a number.

@@ -44,7 +44,7 @@ pub use digest::Digest;
 pub use door::{Before, TableId};
 pub use encodings::{Encodings, Small};
 pub use events::{Called, Events};
-pub use graveyard::is_table_going;
+pub use graveyard::Going;
 pub use policy::{
     Policy, PolicyKind, Pressure, UsedSoFar, journal_counted, journals_beside, pressure,
 };
@@ -214,6 +214,16 @@ impl Keyspace {
     /// The table of `db`, for walks.
     pub fn table(&self, db: DbIndex) -> &Table<Item> {
         self.door.table(db)
+    }
+
+    /// Flushed tables of the node that are not freed yet.
+    pub fn going(&self) -> &Going {
+        self.door.going()
+    }
+
+    /// Counts flushed tables with the other shards of the node; before there are any.
+    pub fn share_going(&mut self, going: Going) {
+        self.door.share_going(going);
     }
 
     /// The hash of `key` in this shard's tables.

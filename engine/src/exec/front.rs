@@ -64,6 +64,7 @@ impl Front {
         let pieces = node.pieces()[usize::from(me.0)].clone();
         let shard = shard.map(|mut shard| {
             shard.pieces = pieces.clone();
+            shard.keys.share_going(node.going().clone());
             RefCell::new(shard)
         });
         let clock = Box::new(clock);

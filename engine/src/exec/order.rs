@@ -1,6 +1,7 @@
 //! The node: mailboxes of all executors, and the one global order of many-shard transactions.
 
 use crate::command::Registry;
+use crate::db::Going;
 use crate::rt::mailbox::Sender;
 use crate::shard::{Begin, ExecutorId, Message, Pieces};
 use crate::types::{ShardId, TxId};
@@ -20,6 +21,8 @@ pub struct Node {
     registry: &'static Registry,
     /// How long each executor's pieces of work are.
     pieces: Vec<Arc<Pieces>>,
+    /// Flushed tables of all shards.
+    going: Going,
     next_tx: AtomicU64,
     /// Held while a transaction's parts are put into the mailboxes: mailboxes are first in, first
     /// out, so every shard sees the transactions in one order. The section is a few pushes long.
@@ -38,7 +41,8 @@ impl Node {
         assert!(mailboxes.len() >= usize::from(shards), "every shard has a mailbox");
         let (next_tx, order) = (AtomicU64::new(1), Mutex::new(()));
         let pieces = mailboxes.iter().map(|_| Arc::default()).collect();
-        Node { mailboxes, pieces, shards, dbs, seed, registry, next_tx, order }
+        let going = Going::default();
+        Node { mailboxes, pieces, shards, dbs, seed, registry, going, next_tx, order }
     }
 
     /// How many shards there are.
@@ -64,6 +68,11 @@ impl Node {
     /// How long the pieces of work of each executor are.
     pub fn pieces(&self) -> &[Arc<Pieces>] {
         &self.pieces
+    }
+
+    /// Flushed tables of all shards that are not freed yet.
+    pub fn going(&self) -> &Going {
+        &self.going
     }
 
     /// The commands.

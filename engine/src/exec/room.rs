@@ -2,7 +2,7 @@
 
 use super::Front;
 use crate::command::{Entry, Flags, Refusal};
-use crate::db::{Pressure, is_table_going};
+use crate::db::Pressure;
 use crate::shard::Shard;
 use crate::types::ShardId;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ impl Front {
         };
         match pressure {
             Pressure::None => true,
-            Pressure::Refuse if !is_table_going() => false,
+            Pressure::Refuse if !self.node.going().any() => false,
             _ => self.call_all(Shard::make_room).await.contains(&true),
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
+use crate::table::hash_with;
 use crate::types::Millis;
 
 /// The time at which every world begins: some day in 2026.
@@ -35,6 +36,8 @@ struct Inner {
     actors: RefCell<Vec<Rc<dyn Actor>>>,
     timers: RefCell<Vec<(u64, Waker)>>,
     steps: Cell<u64>,
+    /// The digest of all that has happened.
+    trace: Cell<u64>,
 }
 
 struct Task {
@@ -68,6 +71,7 @@ impl World {
             actors: RefCell::default(),
             timers: RefCell::default(),
             steps: Cell::new(0),
+            trace: Cell::new(0),
         }))
     }
 
@@ -85,6 +89,21 @@ impl World {
     pub fn advance(&self, millis: u64) {
         self.0.now.set(self.0.now.get() + millis);
         self.ring_timers();
+    }
+
+    /// A digest of all that has happened: which steps were chosen among how many, when, and what was noted.
+    /// Two runs of one seed have the same.
+    pub fn trace(&self) -> u64 {
+        self.0.trace.get()
+    }
+
+    /// Something happens that [`trace`](World::trace) tells of.
+    pub fn note(&self, what: &[u8]) {
+        self.0.trace.set(hash_with(self.0.trace.get(), what));
+    }
+
+    fn note_step(&self, numbers: [u64; 3]) {
+        numbers.iter().for_each(|number| self.note(&number.to_le_bytes()));
     }
 
     /// Waits so many milliseconds of virtual time.
@@ -153,12 +172,17 @@ impl World {
             return self.next_timer();
         }
         let chosen = self.0.random.borrow_mut().usize(..choices.len());
+        let now = self.0.now.get();
         match choices[chosen] {
             Choice::Actor(index) => {
+                self.note_step([now, choices.len() as u64, index as u64]);
                 let actor = self.0.actors.borrow()[index].clone();
                 actor.act();
             }
-            Choice::Task(index) => self.poll(index),
+            Choice::Task(index) => {
+                self.note_step([now, choices.len() as u64, !(index as u64)]);
+                self.poll(index);
+            }
         }
         true
     }

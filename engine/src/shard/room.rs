@@ -19,10 +19,11 @@
 
 use super::address::ExecutorId;
 use super::body::{Message, Shard};
-use crate::db::{Pressure, is_table_going};
+use super::turn::Turn;
+use crate::db::Pressure;
 use crate::limits::EVICTION_MICROS;
 use crate::types::ShardId;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Entries of a flushed table freed between two looks at the clock.
 pub(super) const FREED_PER_LOOK: usize = 64;
@@ -56,7 +57,7 @@ impl Shard {
     /// Gives back what was flushed: whoever writes meanwhile gives back more than it takes. Other shards are
     /// asked for theirs. `false` when memory is short of itself.
     fn give_back_flushed(&mut self) -> bool {
-        if !is_table_going() {
+        if !self.keys.going().any() {
             return false;
         }
         if self.free_for_a_while() {
@@ -69,15 +70,20 @@ impl Shard {
             };
             self.send(ExecutorId::from(shard), Message::Call(Box::new(free)));
         }
-        is_table_going()
+        self.keys.going().any()
+    }
+
+    /// Whether making room has taken long enough, where time matters.
+    fn was_at_it_for_long(&self, turn: &mut Turn) -> bool {
+        self.is_timed && turn.is_longer(Duration::from_micros(EVICTION_MICROS))
     }
 
     /// Frees flushed tables until memory is no longer short or it has taken long enough; `false` when that
     /// came to the end of them.
     fn free_for_a_while(&mut self) -> bool {
-        let end = Instant::now() + Duration::from_micros(EVICTION_MICROS);
+        let mut turn = Turn::begin();
         while self.keys.free_flushed(FREED_PER_LOOK) {
-            if self.pressure() == Pressure::None || Instant::now() >= end {
+            if self.pressure() == Pressure::None || self.was_at_it_for_long(&mut turn) {
                 return true;
             }
         }
@@ -87,7 +93,7 @@ impl Shard {
     /// Deletes keys until memory is no longer short or it has taken long enough; `false` when nothing
     /// was found and memory is short.
     fn evict_for_a_while(&mut self) -> bool {
-        let end = Instant::now() + Duration::from_micros(EVICTION_MICROS);
+        let mut turn = Turn::begin();
         let mut found = false;
         loop {
             for _ in 0..EVICTED_PER_LOOK {
@@ -101,7 +107,7 @@ impl Shard {
                     return true;
                 }
             }
-            if Instant::now() >= end {
+            if self.was_at_it_for_long(&mut turn) {
                 return true;
             }
         }

@@ -2,6 +2,7 @@
 //! rule what was sent. That one end has gone the other hears later, or never.
 
 use crate::time::Time;
+use engine::model::World;
 use replication::roads::Line;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -62,6 +63,7 @@ impl Pipe {
         out: &mut Vec<u8>,
         most: usize,
         dice: &RefCell<fastrand::Rng>,
+        world: &World,
     ) -> Result<usize, String> {
         poll_fn(|cx| {
             let dice = &mut *dice.borrow_mut();
@@ -87,6 +89,7 @@ impl Pipe {
             }
             bytes.drain(..length);
             self.wake();
+            world.note(&out[out.len() - length..]);
             Poll::Ready(Ok(length))
         })
         .await
@@ -158,7 +161,7 @@ impl Line for End {
             Side::Replica => &self.wire.down,
             Side::Master => &self.wire.up,
         };
-        pipe.read(buffer, most, &self.dice).await
+        pipe.read(buffer, most, &self.dice, self.conn.time.world()).await
     }
 
     async fn write(&self, bytes: &[u8]) -> Result<(), String> {

@@ -155,8 +155,11 @@ enum Repair {
     Thaw(Rc<crate::net::Conn>),
 }
 
-/// Runs `plan` with `seed`; what was wrong, if anything.
-pub(crate) fn run(seed: u64, plan: impl Fn(&mut fastrand::Rng) -> Plan) -> Result<String, String> {
+/// What has become of a run: its story, or what was wrong; and the digest of all that happened in it.
+pub(crate) type Outcome = (Result<String, String>, u64);
+
+/// Runs `plan` with `seed`, which alone decides what happens.
+pub(crate) fn run(seed: u64, plan: impl Fn(&mut fastrand::Rng) -> Plan) -> Outcome {
     let mut dice = fastrand::Rng::with_seed(seed);
     let plan = plan(&mut dice);
     journal::bounds::set(plan.pieces.0, plan.pieces.1);
@@ -178,7 +181,8 @@ pub(crate) fn run(seed: u64, plan: impl Fn(&mut fastrand::Rng) -> Plan) -> Resul
     run.world.end();
     cluster.end();
     let story = cluster.story.borrow().join("\n  ");
-    outcome.map_err(|wrong| format!("{wrong}\n{plan:?}\n  {story}")).map(|()| story)
+    let outcome = outcome.map_err(|wrong| format!("{wrong}\n{plan:?}\n  {story}"));
+    (outcome.map(|()| story), run.world.trace())
 }
 
 impl Run {

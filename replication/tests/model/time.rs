@@ -24,6 +24,10 @@ impl Time {
         Time(world.clone())
     }
 
+    pub(crate) fn world(&self) -> &World {
+        &self.0
+    }
+
     pub(crate) fn now(&self) -> Instant {
         *BASE.get_or_init(Instant::now) + Duration::from_millis(self.0.now().0 * SPEED)
     }
