@@ -82,8 +82,12 @@ thread_local! {
 }
 
 impl Tree for Chunk {
-    fn bytes(&self) -> usize {
-        self.borrow().bytes()
+    fn own_bytes(&self, looks: &mut usize) -> usize {
+        own_bytes(self.borrow(), looks)
+    }
+
+    fn is_shared(&self) -> bool {
+        self.borrow().holders() > 1
     }
 
     fn has_entries(&self) -> bool {
@@ -106,6 +110,12 @@ impl Tree for Chunk {
 /// `false` when there were none. From the first call on, they are put aside on it.
 pub(super) fn free_slice(chunks: usize) -> bool {
     aside::free_slice(&ASIDE, chunks)
+}
+
+/// What the trees count for that wait on this thread.
+#[cfg(test)]
+pub(super) fn waiting_here() -> u64 {
+    aside::waiting_here(&ASIDE)
 }
 
 /// A chunk that somebody else holds.
@@ -262,6 +272,24 @@ impl Chunk {
         let bytes = self.borrow().bytes() - before + entry_bytes(self, index);
         self.own_header().bytes = u32::try_from(bytes).expect("values are shorter than 4 GiB");
     }
+}
+
+/// Bytes of a chunk that only one holds and of what is below it, without what others hold of it too, as far as so many looks tell.
+pub(super) fn own_bytes(chunk: ChunkRef<'_>, looks: &mut usize) -> usize {
+    if chunk.height() == 0 {
+        return chunk.bytes();
+    }
+    let (mut own, mut seen) = (0, 0);
+    for index in 0..chunk.entries() {
+        if *looks == 0 {
+            break;
+        }
+        *looks -= 1;
+        let entry = chunk.entry(index);
+        seen += entry.bytes();
+        own += if entry.holders() > 1 { 0 } else { own_bytes(entry, looks) };
+    }
+    aside::estimate(own, seen, chunk.bytes())
 }
 
 fn entry_bytes(node: &Chunk, index: usize) -> usize {

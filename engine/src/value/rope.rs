@@ -12,7 +12,7 @@
 //! A clone is one reference, whatever the length. Writing copies the chunks on the way that somebody else
 //! holds. Zeros that a write leaves before itself are one leaf, many times.
 
-use super::chunk::{Chunk, ChunkRef, FAN_OUT, LEAF_BLOCK, LEAF_BYTES};
+use super::chunk::{Chunk, ChunkRef, FAN_OUT, LEAF_BLOCK, LEAF_BYTES, own_bytes};
 use std::fmt;
 use std::ops::Range;
 
@@ -252,6 +252,11 @@ impl<'a> RopeRef<'a> {
                 return (0, start + chunk.bytes(), 1);
             }
         }
+    }
+
+    /// Bytes that are freed with whoever lets it go, as far as so many looks tell.
+    pub(super) fn own_bytes(self, looks: &mut usize) -> usize {
+        if self.holders() > 1 { 0 } else { own_bytes(self.0, looks) }
     }
 
     /// How many hold it as a whole.

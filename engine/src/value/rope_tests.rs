@@ -1,5 +1,5 @@
 use super::*;
-use crate::value::chunk::free_slice;
+use crate::value::chunk::{free_slice, waiting_here};
 
 #[test]
 fn random_writes_agree_with_a_plain_vec_and_what_is_held_stays() {
@@ -142,4 +142,51 @@ fn whoever_makes_leaves_frees_what_waits() {
         "the last one that was overwritten, not all: {waiting}"
     );
     assert_eq!(rope.len(), bytes.len());
+}
+
+/// The story: a string of 200 MB was copied and changed in one place, again and again. Each copy that was given
+/// up counted in full, though hardly anything is freed with it; so 42,000 SETs passed at maxmemory.
+#[test]
+fn what_is_set_aside_counts_for_what_is_freed_with_it() {
+    const SIZE: usize = 300 << 20;
+    free_slice(1);
+    let original = Rope::of(&vec![b'x'; SIZE]);
+    let mut random = fastrand::Rng::with_seed(crate::value::test_seed());
+    for round in 0..200 {
+        let mut copy = original.clone();
+        copy.write(random.usize(..SIZE), b"y");
+        drop(copy);
+        assert!(waiting_here() <= 8 * LEAF_BYTES as u64, "round {round}: {}", waiting_here());
+    }
+    while free_slice(1) {}
+    assert_eq!(waiting_here(), 0);
+    // One that is its own counts in full, and for less and less while it is freed.
+    drop(Rope::of(&vec![b'z'; 20 << 20]));
+    let mut before = waiting_here();
+    assert_eq!(before, 20 << 20);
+    while free_slice(1) {
+        assert!(waiting_here() <= before);
+        before = waiting_here();
+    }
+    assert_eq!(before, 0);
+}
+
+/// Two that share nearly all are given up, one after the other: neither is its own when it is put aside.
+#[test]
+fn what_becomes_its_own_while_it_waits_counts_from_then_on() {
+    free_slice(1);
+    let one = Rope::of(&vec![b'z'; 100 << 20]);
+    let mut other = one.clone();
+    other.write(50 << 20, b"y");
+    drop(one);
+    assert!(waiting_here() <= LEAF_BYTES as u64);
+    drop(other);
+    let (mut most, mut slices) = (0, 0);
+    while free_slice(1) {
+        most = most.max(waiting_here());
+        slices += 1;
+    }
+    assert!(most >= (64 * LEAF_BYTES) as u64 / 2, "{most}");
+    assert!(slices >= 100 << 4, "{slices} slices");
+    assert_eq!(waiting_here(), 0);
 }

@@ -606,23 +606,27 @@ pub(in crate::value) fn free_slice(pages: usize) -> bool {
 /// A page that is to be freed, whatever its keys are: it owns a reference.
 struct Going {
     block: NonNull<()>,
-    /// An entry of a page that was aside itself counts with its own block, which is freed with it.
-    is_entry: bool,
     calls: &'static GoingCalls,
 }
 
 /// What is done with it, by the functions of its own type.
 struct GoingCalls {
-    bytes: unsafe fn(NonNull<()>, bool) -> usize,
+    own_bytes: unsafe fn(NonNull<()>, &mut usize) -> usize,
+    is_shared: unsafe fn(NonNull<()>) -> bool,
     has_entries: unsafe fn(NonNull<()>) -> bool,
     pop: unsafe fn(NonNull<()>) -> Option<NonNull<()>>,
     drop: unsafe fn(NonNull<()>),
 }
 
 impl aside::Tree for Going {
-    fn bytes(&self) -> usize {
+    fn own_bytes(&self, looks: &mut usize) -> usize {
         // SAFETY: the block is a page of the type whose functions these are, held by `self`.
-        unsafe { (self.calls.bytes)(self.block, self.is_entry) }
+        unsafe { (self.calls.own_bytes)(self.block, looks) }
+    }
+
+    fn is_shared(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { (self.calls.is_shared)(self.block) }
     }
 
     fn has_entries(&self) -> bool {
@@ -633,7 +637,7 @@ impl aside::Tree for Going {
     fn pop(&mut self) -> Option<Going> {
         // SAFETY: as above, and nobody else holds it: what is put aside is the last reference.
         let block = unsafe { (self.calls.pop)(self.block) }?;
-        Some(Going { block, is_entry: true, calls: self.calls })
+        Some(Going { block, calls: self.calls })
     }
 }
 
@@ -648,11 +652,13 @@ impl<K: Key> Page<K> {
     /// Whoever calls one of these says that the pointer comes from `Page::<K>::into_raw`, and that its
     /// reference is the caller's.
     const GOING: GoingCalls = GoingCalls {
-        bytes: |block, is_entry| {
+        own_bytes: |block, looks| {
             // SAFETY: the caller's promise.
-            let page = unsafe { PageRef::<K>::from_raw(block) };
-            let bytes = if is_entry { page.heap() } else { page.totals().heap };
-            usize::try_from(bytes).unwrap_or(usize::MAX)
+            own_bytes(unsafe { PageRef::<K>::from_raw(block) }, looks)
+        },
+        is_shared: |block| {
+            // SAFETY: the caller's promise.
+            unsafe { PageRef::<K>::from_raw(block) }.holders() > 1
         },
         has_entries: |block| {
             // SAFETY: the caller's promise.
@@ -689,6 +695,27 @@ impl<K: Key> Page<K> {
     }
 }
 
+/// Bytes of a page that only one holds and of what is below it, without what others hold of it too, as far as
+/// so many looks tell.
+fn own_bytes<K: Key>(page: PageRef<'_, K>, looks: &mut usize) -> usize {
+    let own_block = page.block_bytes();
+    if page.height() == 0 {
+        return own_block + page.tails().map(|tail| tail.own_bytes(looks)).sum::<usize>();
+    }
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let (mut own, mut seen) = (0, 0);
+    for index in 0..page.count() {
+        if *looks == 0 {
+            break;
+        }
+        *looks -= 1;
+        let child = page.child(index);
+        seen += bytes(child.heap());
+        own += if child.holders() > 1 { 0 } else { own_bytes(child, looks) };
+    }
+    own_block + aside::estimate(own, seen, bytes(page.totals().heap))
+}
+
 /// The child of a node that is being changed.
 struct Lent<K: Key> {
     place: NonNull<u8>,
@@ -722,8 +749,7 @@ impl<K: Key> Drop for Page<K> {
         // The last reference is ours again: nobody else can count now.
         self.borrow().header().strong.store(1, Ordering::Relaxed);
         let (height, count) = (self.borrow().height(), self.borrow().count());
-        let going =
-            || Going { block: self.0.cast(), is_entry: false, calls: const { &Page::<K>::GOING } };
+        let going = || Going { block: self.0.cast(), calls: const { &Page::<K>::GOING } };
         if height > 0 && count > 0 && aside::put(&ASIDE, going) {
             return;
         }
