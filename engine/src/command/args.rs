@@ -7,7 +7,7 @@
 use super::Refusal;
 use super::long::LongArg;
 use crate::resp::{self, Span, number};
-use crate::value::{NewValue, SharedValue};
+use crate::value::{NewValue, Rope, SharedValue};
 use std::ops::Range;
 
 /// Of requests without long arguments.
@@ -70,6 +70,11 @@ impl<'a> Args<'a> {
             Some(bytes) => NewValue::from_bytes(bytes),
             None => NewValue::Shared(SharedValue::Large(self.long(index).pieces().clone())),
         }
+    }
+
+    /// Argument `index` in pieces, if it is a long one.
+    pub fn pieces(&self, index: usize) -> Option<&'a Rope> {
+        self.request.standing(index).is_none().then(|| self.long(index).pieces())
     }
 
     /// How long argument `index` is, and at most its first `most` bytes.

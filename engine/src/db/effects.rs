@@ -81,7 +81,10 @@ impl Keyspace {
         tell(&mut self.made.frame, self.telling, |frame| {
             let mut room = Vec::new();
             let Told { op, head, bytes } = effect.told(&mut room);
-            let body = Payload::Bytes(bytes);
+            let body = match effect.told_pieces() {
+                Some(pieces) => Payload::Shared(pieces.clone()),
+                None => Payload::Bytes(bytes),
+            };
             let effect = Effect::Change(Change { what: E::TYPE.change(op), head, body });
             frame.push(&Record { db, key, effect });
         });

@@ -6,7 +6,9 @@
 
 use super::crc::Crc;
 use super::lzf;
+use super::read::Cursor;
 use crate::value::Value;
+use std::ops::Range;
 
 /// What stands behind the value.
 pub const FOOTER: usize = 10;
@@ -55,6 +57,19 @@ pub fn string_head(length: usize) -> Vec<u8> {
     let mut head = vec![STRING];
     write_length(length, &mut head);
     head
+}
+
+/// What may stand before the bytes of a string.
+pub const HEAD_MAX: usize = 10;
+
+/// Where the bytes of a string are, in a value of this length that begins so; `None` where they are not there as
+/// they are.
+pub fn plain_string(beginning: &[u8], length: usize) -> Option<Range<usize>> {
+    let (&kind, _) = beginning.split_first()?;
+    let mut cursor = Cursor::at(beginning, 1);
+    let bytes = usize::try_from(cursor.length().ok()?).ok()?;
+    let range = cursor.at..cursor.at.checked_add(bytes)?;
+    (kind == STRING && range.end <= length).then_some(range)
 }
 
 /// A string that is not long, as a whole.

@@ -9,8 +9,8 @@
 //! request: what it does depends on nothing but the value. The elements that one command changes stand in
 //! one effect, and an effect says only what changed.
 
-use super::Item;
 use super::types::{Type, Unfit};
+use super::{Item, Rope};
 use crate::varint;
 
 /// The effects of one type.
@@ -24,6 +24,11 @@ pub trait TypeEffect {
     /// The effect as a number within the type and bytes, which it writes into `room` where they do not
     /// lie together already.
     fn told<'a>(&'a self, room: &'a mut Vec<u8>) -> Told<'a>;
+
+    /// The bytes, where they are many and lie in pieces: they stand in place of [`Told::bytes`].
+    fn told_pieces(&self) -> Option<&Rope> {
+        None
+    }
 
     /// Does it to an item that holds this type. It fails, having done nothing, where the effect cannot
     /// have been a result.

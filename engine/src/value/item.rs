@@ -225,6 +225,14 @@ impl Item {
         self.edit(offset, bytes)
     }
 
+    /// Makes the value this long string, which was made of it, and returns its length.
+    pub(super) fn become_rope(&mut self, rope: Rope) -> usize {
+        let length = rope.len();
+        drop(self.take_large(true));
+        self.set_tail(Tail::from(NewValue::Shared(SharedValue::Large(rope))), IS_RAW);
+        length
+    }
+
     /// Makes the value these bytes, as an edit of what was there, and returns their number.
     pub(super) fn rewrite(&mut self, bytes: &[u8]) -> usize {
         self.set_tail(Tail::from(NewValue::Bytes(bytes)), IS_RAW);

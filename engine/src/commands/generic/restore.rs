@@ -11,6 +11,7 @@ use crate::rdb::{Check, Crc, Decoder, Kind, Malformed, Text, dump, lzf};
 use crate::resp::number::parse_i64;
 use crate::types::Millis;
 use crate::value::{NewValue, Rope, SharedValue};
+use std::ops::Range;
 
 pub(super) const RESTORE: Command = Command {
     name: "restore",
@@ -87,7 +88,7 @@ impl Options {
 }
 
 fn restore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
-    let (key, payload) = (args.get(1), args.get(3));
+    let key = args.get(1);
     let options = Options::parse(args)?;
     if !options.replace && cx.keys.exists(cx.db, key) {
         return Err(Refusal::fixed("BUSYKEY Target key name already exists."));
@@ -100,13 +101,17 @@ fn restore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
         // No longer than any other way to set a deadline allows.
         ttl => Deadline::At(Millis(ttl.saturating_add(cx.now().0).min(i64::MAX as u64))),
     };
-    let version = dump::version(payload).ok_or(BAD_SUM)?;
+    let payload = match args.pieces(3) {
+        Some(pieces) => Payload::Pieces(pieces.clone()),
+        None => Payload::Together(args.get(3).to_vec()),
+    };
+    let version = dump::version(&payload.end()).ok_or(BAD_SUM)?;
     let is_short = payload.len() <= PIECE;
     let mut restoring = Restoring {
         key: key.to_vec(),
         deadline,
         used: options.used,
-        payload: payload.to_vec(),
+        payload,
         version,
         stage: Stage::Summing(Crc::default(), 0),
     };
@@ -123,61 +128,116 @@ struct Restoring {
     key: Vec<u8>,
     deadline: Deadline,
     used: Option<UsedSoFar>,
-    payload: Vec<u8>,
+    payload: Payload,
     version: u16,
     stage: Stage,
+}
+
+/// A payload as it came, or together.
+enum Payload {
+    Together(Vec<u8>),
+    Pieces(Rope),
+}
+
+impl Payload {
+    fn len(&self) -> usize {
+        match self {
+            Payload::Together(bytes) => bytes.len(),
+            Payload::Pieces(pieces) => pieces.len(),
+        }
+    }
+
+    /// Some bytes from a place on, at most a piece.
+    fn stretch(&self, range: Range<usize>) -> &[u8] {
+        let bytes = match self {
+            Payload::Together(bytes) => bytes.get(range.start..).unwrap_or_default(),
+            Payload::Pieces(pieces) => pieces.borrow().stretch(range.start),
+        };
+        &bytes[..bytes.len().min(range.len()).min(PIECE)]
+    }
+
+    /// A few of its bytes.
+    fn part(&self, range: Range<usize>) -> Vec<u8> {
+        let (mut part, mut at) = (Vec::new(), range.start);
+        while at < range.end.min(self.len()) {
+            let stretch = self.stretch(at..range.end);
+            part.extend_from_slice(stretch);
+            at += stretch.len();
+        }
+        part
+    }
+
+    /// What stands behind the value.
+    fn end(&self) -> Vec<u8> {
+        self.part(self.len().saturating_sub(dump::FOOTER)..self.len())
+    }
+
+    /// The value, once it lies together.
+    fn value(&self) -> &[u8] {
+        match self {
+            Payload::Together(bytes) => &bytes[..bytes.len() - dump::FOOTER],
+            Payload::Pieces(_) => &[],
+        }
+    }
 }
 
 enum Stage {
     /// So far, and up to where.
     Summing(Crc, usize),
+    /// What came in pieces and must lie together to be read.
+    Joining(Vec<u8>),
     /// A value of several parts.
     Looking(Box<Decoder>, Box<Check>),
     /// A long string: what is copied already.
-    Copying(std::ops::Range<usize>, Rope),
+    Copying(Range<usize>, Rope),
     /// A packed one: what is unpacked already, and its end, to which what follows may refer.
-    Unpacking(lzf::Unpacking, std::ops::Range<usize>, usize, Rope, Vec<u8>),
+    Unpacking(lzf::Unpacking, Range<usize>, usize, Rope, Vec<u8>),
 }
 
 impl Restoring {
-    fn value(&self) -> &[u8] {
-        &self.payload[..self.payload.len() - dump::FOOTER]
-    }
-
     /// Does a piece; whether it was the last one.
     fn more(&mut self, cx: &mut Cx<'_>) -> Result<bool, Refusal> {
         let value = match &mut self.stage {
             Stage::Summing(crc, at) => {
                 let summed = self.payload.len() - size_of::<u64>();
-                let end = summed.min(*at + PIECE);
-                crc.add(&self.payload[*at..end]);
-                *at = end;
-                if end < summed {
+                let stretch = self.payload.stretch(*at..summed);
+                crc.add(stretch);
+                *at += stretch.len();
+                if *at < summed {
                     return Ok(false);
                 }
-                if !dump::fits(&self.payload, *crc) {
+                if !dump::fits(&self.payload.end(), *crc) {
                     return Err(BAD_SUM);
                 }
                 return self.begin(cx);
             }
+            Stage::Joining(bytes) => {
+                let stretch = self.payload.stretch(bytes.len()..self.payload.len());
+                bytes.extend_from_slice(stretch);
+                if bytes.len() < self.payload.len() {
+                    return Ok(false);
+                }
+                self.payload = Payload::Together(std::mem::take(bytes));
+                return self.begin(cx);
+            }
             Stage::Looking(decoder, check) => {
-                let value = &self.payload[..self.payload.len() - dump::FOOTER];
-                return match look(decoder, check, value).map_err(refused)? {
+                return match look(decoder, check, self.payload.value()).map_err(refused)? {
                     false => Ok(false),
                     true => Err(not_here(decoder.kind())),
                 };
             }
             Stage::Copying(range, rope) => {
-                let end = range.end.min(range.start + PIECE);
-                rope.write(rope.len(), &self.payload[range.start..end]);
-                range.start = end;
+                let stretch = self.payload.stretch(range.clone());
+                rope.write(rope.len(), stretch);
+                range.start += stretch.len();
                 if range.start < range.end {
                     return Ok(false);
                 }
                 rope.clone()
             }
             Stage::Unpacking(unpacking, packed, length, rope, out) => {
-                let (packed, until) = (&self.payload[packed.clone()], PIECE + lzf::BACK_MAX);
+                let packed = self.payload.value().get(packed.clone()).unwrap_or_default();
+                let until = PIECE + lzf::BACK_MAX;
                 let is_end = unpacking.more(packed, *length, until, out).ok_or(BAD_DATA)?;
                 unpacking.take(out, |taken| rope.write(rope.len(), taken));
                 if !is_end {
@@ -194,20 +254,29 @@ impl Restoring {
 
     /// The checksum holds: finds out what the value is.
     fn begin(&mut self, cx: &mut Cx<'_>) -> Result<bool, Refusal> {
-        let decoder = Decoder::begin(self.value(), self.version).map_err(refused)?;
         let empty = || Rope::of(b"");
+        if let Payload::Pieces(_) = self.payload {
+            let value = self.payload.len() - dump::FOOTER;
+            self.stage = match dump::plain_string(&self.payload.part(0..dump::HEAD_MAX), value) {
+                Some(range) => Stage::Copying(range, empty()),
+                None => Stage::Joining(Vec::with_capacity(self.payload.len())),
+            };
+            return Ok(false);
+        }
+        let value = self.payload.value();
+        let decoder = Decoder::begin(value, self.version).map_err(refused)?;
         match decoder.string().cloned() {
             Some(Text::Int(number)) => {
                 self.store(cx, NewValue::Int(number));
                 return Ok(true);
             }
             Some(Text::Raw(range)) if range.len() <= PIECE => {
-                let bytes = self.payload[range].to_vec();
+                let bytes = value[range].to_vec();
                 self.store(cx, NewValue::from_vec(bytes));
                 return Ok(true);
             }
             Some(Text::Packed(range, length)) if length <= PIECE => {
-                let bytes = lzf::unpack(&self.payload[range], length).ok_or(BAD_DATA)?;
+                let bytes = lzf::unpack(&value[range], length).ok_or(BAD_DATA)?;
                 self.store(cx, NewValue::from_vec(bytes));
                 return Ok(true);
             }

@@ -1,11 +1,11 @@
 //! Strings by their bytes: length, parts, and writing parts.
 
 use super::reply::reply_part;
-use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses, Whole};
 use crate::journal::Deadline;
 use crate::limits::STRING_MAX;
-use crate::value::Value;
-use crate::value::string::Effect;
+use crate::value::string::{Effect, Written};
+use crate::value::{Rope, Value};
 use std::ops::Range;
 
 pub(super) const STRLEN: Command = Command {
@@ -43,7 +43,7 @@ pub(super) const APPEND: Command = Command {
     group: Group::String,
     flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
     keys: Keys::ONE.used(Uses::ADD),
-    run: Run::Here(append),
+    run: Run::Sliced(append),
     examples: r#"
         > APPEND greeting "hello"
         (integer) 5
@@ -54,8 +54,14 @@ pub(super) const APPEND: Command = Command {
     "#,
 };
 
-fn append(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
+fn append(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
     let (key, (more, _)) = (args.get(1), args.beginning(2, 0));
+    if let Some(bytes) = args.pieces(2)
+        && let Some(length) = cx.keys.string_to_change(cx.db, key)?.map(Value::len)
+    {
+        let is_too_long = length + more > STRING_MAX;
+        return if is_too_long { Err(Refusal::TooLong) } else { in_slices(key, None, bytes) };
+    }
     let length = match cx.keys.string_to_change(cx.db, key)?.map(Value::len) {
         None => {
             // A first part may be a number, which is stored as one.
@@ -67,7 +73,52 @@ fn append(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
         Some(_) => cx.keys.change(cx.db, key, &Effect::Append(args.get(2))),
     };
     cx.reply.count(length);
-    Ok(())
+    Ok(Whole::Done)
+}
+
+/// Writes so many bytes that it goes on in slices: it is made aside, and the value becomes it at the end.
+fn in_slices(key: &[u8], offset: Option<u64>, bytes: &Rope) -> Result<Whole, Refusal> {
+    let (key, bytes) = (key.to_vec(), bytes.clone());
+    let mut writing: Option<Writing> = None;
+    Ok(Whole::Later(Box::new(move |cx| {
+        let before = cx.keys.string_to_change(cx.db, &key)?;
+        let writing = match &mut writing {
+            Some(writing) if writing.length == before.map(Value::len) => writing,
+            // It begins; or the key's time has come meanwhile, and it begins anew with nothing.
+            place => place.insert(Writing::of(before)),
+        };
+        let stretch = bytes.borrow().stretch(writing.done);
+        let at = offset.map_or(writing.length.unwrap_or(0), |offset| offset as usize);
+        writing.whole.write(at + writing.done, stretch);
+        writing.done += stretch.len();
+        if writing.done < bytes.len() {
+            return Ok(false);
+        }
+        let written = Written { whole: writing.whole.clone(), offset, bytes: bytes.clone() };
+        let length = cx.keys.change(cx.db, &key, &written);
+        cx.reply.count(length);
+        Ok(true)
+    })))
+}
+
+/// Many bytes that are being written.
+struct Writing {
+    /// The value's length before, if there is one.
+    length: Option<usize>,
+    /// What it will be, with as many bytes written as `done` says.
+    whole: Rope,
+    done: usize,
+}
+
+impl Writing {
+    fn of(before: Option<Value<'_>>) -> Writing {
+        let whole = match before {
+            None => Rope::of(b""),
+            Some(Value::Rope(rope)) => rope.hold(),
+            Some(value) => value.with_bytes(Rope::of),
+        };
+        Writing { length: before.map(Value::len), whole, done: 0 }
+    }
 }
 
 pub(super) const GETRANGE: Command = Command {
@@ -142,7 +193,7 @@ pub(super) const SETRANGE: Command = Command {
     group: Group::String,
     flags: Flags::WRITE.union(Flags::DENYOOM),
     keys: Keys::ONE.used(Uses::CHANGE),
-    run: Run::Here(setrange),
+    run: Run::Sliced(setrange),
     examples: r#"
         > SET greeting "hello world"
         OK
@@ -159,9 +210,15 @@ pub(super) const SETRANGE: Command = Command {
     "#,
 };
 
-fn setrange(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
+fn setrange(cx: &mut Cx<'_>, mut args: Args<'_>) -> Result<Whole, Refusal> {
     let key = args.required()?;
     let offset = usize::try_from(args.integer()?).map_err(|_| Refusal::OffsetRange)?;
+    if let Some(bytes) = args.pieces(3) {
+        cx.keys.string_to_change(cx.db, key)?;
+        let is_too_long = offset.saturating_add(bytes.len()) > STRING_MAX;
+        let offset = Some(offset as u64);
+        return if is_too_long { Err(Refusal::TooLong) } else { in_slices(key, offset, bytes) };
+    }
     let bytes = args.required()?;
     let mut length = cx.keys.string_to_change(cx.db, key)?.map_or(0, Value::len);
     if !bytes.is_empty() {
@@ -172,5 +229,5 @@ fn setrange(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
         length = cx.keys.change(cx.db, key, &effect);
     }
     cx.reply.count(length);
-    Ok(())
+    Ok(Whole::Done)
 }

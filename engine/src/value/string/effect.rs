@@ -13,7 +13,7 @@ use super::patch;
 use crate::limits::STRING_MAX;
 use crate::value::effect::{ChangeHead, Reading, Told, TypeEffect};
 use crate::value::types::{Type, Unfit};
-use crate::value::{Item, NewValue, Value};
+use crate::value::{Item, NewValue, Rope, Value};
 
 const OP_APPEND: u8 = 0;
 const OP_SET_RANGE: u8 = 1;
@@ -96,6 +96,44 @@ impl TypeEffect for Effect<'_> {
     }
 }
 
+/// Many bytes, appended or written into a string: what becomes of it was made aside, a piece at a time, and
+/// shares with it what stays.
+#[derive(Debug)]
+pub struct Written {
+    /// What the string is then.
+    pub whole: Rope,
+    /// Where the bytes were written; none where they were appended.
+    pub offset: Option<u64>,
+    /// The bytes.
+    pub bytes: Rope,
+}
+
+impl TypeEffect for Written {
+    const TYPE: &'static Type = &TYPE;
+
+    /// The string's length afterwards.
+    type Done = usize;
+
+    fn told<'a>(&'a self, _: &'a mut Vec<u8>) -> Told<'a> {
+        let (op, head) = match self.offset {
+            None => (OP_APPEND, ChangeHead::default()),
+            Some(offset) => (OP_SET_RANGE, ChangeHead::number(offset)),
+        };
+        Told { op, head, bytes: b"" }
+    }
+
+    fn told_pieces(&self) -> Option<&Rope> {
+        Some(&self.bytes)
+    }
+
+    fn perform(&self, item: &mut Item) -> Result<usize, Unfit> {
+        match self.whole.len() {
+            ..=STRING_MAX => Ok(item.become_rope(self.whole.clone())),
+            _ => Err(Unfit::TooLong),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +152,27 @@ mod tests {
         let is = |item: &Item| item.string().map(|value| value.with_bytes(<[u8]>::to_vec));
         assert_eq!((is(&own), is(&told)), (Some(after.unwrap_or(before).into()), is(&own)));
         assert_eq!(outcome.err(), after.err());
+    }
+
+    #[test]
+    fn what_was_written_aside_is_what_a_replica_writes() {
+        let bytes = vec![b'y'; 200_000];
+        for (before, offset) in [(1usize, None), (100_000, None), (300_000, Some(7)), (5, Some(90))]
+        {
+            let item = || Item::new(b"key", NewValue::Owned(vec![b'x'; before]), None);
+            let (mut own, mut told_item) = (item(), item());
+            let mut whole = Rope::of(&vec![b'x'; before]);
+            whole.write(offset.map_or(before, |offset| offset as usize), &bytes);
+            let written = Written { whole, offset, bytes: Rope::of(&bytes) };
+            let mut room = Vec::new();
+            let Told { op, head, .. } = written.told(&mut room);
+            let told =
+                [head.as_bytes(), &written.told_pieces().unwrap().borrow().to_vec()].concat();
+            let length = written.perform(&mut own).unwrap();
+            perform(&mut told_item, op, &told).unwrap();
+            assert_eq!((length, own.string()), (own_len(&told_item), told_item.string()));
+            assert_eq!(own.heap_bytes(), told_item.heap_bytes());
+        }
     }
 
     fn own_len(item: &Item) -> usize {

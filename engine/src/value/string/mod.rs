@@ -6,5 +6,5 @@
 mod effect;
 mod patch;
 
-pub use effect::{Effect, TYPE};
+pub use effect::{Effect, TYPE, Written};
 pub use patch::Patches;
