@@ -22,6 +22,10 @@ use std::time::Duration;
 /// grows.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
 
+/// Commands of one hop to several shards: to sort them takes some 500 us, and each hop costs as much as some
+/// hundreds of them.
+const ROW_COMMANDS_MAX: usize = 4096;
+
 /// Requests in the order in which they are to run.
 #[derive(Default)]
 pub struct Queue {
@@ -173,7 +177,7 @@ impl Row {
     ) -> Row {
         let (mut row, mut bytes) = (Row::default(), 0);
         let shards = front.node.shards();
-        while row.order.len() < BATCH_COMMANDS_MAX && bytes < BATCH_BYTES_MAX {
+        while row.order.len() < ROW_COMMANDS_MAX && bytes < BATCH_BYTES_MAX {
             let Some((entry, args)) = left.peek() else { break };
             let Route::One(shard) = route_of(entry, args, shards) else { break };
             let Some((entry, args)) = left.next() else { break };

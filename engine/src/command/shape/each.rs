@@ -120,9 +120,14 @@ impl Each {
         end: usize,
     ) -> Result<(), Refusal> {
         let key_of = |key: &Pick| args.get(key.position as usize);
+        if part.done == 0 && self.join == Join::Array {
+            part.ends.reserve(part.keys.len());
+        }
         let keys = &part.keys[part.done..end];
-        // What is not in the cache is on its way while other keys are done.
-        cx.keys.fetch_ahead::<KEYS_PER_PIECE>(cx.db, keys.iter().map(key_of));
+        // What is not in the cache is on its way while other keys are done; of few it was when they were asked for.
+        if part.keys.len() > KEYS_PER_PIECE {
+            cx.keys.fetch_ahead::<KEYS_PER_PIECE>(cx.db, keys.iter().map(key_of));
+        }
         for key in keys {
             part.sum += self.do_one(cx, args, key.position as usize)?;
             if self.join == Join::Array {
@@ -212,8 +217,8 @@ fn join_array(mut parts: Vec<EachPart>, reply: &mut ReplyWriter<'_>) -> Option<J
     if piece(reply) { None } else { Some(Box::new(piece)) }
 }
 
-/// From here on a reply of several elements is made with foresight.
-const LARGE_REPLY: usize = 4 * 1024 * 1024;
+/// From here on a reply of several elements is made with foresight: to copy what is there takes some 50 us.
+const LARGE_REPLY: usize = 512 * 1024;
 
 /// A look at the keys to come, once a reply turns out to be large: whether all of them have room, and how much
 /// memory is to be taken at once. A large reply that is copied while it grows, or made in vain, holds
