@@ -26,6 +26,7 @@ mod object;
 mod registry;
 mod rope;
 mod shared;
+pub mod stream;
 pub mod string;
 pub mod tree;
 mod types;

@@ -1,0 +1,281 @@
+//! Streams: entries by number, what the stream knows of itself, groups of consumers.
+//!
+//! ```text
+//!   entries   [ pack ] [ pack ] [ pack ] ... [ the pack that grows ]      `pack`: up to 100 entries, packed
+//!              by the number of its first entry, in a tree
+//!   groups    by name: consumers, and what is pending by entry and by consumer     `group`
+//!
+//!   as a whole:  last id, 16 | entries ever, 8 | greatest id deleted, 16 |
+//!                packs, 8 | first id, 16 | pack, its length before it | ... | the one that grows, if any |
+//!                groups
+//! ```
+//!
+//! Entries lie packed as in Redis, a new pack begins where Redis would begin a node, and deleted entries stay
+//! in their pack as dead slots until all are: so a trim of whole nodes (`~`) takes what it takes there.
+//!
+//! A stream that becomes empty stays.
+
+mod effect;
+mod entries;
+mod group;
+mod id;
+mod pack;
+mod text;
+
+pub use effect::{
+    Add, Confirm, Deliver, Delete, Dismiss, NewEntry, PutGroup, RemoveGroup, Set, TYPE, Trim,
+};
+pub use entries::{Front, Leave, NodeLimits};
+pub use group::{Consumer, Group, Pending};
+pub use id::Id;
+pub use pack::Fields;
+pub use text::{Text, listed_integer};
+
+use super::effect::{Reading, Write};
+use super::tree::NewElement;
+use super::{NewValue, Object};
+use entries::{Entries, bytes_of};
+use group::{Groups, fixed};
+use pack::{Open, Pack};
+use std::sync::Arc;
+
+/// Of the type, for ever.
+const NUMBER: u8 = 5;
+
+/// The value.
+#[derive(Clone, Default)]
+pub struct Stream {
+    entries: Entries,
+    last: Id,
+    added: u64,
+    max_deleted: Id,
+    groups: Groups,
+}
+
+impl Stream {
+    /// How many entries.
+    pub fn len(&self) -> u64 {
+        self.entries.length
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The greatest number that was given.
+    pub fn last_id(&self) -> Id {
+        self.last
+    }
+
+    /// How many entries there ever were.
+    pub fn added(&self) -> u64 {
+        self.added
+    }
+
+    /// The greatest number of an entry that was deleted.
+    pub fn max_deleted(&self) -> Id {
+        self.max_deleted
+    }
+
+    /// The first entry; `0-0` where there is none.
+    pub fn first(&self) -> Id {
+        self.entries.first
+    }
+
+    /// The last entry; `0-0` where there is none.
+    pub fn top(&self) -> Id {
+        self.entries.top
+    }
+
+    /// How many packs.
+    pub fn pack_count(&self) -> u64 {
+        self.entries.pack_count()
+    }
+
+    /// How many groups.
+    pub fn group_count(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// A group.
+    pub fn group(&self, name: &[u8]) -> Option<&Group> {
+        self.groups.get(name)
+    }
+
+    /// The groups, in the order of their names.
+    pub fn groups(&self) -> impl Iterator<Item = (&[u8], &Group)> {
+        self.groups.iter()
+    }
+
+    /// Whether there is such an entry.
+    pub fn has(&self, id: Id) -> bool {
+        self.entries.has(id)
+    }
+
+    /// The entries from one number to another, one after the other, until `see` says `false`.
+    #[inline]
+    pub fn visit(&self, from: Id, to: Id, see: impl FnMut(Id, Fields<'_>) -> bool) {
+        self.entries.visit(from, to, see);
+    }
+
+    /// The same from the last to the first.
+    pub fn visit_back(&self, from: Id, to: Id, see: impl FnMut(Id, Fields<'_>) -> bool) {
+        self.entries.visit_back(from, to, see);
+    }
+
+    /// Whether an entry whose names and values have so many bytes begins a pack.
+    pub fn begins_pack(&self, bytes: u64, limits: NodeLimits) -> bool {
+        self.entries.begins_pack(bytes, limits)
+    }
+
+    /// What a trim would take, looking at so many packs at the most; and whether it would take more.
+    /// `whole` lets it take whole packs only, and no more than `limit` entries where that is not 0.
+    pub fn front(&self, leave: Leave, whole: bool, limit: u64, packs: u64) -> (Front, bool) {
+        self.entries.front(leave, whole, limit, packs)
+    }
+
+    fn add(&mut self, id: Id, begins_pack: bool, fields: Fields<'_>) -> Option<()> {
+        if id <= self.last || id == Id::ZERO {
+            return None;
+        }
+        self.entries.add(id, begins_pack, fields)?;
+        self.last = id;
+        self.added = self.added.wrapping_add(1);
+        Some(())
+    }
+
+    fn delete(&mut self, id: Id) -> bool {
+        let was_there = self.entries.delete(id);
+        if was_there {
+            self.max_deleted = self.max_deleted.max(id);
+        }
+        was_there
+    }
+}
+
+/// What stands before the packs as a whole.
+const FACTS_WHOLE: usize = 16 + 8 + 16 + 8;
+
+impl Object for Stream {
+    fn type_number(&self) -> u8 {
+        NUMBER
+    }
+
+    fn encoding(&self) -> &'static str {
+        "stream"
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.last.0.to_le_bytes());
+        out.extend_from_slice(&self.added.to_le_bytes());
+        out.extend_from_slice(&self.max_deleted.0.to_le_bytes());
+        out.extend_from_slice(&self.pack_count().to_le_bytes());
+        for element in self.entries.packs.iter() {
+            out.extend_from_slice(&element.key.to_le_bytes());
+            out.write_bytes(&bytes_of(&element));
+        }
+        if self.entries.open.is_some() {
+            out.extend_from_slice(&self.entries.open.first.0.to_le_bytes());
+            out.write_bytes(&self.entries.open.bytes);
+        }
+        self.groups.encode(out);
+    }
+
+    fn encoded_len(&self) -> usize {
+        let open = &self.entries.open;
+        let open = match open.bytes.len() {
+            0 => 0,
+            length => size_of::<u128>() + crate::varint::length(length as u64) + length,
+        };
+        let packs = usize::try_from(self.entries.packs.encoded_len()).unwrap_or(usize::MAX);
+        FACTS_WHOLE + packs + open + self.groups.encoded_len()
+    }
+
+    fn heap_bytes(&self) -> usize {
+        size_of::<Stream>() + self.entries.heap_bytes() + self.groups.heap_bytes()
+    }
+
+    fn digest(&self, part: &mut dyn FnMut(&[u8])) {
+        let mut bytes = Vec::new();
+        self.visit(Id::ZERO, Id::MAX, |id, fields| {
+            bytes.clear();
+            bytes.extend_from_slice(&id.0.to_le_bytes());
+            for (name, value) in fields {
+                [name, value].iter().for_each(|text| text.write(&mut bytes));
+            }
+            part(&bytes);
+            true
+        });
+        bytes.clear();
+        bytes.extend_from_slice(b"stream");
+        for fact in [self.last.0, u128::from(self.added), self.max_deleted.0] {
+            bytes.extend_from_slice(&fact.to_le_bytes());
+        }
+        part(&bytes);
+        for (name, group) in self.groups() {
+            group.digest(name, part);
+        }
+    }
+
+    fn copy(&self) -> Arc<dyn Object> {
+        Arc::new(self.clone())
+    }
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Stream({} entries, {} groups)", self.len(), self.group_count())
+    }
+}
+
+fn decode(bytes: &[u8]) -> Option<NewValue<'_>> {
+    let mut reading = Reading(bytes);
+    let stream = read(&mut reading).filter(|_| reading.is_done())?;
+    Some(NewValue::Object(Arc::new(stream)))
+}
+
+/// Reads what [`Object::encode`] wrote. Each entry is looked at: the bytes come from another node.
+fn read(reading: &mut Reading<'_>) -> Option<Stream> {
+    let mut stream =
+        Stream { last: Id(u128::from_le_bytes(fixed(reading)?)), ..Stream::default() };
+    stream.added = u64::from_le_bytes(fixed(reading)?);
+    stream.max_deleted = Id(u128::from_le_bytes(fixed(reading)?));
+    let packs = u64::from_le_bytes(fixed(reading)?);
+    let entries = &mut stream.entries;
+    let mut top = None;
+    for number in 0..packs {
+        let first = Id(u128::from_le_bytes(fixed(reading)?));
+        let bytes = reading.bytes()?;
+        let pack = Pack::of(bytes)?;
+        let mut live = 0;
+        for slot in pack.slots(first) {
+            if !slot.is_dead {
+                live += 1;
+                entries.top = slot.id;
+                if entries.first == Id::ZERO {
+                    entries.first = slot.id;
+                }
+            }
+        }
+        if live != pack.counts.live || top.is_some_and(|top| top >= first) {
+            return None;
+        }
+        top = Some(pack.last(first));
+        entries.length += u64::from(live);
+        if number + 1 == packs && bytes.len() <= entries::OPEN_MAX {
+            entries.open = Open::again(first, bytes.into())?;
+        } else {
+            entries.packs.push(NewElement { key: first.0, head: &[bytes], tail: None });
+        }
+    }
+    if entries.top > stream.last {
+        return None;
+    }
+    stream.groups = Groups::decode(reading)?;
+    Some(stream)
+}
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;

@@ -1,0 +1,302 @@
+use super::*;
+use crate::value::effect::TypeEffect;
+use crate::value::{Item, test_seed};
+use std::collections::BTreeMap;
+
+type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// A stream as a map, and the groups as maps.
+#[derive(Clone, Default)]
+struct Model {
+    entries: BTreeMap<u128, Fields>,
+    groups: BTreeMap<Vec<u8>, (Id, BTreeMap<u128, (Vec<u8>, u64, u64)>)>,
+}
+
+const LIMITS: NodeLimits = NodeLimits { bytes: 300, entries: 7 };
+
+fn stream_in(item: &Item) -> &Stream {
+    let object: &dyn std::any::Any = item.object().expect("a stream");
+    object.downcast_ref().expect("a stream")
+}
+
+fn owned(fields: super::Fields<'_>) -> Fields {
+    let owned = |text: Text<'_>| text.bytes(&mut itoa::Buffer::new()).to_vec();
+    fields.map(|(name, value)| (owned(name), owned(value))).collect()
+}
+
+fn assert_is(stream: &Stream, model: &Model, random: &mut fastrand::Rng) {
+    assert_eq!(stream.len(), model.entries.len() as u64);
+    assert_eq!(stream.first().0, model.entries.keys().next().copied().unwrap_or(0));
+    assert_eq!(stream.top().0, model.entries.keys().next_back().copied().unwrap_or(0));
+    let some = Id::new(random.u64(..200), random.u64(..3));
+    let other = Id(some.0.saturating_add(random.u128(..1 << 70)));
+    for (from, to) in [(Id::ZERO, Id::MAX), (some, Id::MAX), (Id::ZERO, some), (some, other)] {
+        let expected = || model.entries.range(from.0..=to.0).map(|(id, it)| (Id(*id), it.clone()));
+        let mut seen = Vec::new();
+        stream.visit(from, to, |id, fields| {
+            seen.push((id, owned(fields)));
+            true
+        });
+        assert!(seen.iter().cloned().eq(expected()), "{from}..{to} {seen:?}");
+        seen.clear();
+        stream.visit_back(from, to, |id, fields| {
+            seen.push((id, owned(fields)));
+            true
+        });
+        assert!(seen.iter().rev().cloned().eq(expected()), "{from}..{to} back {seen:?}");
+        assert_eq!(stream.has(from), model.entries.contains_key(&from.0));
+    }
+    assert!(stream.groups().map(|(name, _)| name).eq(model.groups.keys().map(Vec::as_slice)));
+    for (name, (last, pending)) in &model.groups {
+        let group = stream.group(name).expect("it is there");
+        assert_eq!((group.last, group.pending_count()), (*last, pending.len() as u64));
+        for (seen, (id, (consumer, at, times))) in group.pending_from(Id::ZERO).zip(pending) {
+            assert_eq!((seen.id.0, seen.at, seen.times), (*id, *at, *times));
+            assert_eq!(group.consumer(seen.consumer).map(Consumer::name), Some(&consumer[..]));
+        }
+        for consumer in group.consumers() {
+            let own = pending.iter().filter(|(_, (owner, ..))| owner == consumer.name());
+            assert!(consumer.pending_from(Id::ZERO).map(|id| id.0).eq(own.map(|(id, _)| *id)));
+        }
+    }
+    let mut whole = Vec::new();
+    stream.encode(&mut whole);
+    assert_eq!(whole.len(), stream.encoded_len());
+    let Some(NewValue::Object(read)) = decode(&whole) else { panic!("{} bytes", whole.len()) };
+    assert!(*read == *(stream as &dyn Object));
+    assert_eq!(digest(&*read), digest(stream));
+    assert!(stream.heap_bytes() >= stream.entries.open.bytes.len());
+}
+
+fn digest(object: &dyn Object) -> Vec<Vec<u8>> {
+    let mut parts = Vec::new();
+    object.digest(&mut |part| parts.push(part.to_vec()));
+    parts.sort_unstable();
+    parts
+}
+
+/// Has an effect on one, and tells another one of it.
+fn have<E: TypeEffect>(items: &mut [Item; 2], effect: &E) -> E::Done {
+    let mut room = Vec::new();
+    let told = effect.told(&mut room);
+    let bytes = [told.head.as_bytes(), told.bytes].concat();
+    perform_told(&mut items[1], told.op, &bytes);
+    effect.perform(&mut items[0]).unwrap_or_else(|unfit| panic!("{unfit:?}"))
+}
+
+fn perform_told(item: &mut Item, op: u8, bytes: &[u8]) {
+    (TYPE.perform)(item, op, bytes).unwrap_or_else(|unfit| panic!("{unfit:?} {bytes:?}"));
+}
+
+fn add(items: &mut [Item; 2], model: &mut Model, random: &mut fastrand::Rng) {
+    let last = stream_in(&items[0]).last_id();
+    let id = match random.u8(..10) {
+        0..5 => Id::new(last.ms(), last.seq() + 1),
+        5..8 => Id::new(last.ms() + 1, 0),
+        8 => Id::new(last.ms() + random.u64(1..5), random.u64(..4)),
+        _ => Id::new(last.ms(), last.seq() + random.u64(2..200)),
+    };
+    let id = if id == Id::ZERO { Id::new(0, 1) } else { id };
+    let names: &[&[u8]] = match random.u8(..6) {
+        0..4 => &[b"a", b"b"],
+        4 => &[b"a", b"12"],
+        _ => &[b"c"],
+    };
+    let mut fields = Fields::new();
+    for name in names {
+        let value = match random.u8(..5) {
+            0 => random.i64(-300..300).to_string().into_bytes(),
+            1 => random.i64(..).to_string().into_bytes(),
+            2 => b"0012".to_vec(),
+            3 if random.u8(..20) == 0 => vec![b'x'; 700],
+            _ => vec![b'x'; random.usize(..20)],
+        };
+        fields.push((name.to_vec(), value));
+    }
+    let texts = || fields.iter().flat_map(|(name, value)| [&name[..], &value[..]]);
+    let bytes = texts().map(<[u8]>::len).sum::<usize>() as u64;
+    let begins = stream_in(&items[0]).begins_pack(bytes, LIMITS);
+    let entry = NewEntry::of(fields.len(), begins, texts());
+    have(items, &Add { id, entry: &entry });
+    model.entries.insert(id.0, fields);
+}
+
+fn trim(items: &mut [Item; 2], model: &mut Model, random: &mut fastrand::Rng) {
+    let stream = stream_in(&items[0]);
+    let leave = match random.bool() {
+        true => Leave::Count(random.u64(..=stream.len())),
+        false => Leave::From(Id::new(random.u64(..=stream.last_id().ms()), 1)),
+    };
+    let (whole, limit) = (random.bool(), random.u64(..20));
+    let (front, _) = stream.front(leave, whole, limit, random.u64(1..10));
+    let gone = have(items, &Trim { packs: front.packs, entries: front.entries });
+    assert_eq!(gone, front.total);
+    for _ in 0..gone {
+        model.entries.pop_first();
+    }
+    match leave {
+        Leave::Count(count) => assert!(model.entries.len() as u64 >= count),
+        Leave::From(id) if !whole && front.packs == 0 => {
+            assert!(model.entries.keys().next().is_none_or(|first| *first >= id.0));
+        }
+        Leave::From(_) => {}
+    }
+}
+
+fn groups(items: &mut [Item; 2], model: &mut Model, random: &mut fastrand::Rng) {
+    let name = [&b"g"[..], b"h"][random.usize(..2)];
+    let consumer = [&b"ann"[..], b"bob", b""][random.usize(..3)];
+    let Some((last, pending)) = model.groups.get_mut(name) else {
+        have(items, &PutGroup { name, last: Id::new(3, 4), read: -1 });
+        model.groups.insert(name.to_vec(), (Id::new(3, 4), BTreeMap::new()));
+        return;
+    };
+    match random.u8(..10) {
+        0 => {
+            have(items, &RemoveGroup(name));
+            model.groups.remove(name);
+        }
+        1 => {
+            have(items, &Dismiss { group: name, consumer });
+            pending.retain(|_, (owner, ..)| owner != consumer);
+        }
+        2..5 => {
+            let some = pending.keys().filter(|_| random.bool()).map(|id| Id(*id));
+            let ids: Vec<Id> = some.chain([Id::new(7, 7)]).collect();
+            let gone = ids.iter().filter(|id| pending.remove(&id.0).is_some()).count();
+            assert_eq!(have(items, &Confirm { group: name, ids }), gone);
+        }
+        _ => {
+            *last = Id::new(random.u64(..9), 0);
+            let count = random.usize(..20);
+            let entries = (0..count).map(|_| {
+                let id = Id::new(random.u64(..100), random.u64(..3));
+                (id, random.u64(..1 << 45), random.u64(..200))
+            });
+            let entries: Vec<_> = entries.collect();
+            for (id, at, times) in &entries {
+                pending.insert(id.0, (consumer.to_vec(), *at, *times));
+            }
+            let group = PutGroup { name, last: *last, read: random.i64(..) };
+            let (seen, active) = (random.i64(..1 << 45), -1);
+            have(items, &Deliver { group, consumer, seen, active, entries });
+        }
+    }
+}
+
+#[test]
+fn effects_do_to_a_stream_what_they_do_to_maps_and_a_second_one_that_is_told_of_them_is_equal() {
+    let mut random = fastrand::Rng::with_seed(test_seed());
+    let new = || Item::new(b"key", (TYPE.empty)(), None);
+    let (mut items, mut model) = ([new(), new()], Model::default());
+    let mut held: Vec<(crate::value::SharedValue, Model)> = Vec::new();
+    for step in 0..4000 {
+        match random.u8(..40) {
+            0..26 => add(&mut items, &mut model, &mut random),
+            26 if random.bool() => trim(&mut items, &mut model, &mut random),
+            27..31 => {
+                let some = model.entries.keys().filter(|_| random.u8(..30) == 0);
+                let mut ids: Vec<Id> = some.map(|id| Id(*id)).collect();
+                ids.push(Id::new(random.u64(..100), random.u64(..3)));
+                let gone = ids.iter().filter(|id| model.entries.remove(&id.0).is_some()).count();
+                assert_eq!(have(&mut items, &Delete(ids)), gone);
+            }
+            31 => {
+                // Back behind what was deleted, which a stream can be told to forget.
+                let top = stream_in(&items[0]).top();
+                let set = Set { last: top.max(Id::new(0, 1)), added: 5, max_deleted: Id::ZERO };
+                have(&mut items, &set);
+            }
+            _ => groups(&mut items, &mut model, &mut random),
+        }
+        if random.u8(..) == 0 {
+            held.push((items[0].share(), model.clone()));
+        }
+        if step % 10 == 0 {
+            assert_is(stream_in(&items[0]), &model, &mut random);
+            let [one, other] = &items;
+            assert!(*one.object().expect("one") == *other.object().expect("another"));
+        }
+    }
+    for (stream, model) in held {
+        assert_is(stream.object().expect("a stream"), &model, &mut random);
+    }
+}
+
+#[test]
+fn entries_of_any_size_and_number_are_kept() {
+    let mut item = Item::new(b"key", (TYPE.empty)(), None);
+    let sizes = [0, 1, 63, 64, 127, 128, 300, 5000, 70_000, 70_000, 10, 200_000, 3, 1];
+    let mut ids = Vec::new();
+    for (number, size) in sizes.into_iter().enumerate() {
+        let value = vec![b'v'; size];
+        let limits = NodeLimits { bytes: 0, entries: 0 };
+        let begins = stream_in(&item).begins_pack(size as u64, limits);
+        let far = 1u64 << (number * 5).min(63);
+        let id = Id::new(far, u64::MAX - number as u64);
+        ids.push((id, size));
+        let entry = NewEntry::of(1, begins, [&b"f"[..], &value].into_iter());
+        Add { id, entry: &entry }.perform(&mut item).expect("it fits");
+    }
+    let stream = stream_in(&item);
+    let mut seen = Vec::new();
+    stream.visit(Id::ZERO, Id::MAX, |id, mut fields| {
+        let value = fields.next().map(|(_, value)| value.bytes(&mut itoa::Buffer::new()).len());
+        seen.push((id, value.unwrap_or(usize::MAX)));
+        true
+    });
+    assert_eq!(seen, ids);
+    let mut whole = Vec::new();
+    stream.encode(&mut whole);
+    assert_eq!(whole.len(), stream.encoded_len());
+    assert!(decode(&whole).is_some());
+}
+
+#[test]
+fn whole_values_that_no_stream_wrote_are_refused_or_read_and_never_end_the_program() {
+    let mut random = fastrand::Rng::with_seed(test_seed());
+    let new = || Item::new(b"key", (TYPE.empty)(), None);
+    let (mut items, mut model) = ([new(), new()], Model::default());
+    for _ in 0..60 {
+        add(&mut items, &mut model, &mut random);
+        groups(&mut items, &mut model, &mut random);
+    }
+    let mut whole = Vec::new();
+    stream_in(&items[0]).encode(&mut whole);
+    for cut in 0..whole.len() {
+        assert!(decode(&whole[..cut]).is_none(), "cut at {cut}");
+    }
+    for _ in 0..4_000 {
+        let mut changed = whole.clone();
+        for _ in 0..random.usize(1..4) {
+            let at = random.usize(..changed.len());
+            changed[at] = if random.bool() { random.u8(..) } else { changed[at] ^ 1 };
+        }
+        let Some(NewValue::Object(read)) = decode(&changed) else { continue };
+        let mut item = Item::new(b"key", NewValue::Object(read), None);
+        let stream = stream_in(&item);
+        stream.visit_back(Id::ZERO, Id::MAX, |_, fields| fields.count() < usize::MAX);
+        let front = stream.front(Leave::Count(3), false, 0, 100).0;
+        Trim { packs: front.packs, entries: front.entries }.perform(&mut item).ok();
+        let op = random.u8(..10);
+        let bytes: Vec<u8> = (0..random.usize(..20)).map(|_| random.u8(..8)).collect();
+        (TYPE.perform)(&mut item, op, &bytes).ok();
+        digest(item.object().expect("a stream"));
+    }
+}
+
+#[test]
+fn packs_begin_where_redis_begins_nodes() {
+    // As many as a redis-server says that its radix tree has keys.
+    let limits = NodeLimits { bytes: 4096, entries: 100 };
+    for (size, packs) in [(3, 3), (40, 4), (400, 28), (5000, 250)] {
+        let mut item = Item::new(b"key", (TYPE.empty)(), None);
+        for number in 1..=250 {
+            let value = vec![b'v'; size];
+            let begins = stream_in(&item).begins_pack(5 + size as u64, limits);
+            let entry = NewEntry::of(1, begins, [&b"field"[..], &value].into_iter());
+            Add { id: Id::new(1, number), entry: &entry }.perform(&mut item).expect("it fits");
+        }
+        assert_eq!(stream_in(&item).pack_count(), packs, "{size}");
+    }
+}
