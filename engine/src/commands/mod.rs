@@ -7,6 +7,7 @@ mod bitmap;
 mod generic;
 mod hyperloglog;
 mod pubsub;
+mod stream;
 mod string;
 #[cfg(test)]
 mod testing;
@@ -14,6 +15,13 @@ mod testing;
 use crate::command::Command;
 
 /// All families, in the order of the manual.
-pub fn families() -> [&'static [&'static Command]; 5] {
-    [string::COMMANDS, bitmap::COMMANDS, hyperloglog::COMMANDS, pubsub::COMMANDS, generic::COMMANDS]
+pub fn families() -> [&'static [&'static Command]; 6] {
+    [
+        string::COMMANDS,
+        bitmap::COMMANDS,
+        hyperloglog::COMMANDS,
+        stream::COMMANDS,
+        pubsub::COMMANDS,
+        generic::COMMANDS,
+    ]
 }

@@ -110,7 +110,10 @@ impl Carry {
         for (index, position) in asked.keys.positions(&asked.args).enumerate() {
             carried.push((self.gather)(cx, asked.args.get(position), index, asked.args)?);
         }
-        match (self.decide)(&mut cx.decision(), asked.args, &carried)? {
+        let decided = (self.decide)(&mut cx.decision(), asked.args, &carried)?;
+        // What nobody else holds is changed where it is.
+        drop(carried);
+        match decided {
             Decided::Writes(writes) => perform(cx.keys, writes),
             decided => return go_on_whole(decided, cx),
         }

@@ -431,8 +431,7 @@ impl TypeEffect for Confirm<'_> {
     }
 
     fn perform(&self, item: &mut Item) -> Result<usize, Unfit> {
-        let confirm =
-            |group: &mut Group| self.ids.iter().filter(|id| group.confirm(**id)).count();
+        let confirm = |group: &mut Group| self.ids.iter().filter(|id| group.confirm(**id)).count();
         stream_in(item)?.groups.edit(self.group, confirm).ok_or(Unfit::Malformed)
     }
 }

@@ -86,6 +86,12 @@ impl Consumer {
         self.pending.len()
     }
 
+    /// How many of those have this number or a later one.
+    pub fn pending_count_from(&self, from: Id) -> u64 {
+        let place = self.pending.seek(&Bound::Before(from.0, b""));
+        self.pending.len() - self.pending.rank(&place)
+    }
+
     /// The numbers of those, from one on.
     pub fn pending_from(&self, from: Id) -> impl Iterator<Item = Id> {
         self.pending.from(&Bound::Before(from.0, b"")).map(|element| Id(element.key))
@@ -221,8 +227,7 @@ impl Group {
         let (key, head) = (pending.id.0, &[&bytes[..length]] as &[&[u8]]);
         let end = self.pending.end();
         let is_behind = self.pending_last().is_none_or(|last| last < pending.id);
-        let (place, found) =
-            if is_behind { (end, None) } else { self.pending.find(key, b"") };
+        let (place, found) = if is_behind { (end, None) } else { self.pending.find(key, b"") };
         let old = found.and_then(Pending::of);
         let new = NewElement { key, head, tail: None };
         match old {
@@ -323,7 +328,8 @@ impl Group {
     }
 
     fn decode(reading: &mut Reading<'_>) -> Option<Group> {
-        let mut group = Group { last: Id(u128::from_le_bytes(fixed(reading)?)), ..Group::default() };
+        let mut group =
+            Group { last: Id(u128::from_le_bytes(fixed(reading)?)), ..Group::default() };
         group.read = i64::from_le_bytes(fixed(reading)?);
         let consumers = u64::from_le_bytes(fixed(reading)?);
         for _ in 0..consumers {

@@ -23,7 +23,7 @@ mod pack;
 mod text;
 
 pub use effect::{
-    Add, Confirm, Deliver, Delete, Dismiss, NewEntry, PutGroup, RemoveGroup, Set, TYPE, Trim,
+    Add, Confirm, Delete, Deliver, Dismiss, NewEntry, PutGroup, RemoveGroup, Set, TYPE, Trim,
 };
 pub use entries::{Front, Leave, NodeLimits};
 pub use group::{Consumer, Group, Pending};
@@ -33,10 +33,12 @@ pub use text::{Text, listed_integer};
 
 use super::effect::{Reading, Write};
 use super::tree::NewElement;
-use super::{NewValue, Object};
+use super::types::OPS_MAX;
+use super::{Item, NewValue, Object, SentEffect, SharedValue};
 use entries::{Entries, bytes_of};
 use group::{Groups, fixed};
 use pack::{Open, Pack};
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// Of the type, for ever.
@@ -93,6 +95,12 @@ impl Stream {
         self.entries.pack_count()
     }
 
+    /// About how many bytes so many entries take.
+    pub fn bytes_of(&self, entries: u64) -> u64 {
+        let each = self.entries.heap_bytes() as u64 / self.len().max(1);
+        each.saturating_mul(entries)
+    }
+
     /// How many groups.
     pub fn group_count(&self) -> usize {
         self.groups.len()
@@ -135,6 +143,74 @@ impl Stream {
         self.entries.front(leave, whole, limit, packs)
     }
 
+    /// The stream after some effects, for who is to know what they lead to before they are had.
+    pub fn with(&self, effects: &[SentEffect]) -> SharedValue {
+        let mut item = Item::new(b"", NewValue::Object(self.copy()), None);
+        for effect in effects {
+            let op = (effect.change % OPS_MAX) as u8;
+            // What does not fit here will not fit there either.
+            let _ = (TYPE.perform)(&mut item, op, &effect.bytes);
+        }
+        item.share()
+    }
+
+    /// Whether an entry was deleted from a number on.
+    fn has_gaps_from(&self, from: Id) -> bool {
+        self.len() > 0 && self.max_deleted != Id::ZERO && from <= self.max_deleted
+    }
+
+    /// The how manieth entry ever one is, where that can be told; else -1. Of one that is not there: how many
+    /// there were before it.
+    pub fn count_up_to(&self, id: Id) -> i64 {
+        let (added, length) = (self.added as i64, self.len() as i64);
+        if added == 0 || length == 0 && id <= self.last {
+            return added;
+        }
+        if id != Id::ZERO && id < self.max_deleted {
+            return -1;
+        }
+        match id.cmp(&self.last) {
+            Ordering::Equal => return added,
+            Ordering::Greater => return -1,
+            Ordering::Less => {}
+        }
+        let is_whole = self.max_deleted == Id::ZERO || self.max_deleted < self.first();
+        match id.cmp(&self.first()) {
+            Ordering::Less if is_whole => added - length,
+            Ordering::Equal if is_whole => added - length + 1,
+            _ => -1,
+        }
+    }
+
+    /// How many entries a group has still to read, where that can be told.
+    pub fn lag(&self, group: &Group) -> Option<i64> {
+        if self.added == 0 || self.is_empty() {
+            return Some(0);
+        }
+        if group.last < self.first() && self.max_deleted < self.first() {
+            return Some(self.len() as i64);
+        }
+        let read = match group.read {
+            read if read != -1 && !self.has_gaps_from(group.last) => read,
+            _ => self.count_up_to(group.last),
+        };
+        (read != -1).then(|| (self.added as i64).wrapping_sub(read))
+    }
+
+    /// How far a group has come, and how many it has read, once an entry is delivered to it.
+    pub fn deliver(&self, (last, read): (Id, i64), id: Id) -> (Id, i64) {
+        if id <= last {
+            return (last, read);
+        }
+        let is_known = read != -1 && last >= self.first() && !self.has_gaps_from(last);
+        let read = match () {
+            () if is_known => read.wrapping_add(1),
+            () if self.added > 0 => self.count_up_to(id),
+            () => read,
+        };
+        (id, read)
+    }
+
     fn add(&mut self, id: Id, begins_pack: bool, fields: Fields<'_>) -> Option<()> {
         if id <= self.last || id == Id::ZERO {
             return None;
@@ -160,6 +236,11 @@ const FACTS_WHOLE: usize = 16 + 8 + 16 + 8;
 impl Object for Stream {
     fn type_number(&self) -> u8 {
         NUMBER
+    }
+
+    /// A stream stays.
+    fn is_empty(&self) -> bool {
+        false
     }
 
     fn encoding(&self) -> &'static str {
@@ -237,8 +318,7 @@ fn decode(bytes: &[u8]) -> Option<NewValue<'_>> {
 
 /// Reads what [`Object::encode`] wrote. Each entry is looked at: the bytes come from another node.
 fn read(reading: &mut Reading<'_>) -> Option<Stream> {
-    let mut stream =
-        Stream { last: Id(u128::from_le_bytes(fixed(reading)?)), ..Stream::default() };
+    let mut stream = Stream { last: Id(u128::from_le_bytes(fixed(reading)?)), ..Stream::default() };
     stream.added = u64::from_le_bytes(fixed(reading)?);
     stream.max_deleted = Id(u128::from_le_bytes(fixed(reading)?));
     let packs = u64::from_le_bytes(fixed(reading)?);

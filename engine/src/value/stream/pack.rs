@@ -200,6 +200,20 @@ impl<'a> Fields<'a> {
         self.left as usize
     }
 
+    /// About how long their names and values are.
+    pub fn bytes(&self) -> usize {
+        let names = self.names.map_or(0, |names| names.0.len());
+        // What stands behind the last of them belongs to other entries.
+        let mut rest = self.rest;
+        let texts = if self.names.is_some() { self.left } else { self.left.saturating_mul(2) };
+        for _ in 0..texts {
+            if Text::read(&mut rest).is_none() {
+                break;
+            }
+        }
+        names + self.rest.0.len() - rest.0.len()
+    }
+
     /// Fields as they are told: names and values in turn.
     pub(super) fn told(count: u64, bytes: &'a [u8]) -> Fields<'a> {
         Fields { left: count, names: None, rest: Reading(bytes) }
