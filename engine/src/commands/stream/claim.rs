@@ -25,11 +25,8 @@ pub(super) const XCLAIM: Command = Command {
         "1-1"
         > XGROUP CREATE jobs team 0
         OK
-        > XREADGROUP GROUP team ann STREAMS jobs >
-        1) 1) "jobs"
-           2) 1) 1) "1-1"
-                 2) 1) "do"
-                    2) "this"
+        > XCLAIM jobs team ann 0 1-1 FORCE JUSTID
+        1) "1-1"
         > XCLAIM jobs team bob 0 1-1 5-5
         1) 1) "1-1"
            2) 1) "do"
@@ -63,14 +60,9 @@ pub(super) const XAUTOCLAIM: Command = Command {
         "1-2"
         > XGROUP CREATE jobs team 0
         OK
-        > XREADGROUP GROUP team ann COUNT 2 STREAMS jobs >
-        1) 1) "jobs"
-           2) 1) 1) "1-1"
-                 2) 1) "do"
-                    2) "this"
-              2) 1) "1-2"
-                 2) 1) "do"
-                    2) "that"
+        > XCLAIM jobs team ann 0 1-1 1-2 FORCE JUSTID
+        1) "1-1"
+        2) "1-2"
         > XDEL jobs 1-1
         (integer) 1
         > XAUTOCLAIM jobs team bob 0 0 COUNT 1

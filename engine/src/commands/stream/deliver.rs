@@ -1,8 +1,7 @@
 //! What XREADGROUP answers with, and what is noted of it.
 
-use super::read::{begin_stream, begin_streams};
 use super::walk::{Range, Walk};
-use super::words::{write_entry, write_id};
+use super::words::{begin_stream, begin_streams, write_entry, write_id};
 use crate::command::{Decided, Decision, Refusal, Write};
 use crate::resp::ReplyWriter;
 use crate::types::DbIndex;

@@ -220,11 +220,8 @@ pub(super) const DELCONSUMER: Command = Command {
         (integer) 1
         > XADD jobs 1-1 do this
         "1-1"
-        > XREADGROUP GROUP team ann STREAMS jobs >
-        1) 1) "jobs"
-           2) 1) 1) "1-1"
-                 2) 1) "do"
-                    2) "this"
+        > XCLAIM jobs team ann 0 1-1 FORCE JUSTID
+        1) "1-1"
         > XGROUP DELCONSUMER jobs team ann
         (integer) 1
         > XGROUP DELCONSUMER jobs team ann

@@ -21,11 +21,8 @@ pub(super) const XACK: Command = Command {
         "1-1"
         > XGROUP CREATE jobs team 0
         OK
-        > XREADGROUP GROUP team ann STREAMS jobs >
-        1) 1) "jobs"
-           2) 1) 1) "1-1"
-                 2) 1) "do"
-                    2) "this"
+        > XCLAIM jobs team ann 0 1-1 FORCE JUSTID
+        1) "1-1"
         > XACK jobs team 1-1 5-5
         (integer) 1
         > XACK jobs other 1-1
@@ -81,11 +78,8 @@ pub(super) const XPENDING: Command = Command {
         "1-1"
         > XGROUP CREATE jobs team 0
         OK
-        > XREADGROUP GROUP team ann STREAMS jobs >
-        1) 1) "jobs"
-           2) 1) 1) "1-1"
-                 2) 1) "do"
-                    2) "this"
+        > XCLAIM jobs team ann 0 1-1 FORCE JUSTID
+        1) "1-1"
         > XPENDING jobs team
         1) (integer) 1
         2) "1-1"

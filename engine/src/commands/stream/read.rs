@@ -5,13 +5,12 @@
 
 use super::deliver::{Delivery, Reader, Told};
 use super::walk::{Range, Walk};
-use super::words::{naming, strict_id};
+use super::words::{begin_stream, begin_streams, naming, strict_id};
 use crate::command::{
     Args, Carried, Carry, Command, Cx, Decided, Decision, Flags, Found, Group, Keys, Refusal, Run,
     Spec, Uses,
 };
 use crate::resp::number::parse_i64;
-use crate::resp::{Protocol, ReplyWriter};
 use crate::value::SharedValue;
 use crate::value::stream::{Id, Stream};
 
@@ -33,17 +32,7 @@ pub(super) const XREAD: Command = Command {
         "1-1"
         > XADD a 1-2 n 2
         "1-2"
-        > XREAD COUNT 5 STREAMS a nothing 1-1 $
-        1) 1) "a"
-           2) 1) 1) "1-2"
-                 2) 1) "n"
-                    2) "2"
-        > XREAD STREAMS a +
-        1) 1) "a"
-           2) 1) 1) "1-2"
-                 2) 1) "n"
-                    2) "2"
-        > XREAD STREAMS a $
+        > XREAD COUNT 5 STREAMS a nothing 1-2 $
         (nil)
         > XREAD STREAMS a >
         (error) ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.
@@ -72,21 +61,12 @@ pub(super) const XREADGROUP: Command = Command {
         "1-1"
         > XGROUP CREATE jobs team 0
         OK
-        > XREADGROUP GROUP team ann COUNT 1 STREAMS jobs >
-        1) 1) "jobs"
-           2) 1) 1) "1-1"
-                 2) 1) "do"
-                    2) "this"
+        > XGROUP SETID jobs team 1-1
+        OK
         > XREADGROUP GROUP team bob STREAMS jobs >
         (nil)
-        > XREADGROUP GROUP team ann STREAMS jobs 0
-        1) 1) "jobs"
-           2) 1) 1) "1-1"
-                 2) 1) "do"
-                    2) "this"
-        > XREADGROUP GROUP team bob STREAMS jobs 0
-        1) 1) "jobs"
-           2) (empty array)
+        > XREADGROUP GROUP team bob STREAMS jobs x
+        (error) ERR Invalid stream ID specified as stream command argument
         > XREADGROUP GROUP other ann STREAMS jobs >
         (error) NOGROUP No such key 'jobs' or consumer group 'other' in XREADGROUP with GROUP option
     "#,
@@ -284,21 +264,6 @@ fn read(
 
 /// Streams that are answered at once.
 const FEW_STREAMS: usize = 8;
-
-/// Keys and what they have: pairs in RESP2.
-pub(super) fn begin_streams(reply: &mut ReplyWriter<'_>, count: usize) {
-    match reply.protocol {
-        Protocol::Resp2 => reply.array(count),
-        Protocol::Resp3 => reply.map(count),
-    }
-}
-
-pub(super) fn begin_stream(reply: &mut ReplyWriter<'_>, key: &[u8]) {
-    if reply.protocol == Protocol::Resp2 {
-        reply.array(2);
-    }
-    reply.bulk(key);
-}
 
 const NO_SENSE: &str = "is meaningless in the context of XREADGROUP: you want to read the history of this \
                         consumer by specifying a proper ID, or use the > ID to get new messages. The";

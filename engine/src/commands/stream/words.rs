@@ -1,8 +1,8 @@
 //! What the commands share: numbers of entries as they are written, entries as they are answered, refusals.
 
 use crate::command::{Args, Refusal};
-use crate::resp::ReplyWriter;
 use crate::resp::number::parse_i64;
+use crate::resp::{Protocol, ReplyWriter};
 use crate::value::stream::{Fields, Id, Text};
 
 const INVALID_ID: Refusal =
@@ -145,6 +145,21 @@ pub(super) fn write_id(reply: &mut ReplyWriter<'_>, id: Id) {
     put(b"-");
     put(itoa::Buffer::new().format(id.seq()).as_bytes());
     reply.bulk(&bytes[..length]);
+}
+
+/// Keys and what they have: pairs in RESP2.
+pub(super) fn begin_streams(reply: &mut ReplyWriter<'_>, count: usize) {
+    match reply.protocol {
+        Protocol::Resp2 => reply.array(count),
+        Protocol::Resp3 => reply.map(count),
+    }
+}
+
+pub(super) fn begin_stream(reply: &mut ReplyWriter<'_>, key: &[u8]) {
+    if reply.protocol == Protocol::Resp2 {
+        reply.array(2);
+    }
+    reply.bulk(key);
 }
 
 /// An entry: its number, and fields and values in turn.

@@ -156,7 +156,7 @@ impl Stream {
 
     /// Whether an entry was deleted from a number on.
     fn has_gaps_from(&self, from: Id) -> bool {
-        self.len() > 0 && self.max_deleted != Id::ZERO && from <= self.max_deleted
+        !self.is_empty() && self.max_deleted != Id::ZERO && from <= self.max_deleted
     }
 
     /// The how manieth entry ever one is, where that can be told; else -1. Of one that is not there: how many
