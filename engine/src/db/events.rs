@@ -202,15 +202,15 @@ impl Called {
 
 /// How a type calls one of its own changes, for commands that do several things and
 /// for whoever applies records.
-fn of_change(kind: &Type, _op: Option<u8>) -> &'static str {
-    match kind.name {
+fn of_change(kind: &Type, op: Option<u8>) -> Option<&'static str> {
+    Some(match kind.name {
         "list" => "rpush",
         "set" => "sadd",
         "zset" => "zadd",
         "hash" => "hset",
-        "stream" => "xadd",
+        "stream" => return op.and_then(crate::value::stream::name_of_change),
         _ => "set",
-    }
+    })
 }
 
 /// Who is spoken to, and of what.
@@ -265,7 +265,7 @@ impl Speaker {
         self.called_now.or(match self.called.value {
             Name::Nothing => None,
             Name::Is(name) => Some(name),
-            Name::OfChange => Some(of_change(kind, op)),
+            Name::OfChange => of_change(kind, op),
         })
     }
 

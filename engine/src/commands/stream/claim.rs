@@ -161,10 +161,12 @@ impl Claim {
             entries.push((id, at as u64, times));
             self.claimed.push(id);
         }
-        let before = group.consumer_named(&self.consumer).map_or(-1, |(_, it)| it.active);
+        let there = group.consumer_named(&self.consumer);
+        let (is_new, before) = (there.is_none(), there.map_or(-1, |(_, it)| it.active));
         let active = if entries.is_empty() { before } else { now };
         let put = PutGroup { name: &self.group, last: group.last.max(self.last), read: group.read };
-        let deliver = Deliver { group: put, consumer: &self.consumer, seen: now, active, entries };
+        let consumer = &self.consumer;
+        let deliver = Deliver { group: put, consumer, is_new, seen: now, active, entries };
         cx.keys.change(self.db, &self.key, &deliver);
         if !gone.is_empty() {
             self.deleted.extend_from_slice(&gone);

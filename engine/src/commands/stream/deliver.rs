@@ -228,7 +228,8 @@ impl Delivery {
             let (last, read) = self.reader.at;
             let group = PutGroup { name: &self.reader.group, last, read };
             let consumer = &self.reader.consumer;
-            let effect = Deliver { group, consumer, seen, active, entries };
+            let is_new = self.effects.is_empty() && self.consumer().is_none();
+            let effect = Deliver { group, consumer, is_new, seen, active, entries };
             self.effects.push(Write::Change {
                 db: self.told.db,
                 key: self.told.key.clone(),

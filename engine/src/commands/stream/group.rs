@@ -196,7 +196,8 @@ fn create_consumer(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
     let is_there = group.consumer_named(consumer).is_some();
     if !is_there {
         let group = PutGroup { name, last: group.last, read: group.read };
-        let deliver = Deliver { group, consumer, seen, active: -1, entries: Vec::new() };
+        let deliver =
+            Deliver { group, consumer, is_new: true, seen, active: -1, entries: Vec::new() };
         cx.keys.change(cx.db, key, &deliver);
     }
     cx.reply.integer(i64::from(!is_there));

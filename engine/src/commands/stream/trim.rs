@@ -184,6 +184,7 @@ impl Trimming {
         let (front, has_more) = stream.front(leave, whole, left, PACKS);
         if front.packs > 0 || front.entries > 0 {
             let trim = Trim { packs: front.packs, entries: front.entries };
+            cx.keys.call_it("xtrim");
             self.gone += cx.keys.change(db, key, &trim);
         }
         Ok((!has_more).then_some(self.gone))

@@ -12,6 +12,7 @@
 //!                 active at | entries: id | delivered at, after `seen` | how often
 //!    7  dismiss   group | consumer
 //!    8  confirm   group | ids
+//!    9  recruit   as `deliver`: the consumer is made by it
 //!
 //!   ids: milliseconds, after those of the one before (zigzag) | seq
 //! ```
@@ -45,6 +46,22 @@ const UNGROUP: u8 = 5;
 const DELIVER: u8 = 6;
 const DISMISS: u8 = 7;
 const CONFIRM: u8 = 8;
+const RECRUIT: u8 = 9;
+
+/// How the key event of an effect is called where no command says it; `None`: there is none.
+pub fn name_of_change(op: u8) -> Option<&'static str> {
+    Some(match op {
+        ADD => "xadd",
+        TRIM => "xtrim",
+        DELETE => "xdel",
+        SET => "xsetid",
+        GROUP => "xgroup-create",
+        UNGROUP => "xgroup-destroy",
+        DISMISS => "xgroup-delconsumer",
+        RECRUIT => "xgroup-createconsumer",
+        _ => return None,
+    })
+}
 
 /// An entry as it comes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -118,6 +135,8 @@ pub struct Deliver<'a> {
     pub group: PutGroup<'a>,
     /// To whom.
     pub consumer: &'a [u8],
+    /// Whether that one is made by it, which is a key event.
+    pub is_new: bool,
     /// When that one asked.
     pub seen: i64,
     /// When it last got something; -1: never.
@@ -200,7 +219,7 @@ fn deliver_of<'a>(reading: &mut Reading<'a>) -> Option<Deliver<'a>> {
         let at = (seen as u64).wrapping_add_signed(unzigzag(reading.number()?));
         entries.push((id, at, reading.number()?));
     }
-    Some(Deliver { group, consumer, seen, active, entries })
+    Some(Deliver { group, consumer, is_new: false, seen, active, entries })
 }
 
 /// Performs an effect that was told.
@@ -226,7 +245,7 @@ fn perform_told(item: &mut Item, op: u8, reading: &mut Reading<'_>) -> Option<Re
         }
         GROUP => put_group_of(reading)?.perform(item),
         UNGROUP => RemoveGroup(reading.0).perform(item),
-        DELIVER => deliver_of(reading)?.perform(item),
+        DELIVER | RECRUIT => deliver_of(reading)?.perform(item),
         DISMISS => {
             let group = reading.bytes()?;
             Dismiss { group, consumer: reading.0 }.perform(item)
@@ -386,7 +405,7 @@ impl TypeEffect for Deliver<'_> {
             room.write_number(zigzag(at.wrapping_sub(self.seen as u64) as i64));
             room.write_number(*times);
         }
-        told(DELIVER, room)
+        told(if self.is_new { RECRUIT } else { DELIVER }, room)
     }
 
     fn perform(&self, item: &mut Item) -> Result<(), Unfit> {

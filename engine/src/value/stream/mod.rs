@@ -24,6 +24,7 @@ mod text;
 
 pub use effect::{
     Add, Confirm, Delete, Deliver, Dismiss, NewEntry, PutGroup, RemoveGroup, Set, TYPE, Trim,
+    name_of_change,
 };
 pub use entries::{Front, Leave, NodeLimits};
 pub use group::{Consumer, Group, Pending};

@@ -179,7 +179,8 @@ fn groups(items: &mut [Item; 2], model: &mut Model, random: &mut fastrand::Rng) 
             }
             let group = PutGroup { name, last: *last, read: random.i64(..) };
             let (seen, active) = (random.i64(..1 << 45), -1);
-            have(items, &Deliver { group, consumer, seen, active, entries });
+            let is_new = random.bool();
+            have(items, &Deliver { group, consumer, is_new, seen, active, entries });
         }
     }
 }
