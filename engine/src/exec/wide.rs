@@ -258,6 +258,7 @@ impl Tx {
         let owned = front.own(call).await;
         let mut is_last = !call.entry.command.run.may_go_on();
         let mut next = Joined::Steps(call.split(picks, front.facts()));
+        let mut breath = front.breath();
         loop {
             next = match next {
                 Joined::Reply => return Ok(()),
@@ -270,13 +271,18 @@ impl Tx {
                     call.join(front.facts(), did(done)?, reply)?
                 }
                 Joined::Pieces(mut piece) => {
-                    let mut breath = front.breath();
                     while !piece(reply) {
                         breath.after(Breath::LOOK).await;
                     }
                     Joined::Reply
                 }
                 Joined::Pondering(pondering) => front.ponder(pondering, call, reply).await?,
+                Joined::More(going) => {
+                    breath.after(Breath::LOOK).await;
+                    let facts = front.facts();
+                    let decided = going(&mut facts.decision(call.db, reply))?;
+                    Joined::of(decided, facts.shards)
+                }
                 Joined::Looks(mut looking) => {
                     let parts = looking.take_parts();
                     let step = |part| Work::Step(owned.clone(), Step::Look(part));

@@ -5,7 +5,7 @@
 //!                      shard of b: its value ─┴► decide ─► shard of d: Put ─► reply
 //! ```
 
-use super::decision::{Decided, Decision, NodeFacts, Pondering, Write};
+use super::decision::{Decided, Decision, Going, NodeFacts, Pondering, Write};
 use super::look::{LookPart, Looking};
 use super::pick::{Asked, KEYS_PER_PIECE, Pick};
 use super::slices::Whole;
@@ -124,6 +124,7 @@ impl Carry {
 /// What is left of a decision on the shard that has all the keys.
 enum Rest {
     Pondering(Pondering),
+    More(Option<Going>),
     Looking(Option<Looking>, LookPart),
     Writes(std::vec::IntoIter<Write>),
 }
@@ -133,6 +134,7 @@ impl Rest {
         match decided {
             Decided::Writes(writes) => Rest::Writes(writes.into_iter()),
             Decided::Later(pondering) => Rest::Pondering(pondering),
+            Decided::More(going) => Rest::More(Some(going)),
             Decided::Ask(asking) => {
                 let mut looking = Looking::of(asking, 1);
                 let part = looking.take_part();
@@ -146,7 +148,7 @@ impl Rest {
             Rest::Looking(looking, _) => {
                 looking.as_ref().is_none_or(|looking| looking.count() <= 2 * KEYS_PER_PIECE)
             }
-            Rest::Pondering(_) | Rest::Writes(_) => false,
+            Rest::Pondering(_) | Rest::More(_) | Rest::Writes(_) => false,
         }
     }
 
@@ -158,6 +160,10 @@ impl Rest {
                 return Ok(writes.len() == 0);
             }
             Rest::Pondering(pondering) => pondering(&mut cx.decision())?.map(Decided::Writes),
+            Rest::More(going) => match going.take() {
+                Some(going) => Some(going(&mut cx.decision())?),
+                None => return Ok(true),
+            },
             Rest::Looking(looking, part) => {
                 if !part.piece(cx) {
                     return Ok(false);

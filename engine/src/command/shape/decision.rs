@@ -92,9 +92,14 @@ pub enum Decided {
     Writes(Vec<Write>),
     /// It takes long. Nothing is written to the reply yet.
     Later(Pondering),
+    /// It takes long, and something of it may be written to the reply already: the next piece.
+    More(Going),
     /// Further keys are to be looked at, which only values name. Nothing is written to the reply yet.
     Ask(Asking),
 }
+
+/// The next piece of a decision, of some microseconds.
+pub type Going = Box<dyn FnOnce(&mut Decision<'_>) -> Result<Decided, Refusal> + Send>;
 
 /// Keys that only values name, and how the decision goes on when they are known.
 pub struct Asking {

@@ -30,7 +30,7 @@ mod walk;
 
 pub use all::{All, Part};
 pub use carry::{Carried, Carry, Found, GatherPart};
-pub use decision::{Asking, Decided, Decision, NodeFacts, Pondering, Then, Wanted, Write};
+pub use decision::{Asking, Decided, Decision, Going, NodeFacts, Pondering, Then, Wanted, Write};
 pub use each::{Each, EachPart, Join, Joining};
 pub use look::{LookPart, Looking};
 pub use pick::{Asked, MANY_KEYS, Pick, Picks};
@@ -226,6 +226,8 @@ pub enum Joined {
     Pieces(Joining),
     /// A long decision.
     Pondering(Pondering),
+    /// The next piece of a decision.
+    More(Going),
     /// A look at further keys, with which the decision goes on.
     Looks(Looking),
 }
@@ -236,6 +238,7 @@ impl Joined {
         match decided {
             Decided::Writes(writes) => Joined::writes(writes, shards),
             Decided::Later(pondering) => Joined::Pondering(pondering),
+            Decided::More(going) => Joined::More(going),
             Decided::Ask(asking) => Joined::Looks(Looking::of(asking, shards)),
         }
     }
