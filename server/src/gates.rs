@@ -42,7 +42,7 @@ pub(crate) fn are_open(server: &Server, config: &Config, client: &Client) -> boo
     let is_writable = !server.status.is_replica() && !server.stopping.load(Ordering::Acquire);
     is_unrestricted
         && is_writable
-        && !client.is_subscriber()
+        && !only_listens(client)
         && !server.status.is_loading()
         && config.min_replicas_to_write == 0
 }
@@ -118,10 +118,13 @@ fn writable(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
     Ok(())
 }
 
+fn only_listens(client: &Client) -> bool {
+    client.is_subscriber() && client.protocol.load(Ordering::Relaxed) == 2
+}
+
 /// In RESP2 a message cannot be told from a reply: while it listens, a connection asks for nothing else.
 fn allowed_to_subscribers(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
-    let is_open = !asker.client.is_subscriber()
-        || asker.client.protocol.load(Ordering::Relaxed) != 2
+    let is_open = !only_listens(asker.client)
         || matches!(
             entry.name(),
             "subscribe"

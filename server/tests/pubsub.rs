@@ -127,6 +127,7 @@ fn whoever_listens_in_resp2_asks_for_nothing_else_until_it_has_ended_that() {
 fn in_resp3_messages_are_pushed_between_replies_also_inside_a_transaction() {
     let node = Node::start("node", 2, &[]);
     let mut client = third(&node);
+    let id = text(&client.must(&["CLIENT", "ID"]));
     assert!(is_push(&client.must(&["SUBSCRIBE", "a"])));
     client.must(&["SET", "x", "1"]);
     assert_eq!(text(&client.must(&["GET", "x"])), "1");
@@ -142,6 +143,13 @@ fn in_resp3_messages_are_pushed_between_replies_also_inside_a_transaction() {
     assert_eq!(text(&client.must(&["EXEC"])), "subscribe b 2 0 1");
     node.must(&["PUBLISH", "b", "ho"]);
     assert_eq!(next(&mut client), "message b ho");
+    // Also while a command waits.
+    client.send_raw(b"WAIT 1 0\r\n").expect("sent");
+    wait::until("it waits", || info(&node, "clients", "blocked_clients") == "1");
+    node.must(&["PUBLISH", "b", "meanwhile"]);
+    assert_eq!(next(&mut client), "message b meanwhile");
+    node.must(&["CLIENT", "UNBLOCK", &id]);
+    assert_eq!(next(&mut client), "0");
     // Replies may be unwanted, messages are not.
     client.send_raw(b"CLIENT REPLY OFF\r\nGET x\r\nSUBSCRIBE d\r\n").expect("sent");
     assert_eq!(next(&mut client), "subscribe d 3");

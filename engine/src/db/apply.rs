@@ -72,7 +72,7 @@ impl Keyspace {
                 let mark = self.event_mark();
                 self.perform_change(at, kind, |item| (kind.perform)(item, op, &bytes))?;
                 if let Some(mark) = mark {
-                    self.note_change(at, kind, op, mark);
+                    self.note_change(at, kind, (op, &bytes), mark);
                 }
                 true
             }

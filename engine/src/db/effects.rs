@@ -89,8 +89,10 @@ impl Keyspace {
             frame.push(&Record { db, key, effect });
         });
         if let Some(mark) = mark {
-            let op = effect.told(&mut Vec::new()).op;
-            self.note_change(at, E::TYPE, op, mark);
+            let mut room = Vec::new();
+            let Told { op, head, bytes } = effect.told(&mut room);
+            let bytes = if head.as_bytes().is_empty() { bytes } else { head.as_bytes() };
+            self.note_change(at, E::TYPE, (op, bytes), mark);
         }
         if is_empty {
             self.remove_present(at, What::Deleted);
@@ -110,7 +112,7 @@ impl Keyspace {
         let Ok(((), is_empty)) = performed else { return };
         self.tell(at, Effect::Change(Change::new(*change, bytes)));
         if let Some(mark) = mark {
-            self.note_change(at, kind, op, mark);
+            self.note_change(at, kind, (op, bytes), mark);
         }
         if is_empty {
             self.remove_present(at, What::Deleted);

@@ -18,7 +18,7 @@
 use super::door::At;
 use super::touched::Said;
 use crate::pubsub::{Hub, Scope};
-use crate::value::Type;
+use crate::value::{Reading, Type};
 use bitflags::bitflags;
 use std::sync::Arc;
 
@@ -169,19 +169,17 @@ impl Called {
             "copy" => generic("copy_to"),
             "restore" | "restore-asking" => generic("restore"),
             "sort" => Called { class: Some(Events::LIST), ..named("sortstore") },
-            "pfcount" | "pfdebug" | "debug|populate" | "debug|quicklist" => {
-                Called { value: Name::Nothing, ..plain }
-            }
+            "pfcount" | "pfdebug" | "debug|populate" => Called { value: Name::Nothing, ..plain },
             "hmset" | "hsetnx" => named("hset"),
             "hsetex" => Called { is_dated: true, ..named("hset") },
             "hgetdel" => named("hdel"),
-            "hpexpire" | "hexpireat" | "hpexpireat" | "hgetex" => named("hexpire"),
+            "hpexpire" | "hexpireat" | "hpexpireat" => named("hexpire"),
             "lpushx" => named("lpush"),
             "rpushx" => named("rpush"),
             "blpop" => named("lpop"),
             "brpop" => named("rpop"),
             "rpoplpush" | "brpoplpush" | "lmove" | "blmove" | "lmpop" | "blmpop" | "smove"
-            | "zmpop" | "bzmpop" | "xreadgroup" | "xclaim" | "xautoclaim" | "xack" => {
+            | "hgetex" | "zmpop" | "bzmpop" | "xreadgroup" | "xclaim" | "xautoclaim" | "xack" => {
                 Called { value: Name::OfChange, ..plain }
             }
             "zincrby" => named("zincr"),
@@ -200,15 +198,36 @@ impl Called {
     }
 }
 
-/// How a type calls one of its own changes, for commands that do several things and
-/// for whoever applies records.
-fn of_change(kind: &Type, op: Option<u8>) -> Option<&'static str> {
-    Some(match kind.name {
-        "list" => "rpush",
-        "set" => "sadd",
-        "zset" => "zadd",
-        "hash" => "hset",
-        "stream" => return op.and_then(crate::value::stream::name_of_change),
+/// One of a type's own changes: its number and the beginning of its bytes; none where the value was put.
+pub(super) type Change<'a> = Option<(u8, &'a [u8])>;
+
+/// How a change inside a value is called by whoever knows no command, or does several things. A value that is put is
+/// called as what most often makes one.
+fn of_change(kind: &Type, change: Change<'_>) -> Option<&'static str> {
+    let (op, mut reading) =
+        change.map_or((None, Reading(b"")), |(op, bytes)| (Some(op), Reading(bytes)));
+    let mut number = || reading.number().unwrap_or_default();
+    Some(match (kind.name, op) {
+        // The end stands before the form.
+        ("list", Some(0)) if number() >> 1 == 0 => "lpush",
+        ("list", Some(1)) if number() >> 1 > 0 => "lpop",
+        ("list", Some(1)) => "rpop",
+        ("list", Some(2)) => "lset",
+        ("list", Some(3)) => "linsert",
+        ("list", Some(4)) => "lrem",
+        ("list", _) => "rpush",
+        ("set", Some(3 | 4)) => "srem",
+        ("set", _) => "sadd",
+        ("zset", Some(2)) => "zrem",
+        ("zset", Some(3)) => "zpopmin",
+        ("zset", Some(4)) => "zpopmax",
+        ("zset", _) => "zadd",
+        ("hash", Some(1)) => "hdel",
+        ("hash", Some(2)) => "hpersist",
+        ("hash", Some(4)) => "hexpire",
+        ("hash", _) => "hset",
+        ("stream", Some(op)) => return crate::value::stream::name_of_change(op),
+        ("stream", None) => "xadd",
         _ => "set",
     })
 }
@@ -261,11 +280,11 @@ impl Speaker {
         }
     }
 
-    pub(super) fn value_name(&self, kind: &Type, op: Option<u8>) -> Option<&'static str> {
+    pub(super) fn value_name(&self, kind: &Type, change: Change<'_>) -> Option<&'static str> {
         self.called_now.or(match self.called.value {
             Name::Nothing => None,
             Name::Is(name) => Some(name),
-            Name::OfChange => of_change(kind, op),
+            Name::OfChange => of_change(kind, change),
         })
     }
 

@@ -34,6 +34,8 @@ impl Keyspace {
         }
         let db = DbIndex(self.sweep.db as u16);
         let (now, cursor) = (self.now.0, self.sweep.cursor);
+        // Of no command.
+        self.begin_record();
         let mut due: Vec<(u64, Box<[u8]>)> = Vec::new();
         let sweep = self.door.sweep(db, cursor, now, SEGMENTS_PER_SLICE, &mut |hash, item| {
             if is_open(hash) {

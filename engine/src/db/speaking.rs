@@ -1,7 +1,7 @@
 //! What is said of changes, and in channels: noted while a task runs, said when its frame stands in the log.
 
 use super::door::At;
-use super::events::{Called, Events, Speaker};
+use super::events::{Called, Change, Events, Speaker};
 use super::touched::{Said, Touched, What};
 use super::{Keyspace, Role};
 use crate::journal::Deadline;
@@ -99,13 +99,19 @@ impl Keyspace {
         }
     }
 
-    /// Something happened inside a value: the type's effect `op`.
+    /// Something happened inside a value: the type's effect of this number, whose bytes begin so.
     #[cold]
-    pub(super) fn note_change(&mut self, at: At<'_>, kind: &'static Type, op: u8, mark: usize) {
-        self.note_value(at, kind, Some(op), mark);
+    pub(super) fn note_change(
+        &mut self,
+        at: At<'_>,
+        kind: &'static Type,
+        (op, bytes): (u8, &[u8]),
+        mark: usize,
+    ) {
+        self.note_value(at, kind, Some((op, bytes)), mark);
     }
 
-    fn note_value(&mut self, at: At<'_>, kind: &'static Type, op: Option<u8>, mark: usize) {
+    fn note_value(&mut self, at: At<'_>, kind: &'static Type, change: Change<'_>, mark: usize) {
         let Keyspace { speaker, made, .. } = self;
         let happened = made.touched.get(mark..).unwrap_or_default();
         let has = |what| happened.iter().any(|touched: &Touched| touched.what == what);
@@ -114,7 +120,7 @@ impl Keyspace {
             speaker.note(at, Events::NEW, "new", said);
         }
         if !happened.is_empty()
-            && let Some(name) = speaker.value_name(kind, op)
+            && let Some(name) = speaker.value_name(kind, change)
         {
             let class = speaker.called.class.unwrap_or_else(|| Events::of_type(kind));
             speaker.note(at, class, name, said);

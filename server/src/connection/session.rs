@@ -224,6 +224,8 @@ impl Session {
     /// HELLO.
     pub fn speak(&mut self, protocol: Protocol) {
         self.protocol = protocol;
+        // Who listens may ask for more or less.
+        self.is_open = false;
         let number = if protocol == Protocol::Resp3 { 3 } else { 2 };
         self.client.protocol.store(number, Ordering::Relaxed);
     }
@@ -494,7 +496,14 @@ impl Session {
             rt::sleep(farewell).await;
             None
         };
-        futures_lite::future::or(async { Some(wait.await) }, gone).await
+        let waited = futures_lite::future::or(async { Some(wait.await) }, gone);
+        match &self.subscriber {
+            None => waited.await,
+            // In a box, as most connections listen to nothing.
+            Some(subscriber) => {
+                Box::pin(subscriber.pass_on_during(&self.transport, self.protocol, waited)).await
+            }
+        }
     }
 
     /// Per shard, the journal position after this connection's last write: what WAIT waits for.

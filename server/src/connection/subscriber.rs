@@ -4,10 +4,16 @@
 //!   hub ─► inbox ─► (its executor is told) ─► bell ─► the connection wakes, writes, waits again
 //! ```
 
-use engine::pubsub::{Inbox, Scope};
+use engine::pubsub::{Inbox, Message, Scope};
+use engine::resp::Protocol;
 use engine::rt::Notify;
+use futures_lite::future::or;
+use replication::transport::Transport;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
+use std::future::Future;
+use std::io::IoSlice;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -49,6 +55,42 @@ impl Subscriber {
             // One task waits for each.
             std::future::pending::<()>().await;
         }
+    }
+
+    /// The output of `wait`; what is said meanwhile is passed on. What was to be written before has been.
+    pub(super) async fn pass_on_during<T>(
+        &self,
+        transport: &Transport,
+        protocol: Protocol,
+        wait: impl Future<Output = T>,
+    ) -> T {
+        let mut wait = pin!(wait);
+        loop {
+            let has_more = self.pass_on(transport, protocol).await;
+            let rung = async {
+                if !has_more {
+                    self.rung().await;
+                }
+                None
+            };
+            if let Some(output) = or(async { Some((&mut wait).await) }, rung).await {
+                return output;
+            }
+        }
+    }
+
+    /// Writes some of what has come; `false` when there was nothing. Whoever does not read waits for itself: its inbox
+    /// is bounded, and it is ended at the bound.
+    async fn pass_on(&self, transport: &Transport, protocol: Protocol) -> bool {
+        let messages = self.inbox.take();
+        let first = [Message::first(protocol)];
+        for message in &messages {
+            let mut slices = [&first, message.rest()].map(IoSlice::new);
+            // A connection that is broken is found so by whoever waits.
+            let _ = transport.write_vectored(&mut slices).await;
+        }
+        self.inbox.sent(&messages);
+        !messages.is_empty()
     }
 
     pub(super) fn names(&mut self, kind: Kind) -> &mut Names {
