@@ -7,8 +7,6 @@
 //!   master -> replica, flow      Start   lsn u64: the journal follows from here; the first message
 //!                                Log     bytes of the journal, cut anywhere
 //!                                Items   bytes of encoded items, cut anywhere
-//!                                Large   number u64 | length u64 | database u16 | key: an item begins
-//!                                Piece   number u64 | bytes of that encoded item
 //!                                Passed  shard u16 | a boundary u64 per database
 //!                                CutDone nothing: the items are complete
 //!                                Ping    head u64 | journal bytes u64
@@ -20,8 +18,8 @@
 //! ```
 //!
 //! Journal and item bytes are frames of `engine::journal`; a frame may span messages, but messages of
-//! the other kind come only between frames. A large item comes in pieces, with anything between them; it
-//! counts as of where it began.
+//! the other kind come only between frames. An item is a record that puts its value; a large one comes in
+//! pieces, as large values do in the journal, with anything between them, and counts as of where it began.
 //!
 //! TCP's own sum lets a damaged byte pass now and then, and what changes packets on their way makes a new
 //! one. So nothing of a message is taken before its sum was seen to fit. The header has one of its own: a
@@ -29,7 +27,7 @@
 //! quarter of a megabyte and costs next to nothing, so it is there over TLS too.
 
 use crate::planted;
-use engine::types::{DbIndex, Lsn};
+use engine::types::Lsn;
 use std::time::Duration;
 
 /// Bytes before the payload.
@@ -40,7 +38,8 @@ pub const PAYLOAD_MAX: usize = 1024 * 1024;
 
 /// Version of this protocol; both sides must speak the same. Version 3: changes inside values go by the
 /// numbers of their types. Version 4: messages carry sums. Version 5: records tell long values in pieces.
-pub const VERSION: u32 = 5;
+/// Version 6: so do items.
+pub const VERSION: u32 = 6;
 
 /// What is said of a message whose sum does not fit.
 pub const DAMAGED: &str =
@@ -73,13 +72,9 @@ pub enum Kind {
     End,
     /// Where the journal begins.
     Start,
-    /// An item that comes in pieces begins.
-    Large,
-    /// A piece of it.
-    Piece,
 }
 
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 10] = [
     Kind::Log,
     Kind::Items,
     Kind::Passed,
@@ -90,8 +85,6 @@ const KINDS: [Kind; 12] = [
     Kind::Progress,
     Kind::End,
     Kind::Start,
-    Kind::Large,
-    Kind::Piece,
 ];
 
 impl Kind {
@@ -278,54 +271,6 @@ pub fn alive(payload: &[u8]) -> Result<Option<Duration>, String> {
     Ok(Some(Duration::from_millis(millis)))
 }
 
-/// An item that comes in pieces begins.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Large<'a> {
-    /// Names it on its flow.
-    pub number: u64,
-    /// Bytes of all its pieces: a frame with its record alone.
-    pub length: u64,
-    /// Its database as of now.
-    pub db: DbIndex,
-    /// Its key.
-    pub key: &'a [u8],
-}
-
-impl<'a> Large<'a> {
-    /// Appends the message.
-    pub fn put(&self, out: &mut Vec<u8>) {
-        put(out, Kind::Large, |out| {
-            out.extend_from_slice(&self.number.to_le_bytes());
-            out.extend_from_slice(&self.length.to_le_bytes());
-            out.extend_from_slice(&self.db.0.to_le_bytes());
-            out.extend_from_slice(self.key);
-        });
-    }
-
-    /// Out of a payload.
-    pub fn of(payload: &'a [u8]) -> Result<Large<'a>, String> {
-        let short = || format!("a large item begins in {} bytes", payload.len());
-        let (numbers, rest) = payload.split_at_checked(16).ok_or_else(short)?;
-        let (db, key) = rest.split_first_chunk::<2>().ok_or_else(short)?;
-        let [number, length] = self::numbers(numbers)?;
-        Ok(Large { number, length, db: DbIndex(u16::from_le_bytes(*db)), key })
-    }
-}
-
-/// Appends a piece of a large item.
-pub fn put_piece(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
-    put(out, Kind::Piece, |out| {
-        out.extend_from_slice(&number.to_le_bytes());
-        out.extend_from_slice(bytes);
-    });
-}
-
-/// A piece out of a payload: of which item, and its bytes.
-pub fn piece(payload: &[u8]) -> Result<(u64, &[u8]), String> {
-    let (number, bytes) = payload.split_at_checked(8).ok_or("a piece without a number")?;
-    Ok((read_number(number), bytes))
-}
-
 /// Characters of a peer's text that are kept: a sentence, not a file.
 const WORDS_MAX: usize = 512;
 
@@ -400,10 +345,9 @@ mod tests {
 
     #[test]
     fn what_no_peer_sends_is_refused() {
-        for kind in [0, 13, 255] {
+        for kind in [0, 11, 255] {
             assert!(next(&header_of(kind, &[])).unwrap_err().contains("unknown message type"));
         }
-        assert!(Large::of(&[0; 17]).is_err() && piece(&[0; 7]).is_err());
         let mut long = header(Kind::Log, &[]);
         long[1..4].copy_from_slice(&[255; 3]);
         let own = crc32fast::hash(&long[..8]);
@@ -416,12 +360,11 @@ mod tests {
     /// A byte that was damaged on a plaintext link was applied, and passed on.
     #[test]
     fn no_flipped_bit_of_any_message_is_taken() {
-        let mut messages = vec![Vec::new(); 5];
+        let mut messages = vec![Vec::new(); 4];
         put_numbers(&mut messages[0], Kind::Ack, &[7]);
         put_bytes(&mut messages[1], Kind::Log, b"a frame");
         put_numbers(&mut messages[2], Kind::CutDone, &[]);
-        put_piece(&mut messages[3], 9, b"some of an item");
-        Large { number: 9, length: 77, db: DbIndex(3), key: b"key" }.put(&mut messages[4]);
+        put_bytes(&mut messages[3], Kind::Items, b"some of an item");
         for message in messages {
             assert_eq!(next(&message).unwrap().map(|(_, _, used)| used), Some(message.len()));
             assert_eq!(whole(&message), Some(message.len()));

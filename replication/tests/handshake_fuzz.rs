@@ -4,7 +4,7 @@
 //! ```text
 //!   requests   AUTH, REPLCONF, DFLY ...           replica -> master   RESP, then positions and chains
 //!   answers    OK, who the master is, terms       master -> replica   RESP, then `Terms`
-//!   flows      Start, Log, Items, Piece, ...      master -> replica   `wire`, then `Gather`
+//!   flows      Start, Log, Items, Passed, ...     master -> replica   `wire`, then `Gather`
 //!   signs      Ack, Alive, Progress, Ping, End    both ways           `wire`
 //! ```
 //!
@@ -15,8 +15,8 @@
 //! handshake_fuzz` repeats one round, `SEEDS=n` runs so many.
 
 use engine::journal::{
-    Change, Deadline, Decoder, Effect, FrameBuilder, FrameEntry, Global, HistoryId, Lineage,
-    Payload, Position, Record, ShardSet, Transaction,
+    Change, Deadline, Decoder, Effect, FrameBuilder, FrameEntry, Global, HistoryId, ItemInPieces,
+    Lineage, Payload, Position, Record, ShardSet, Transaction,
 };
 use engine::resp::client::{Reply, ReplyReader};
 use engine::resp::{Limits, Parsed, Parser, Protocol, ReplyWriter, encode_command};
@@ -446,37 +446,35 @@ impl Talk {
         }
     }
 
-    /// An item in pieces, with whatever comes between them. It is handed out when it is whole, so the
-    /// key is one that nothing else happens to.
+    /// An item in pieces, with whatever comes between them; its key is one that nothing else happens to.
     fn large_item(&mut self, random: &mut Rng, flow: usize) {
         let number = random.u64(..);
         let flows = self.flows.len() as u16;
         let mut keys = (0u32..).map(|index| format!("large:{number}:{index}").into_bytes());
         let key = keys.find(|key| shard_of(key, flows).index() == flow).expect("some key fits");
-        let value = vec![b'v'; random.usize(..3000)];
-        let effect = Effect::Put { value: Payload::Bytes(&value), deadline: Deadline::None };
         let db = DbIndex(random.u16(..DBS as u16));
-        let mut frame = FrameBuilder::new();
-        frame.push(&Record { db, key: &key, effect: effect.clone() });
-        let bytes = frame.to_wire(None);
-        let mut message = Vec::new();
-        wire::Large { number, length: bytes.len() as u64, db, key: &key }.put(&mut message);
-        self.flows[flow].push(Saying::Message(message));
-        let mut at = 0;
-        while at < bytes.len() {
-            let stretch = frame.wire_stretch(at as u64, random.usize(1..2000));
-            assert_eq!(stretch, bytes[at..at + stretch.len()]);
-            at += stretch.len();
-            let mut message = Vec::new();
-            wire::put_piece(&mut message, number, &stretch);
-            self.flows[flow].push(Saying::Message(message));
+        let value = vec![b'v'; random.usize(..3000)];
+        let payload = Payload::Bytes(&value);
+        let mut item = ItemInPieces::new(db, &key, &payload, Deadline::None);
+        let mut told = Vec::new();
+        let mut records = item.begin();
+        loop {
+            told.extend_from_slice(&records);
+            self.flows[flow].push(Saying::Items(records));
             if random.bool() {
                 let between = self.frame(random, flow, 1, true);
                 self.ends[flow].0 += 1;
                 self.flows[flow].push(Saying::Log(between.to_wire(None)));
             }
+            if item.is_over() {
+                break;
+            }
+            records = item.next(random.usize(1..2000));
         }
-        self.entries.insert((db.0, key), vec![format!("{effect:?}")]);
+        let mut entries = Vec::new();
+        note_entries(&told, &mut entries);
+        let effects = entries.into_iter().map(|(_, _, effect)| effect).collect();
+        self.entries.insert((db.0, key), effects);
     }
 
     fn message(&mut self, flow: usize, kind: Kind, numbers: &[u64]) {

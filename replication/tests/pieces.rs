@@ -1,14 +1,14 @@
 //! The decision-makers between journals and shards, by tables: what a flow sends next, in which order
 //! received frames are handed out, and whom a node would have as its replica.
 
-use engine::cut::{CutGroup, LargeItem};
+use engine::cut::CutGroup;
 use engine::db::Role;
 use engine::journal::{
-    Bounds, Deadline, Decoder, Effect, FrameBuilder, FrameEntry, Global, LogWriter, Payload,
-    Record, ShardSet, Transaction,
+    Bounds, Deadline, Decoder, Effect, FrameBuilder, FrameEntry, Global, ItemInPieces, LogWriter,
+    Payload, Record, ShardSet, Transaction,
 };
 use engine::model::ModelNode;
-use engine::shard::{LargeStep, Passed};
+use engine::shard::Passed;
 use engine::types::{DbIndex, Lsn, Millis, ShardId, TxId, shard_of};
 use engine::value::Rope;
 use replication::handshake;
@@ -252,13 +252,13 @@ fn items_that_have_to_wait_hold_up_the_journal_no_longer_than_their_order_needs(
     assert_eq!(next(1), "Items", "one message at least");
     assert_eq!(next(0), "wait", "nothing comes between the messages of a part");
     assert_eq!(next(30_000), "Items Items");
-    assert_eq!(next(30_000), "Items Large Passed");
+    assert_eq!(next(30_000), "Items Items Passed");
     assert_eq!(next(0), "log to 2");
     assert_eq!(next(0), "wait");
     let mut pieces = 0;
     loop {
         match next(50_000).as_str() {
-            "Piece" => pieces += 1,
+            "Items" => pieces += 1,
             "CutDone" => break,
             other => panic!("{other}"),
         }
@@ -270,12 +270,27 @@ fn items_that_have_to_wait_hold_up_the_journal_no_longer_than_their_order_needs(
     assert_eq!(pieces, 7, "300 KB in pieces of 50");
 }
 
-fn large_item(key: &str, length: usize) -> LargeItem {
+fn large_item(key: &str, length: usize) -> ItemInPieces {
     let value = Payload::Shared(Rope::of(&vec![b'v'; length]));
-    let mut frame = FrameBuilder::new();
-    let effect = Effect::Put { value, deadline: Deadline::None };
-    frame.push(&Record { db: DbIndex(0), key: key.as_bytes(), effect });
-    LargeItem { db: DbIndex(0), key: key.as_bytes().to_vec(), frame }
+    ItemInPieces::new(DbIndex(0), key.as_bytes(), &value, Deadline::None)
+}
+
+/// What the entries of some frames are.
+fn kinds_of(frames: &[u8]) -> String {
+    let (mut rest, mut decoder, mut kinds) = (frames, Decoder::new(), Vec::new());
+    while let Some((frame, used)) = decoder.next(rest).unwrap() {
+        for entry in frame.entries() {
+            let FrameEntry::Record(record) = entry else { panic!("a global") };
+            kinds.push(match record.effect {
+                Effect::PutBegin { .. } => "begins",
+                Effect::PutPart(_) => "part",
+                Effect::PutEnd { .. } => "ends",
+                _ => "key",
+            });
+        }
+        rest = &rest[used..];
+    }
+    kinds.join(" ")
 }
 
 #[test]
@@ -291,7 +306,6 @@ fn the_journal_goes_on_between_the_pieces_of_a_large_item() {
     flow.ask(0);
     write(2);
     let item = large_item("big", 600 * 1024);
-    let expected = item.frame.to_wire(None);
     let items = FrameBuilder::new();
     let group = CutGroup { flow: 0, label: Lsn(2), items, large: vec![item] };
     flow.arrived(0, Some(Lsn(2)), Some(group), &[0; 16], true);
@@ -313,14 +327,8 @@ fn the_journal_goes_on_between_the_pieces_of_a_large_item() {
         said.push(words(step));
         gather.receive(0, &mut bytes).unwrap();
         while let Some(Dispatch::Batch(batch)) = gather.next().unwrap() {
-            if let Some(LargeStep::Whole { key, .. }) = &batch.large {
-                assert_eq!((key.as_slice(), &batch.frames), (&b"big"[..], &expected));
-            }
-            handed.push(match &batch.large {
-                Some(LargeStep::Begins { .. }) => "begins".to_owned(),
-                Some(LargeStep::Whole { .. }) => "whole".to_owned(),
-                None => keys_of(&batch.frames).join(" "),
-            });
+            handed.push(kinds_of(&batch.frames));
+            assert_eq!(batch.are_items, !handed[handed.len() - 1].contains("key"));
             gather.completed(batch.unit, &mut Relay::starting_at(&[Lsn(0)]), Millis(1));
         }
         if said.len() < 6 {
@@ -328,9 +336,10 @@ fn the_journal_goes_on_between_the_pieces_of_a_large_item() {
         }
     }
     let expected =
-        ["log to 2", "Large Passed", "Piece", "log to 6", "Piece", "log to 8", "Piece", "CutDone"];
+        ["log to 2", "Items Passed", "Items", "log to 6", "Items", "log to 8", "Items", "CutDone"];
     assert_eq!(said, expected);
-    assert_eq!(handed, ["key key", "begins", "key key key key", "key key", "whole"]);
+    let expected = ["key key", "begins", "part", "key key key key", "part", "key key", "part ends"];
+    assert_eq!(handed, expected);
     assert!(gather.is_complete());
 }
 
@@ -709,12 +718,16 @@ fn one_huge_item_that_arrives_slowly_is_progress() {
     }
     // An item of 2 MB stands before it; it comes in steps that are smaller than its pieces.
     let key = owned("big", 1, 2);
-    let frame = large_item(&key, 2_000_000).frame.to_wire(None);
+    let mut item = large_item(&key, 2_000_000);
     let mut road = Vec::new();
-    wire::Large { number: 0, length: frame.len() as u64, db: DbIndex(0), key: key.as_bytes() }
-        .put(&mut road);
-    for piece in frame.chunks(256 * 1024) {
-        wire::put_piece(&mut road, 0, piece);
+    let mut send = |records: Vec<u8>| {
+        for piece in records.chunks(200_000) {
+            wire::put_bytes(&mut road, wire::Kind::Items, piece);
+        }
+    };
+    send(item.begin());
+    while !item.is_over() {
+        send(item.next(256 * 1024));
     }
     road.extend(log(1));
     let mut handed = Vec::new();
@@ -736,12 +749,12 @@ fn one_huge_item_that_arrives_slowly_is_progress() {
         }
         known = gather.waits_for().map_or(known, |(_, came)| came);
     }
-    assert_eq!(handed.len(), 3, "it begins, it is whole, and the transaction");
+    assert!(handed.len() > 8, "it begins, its pieces, its end, and the transaction: {handed:?}");
 }
 
 #[test]
 fn what_a_flow_cannot_go_on_from_is_an_error() {
-    use wire::Kind::{CutDone, Items, Large, Log, Passed, Piece, Ping};
+    use wire::Kind::{CutDone, Items, Log, Passed, Ping};
     let one: Parts = &[(&["key"], None)];
     let frame = encoded(one, 0, 1).remove(0);
     let (front, back) = frame.split_at(3);
@@ -769,27 +782,17 @@ fn what_a_flow_cannot_go_on_from_is_an_error() {
     check_refused(1, &[(Items, &kept.to_wire(None))], "no items");
     check_refused(1, &[(Passed, &[9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])], "of walk 9");
     check_refused(1, &[(Passed, b"")], "without a walk");
-    // Large items that are not what they were announced as.
-    let large = |length: usize, key: &[u8]| {
-        let mut message = Vec::new();
-        let length = length as u64;
-        wire::Large { number: 7, length, db: DbIndex(0), key }.put(&mut message);
-        message.split_off(wire::HEADER)
-    };
-    let piece = |bytes: &[u8]| [&7u64.to_le_bytes()[..], bytes].concat();
-    let (begins, whole) = (large(frame.len(), b"key"), piece(&frame));
-    let (first, last) = (piece(front), piece(back));
-    check_refused(1, &[(Large, &begins), (Piece, &first), (Log, &frame), (Piece, &last)], "");
-    check_refused(1, &[(Large, &begins), (Piece, &first), (CutDone, b"")], "on its way");
-    check_refused(1, &[(Large, &begins), (Large, &begins)], "begins among 1");
-    check_refused(1, &[(Large, &begins), (Piece, &whole), (Piece, &first)], "did not begin");
-    check_refused(1, &[(Large, &begins), (Piece, &last), (Piece, &first)], "not what it was");
-    check_refused(1, &[(Large, &large(frame.len(), b"yek")), (Piece, &whole)], "not what it was");
-    check_refused(1, &[(Large, &large(frame.len() - 1, b"key")), (Piece, &whole)], "is longer");
-    check_refused(1, &[(Large, &large(3, b"key"))], "an item of 3 bytes");
-    check_refused(1, &[(Large, &large(usize::MAX, b"key"))], "an item of");
-    check_refused(0, &[(Large, &begins)], "none are left");
-    check_refused(1, &[(Piece, &whole)], "did not begin");
+    // Items in pieces.
+    let mut item = large_item("key", 100);
+    let (begins, part) = (item.begin(), item.next(60));
+    let last = item.next(60);
+    let all = [(Items, &begins[..]), (Items, &part), (Log, &frame), (Items, &last), (CutDone, b"")];
+    check_refused(1, &all, "");
+    check_refused(1, &[(Items, &begins), (Items, &part), (CutDone, b"")], "on its way");
+    check_refused(1, &[(Items, &part)], "did not begin");
+    check_refused(1, &[(Items, &last)], "did not begin");
+    check_refused(1, &[(Items, &begins), (Items, &last), (Items, &last)], "did not begin");
+    check_refused(0, &[(Items, &begins)], "none are left");
     check_refused(1, &[(Ping, &[0xff; 16])], "beyond what can be counted");
 }
 

@@ -16,16 +16,16 @@
 //! The walk goes over table *identities*: SWAPDB in the middle changes the number that items carry, not
 //! what is walked; a table that was flushed away needs no walking. Items of open keys are waited for.
 //!
-//! A large value is handed out as a reference ([`LargeItem`]): it is sent in pieces, between which the log
+//! A large value is handed out as a reference ([`ItemInPieces`]): it is sent in pieces, between which the log
 //! goes on. Who receives it holds its key's later records back until it is whole.
 //!
 //! On a replica the labels are the upstream's: an item belongs to the upstream shard of its slot and
 //! carries that shard's LSN up to which everything was applied here (J7).
 
 use crate::db::TableId;
-use crate::journal::FrameBuilder;
+use crate::journal::{FrameBuilder, ItemInPieces};
 use crate::table::Cursor;
-use crate::types::{DbIndex, Lsn, ShardId};
+use crate::types::{Lsn, ShardId};
 
 /// Names a cut; unique on this node.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -82,29 +82,15 @@ pub struct CutGroup {
     /// The items, as `Put` records.
     pub items: FrameBuilder,
     /// Those that are sent in pieces.
-    pub large: Vec<LargeItem>,
+    pub large: Vec<ItemInPieces>,
 }
 
 impl CutGroup {
     /// How many bytes the items take on the wire, about.
     pub fn wire_bytes(&self) -> u64 {
-        self.items.wire_bytes() + self.large.iter().map(|item| item.frame.wire_bytes()).sum::<u64>()
+        self.items.wire_bytes() + self.large.iter().map(ItemInPieces::value_bytes).sum::<u64>()
     }
 }
-
-/// One item that is sent in pieces: a reference to its value as of the label, not a copy.
-pub struct LargeItem {
-    /// Its database as of the label.
-    pub db: DbIndex,
-    /// Its key.
-    pub key: Vec<u8>,
-    /// A frame with its `Put` record alone.
-    pub frame: FrameBuilder,
-}
-
-/// Values longer than this are sent in pieces, so that the journal goes on meanwhile. At 1 Gbit/s it is
-/// 2 ms.
-pub const LARGE_ITEM_BYTES: usize = 256 * 1024;
 
 impl Cut {
     /// One table is walked.

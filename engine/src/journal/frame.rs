@@ -13,8 +13,6 @@
 //!
 //! A frame does not know its own LSN nor its shard: these belong to the log that it stands in.
 
-use std::ops::Range;
-
 use super::error::DecodeError;
 use super::pieces::{Bug, is_in_pieces, is_planted, pieces};
 use super::record::{
@@ -479,31 +477,6 @@ impl FrameBuilder {
             sink.put_byte(OP_FRAME);
             sink.put_number(self.count);
         }
-    }
-
-    /// At most `most` bytes of [`to_wire`](FrameBuilder::to_wire) without a transaction, from `from` on:
-    /// for whoever sends a large frame in pieces and does not want to copy it whole.
-    pub fn wire_stretch(&self, from: u64, most: usize) -> Vec<u8> {
-        let mut head = Vec::new();
-        self.encode_head(None, &mut head);
-        let (mut skip, mut stretch) = (from, Vec::new());
-        let mut add = |length: usize, put: &mut dyn FnMut(Range<usize>, &mut Vec<u8>)| {
-            let start = skip.min(length as u64) as usize;
-            let end = length.min(start + most - stretch.len());
-            put(start..end, &mut stretch);
-            skip -= start as u64;
-        };
-        add(head.len(), &mut |range, out| out.extend_from_slice(&head[range]));
-        let mut done = 0;
-        for (at, payload) in &self.large {
-            let plain = &self.bytes[done..*at];
-            add(plain.len(), &mut |range, out| out.extend_from_slice(&plain[range]));
-            add(payload.length, &mut |range, out| payload.put(range, out));
-            done = *at;
-        }
-        let rest = &self.bytes[done..];
-        add(rest.len(), &mut |range, out| out.extend_from_slice(&rest[range]));
-        stretch
     }
 
     /// The frame as it goes over the wire, what goes ahead before it, large payloads copied in.

@@ -54,8 +54,10 @@ pub use history::{
 };
 pub use hold::held_total;
 pub use log::{Bounds, CHUNK_BYTES, LogWriter};
+pub use pieces::ItemInPieces;
 #[cfg(feature = "planted-bugs")]
 pub use pieces::bounds;
+pub(crate) use pieces::is_item_in_pieces;
 pub use reader::{Read, Reader, Span};
 pub use record::{
     Change, Deadline, Effect, FrameEntry, Global, INLINE_PAYLOAD_BYTES_MAX, KEY_BYTES_MAX, Payload,

@@ -8,14 +8,21 @@
 //! No frame is as long as a value: a receiver holds no more than a piece before it knows that it is one, and
 //! the pieces of others' values find their way between. What bounds a value is memory alone.
 
-use super::record::{Payload, Stretch};
-use crate::value::Rope;
+use super::record::{Deadline, Effect, Payload, Record, Stretch};
+use crate::types::DbIndex;
+use crate::value::{Item, Rope};
 
 /// Values longer than this are told in pieces. What is shorter crosses a link of 1 Gbit/s in 8 ms.
 const PIECES_ABOVE: usize = 1024 * 1024;
 
+/// Items of a full sync longer than this go in pieces, so that the journal goes on meanwhile.
+const ITEM_PIECES_ABOVE: usize = 256 * 1024;
+
 /// The bytes of one piece: copied in some 20 us.
 const PIECE_BYTES: usize = 256 * 1024;
+
+/// However slow a link, a piece has so many bytes.
+const LEAST_PIECE_BYTES: usize = 64;
 
 /// Every piece names its key: of a long key the pieces are longer.
 const PIECE_BYTES_PER_KEY_BYTE: usize = 16;
@@ -58,6 +65,16 @@ pub(super) fn is_in_pieces(length: usize) -> bool {
     length > bounds::get().0
 }
 
+/// Whether an item of a full sync with so many bytes of value goes in pieces.
+pub(crate) fn is_item_in_pieces(length: usize) -> bool {
+    length > ITEM_PIECES_ABOVE.min(bounds::get().0)
+}
+
+/// The longest piece under a key of so many bytes that anybody makes.
+pub(super) fn piece_bytes_max(key: usize) -> usize {
+    key.saturating_mul(PIECE_BYTES_PER_KEY_BYTE).clamp(PIECE_BYTES, super::VALUE_BYTES_MAX)
+}
+
 /// How long the pieces of a value are under a key of so many bytes.
 fn piece_bytes(key: usize) -> usize {
     let least = bounds::get().1;
@@ -67,18 +84,96 @@ fn piece_bytes(key: usize) -> usize {
 
 /// The pieces of a value under a key of so many bytes, in order.
 pub(super) fn pieces(value: &Payload<'_>, key: usize) -> Vec<Stretch> {
-    let slabs: Vec<Rope> = match value {
-        Payload::Shared(rope) => vec![rope.clone()],
-        // As a type writes it: bytes of its own.
-        _ => value.bytes().unwrap_or_default().chunks(SLAB_BYTES).map(Rope::of).collect(),
-    };
     let each = piece_bytes(key);
     let of_slab = |slab: &Rope| {
         let length = slab.len();
         let part = |start| Stretch::part(slab, start..length.min(start + each));
         (0..length).step_by(each).map(part).collect::<Vec<_>>()
     };
-    slabs.iter().flat_map(of_slab).collect()
+    slabs(value).iter().flat_map(of_slab).collect()
+}
+
+/// The bytes of a value in as few ropes as hold them.
+fn slabs(value: &Payload<'_>) -> Vec<Rope> {
+    match value {
+        Payload::Shared(rope) => vec![rope.clone()],
+        // As a type writes it: bytes of its own.
+        _ => value.bytes().unwrap_or_default().chunks(SLAB_BYTES).map(Rope::of).collect(),
+    }
+}
+
+/// An item of a full sync that goes in pieces: a reference to its value as of now. Its records are made as they
+/// are sent, so that they may be as short as a slow link wants them.
+pub struct ItemInPieces {
+    db: DbIndex,
+    key: Vec<u8>,
+    kind: u8,
+    deadline: Deadline,
+    length: u64,
+    /// What has not been told yet.
+    left: std::collections::VecDeque<Stretch>,
+    is_over: bool,
+}
+
+impl ItemInPieces {
+    /// The item as it is in this database.
+    pub fn of(db: DbIndex, item: &Item) -> ItemInPieces {
+        let deadline = item.deadline().map_or(Deadline::None, Deadline::At);
+        ItemInPieces::new(db, item.key(), &Payload::of(item), deadline)
+    }
+
+    /// A key that holds a value.
+    pub fn new(db: DbIndex, key: &[u8], value: &Payload<'_>, deadline: Deadline) -> ItemInPieces {
+        let left = slabs(value).into_iter().map(Stretch::whole).collect();
+        let (kind, length) = (value.kind().unwrap_or_default(), value.length() as u64);
+        ItemInPieces { db, key: key.to_vec(), kind, deadline, length, left, is_over: false }
+    }
+
+    /// How many bytes its value has.
+    pub fn value_bytes(&self) -> u64 {
+        self.length
+    }
+
+    /// The record that it begins with, as a frame.
+    pub fn begin(&self) -> Vec<u8> {
+        self.frame(Effect::PutBegin { kind: self.kind, length: self.length })
+    }
+
+    /// The next record behind that, as a frame, with about `most` bytes of the value; behind the last of
+    /// them the end.
+    pub fn next(&mut self, most: usize) -> Vec<u8> {
+        let longest = piece_bytes(self.key.len());
+        // At least as long as the key, which every piece names.
+        let least = self.key.len().clamp(LEAST_PIECE_BYTES.min(longest), longest);
+        let mut part = Vec::new();
+        if let Some(first) = self.left.front_mut() {
+            let taken = first.take(most.clamp(least, longest));
+            taken.put(0..taken.length, &mut part);
+            if first.length == 0 {
+                self.left.pop_front();
+            }
+        }
+        let mut records = Vec::new();
+        if !part.is_empty() {
+            records = self.frame(Effect::PutPart(Payload::Bytes(&part)));
+        }
+        if self.left.is_empty() {
+            records.extend(self.frame(Effect::PutEnd { deadline: self.deadline }));
+            self.is_over = true;
+        }
+        records
+    }
+
+    /// Whether its end has been told.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    fn frame(&self, effect: Effect<'_>) -> Vec<u8> {
+        let mut frame = Vec::new();
+        Record { db: self.db, key: &self.key, effect }.encode_whole(&mut frame);
+        frame
+    }
 }
 
 /// Bugs that can be planted.

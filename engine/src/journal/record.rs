@@ -42,6 +42,7 @@ use std::sync::Arc;
 
 use super::error::DecodeError;
 use crate::pubsub::Scope;
+use super::pieces::piece_bytes_max;
 use crate::types::{DbIndex, Millis};
 use crate::value::{ChangeHead, Item, NewValue, Rope, SharedValue, Type, Value as StringValue};
 use crate::varint::{self, Unread};
@@ -118,6 +119,14 @@ impl Stretch {
     pub(super) fn leaf_at(&self, from: usize) -> (Rope, usize, usize) {
         let (leaf, at) = self.of.borrow().leaf_at(self.start + from);
         (leaf.hold(), at, (leaf.len() - at).min(self.length - from))
+    }
+
+    /// Takes so many bytes off its front, as far as there are.
+    pub(super) fn take(&mut self, most: usize) -> Stretch {
+        let length = most.min(self.length);
+        let taken = Stretch { of: self.of.clone(), start: self.start, length };
+        (self.start, self.length) = (self.start + length, self.length - length);
+        taken
     }
 
     fn to_vec(&self) -> Vec<u8> {
@@ -456,6 +465,13 @@ impl<'a> Record<'a> {
         fits.then(|| ENTRY_HEAD_BYTES_MAX + self.key.len() + value)
     }
 
+    /// Writes the record with all that belongs to it.
+    pub(super) fn encode_whole(&self, out: &mut Vec<u8>) {
+        if let Some(payload) = self.encode(out) {
+            payload.put(0..payload.length, out);
+        }
+    }
+
     /// Writes the record; a large payload is left out and returned, to stand right after it.
     #[inline]
     pub(super) fn encode(&self, sink: &mut impl Sink) -> Option<Stretch> {
@@ -648,7 +664,7 @@ impl<'a> Cursor<'a> {
             }
             OP_PUT_PART => {
                 let length = self.number()?;
-                if length > VALUE_BYTES_MAX as u64 {
+                if length > piece_bytes_max(key_length) as u64 {
                     return Err(DecodeError::ValueTooLong(length).into());
                 }
                 let both = self.take(key_length + length as usize)?;

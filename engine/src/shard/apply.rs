@@ -14,13 +14,13 @@
 use super::applying::{Applied, ApplyBatch, ApplyPlace, Passed, Queued};
 use super::arriving::{Arriving, Coming};
 use super::body::{Shard, Waiting};
-use super::held::{HeldKeys, LargeId, LargeStep};
+use super::held::{Held, HeldKeys};
 use super::locks::Wants;
 use super::message::Answer;
 use super::planted;
 use super::wanted::Mode;
 use crate::db::Broken;
-use crate::journal::{Decoder, Effect, FrameEntry, Record};
+use crate::journal::{Deadline, Decoder, Effect, FrameEntry, Payload, Record};
 use crate::types::Lsn;
 use std::borrow::Cow;
 
@@ -92,10 +92,9 @@ impl Shard {
     }
 
     fn apply_batch(&mut self, batch: ApplyBatch) {
-        let outcome = match &batch.large {
-            None => self.apply_frames(&batch.frames, batch.passed.as_deref()),
-            Some(LargeStep::Begins { id, db, key }) => self.applying.held.begin(*id, *db, key),
-            Some(LargeStep::Whole { id, key }) => self.apply_whole(*id, key, &batch.frames),
+        let outcome = match batch.are_items {
+            false => self.apply_frames(&batch.frames, batch.passed.as_deref()),
+            true => self.apply_items(&batch.frames, batch.passed.as_deref()),
         };
         // On a replica nothing is told: this serves whoever listens to the keys.
         self.log_frame();
@@ -110,24 +109,15 @@ impl Shard {
     /// Applies whole encoded frames; what does not fit is tolerated for keys that `passed` says are
     /// still to come. It says so as of before the frames: what they change of it is noted on the way.
     pub fn apply_frames(&mut self, frames: &[u8], passed: Option<&Passed>) -> Result<(), String> {
-        let mut rest = frames;
-        let mut decoder = Decoder::new();
         // Databases that a transaction swaps count as swapped for what it changes after that.
         let mut passed = passed.map(Cow::Borrowed);
-        while !rest.is_empty() {
-            let (frame, consumed) = decoder
-                .next(rest)
-                .map_err(|error| format!("a record cannot be read: {error:?}"))?
-                .ok_or_else(|| "a batch ends inside a frame".to_owned())?;
-            for entry in frame.entries() {
-                self.apply_entry(&entry, passed.as_deref())?;
-                if let (FrameEntry::Global(global), Some(passed)) = (&entry, &mut passed) {
-                    passed.to_mut().note_global(*global);
-                }
+        for_each_entry(frames, &mut |entry| {
+            self.apply_entry(&entry, passed.as_deref())?;
+            if let (FrameEntry::Global(global), Some(passed)) = (&entry, &mut passed) {
+                passed.to_mut().note_global(*global);
             }
-            rest = &rest[consumed..];
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn apply_entry(
@@ -184,27 +174,48 @@ impl Shard {
         }
     }
 
-    /// A large item is whole: it stands in its place, and what happened to its key meanwhile follows.
-    fn apply_whole(&mut self, id: LargeId, key: &[u8], frame: &[u8]) -> Result<(), String> {
-        // Without a held key the database was emptied meanwhile: the item is of a world that is gone.
-        let Some(mut held) = self.applying.held.end(id, key) else { return Ok(()) };
-        let unreadable = |error| format!("a large item cannot be read: {error}");
-        for frames in [frame, &held.records] {
-            let (mut rest, mut decoder) = (frames, Decoder::new());
-            while let Some((frame, used)) = decoder.next(rest).map_err(unreadable)? {
-                for entry in frame.entries() {
-                    let FrameEntry::Record(record) = entry else { continue };
-                    // The database may have changed its number since the record was made.
-                    let record = Record { db: held.db, ..record };
-                    let is_end = matches!(record.effect, Effect::PutEnd { .. });
-                    let value = if is_end { held.values.pop_front() } else { None };
-                    let outcome = self.apply_with(&record, value.as_ref());
-                    outcome.map_err(|broken| describe(&record, broken))?;
+    /// Items of a full sync, those that come in pieces among them.
+    fn apply_items(&mut self, frames: &[u8], passed: Option<&Passed>) -> Result<(), String> {
+        for_each_entry(frames, &mut |entry| {
+            let FrameEntry::Record(record) = &entry else {
+                return Err("an item that is none".to_owned());
+            };
+            let held = &mut self.applying.held;
+            let taken = match &record.effect {
+                Effect::PutBegin { kind, length } => {
+                    held.begin(record, Coming::new(*kind, *length))
                 }
-                rest = &rest[used..];
-            }
-        }
-        Ok(())
+                Effect::PutPart(Payload::Bytes(part)) => held.part(record, part),
+                Effect::PutEnd { deadline } => match held.end(record) {
+                    Ok(held) => return self.put_held(record, *deadline, held),
+                    Err(error) => Err(error),
+                },
+                _ => return self.apply_entry(&entry, passed),
+            };
+            taken.map_err(|error| named(record, &error))
+        })
+    }
+
+    /// A large item is whole: it stands in its place, and what happened to its key meanwhile follows.
+    fn put_held(
+        &mut self,
+        item: &Record<'_>,
+        deadline: Deadline,
+        mut held: Held,
+    ) -> Result<(), String> {
+        // Without one it was emptied meanwhile: the item is of a world that is gone.
+        let Some(db) = held.db else { return Ok(()) };
+        let outcome = self.keys.apply_put(db, item.key, held.item.value(), deadline);
+        outcome.map_err(|broken| describe(item, broken))?;
+        for_each_entry(&held.records, &mut |entry| {
+            let FrameEntry::Record(record) = entry else { return Ok(()) };
+            // The database may have changed its number since the record was made.
+            let record = Record { db, ..record };
+            let is_end = matches!(record.effect, Effect::PutEnd { .. });
+            let value = if is_end { held.values.pop_front() } else { None };
+            let outcome = self.apply_with(&record, value.as_ref());
+            outcome.map_err(|broken| describe(&record, broken))
+        })
     }
 
     /// This shard has applied everything of upstream shard `flow` that concerns it, up to `lsn`.
@@ -232,6 +243,23 @@ impl Shard {
     pub fn reached(&self) -> &[Lsn] {
         &self.applying.reached
     }
+}
+
+/// Calls `each` for all entries of whole frames, up to the first error.
+fn for_each_entry<'a>(
+    frames: &'a [u8],
+    each: &mut dyn FnMut(FrameEntry<'a>) -> Result<(), String>,
+) -> Result<(), String> {
+    let (mut rest, mut decoder) = (frames, Decoder::new());
+    while !rest.is_empty() {
+        let (frame, used) = decoder
+            .next(rest)
+            .map_err(|error| format!("a record cannot be read: {error:?}"))?
+            .ok_or_else(|| "a batch ends inside a frame".to_owned())?;
+        frame.entries().try_for_each(&mut *each)?;
+        rest = &rest[used..];
+    }
+    Ok(())
 }
 
 /// Whether it changes nothing: the beginning or a part of a value.

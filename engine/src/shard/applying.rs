@@ -2,7 +2,7 @@
 
 use super::address::ReplyTo;
 use super::arriving::Arriving;
-use super::held::{HeldKeys, LargeStep};
+use super::held::HeldKeys;
 use super::locks::{EntryId, Wants};
 use crate::journal::Global;
 use crate::table::hash_with;
@@ -19,8 +19,8 @@ pub struct ApplyBatch {
     /// Whole frames, encoded, all of whose keys are on this shard. They are applied as one: no reader
     /// sees some of them and not others.
     pub frames: Vec<u8>,
-    /// What it says of a large item that arrives in pieces; then the frames are none or that item.
-    pub large: Option<LargeStep>,
+    /// They are items of a full sync, not records of the journal.
+    pub are_items: bool,
     /// The positions that this shard has reached with it, by upstream shard.
     pub reached: Vec<(u16, Lsn)>,
     /// While a full sync runs: how far it has come. A record that does not fit is tolerated for keys

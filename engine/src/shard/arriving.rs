@@ -26,6 +26,8 @@ enum Bytes {
     Rope(Rope),
     /// What a type wrote, to be read together.
     Together(Vec<u8>),
+    /// Nobody wants it any more: how many bytes it had.
+    Gone(u64),
 }
 
 impl Bytes {
@@ -33,12 +35,13 @@ impl Bytes {
         match self {
             Bytes::Rope(rope) => rope.len() as u64,
             Bytes::Together(bytes) => bytes.len() as u64,
+            Bytes::Gone(count) => *count,
         }
     }
 }
 
 impl Coming {
-    fn new(kind: u8, length: u64) -> Coming {
+    pub(super) fn new(kind: u8, length: u64) -> Coming {
         let bytes =
             if kind == 0 { Bytes::Rope(Rope::of(b"")) } else { Bytes::Together(Vec::new()) };
         Coming { kind, length, bytes }
@@ -48,7 +51,31 @@ impl Coming {
         self.bytes.len() == self.length
     }
 
-    fn add(&mut self, part: &[u8]) -> Result<(), String> {
+    /// How many bytes were announced.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// How many bytes have come, where they are kept.
+    pub(super) fn kept(&self) -> u64 {
+        if matches!(self.bytes, Bytes::Gone(_)) { 0 } else { self.bytes.len() }
+    }
+
+    /// It is not wanted any more; its pieces are still to come.
+    pub(super) fn let_go(&mut self) {
+        self.bytes = Bytes::Gone(self.bytes.len());
+    }
+
+    /// Its end has come.
+    pub(super) fn check_whole(&self) -> Result<(), String> {
+        if self.is_whole() {
+            return Ok(());
+        }
+        let (has, length) = (self.bytes.len(), self.length);
+        Err(format!("a value of {length} bytes ends after {has}"))
+    }
+
+    pub(super) fn add(&mut self, part: &[u8]) -> Result<(), String> {
         let (has, length) = (self.bytes.len() + part.len() as u64, self.length);
         if has > length {
             return Err(format!("{has} bytes of a value of {length}"));
@@ -56,6 +83,7 @@ impl Coming {
         match &mut self.bytes {
             Bytes::Rope(rope) => rope.write(rope.len(), part),
             Bytes::Together(bytes) => bytes.extend_from_slice(part),
+            Bytes::Gone(count) => *count = has,
         }
         Ok(())
     }
@@ -65,6 +93,7 @@ impl Coming {
         match &self.bytes {
             Bytes::Rope(rope) => Some(NewValue::Shared(SharedValue::Large(rope.clone()))),
             Bytes::Together(bytes) => (Type::numbered(self.kind)?.decode)(bytes),
+            Bytes::Gone(_) => None,
         }
     }
 }
@@ -105,10 +134,7 @@ impl Arriving {
         if self.0.get(&name).is_some_and(VecDeque::is_empty) {
             self.0.remove(&name);
         }
-        if !coming.is_whole() {
-            let (has, length) = (coming.bytes.len(), coming.length);
-            return Err(format!("a value of {length} bytes ends after {has}"));
-        }
+        coming.check_whole()?;
         Ok(coming)
     }
 }

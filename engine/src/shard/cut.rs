@@ -1,15 +1,14 @@
 //! Cuts of a shard, read a slice at a time.
 
 use super::body::Shard;
-use crate::cut::{Cut, CutGroup, CutId, CutPart, LARGE_ITEM_BYTES, Labels, LargeItem, planted};
+use crate::cut::{Cut, CutGroup, CutId, CutPart, Labels, planted};
 use crate::db::TableId;
-use crate::journal::{Deadline, Effect, FrameBuilder, Payload, Record};
+use crate::journal::{
+    Deadline, Effect, FrameBuilder, ItemInPieces, Payload, Record, is_item_in_pieces,
+};
 use crate::table::Cursor;
 use crate::types::{DbIndex, Lsn, shard_of_slot, slot_of};
 use crate::value::Item;
-
-/// Keys longer than this are not named apart from their items: those are sent whole.
-const LARGE_ITEM_KEY_MAX: usize = 64 * 1024;
 
 /// Bytes that one part carries before it ends: enough to fill a few TLS records, small enough that two
 /// parts a flow are cheap to hold.
@@ -102,11 +101,10 @@ impl Shard {
             let (flow, label) = self.label(cut.labels, item.key());
             let group = group_of(groups, flow, label);
             let before = group.items.wire_bytes();
-            if item.encoded_len() > LARGE_ITEM_BYTES && item.key().len() <= LARGE_ITEM_KEY_MAX {
-                let mut frame = FrameBuilder::new();
-                push_item(&mut frame, db, item);
-                budget.bytes = budget.bytes.saturating_sub(frame.wire_bytes());
-                group.large.push(LargeItem { db, key: item.key().to_vec(), frame });
+            if is_item_in_pieces(item.encoded_len()) {
+                let item = ItemInPieces::of(db, item);
+                budget.bytes = budget.bytes.saturating_sub(item.value_bytes());
+                group.large.push(item);
             } else {
                 push_item(&mut group.items, db, item);
             }

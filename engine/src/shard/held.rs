@@ -19,41 +19,14 @@ use crate::journal::{Deadline, Effect, FRAME_BYTES_MAX, FrameBuilder, Global, Re
 use crate::types::DbIndex;
 use std::collections::{HashMap, VecDeque};
 
-/// Names a large item within a session: its flow, and its number there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LargeId {
-    /// The flow.
-    pub flow: u16,
-    /// As its sender counts.
-    pub number: u64,
-}
-
-/// What a batch says of a large item.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum LargeStep {
-    /// Its pieces follow: from here on its key is held.
-    Begins {
-        /// Its name.
-        id: LargeId,
-        /// Its database as of now.
-        db: DbIndex,
-        /// Its key.
-        key: Vec<u8>,
-    },
-    /// It is whole: the batch's frame.
-    Whole {
-        /// Its name.
-        id: LargeId,
-        /// Its key.
-        key: Vec<u8>,
-    },
-}
-
 /// One held key.
 pub(super) struct Held {
-    id: LargeId,
-    /// The database, whatever its number is now.
-    pub(super) db: DbIndex,
+    /// What its pieces call it: its database as of where it began.
+    named: DbIndex,
+    /// The database, whatever its number is now; none if it was emptied.
+    pub(super) db: Option<DbIndex>,
+    /// What has come of the item.
+    pub(super) item: Coming,
     /// What happened to the key since, each record a frame of its own.
     pub(super) records: Vec<u8>,
     /// Values that came in pieces, of the records that are their ends.
@@ -63,29 +36,41 @@ pub(super) struct Held {
 /// All held keys of a shard.
 #[derive(Default)]
 pub(super) struct HeldKeys {
-    /// By key: one for each database that holds it.
+    /// By key, in the order in which they began: a sender finishes them in that order, and so one that is
+    /// named like another comes after it.
     keys: HashMap<Vec<u8>, Vec<Held>>,
 }
 
 impl HeldKeys {
-    pub(super) fn begin(&mut self, id: LargeId, db: DbIndex, key: &[u8]) -> Result<(), String> {
-        let held = self.keys.entry(key.to_vec()).or_default();
-        if held.iter().any(|one| one.db == db) {
+    /// An item begins whose pieces follow: from here on its key is held.
+    pub(super) fn begin(&mut self, record: &Record<'_>, item: Coming) -> Result<(), String> {
+        let held = self.keys.entry(record.key.to_vec()).or_default();
+        if held.iter().any(|one| one.db == Some(record.db)) {
             return Err("an item begins while it is on its way already".to_owned());
         }
-        held.push(Held { id, db, records: Vec::new(), values: VecDeque::new() });
+        let (db, records, values) = (Some(record.db), Vec::new(), VecDeque::new());
+        held.push(Held { named: record.db, db, item, records, values });
         Ok(())
     }
 
-    /// Gives a key back.
-    pub(super) fn end(&mut self, id: LargeId, key: &[u8]) -> Option<Held> {
-        let held = self.keys.get_mut(key)?;
-        let place = held.iter().position(|one| one.id == id)?;
-        let one = held.swap_remove(place);
+    /// The next piece of an item.
+    pub(super) fn part(&mut self, record: &Record<'_>, part: &[u8]) -> Result<(), String> {
+        let held = self.keys.get_mut(record.key);
+        let first = held.and_then(|held| held.iter_mut().find(|one| one.named == record.db));
+        first.ok_or("a piece of an item that did not begin")?.item.add(part)
+    }
+
+    /// An item is whole: gives its key back.
+    pub(super) fn end(&mut self, record: &Record<'_>) -> Result<Held, String> {
+        let unknown = "the end of an item that did not begin";
+        let held = self.keys.get_mut(record.key).ok_or(unknown)?;
+        let place = held.iter().position(|one| one.named == record.db).ok_or(unknown)?;
+        let one = held.remove(place);
         if held.is_empty() {
-            self.keys.remove(key);
+            self.keys.remove(record.key);
         }
-        Some(one)
+        one.item.check_whole()?;
+        Ok(one)
     }
 
     /// Keeps a record if its key is held, and the value that it is the end of; answers whether it is.
@@ -102,8 +87,8 @@ impl HeldKeys {
             return Ok(false);
         }
         let held = self.keys.get_mut(record.key);
-        let Some(held) = held.and_then(|held| held.iter_mut().find(|one| one.db == record.db))
-        else {
+        let is_its = |one: &&mut Held| one.db == Some(record.db);
+        let Some(held) = held.and_then(|held| held.iter_mut().find(is_its)) else {
             return Ok(false);
         };
         match record.effect {
@@ -119,29 +104,29 @@ impl HeldKeys {
         let mut frame = FrameBuilder::new();
         frame.push(record);
         held.records.extend_from_slice(&frame.to_wire(None));
-        let kept = held.records.len() as u64;
-        if kept > FRAME_BYTES_MAX {
+        let values: u64 = held.values.iter().map(Coming::kept).sum();
+        let kept = held.records.len() as u64 + values;
+        if kept > FRAME_BYTES_MAX.max(held.item.length().saturating_mul(2)) {
             return Err(format!("{kept} bytes of records wait for one item"));
         }
         Ok(true)
     }
 
-    /// Databases are emptied or change their numbers.
+    /// Databases are emptied or change their numbers. Of what is emptied the pieces still come.
     pub(super) fn note_global(&mut self, global: Global) {
-        self.keys.retain(|_, held| {
-            held.retain_mut(|one| match global {
-                Global::FlushAll => false,
-                Global::FlushDb(db) => one.db != db,
-                Global::SwapDb(here, there) => {
-                    if one.db == here {
-                        one.db = there;
-                    } else if one.db == there {
-                        one.db = here;
-                    }
-                    true
-                }
-            });
-            !held.is_empty()
-        });
+        for one in self.keys.values_mut().flatten() {
+            let Some(db) = one.db else { continue };
+            one.db = match global {
+                Global::FlushAll => None,
+                Global::FlushDb(emptied) => Some(db).filter(|db| *db != emptied),
+                Global::SwapDb(here, there) if db == here => Some(there),
+                Global::SwapDb(here, there) if db == there => Some(here),
+                Global::SwapDb(..) => Some(db),
+            };
+            if one.db.is_none() {
+                one.item.let_go();
+                (one.records, one.values) = (Vec::new(), VecDeque::new());
+            }
+        }
     }
 }

@@ -63,7 +63,6 @@ pub use applying::{Applied, ApplyBatch, Passed};
 pub use body::{Begin, Commands, Hop, Message, Shard, Unless, Work};
 pub use errors::ErrorCounts;
 pub use gate::Gate;
-pub use held::{LargeId, LargeStep};
 pub(crate) use locks::MANY_FROM;
 pub use locks::{EntryId, Locks, Wants};
 pub use message::{Answer, Batch, BatchCommand, Done, TxShared};

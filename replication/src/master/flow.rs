@@ -17,8 +17,8 @@
 //! This is a pure decision-maker: it owns a reader of the log and no socket.
 
 use crate::wire::{self, Kind};
-use engine::cut::{CutGroup, LargeItem};
-use engine::journal::{Gone, Read, Reader, Span};
+use engine::cut::CutGroup;
+use engine::journal::{Gone, ItemInPieces, Read, Reader, Span};
 use engine::types::Lsn;
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
@@ -56,9 +56,7 @@ pub struct FlowSender {
     /// Per walk, the boundaries told last.
     told: Vec<(u16, Vec<u64>)>,
     /// Large items on their way, the first one first.
-    pieces: VecDeque<Outgoing>,
-    /// The next number of a large item.
-    next_large: u64,
+    pieces: VecDeque<ItemInPieces>,
     /// The journal had its turn: a piece is next.
     piece_is_next: bool,
     /// Our shards whose walk is not complete; none in stable sync.
@@ -73,14 +71,7 @@ struct Part {
     label: Lsn,
     messages: Vec<u8>,
     /// Items of which the messages say that they begin.
-    large: Vec<Outgoing>,
-}
-
-/// A large item, sent in pieces.
-struct Outgoing {
-    number: u64,
-    item: LargeItem,
-    sent: u64,
+    large: Vec<ItemInPieces>,
 }
 
 impl FlowSender {
@@ -104,7 +95,6 @@ impl FlowSender {
             sending: (Vec::new(), 0),
             told: Vec::new(),
             pieces: VecDeque::new(),
-            next_large: 0,
             piece_is_next: false,
             walks,
             finishing,
@@ -156,13 +146,11 @@ impl FlowSender {
             items.as_ref().map(|group| group.label).max(read_at).unwrap_or(bound).max(bound);
         let (mut messages, mut large) = (Vec::new(), Vec::new());
         if let Some(group) = items.as_ref().filter(|group| !group.items.is_empty()) {
-            let encoded = group.items.to_wire(None);
-            for piece in encoded.chunks(ITEMS_BYTES) {
-                wire::put_bytes(&mut messages, Kind::Items, piece);
-            }
+            put_items(&mut messages, &group.items.to_wire(None), ITEMS_BYTES);
         }
         for item in items.into_iter().flat_map(|group| group.large) {
-            large.push(self.announce(item, &mut messages));
+            put_items(&mut messages, &item.begin(), ITEMS_BYTES);
+            large.push(item);
         }
         if self.is_news(walk, boundaries) {
             let mut passed = vec![u64::from(walk)];
@@ -197,16 +185,6 @@ impl FlowSender {
     /// when the limit moves.
     pub fn has_log(&self) -> bool {
         self.reader.lsn() < self.reader.log().head()
-    }
-
-    /// Says that an item's pieces will follow.
-    fn announce(&mut self, item: LargeItem, messages: &mut Vec<u8>) -> Outgoing {
-        let number = self.next_large;
-        self.next_large += 1;
-        let length = item.frame.wire_bytes();
-        let large = wire::Large { number, length, db: item.db, key: &item.key };
-        large.put(messages);
-        Outgoing { number, item, sent: 0 }
     }
 
     /// Whether pieces of large items wait to be sent.
@@ -273,15 +251,13 @@ impl FlowSender {
     fn piece(&mut self, most: usize) -> Step {
         self.piece_is_next = false;
         let Some(first) = self.pieces.front_mut() else { return Step::Wait };
-        let frame = &first.item.frame;
-        let stretch = frame.wire_stretch(first.sent, most);
-        let mut message = Vec::with_capacity(stretch.len() + 8 + wire::HEADER);
-        wire::put_piece(&mut message, first.number, &stretch);
-        first.sent += stretch.len() as u64;
-        if first.sent >= frame.wire_bytes() {
+        let records = first.next(most);
+        if first.is_over() {
             self.pieces.pop_front();
         }
-        Step::Messages(message)
+        let mut messages = Vec::with_capacity(records.len() + wire::HEADER);
+        put_items(&mut messages, &records, wire::PAYLOAD_MAX);
+        Step::Messages(messages)
     }
 
     fn is_inside_part(&self) -> bool {
@@ -320,5 +296,12 @@ impl FlowSender {
         self.pieces.extend(part.large);
         self.set_limit();
         Some(part.messages)
+    }
+}
+
+/// Puts records of items into messages of at most so many bytes.
+fn put_items(messages: &mut Vec<u8>, records: &[u8], most: usize) {
+    for piece in records.chunks(most) {
+        wire::put_bytes(messages, Kind::Items, piece);
     }
 }

@@ -139,7 +139,7 @@ impl Applier {
                         reply_to: self.waiter.reply_to(),
                         unit: batch.unit,
                         frames: batch.frames,
-                        large: batch.large,
+                        are_items: batch.are_items,
                         reached: batch.reached,
                         passed: batch.passed,
                     };

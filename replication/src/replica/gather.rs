@@ -16,19 +16,18 @@
 //! in order, when all shards have reported (J6). What a position has passed is appended to the relay,
 //! as it came (J7).
 //!
-//! A large item's pieces are put together aside; its shard is told when it begins, so that the key's
-//! records wait there, and when it is whole.
+//! Values that come in pieces are put together where they belong: on the shard of their key.
 //!
 //! This is a pure decision-maker: it owns buffers and counts, no socket and no shard.
 
 pub use super::inflow::FLOW_CREDIT;
 
-use super::inflow::{Inflow, Segment, Step, decode, is_item};
+use super::inflow::{Inflow, Segment, Step, decode};
 use super::recut::{Merged, Run};
 use crate::planted;
 use crate::relay::Relay;
 use engine::journal::{Frame, FrameEntry, Global, Record};
-use engine::shard::{LargeStep, Passed};
+use engine::shard::Passed;
 use engine::types::{Lsn, Millis, ShardId, TxId, shard_of};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
@@ -64,8 +63,8 @@ pub struct Batch {
     pub shard: ShardId,
     /// Whole encoded frames.
     pub frames: Vec<u8>,
-    /// What it says of a large item.
-    pub large: Option<LargeStep>,
+    /// They are items, not records of the journal.
+    pub are_items: bool,
     /// Positions that the shard has reached with it, by flow.
     pub reached: Vec<(u16, Lsn)>,
     /// How far the items have come, during a full sync.
@@ -294,11 +293,7 @@ impl Gather {
             let flow = &mut self.flows[index];
             match flow.segments.front_mut() {
                 None => return Ok(()),
-                Some(Segment::Passed { .. } | Segment::CutDone) => self.take_mark(index),
-                Some(Segment::Large { .. }) => {
-                    self.take_large(index);
-                    return Ok(());
-                }
+                Some(Segment::Passed { .. } | Segment::CutDone) => self.take_mark(index)?,
                 Some(Segment::Items(bytes) | Segment::Log(bytes)) => {
                     if bytes.at < bytes.buffer.len() {
                         break;
@@ -316,7 +311,7 @@ impl Gather {
         Ok(())
     }
 
-    fn take_mark(&mut self, index: usize) {
+    fn take_mark(&mut self, index: usize) -> Result<(), String> {
         let seed = self.seed;
         let flow = &mut self.flows[index];
         match flow.pop() {
@@ -325,12 +320,16 @@ impl Gather {
                 let boundaries = flow.boundaries.clone();
                 flow.passed = Some(Arc::new(Passed { seed, boundaries }));
             }
+            Some(Segment::CutDone) if flow.open_items > 0 => {
+                return Err("the items end while one of them is on its way".to_owned());
+            }
             Some(Segment::CutDone) => {
                 flow.cut_done = true;
                 flow.passed = None;
             }
             _ => unreachable!("only called at a mark"),
         }
+        Ok(())
     }
 
     /// Takes frames off the head of a flow, up to one unit's worth, that need no other flow; stops at
@@ -345,7 +344,7 @@ impl Gather {
         };
         let start = bytes.at;
         let mut run = Run::default();
-        let (mut counted, mut items) = (0, 0);
+        let (mut counted, mut items, mut open_items) = (0, 0, flow.open_items);
         let mut is_cut_off = false;
         while run.bytes < UNIT_BYTES {
             let Some((frame, used)) = decode(bytes)? else {
@@ -354,7 +353,7 @@ impl Gather {
             };
             check_owner(&frame, index, flow_count)?;
             match is_log {
-                false => check_items(&frame)?,
+                false => items += Inflow::count_items(&mut open_items, &frame)?,
                 true if needs_others(&frame, index, flow_count)? => {
                     let id = frame.transaction().map_or(TxId(0), |transaction| transaction.id);
                     if flow_count > 1 && id <= flow.last_tx {
@@ -371,7 +370,6 @@ impl Gather {
                 break;
             }
             counted += frame.lsn_count();
-            items += if is_log { 0 } else { frame.entry_count() as u64 };
             bytes.at += used;
             if run.as_one.is_some() {
                 break;
@@ -387,25 +385,13 @@ impl Gather {
             return Ok(());
         }
         flow.buffered -= consumed;
+        flow.open_items = open_items;
         self.items_taken += items;
         if is_log {
             flow.taken = Lsn(flow.taken.0 + counted);
         }
-        self.hand_out(index, run, raw, consumed);
+        self.hand_out(index, run, raw, (consumed, !is_log));
         Ok(())
-    }
-
-    /// Hands a large item's beginning or end to the shard of its key.
-    fn take_large(&mut self, index: usize) {
-        let Some(Segment::Large { step, frame }) = self.flows[index].pop() else { return };
-        let (LargeStep::Begins { key, .. } | LargeStep::Whole { key, .. }) = &step;
-        self.items_taken += u64::from(matches!(step, LargeStep::Whole { .. }));
-        let shard = shard_of(key, self.shards);
-        let (unit, reached) = self.begin_unit(index, 1, Vec::new(), frame.len());
-        let passed = self.flows[index].passed.clone();
-        let large = Some(step);
-        let batch = Batch { unit, shard, frames: frame, large, reached, passed };
-        self.ready.push_back(Dispatch::Batch(batch));
     }
 
     /// A unit of one flow, for so many shards; answers with its name and what is reached with it.
@@ -428,7 +414,8 @@ impl Gather {
         (unit, vec![(index as u16, end)])
     }
 
-    fn hand_out(&mut self, index: usize, run: Run, raw: Vec<u8>, bytes: usize) {
+    fn hand_out(&mut self, index: usize, run: Run, raw: Vec<u8>, what: (usize, bool)) {
+        let (bytes, are_items) = what;
         let left = run.as_one.as_ref().map_or(run.shards.len(), BTreeMap::len);
         let (unit, reached) = self.begin_unit(index, left, raw, bytes);
         let passed = self.flows[index].passed.clone();
@@ -441,7 +428,7 @@ impl Gather {
             None => {
                 for (shard, frames) in run.shards {
                     let (reached, passed) = (reached.clone(), passed.clone());
-                    let batch = Batch { unit, shard, frames, large: None, reached, passed };
+                    let batch = Batch { unit, shard, frames, are_items, reached, passed };
                     self.ready.push_back(Dispatch::Batch(batch));
                 }
             }
@@ -561,17 +548,6 @@ fn check_owner(frame: &Frame<'_>, flow: usize, flows: usize) -> Result<(), Strin
     }
 }
 
-/// Whether these are items: values as a whole, of nobody's transaction.
-fn check_items(frame: &Frame<'_>) -> Result<(), String> {
-    if frame.transaction().is_some() {
-        return Err("items that are part of a transaction".to_owned());
-    }
-    match frame.entries().all(|entry| is_item(&entry)) {
-        true => Ok(()),
-        false => Err("items that are no items".to_owned()),
-    }
-}
-
 /// Whether a frame of flow `flow` waits for the other flows: it has parts on them, or changes whole
 /// databases.
 fn needs_others(frame: &Frame<'_>, flow: usize, flows: usize) -> Result<bool, String> {
@@ -594,7 +570,8 @@ fn one_batch_or_as_one(mut as_one: AsOne) -> Dispatch {
         && let Some((shard, frames)) = as_one.parts.pop_first()
     {
         let AsOne { unit, reached, passed, .. } = as_one;
-        return Dispatch::Batch(Batch { unit, shard, frames, large: None, reached, passed });
+        let are_items = false;
+        return Dispatch::Batch(Batch { unit, shard, frames, are_items, reached, passed });
     }
     Dispatch::AsOne(as_one)
 }

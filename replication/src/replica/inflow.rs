@@ -1,9 +1,9 @@
 //! One flow as a replica receives it: what came on it and waits, what was handed out of it, what is applied.
 
 use engine::journal::{Deadline, Decoder, Effect, Frame, FrameEntry, Record};
-use engine::shard::{LargeStep, Passed};
+use engine::shard::Passed;
 use engine::types::{Lsn, TxId};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -39,11 +39,8 @@ pub(super) struct Inflow {
     pub(super) coming_bytes: u64,
     /// The last transaction of several flows that stood at its head.
     pub(super) last_tx: TxId,
-    /// Large items by their numbers. Their bytes do not count against the credit: it is by reading on
-    /// that they become whole.
-    pub(super) arriving: HashMap<u64, Arriving>,
-    /// The bytes of them that have come: at most those of the largest item there can be.
-    pub(super) assembled: u64,
+    /// Items that have begun and not come to their end.
+    pub(super) open_items: usize,
     pub(super) cut_done: bool,
     pub(super) boundaries: Vec<Vec<u64>>,
     pub(super) passed: Option<Arc<Passed>>,
@@ -53,15 +50,7 @@ pub(super) struct Inflow {
 pub(super) enum Segment {
     Log(Bytes),
     Items(Bytes),
-    /// A large item, with its frame once it is whole.
-    Large {
-        step: LargeStep,
-        frame: Vec<u8>,
-    },
-    Passed {
-        walk: usize,
-        boundaries: Vec<u64>,
-    },
+    Passed { walk: usize, boundaries: Vec<u64> },
     CutDone,
 }
 
@@ -70,13 +59,6 @@ pub(super) struct Bytes {
     pub(super) buffer: Vec<u8>,
     pub(super) at: usize,
     pub(super) decoder: Decoder,
-}
-
-/// A large item of which not all pieces have come.
-pub(super) struct Arriving {
-    pub(super) key: Vec<u8>,
-    pub(super) frame: Vec<u8>,
-    pub(super) length: usize,
 }
 
 impl Inflow {
@@ -95,8 +77,7 @@ impl Inflow {
             came_bytes: 0,
             coming_bytes: 0,
             last_tx: TxId(0),
-            arriving: HashMap::new(),
-            assembled: 0,
+            open_items: 0,
             cut_done: walks == 0,
             boundaries,
             passed,
@@ -164,10 +145,6 @@ impl Segment {
         let held = match self {
             Segment::Log(bytes) | Segment::Items(bytes) => bytes.buffer.len() - bytes.at,
             Segment::Passed { boundaries, .. } => size_of_val(boundaries.as_slice()),
-            Segment::Large { step, frame } => {
-                let (LargeStep::Begins { key, .. } | LargeStep::Whole { key, .. }) = step;
-                key.len() + frame.len()
-            }
             Segment::CutDone => 0,
         };
         held + size_of::<Segment>()
@@ -198,10 +175,59 @@ pub(super) fn decode(bytes: &mut Bytes) -> Result<Option<(Frame<'_>, usize)>, St
         .map_err(|error| format!("the master sent what is not a record: {error}"))
 }
 
-/// Whether an entry is an item: a value as a whole, with its deadline.
-pub(super) fn is_item(entry: &FrameEntry<'_>) -> bool {
-    let FrameEntry::Record(Record { effect: Effect::Put { deadline, .. }, .. }) = entry else {
-        return false;
-    };
-    *deadline != Deadline::Keep
+/// What an entry is among items.
+pub(super) enum ItemEntry {
+    /// A value as a whole, with its deadline.
+    Whole,
+    /// One in pieces begins.
+    Begins,
+    /// It goes on.
+    Part,
+    /// It ends.
+    Ends,
+}
+
+impl ItemEntry {
+    /// `None` if it is no item's.
+    pub(super) fn of(entry: &FrameEntry<'_>) -> Option<ItemEntry> {
+        let FrameEntry::Record(Record { effect, .. }) = entry else { return None };
+        match effect {
+            Effect::Put { deadline: Deadline::None | Deadline::At(_), .. } => {
+                Some(ItemEntry::Whole)
+            }
+            Effect::PutBegin { .. } => Some(ItemEntry::Begins),
+            Effect::PutPart(_) => Some(ItemEntry::Part),
+            Effect::PutEnd { deadline: Deadline::None | Deadline::At(_) } => Some(ItemEntry::Ends),
+            _ => None,
+        }
+    }
+}
+
+/// Items of one flow that have begun and not come to their end: the walks of a chain's shards, with as many as
+/// may lie side by side in one step of a walk.
+const OPEN_ITEMS_MAX: usize = 65_536;
+
+impl Inflow {
+    /// Counts a frame of items, which are of nobody's transaction; answers with how many are whole now.
+    pub(super) fn count_items(open: &mut usize, frame: &Frame<'_>) -> Result<u64, String> {
+        if frame.transaction().is_some() {
+            return Err("items that are part of a transaction".to_owned());
+        }
+        let mut whole = 0;
+        for entry in frame.entries() {
+            match ItemEntry::of(&entry).ok_or("items that are no items")? {
+                ItemEntry::Whole => whole += 1,
+                ItemEntry::Begins if *open >= OPEN_ITEMS_MAX => {
+                    return Err(format!("one more item begins among {open}"));
+                }
+                ItemEntry::Begins => *open += 1,
+                ItemEntry::Part | ItemEntry::Ends if *open == 0 => {
+                    return Err("a piece of an item that did not begin".to_owned());
+                }
+                ItemEntry::Part => {}
+                ItemEntry::Ends => (*open, whole) = (*open - 1, whole + 1),
+            }
+        }
+        Ok(whole)
+    }
 }

@@ -1,24 +1,17 @@
 //! What arrives on a flow, as segments in their order: bytes of the journal, items, marks.
 //!
 //! ```text
-//!   messages   Log Log | Items | Passed | Log | Piece | Log        Piece: of item 7, its last one
-//!   segments   [ Log  ] [Items] [Passed] [ Log ] [Large 7] [Log]
+//!   messages   Log Log | Items Items | Passed | Log | Items
+//!   segments   [ Log  ] [   Items   ] [Passed] [ Log ] [Items]
 //! ```
 //!
-//! A large item's pieces are put together aside; it takes its place in the order when it begins and once
-//! more when it is whole. Everything that waits counts against the flow's credit, the segments themselves
+//! Everything that waits counts against the flow's credit, the segments themselves
 //! too. What cannot be gone on from is an error here or where a segment is taken.
 
 use super::gather::Gather;
-use super::inflow::{Arriving, Bytes, Inflow, Segment, is_item};
+use super::inflow::{Bytes, Inflow, Segment};
 use crate::wire::{self, Kind};
-use engine::journal::{Decoder, FRAME_BYTES_MAX, FrameEntry};
-use engine::shard::{LargeId, LargeStep};
-use engine::types::{Lsn, shard_of};
-
-/// Large items of one flow that are on their way: the walks of a chain's shards, with as many as may lie
-/// side by side in one step of a walk.
-const ARRIVING_MAX: usize = 65_536;
+use engine::types::Lsn;
 
 impl Gather {
     /// Takes the whole messages out of what a flow has received. Answers with the master's head if it
@@ -34,11 +27,6 @@ impl Gather {
             match kind {
                 Kind::Log => self.receive_log(flow, payload),
                 Kind::Items => self.receive_items(flow, payload)?,
-                Kind::Large => self.receive_large(flow, &wire::Large::of(payload)?)?,
-                Kind::Piece => {
-                    let (number, bytes) = wire::piece(payload)?;
-                    self.receive_piece(flow, number, bytes)?;
-                }
                 Kind::Passed => self.receive_passed(flow, &wire::all_numbers(payload)?)?,
                 Kind::CutDone if payload.is_empty() => self.receive_cut_done(flow)?,
                 Kind::Ping => {
@@ -82,55 +70,6 @@ impl Gather {
         Ok(())
     }
 
-    /// An item begins whose pieces follow.
-    pub fn receive_large(&mut self, index: u16, large: &wire::Large<'_>) -> Result<(), String> {
-        let flow = self.flow_in_sync(index)?;
-        let wire::Large { number, length, db, key } = *large;
-        let is_known = flow.boundaries.first().is_some_and(|dbs| db.index() < dbs.len());
-        let flows = self.flows.len() as u16;
-        if shard_of(key, flows).index() != usize::from(index) {
-            return Err("an item that belongs to another flow".to_owned());
-        }
-        let flow = self.flow_in_sync(index)?;
-        if !is_known || length <= key.len() as u64 || length > FRAME_BYTES_MAX {
-            return Err(format!("an item of {length} bytes in database {}", db.0));
-        }
-        if flow.arriving.len() >= ARRIVING_MAX || flow.arriving.contains_key(&number) {
-            return Err(format!("item {number} begins among {}", flow.arriving.len()));
-        }
-        let (key, length) = (key.to_vec(), length as usize);
-        let id = LargeId { flow: index, number };
-        let step = LargeStep::Begins { id, db, key: key.clone() };
-        flow.push(Segment::Large { step, frame: Vec::new() });
-        flow.arriving.insert(number, Arriving { key, frame: Vec::new(), length });
-        Ok(())
-    }
-
-    /// A piece of a large item arrives; the last one makes it whole.
-    pub fn receive_piece(&mut self, index: u16, number: u64, bytes: &[u8]) -> Result<(), String> {
-        let flow = self.flow_in_sync(index)?;
-        let unknown = || format!("a piece of item {number}, which did not begin");
-        let arriving = flow.arriving.get_mut(&number).ok_or_else(unknown)?;
-        if arriving.length - arriving.frame.len() < bytes.len() {
-            return Err(format!("item {number} is longer than {} bytes", arriving.length));
-        }
-        // A sender finishes one item before it sends pieces of the next.
-        flow.assembled += bytes.len() as u64;
-        if flow.assembled > FRAME_BYTES_MAX {
-            return Err(format!("{} bytes of items that are not whole", flow.assembled));
-        }
-        arriving.frame.extend_from_slice(bytes);
-        if arriving.frame.len() == arriving.length
-            && let Some(Arriving { key, frame, .. }) = flow.arriving.remove(&number)
-        {
-            flow.assembled -= frame.len() as u64;
-            check_item(&key, &frame)?;
-            let id = LargeId { flow: index, number };
-            flow.push(Segment::Large { step: LargeStep::Whole { id, key }, frame });
-        }
-        Ok(())
-    }
-
     /// A flow says how far one of the sender's walks has come: its number, and a boundary a database.
     pub fn receive_passed(&mut self, flow: u16, numbers: &[u64]) -> Result<(), String> {
         let flow = self.flow_in_sync(flow)?;
@@ -146,9 +85,6 @@ impl Gather {
     /// A flow's items are complete.
     pub fn receive_cut_done(&mut self, flow: u16) -> Result<(), String> {
         let flow = self.flow_in_sync(flow)?;
-        if !flow.arriving.is_empty() {
-            return Err("the items end while one of them is on its way".to_owned());
-        }
         flow.items_over = true;
         flow.push(Segment::CutDone);
         Ok(())
@@ -162,15 +98,4 @@ impl Gather {
             false => Ok(flow),
         }
     }
-}
-
-/// Whether a large item is what it was announced as.
-fn check_item(key: &[u8], bytes: &[u8]) -> Result<(), String> {
-    let frame = Decoder::new().next(bytes).ok().flatten();
-    let is_that = frame.is_some_and(|(frame, used)| {
-        let is_its =
-            |entry| is_item(&entry) && matches!(entry, FrameEntry::Record(put) if put.key == key);
-        used == bytes.len() && frame.entry_count() == 1 && frame.entries().all(is_its)
-    });
-    if is_that { Ok(()) } else { Err("a large item is not what it was announced as".to_owned()) }
 }
