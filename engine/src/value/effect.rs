@@ -139,10 +139,38 @@ impl<'a> Reading<'a> {
         Some(bytes)
     }
 
+    /// As [`Reading::bytes`], where more may follow: `Some(None)` where not all of them are there.
+    pub fn bytes_so_far(&mut self) -> Option<Option<&'a [u8]>> {
+        let (length, used) = match varint::read(self.0) {
+            Ok(read) => read,
+            Err(varint::Unread::More) => return Some(None),
+            Err(varint::Unread::Bad) => return None,
+        };
+        let Some((bytes, rest)) = self.0[used..].split_at_checked(usize::try_from(length).ok()?)
+        else {
+            return Some(None);
+        };
+        self.0 = rest;
+        Some(Some(bytes))
+    }
+
     /// Whether nothing is left.
     pub fn is_done(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// Calls `each` for the whole elements that these bytes begin with, each with its length before it; how many
+/// bytes they took. `None` where the bytes, or `each`, say that they are nothing.
+pub fn for_each_whole<'a>(
+    bytes: &'a [u8],
+    each: &mut dyn FnMut(&'a [u8]) -> Option<()>,
+) -> Option<usize> {
+    let mut reading = Reading(bytes);
+    while let Some(element) = reading.bytes_so_far()? {
+        each(element)?;
+    }
+    Some(bytes.len() - reading.0.len())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt::Debug;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A value that stands behind a reference. Whoever holds one holds the value as of then: an item whose
@@ -24,6 +25,35 @@ pub trait Object: Any + Debug + Send + Sync {
 
     /// How many bytes that is, in constant time.
     fn encoded_len(&self) -> usize;
+
+    /// Whether it is written and read in slices: [`Object::encode_range`] takes time by the range and not by the
+    /// value, and [`Object::decode_slice`] reads. A type whose values are large says yes.
+    fn in_slices(&self) -> bool {
+        false
+    }
+
+    /// Appends these bytes of what [`Object::encode`] writes.
+    fn encode_range(&self, range: Range<usize>, out: &mut Vec<u8>) {
+        let mut whole = Vec::with_capacity(self.encoded_len());
+        self.encode(&mut whole);
+        out.extend_from_slice(whole.get(range).unwrap_or_default());
+    }
+
+    /// Adds what the next bytes of a value as a whole say, as many whole elements as they begin with, to what
+    /// began as [`Type::empty`](super::Type); how many bytes these were. `at` bytes were taken before. What is
+    /// left is given once more, with more behind it. `None` where the bytes, which come from another
+    /// node, say nothing.
+    fn decode_slice(&mut self, at: u64, bytes: &[u8]) -> Option<usize> {
+        let _ = (at, bytes);
+        None
+    }
+
+    /// Looks at a part of it, the first at 0: the bytes on the heap that nobody holds but those who hold the
+    /// value as a whole, where the next part is, and how many blocks that took to see.
+    fn kept_from(&self, at: u64) -> (u64, Option<u64>, usize) {
+        let _ = at;
+        (self.heap_bytes() as u64, None, 1)
+    }
 
     /// The bytes on the heap, in constant time.
     fn heap_bytes(&self) -> usize;

@@ -16,12 +16,13 @@ mod effect;
 
 pub use effect::{Persist, Remove, Set, TYPE};
 
-use super::effect::Reading;
+use super::effect::{Reading, for_each_whole};
 use super::tree::{Bound, Element, Identity, NewElement, Order, Place, Tree, hash_of};
 use super::{NewValue, Object, RopeRef};
 use crate::types::Millis;
 use crate::varint;
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Of the type, for ever.
@@ -297,6 +298,27 @@ impl Object for Hash {
 
     fn encoded_len(&self) -> usize {
         usize::try_from(self.fields.encoded_len()).unwrap_or(usize::MAX)
+    }
+
+    fn in_slices(&self) -> bool {
+        true
+    }
+
+    fn encode_range(&self, range: Range<usize>, out: &mut Vec<u8>) {
+        self.fields.encode_range(range.start as u64..range.end as u64, out);
+    }
+
+    fn decode_slice(&mut self, _: u64, bytes: &[u8]) -> Option<usize> {
+        for_each_whole(bytes, &mut |element| {
+            let (length, deadline, at) = opening(element)?;
+            let (name, value) = element[at..].split_at_checked(length)?;
+            self.set(name, value, deadline).then_some(())
+        })
+    }
+
+    fn kept_from(&self, at: u64) -> (u64, Option<u64>, usize) {
+        let (kept, next, pages) = self.fields.kept_from(at);
+        (kept, Some(next).filter(|next| *next < self.fields.len()), pages)
     }
 
     fn heap_bytes(&self) -> usize {

@@ -41,6 +41,7 @@
 mod change;
 #[cfg(test)]
 mod check_tests;
+mod encode;
 mod find;
 mod order;
 mod page;

@@ -29,6 +29,12 @@ pub trait Order: 'static {
         let length = element.length() as u64;
         length + varint::length(length) as u64
     }
+
+    /// What then stands before its bytes, and is counted by [`Order::encoded`]: their number (LEB128).
+    #[inline]
+    fn encode_opening(element: Element<'_, Self::Key>, out: &mut Vec<u8>) {
+        varint::write(element.length() as u64, |byte| out.push(byte));
+    }
 }
 
 /// An element where it lies.
