@@ -18,7 +18,7 @@ use engine::{
         Read, Reader, Record, ShardSet, Transaction,
     },
     types::{DbIndex, Lsn, Millis, ShardId, TxId},
-    value::{ChangeHead, Item, NewValue, Rope, SharedValue, TypeEffect, string},
+    value::{ChangeHead, Item, NewValue, Rope, SharedValue, TypeEffect, hash, string},
 };
 
 const UNBOUNDED: Bounds = Bounds { bytes: u64::MAX, age: None };
@@ -923,4 +923,46 @@ fn restart_until(handle: &LogHandle, end: Lsn, rng: &mut fastrand::Rng) {
         }
         return;
     }
+}
+
+/// Fields of a hash, from a number on.
+fn fields(from: usize, count: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let field = |number: usize| (format!("field:{number}").into_bytes(), vec![b'v'; 40]);
+    (from..from + count).map(field).collect()
+}
+
+fn put_fields(item: &mut Item, fields: &[(Vec<u8>, Vec<u8>)]) {
+    let fields = fields.iter().map(|(name, value)| (&name[..], &value[..], None));
+    hash::Set(fields.collect()).perform(item).expect("a hash");
+}
+
+#[test]
+fn a_large_hash_is_told_by_a_reference_and_costs_what_nobody_else_keeps() {
+    let mut item = Item::new(b"key", (hash::TYPE.empty)(), None);
+    put_fields(&mut item, &fields(0, 60_000));
+    let bytes = item.encoded_len() as u64;
+    assert!(bytes > 2 << 20, "{bytes}");
+    let mut log = LogWriter::new();
+    let mut reader = log.handle().reader_at(Lsn(0)).unwrap();
+    let mut frame = FrameBuilder::new();
+    frame.push_put(DbIndex(0), b"key", Payload::of(&item), Deadline::None);
+    for now in 1..4 {
+        log.append_frame(&frame, None);
+        log.publish(Millis(now));
+    }
+    let wire = frame.to_wire(None);
+    drop(frame);
+    let held = |log: &mut LogWriter, now| {
+        (0..100u64).for_each(|turn| log.trim(&UNBOUNDED, Millis(now + turn)));
+        log.held_bytes()
+    };
+    let free = held(&mut log, 10);
+    assert!(free < 300_000, "it is the data: {free}");
+    put_fields(&mut item, &fields(0, 10));
+    let changed = held(&mut log, 200) - free;
+    assert!((1..200_000).contains(&changed), "some pages are the log's: {changed}");
+    assert_eq!(drain(&mut reader, 1000).expect("all of it"), wire.repeat(3));
+    drop(item);
+    let all = held(&mut log, 400);
+    assert!(all > bytes && all < 3 * bytes, "once, however often it was told: {all}");
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use support::compare;
 use support::load::{self, Load, Plan};
 use support::node::Node;
+use support::process;
 use support::proxy::Proxy;
 use support::scenario::{self, QUICK_TIMEOUT};
 use support::wait;
@@ -129,4 +130,56 @@ fn a_master_that_returns_as_a_replica_continues_when_it_is_not_ahead() {
         compare::is_stable(&family.younger)
     });
     compare::assert_same(elder, &family.younger);
+}
+
+/// Bytes of the value whose link is cut: in a frame of its own it took a buffer as large at either end.
+const LONG: u64 = 256 << 20;
+
+/// Beside values, a process takes at most so much: program, logs, buffers of a link.
+const BESIDE: u64 = 96 << 20;
+
+/// Nobody took a value of hundreds of megabytes otherwise than whole: a link that broke in its middle began again
+/// at its beginning, from buffers as large as the value.
+#[test]
+fn a_link_that_is_cut_in_the_middle_of_a_long_value_goes_on_from_there_in_bounded_memory() {
+    let master = Node::start("master", 2, &[]);
+    let replica = Node::start("replica", 1, &[]);
+    let proxy = Proxy::to(master.port);
+    scenario::follow(&replica, proxy.port);
+    scenario::wait_follows(&master, &replica);
+    let before = proxy.bytes();
+    // Of 64 KiB each: the value takes some seconds.
+    proxy.delay(Duration::from_millis(1));
+    let mut value = vec![b'v'; LONG as usize];
+    value.chunks_mut(4096).zip(0u64..).for_each(|(piece, number)| {
+        piece[..8].copy_from_slice(&number.to_le_bytes());
+    });
+    master.must(&[b"SET".as_slice(), b"long", &value]);
+    for part in [1, 2] {
+        wait::until("a part of the value has come through", || {
+            proxy.bytes() - before > part * LONG / 3
+        });
+        proxy.cut();
+    }
+    proxy.heal();
+    compare::wait_caught_up(&master, &replica);
+    compare::wait_digests_equal(&master, &replica);
+    let sent = proxy.bytes() - before;
+    assert!(sent < LONG + LONG / 4, "{sent} bytes came through: what was there was sent again");
+    assert_eq!(scenario::syncs(&master), (1, 2), "full and partial syncs");
+    let peak = process::peak_bytes(master.pid());
+    assert!(peak < LONG + BESIDE, "the master took {peak} bytes");
+    // Its own copy, and that for replicas of its own until all of it was there.
+    let peak = process::peak_bytes(replica.pid());
+    assert!(peak < 2 * LONG + BESIDE, "the replica took {peak} bytes");
+
+    // The same as an item of a full sync.
+    let newcomer = Node::start("newcomer", 3, &[]);
+    scenario::follow(&newcomer, master.port);
+    scenario::wait_follows(&master, &newcomer);
+    compare::wait_digests_equal(&master, &newcomer);
+    for node in [&master, &newcomer] {
+        let peak = process::peak_bytes(node.pid());
+        assert!(peak < LONG + BESIDE, "a full sync took {peak} bytes");
+    }
 }

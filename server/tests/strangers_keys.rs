@@ -139,20 +139,12 @@ fn a_copy_s_idle_times_begin_when_it_got_the_keys() {
     }
 }
 
-/// The most that a process ever had resident.
-fn peak_bytes(node: &Node) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid()));
-    let status = status.expect("a live process");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("kilobytes") * 1024
-}
-
 /// The story: while a SET of 256 MB arrived, nobody else was served for 0.8 s, and it took its memory twice.
 #[test]
 fn a_large_value_arrives_without_holding_anybody_up() {
     const LENGTH: usize = 128 << 20;
     let node = start("node", 1);
-    let (before, value) = (peak_bytes(&node), vec![b'v'; LENGTH]);
+    let (before, value) = (process::peak_bytes(node.pid()), vec![b'v'; LENGTH]);
     let mut client = connect(&node);
     let mut request = Vec::new();
     encode_command(&mut request, &[b"SET", b"large", &value]);
@@ -160,7 +152,7 @@ fn a_large_value_arrives_without_holding_anybody_up() {
         client.send_raw(&request).expect("sent");
         assert_eq!(text(&client.read().expect("a reply")), "OK");
     });
-    let taken = peak_bytes(&node) - before;
+    let taken = process::peak_bytes(node.pid()) - before;
     assert!(taken < LENGTH as u64 * 3 / 2, "{taken} bytes of memory for {LENGTH}");
     // A few milliseconds on a machine that has nothing else to do.
     assert!(longest < Duration::from_millis(250), "{longest:?}");

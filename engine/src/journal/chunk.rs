@@ -19,8 +19,8 @@ use std::{cell::UnsafeCell, collections::VecDeque, sync::Arc};
 
 use super::{
     publish::{Edge, Mark},
-    record::Stretch,
     sync::{AtomicBool, Mutex, Ordering, lock},
+    whole::Stretch,
 };
 
 /// A position at the end of a frame, counted from the start of a chunk.

@@ -17,8 +17,9 @@ use super::error::DecodeError;
 use super::pieces::{Bug, is_in_pieces, is_planted, pieces};
 use super::record::{
     Cursor, Deadline, Effect, FrameEntry, OP_FRAME, OP_TRANSACTION, Payload, Record, Sink, Stop,
-    Stretch, begins_value,
+    begins_value,
 };
+use super::whole::Stretch;
 use crate::types::{DbIndex, ShardId, TxId};
 
 /// The most shards of a node, and so of a transaction (`--num_shards`): more than any machine has

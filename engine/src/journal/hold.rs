@@ -21,8 +21,9 @@ use std::{
 
 use super::chunk::{Chunk, Large};
 use super::sync::{Mutex, lock};
+use super::whole::Whole;
 use crate::types::Millis;
-use crate::value::{Left, Rope};
+use crate::value::Left;
 
 /// A reader that takes nothing for so long makes no progress. Long enough for a piece of 256 KiB over
 /// a link of 26 kB/s; short enough that what a frozen replica makes a log hold beyond its bound is soon
@@ -73,27 +74,26 @@ pub(super) struct Charges {
 }
 
 struct Charge {
-    value: Rope,
+    value: Whole,
     /// How many records refer to it.
     count: usize,
     kept: u64,
     /// The part that is looked at next, and what was seen before it.
-    at: usize,
+    at: u64,
     seen: u64,
     /// All of it is kept here, and nobody gets it from the log.
     is_all: bool,
 }
 
 impl Charge {
-    fn new(value: &Rope) -> Charge {
-        let is_data = value.borrow().is_data();
-        let kept = if is_data { 0 } else { value.len() as u64 };
+    fn new(value: &Whole) -> Charge {
+        let kept = if value.is_data() { 0 } else { value.memory() };
         Charge { value: value.clone(), count: 0, kept, at: 0, seen: 0, is_all: false }
     }
 
     /// Looks at it, or at a part of it; how many chunks that took.
     fn look(&mut self, most: usize) -> usize {
-        let value = self.value.borrow();
+        let value = &self.value;
         if value.is_data() {
             (self.kept, self.at, self.seen) = (0, 0, 0);
             return 1;
@@ -101,13 +101,13 @@ impl Charge {
         let mut looked = 1;
         while !self.is_all && looked < most {
             let (kept, next, chunks) = value.kept_from(self.at);
-            (self.at, self.seen, looked) = (next, self.seen + kept as u64, looked + chunks);
-            if self.at >= value.len() {
-                self.is_all = self.seen == value.len() as u64;
+            (self.seen, looked) = (self.seen + kept, looked + chunks);
+            let Some(next) = next else {
+                self.is_all = self.seen == value.memory();
                 (self.kept, self.at, self.seen) = (self.seen, 0, 0);
                 break;
-            }
-            self.kept = self.kept.max(self.seen);
+            };
+            (self.at, self.kept) = (next, self.kept.max(self.seen));
         }
         looked
     }
@@ -124,32 +124,33 @@ impl Charges {
         self.whole
     }
 
-    /// One more reference to `value`.
-    pub(super) fn add(&mut self, value: &Rope) {
+    /// One more reference to `value`, which becomes one with those before it.
+    pub(super) fn add(&mut self, value: &mut Whole) {
         let next = self.values.len();
-        let place = *self.places.entry(value.borrow().address()).or_insert(next);
+        let place = *self.places.entry(value.address()).or_insert(next);
         if place == next {
             let charge = Charge::new(value);
-            self.whole += value.len() as u64;
+            self.whole += value.memory();
             self.kept += charge.kept;
             self.values.push(charge);
         }
         self.values[place].count += 1;
+        value.clone_from(&self.values[place].value);
     }
 
     /// One reference to `value` less.
-    pub(super) fn remove(&mut self, value: &Rope) {
-        let address = value.borrow().address();
+    pub(super) fn remove(&mut self, value: &Whole) {
+        let address = value.address();
         let Some(&place) = self.places.get(&address) else { return };
         self.values[place].count -= 1;
         if self.values[place].count > 0 {
             return;
         }
         self.places.remove(&address);
-        self.whole -= value.len() as u64;
+        self.whole -= value.memory();
         self.kept -= self.values.swap_remove(place).kept;
         if let Some(moved) = self.values.get(place) {
-            self.places.insert(moved.value.borrow().address(), place);
+            self.places.insert(moved.value.address(), place);
         }
     }
 
@@ -157,7 +158,7 @@ impl Charges {
     pub(super) fn kept_of(&self, large: &[Large]) -> u64 {
         let mut places: Vec<usize> = large
             .iter()
-            .filter_map(|large| self.places.get(&large.payload.of.borrow().address()).copied())
+            .filter_map(|large| self.places.get(&large.payload.of.address()).copied())
             .collect();
         places.sort_unstable();
         places.dedup();
@@ -185,10 +186,10 @@ impl Charges {
     fn look_at_one(&mut self, place: usize, is_changed: bool) {
         let charge = &mut self.values[place];
         let before = charge.kept;
-        if is_changed || charge.value.borrow().is_data() {
+        if is_changed || !charge.value.is_told_of() || charge.value.is_data() {
             charge.look(LOOKED_AT_CHANGED);
         } else {
-            charge.kept = charge.value.len() as u64;
+            charge.kept = charge.value.memory();
         }
         self.kept = self.kept - before + charge.kept;
     }

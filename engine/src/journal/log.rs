@@ -346,18 +346,20 @@ impl LogWriter {
         for one in &mut large {
             (one.group_start, one.group_end) = (group_start, group_end);
         }
+        self.bytes += large.iter().map(|one| one.payload.length as u64).sum::<u64>();
+        let weighs = weighs();
+        if weighs {
+            large.iter_mut().for_each(|one| self.charges.add(&mut one.payload.of));
+        }
         let Some(tail) = &mut self.tail else { return };
         tail.add_large(large.iter().cloned());
-        self.bytes += large.iter().map(|one| one.payload.length as u64).sum::<u64>();
-        #[cfg(feature = "planted-bugs")]
-        if super::planted::is_on(&super::planted::LARGE_VALUES_WEIGH_NOTHING) {
+        if !weighs {
             return;
         }
-        large.iter().for_each(|one| self.charges.add(&one.payload.of));
         // However often a frame refers to a value (COPY again and again in one transaction), it is one.
         let mut seen = HashSet::new();
         let values = large.iter().map(|one| &one.payload.of);
-        let distinct = values.filter(|value| seen.insert(value.borrow().address()));
+        let distinct = values.filter(|value| seen.insert(value.address()));
         let weight: u64 = distinct.map(|value| value.len() as u64).sum();
         let references = large.len() as u64 * hold::REFERENCE_BYTES;
         if let Some(held) = self.held.back_mut() {
@@ -679,6 +681,14 @@ impl LogWriter {
         self.set_own(own_bytes);
         self.tell_oldest();
     }
+}
+
+/// Whether what a log refers to costs it something.
+fn weighs() -> bool {
+    #[cfg(feature = "planted-bugs")]
+    return !super::planted::is_on(&super::planted::LARGE_VALUES_WEIGH_NOTHING);
+    #[cfg(not(feature = "planted-bugs"))]
+    true
 }
 
 impl Drop for LogWriter {

@@ -41,6 +41,7 @@ mod publish;
 mod reader;
 mod record;
 mod sync;
+mod whole;
 
 pub use error::DecodeError;
 pub use frame::{
@@ -61,8 +62,10 @@ pub(crate) use pieces::is_item_in_pieces;
 pub use reader::{Read, Reader, Span};
 pub use record::{
     Change, Deadline, Effect, FrameEntry, Global, INLINE_PAYLOAD_BYTES_MAX, KEY_BYTES_MAX, Payload,
-    Record, Stretch, VALUE_BYTES_MAX,
+    Record, VALUE_BYTES_MAX,
 };
+
+pub use whole::Stretch;
 
 // A log is written on one executor and read on others.
 const _: () = {

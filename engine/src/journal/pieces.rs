@@ -8,9 +8,11 @@
 //! No frame is as long as a value: a receiver holds no more than a piece before it knows that it is one, and
 //! the pieces of others' values find their way between. What bounds a value is memory alone.
 
-use super::record::{Deadline, Effect, Payload, Record, Stretch};
+use super::record::{Deadline, Effect, Payload, Record};
+use super::whole::{Stretch, Whole};
 use crate::types::DbIndex;
 use crate::value::{Item, Rope};
+use std::sync::Arc;
 
 /// Values longer than this are told in pieces. What is shorter crosses a link of 1 Gbit/s in 8 ms.
 const PIECES_ABOVE: usize = 1024 * 1024;
@@ -85,7 +87,7 @@ fn piece_bytes(key: usize) -> usize {
 /// The pieces of a value under a key of so many bytes, in order.
 pub(super) fn pieces(value: &Payload<'_>, key: usize) -> Vec<Stretch> {
     let each = piece_bytes(key);
-    let of_slab = |slab: &Rope| {
+    let of_slab = |slab: &Whole| {
         let length = slab.len();
         let part = |start| Stretch::part(slab, start..length.min(start + each));
         (0..length).step_by(each).map(part).collect::<Vec<_>>()
@@ -93,12 +95,16 @@ pub(super) fn pieces(value: &Payload<'_>, key: usize) -> Vec<Stretch> {
     slabs(value).iter().flat_map(of_slab).collect()
 }
 
-/// The bytes of a value in as few ropes as hold them.
-fn slabs(value: &Payload<'_>) -> Vec<Rope> {
+/// The bytes of a value in as few references as hold them.
+fn slabs(value: &Payload<'_>) -> Vec<Whole> {
     match value {
-        Payload::Shared(rope) => vec![rope.clone()],
-        // As a type writes it: bytes of its own.
-        _ => value.bytes().unwrap_or_default().chunks(SLAB_BYTES).map(Rope::of).collect(),
+        Payload::Shared(rope) => vec![Whole::Rope(rope.clone())],
+        Payload::Object(object) => vec![Whole::of(Arc::clone(object))],
+        _ => {
+            // A type that writes it in one go: bytes of its own.
+            let bytes = value.bytes().unwrap_or_default();
+            bytes.chunks(SLAB_BYTES).map(|slab| Whole::Rope(Rope::of(slab))).collect()
+        }
     }
 }
 

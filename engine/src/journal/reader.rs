@@ -27,10 +27,10 @@ use super::{
     handle::LogHandle,
     hold::Seat,
     publish::{Edge, SleeperId},
+    whole::Together,
 };
 use crate::rt::ForeignWaker;
 use crate::types::Lsn;
-use crate::value::Rope;
 
 /// What a reader got.
 #[derive(Debug)]
@@ -56,8 +56,7 @@ pub struct Span {
 #[derive(Clone)]
 enum Source {
     Chunk(Arc<Chunk>),
-    /// A leaf of a large value, which keeps no more of it alive.
-    Payload(Rope),
+    Payload(Together),
 }
 
 impl Span {
@@ -78,7 +77,7 @@ impl Deref for Span {
     fn deref(&self) -> &[u8] {
         match &self.source {
             Source::Chunk(chunk) => chunk.published(self.start as u32, self.end as u32),
-            Source::Payload(leaf) => &leaf.borrow().stretch(self.start)[..self.end - self.start],
+            Source::Payload(value) => value.bytes(self.start..self.end),
         }
     }
 }
@@ -410,8 +409,8 @@ impl Reader {
 
     fn take_large(&mut self, chunk: &Chunk, large: Large, frame_end: Boundary, max: usize) -> Span {
         let start = self.large_done;
-        let (leaf, at, length) = large.payload.leaf_at(start);
-        let end = start + length.min(max);
+        let (value, at, length) = large.payload.together(start, max);
+        let end = start + length;
         self.large_done = end;
         self.bytes += (end - start) as u64;
         if end == large.payload.length {
@@ -423,7 +422,7 @@ impl Reader {
                 self.leave_frame(chunk, frame_end);
             }
         }
-        let (source, end) = (Source::Payload(leaf), at + (end - start));
+        let (source, end) = (Source::Payload(value), at + (end - start));
         Span { source, start: at, end, lsn_after: Lsn(self.lsn), bytes_after: self.bytes }
     }
 

@@ -37,14 +37,16 @@
 //! the wire are those of an inline value.
 
 use std::borrow::Cow;
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::error::DecodeError;
+use super::pieces::{is_in_pieces, piece_bytes_max};
+use super::whole::{Stretch, Whole};
 use crate::pubsub::Scope;
-use super::pieces::piece_bytes_max;
 use crate::types::{DbIndex, Millis};
-use crate::value::{ChangeHead, Item, NewValue, Rope, SharedValue, Type, Value as StringValue};
+use crate::value::{
+    ChangeHead, Item, NewValue, Object, Rope, SharedValue, Type, Value as StringValue,
+};
 use crate::varint::{self, Unread};
 
 /// The longest key: Redis's limit of one bulk string (`proto-max-bulk-len`, 512 MiB).
@@ -80,6 +82,8 @@ pub enum Payload<'a> {
     Bytes(&'a [u8]),
     /// Bytes that the log may keep a reference to instead of a copy.
     Shared(Rope),
+    /// The same of a whole value of another type than string, whose bytes are made when they are wanted.
+    Object(Arc<dyn Object>),
     /// A whole value of another type than string, by its type's number, as that type writes it.
     Typed(u8, Arc<Vec<u8>>),
     /// The same, received.
@@ -89,51 +93,10 @@ pub enum Payload<'a> {
     Part(Stretch),
 }
 
-/// A range of the bytes of a large value.
-#[derive(Clone, Debug)]
-pub struct Stretch {
-    pub(super) of: Rope,
-    pub(super) start: usize,
-    pub(super) length: usize,
-}
-
-impl Stretch {
-    /// All of it.
-    pub(super) fn whole(of: Rope) -> Stretch {
-        let length = of.len();
-        Stretch { of, start: 0, length }
-    }
-
-    /// These bytes of it.
-    pub(super) fn part(of: &Rope, range: Range<usize>) -> Stretch {
-        Stretch { of: of.clone(), start: range.start, length: range.len() }
-    }
-
-    /// Its bytes in `range`, counted from its own beginning.
-    pub(super) fn put(&self, range: Range<usize>, out: &mut Vec<u8>) {
-        let range = self.start + range.start..self.start + range.end;
-        self.of.borrow().stretches(range).for_each(|stretch| out.extend_from_slice(stretch));
-    }
-
-    /// Bytes from `from` on that lie together: the leaf, where they begin in it, and how many they are.
-    pub(super) fn leaf_at(&self, from: usize) -> (Rope, usize, usize) {
-        let (leaf, at) = self.of.borrow().leaf_at(self.start + from);
-        (leaf.hold(), at, (leaf.len() - at).min(self.length - from))
-    }
-
-    /// Takes so many bytes off its front, as far as there are.
-    pub(super) fn take(&mut self, most: usize) -> Stretch {
-        let length = most.min(self.length);
-        let taken = Stretch { of: self.of.clone(), start: self.start, length };
-        (self.start, self.length) = (self.start + length, self.length - length);
-        taken
-    }
-
-    fn to_vec(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.length);
-        self.put(0..self.length, &mut bytes);
-        bytes
-    }
+/// Whether what tells an object refers to it: it can be written in slices, and is worth a reference.
+fn is_referred(object: &dyn Object) -> bool {
+    let length = object.encoded_len();
+    object.in_slices() && (length > INLINE_PAYLOAD_BYTES_MAX || is_in_pieces(length))
 }
 
 impl<'a> Payload<'a> {
@@ -143,13 +106,16 @@ impl<'a> Payload<'a> {
             Some(StringValue::Int(number)) => Payload::Int(number),
             Some(StringValue::Bytes(bytes)) => Payload::Bytes(bytes),
             Some(StringValue::Rope(rope)) => Payload::Shared(rope.hold()),
-            None => {
-                let mut whole = Vec::with_capacity(item.encoded_len());
-                if let Some(object) = item.object() {
-                    object.encode(&mut whole);
+            None => match item.share() {
+                SharedValue::Object(object) if is_referred(&*object) => Payload::Object(object),
+                _ => {
+                    let mut whole = Vec::with_capacity(item.encoded_len());
+                    if let Some(object) = item.object() {
+                        object.encode(&mut whole);
+                    }
+                    Payload::Typed(item.kind().number, Arc::new(whole))
                 }
-                Payload::Typed(item.kind().number, Arc::new(whole))
-            }
+            },
         }
     }
 
@@ -159,6 +125,7 @@ impl<'a> Payload<'a> {
             Payload::Int(number) => Some(NewValue::Int(*number)),
             Payload::Bytes(bytes) => Some(NewValue::Bytes(bytes)),
             Payload::Shared(shared) => Some(NewValue::Shared(SharedValue::Large(shared.clone()))),
+            Payload::Object(object) => Some(NewValue::Object(Arc::clone(object))),
             Payload::Typed(number, bytes) => (Type::numbered(*number)?.decode)(bytes),
             Payload::TypedBytes(number, bytes) => (Type::numbered(*number)?.decode)(bytes),
             Payload::Part(_) => None,
@@ -172,16 +139,21 @@ impl<'a> Payload<'a> {
                 Some(bytes) => Cow::Borrowed(bytes),
                 None => Cow::Owned(shared.borrow().to_vec()),
             }),
+            Payload::Object(object) => {
+                let mut bytes = Vec::with_capacity(object.encoded_len());
+                object.encode(&mut bytes);
+                Some(Cow::Owned(bytes))
+            }
             Payload::Part(part) => Some(Cow::Owned(part.to_vec())),
             _ => self.plain().map(Cow::Borrowed),
         }
     }
 
-    /// The bytes, unless this is an integer or a long string.
+    /// The bytes, unless this is an integer or a reference.
     #[inline]
     fn plain(&self) -> Option<&[u8]> {
         match self {
-            Payload::Int(_) | Payload::Shared(_) | Payload::Part(_) => None,
+            Payload::Int(_) | Payload::Shared(_) | Payload::Object(_) | Payload::Part(_) => None,
             Payload::Bytes(bytes) | Payload::TypedBytes(_, bytes) => Some(bytes),
             Payload::Typed(_, whole) => Some(whole),
         }
@@ -191,6 +163,7 @@ impl<'a> Payload<'a> {
     pub(super) fn length(&self) -> usize {
         match self {
             Payload::Shared(shared) => shared.len(),
+            Payload::Object(object) => object.encoded_len(),
             Payload::Part(part) => part.length,
             _ => self.plain().map_or(0, <[u8]>::len),
         }
@@ -200,6 +173,7 @@ impl<'a> Payload<'a> {
     pub(super) fn kind(&self) -> Option<u8> {
         match self {
             Payload::Typed(number, _) | Payload::TypedBytes(number, _) => Some(*number),
+            Payload::Object(object) => Some(object.type_number()),
             _ => None,
         }
     }
@@ -459,9 +433,10 @@ impl<'a> Record<'a> {
     #[inline]
     pub(super) fn inline_bound(&self) -> Option<usize> {
         let value = self.payload().map_or(0, Payload::length);
-        // A part is always referred to.
-        let is_part = matches!(self.payload(), Some(Payload::Part(_)));
-        let fits = value <= INLINE_PAYLOAD_BYTES_MAX && self.key.len() <= KEY_BYTES_MAX && !is_part;
+        // These are always referred to.
+        let is_referred = matches!(self.payload(), Some(Payload::Part(_) | Payload::Object(_)));
+        let fits = value <= INLINE_PAYLOAD_BYTES_MAX && self.key.len() <= KEY_BYTES_MAX;
+        let fits = fits && !is_referred;
         fits.then(|| ENTRY_HEAD_BYTES_MAX + self.key.len() + value)
     }
 
@@ -518,17 +493,21 @@ impl<'a> Record<'a> {
         sink.put(self.head());
         if let Some(Payload::Shared(shared)) = self.payload() {
             if shared.len() > INLINE_PAYLOAD_BYTES_MAX {
-                return Some(Stretch::whole(shared.clone()));
+                return Some(Stretch::whole(Whole::Rope(shared.clone())));
             }
             shared.borrow().stretches(0..shared.len()).for_each(|stretch| sink.put(stretch));
             return None;
         }
-        if let Some(Payload::Part(part)) = self.payload() {
-            return Some(part.clone());
+        match self.payload() {
+            Some(Payload::Part(part)) => return Some(part.clone()),
+            Some(Payload::Object(object)) => {
+                return Some(Stretch::whole(Whole::of(Arc::clone(object))));
+            }
+            _ => {}
         }
         let value = self.payload().and_then(Payload::plain).unwrap_or_default();
         if value.len() > INLINE_PAYLOAD_BYTES_MAX {
-            return Some(Stretch::whole(Rope::of(value)));
+            return Some(Stretch::whole(Whole::Rope(Rope::of(value))));
         }
         sink.put(value);
         None

@@ -10,8 +10,9 @@
 
 use crate::journal::{Effect, Payload, Record};
 use crate::types::DbIndex;
-use crate::value::{NewValue, Rope, SharedValue, Type};
+use crate::value::{NewValue, Object, Rope, SharedValue, Type};
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 /// A value that is whole, or will be.
 pub(super) struct Coming {
@@ -24,7 +25,9 @@ pub(super) struct Coming {
 enum Bytes {
     /// A string: nobody copies it again.
     Rope(Rope),
-    /// What a type wrote, to be read together.
+    /// What a type wrote, read as it comes; and what has come of the next element.
+    Object { object: Arc<dyn Object>, taken: u64, rest: Vec<u8> },
+    /// What a type wrote that reads it together.
     Together(Vec<u8>),
     /// Nobody wants it any more: how many bytes it had.
     Gone(u64),
@@ -34,6 +37,7 @@ impl Bytes {
     fn len(&self) -> u64 {
         match self {
             Bytes::Rope(rope) => rope.len() as u64,
+            Bytes::Object { taken, rest, .. } => taken + rest.len() as u64,
             Bytes::Together(bytes) => bytes.len() as u64,
             Bytes::Gone(count) => *count,
         }
@@ -42,8 +46,14 @@ impl Bytes {
 
 impl Coming {
     pub(super) fn new(kind: u8, length: u64) -> Coming {
-        let bytes =
-            if kind == 0 { Bytes::Rope(Rope::of(b"")) } else { Bytes::Together(Vec::new()) };
+        let empty = Type::numbered(kind).map(|kind| (kind.empty)());
+        let bytes = match empty {
+            Some(NewValue::Object(object)) if object.in_slices() => {
+                Bytes::Object { object, taken: 0, rest: Vec::new() }
+            }
+            _ if kind == 0 => Bytes::Rope(Rope::of(b"")),
+            _ => Bytes::Together(Vec::new()),
+        };
         Coming { kind, length, bytes }
     }
 
@@ -82,6 +92,10 @@ impl Coming {
         }
         match &mut self.bytes {
             Bytes::Rope(rope) => rope.write(rope.len(), part),
+            Bytes::Object { object, taken, rest } => {
+                let object = Arc::get_mut(object).ok_or("a value is read before it is whole")?;
+                grow(object, taken, rest, part).ok_or("a value that is none")?;
+            }
             Bytes::Together(bytes) => bytes.extend_from_slice(part),
             Bytes::Gone(count) => *count = has,
         }
@@ -92,10 +106,31 @@ impl Coming {
     pub(super) fn value(&self) -> Option<NewValue<'_>> {
         match &self.bytes {
             Bytes::Rope(rope) => Some(NewValue::Shared(SharedValue::Large(rope.clone()))),
+            Bytes::Object { object, rest, .. } => {
+                rest.is_empty().then(|| NewValue::Object(Arc::clone(object)))
+            }
             Bytes::Together(bytes) => (Type::numbered(self.kind)?.decode)(bytes),
             Bytes::Gone(_) => None,
         }
     }
+}
+
+/// Adds to an object what the next bytes say, those before them that are left among them.
+fn grow(object: &mut dyn Object, taken: &mut u64, rest: &mut Vec<u8>, part: &[u8]) -> Option<()> {
+    if rest.is_empty() {
+        let used = object.decode_slice(*taken, part)?;
+        rest.extend_from_slice(part.get(used..)?);
+        *taken += used as u64;
+        return Some(());
+    }
+    rest.extend_from_slice(part);
+    let used = object.decode_slice(*taken, rest)?;
+    if used > rest.len() {
+        return None;
+    }
+    rest.drain(..used);
+    *taken += used as u64;
+    Some(())
 }
 
 /// What names a value: the database and the key in its records.

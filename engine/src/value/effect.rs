@@ -162,7 +162,7 @@ impl<'a> Reading<'a> {
 
 /// Calls `each` for the whole elements that these bytes begin with, each with its length before it; how many
 /// bytes they took. `None` where the bytes, or `each`, say that they are nothing.
-pub fn for_each_whole<'a>(
+pub(super) fn for_each_whole<'a>(
     bytes: &'a [u8],
     each: &mut dyn FnMut(&'a [u8]) -> Option<()>,
 ) -> Option<usize> {

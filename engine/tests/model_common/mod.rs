@@ -244,6 +244,28 @@ pub(crate) fn check_twin(node: &ModelNode, what: &str) {
         let twin_expires = (0..DBS as u16).map(|db| twin.keys.expires(engine::types::DbIndex(db)));
         assert_eq!((twin.keys.total_len(), twin_expires.sum()), lens, "{what}: shard {id}");
         assert_eq!(twin.keys.digest(), digest, "{what}: shard {id}");
+        node.with_shard(id, |shard| check_slices(shard, what));
+    }
+}
+
+/// Checks that every value is as long as it says, and the same in slices.
+fn check_slices(shard: &engine::shard::Shard, what: &str) {
+    for db in (0..DBS as u16).map(engine::types::DbIndex) {
+        let mut cursor = Some(engine::table::Cursor::START);
+        while let Some(at) = cursor {
+            cursor = shard.keys.table(db).walk(at, &mut |_, item| {
+                let Some(object) = item.object() else { return };
+                let (mut whole, mut slices) = (Vec::new(), Vec::new());
+                object.encode(&mut whole);
+                assert_eq!(whole.len(), object.encoded_len(), "{what}: {object:?}");
+                for from in (0..whole.len()).step_by(whole.len().div_ceil(9).max(1)) {
+                    let to = whole.len().min(from + whole.len().div_ceil(9).max(1));
+                    object.encode_range(from..to, &mut slices);
+                    assert_eq!(slices.len(), to, "{what}: {object:?}");
+                }
+                assert!(slices == whole, "{what}: {object:?}");
+            });
+        }
     }
 }
 

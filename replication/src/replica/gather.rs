@@ -229,7 +229,8 @@ impl Gather {
             {
                 let batch = |(shard, frames)| {
                     let (reached, passed) = (reached.clone(), passed.clone());
-                    Dispatch::Batch(Batch { unit, shard, frames, large: None, reached, passed })
+                    let are_items = false;
+                    Dispatch::Batch(Batch { unit, shard, frames, are_items, reached, passed })
                 };
                 let mut batches = parts.into_iter().map(batch);
                 let first = batches.next().expect("a unit has a part");

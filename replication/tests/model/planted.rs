@@ -226,7 +226,7 @@ fn j5_a_journal_that_counts_as_data_evicts_until_nothing_is_left() {
 fn j5_a_large_value_that_weighs_nothing_stays_behind_a_frozen_reader() {
     check(&journal::planted::LARGE_VALUES_WEIGH_NOTHING, 200, |dice| Plan {
         shards: any_shards(dice),
-        load: Load { large_every: 4, rounds: 120, ..LOAD },
+        load: Load { large_every: 2, rounds: 300, ..LOAD },
         journal_bytes: 1_000_000,
         trouble_every: 4,
         kinds: &[Trouble::Freeze],

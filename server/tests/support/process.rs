@@ -32,9 +32,17 @@ pub(crate) fn wake_ups(pid: u32) -> u64 {
 
 /// Resident memory of a process in bytes.
 pub(crate) fn resident_bytes(pid: u32) -> u64 {
+    memory(pid, "VmRSS:")
+}
+
+/// The most that a process ever had resident, in bytes.
+pub(crate) fn peak_bytes(pid: u32) -> u64 {
+    memory(pid, "VmHWM:")
+}
+
+fn memory(pid: u32, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a live process");
-    let kilobytes =
-        field(&status, "VmRSS:").and_then(|value| value.split(' ').next()?.parse().ok());
+    let kilobytes = field(&status, name).and_then(|value| value.split(' ').next()?.parse().ok());
     kilobytes.map_or(0, |kilobytes: u64| kilobytes * 1024)
 }
 

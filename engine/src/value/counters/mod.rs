@@ -81,6 +81,28 @@ impl Object for Counters {
         self.encoded_len
     }
 
+    fn in_slices(&self) -> bool {
+        true
+    }
+
+    fn decode_slice(&mut self, _: u64, bytes: &[u8]) -> Option<usize> {
+        let mut reading = Reading(bytes);
+        loop {
+            let before = reading;
+            let Some(field) = reading.bytes_so_far()? else {
+                return Some(bytes.len() - before.0.len());
+            };
+            match varint::read(reading.0) {
+                Ok((count, used)) => {
+                    self.set(field, unzigzag(count));
+                    reading.0 = &reading.0[used..];
+                }
+                Err(varint::Unread::More) => return Some(bytes.len() - before.0.len()),
+                Err(varint::Unread::Bad) => return None,
+            }
+        }
+    }
+
     fn heap_bytes(&self) -> usize {
         self.heap_bytes
     }

@@ -30,6 +30,19 @@ fn assert_is(hash: &Hash, model: &Model) {
     assert_eq!(whole.len(), hash.encoded_len());
     let Some(NewValue::Object(read)) = decode(&whole) else { panic!("{} bytes", whole.len()) };
     assert!(*read == *(hash as &dyn Object));
+    let read = in_slices(&whole);
+    assert!(*(&read as &dyn Object) == *(hash as &dyn Object));
+}
+
+/// What is read of a whole value that comes in pieces.
+fn in_slices(whole: &[u8]) -> Hash {
+    let (mut hash, mut taken, mut arrived) = (Hash::default(), 0, 0);
+    while arrived < whole.len() {
+        arrived = (arrived + fastrand::usize(1..200)).min(whole.len());
+        taken += hash.decode_slice(taken as u64, &whole[taken..arrived]).expect("a hash");
+    }
+    assert_eq!(taken, whole.len());
+    hash
 }
 
 #[test]
