@@ -88,6 +88,18 @@ fn relay(log: &mut LogWriter, bytes: &[u8]) {
     }
 }
 
+/// The same where keys hold the values of [`long`] when they have been put.
+fn relay_put(log: &mut LogWriter, bytes: &[u8], length: usize, fill: u8) {
+    for frame in frames(bytes) {
+        log.append_relayed(&Decoder::new().next(frame).unwrap().unwrap().0, &mut |_, key| {
+            Some(match key {
+                b"before" => Rope::of(&vec![b'x'; 2 * INLINE_PAYLOAD_BYTES_MAX]),
+                _ => Rope::of(&vec![fill; length]),
+            })
+        });
+    }
+}
+
 /// A frame with two values, of which one is so long that it goes ahead in pieces.
 fn long(length: usize, fill: u8) -> FrameBuilder {
     let mut frame = FrameBuilder::new();
@@ -103,11 +115,13 @@ fn append_random(log: &mut LogWriter, rng: &mut fastrand::Rng) -> Vec<u8> {
     let transaction = Transaction { id: TxId(rng.u64(1..)), shards: shards.shards() };
     let transaction = (rng.u32(..4) == 0).then_some(transaction);
     if rng.u32(..300) == 0 {
-        let frame = long(rng.usize(..3 << 20), rng.u8(..));
+        let (length, fill) = (rng.usize(..3 << 20), rng.u8(..));
+        let frame = long(length, fill);
         let wire = frame.to_wire(transaction);
-        match rng.bool() {
-            true => relay(log, &wire),
-            false => drop(log.append_frame(&frame, transaction)),
+        match rng.u8(..3) {
+            0 => relay(log, &wire),
+            1 => relay_put(log, &wire, length, fill),
+            _ => drop(log.append_frame(&frame, transaction)),
         }
         return wire;
     }
@@ -965,4 +979,50 @@ fn a_large_hash_is_told_by_a_reference_and_costs_what_nobody_else_keeps() {
     drop(item);
     let all = held(&mut log, 400);
     assert!(all > bytes && all < 3 * bytes, "once, however often it was told: {all}");
+}
+
+#[test]
+fn a_relay_refers_to_what_came_of_a_value_whoever_reads_it_meanwhile() {
+    const LONG: usize = 3 << 20;
+    let items = [("before", b'x', 2 * INLINE_PAYLOAD_BYTES_MAX), ("long", 1, LONG)];
+    let item = |(key, fill, length): (&str, u8, usize)| {
+        Item::new(key.as_bytes(), NewValue::Owned(vec![fill; length]), None)
+    };
+    let items = items.map(item);
+    let mut log = LogWriter::new();
+    let wire = long(LONG, 1).to_wire(None);
+    let mut readers: Vec<(Reader, Vec<u8>)> = Vec::new();
+    let (mut came, mut done) = (0, 0);
+    let all = frames(&wire);
+    for (index, frame) in all.iter().enumerate() {
+        readers.push((log.handle().reader_at(log.lsn()).expect("a position"), Vec::new()));
+        log.append_relayed(&Decoder::new().next(frame).unwrap().unwrap().0, &mut |_, key| {
+            let item = items.iter().find(|item| item.key() == key).expect("a key");
+            let SharedValue::Large(rope) = item.share() else { panic!("a large value") };
+            Some(rope)
+        });
+        log.publish(Millis(index as u64 + 1));
+        came += frame.len();
+        // Each has read another part when the value is whole.
+        for (number, (reader, got)) in readers.iter_mut().enumerate() {
+            if number % 3 != index % 3
+                && let Read::Bytes(span) = reader.next(100_000)
+            {
+                got.extend_from_slice(&span);
+            }
+        }
+    }
+    log.trim(&SMALL, Millis(99));
+    assert_eq!(log.handle().first(), Lsn(0), "it costs next to nothing");
+    assert!(log.held_bytes() < 50_000, "{}", log.held_bytes());
+    for ((reader, got), frame) in readers.iter_mut().zip(&all) {
+        got.extend(drain(reader, 1 << 20).expect("the rest"));
+        assert!(wire[done..] == got[..], "from {done} of {came}");
+        done += frame.len();
+    }
+    let mut fresh = log.handle().reader_at(Lsn(4)).expect("a position in the middle");
+    assert!(wire.ends_with(&drain(&mut fresh, 1 << 20).expect("the rest")));
+    drop(items);
+    log.trim(&SMALL, Millis(100_000));
+    assert!(log.held_bytes() <= SMALL.bytes, "the data is gone, and the log alone has it");
 }

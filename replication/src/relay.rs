@@ -2,7 +2,8 @@
 //! promotion its siblings (J7).
 
 use engine::journal::{Bounds, Decoder, LogHandle, LogWriter};
-use engine::types::{Lsn, Millis};
+use engine::shard::PutValue;
+use engine::types::{DbIndex, Lsn, Millis};
 
 /// The journals of the upstream, as far as they are applied here.
 pub struct Relay {
@@ -36,13 +37,18 @@ impl Relay {
         self.logs.iter().map(LogWriter::held_bytes).sum()
     }
 
-    pub(crate) fn append(&mut self, flow: usize, raw: &[u8]) {
+    /// Appends what was applied, and refers to what keys held then.
+    pub(crate) fn append(&mut self, flow: usize, raw: &[u8], values: &mut Vec<PutValue>) {
+        let mut value = |db: DbIndex, key: &[u8]| {
+            let is_its = |one: &PutValue| one.db == db && *one.key == *key;
+            values.iter().position(is_its).and_then(|place| values.remove(place).value)
+        };
         let (mut rest, mut decoder) = (raw, Decoder::new());
         while !rest.is_empty() {
             let Ok(Some((frame, used))) = decoder.next(rest) else {
                 unreachable!("only frames that were decoded before are relayed")
             };
-            self.logs[flow].append_encoded(&frame);
+            self.logs[flow].append_relayed(&frame, &mut value);
             rest = &rest[used..];
         }
     }

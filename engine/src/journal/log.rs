@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     chunk::{Boundary, Chunk, Large, Tail},
-    frame::{FRAME_HEAD_BYTES_MAX, Frame, FrameBuilder, Transaction},
+    frame::{FRAME_HEAD_BYTES_MAX, FrameBuilder, Transaction},
     handle::{LogHandle, NO_TIME, NOT_INSIDE, Shared},
     hold::{self, Charges, Watch},
     publish::{Bell, Head},
@@ -46,17 +46,17 @@ const CHUNKS_IN_FULL_LOG: u64 = 8;
 const WEIGHT_MAX: u64 = 1024 * 1024;
 
 /// The end of a value that has not come yet.
-const OPEN: u64 = u64::MAX;
+pub(super) const OPEN: u64 = u64::MAX;
 
 /// Where the frames of a relayed value in pieces are: what is promised of one large frame holds of all of them.
 #[derive(Clone, Copy, Default)]
-struct Whole {
-    from: u64,
-    end: u64,
+pub(super) struct Extent {
+    pub(super) from: u64,
+    pub(super) end: u64,
 }
 
-impl Whole {
-    fn is_open(self) -> bool {
+impl Extent {
+    pub(super) fn is_open(self) -> bool {
         self.end == OPEN
     }
 }
@@ -71,46 +71,46 @@ pub struct Bounds {
 }
 
 /// A chunk that is held, and what only the writer knows of it.
-struct Held {
-    chunk: Arc<Chunk>,
+pub(super) struct Held {
+    pub(super) chunk: Arc<Chunk>,
     /// The chunk at its full size and its references.
-    own_bytes: u64,
+    pub(super) own_bytes: u64,
     /// Where the relayed value began of which pieces stand in it, if any do.
-    value_from: Option<u64>,
+    pub(super) value_from: Option<u64>,
     /// The same and all values that it refers to.
-    weight: u64,
+    pub(super) weight: u64,
     /// It holds one frame, which weighs [`LogWriter::share`] or more.
-    is_alone: bool,
+    pub(super) is_alone: bool,
     /// When its first and its last record were published; none before.
-    opened: Option<Millis>,
-    last: Option<Millis>,
+    pub(super) opened: Option<Millis>,
+    pub(super) last: Option<Millis>,
 }
 
 /// The writing end of a log: the shard's, or on a replica that of what it relays.
 pub struct LogWriter {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     /// The open chunk; none when nothing is held.
     tail: Option<Tail>,
     /// All that is held; the last one is the tail's.
-    held: VecDeque<Held>,
+    pub(super) held: VecDeque<Held>,
     /// Of that the chunks and references, without values.
-    own_bytes: u64,
+    pub(super) own_bytes: u64,
     held_bytes: u64,
-    lsn: u64,
-    bytes: u64,
+    pub(super) lsn: u64,
+    pub(super) bytes: u64,
     published: u64,
     /// Something was published since readers were last woken.
     unrung: bool,
-    keeping: bool,
+    pub(super) keeping: bool,
     bounds: Bounds,
     /// More than so much held: time to trim.
     trim_above: u64,
-    charges: Charges,
+    pub(super) charges: Charges,
     watch: Watch,
     /// The chunk of the newest frame that has one alone, by its base.
     newest_alone: Option<u64>,
     /// The newest relayed value in pieces.
-    value: Whole,
+    pub(super) value: Extent,
     chunk_bytes_next: usize,
     chunk_bytes_max: usize,
     frames_lost: u64,
@@ -153,7 +153,7 @@ impl LogWriter {
             charges: Charges::default(),
             watch: Watch::default(),
             newest_alone: None,
-            value: Whole::default(),
+            value: Extent::default(),
             chunk_bytes_next: CHUNK_BYTES_FIRST,
             chunk_bytes_max: CHUNK_BYTES,
             frames_lost: 0,
@@ -291,47 +291,16 @@ impl LogWriter {
     }
 
     /// The open chunk's end, and its free room; there is one.
-    fn end(&self) -> Boundary {
+    pub(super) fn end(&self) -> Boundary {
         self.tail.as_ref().expect("an open chunk").end()
     }
 
-    fn free(&mut self) -> &mut [u8] {
+    pub(super) fn free(&mut self) -> &mut [u8] {
         self.tail.as_mut().expect("an open chunk").free()
     }
 
-    /// Appends a frame as it came from an upstream.
-    pub fn append_encoded(&mut self, frame: &Frame<'_>) -> Lsn {
-        let records = frame.lsn_count();
-        if !self.keeping {
-            return self.count(records);
-        }
-        let bytes = frame.as_bytes();
-        // Where one transaction puts several, they end together.
-        if frame.begins_value() && !self.value.is_open() {
-            self.begin_value(bytes.len());
-        } else {
-            self.reserve(bytes.len(), bytes.len() as u64);
-        }
-        self.free()[..bytes.len()].copy_from_slice(bytes);
-        let lsn = self.appended(bytes.len(), records);
-        self.close_if_full();
-        if self.value.is_open() && frame.ends_value() {
-            self.value.end = lsn.0;
-            self.shared.outside.store(NOT_INSIDE, Ordering::Release);
-        }
-        lsn
-    }
-
-    /// A value in pieces begins, of which only its beginning has come: it has its chunks for itself at their
-    /// front, so that they can be held and let go by themselves.
-    fn begin_value(&mut self, bytes: usize) {
-        self.value = Whole { from: self.lsn, end: OPEN };
-        self.open_chunk(bytes, false);
-        self.shared.outside.store(self.lsn, Ordering::Release);
-    }
-
     #[inline]
-    fn appended(&mut self, written: usize, records: u64) -> Lsn {
+    pub(super) fn appended(&mut self, written: usize, records: u64) -> Lsn {
         if let Some(tail) = &mut self.tail {
             tail.advance(written, records);
         }
@@ -376,7 +345,7 @@ impl LogWriter {
     }
 
     /// A chunk that has its share takes no further frame.
-    fn close_if_full(&mut self) {
+    pub(super) fn close_if_full(&mut self) {
         let share = self.share();
         if let (Some(held), Some(tail)) = (self.held.back(), &mut self.tail)
             && (held.is_alone || held.weight - held.chunk.capacity() as u64 >= share)
@@ -391,7 +360,7 @@ impl LogWriter {
     }
 
     /// Chunks and references are so many bytes, or another value is kept.
-    fn set_own(&mut self, bytes: u64) {
+    pub(super) fn set_own(&mut self, bytes: u64) {
         self.own_bytes = bytes;
         let held = bytes + self.charges.kept();
         hold::note_held(self.held_bytes, held);
@@ -400,7 +369,7 @@ impl LogWriter {
     }
 
     /// Counts records that nobody keeps.
-    fn count(&mut self, records: u64) -> Lsn {
+    pub(super) fn count(&mut self, records: u64) -> Lsn {
         #[cfg(feature = "planted-bugs")]
         if super::planted::is_on(&super::planted::NO_COUNT_WITHOUT_READERS) {
             return Lsn(self.lsn);
@@ -421,7 +390,7 @@ impl LogWriter {
 
     /// The open chunk with at least `bytes` of room for a frame of `weight`, which stands alone if it
     /// takes a large part of the log: what is before and after it is trimmed without it.
-    fn reserve(&mut self, bytes: usize, weight: u64) -> &mut Tail {
+    pub(super) fn reserve(&mut self, bytes: usize, weight: u64) -> &mut Tail {
         let is_alone = weight >= self.share();
         let is_fit = |tail: &Tail| tail.room() >= bytes && !is_alone;
         if !self.tail.as_ref().is_some_and(is_fit) {
@@ -433,7 +402,7 @@ impl LogWriter {
 
     /// Seals the open chunk and opens one with room for a frame of `bytes`.
     #[cold]
-    fn open_chunk(&mut self, bytes: usize, is_alone: bool) {
+    pub(super) fn open_chunk(&mut self, bytes: usize, is_alone: bool) {
         if self.tail.is_some() {
             self.flush(true);
         }
@@ -496,7 +465,7 @@ impl LogWriter {
     }
 
     /// Publishes without waking anybody; with `seal` the open chunk is closed.
-    fn flush(&mut self, seal: bool) {
+    pub(super) fn flush(&mut self, seal: bool) {
         let undated = self.unrung || self.lsn != self.published;
         let edge = self.tail.as_ref().map(|tail| tail.edge(seal));
         self.shared.head.publish(edge, self.lsn, self.bytes);
@@ -574,7 +543,7 @@ impl LogWriter {
 
     /// The chunks of the newest large frame, or of the newest value in pieces, if they are still there.
     fn newest_large(&self) -> Option<Range<usize>> {
-        let Whole { from, end } = self.value;
+        let Extent { from, end } = self.value;
         let place = |lsn: u64| self.held.partition_point(|held| held.chunk.base < lsn);
         match self.newest_alone {
             // A piece is large itself.

@@ -40,6 +40,7 @@ pub mod planted;
 mod publish;
 mod reader;
 mod record;
+mod relayed;
 mod sync;
 mod whole;
 

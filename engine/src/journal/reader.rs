@@ -278,10 +278,20 @@ impl Reader {
     fn enter(&mut self) -> Result<bool, Forgotten> {
         // The head before the chunks, as in `at`.
         let head = self.log.0.head.lsn();
-        let is_next = |chunk: &Arc<Chunk>| chunk.base == self.lsn;
-        let next = self.log.0.chunk_after(self.lsn).filter(is_next);
-        match next.or_else(|| self.seat.pinned(self.lsn)) {
-            Some(chunk) => {
+        let found = self.log.0.chunk_after(self.lsn);
+        let next = found.clone().filter(|chunk| chunk.base == self.lsn);
+        match next.or_else(|| self.seat.pinned(self.lsn)).or(found) {
+            // It has taken the place of those that were there before.
+            Some(chunk) if chunk.base < self.lsn && self.lsn < head => {
+                self.group_end = None;
+                self.group_large.clear();
+                if !self.seek(&chunk)? || self.offset >= chunk.edge().offset {
+                    return Err(Forgotten);
+                }
+                self.chunk = Some(chunk);
+                Ok(true)
+            }
+            Some(chunk) if chunk.base == self.lsn => {
                 self.offset = 0;
                 self.large = 0;
                 self.group_end = None;

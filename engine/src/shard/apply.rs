@@ -11,7 +11,7 @@
 //!
 //! While no key is open a batch is applied the moment it arrives.
 
-use super::applying::{Applied, ApplyBatch, ApplyPlace, Passed, Queued};
+use super::applying::{Applied, ApplyBatch, ApplyPlace, Passed, PutValue, Queued};
 use super::arriving::{Arriving, Coming};
 use super::body::{Shard, Waiting};
 use super::held::{Held, HeldKeys};
@@ -22,6 +22,7 @@ use super::wanted::Mode;
 use crate::db::Broken;
 use crate::journal::{Deadline, Decoder, Effect, FrameEntry, Payload, Record};
 use crate::types::Lsn;
+use crate::value::{Item, SharedValue};
 use std::borrow::Cow;
 
 impl Wants {
@@ -102,7 +103,8 @@ impl Shard {
         for (flow, lsn) in batch.reached {
             self.note_reached(flow, lsn);
         }
-        let applied = Applied { unit: batch.unit, error };
+        let values = self.take_values();
+        let applied = Applied { unit: batch.unit, error, values };
         self.answer(batch.reply_to, Answer::Value(Box::new(applied)));
     }
 
@@ -118,6 +120,27 @@ impl Shard {
             }
             Ok(())
         })
+    }
+
+    /// What the records that were applied since the last time have put: see [`Applied::values`].
+    pub fn take_values(&mut self) -> Vec<PutValue> {
+        std::mem::take(&mut self.applying.values)
+    }
+
+    /// Keeps what a record that puts a long value came to; nothing where its key is held.
+    fn keep_value(&mut self, record: &Record<'_>, is_held: bool) {
+        if !record.puts_long() {
+            return;
+        }
+        let item = || {
+            let table = self.keys.table(record.db);
+            table.get(self.keys.hash(record.key), record.key).map(Item::share)
+        };
+        let value = match if is_held { None } else { item() } {
+            Some(SharedValue::Large(rope)) => Some(rope),
+            _ => None,
+        };
+        self.applying.values.push(PutValue { db: record.db, key: record.key.into(), value });
     }
 
     fn apply_entry(
@@ -158,10 +181,12 @@ impl Shard {
             }
             _ => None,
         };
-        if self.applying.held.hold(record, &mut value)? {
-            return Ok(Ok(()));
+        let is_held = self.applying.held.hold(record, &mut value)?;
+        let outcome = if is_held { Ok(()) } else { self.apply_with(record, value.as_ref()) };
+        if outcome.is_ok() {
+            self.keep_value(record, is_held);
         }
-        Ok(self.apply_with(record, value.as_ref()))
+        Ok(outcome)
     }
 
     /// A record, with the value that it is the end of.

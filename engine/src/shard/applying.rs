@@ -7,6 +7,7 @@ use super::locks::{EntryId, Wants};
 use crate::journal::Global;
 use crate::table::hash_with;
 use crate::types::{DbIndex, Lsn, TxId, shard_of};
+use crate::value::Rope;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -35,6 +36,19 @@ pub struct Applied {
     pub unit: u64,
     /// A broken promise: the session must end.
     pub error: Option<String>,
+    /// What keys held as of the records that put long values, one for each of them.
+    pub values: Vec<PutValue>,
+}
+
+/// What a key held when a record had put a long value.
+#[derive(Debug)]
+pub struct PutValue {
+    /// The database that the record names.
+    pub db: DbIndex,
+    /// The key.
+    pub key: Box<[u8]>,
+    /// The string, if it was one, and was put.
+    pub value: Option<Rope>,
 }
 
 /// How far the items of a running full sync have come on one flow: per shard of the sender and per
@@ -88,6 +102,8 @@ pub(super) struct Applying {
     pub(super) held: HeldKeys,
     /// Values that come in pieces.
     pub(super) arriving: Arriving,
+    /// Of the batch that is applied: see [`Applied::values`].
+    pub(super) values: Vec<PutValue>,
     /// The place of the queue's front: how many have left it so far.
     front: u64,
     /// Per upstream shard: the position that everything on this shard has reached.

@@ -59,7 +59,7 @@ mod tx;
 mod wanted;
 
 pub use address::{ExecutorId, ReplyTo, Ticket};
-pub use applying::{Applied, ApplyBatch, Passed};
+pub use applying::{Applied, ApplyBatch, Passed, PutValue};
 pub use body::{Begin, Commands, Hop, Message, Shard, Unless, Work};
 pub use errors::ErrorCounts;
 pub use gate::Gate;

@@ -15,7 +15,9 @@ use crate::bell::Bell;
 use crate::handshake::Terms;
 use crate::relay::Relay;
 use engine::exec::{ApplyPart, Front, Waiter};
-use engine::shard::{Answer, Applied, ApplyBatch, Done, ExecutorId, Message, Shard, Wants};
+use engine::shard::{
+    Answer, Applied, ApplyBatch, Done, ExecutorId, Message, PutValue, Shard, Wants,
+};
 use engine::types::{Lsn, Millis, ShardId, TxId};
 use futures_lite::future;
 use std::any::Any;
@@ -34,6 +36,7 @@ pub struct Applier {
 struct UnitApplied {
     unit: u64,
     error: Option<String>,
+    values: Vec<PutValue>,
 }
 
 /// What an answer of a shard came to.
@@ -164,7 +167,8 @@ impl Applier {
                 for (flow, lsn) in reached {
                     shard.note_reached(flow, lsn);
                 }
-                Box::new(UnitApplied { unit, error }) as Box<dyn Any + Send>
+                let values = shard.take_values();
+                Box::new(UnitApplied { unit, error, values }) as Box<dyn Any + Send>
             });
             (shard, wants, apply)
         };
@@ -179,11 +183,16 @@ impl Applier {
             _ => unreachable!("applying answers with a value"),
         };
         let applied = match value.downcast::<Applied>() {
-            Ok(applied) => UnitApplied { unit: applied.unit, error: applied.error },
+            Ok(applied) => {
+                let Applied { unit, error, values } = *applied;
+                UnitApplied { unit, error, values }
+            }
             Err(value) => *value.downcast::<UnitApplied>().expect("applying answers with its unit"),
         };
         let mut relay = self.relay.borrow_mut();
-        let moved = self.gather.borrow_mut().completed(applied.unit, &mut relay, now);
+        let mut gather = self.gather.borrow_mut();
+        gather.keep_values(applied.unit, applied.values);
+        let moved = gather.completed(applied.unit, &mut relay, now);
         Taken { moved, broken: applied.error }
     }
 

@@ -27,7 +27,7 @@ use super::recut::{Merged, Run};
 use crate::planted;
 use crate::relay::Relay;
 use engine::journal::{Frame, FrameEntry, Global, Record};
-use engine::shard::Passed;
+use engine::shard::{Passed, PutValue};
 use engine::types::{Lsn, Millis, ShardId, TxId, shard_of};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
@@ -107,6 +107,8 @@ pub struct Gather {
     units: HashMap<u64, Unit>,
     next_unit: u64,
     in_flight: usize,
+    /// What shards kept of the values that units put, until their positions are passed.
+    values: HashMap<u64, Vec<PutValue>>,
     /// Items that were handed out.
     items_taken: u64,
     /// Where the search for something to hand out goes on, for fairness.
@@ -128,6 +130,7 @@ impl Gather {
             units: HashMap::new(),
             next_unit: 1,
             in_flight: 0,
+            values: HashMap::new(),
             items_taken: 0,
             turn: 0,
             ready: VecDeque::new(),
@@ -241,6 +244,13 @@ impl Gather {
         }
     }
 
+    /// A shard has put these values with its part of a unit, which is not completed yet.
+    pub fn keep_values(&mut self, unit: u64, values: Vec<PutValue>) {
+        if !values.is_empty() {
+            self.values.entry(unit).or_default().extend(values);
+        }
+    }
+
     /// One shard has applied its part of a unit. Answers whether a position has moved.
     pub fn completed(&mut self, unit: u64, relay: &mut Relay, now: Millis) -> bool {
         let Some(state) = self.units.get_mut(&unit) else { return false };
@@ -273,12 +283,13 @@ impl Gather {
                 if self.units.contains_key(&unit) || !members.iter().all(is_first) {
                     break;
                 }
+                let mut values = self.values.remove(&unit).unwrap_or_default();
                 for &member in members.iter() {
                     let flow = &mut self.flows[usize::from(member)];
                     let Some(step) = flow.steps.pop_front() else { continue };
                     moved |= step.end != flow.applied;
                     flow.applied = step.end;
-                    relay.append(usize::from(member), &step.raw);
+                    relay.append(usize::from(member), &step.raw, &mut values);
                     if member != index {
                         flows.push(member);
                     }
