@@ -344,6 +344,11 @@ impl LogWriter {
         (self.bounds.bytes / CHUNKS_IN_FULL_LOG).clamp(CHUNK_BYTES_FIRST as u64, WEIGHT_MAX)
     }
 
+    /// The next chunk has as little room as the first of a log.
+    pub(super) fn begin_small(&mut self) {
+        self.chunk_bytes_next = CHUNK_BYTES_FIRST;
+    }
+
     /// A chunk that has its share takes no further frame.
     pub(super) fn close_if_full(&mut self) {
         let share = self.share();
@@ -629,7 +634,7 @@ impl LogWriter {
         if count == self.held.len() {
             self.flush(true);
             // The next log is as small as a new one.
-            self.chunk_bytes_next = CHUNK_BYTES_FIRST;
+            self.begin_small();
         }
         let dropped: Vec<Held> = self.held.drain(..count).collect();
         let first = self.held.front().map_or(self.lsn, |held| held.chunk.base);

@@ -148,6 +148,8 @@ impl LogWriter {
         chunks.push_back(std::sync::Arc::clone(tail.chunk()));
         drop(chunks);
         self.set_own(self.own_bytes - before + own_bytes);
+        // What follows is one frame, the value's end, and perhaps nothing for long.
+        self.begin_small();
     }
 
     /// The frames of the chunks from number `first` on, parts as references to the values that end.

@@ -127,8 +127,8 @@ impl Shard {
         std::mem::take(&mut self.applying.values)
     }
 
-    /// Keeps what a record that puts a long value came to; nothing where its key is held.
-    fn keep_value(&mut self, record: &Record<'_>, is_held: bool) {
+    /// Keeps what a record that puts a long value came to: nothing where it was not put (yet).
+    fn keep_value(&mut self, record: &Record<'_>, is_put: bool) {
         if !record.puts_long() {
             return;
         }
@@ -136,7 +136,7 @@ impl Shard {
             let table = self.keys.table(record.db);
             table.get(self.keys.hash(record.key), record.key).map(Item::share)
         };
-        let value = match if is_held { None } else { item() } {
+        let value = match if is_put { item() } else { None } {
             Some(SharedValue::Large(rope)) => Some(rope),
             _ => None,
         };
@@ -183,9 +183,7 @@ impl Shard {
         };
         let is_held = self.applying.held.hold(record, &mut value)?;
         let outcome = if is_held { Ok(()) } else { self.apply_with(record, value.as_ref()) };
-        if outcome.is_ok() {
-            self.keep_value(record, is_held);
-        }
+        self.keep_value(record, !is_held && outcome.is_ok());
         Ok(outcome)
     }
 
