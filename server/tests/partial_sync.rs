@@ -136,7 +136,7 @@ fn a_master_that_returns_as_a_replica_continues_when_it_is_not_ahead() {
 const LONG: u64 = 256 << 20;
 
 /// Beside values, a process takes at most so much: program, logs, buffers of a link.
-const BESIDE: u64 = 96 << 20;
+const BESIDE: u64 = 160 << 20;
 
 /// Nobody took a value of hundreds of megabytes otherwise than whole: a link that broke in its middle began again
 /// at its beginning, from buffers as large as the value.
