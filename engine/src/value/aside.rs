@@ -17,9 +17,9 @@ use std::thread::LocalKey;
 /// was copied on the way to one change they are a node, a leaf, and what else is left, which others hold.
 const PAID: usize = 3;
 
-/// Entries that are looked at to see what of a tree is its own. A rope that was copied on the way to one change
-/// has up to 65 of them on each of its three levels; of what is not looked at as much is taken to be its own as
-/// of what is.
+/// Entries that are looked at to see what of a tree is its own, where others may hold parts of it. A rope that was
+/// copied on the way to one change has up to 65 of them on each of its three levels; of what is not looked at as
+/// much is taken to be its own as of what is.
 const LOOKED_AT: usize = 256;
 
 /// Entries that others hold are let go at once, so many in a row: that frees nothing, and costs next to nothing.

@@ -25,7 +25,8 @@
 //! 4. `strong` never comes near overflow: each reference takes 8 bytes of memory, or is refused.
 //!
 //! Of a root `strong` also says how many items it is the value of, in its upper bits: who else holds it
-//! knows so whether it is data that is there anyway.
+//! knows so whether it is data that is there anyway. And of a node whether it was ever copied: of one that was not
+//! nobody holds a part.
 
 mod left;
 
@@ -56,6 +57,9 @@ const ITEM: usize = 1 << 40;
 
 /// The references in `strong`.
 const REFERENCES: usize = ITEM - 1;
+
+/// The mark in `strong` of a node whose entries may have other holders than itself: it was copied, or is a copy.
+const PARTED: usize = 1 << 63;
 
 #[repr(C, align(16))]
 struct Header {
@@ -251,6 +255,9 @@ impl Chunk {
     pub(super) fn push(&mut self, entry: Chunk) {
         let (height, entries) = (self.borrow().height(), self.borrow().entries());
         assert!(height > 0 && entry.borrow().height() == height - 1, "an entry of another height");
+        if entry.borrow().holders() > 1 || entry.borrow().is_parted() {
+            self.borrow().mark_parted();
+        }
         let bytes = self.borrow().bytes() + entry.borrow().bytes();
         self.make_own(entries + 1, entries);
         // SAFETY: the node is its holder's own, and has room for this entry.
@@ -276,7 +283,7 @@ impl Chunk {
 
 /// Bytes of a chunk that only one holds and of what is below it, without what others hold of it too, as far as so many looks tell.
 pub(super) fn own_bytes(chunk: ChunkRef<'_>, looks: &mut usize) -> usize {
-    if chunk.height() == 0 {
+    if chunk.height() == 0 || !chunk.is_parted() {
         return chunk.bytes();
     }
     let (mut own, mut seen) = (0, 0);
@@ -333,7 +340,16 @@ impl<'a> ChunkRef<'a> {
 
     /// How many items it is the value of; of a leaf nobody counts that.
     pub(super) fn items(self) -> usize {
-        self.header().strong.load(Ordering::Relaxed) / ITEM
+        (self.header().strong.load(Ordering::Relaxed) & !PARTED) / ITEM
+    }
+
+    /// Whether entries may have other holders than this node.
+    fn is_parted(self) -> bool {
+        self.header().strong.load(Ordering::Relaxed) & PARTED > 0
+    }
+
+    fn mark_parted(self) {
+        self.header().strong.fetch_or(PARTED, Ordering::Relaxed);
     }
 
     /// It becomes an item's value.
@@ -399,6 +415,7 @@ impl<'a> ChunkRef<'a> {
             leaf.write(0, self.leaf_bytes());
             return leaf;
         }
+        self.mark_parted();
         let mut node = Chunk::node(self.height(), room);
         (0..self.entries()).for_each(|index| node.push(self.entry(index).hold()));
         node
@@ -419,7 +436,8 @@ impl Drop for Chunk {
         // What the others did with it was before.
         fence(Ordering::Acquire);
         // The last reference is ours again: nobody else can count now.
-        self.borrow().header().strong.store(1, Ordering::Relaxed);
+        let mark = self.borrow().header().strong.load(Ordering::Relaxed) & PARTED;
+        self.borrow().header().strong.store(1 | mark, Ordering::Relaxed);
         if self.borrow().entries() > 0 {
             if aside::put(&ASIDE, || Chunk(self.0)) {
                 return;
