@@ -85,6 +85,26 @@ impl Entries {
         self.packs.len() + u64::from(self.open.is_some())
     }
 
+    /// How many entries are in the pack with this number.
+    pub(super) fn pack_len(&self, number: u64) -> u64 {
+        let element = self.packs.get(&self.packs.at(number)).filter(|_| number < self.packs.len());
+        let counts = element.map_or_else(|| self.open.counts(), |element| counts_of(&element));
+        u64::from(counts.live)
+    }
+
+    /// The entries of that pack.
+    pub(super) fn visit_pack(&self, number: u64, mut see: impl FnMut(Id, Fields<'_>)) {
+        let element = self.packs.get(&self.packs.at(number)).filter(|_| number < self.packs.len());
+        let (bytes, first) = match &element {
+            Some(element) => (bytes_of(element), Id(element.key)),
+            None => (Cow::Borrowed(&self.open.bytes[..]), self.open.first),
+        };
+        let slots = Pack::of(&bytes).map(|pack| pack.slots(first));
+        for slot in slots.into_iter().flatten().filter(|slot| !slot.is_dead) {
+            see(slot.id, slot.fields);
+        }
+    }
+
     fn last_counts(&self) -> Option<Counts> {
         if self.open.is_some() {
             return Some(self.open.counts());

@@ -15,6 +15,7 @@
 //!
 //! A stream that becomes empty stays.
 
+mod build;
 mod effect;
 mod entries;
 mod group;
@@ -22,6 +23,7 @@ mod id;
 mod pack;
 mod text;
 
+pub use build::Builder;
 pub use effect::{
     Add, Confirm, Delete, Deliver, Dismiss, NewEntry, PutGroup, RemoveGroup, Set, TYPE, Trim,
     name_of_change,
@@ -131,6 +133,16 @@ impl Stream {
     /// The same from the last to the first.
     pub fn visit_back(&self, from: Id, to: Id, see: impl FnMut(Id, Fields<'_>) -> bool) {
         self.entries.visit_back(from, to, see);
+    }
+
+    /// How many entries are in a pack, by its number.
+    pub fn pack_len(&self, number: u64) -> u64 {
+        self.entries.pack_len(number)
+    }
+
+    /// The entries of a pack.
+    pub fn visit_pack(&self, number: u64, see: impl FnMut(Id, Fields<'_>)) {
+        self.entries.visit_pack(number, see);
     }
 
     /// Whether an entry whose names and values have so many bytes begins a pack.
