@@ -7,6 +7,7 @@ mod bitmap;
 mod generic;
 mod hyperloglog;
 mod pubsub;
+mod set;
 mod stream;
 mod string;
 #[cfg(test)]
@@ -15,10 +16,11 @@ mod testing;
 use crate::command::Command;
 
 /// All families, in the order of the manual.
-pub fn families() -> [&'static [&'static Command]; 6] {
+pub fn families() -> [&'static [&'static Command]; 7] {
     [
         string::COMMANDS,
         bitmap::COMMANDS,
+        set::COMMANDS,
         hyperloglog::COMMANDS,
         stream::COMMANDS,
         pubsub::COMMANDS,

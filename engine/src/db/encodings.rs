@@ -1,6 +1,8 @@
 //! Up to when values are kept in their small forms, which clients can see: settings of Redis's names.
 
 use super::Keyspace;
+use crate::rdb::forms;
+use crate::value::set;
 
 /// The thresholds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +43,23 @@ impl Default for Encodings {
             set: Small { entries: 128, value: 64 },
             sorted_set: Small { entries: 128, value: 64 },
             stream_node: Small { entries: 100, value: 4096 },
+        }
+    }
+}
+
+impl Encodings {
+    /// What values that are put together of parts go by.
+    pub fn of_forms(&self) -> forms::Limits {
+        forms::Limits { set: self.set_limits() }
+    }
+
+    /// What sets go by.
+    pub fn set_limits(&self) -> set::Limits {
+        let entries = |most: u64| usize::try_from(most).unwrap_or(usize::MAX);
+        set::Limits {
+            integers: entries(self.set_max_intset_entries),
+            listed: entries(self.set.entries),
+            listed_bytes: self.set.value,
         }
     }
 }

@@ -7,6 +7,7 @@
 use super::crc::Crc;
 use super::lzf;
 use super::read::Cursor;
+use crate::resp::number::parse_i64;
 use crate::value::Value;
 use std::ops::Range;
 
@@ -85,7 +86,22 @@ pub fn string(value: Value<'_>) -> Vec<u8> {
     payload
 }
 
-fn write_length(length: usize, out: &mut Vec<u8>) {
+/// A string as an element of something: as an integer, if it is one.
+pub(super) fn write_text(value: Value<'_>, out: &mut Vec<u8>) {
+    match value {
+        Value::Int(number) => write_integer(number, out),
+        Value::Bytes(bytes) => match parse_i64(bytes) {
+            Some(number) => write_integer(number, out),
+            None => write_string(bytes, out),
+        },
+        Value::Rope(rope) => {
+            write_length(rope.len(), out);
+            rope.stretches(0..rope.len()).for_each(|stretch| out.extend_from_slice(stretch));
+        }
+    }
+}
+
+pub(super) fn write_length(length: usize, out: &mut Vec<u8>) {
     match length {
         0..64 => out.push(length as u8),
         64..16_384 => out.extend_from_slice(&(length as u16 | 0x4000).to_be_bytes()),
@@ -116,7 +132,7 @@ fn write_integer(number: i64, out: &mut Vec<u8>) {
     }
 }
 
-fn write_string(bytes: &[u8], out: &mut Vec<u8>) {
+pub(super) fn write_string(bytes: &[u8], out: &mut Vec<u8>) {
     let is_packable = (PACKED_MIN..=PACKED_MAX).contains(&bytes.len());
     if let Some(packed) = is_packable.then(|| lzf::pack(bytes, GAIN)).flatten() {
         out.push(0xc3);

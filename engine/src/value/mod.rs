@@ -25,6 +25,7 @@ pub mod number;
 mod object;
 mod registry;
 mod rope;
+pub mod set;
 mod shared;
 pub mod stream;
 pub mod string;

@@ -2,6 +2,7 @@
 
 use super::hash;
 use super::item::Item;
+use super::set;
 use super::stream;
 use super::string;
 use super::types::{OPS_MAX, Type};
@@ -10,6 +11,7 @@ use super::types::{OPS_MAX, Type};
 pub static TYPES: &[&Type] = &[
     &string::TYPE,
     &hash::TYPE,
+    &set::TYPE,
     &stream::TYPE,
     #[cfg(feature = "planted-bugs")]
     &super::counters::TYPE,

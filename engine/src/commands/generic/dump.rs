@@ -1,7 +1,7 @@
 //! DUMP: a value as Redis writes it.
 
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Whole};
-use crate::rdb::{Crc, dump};
+use crate::rdb::{Crc, Writing, dump, forms};
 use crate::resp::Held;
 use crate::value::{Rope, SharedValue};
 
@@ -30,8 +30,13 @@ fn run(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
         cx.reply.nil();
         return Ok(Whole::Done);
     };
+    if let Some(object) = item.object() {
+        let refusal = Refusal::fixed("ERR DUMP does not know this type yet");
+        return parts(forms::writing(object).ok_or(refusal)?, cx);
+    }
     let Some(value) = item.string() else {
-        return Err(Refusal::fixed("ERR DUMP knows strings only"));
+        cx.reply.nil();
+        return Ok(Whole::Done);
     };
     if value.len() > dump::PACKED_MAX
         && let SharedValue::Large(rope) = item.share()
@@ -42,6 +47,32 @@ fn run(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
     cx.reply.bulk(&payload);
     Ok(Whole::Done)
 }
+
+/// A value of several parts is written in slices; a long payload is then only referred to.
+fn parts(mut writing: Box<dyn Writing>, cx: &mut Cx<'_>) -> Result<Whole, Refusal> {
+    let mut payload = Vec::new();
+    let is_done = (0..SHORT).any(|_| writing.more(&mut payload));
+    if is_done {
+        payload.extend_from_slice(&dump::footer(Crc::of(&payload)));
+        cx.reply.bulk(&payload);
+        return Ok(Whole::Done);
+    }
+    let (mut crc, mut rope) = (Crc::of(&payload), Rope::of(&payload));
+    Ok(Whole::Later(Box::new(move |cx| {
+        payload.clear();
+        let is_done = writing.more(&mut payload);
+        crc.add(&payload);
+        rope.write(rope.len(), &payload);
+        if is_done {
+            let foot = dump::footer(crc);
+            cx.reply.bulk_held(Box::new(Payload { head: Vec::new(), rope: rope.clone(), foot }));
+        }
+        Ok(is_done)
+    })))
+}
+
+/// Pieces of a payload that are written at once.
+const SHORT: usize = 2;
 
 /// The checksum is made in slices; what is sent then refers to the value.
 fn large(rope: Rope) -> Whole {

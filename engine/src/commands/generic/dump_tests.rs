@@ -83,7 +83,7 @@ fn a_time_that_has_passed_deletes_and_is_told_as_that() {
 }
 
 #[test]
-fn a_value_of_a_type_that_is_not_here_is_checked_and_refused() {
+fn a_value_whose_parts_do_not_go_together_is_refused() {
     let payload = |value: &[u8]| {
         let foot = crate::rdb::dump::footer(crate::rdb::Crc::of(value));
         [value, &foot].concat()
@@ -93,7 +93,6 @@ fn a_value_of_a_type_that_is_not_here_is_checked_and_refused() {
         let reply = session.run_args(&[b"RESTORE", b"k", b"0", &payload(value)]);
         String::from_utf8_lossy(&reply).trim_end().to_owned()
     };
-    assert_eq!(refused(b"\x02\x02\x01a\x01b"), "-ERR RESTORE knows strings only, this is a set");
     assert_eq!(refused(b"\x02\x02\x01a\x01a"), "-ERR Bad data format");
     assert_eq!(refused(b"\x02\x00"), "-ERR Bad data format");
     assert_eq!(refused(b"\x00\x40"), "-ERR Bad data format");

@@ -17,6 +17,9 @@ mod restore;
 mod scan;
 mod ttl;
 
+pub(super) use keys::pattern;
+pub(super) use scan::cursor_of;
+
 use crate::command::Command;
 
 pub(super) const COMMANDS: &[&Command] = &[

@@ -4,10 +4,12 @@ use super::debug::FLAGS;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Walk, Walked};
 use crate::journal::Deadline;
 use crate::limits::{POPULATE_LOOKED_AT_MAX, POPULATE_MADE_MAX, STRING_MAX};
+use crate::rdb::forms;
+use crate::rdb::{Kind, Part};
 use crate::resp::ReplyWriter;
 use crate::resp::number::parse_i64;
 use crate::types::{Millis, SLOTS, Slot, hash_tag, shard_of, slot_of};
-use crate::value::NewValue;
+use crate::value::{NewValue, Value};
 use std::ops::RangeInclusive;
 
 pub(super) const POPULATE: Command = Command {
@@ -16,7 +18,8 @@ pub(super) const POPULATE: Command = Command {
             [SLOTS first last] [EXPIRE min-seconds max-seconds]",
     summary: "Makes keys prefix:0, prefix:1 and so on, where there are none yet. RAND makes the values \
               random hexadecimal digits, SLOTS makes keys of these slots only, EXPIRE gives each key a \
-              time to live between two bounds. TYPE knows strings, for which ELEMENTS means nothing.",
+              time to live between two bounds. TYPE is string, list, set, zset or hash; of all but strings each value \
+              has so many ELEMENTS (1 where it is not said), each of the size.",
     since: "1.0.0",
     cost: "O(N) with N keys.",
     group: Group::Server,
@@ -48,8 +51,12 @@ pub(super) const POPULATE: Command = Command {
         (integer) 45
         > DEBUG POPULATE -1
         (error) ERR value is out of range, must be positive
-        > DEBUG POPULATE 1 key 8 TYPE list
-        (error) ERR only keys of type string can be made
+        > DEBUG POPULATE 3 team 8 TYPE set ELEMENTS 5
+        OK
+        > SCARD team:2
+        (integer) 5
+        > DEBUG POPULATE 1 key 8 TYPE module
+        (error) ERR no keys of this type can be made
         > DEBUG POPULATE 1 key 8 SLOTS 7 3
         (error) ERR Invalid slot or out of range
         > DEBUG POPULATE 1 {tag} 8 SLOTS 0 0
@@ -71,6 +78,8 @@ struct Population<'a> {
     /// The length of each value; 0 lets it be as long as its text.
     size: usize,
     random: bool,
+    kind: Kind,
+    elements: u64,
     slots: RangeInclusive<u16>,
     /// Seconds.
     lifetime: Option<RangeInclusive<u64>>,
@@ -92,6 +101,8 @@ fn population(mut args: Args<'_>) -> Result<Population<'_>, Refusal> {
         prefix: at(3).unwrap_or(b"key"),
         size: size as usize,
         random: false,
+        kind: Kind::String,
+        elements: 1,
         slots: 0..=SLOTS - 1,
         lifetime: None,
     };
@@ -100,11 +111,9 @@ fn population(mut args: Args<'_>) -> Result<Population<'_>, Refusal> {
         if args.word("RAND") {
             asked.random = true;
         } else if args.word("TYPE") {
-            if !args.required()?.eq_ignore_ascii_case(b"string") {
-                return Err(Refusal::fixed("ERR only keys of type string can be made"));
-            }
+            asked.kind = kind(args.required()?)?;
         } else if args.word("ELEMENTS") {
-            positive(args.required()?)?;
+            asked.elements = positive(args.required()?)?.max(1);
         } else if args.word("SLOTS") {
             asked.slots = slots(args.required()?, args.required()?)?;
         } else if args.word("EXPIRE") {
@@ -119,6 +128,14 @@ fn population(mut args: Args<'_>) -> Result<Population<'_>, Refusal> {
         return Err(Refusal::fixed("ERR no key with this prefix lies in these slots"));
     }
     Ok(asked)
+}
+
+/// A type by its name; Dragonfly calls hashes so as well.
+fn kind(name: &[u8]) -> Result<Kind, Refusal> {
+    let made = [Kind::String, Kind::List, Kind::Set, Kind::SortedSet, Kind::Hash];
+    let is_it = |kind: &Kind| name.eq_ignore_ascii_case(kind.name().as_bytes());
+    let refusal = Refusal::fixed("ERR no keys of this type can be made");
+    made.into_iter().find(is_it).ok_or(refusal)
 }
 
 fn slots(first: &[u8], last: &[u8]) -> Result<RangeInclusive<u16>, Refusal> {
@@ -171,28 +188,66 @@ fn populate(cx: &mut Cx<'_>, args: Args<'_>, walked: &mut Walked) -> Result<bool
         if shard_of(&key, cx.shards) != cx.shard || cx.keys.exists(cx.db, &key) {
             continue;
         }
-        let value = value_of(cx, &asked, number);
-        // Large values are few in a step: they fill a frame by bytes instead of by count.
-        made += 1 + value.len() / 1024;
+        let value = match asked.kind {
+            Kind::String => {
+                let value = text_of(cx, &asked, format!("value:{number}"));
+                // Large values are few in a step: they fill a frame by bytes instead of by count.
+                made += 1 + value.len() / 1024;
+                NewValue::Owned(value)
+            }
+            _ => {
+                made += 1 + (asked.elements / 16) as usize;
+                collection_of(cx, &asked, number)?
+            }
+        };
         let deadline = asked.lifetime.as_ref().map_or(Deadline::None, |range| {
             Deadline::At(Millis(cx.now().0 + cx.keys.random.u64(range.clone()) * 1000))
         });
-        cx.keys.put(cx.db, &key, NewValue::Owned(value), deadline);
+        cx.keys.put(cx.db, &key, value, deadline);
     }
     Ok(true)
 }
 
-fn value_of(cx: &mut Cx<'_>, asked: &Population<'_>, number: u64) -> Vec<u8> {
+/// What a key or an element of it holds: by chance, or this text.
+fn text_of(cx: &mut Cx<'_>, asked: &Population<'_>, text: String) -> Vec<u8> {
     if asked.random {
         let size = if asked.size == 0 { RANDOM_SIZE } else { asked.size };
         let random = &mut cx.keys.random;
         return (0..size).map(|_| b"0123456789abcdef"[random.usize(..16)]).collect();
     }
-    let mut value = format!("value:{number}").into_bytes();
+    let mut value = text.into_bytes();
     if asked.size > 0 {
         value.resize(asked.size, 0);
     }
     value
+}
+
+/// A value of several elements, put together as a RESTORE does it. Elements begin with their number, so that they
+/// differ where the size allows it.
+fn collection_of(
+    cx: &mut Cx<'_>,
+    asked: &Population<'_>,
+    number: u64,
+) -> Result<NewValue<'static>, Refusal> {
+    let limits = cx.keys.encodings().of_forms();
+    let refusal = Refusal::fixed("ERR no keys of this type can be made");
+    let mut building = forms::building(asked.kind, 0, &limits).ok_or(refusal)?;
+    for index in 0..asked.elements {
+        let element = text_of(cx, asked, format!("{index}:value:{number}"));
+        let element = Value::Bytes(&element);
+        match asked.kind {
+            Kind::Hash => {
+                let value = text_of(cx, asked, format!("value:{number}:{index}"));
+                let value = Value::Bytes(&value);
+                building.add(&Part::Field { field: element, value, expires: None });
+            }
+            Kind::SortedSet => {
+                building.add(&Part::Member { member: element, score: index as f64 });
+            }
+            _ => building.add(&Part::Element(element)),
+        }
+    }
+    Ok(building.end())
 }
 
 fn populated(_: &Walked, _: u16, reply: &mut ReplyWriter<'_>) {

@@ -7,7 +7,8 @@ use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Uses, 
 use crate::db::UsedSoFar;
 use crate::journal::Deadline;
 use crate::limits::STRING_MAX;
-use crate::rdb::{Check, Crc, Decoder, Kind, Malformed, Text, dump, lzf};
+use crate::rdb::forms::building;
+use crate::rdb::{Building, Check, Crc, Decoder, Kind, Malformed, Text, dump, lzf};
 use crate::resp::number::parse_i64;
 use crate::types::Millis;
 use crate::value::{NewValue, Rope, SharedValue};
@@ -187,7 +188,7 @@ enum Stage {
     /// What came in pieces and must lie together to be read.
     Joining(Vec<u8>),
     /// A value of several parts.
-    Looking(Box<Decoder>, Box<Check>),
+    Looking(Box<Decoder>, Box<Check>, Option<Box<dyn Building>>),
     /// A long string: what is copied already.
     Copying(Range<usize>, Rope),
     /// A packed one: what is unpacked already, and its end, to which what follows may refer.
@@ -220,11 +221,15 @@ impl Restoring {
                 self.payload = Payload::Together(std::mem::take(bytes));
                 return self.begin(cx);
             }
-            Stage::Looking(decoder, check) => {
-                return match look(decoder, check, self.payload.value()).map_err(refused)? {
-                    false => Ok(false),
-                    true => Err(not_here(decoder.kind())),
-                };
+            Stage::Looking(decoder, check, building) => {
+                let value = self.payload.value();
+                if !look(decoder, check, building, value).map_err(refused)? {
+                    return Ok(false);
+                }
+                let Some(building) = building else { return Err(not_here(decoder.kind())) };
+                let built = building.end();
+                self.store(cx, built);
+                return Ok(true);
             }
             Stage::Copying(range, rope) => {
                 let stretch = self.payload.stretch(range.clone());
@@ -288,7 +293,10 @@ impl Restoring {
             }
             None => {
                 let check = Box::new(Check::of(self.payload.len()));
-                self.stage = Stage::Looking(Box::new(decoder), check);
+                let limits = cx.keys.encodings().of_forms();
+                let form = value.first().copied().unwrap_or_default();
+                let building = building(decoder.kind(), form, &limits);
+                self.stage = Stage::Looking(Box::new(decoder), check, building);
             }
         }
         Ok(false)
@@ -314,12 +322,17 @@ fn not_here(kind: Kind) -> Refusal {
     match kind {
         // As where Redis has not the module.
         Kind::Module => BAD_DATA,
-        _ => Refusal::made(format!("ERR RESTORE knows strings only, this is a {}", kind.name())),
+        _ => Refusal::made(format!("ERR RESTORE does not know this type yet: {}", kind.name())),
     }
 }
 
-/// Looks at some parts; whether there are no more.
-fn look(decoder: &mut Decoder, check: &mut Check, value: &[u8]) -> Result<bool, Malformed> {
+/// Looks at some parts, and adds them to what is built; whether there are no more.
+fn look(
+    decoder: &mut Decoder,
+    check: &mut Check,
+    building: &mut Option<Box<dyn Building>>,
+    value: &[u8],
+) -> Result<bool, Malformed> {
     let is_list = decoder.kind() == Kind::List;
     let at = decoder.at();
     let malformed = |why| Malformed { at, why };
@@ -328,6 +341,9 @@ fn look(decoder: &mut Decoder, check: &mut Check, value: &[u8]) -> Result<bool, 
             return check.end().map(|()| true).map_err(malformed);
         };
         check.add(&part, is_list).map_err(malformed)?;
+        if let Some(building) = building {
+            building.add(&part);
+        }
     }
     Ok(false)
 }

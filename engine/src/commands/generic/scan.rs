@@ -105,7 +105,7 @@ fn start(args: Args<'_>) -> Result<Walked, Refusal> {
 
 /// A cursor as C's `strtoul` reads it, which is what Redis does: nothing is 0, a sign may stand before
 /// the digits, and a NUL ends them.
-fn cursor_of(text: &[u8]) -> Option<u64> {
+pub(in crate::commands) fn cursor_of(text: &[u8]) -> Option<u64> {
     let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
     match text {
         [] => Some(0),

@@ -13,6 +13,7 @@ mod range;
 mod reply;
 mod set;
 
+pub(super) use self::reply::reply_value;
 use crate::command::Command;
 
 pub(super) const COMMANDS: &[&Command] = &[

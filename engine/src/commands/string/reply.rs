@@ -47,6 +47,17 @@ fn reply_held(cx: &mut Cx<'_>, key: &[u8]) {
     }
 }
 
+/// Replies with a string, by a reference to it where it is long.
+pub(in crate::commands) fn reply_value(reply: &mut ReplyWriter<'_>, value: Value<'_>) {
+    match value {
+        Value::Rope(rope) if rope.len() >= HELD_MIN && reply.may_hold() => {
+            reply.bulk_held(Box::new(HeldRope(rope.hold())));
+        }
+        Value::Bytes(bytes) => reply.bulk(bytes),
+        value => reply_part(reply, value, 0..value.len()),
+    }
+}
+
 /// A long string that a reply refers to.
 struct HeldRope(Rope);
 

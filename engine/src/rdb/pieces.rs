@@ -1,0 +1,24 @@
+//! Values of several parts: written, and put together again, a piece at a time.
+//!
+//! ```text
+//!   DUMP     object ─► Writing ─► bytes ... bytes
+//!   RESTORE  Decoder ─► part, part ... ─► Building ─► object
+//! ```
+
+use super::parts::Part;
+use crate::value::NewValue;
+
+/// A value that is being written.
+pub trait Writing: Send {
+    /// Writes some more, a few microseconds' worth; whether that was the last.
+    fn more(&mut self, out: &mut Vec<u8>) -> bool;
+}
+
+/// A value that is being put together.
+pub trait Building: Send {
+    /// Adds a part. Parts go together: that is checked elsewhere.
+    fn add(&mut self, part: &Part<'_>);
+
+    /// All of it.
+    fn end(&mut self) -> NewValue<'static>;
+}

@@ -1,0 +1,363 @@
+//! Sets: members, each once.
+//!
+//! ```text
+//!   integers  few of them, as digits, ascending         what OBJECT ENCODING calls intset
+//!   listed    few short ones, as they were put                                    listpack
+//!   hashed    in the order of (hash, member)                                      hashtable
+//!
+//!   as a whole:  form | bytes | bytes ...       each member with its length before it
+//! ```
+//!
+//! All three are trees of shared pages: a clone is one reference, and holds the set as it was.
+//!
+//! Files, from below: `member` (how members lie), `growth` (when a set changes its form), `effect`, `combine`
+//! (unions, intersections and differences, piece by piece).
+
+mod combine;
+mod effect;
+mod growth;
+mod member;
+#[cfg(test)]
+#[path = "set_tests.rs"]
+mod tests;
+
+pub use combine::{Combining, Operation};
+pub use effect::{Add, Remove, TYPE};
+pub use growth::{Form, Growth, Limits};
+pub use member::{Member, Members};
+
+use super::effect::Reading;
+use super::tree::{NewElement, Place, Tree, hash_of};
+use super::{NewValue, Object};
+use crate::varint;
+use member::{AsPut, ByHash, Hashed, InOrder};
+use std::any::Any;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Of the type, for ever.
+const NUMBER: u8 = 2;
+
+/// The value.
+#[derive(Clone)]
+pub struct Set(Kept);
+
+#[derive(Clone)]
+enum Kept {
+    Integers(Tree<AsPut>),
+    Listed(Tree<AsPut>),
+    Hashed(Tree<ByHash>),
+}
+
+impl Default for Set {
+    fn default() -> Set {
+        Set(Kept::Integers(Tree::new()))
+    }
+}
+
+impl Set {
+    /// An empty one of a form.
+    pub fn new(form: Form) -> Set {
+        Set(match form {
+            Form::Integers => Kept::Integers(Tree::new()),
+            Form::Listed => Kept::Listed(Tree::new()),
+            Form::Hashed => Kept::Hashed(Tree::new()),
+        })
+    }
+
+    /// How many members it has.
+    #[inline]
+    pub fn len(&self) -> u64 {
+        match &self.0 {
+            Kept::Integers(list) | Kept::Listed(list) => list.len(),
+            Kept::Hashed(tree) => tree.len(),
+        }
+    }
+
+    /// Which form it has.
+    #[inline]
+    pub fn form(&self) -> Form {
+        match &self.0 {
+            Kept::Integers(_) => Form::Integers,
+            Kept::Listed(_) => Form::Listed,
+            Kept::Hashed(_) => Form::Hashed,
+        }
+    }
+
+    /// Whether this is a member.
+    #[inline]
+    pub fn has(&self, member: &[u8]) -> bool {
+        match &self.0 {
+            Kept::Integers(list) => {
+                member::integer(member).is_some_and(|number| member::rank(list, number).is_ok())
+            }
+            Kept::Listed(list) => member::position(list, member).is_some(),
+            Kept::Hashed(tree) => tree.find(hash_of(member), member).1.is_some(),
+        }
+    }
+
+    /// Whether another set's member is one of this.
+    fn shares(&self, member: Member<'_>) -> bool {
+        member.value.with_bytes(|bytes| match &self.0 {
+            Kept::Hashed(tree) => tree.find(member.hash(bytes), bytes).1.is_some(),
+            _ => self.has(bytes),
+        })
+    }
+
+    /// The members with these numbers, as far as there are.
+    pub fn range(&self, range: std::ops::Range<u64>) -> std::iter::Take<Members<'_>> {
+        let count = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
+        let members = match &self.0 {
+            Kept::Integers(list) | Kept::Listed(list) => {
+                Members::AsPut(InOrder(list.walk(&list.at(range.start))))
+            }
+            Kept::Hashed(tree) => Members::ByHash(Hashed(tree.walk(&tree.at(range.start)))),
+        };
+        members.take(count)
+    }
+
+    /// All members: integers ascending, a list as it was put, others in no order that means anything.
+    pub fn iter(&self) -> impl Iterator<Item = Member<'_>> {
+        self.range(0..u64::MAX)
+    }
+
+    /// The member with this number, below [`Set::len`].
+    #[inline]
+    pub fn at(&self, index: u64) -> Option<Member<'_>> {
+        match &self.0 {
+            Kept::Integers(list) | Kept::Listed(list) => {
+                list.get(&list.at(index)).map(member::listed)
+            }
+            Kept::Hashed(tree) => tree.get(&tree.at(index)).map(member::hashed),
+        }
+    }
+
+    /// A step of a scan: see [`Tree::scan`]. Small forms are seen as a whole.
+    pub fn scan<'a>(&'a self, cursor: u64, count: usize, mut see: impl FnMut(Member<'a>)) -> u64 {
+        match &self.0 {
+            Kept::Hashed(tree) => tree.scan(cursor, count, |it| see(member::hashed(it))),
+            Kept::Integers(list) | Kept::Listed(list) => {
+                list.iter().for_each(|it| see(member::listed(it)));
+                0
+            }
+        }
+    }
+
+    /// The digits of the longest number, of a set of integers.
+    fn longest_integer(&self) -> usize {
+        let Kept::Integers(list) = &self.0 else { return 0 };
+        let ends = [self.at(0), self.at(list.len().saturating_sub(1))];
+        ends.iter().flatten().map(|member| member.value.len()).max().unwrap_or(0)
+    }
+
+    /// Puts a member, as Redis would by these limits; whether it is new.
+    pub fn put(&mut self, member: &[u8], limits: &Limits) -> bool {
+        if self.form() != Form::Hashed {
+            if self.has(member) {
+                return false;
+            }
+            let count = self.len() as usize;
+            self.raise(limits.with(self.form(), count, || self.longest_integer(), member));
+        }
+        self.add(member)
+    }
+
+    /// Puts a member, which is an integer in a set of them; whether it is new.
+    fn add(&mut self, member: &[u8]) -> bool {
+        match &mut self.0 {
+            Kept::Integers(list) => {
+                let Some(number) = member::integer(member) else { return false };
+                let Err(index) = member::rank(list, number) else { return false };
+                member::put_at(list, index, member);
+            }
+            Kept::Listed(list) => {
+                if member::position(list, member).is_some() {
+                    return false;
+                }
+                list.push(NewElement { key: (), head: &[member], tail: None });
+            }
+            Kept::Hashed(tree) => {
+                let key = hash_of(member);
+                let (place, there) = tree.find(key, member);
+                if there.is_some() {
+                    return false;
+                }
+                tree.insert(&place, NewElement { key, head: &[member], tail: None });
+            }
+        }
+        true
+    }
+
+    /// Removes a member; whether it was one.
+    fn remove(&mut self, member: &[u8]) -> bool {
+        let at = |list: &mut Tree<AsPut>, index: Option<u64>| {
+            let place: Option<Place> = index.map(|index| list.at(index));
+            place.map(|place| list.remove(&place)).is_some()
+        };
+        match &mut self.0 {
+            Kept::Integers(list) => {
+                let number = member::integer(member);
+                let index = number.and_then(|number| member::rank(list, number).ok());
+                at(list, index)
+            }
+            Kept::Listed(list) => {
+                let index = member::position(list, member);
+                at(list, index)
+            }
+            Kept::Hashed(tree) => {
+                let (place, there) = tree.find(hash_of(member), member);
+                let is_there = there.is_some();
+                if is_there {
+                    tree.remove(&place);
+                }
+                is_there
+            }
+        }
+    }
+
+    /// Gives it a form, unless it has one that comes behind it.
+    fn raise(&mut self, form: Form) {
+        if form <= self.form() {
+            return;
+        }
+        let list = match &mut self.0 {
+            Kept::Integers(list) | Kept::Listed(list) => std::mem::take(list),
+            Kept::Hashed(_) => return,
+        };
+        self.0 = match form {
+            Form::Hashed => Kept::Hashed(member::in_order_of_hashes(&list)),
+            _ => Kept::Listed(list),
+        };
+    }
+
+    /// The same members as a list.
+    fn as_list(&self) -> Set {
+        let mut list = Tree::new();
+        for member in self.iter() {
+            member.value.with_bytes(|bytes| {
+                list.push(NewElement { key: (), head: &[bytes], tail: None });
+            });
+        }
+        Set(Kept::Listed(list))
+    }
+
+    /// The same members as integers, if they are all such.
+    fn as_integers(&self) -> Option<Set> {
+        let mut integers = Set::new(Form::Integers);
+        let mut add = |member: Member<'_>| member.value.with_bytes(|bytes| integers.add(bytes));
+        self.iter().all(&mut add).then_some(integers)
+    }
+}
+
+impl Object for Set {
+    fn type_number(&self) -> u8 {
+        NUMBER
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn encoding(&self) -> &'static str {
+        match self.form() {
+            Form::Integers => "intset",
+            Form::Listed => "listpack",
+            Form::Hashed => "hashtable",
+        }
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(self.form().number());
+        for member in self.iter() {
+            let length = member.value.len();
+            varint::write(length as u64, |byte| out.push(byte));
+            member.value.with_stretches(0..length, |stretch| out.extend_from_slice(stretch));
+        }
+    }
+
+    fn encoded_len(&self) -> usize {
+        let members = match &self.0 {
+            Kept::Integers(list) | Kept::Listed(list) => list.encoded_len(),
+            Kept::Hashed(tree) => tree.encoded_len(),
+        };
+        usize::try_from(members).map_or(usize::MAX, |members| 1 + members)
+    }
+
+    fn heap_bytes(&self) -> usize {
+        let members = match &self.0 {
+            Kept::Integers(list) | Kept::Listed(list) => list.heap_bytes(),
+            Kept::Hashed(tree) => tree.heap_bytes(),
+        };
+        size_of::<Set>() + usize::try_from(members).unwrap_or(usize::MAX)
+    }
+
+    fn digest(&self, part: &mut dyn FnMut(&[u8])) {
+        for member in self.iter() {
+            member.value.with_bytes(&mut *part);
+        }
+    }
+
+    fn copy(&self) -> Arc<dyn Object> {
+        Arc::new(self.clone())
+    }
+}
+
+impl std::fmt::Debug for Set {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Set({} members, {:?})", self.len(), self.form())
+    }
+}
+
+impl Set {
+    /// The value, if it is a set.
+    pub fn of(object: &dyn Object) -> Option<&Set> {
+        let object: &dyn Any = object;
+        object.downcast_ref()
+    }
+}
+
+fn decode(bytes: &[u8]) -> Option<NewValue<'_>> {
+    let (form, members) = bytes.split_first()?;
+    let form = Form::numbered(*form)?;
+    let (mut reading, mut list) = (Reading(members), Vec::new());
+    while !reading.is_done() {
+        list.push(reading.bytes()?);
+    }
+    whole(form, list).map(|set| NewValue::Object(Arc::new(set)))
+}
+
+/// A set of these members, if they can be those of one in this form.
+fn whole(form: Form, members: Vec<&[u8]>) -> Option<Set> {
+    let mut set = Set::new(form);
+    match &mut set.0 {
+        Kept::Integers(list) => {
+            let mut last = None;
+            for member in members {
+                let number = member::integer(member)?;
+                (last < Some(number)).then_some(())?;
+                last = Some(number);
+                list.push(NewElement { key: (), head: &[member], tail: None });
+            }
+        }
+        Kept::Listed(list) => {
+            let mut seen = HashSet::with_capacity(members.len());
+            for member in members {
+                seen.insert(member).then_some(())?;
+                list.push(NewElement { key: (), head: &[member], tail: None });
+            }
+        }
+        Kept::Hashed(tree) => {
+            // Another process has another order.
+            let mut members: Vec<(u32, &[u8])> =
+                members.into_iter().map(|member| (hash_of(member), member)).collect();
+            members.sort_unstable();
+            let mut last = None;
+            for (key, member) in members {
+                (last != Some((key, member))).then_some(())?;
+                last = Some((key, member));
+                tree.push(NewElement { key, head: &[member], tail: None });
+            }
+        }
+    }
+    Some(set)
+}
