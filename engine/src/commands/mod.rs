@@ -5,9 +5,11 @@
 
 mod bitmap;
 mod generic;
+mod geo;
 mod hyperloglog;
 mod pubsub;
 mod set;
+mod sorted_set;
 mod stream;
 mod string;
 #[cfg(test)]
@@ -16,12 +18,14 @@ mod testing;
 use crate::command::Command;
 
 /// All families, in the order of the manual.
-pub fn families() -> [&'static [&'static Command]; 7] {
+pub fn families() -> [&'static [&'static Command]; 9] {
     [
         string::COMMANDS,
-        bitmap::COMMANDS,
         set::COMMANDS,
+        sorted_set::COMMANDS,
+        bitmap::COMMANDS,
         hyperloglog::COMMANDS,
+        geo::COMMANDS,
         stream::COMMANDS,
         pubsub::COMMANDS,
         generic::COMMANDS,

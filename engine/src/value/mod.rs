@@ -27,6 +27,7 @@ mod registry;
 mod rope;
 pub mod set;
 mod shared;
+pub mod sorted_set;
 pub mod stream;
 pub mod string;
 pub mod tree;

@@ -3,6 +3,7 @@
 use super::hash;
 use super::item::Item;
 use super::set;
+use super::sorted_set;
 use super::stream;
 use super::string;
 use super::types::{OPS_MAX, Type};
@@ -12,6 +13,7 @@ pub static TYPES: &[&Type] = &[
     &string::TYPE,
     &hash::TYPE,
     &set::TYPE,
+    &sorted_set::TYPE,
     &stream::TYPE,
     #[cfg(feature = "planted-bugs")]
     &super::counters::TYPE,

@@ -137,11 +137,8 @@ impl<O: Order> Tree<O> {
     /// The element at a place, that is: behind it.
     #[inline]
     pub fn get(&self, place: &Place) -> Option<Element<'_, O::Key>> {
-        let mut page = self.page()?;
-        while page.height() > 0 {
-            page = page.child(usize::from(place.slots[usize::from(page.height())]));
-        }
-        element(page, usize::from(place.slots[0]))
+        let (leaf, slot) = self.leaf_of(place)?;
+        element(leaf, slot)
     }
 
     /// The element with this key and identity, and its place; or the place where it would be put.
@@ -163,6 +160,22 @@ impl<O: Order> Tree<O> {
         (place, found.is_ok().then(|| element(page, slot)).flatten())
     }
 
+    /// The first element with this key, and its place; or the place where it would be put. For orders in which
+    /// elements may be equal: of these [`Tree::find`] may miss some, behind which others were removed.
+    #[inline]
+    pub fn first_of(&self, key: O::Key) -> (Place, Option<Element<'_, O::Key>>) {
+        let place = self.seek(&Bound::Before(key, b""));
+        let there = self.get(&place);
+        if let Some(there) = there {
+            return (place, Some(there).filter(|there| there.key == key));
+        }
+        let mut walk = self.walk(&place);
+        match walk.next().filter(|next| next.key == key) {
+            Some(next) => (walk.place_of_last(), Some(next)),
+            None => (place, None),
+        }
+    }
+
     /// The place in the order. What is behind it may begin in the next leaf: [`Tree::from`] goes there.
     pub fn seek(&self, bound: &Bound<'_, O::Key>) -> Place {
         let mut place = self.start();
@@ -179,6 +192,57 @@ impl<O: Order> Tree<O> {
         };
         place.slots[0] = search(from, to, decided).unwrap_or_else(|slot| slot) as u16;
         place
+    }
+
+    /// The leaf of a place, and its slot there.
+    #[inline]
+    fn leaf_of(&self, place: &Place) -> Option<(PageRef<'_, O::Key>, usize)> {
+        let mut page = self.page()?;
+        while page.height() > 0 {
+            page = page.child(usize::from(place.slots[usize::from(page.height())]));
+        }
+        Some((page, usize::from(place.slots[0])))
+    }
+
+    /// Whether so many elements on one side of a place have this key, which is that of what comes there.
+    #[inline]
+    pub fn is_among(&self, place: &Place, key: O::Key, many: usize) -> bool {
+        let Some((leaf, slot)) = self.leaf_of(place) else { return false };
+        let keys = leaf.keys();
+        let before = match slot.checked_sub(many) {
+            Some(far) => keys[far] == key,
+            // Those in the leaf are asked first: there is no other of the key behind one that has not.
+            None => {
+                keys[..slot].first().is_none_or(|first| *first == key) && {
+                    let mut walk = self.walk(place);
+                    let far = (0..many).map_while(|_| walk.back()).nth(many - 1);
+                    far.is_some_and(|element| element.key == key)
+                }
+            }
+        };
+        before
+            || match keys.get(slot + many - 1) {
+                Some(far) => *far == key,
+                None => {
+                    keys[slot..].last().is_none_or(|last| *last == key)
+                        && self.walk(place).nth(many - 1).is_some_and(|far| far.key == key)
+                }
+            }
+    }
+
+    /// Whether no element but the one at a place has its key.
+    #[inline]
+    pub fn is_only(&self, place: &Place) -> bool {
+        let Some((leaf, slot)) = self.leaf_of(place) else { return false };
+        let keys = leaf.keys();
+        if slot > 0 && slot + 1 < keys.len() {
+            return keys[slot - 1] != keys[slot] && keys[slot + 1] != keys[slot];
+        }
+        let (mut back, mut on) = (self.walk(place), self.walk(place));
+        let Some(own) = on.next() else { return false };
+        let is_other =
+            |other: Option<Element<'_, O::Key>>| other.is_none_or(|it| it.key != own.key);
+        is_other(back.back()) && is_other(on.next())
     }
 
     /// Looks at a part of the tree from an element on: how many bytes of its leaves nobody holds but those

@@ -89,6 +89,13 @@ impl<'a, O: Order> Walk<'a, O> {
         self.place
     }
 
+    /// Where the element stands that [`Iterator::next`] gave last.
+    pub fn place_of_last(&self) -> Place {
+        let mut place = self.place;
+        place.slots[0] -= 1;
+        place
+    }
+
     /// The element before the place, where it goes.
     pub fn back(&mut self) -> Option<Element<'a, O::Key>> {
         let leaf = self.pages[0]?;
