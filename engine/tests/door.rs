@@ -241,17 +241,21 @@ fn a_key_that_had_expired_when_it_was_watched_is_deleted_without_a_word() {
 #[test]
 fn a_value_that_has_become_empty_goes_and_that_is_told() {
     let mut shard = shard(Role::Master);
-    shard.keys.change(DB, b"key", &hash::Set(vec![(b"a", b"1", None), (b"b", b"2", None)]));
-    shard.keys.change(DB, b"key", &hash::Remove(vec![b"a"]));
+    shard.keys.change(
+        DB,
+        b"key",
+        &hash::Set { fields: &[(b"a", b"1", None), (b"b", b"2", None)], is_large: false },
+    );
+    shard.keys.change(DB, b"key", &hash::Remove(&[b"a"]));
     shard.publish();
     assert!(shard.keys.exists(DB, b"key"));
     let Lsn(before) = shard.head();
-    assert_eq!(shard.keys.change(DB, b"key", &hash::Remove(vec![b"b"])), 1);
+    assert_eq!(shard.keys.change(DB, b"key", &hash::Remove(&[b"b"])), 1);
     shard.publish();
     assert!(!shard.keys.exists(DB, b"key"));
     assert_eq!(shard.head(), Lsn(before + 2), "the effect and the deletion");
-    let sent = SentEffect::of(&hash::Remove(vec![b"x"]));
-    shard.keys.change(DB, b"key", &hash::Set(vec![(b"x", b"1", None)]));
+    let sent = SentEffect::of(&hash::Remove(&[b"x"]));
+    shard.keys.change(DB, b"key", &hash::Set { fields: &[(b"x", b"1", None)], is_large: false });
     shard.keys.change_as_sent(DB, b"key", &sent);
     shard.publish();
     assert!(!shard.keys.exists(DB, b"key"));

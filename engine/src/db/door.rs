@@ -14,12 +14,13 @@
 //!
 //! When an item was last used is no data: it is noted at looking ([`Door::look`]) and told to nobody.
 
+use super::dated::Dated;
 use super::graveyard::{Going, Graveyard};
 use super::touched::{Touched, What};
 use crate::journal::Deadline;
 use crate::table::{Cursor, Sweep, Table};
 use crate::types::{DbIndex, Millis};
-use crate::value::{Item, NewValue, Type};
+use crate::value::{Item, NewValue, Object, Type};
 
 /// A database's contents keep their identity when SWAPDB gives them another number: cuts walk
 /// identities, so a swap in the middle neither skips nor repeats half a table (J4).
@@ -41,6 +42,8 @@ struct Database {
     table: Table<Item>,
     /// How many items have a deadline.
     expires: usize,
+    /// Those that have deadlines inside.
+    dated: Dated,
 }
 
 /// All databases of one shard, behind the door.
@@ -85,7 +88,7 @@ impl Door {
     fn empty_database(&mut self) -> Database {
         let id = TableId(self.next_table);
         self.next_table += 1;
-        Database { id, table: Table::new(self.seed), expires: 0 }
+        Database { id, table: Table::new(self.seed), expires: 0, dated: Dated::default() }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -108,6 +111,22 @@ impl Door {
     #[inline]
     pub(super) fn expires(&self, db: DbIndex) -> usize {
         self.dbs[db.index()].expires
+    }
+
+    /// Which items have deadlines inside.
+    #[inline]
+    pub(super) fn dated(&self, db: DbIndex) -> &Dated {
+        &self.dbs[db.index()].dated
+    }
+
+    /// The first time inside of an item is another one than was noted.
+    pub(super) fn note_dated(&mut self, at: At<'_>) {
+        let Database { table, dated, .. } = &mut self.dbs[at.db.index()];
+        let due = table.get(at.hash, at.key).and_then(due_inside);
+        dated.forget(at.key);
+        if let Some(due) = due {
+            dated.note(at.key, due);
+        }
     }
 
     pub(super) fn id(&self, db: DbIndex) -> TableId {
@@ -245,11 +264,15 @@ impl KeyPlace<'_> {
         clock: impl FnOnce(&Item) -> u32,
         told: impl FnOnce(&Item) -> R,
     ) -> R {
-        let Database { table, expires, .. } = &mut *self.database;
+        let Database { table, expires, dated, .. } = &mut *self.database;
         let instant = instant(deadline);
         let result = match table.get_mut(self.hash, self.key) {
             Some(item) => {
                 item.set(value);
+                if !dated.is_empty() {
+                    dated.forget(self.key);
+                }
+                note_inside(item, dated);
                 if deadline != Deadline::Keep {
                     date(item, instant, expires);
                 }
@@ -261,6 +284,7 @@ impl KeyPlace<'_> {
                 *expires += usize::from(instant.is_some());
                 let mut item = Item::new(self.key, value, instant);
                 item.set_clock(clock(&item));
+                note_inside(&item, dated);
                 self.what = Some(What::Created);
                 return told(table.insert_unique(self.hash, item));
             }
@@ -275,6 +299,9 @@ impl KeyPlace<'_> {
     pub(super) fn remove(&mut self, why: What) -> bool {
         let Some(item) = self.database.table.remove(self.hash, self.key) else { return false };
         self.database.expires -= usize::from(item.deadline().is_some());
+        if !self.database.dated.is_empty() {
+            self.database.dated.forget(self.key);
+        }
         self.what = Some(why);
         true
     }
@@ -301,12 +328,13 @@ impl KeyPlace<'_> {
         clock: impl FnOnce(&Item) -> u32,
         perform: impl FnOnce(&mut Item) -> Result<R, E>,
     ) -> Option<Result<R, E>> {
-        let table = &mut self.database.table;
+        let Database { table, dated, .. } = &mut *self.database;
         if let Some(item) = table.get_mut(self.hash, self.key) {
             if item.kind() != kind {
                 return None;
             }
             let outcome = perform(item);
+            note_inside(item, dated);
             self.what = outcome.is_ok().then_some(What::Changed);
             return Some(outcome);
         }
@@ -314,6 +342,7 @@ impl KeyPlace<'_> {
         item.set_clock(clock(&item));
         let outcome = perform(&mut item);
         if outcome.is_ok() {
+            note_inside(&item, dated);
             table.insert_unique(self.hash, item);
             self.what = Some(What::Created);
         }
@@ -327,6 +356,18 @@ fn date(item: &mut Item, deadline: Option<Millis>, expires: &mut usize) {
     if had || deadline.is_some() {
         item.set_deadline(deadline);
         *expires = *expires + usize::from(deadline.is_some()) - usize::from(had);
+    }
+}
+
+fn due_inside(item: &Item) -> Option<Millis> {
+    item.object().and_then(Object::next_due)
+}
+
+/// Notes when something inside of an item ends, if it does.
+#[inline]
+fn note_inside(item: &Item, dated: &mut Dated) {
+    if let Some(due) = due_inside(item) {
+        dated.note(item.key(), due);
     }
 }
 

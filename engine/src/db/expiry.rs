@@ -3,12 +3,15 @@
 //! The table keeps, per segment, a lower bound of its items' deadlines, so a sweep passes segments in
 //! which nothing can be due for a few nanoseconds each. No memory is spent per key. A sweep deletes what
 //! it finds and tells, like the lazy deletion of a reader does; open keys are left for the next round.
+//!
+//! What ends inside of values (fields of hashes) is found by the first time of each, which is noted (`dated`).
 
 use super::door::At;
 use super::touched::What;
 use super::{Keyspace, Role};
 use crate::table::Cursor;
 use crate::types::DbIndex;
+use crate::value::SentEffect;
 
 /// Segments searched in one slice: some 10 us each, so about one slice of a shard's time.
 const SEGMENTS_PER_SLICE: usize = 8;
@@ -59,6 +62,42 @@ impl Keyspace {
     /// Whether what has expired is deleted though nobody looks for it.
     pub fn set_active_expire(&mut self, is_on: bool) {
         self.sweep.is_off = !is_on;
+    }
+
+    /// Takes out of one value what has come to its end inside of it, and tells. Answers whether it should be
+    /// called again soon. Open keys are left for later.
+    pub fn sweep_inside(&mut self, is_open: &mut dyn FnMut(u64) -> bool) -> bool {
+        /// Open keys that are passed over, of which there may be many: the next heartbeat asks again.
+        const SKIPPED: usize = 16;
+        if self.role == Role::Replica || self.is_paused() || self.sweep.is_off {
+            return false;
+        }
+        for db in self.dbs() {
+            for skipped in 0..SKIPPED {
+                let Some(key) = self.door.dated(db).due(self.now, skipped) else { break };
+                let at = At { db, hash: self.hash(&key), key: &key };
+                if !is_open(at.hash) {
+                    // No command calls it anything.
+                    self.begin_record();
+                    self.tidy(at);
+                    self.door.note_dated(at);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Takes out of a value some of what has come to its end inside of it, and tells.
+    pub(super) fn tidy(&mut self, at: At<'_>) {
+        let Some(item) = self.door.table(at.db).get(at.hash, at.key) else { return };
+        let due = item.object().filter(|it| it.next_due().is_some_and(|due| due <= self.now));
+        if let Some((op, bytes)) = due.and_then(|object| object.expiry(self.now)) {
+            let effect = SentEffect { change: item.kind().change(op), bytes };
+            let called = self.speaker.called_now.replace("hexpired");
+            self.change_as_sent(at.db, at.key, &effect);
+            self.speaker.called_now = called;
+        }
     }
 
     fn next_swept_db(&mut self) -> bool {

@@ -70,6 +70,7 @@ impl Keyspace {
 
     /// The value of type `T` at `key`, as a read: `None` when there is no such key.
     pub fn object<T: Object>(&mut self, db: DbIndex, key: &[u8]) -> Result<Option<&T>, WrongType> {
+        self.tidy_before_look(db, key);
         typed(self.find(db, key))
     }
 
@@ -79,7 +80,17 @@ impl Keyspace {
         db: DbIndex,
         key: &[u8],
     ) -> Result<Option<&T>, WrongType> {
+        self.tidy_before_look(db, key);
         typed(self.peek(db, key))
+    }
+
+    /// What has come to its end inside of a value goes before somebody looks: some of it, if it is much. A
+    /// replica, or a master whose clients are paused, leaves it there.
+    #[inline]
+    fn tidy_before_look(&mut self, db: DbIndex, key: &[u8]) {
+        if !self.door.dated(db).is_empty() && self.role == Role::Master && !self.is_paused() {
+            self.tidy(At { db, hash: self.hash(key), key });
+        }
     }
 
     /// The deadline of `key`: `None` without such a key, `Some(None)` without a deadline.

@@ -19,6 +19,7 @@
 //! to the log.
 
 mod apply;
+mod dated;
 mod digest;
 mod door;
 mod effects;

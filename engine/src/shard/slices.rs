@@ -39,6 +39,7 @@ impl Shard {
         let began = Instant::now();
         let locks = &self.locks;
         let sweeping = self.keys.sweep_slice(&mut |hash| locks.is_open(hash));
+        let sweeping = self.keys.sweep_inside(&mut |hash| locks.is_open(hash)) || sweeping;
         self.log_frame();
         let swept = Instant::now();
         let evicting = self.evict_slice();

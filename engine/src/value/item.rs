@@ -7,10 +7,11 @@
 //!  | u8    | u24      | u32     | u32     | there is one |              | inline:  val_len bytes        |
 //!  |       |          |         |         | (8 bytes)    |              | large:   pointer to a rope    |
 //!  |       |          |         |         |              |              | object:  pointer, 16 bytes    |
+//!  |       |          |         |         |              |              | or itself, aligned to 8       |
 //!  +-------+----------+---------+---------+--------------+--------------+-------------------------------+
 //!  |  ------------------------- rounded up to a multiple of 16 --------------------------------------- |
 //!
-//!  flags:  0..3  how the value is stored (room for 16 kinds)
+//!  flags:  0..3  how the value is stored; from 8 on an object of the type 0 to 7 that stands in the block
 //!          6     the value was edited in place: "raw", whatever its length
 //!          7     there is a deadline
 //! ```
@@ -21,14 +22,18 @@
 //!
 //! Large strings are ropes ([`Rope`]) and values of other types stand behind an `Arc<dyn Object>`: changed in
 //! place while nobody else holds them. Where somebody does, what a change touches of a rope is copied before
-//! it, and an object as it sees fit. Nothing else is ever shared, so this is the whole copy-on-write rule.
+//! it, and an object as it sees fit. An object that is a pointer or two stands in the block itself
+//! ([`InItem`]): who wants to hold it gets a copy, and parts of it are shared as it sees fit. Nothing else is ever
+//! shared, so this is the whole copy-on-write rule.
 //!
-//! Unsafe code stands here and in `chunk`. What makes it sound:
+//! Unsafe code stands here, in `object`, `chunk` and `tree`. What makes it sound:
 //! 1. `Item` owns the block; nobody else has the pointer; references into it borrow the item.
 //! 2. The block's length is `Shape::of(header).block()`: every change of shape reallocates to that.
 //! 3. Header, key, deadline (if flagged) and tail are initialized whenever a method returns; a tail of
 //!    kind `Large` holds a pointer from `Chunk::into_raw`, one of kind `Object` a pointer from
-//!    `Arc::into_raw`, whose reference the item owns.
+//!    `Arc::into_raw`, whose reference the item owns; one of a kind from `IN_ITEM` on an object that
+//!    `InItem::put` of that number put there, `val_len` bytes at a place aligned to 8.
+//! 4. Blocks are aligned to 8, and what stands behind the header moves by multiples of 8 only.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::any::Any;
@@ -38,7 +43,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::chunk::{Chunk, ChunkRef};
-use super::object::Object;
+use super::object::{InItem, Object};
 use super::rope::{Rope, RopeRef};
 use super::shared::{Digits, NewValue, SharedValue, Value};
 use crate::table::{TableEntry, prefetch};
@@ -153,9 +158,13 @@ impl Item {
     }
 
     /// The value, if it is not a string.
+    #[inline]
     pub fn object(&self) -> Option<&dyn Object> {
-        if self.header().kind() != KIND_OBJECT {
-            return None;
+        match self.header().kind() {
+            KIND_OBJECT => {}
+            // SAFETY: a tail of this kind is such an object, and it is not changed while the item is borrowed.
+            kind @ IN_ITEM.. => return Some(unsafe { self.see_in_item(kind).as_ref() }),
+            _ => return None,
         }
         // SAFETY: as in `string`: a tail of this kind points to what an Arc of the item's keeps alive,
         // and it is not changed while the item is borrowed.
@@ -164,6 +173,11 @@ impl Item {
 
     /// The value as `T`, to be changed by its type; a copy of it where somebody else holds it.
     pub fn object_mut<T: Object>(&mut self) -> Option<&mut T> {
+        if let kind @ IN_ITEM.. = self.header().kind() {
+            // SAFETY: as in `object`; `&mut self` is held as long as the reference that is made here.
+            let object: &mut dyn Any = unsafe { self.see_in_item(kind).as_mut() };
+            return object.downcast_mut::<T>();
+        }
         let object: &dyn Any = self.object()?;
         object.downcast_ref::<T>()?;
         let mut held = self.borrow_object();
@@ -194,7 +208,7 @@ impl Item {
     pub fn encoding(&self) -> &'static str {
         let header = self.header();
         match header.kind() {
-            KIND_OBJECT => self.object().map_or("", |object| object.encoding()),
+            KIND_OBJECT | IN_ITEM.. => self.object().map_or("", |object| object.encoding()),
             KIND_INT => "int",
             KIND_INLINE if !header.has(IS_RAW) && header.val_len as usize <= EMBSTR_MAX => "embstr",
             _ => "raw",
@@ -244,6 +258,10 @@ impl Item {
         match self.header().kind() {
             KIND_LARGE => return SharedValue::Large(self.borrow_large().hold()),
             KIND_OBJECT => return SharedValue::Object(Arc::clone(&self.borrow_object())),
+            IN_ITEM.. => {
+                let object = self.object().expect("its kind says so");
+                return SharedValue::Object(object.copy());
+            }
             _ => {}
         }
         match self.value() {
@@ -271,6 +289,11 @@ impl Item {
         match self.header().kind() {
             KIND_LARGE => block + self.borrow_large().heap_bytes(),
             KIND_OBJECT => block + self.object().map_or(0, |object| object.heap_bytes()),
+            // Its own bytes are the block's.
+            IN_ITEM.. => {
+                let besides = self.object().map_or(0, |object| object.heap_bytes());
+                block + besides.saturating_sub(self.header().val_len as usize)
+            }
             _ => block,
         }
     }
@@ -282,7 +305,7 @@ impl Item {
 struct Header {
     flags_clock: u32,
     key_len: u32,
-    /// The length of an inline value; 0 for other kinds.
+    /// The length of an inline value, and of an object that stands in the block; 0 for other kinds.
     val_len: u32,
 }
 
@@ -293,6 +316,10 @@ const KIND_LARGE: u8 = 2;
 const KIND_OBJECT: u8 = 3;
 /// What is left of an object whose reference was given up: as many bytes that mean nothing.
 const KIND_GONE: u8 = 4;
+/// The same of an object that stood in the block.
+const KIND_GONE_IN_ITEM: u8 = 5;
+/// From here on: an object that stands in the block, of the type whose number is added.
+const IN_ITEM: u8 = 8;
 const IS_RAW: u8 = 0x40;
 const HAS_DEADLINE: u8 = 0x80;
 
@@ -312,6 +339,15 @@ impl Header {
     fn key_at(&self) -> usize {
         DEADLINE_AT + if self.has(HAS_DEADLINE) { DEADLINE_BYTES } else { 0 }
     }
+
+    #[inline]
+    fn tail_at(&self) -> usize {
+        let behind_key = self.key_at() + self.key_len as usize;
+        match self.kind() {
+            KIND_GONE_IN_ITEM | IN_ITEM.. => behind_key.next_multiple_of(align_of::<u64>()),
+            _ => behind_key,
+        }
+    }
 }
 
 /// Where things stand in a block.
@@ -323,12 +359,11 @@ struct Shape {
 impl Shape {
     fn of(header: Header) -> Self {
         let tail_len = match header.kind() {
-            KIND_INLINE => header.val_len as usize,
+            KIND_INLINE | KIND_GONE_IN_ITEM | IN_ITEM.. => header.val_len as usize,
             KIND_OBJECT | KIND_GONE => size_of::<*const dyn Object>(),
             _ => 8,
         };
-        let key_at = header.key_at();
-        Self { key_at, end: key_at + header.key_len as usize + tail_len }
+        Self { key_at: header.key_at(), end: header.tail_at() + tail_len }
     }
 
     fn block(&self) -> Layout {
@@ -344,6 +379,7 @@ enum Tail<'a> {
     InlineOwned(Vec<u8>),
     Large(Rope),
     Object(Arc<dyn Object>),
+    InItem(&'static InItem, Arc<dyn Object>),
 }
 
 impl<'a> From<NewValue<'a>> for Tail<'a> {
@@ -359,7 +395,10 @@ impl<'a> From<NewValue<'a>> for Tail<'a> {
             }
             NewValue::Shared(SharedValue::Large(rope)) => Self::Large(rope),
             NewValue::Object(object) | NewValue::Shared(SharedValue::Object(object)) => {
-                Self::Object(object)
+                match object.in_item() {
+                    Some(how) => Self::InItem(how, object),
+                    None => Self::Object(object),
+                }
             }
         }
     }
@@ -379,6 +418,7 @@ impl Tail<'_> {
             Self::Inline(_) | Self::InlineOwned(_) => KIND_INLINE,
             Self::Large(_) => KIND_LARGE,
             Self::Object(_) => KIND_OBJECT,
+            Self::InItem(how, _) => IN_ITEM + how.number(),
         }
     }
 
@@ -386,6 +426,7 @@ impl Tail<'_> {
         match self {
             Self::Inline(bytes) => bytes.len() as u32,
             Self::InlineOwned(bytes) => bytes.len() as u32,
+            Self::InItem(how, _) => how.size() as u32,
             Self::Int(_) | Self::Large(_) | Self::Object(_) => 0,
         }
     }
@@ -408,7 +449,7 @@ impl Item {
     fn tail_start(&self) -> NonNull<u8> {
         let header = self.header();
         // SAFETY: the tail begins inside the block, or at its end if it is empty.
-        unsafe { self.0.add(header.key_at() + header.key_len as usize) }
+        unsafe { self.0.add(header.tail_at()) }
     }
 
     /// Makes the block as long as `header` needs it and stores `header`. What both shapes have in common
@@ -486,6 +527,8 @@ impl Item {
             Tail::Object(object) => unsafe {
                 start.cast::<*const dyn Object>().write_unaligned(Arc::into_raw(object));
             },
+            // SAFETY: a tail of this kind has the object's size and is aligned.
+            Tail::InItem(how, object) => unsafe { how.put(&*object, start) },
         }
     }
 
@@ -546,6 +589,12 @@ impl Item {
         })
     }
 
+    /// The object of this kind that stands in the block.
+    #[inline]
+    fn see_in_item(&self, kind: u8) -> NonNull<dyn Object> {
+        InItem::numbered(kind - IN_ITEM).see(self.tail_start())
+    }
+
     /// Gives up the reference to a large value, if there is one, for good or to change it. The tail is then
     /// to be overwritten.
     fn take_large(&mut self, to_change: bool) -> Option<Rope> {
@@ -570,6 +619,13 @@ impl Item {
             self.header_mut().flags_clock &= !u32::from(KIND_MASK);
             self.header_mut().flags_clock |= u32::from(KIND_GONE);
             drop(held);
+        }
+        if let kind @ IN_ITEM.. = self.header().kind() {
+            let object = self.see_in_item(kind);
+            self.header_mut().flags_clock &= !u32::from(KIND_MASK);
+            self.header_mut().flags_clock |= u32::from(KIND_GONE_IN_ITEM);
+            // SAFETY: the kind says that an object stands there; now nobody takes it for one any more.
+            unsafe { object.drop_in_place() };
         }
     }
 }

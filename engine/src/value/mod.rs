@@ -37,7 +37,7 @@ pub use self::aside::bytes_set_aside;
 pub use self::chunk::Left;
 pub use self::effect::{ChangeHead, Reading, SentEffect, Told, TypeEffect, Write};
 pub use self::item::{INLINE_MAX, Item};
-pub use self::object::Object;
+pub use self::object::{InItem, Object};
 pub use self::registry::TYPES;
 pub use self::rope::{Rope, RopeRef};
 pub use self::shared::{Digits, NewValue, SharedValue, Value};

@@ -1,9 +1,11 @@
 //! Values of all types but strings, which lie in the item's own block: what the rooms above ask of them.
 
+use crate::types::Millis;
 use std::any::Any;
 use std::fmt::Debug;
 use std::ops::Range;
-use std::sync::Arc;
+use std::ptr::NonNull;
+use std::sync::{Arc, OnceLock};
 
 /// A value that stands behind a reference. Whoever holds one holds the value as of then: an item whose
 /// value somebody else holds goes on with a copy before it changes.
@@ -16,6 +18,17 @@ pub trait Object: Any + Debug + Send + Sync {
     /// Whether nothing is left in it, so that its key goes. A type whose values stay when they are empty
     /// says that they are not.
     fn is_empty(&self) -> bool;
+
+    /// When something inside of it ends to be, the first that does.
+    fn next_due(&self) -> Option<Millis> {
+        None
+    }
+
+    /// The effect that takes out of it some of what has come to its end, a bounded piece of work: its number
+    /// within the type, and its bytes.
+    fn expiry(&self, _now: Millis) -> Option<(u8, Vec<u8>)> {
+        None
+    }
 
     /// What OBJECT ENCODING answers.
     fn encoding(&self) -> &'static str;
@@ -63,6 +76,83 @@ pub trait Object: Any + Debug + Send + Sync {
 
     /// Another one that equals it, for who is about to change it.
     fn copy(&self) -> Arc<dyn Object>;
+
+    /// How it stands in an item's own block, where it does: a type whose values are a pointer or two and whose
+    /// copy is cheap says `const { &InItem::of::<Self>(NUMBER) }`. So a small one costs no block besides.
+    fn in_item(&self) -> Option<&'static InItem> {
+        None
+    }
+}
+
+/// The most bytes of an object that stands in an item.
+const IN_ITEM_MAX: usize = 16;
+
+/// Types whose objects may stand in items: so many numbers.
+const IN_ITEM_TYPES: usize = 8;
+
+/// How objects of one type stand in items.
+pub struct InItem {
+    number: u8,
+    size: usize,
+    see: fn(NonNull<u8>) -> NonNull<dyn Object>,
+    put: unsafe fn(&dyn Object, NonNull<u8>),
+}
+
+/// Those that were ever put, by number.
+static KNOWN: [OnceLock<&'static InItem>; IN_ITEM_TYPES] =
+    [const { OnceLock::new() }; IN_ITEM_TYPES];
+
+impl InItem {
+    /// Of the type `T`, whose number this is.
+    pub const fn of<T: Object + Clone>(number: u8) -> InItem {
+        assert!((number as usize) < IN_ITEM_TYPES, "a type's number in three bits");
+        assert!(size_of::<T>() <= IN_ITEM_MAX && align_of::<T>() <= align_of::<u64>());
+        InItem { number, size: size_of::<T>(), see: see::<T>, put: put::<T> }
+    }
+
+    /// How many bytes.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The number by which [`InItem::numbered`] knows it, from now on.
+    pub(super) fn number(&'static self) -> u8 {
+        let known = KNOWN[usize::from(self.number)].get_or_init(|| self);
+        assert!(known.size == self.size, "two types with the number {}", self.number);
+        self.number
+    }
+
+    /// The one whose number was asked for before.
+    #[inline]
+    pub(super) fn numbered(number: u8) -> &'static InItem {
+        KNOWN[usize::from(number)].get().expect("nothing stands in an item that was not put")
+    }
+
+    /// The object that stands at a place.
+    #[inline]
+    pub(super) fn see(&self, place: NonNull<u8>) -> NonNull<dyn Object> {
+        (self.see)(place)
+    }
+
+    /// Puts one that equals `object`, which says that it is of this type, at a place.
+    ///
+    /// # Safety
+    /// There is room for [`InItem::size`] bytes, aligned to 8.
+    pub(super) unsafe fn put(&self, object: &dyn Object, place: NonNull<u8>) {
+        // SAFETY: the caller's promise.
+        unsafe { (self.put)(object, place) }
+    }
+}
+
+fn see<T: Object>(place: NonNull<u8>) -> NonNull<dyn Object> {
+    place.cast::<T>()
+}
+
+unsafe fn put<T: Object + Clone>(object: &dyn Object, place: NonNull<u8>) {
+    let object: &dyn Any = object;
+    let object: &T = object.downcast_ref().expect("an object says of its own type how it stands");
+    // SAFETY: the caller has room for a `T`, which `InItem::of` made sure is aligned to 8 at the most.
+    unsafe { place.cast::<T>().write(object.clone()) };
 }
 
 /// Two values are equal if they are the same as a whole.

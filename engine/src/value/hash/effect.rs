@@ -4,10 +4,13 @@
 //!   op  effect   bytes
 //!    0  set      fields with their values and deadlines, as in the value as a whole
 //!    1  remove   names: bytes | bytes ...
-//!    2  persist  names: bytes | bytes ...
+//!    2  date     no deadline: names
+//!    3  set      as 0, of a hash that is large from then on
+//!    4  date     the deadline | names
 //! ```
 
-use super::{Hash, NUMBER, decode, for_each, open};
+use super::field::open;
+use super::{Hash, NUMBER, decode, for_each};
 use crate::types::Millis;
 use crate::value::effect::{ChangeHead, Reading, Told, TypeEffect, Write};
 use crate::value::types::{Type, Unfit};
@@ -26,33 +29,54 @@ pub static TYPE: Type = Type {
 const OP_SET: u8 = 0;
 const OP_REMOVE: u8 = 1;
 const OP_PERSIST: u8 = 2;
+const OP_SET_LARGE: u8 = 3;
+const OP_DATE: u8 = 4;
+
+/// A field's name, its value, and when it ends to be.
+pub type Given<'a> = (&'a [u8], &'a [u8], Option<Millis>);
 
 /// Fields have these values and deadlines now. How many of them are new is what comes of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Set<'a>(pub Vec<(&'a [u8], &'a [u8], Option<Millis>)>);
+pub struct Set<'a> {
+    /// The fields.
+    pub fields: &'a [Given<'a>],
+    /// The hash is large from now on.
+    pub is_large: bool,
+}
 
 /// Fields are gone. How many there were is what comes of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Remove<'a>(pub Vec<&'a [u8]>);
+pub struct Remove<'a>(pub &'a [&'a [u8]]);
 
-/// Fields have no deadline any more.
+/// Fields have this deadline now. Of how many that is not as before, or of how many there was another one, is
+/// what comes of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Persist<'a>(pub Vec<&'a [u8]>);
+pub struct Date<'a> {
+    /// Which.
+    pub names: &'a [&'a [u8]],
+    /// Until when.
+    pub deadline: Option<Millis>,
+}
 
 /// Performs an effect that was told.
 fn perform(item: &mut Item, op: u8, bytes: &[u8]) -> Result<(), Unfit> {
     match op {
-        OP_SET => {
+        OP_SET | OP_SET_LARGE => {
             let mut fields = Vec::new();
             let mut each = |name, value, deadline| {
                 fields.push((name, value, deadline));
                 true
             };
             for_each(bytes, &mut each).ok_or(Unfit::Malformed)?;
-            Set(fields).perform(item).map(drop)
+            Set { fields: &fields, is_large: op == OP_SET_LARGE }.perform(item).map(drop)
         }
-        OP_REMOVE => Remove(names(bytes)?).perform(item).map(drop),
-        OP_PERSIST => Persist(names(bytes)?).perform(item).map(drop),
+        OP_REMOVE => Remove(&names(bytes)?).perform(item).map(drop),
+        OP_PERSIST => Date { names: &names(bytes)?, deadline: None }.perform(item).map(drop),
+        OP_DATE => {
+            let mut reading = Reading(bytes);
+            let deadline = Some(Millis(reading.number().ok_or(Unfit::Malformed)?));
+            Date { names: &names(reading.0)?, deadline }.perform(item).map(drop)
+        }
         _ => Err(Unfit::Unknown),
     }
 }
@@ -65,11 +89,6 @@ fn names(bytes: &[u8]) -> Result<Vec<&[u8]>, Unfit> {
     Ok(names)
 }
 
-fn told<'a>(op: u8, names: &[&[u8]], room: &'a mut Vec<u8>) -> Told<'a> {
-    names.iter().for_each(|name| room.write_bytes(name));
-    Told { op, head: ChangeHead::default(), bytes: room }
-}
-
 fn hash_in(item: &mut Item) -> Result<&mut Hash, Unfit> {
     item.object_mut().ok_or(Unfit::Malformed)
 }
@@ -80,19 +99,34 @@ impl TypeEffect for Set<'_> {
     type Done = usize;
 
     fn told<'a>(&'a self, room: &'a mut Vec<u8>) -> Told<'a> {
-        for (name, value, deadline) in &self.0 {
+        let length = |(name, value, _): &Given<'_>| name.len() + value.len() + 24;
+        room.reserve(self.fields.iter().map(length).sum());
+        for (name, value, deadline) in self.fields {
             let mut opening = [0; 18];
             let opened = open(&mut opening, name.len(), *deadline);
             room.write_number((opened + name.len() + value.len()) as u64);
             [&opening[..opened], name, value].iter().for_each(|part| room.extend_from_slice(part));
         }
-        Told { op: OP_SET, head: ChangeHead::default(), bytes: room }
+        let op = if self.is_large { OP_SET_LARGE } else { OP_SET };
+        Told { op, head: ChangeHead::default(), bytes: room }
     }
 
     fn perform(&self, item: &mut Item) -> Result<usize, Unfit> {
         let hash = hash_in(item)?;
-        let set = |(name, value, deadline): &&(&[u8], &[u8], _)| hash.set(name, value, *deadline);
-        Ok(self.0.iter().filter(set).count())
+        if self.is_large {
+            hash.grow();
+        }
+        let set = |(name, value, deadline): &&Given<'_>| hash.set(name, value, *deadline);
+        Ok(self.fields.iter().filter(set).count())
+    }
+}
+
+impl Remove<'_> {
+    /// Its number, and its bytes.
+    pub(super) fn as_told(&self) -> (u8, Vec<u8>) {
+        let mut room = Vec::new();
+        let op = self.told(&mut room).op;
+        (op, room)
     }
 }
 
@@ -102,7 +136,8 @@ impl TypeEffect for Remove<'_> {
     type Done = usize;
 
     fn told<'a>(&'a self, room: &'a mut Vec<u8>) -> Told<'a> {
-        told(OP_REMOVE, &self.0, room)
+        self.0.iter().for_each(|name| room.write_bytes(name));
+        Told { op: OP_REMOVE, head: ChangeHead::default(), bytes: room }
     }
 
     fn perform(&self, item: &mut Item) -> Result<usize, Unfit> {
@@ -111,26 +146,21 @@ impl TypeEffect for Remove<'_> {
     }
 }
 
-impl TypeEffect for Persist<'_> {
+impl TypeEffect for Date<'_> {
     const TYPE: &'static Type = &TYPE;
 
     type Done = usize;
 
     fn told<'a>(&'a self, room: &'a mut Vec<u8>) -> Told<'a> {
-        told(OP_PERSIST, &self.0, room)
+        self.names.iter().for_each(|name| room.write_bytes(name));
+        match self.deadline {
+            None => Told { op: OP_PERSIST, head: ChangeHead::default(), bytes: room },
+            Some(Millis(at)) => Told { op: OP_DATE, head: ChangeHead::number(at), bytes: room },
+        }
     }
 
     fn perform(&self, item: &mut Item) -> Result<usize, Unfit> {
         let hash = hash_in(item)?;
-        let mut count = 0;
-        for name in &self.0 {
-            let Some(field) = hash.get(name) else { continue };
-            if field.deadline().is_some() {
-                let value = field.value().into_owned();
-                hash.set(name, &value, None);
-                count += 1;
-            }
-        }
-        Ok(count)
+        Ok(self.names.iter().filter(|name| hash.date(name, self.deadline)).count())
     }
 }

@@ -1,27 +1,40 @@
 //! Hashes: fields with values, each of which may have a deadline of its own.
 //!
 //! ```text
-//!   fields     in the order of (hash of the field, field):
-//!              length of the field, twice, and 1 if there is a deadline | deadline, 8 bytes | field | value
-//!   deadlines  in their order: hash of the field, 4 bytes          only of fields that have one
+//!   a field    length of the name, twice, and 1 if there is a deadline | deadline, 8 bytes | name | value
 //!
-//!   as a whole:  each field as it stands there, its length before it
+//!   small      fields as they were put; those with deadlines before the others, in the order of these
+//!   large      fields in the order of (hash of the name, name)
+//!              deadlines in their order: hash of the name, 4 bytes      only of fields that have one
+//!
+//!   as a whole:  0 small, 1 small that has or had deadlines, 2 large
+//!                each field as it stands there, its length before it
 //! ```
 //!
-//! A long value is the element's tail; of a field that is long itself all bytes are.
+//! A long value is the element's tail; of a field whose name is long itself all bytes are.
+//!
+//! A hash becomes large when a command says so ([`Set`]), and is never small again: what OBJECT ENCODING says,
+//! and the order of small ones, are the same on a replica.
 //!
 //! Nothing expires here: who asks for a field is told its deadline, and [`Hash::due`] tells whose have come.
 
 mod effect;
+mod field;
+mod large;
+mod small;
 
-pub use effect::{Persist, Remove, Set, TYPE};
+pub use effect::{Date, Given, Remove, Set, TYPE};
+pub use field::{Field, Part};
 
 use super::effect::{Reading, for_each_whole};
-use super::tree::{Bound, Element, Identity, NewElement, Order, Place, Tree, hash_of};
-use super::{NewValue, Object, RopeRef};
+use super::tree::{Element, Tree, Walk};
+use super::{InItem, NewValue, Object};
 use crate::types::Millis;
 use crate::varint;
-use std::borrow::Cow;
+use field::{AsPut, ByHash, opening};
+use large::Large;
+use small::Small;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -29,247 +42,203 @@ use std::sync::Arc;
 const NUMBER: u8 = 4;
 
 /// The value.
-#[derive(Clone, Default)]
-pub struct Hash {
-    fields: Tree<ByHash>,
-    deadlines: Tree<ByDeadline>,
+#[derive(Clone)]
+pub struct Hash(Form);
+
+#[derive(Clone)]
+enum Form {
+    Small(Small),
+    Large(Box<Large>),
 }
 
-struct ByHash;
-
-impl Order for ByHash {
-    type Key = u32;
-
-    fn identity(element: Element<'_, u32>) -> Identity<'_> {
-        Field::of(element).map_or(Identity::Bytes(b""), |field| field.identity())
+impl Default for Hash {
+    fn default() -> Hash {
+        Hash(Form::Small(Small::default()))
     }
 }
 
-struct ByDeadline;
-
-impl Order for ByDeadline {
-    type Key = u64;
-
-    fn identity(element: Element<'_, u64>) -> Identity<'_> {
-        Identity::Bytes(element.head)
-    }
-}
-
-/// Some of an element's bytes, which may lie in a rope.
-#[derive(Clone, Copy)]
-enum Part<'a> {
-    Bytes(&'a [u8]),
-    Rope(RopeRef<'a>, usize, usize),
-}
-
-impl<'a> Part<'a> {
-    fn to_bytes(self) -> Cow<'a, [u8]> {
-        match self {
-            Part::Bytes(bytes) => Cow::Borrowed(bytes),
-            Part::Rope(rope, from, to) => {
-                let mut bytes = Vec::with_capacity(to - from);
-                rope.stretches(from..to).for_each(|stretch| bytes.extend_from_slice(stretch));
-                Cow::Owned(bytes)
-            }
+/// Calls the same on either form.
+macro_rules! either {
+    ($hash:expr, $form:ident => $call:expr) => {
+        match $hash {
+            Form::Small($form) => $call,
+            Form::Large($form) => $call,
         }
-    }
-}
-
-/// A field where it lies.
-#[derive(Clone, Copy)]
-pub struct Field<'a> {
-    name: Part<'a>,
-    value: Part<'a>,
-    deadline: Option<Millis>,
-}
-
-impl<'a> Field<'a> {
-    /// What an element says; `None` of one that no hash has.
-    fn of(element: Element<'a, u32>) -> Option<Field<'a>> {
-        match element.tail {
-            Some(tail) if element.head.is_empty() => {
-                let (length, deadline, at) = opening(tail.stretch(0))?;
-                let end = at.checked_add(length).filter(|end| *end <= tail.len())?;
-                let (name, value) = (Part::Rope(tail, at, end), Part::Rope(tail, end, tail.len()));
-                Some(Field { name, value, deadline })
-            }
-            tail => {
-                let (length, deadline, at) = opening(element.head)?;
-                let (name, rest) = element.head[at..].split_at_checked(length)?;
-                let rope = |tail: RopeRef<'a>| Part::Rope(tail, 0, tail.len());
-                let value = tail.map_or(Part::Bytes(rest), rope);
-                Some(Field { name: Part::Bytes(name), value, deadline })
-            }
-        }
-    }
-
-    fn identity(self) -> Identity<'a> {
-        match self.name {
-            Part::Bytes(bytes) => Identity::Bytes(bytes),
-            Part::Rope(rope, from, to) => Identity::Rope(rope, from, to),
-        }
-    }
-
-    /// What it is called.
-    pub fn name(self) -> Cow<'a, [u8]> {
-        self.name.to_bytes()
-    }
-
-    /// Its value.
-    pub fn value(self) -> Cow<'a, [u8]> {
-        self.value.to_bytes()
-    }
-
-    /// When it ends to be, if it does.
-    pub fn deadline(self) -> Option<Millis> {
-        self.deadline
-    }
-}
-
-/// What stands before a field: how long it is, when it ends, and where it begins.
-fn opening(bytes: &[u8]) -> Option<(usize, Option<Millis>, usize)> {
-    let mut reading = Reading(bytes);
-    let number = reading.number()?;
-    let (length, mut at) = (usize::try_from(number >> 1).ok()?, bytes.len() - reading.0.len());
-    let mut deadline = None;
-    if number & 1 > 0 {
-        let (told, _) = reading.0.split_first_chunk::<8>()?;
-        deadline = Some(Millis(u64::from_le_bytes(*told)));
-        at += 8;
-    }
-    Some((length, deadline, at))
-}
-
-/// Writes what [`opening`] reads; how many bytes that are.
-fn open(room: &mut [u8; 18], length: usize, deadline: Option<Millis>) -> usize {
-    let mut at = 0;
-    let mut put = |byte| {
-        room[at] = byte;
-        at += 1;
     };
-    varint::write((length as u64) << 1 | u64::from(deadline.is_some()), &mut put);
-    deadline.into_iter().flat_map(|Millis(at)| at.to_le_bytes()).for_each(put);
-    at
+}
+
+/// Fields, one after the other.
+pub struct Fields<'a>(Walked<'a>);
+
+enum Walked<'a> {
+    Small(Walk<'a, AsPut>),
+    Large(Walk<'a, ByHash>),
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Field<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Field<'a>> {
+        match &mut self.0 {
+            Walked::Small(walk) => walk.next().and_then(Field::of),
+            Walked::Large(walk) => walk.next().and_then(Field::of),
+        }
+    }
 }
 
 impl Hash {
     /// How many fields it has, those among them that have come to their end.
     pub fn len(&self) -> u64 {
-        self.fields.len()
+        either!(&self.0, form => form.fields.len())
     }
 
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
-        self.fields.is_empty()
+        self.len() == 0
+    }
+
+    /// Whether it is in its small form.
+    pub fn is_small(&self) -> bool {
+        matches!(self.0, Form::Small(_))
     }
 
     /// A field.
     pub fn get(&self, name: &[u8]) -> Option<Field<'_>> {
-        self.fields.find(hash_of(name), name).1.and_then(Field::of)
+        either!(&self.0, form => form.get(name))
     }
 
-    /// All fields, in no order that means anything.
-    pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
-        self.fields.iter().filter_map(Field::of)
+    /// The fields from this number on: of a small hash as they were put, of a large one in no order that
+    /// means anything.
+    pub fn from(&self, index: u64) -> Fields<'_> {
+        Fields(match &self.0 {
+            Form::Small(Small { fields, .. }) => Walked::Small(fields.walk(&fields.at(index))),
+            Form::Large(large) => Walked::Large(large.fields.walk(&large.fields.at(index))),
+        })
+    }
+
+    /// All fields.
+    pub fn iter(&self) -> Fields<'_> {
+        self.from(0)
     }
 
     /// The field with this number, below [`Hash::len`].
     pub fn at(&self, index: u64) -> Option<Field<'_>> {
-        self.fields.get(&self.fields.at(index)).and_then(Field::of)
+        either!(&self.0, form => form.fields.get(&form.fields.at(index)).and_then(Field::of))
     }
 
-    /// A step of a scan: see [`Tree::scan`].
+    /// A step of a scan: see [`Tree::scan`]. A small hash is seen as a whole.
     pub fn scan<'a>(&'a self, cursor: u64, count: usize, mut see: impl FnMut(Field<'a>)) -> u64 {
-        self.fields.scan(cursor, count, |element| {
-            if let Some(field) = Field::of(element) {
-                see(field);
+        match &self.0 {
+            Form::Small(_) => {
+                self.iter().for_each(see);
+                0
             }
-        })
+            Form::Large(large) => large.fields.scan(cursor, count, |element| {
+                if let Some(field) = Field::of(element) {
+                    see(field);
+                }
+            }),
+        }
     }
 
     /// The first deadline of a field.
     pub fn next_deadline(&self) -> Option<Millis> {
-        self.deadlines.iter().next().map(|element| Millis(element.key))
+        either!(&self.0, form => form.next_deadline())
     }
 
-    /// Names of fields whose deadline has come, up to so many.
+    /// How many fields have come to their end.
+    pub fn due_count(&self, now: Millis) -> u64 {
+        either!(&self.0, form => form.due_count(now))
+    }
+
+    /// Names of fields whose deadline has come, up to about so many.
     pub fn due(&self, now: Millis, most: usize) -> Vec<Vec<u8>> {
-        let mut names: Vec<Vec<u8>> = Vec::new();
-        let mut seen = None;
-        for element in self.deadlines.iter().take_while(|element| element.key <= now.0) {
-            let Ok(hash) = element.head.try_into().map(u32::from_be_bytes) else { continue };
-            // Those of one hash and deadline are found together.
-            if seen.replace((element.key, hash)) == Some((element.key, hash)) {
-                continue;
+        either!(&self.0, form => form.due(now, most))
+    }
+
+    /// Makes it large.
+    fn grow(&mut self) {
+        if let Form::Small(small) = &self.0 {
+            let mut large = Large::default();
+            for field in small.fields.iter().filter_map(Field::of) {
+                let (name, value) = (field.name().to_bytes(), field.value().to_bytes());
+                large.set(&name, &value, field.deadline());
             }
-            let same = self.fields.from(&Bound::Before(hash, b""));
-            let same = same.take_while(|other| other.key == hash).filter_map(Field::of);
-            let due = same.filter(|field| field.deadline == Some(Millis(element.key)));
-            names.extend(due.map(|field| field.name().into_owned()));
-            if names.len() >= most {
-                break;
-            }
+            self.0 = Form::Large(Box::new(large));
         }
-        names
     }
 
     /// Sets a field; whether it is new.
     fn set(&mut self, name: &[u8], value: &[u8], deadline: Option<Millis>) -> bool {
-        let hash = hash_of(name);
-        let (place, there) = self.fields.find(hash, name);
-        let (is_new, before) = (there.is_none(), there.and_then(Field::of));
-        let before = before.and_then(Field::deadline);
-        if before != deadline {
-            self.note(hash, before, deadline);
-        }
-        let mut room = [0; 18];
-        let opened = open(&mut room, name.len(), deadline);
-        let parts = [&room[..opened], name, value];
-        let inline_max = ByHash::LEAF / 8;
-        let (short, long) = (opened + name.len(), opened + name.len() + value.len());
-        let new = match long > inline_max && short <= inline_max {
-            false => NewElement { key: hash, head: &parts, tail: None },
-            true => {
-                let tail = Some(super::Rope::of(value));
-                NewElement { key: hash, head: &parts[..2], tail }
-            }
-        };
-        self.put(&place, is_new, new);
-        is_new
+        either!(&mut self.0, form => form.set(name, value, deadline))
     }
 
-    fn put(&mut self, place: &Place, is_new: bool, new: NewElement<'_, u32>) {
-        if is_new {
-            self.fields.insert(place, new);
-        } else {
-            self.fields.replace(place, new);
-        }
+    /// Gives a field another deadline or none; `false` where it is not there or had none before.
+    fn date(&mut self, name: &[u8], deadline: Option<Millis>) -> bool {
+        either!(&mut self.0, form => form.date(name, deadline))
     }
 
     /// Removes a field; whether there was one.
     fn remove(&mut self, name: &[u8]) -> bool {
-        let hash = hash_of(name);
-        let (place, there) = self.fields.find(hash, name);
-        let Some(there) = there else { return false };
-        let before = Field::of(there).and_then(Field::deadline);
-        self.fields.remove(&place);
-        self.note(hash, before, None);
-        true
+        either!(&mut self.0, form => form.remove(name))
     }
 
-    /// A field with this hash has another deadline.
-    fn note(&mut self, hash: u32, before: Option<Millis>, after: Option<Millis>) {
-        let bytes = hash.to_be_bytes();
-        if let Some(Millis(before)) = before {
-            let (place, there) = self.deadlines.find(before, &bytes);
-            if there.is_some() {
-                self.deadlines.remove(&place);
+    fn mark(&self) -> u8 {
+        match &self.0 {
+            Form::Small(small) => u8::from(small.is_dated),
+            Form::Large(_) => 2,
+        }
+    }
+}
+
+/// A hash that is put together of fields, each of which comes once.
+pub struct Builder {
+    hash: Hash,
+    entries: u64,
+    longest: usize,
+}
+
+impl Builder {
+    /// One that is small up to so many fields, and bytes of a name or a value.
+    pub fn new(entries: u64, longest: usize) -> Builder {
+        Builder { hash: Hash::default(), entries, longest }
+    }
+
+    /// Adds a field that is not there yet.
+    pub fn add(&mut self, name: &[u8], value: &[u8], deadline: Option<Millis>) {
+        let is_small = self.hash.len() < self.entries
+            && name.len() <= self.longest
+            && value.len() <= self.longest;
+        if !is_small {
+            self.hash.grow();
+        }
+        match &mut self.hash.0 {
+            Form::Small(small) => small.put(name, value, deadline),
+            Form::Large(large) => {
+                large.set(name, value, deadline);
             }
         }
-        if let Some(Millis(after)) = after {
-            let (place, _) = self.deadlines.find(after, &bytes);
-            self.deadlines.insert(&place, NewElement { key: after, head: &[&bytes], tail: None });
-        }
+    }
+
+    /// All of it.
+    pub fn end(&mut self) -> NewValue<'static> {
+        NewValue::Object(Arc::new(std::mem::take(&mut self.hash)))
+    }
+}
+
+fn encode<K>(element: Element<'_, K>, out: &mut Vec<u8>) {
+    varint::write(element.length() as u64, |byte| out.push(byte));
+    out.extend_from_slice(element.head);
+    if let Some(tail) = element.tail {
+        tail.stretches(0..tail.len()).for_each(|stretch| out.extend_from_slice(stretch));
+    }
+}
+
+fn digest<K>(element: Element<'_, K>, part: &mut dyn FnMut(&[u8])) {
+    match element.tail {
+        None => part(element.head),
+        Some(tail) => part(&[element.head, &tail.to_vec()].concat()),
     }
 }
 
@@ -279,25 +248,37 @@ impl Object for Hash {
     }
 
     fn is_empty(&self) -> bool {
-        self.fields.is_empty()
+        self.len() == 0
+    }
+
+    fn next_due(&self) -> Option<Millis> {
+        self.next_deadline()
+    }
+
+    fn expiry(&self, now: Millis) -> Option<(u8, Vec<u8>)> {
+        /// Fields that expire in one piece: some 50 us.
+        const MOST: usize = 64;
+        let due = self.due(now, MOST);
+        let names: Vec<&[u8]> = due.iter().map(Vec::as_slice).collect();
+        (!names.is_empty()).then(|| Remove(&names).as_told())
     }
 
     fn encoding(&self) -> &'static str {
-        "hashtable"
-    }
-
-    fn encode(&self, out: &mut Vec<u8>) {
-        for element in self.fields.iter() {
-            varint::write(element.length() as u64, |byte| out.push(byte));
-            out.extend_from_slice(element.head);
-            if let Some(tail) = element.tail {
-                tail.stretches(0..tail.len()).for_each(|stretch| out.extend_from_slice(stretch));
-            }
+        match &self.0 {
+            Form::Small(small) if small.is_dated => "listpackex",
+            Form::Small(_) => "listpack",
+            Form::Large(_) => "hashtable",
         }
     }
 
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(self.mark());
+        either!(&self.0, form => form.fields.iter().for_each(|element| encode(element, out)));
+    }
+
     fn encoded_len(&self) -> usize {
-        usize::try_from(self.fields.encoded_len()).unwrap_or(usize::MAX)
+        let fields = either!(&self.0, form => form.fields.encoded_len());
+        usize::try_from(fields).unwrap_or(usize::MAX).saturating_add(1)
     }
 
     fn in_slices(&self) -> bool {
@@ -305,38 +286,58 @@ impl Object for Hash {
     }
 
     fn encode_range(&self, range: Range<usize>, out: &mut Vec<u8>) {
-        self.fields.encode_range(range.start as u64..range.end as u64, out);
+        if range.start == 0 && range.end > 0 {
+            out.push(self.mark());
+        }
+        let (start, end) = (range.start.saturating_sub(1), range.end.saturating_sub(1));
+        either!(&self.0, form => form.fields.encode_range(start as u64..end as u64, out));
     }
 
-    fn decode_slice(&mut self, _: u64, bytes: &[u8]) -> Option<usize> {
-        for_each_whole(bytes, &mut |element| {
+    fn decode_slice(&mut self, at: u64, bytes: &[u8]) -> Option<usize> {
+        let mut elements = bytes;
+        if at == 0 {
+            let Some((mark, behind)) = bytes.split_first() else { return Some(0) };
+            self.0 = empty_form(*mark)?;
+            elements = behind;
+        }
+        let taken = for_each_whole(elements, &mut |element| {
             let (length, deadline, at) = opening(element)?;
             let (name, value) = element[at..].split_at_checked(length)?;
-            self.set(name, value, deadline).then_some(())
-        })
+            let fits = match &mut self.0 {
+                Form::Large(large) => large.set(name, value, deadline),
+                Form::Small(small) => small.push(name, value, deadline),
+            };
+            fits.then_some(())
+        })?;
+        Some(bytes.len() - elements.len() + taken)
     }
 
     fn kept_from(&self, at: u64) -> (u64, Option<u64>, usize) {
-        let (kept, next, pages) = self.fields.kept_from(at);
-        (kept, Some(next).filter(|next| *next < self.fields.len()), pages)
+        let (kept, next, pages) = either!(&self.0, form => form.fields.kept_from(at));
+        (kept, Some(next).filter(|next| *next < self.len()), pages)
     }
 
     fn heap_bytes(&self) -> usize {
-        let bytes = self.fields.heap_bytes() + self.deadlines.heap_bytes();
+        let bytes = match &self.0 {
+            Form::Small(small) => small.fields.heap_bytes(),
+            Form::Large(large) => {
+                let trees = large.fields.heap_bytes() + large.deadlines.heap_bytes();
+                trees + size_of::<Large>() as u64
+            }
+        };
         size_of::<Hash>() + usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
     fn digest(&self, part: &mut dyn FnMut(&[u8])) {
-        for element in self.fields.iter() {
-            match element.tail {
-                None => part(element.head),
-                Some(tail) => part(&[element.head, &tail.to_vec()].concat()),
-            }
-        }
+        either!(&self.0, form => form.fields.iter().for_each(|element| digest(element, part)));
     }
 
     fn copy(&self) -> Arc<dyn Object> {
         Arc::new(self.clone())
+    }
+
+    fn in_item(&self) -> Option<&'static InItem> {
+        Some(const { &InItem::of::<Hash>(NUMBER) })
     }
 }
 
@@ -347,12 +348,47 @@ impl std::fmt::Debug for Hash {
 }
 
 fn decode(bytes: &[u8]) -> Option<NewValue<'_>> {
-    let mut hash = Hash::default();
-    for_each(bytes, &mut |name, value, deadline| hash.set(name, value, deadline))?;
+    let (mark, bytes) = bytes.split_first()?;
+    let hash = match mark {
+        0 | 1 => {
+            let mut small = Small { is_dated: *mark == 1, ..Small::default() };
+            small.fields = small_fields(bytes, small.is_dated)?;
+            Hash(Form::Small(small))
+        }
+        2 => {
+            let mut large = Large::default();
+            for_each(bytes, &mut |name, value, deadline| large.set(name, value, deadline))?;
+            Hash(Form::Large(Box::new(large)))
+        }
+        _ => return None,
+    };
     Some(NewValue::Object(Arc::new(hash)))
 }
 
-/// Reads fields as they stand in a whole value, each of them once: `each` says whether it is new.
+/// What begins with this mark.
+fn empty_form(mark: u8) -> Option<Form> {
+    match mark {
+        0 | 1 => Some(Form::Small(Small { is_dated: mark == 1, ..Small::default() })),
+        2 => Some(Form::Large(Box::default())),
+        _ => None,
+    }
+}
+
+/// The fields of a small one, in the order in which they are told.
+fn small_fields(bytes: &[u8], is_dated: bool) -> Option<Tree<AsPut>> {
+    let (mut fields, mut names, mut last) = (Tree::new(), HashSet::new(), Millis(0));
+    for_each(bytes, &mut |name, value, deadline| {
+        // No deadline is as one behind all others.
+        let at = deadline.unwrap_or(Millis(u64::MAX));
+        let fits = (deadline.is_none() || is_dated) && at >= last && names.insert(name);
+        last = at;
+        field::with_element((), (name, value, deadline), |new| fields.push(new));
+        fits
+    })?;
+    Some(fields)
+}
+
+/// Reads fields as they stand in a whole value, each of them once: `each` says whether it fits.
 fn for_each<'a>(
     bytes: &'a [u8],
     each: &mut dyn FnMut(&'a [u8], &'a [u8], Option<Millis>) -> bool,
