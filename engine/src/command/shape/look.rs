@@ -41,7 +41,7 @@ fn look(cx: &mut Cx<'_>, wanted: &Wanted) -> Option<Vec<u8>> {
             let object: &dyn Any = item.object()?;
             let field = object.downcast_ref::<Hash>()?.get(field)?;
             let is_due = field.deadline().is_some_and(|deadline| deadline <= now);
-            (!is_due).then(|| field.value().into_owned())
+            (!is_due).then(|| field.value().to_bytes().into_owned())
         }
     }
 }

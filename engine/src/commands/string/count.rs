@@ -181,7 +181,8 @@ fn incrbyfloat(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
     Ok(())
 }
 
-fn float_of(text: &[u8]) -> Result<Extended, Refusal> {
+/// The number that a text spells, as INCRBYFLOAT reads it.
+pub(in crate::commands) fn float_of(text: &[u8]) -> Result<Extended, Refusal> {
     if text.len() > FLOAT_TEXT_MAX {
         return Err(Refusal::NotFloat);
     }

@@ -13,7 +13,9 @@ mod range;
 mod reply;
 mod set;
 
+pub(super) use self::count::float_of;
 pub(super) use self::reply::reply_value;
+
 use crate::command::Command;
 
 pub(super) const COMMANDS: &[&Command] = &[

@@ -1,0 +1,206 @@
+//! What the commands have in common: a hash as a client sees it, its fields as replies, changes with what they
+//! bring along, and requests of very many fields in pieces.
+
+use crate::command::{Args, Cx, OwnedArgs, Refusal, Whole};
+use crate::db::{Small, WrongType};
+use crate::resp::{Held, ReplyWriter};
+use crate::types::{DbIndex, Millis};
+use crate::value::Rope;
+use crate::value::hash::{Field, Given, Hash, Part, Remove, Set};
+
+/// The hash at a key, as a read, and where the reply goes.
+pub(super) fn look<'c>(
+    cx: &'c mut Cx<'_>,
+    key: &[u8],
+) -> Result<(Option<Seen<'c>>, ReplyWriter<'c>), WrongType> {
+    let now = cx.now();
+    let hash = cx.keys.object::<Hash>(cx.db, key)?;
+    Ok((hash.map(|hash| Seen { hash, now }), cx.reply.reborrow()))
+}
+
+/// The hash at a key, for the first half of a write.
+pub(super) fn look_to_change<'c>(
+    cx: &'c mut Cx<'_>,
+    db: DbIndex,
+    key: &[u8],
+) -> Result<Option<Seen<'c>>, WrongType> {
+    let now = cx.now();
+    Ok(cx.keys.object_to_change::<Hash>(db, key)?.map(|hash| Seen { hash, now }))
+}
+
+/// A hash as of now: without the fields whose time has come.
+#[derive(Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub(super) hash: &'a Hash,
+    pub(super) now: Millis,
+}
+
+impl<'a> Seen<'a> {
+    pub(super) fn get(self, name: &[u8]) -> Option<Field<'a>> {
+        self.hash.get(name).filter(|field| !field.is_due(self.now))
+    }
+
+    /// Whether fields are still there whose time has come.
+    fn has_due(self) -> bool {
+        self.hash.next_deadline().is_some_and(|at| at <= self.now)
+    }
+
+    /// How many fields.
+    pub(super) fn len(self) -> u64 {
+        self.hash.len() - self.hash.due_count(self.now)
+    }
+}
+
+/// A value that is longer is referred to by its reply instead of copied: below, sending it piece by piece would
+/// cost as much as copying it.
+const HELD_MIN: usize = 256 * 1024;
+
+/// A long value that a reply refers to.
+struct HeldRope(Rope);
+
+impl Held for HeldRope {
+    fn length(&self) -> usize {
+        self.0.len()
+    }
+
+    fn stretch(&self, from: usize) -> &[u8] {
+        self.0.borrow().stretch(from)
+    }
+}
+
+/// Writes a name or a value.
+#[inline]
+pub(super) fn write(reply: &mut ReplyWriter<'_>, part: Part<'_>) {
+    match part {
+        Part::Bytes(bytes) => reply.bulk(bytes),
+        Part::Rope(rope, 0, to) if to == rope.len() && to >= HELD_MIN && reply.may_hold() => {
+            reply.bulk_held(Box::new(HeldRope(rope.hold())));
+        }
+        Part::Rope(rope, from, to) => reply.bulk_with(to - from, |out| {
+            rope.stretches(from..to).for_each(|stretch| out.extend_from_slice(stretch));
+        }),
+    }
+}
+
+/// Writes the value of a field, or nil.
+#[inline]
+pub(super) fn write_value(reply: &mut ReplyWriter<'_>, field: Option<Field<'_>>) {
+    match field {
+        Some(field) => write(reply, field.value()),
+        None => reply.nil(),
+    }
+}
+
+/// Fields that are set, looked at, removed in one piece: some 20 us.
+pub(super) const PIECE: usize = 64;
+
+/// Removes the fields among `names` whose time has come, so that a change finds none of them: paused or not,
+/// since the change itself is told as well.
+pub(super) fn make_way<'n>(
+    cx: &mut Cx<'_>,
+    db: DbIndex,
+    key: &[u8],
+    names: impl Iterator<Item = &'n [u8]>,
+) -> Result<(), WrongType> {
+    let seen = look_to_change(cx, db, key)?.filter(|seen| seen.has_due());
+    let Some(Seen { hash, now }) = seen else { return Ok(()) };
+    let is_due = |name: &&[u8]| hash.get(name).is_some_and(|field| field.is_due(now));
+    let due: Vec<&[u8]> = names.filter(is_due).collect();
+    if !due.is_empty() {
+        cx.keys.change(db, key, &Remove(&due));
+    }
+    Ok(())
+}
+
+/// Sets some fields of `of_how_many` in this request; how many of them are new. The hash becomes large where
+/// Redis would make it so.
+pub(super) fn set(
+    cx: &mut Cx<'_>,
+    db: DbIndex,
+    key: &[u8],
+    fields: &[Given<'_>],
+    of_how_many: usize,
+) -> Result<usize, WrongType> {
+    let small = cx.keys.encodings().hash;
+    let mut seen = look_to_change(cx, db, key)?;
+    if seen.is_some_and(Seen::has_due) {
+        make_way(cx, db, key, fields.iter().map(|(name, ..)| *name))?;
+        seen = look_to_change(cx, db, key)?;
+    }
+    let hash = seen.map(|seen| seen.hash);
+    let is_large = hash.is_none_or(Hash::is_small)
+        && (of_how_many as u64 > small.entries || becomes_large(hash, fields, small));
+    Ok(cx.keys.change(db, key, &Set { fields, is_large }))
+}
+
+/// Whether these fields are too many or too long for a hash that is small.
+fn becomes_large(hash: Option<&Hash>, fields: &[Given<'_>], small: Small) -> bool {
+    let is_long =
+        |(name, value, _): &Given<'_>| name.len() > small.value || value.len() > small.value;
+    if fields.iter().any(is_long) {
+        return true;
+    }
+    let there = hash.map_or(0, Hash::len);
+    if there + fields.len() as u64 <= small.entries {
+        return false;
+    }
+    let is_new = |name: &&[u8]| hash.is_none_or(|hash| hash.get(name).is_none());
+    let mut new: Vec<&[u8]> = fields.iter().map(|(name, ..)| *name).filter(is_new).collect();
+    new.sort_unstable();
+    new.dedup();
+    there + new.len() as u64 > small.entries
+}
+
+/// Removes some fields; how many there were.
+pub(super) fn remove(
+    cx: &mut Cx<'_>,
+    db: DbIndex,
+    key: &[u8],
+    names: &[&[u8]],
+) -> Result<usize, WrongType> {
+    make_way(cx, db, key, names.iter().copied())?;
+    let Some(seen) = look_to_change(cx, db, key)? else { return Ok(0) };
+    let mut there: Vec<&[u8]> =
+        names.iter().copied().filter(|name| seen.hash.get(name).is_some()).collect();
+    if there.is_empty() {
+        return Ok(0);
+    }
+    if there.len() > 1 {
+        // Nothing is told twice.
+        let mut before = std::collections::HashSet::new();
+        there.retain(|name| before.insert(*name));
+    }
+    Ok(cx.keys.change(db, key, &Remove(&there)))
+}
+
+/// Does something for arguments from `first` on, `stride` of them at a time, in pieces where they are many;
+/// `piece` is handed the request, the places of the first and behind the last, and whether these are the last.
+pub(super) fn in_pieces(
+    cx: &mut Cx<'_>,
+    args: Args<'_>,
+    first: usize,
+    stride: usize,
+    mut piece: impl FnMut(&mut Cx<'_>, Args<'_>, std::ops::Range<usize>, bool) -> Result<(), Refusal>
+    + Send
+    + 'static,
+) -> Result<Whole, Refusal> {
+    if args.len() - first <= PIECE * stride {
+        piece(cx, args, first..args.len(), true)?;
+        return Ok(Whole::Done);
+    }
+    let mut copying = OwnedArgs::copying(args);
+    let args = loop {
+        if let Some(args) = copying.more() {
+            break args;
+        }
+    };
+    let mut at = first;
+    Ok(Whole::Later(Box::new(move |cx| {
+        let args = args.view();
+        let end = args.len().min(at + PIECE * stride);
+        let is_last = end == args.len();
+        piece(cx, args, at..end, is_last)?;
+        at = end;
+        Ok(is_last)
+    })))
+}

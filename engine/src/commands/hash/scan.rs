@@ -1,0 +1,110 @@
+//! HSCAN: the fields of a hash, a few at a time. A cursor is a hash of a field, and no field's hash changes: a
+//! field that is there from the first call to the last is returned, whatever happens meanwhile.
+
+use super::access::{Seen, look, write};
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
+use crate::commands::generic::{cursor_of, pattern};
+use crate::limits::{SCAN_COST_MAX, SCAN_VISITED_MAX};
+
+pub(super) const HSCAN: Command = Command {
+    name: "hscan",
+    usage: "HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]",
+    summary: "Returns some fields of a hash and a cursor for the next call; the cursor 0 begins and ends \
+              a scan.",
+    since: "2.8.0",
+    cost: "O(COUNT) for each call, O(N) for all of N fields.",
+    group: Group::Hash,
+    flags: Flags::READONLY,
+    keys: Keys::ONE.used(Uses::READ),
+    run: Run::Here(hscan),
+    examples: r#"
+        > HSET ada born 1815 name Lovelace
+        (integer) 2
+        > HSCAN ada 0
+        1) "0"
+        2) 1) "born"
+           2) "1815"
+           3) "name"
+           4) "Lovelace"
+        > HSCAN ada 0 MATCH n* NOVALUES
+        1) "0"
+        2) 1) "name"
+        > HSCAN nobody 0
+        1) "0"
+        2) (empty array)
+        > HSCAN ada x
+        (error) ERR invalid cursor
+        > HSCAN ada 0 COUNT 0
+        (error) ERR syntax error
+    "#,
+};
+
+/// Fields visited when COUNT does not say.
+const COUNT_DEFAULT: u64 = 10;
+
+struct Options<'a> {
+    pattern: Option<&'a [u8]>,
+    count: u64,
+    values: bool,
+}
+
+fn options(mut args: Args<'_>) -> Result<Options<'_>, Refusal> {
+    let mut options = Options { pattern: None, count: COUNT_DEFAULT, values: true };
+    args.seek(3);
+    while args.left() > 0 {
+        if args.left() > 1 && args.word("MATCH") {
+            options.pattern = Some(args.required()?);
+        } else if args.left() > 1 && args.word("COUNT") {
+            let count = args.integer()?;
+            options.count =
+                u64::try_from(count).ok().filter(|&count| count > 0).ok_or(Refusal::Syntax)?;
+        } else if args.word("NOVALUES") {
+            options.values = false;
+        } else {
+            return Err(Refusal::Syntax);
+        }
+    }
+    Ok(options)
+}
+
+fn hscan(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
+    let cursor = cursor_of(args.get(2)).ok_or(Refusal::fixed("ERR invalid cursor"))?;
+    let (seen, mut reply) = look(cx, args.get(1))?;
+    let Some(Seen { hash, now }) = seen else {
+        reply.array(2);
+        reply.bulk(b"0");
+        reply.array(0);
+        return Ok(());
+    };
+    let options = options(args)?;
+    let pattern = options.pattern.map_or(Ok(None), pattern)?;
+    let mut found = Vec::new();
+    let (mut cursor, mut left, mut cost) = (cursor, options.count.min(SCAN_VISITED_MAX), 0);
+    loop {
+        /// Fields between looks at what they cost.
+        const STEP: u64 = 16;
+        let step = left.min(STEP);
+        cursor = hash.scan(cursor, step as usize, |field| {
+            let name = field.name();
+            cost += (name.len() + if options.values { field.value().len() } else { 0 }) as u64;
+            let fits = |p: &crate::glob::Pattern| p.fits_counted(&name.to_bytes(), &mut cost);
+            if !field.is_due(now) && pattern.as_deref().is_none_or(fits) {
+                found.push(field);
+            }
+        });
+        left -= step;
+        if cursor == 0 || left == 0 || cost >= SCAN_COST_MAX {
+            break;
+        }
+    }
+    reply.array(2);
+    reply.bulk(itoa::Buffer::new().format(cursor));
+    reply.array(found.len() * if options.values { 2 } else { 1 });
+    for field in found {
+        write(&mut reply, field.name());
+        if options.values {
+            write(&mut reply, field.value());
+        }
+    }
+    Ok(())
+}
