@@ -6,6 +6,7 @@
 mod bitmap;
 mod generic;
 mod geo;
+mod hash;
 mod hyperloglog;
 mod pubsub;
 mod set;
@@ -18,9 +19,10 @@ mod testing;
 use crate::command::Command;
 
 /// All families, in the order of the manual.
-pub fn families() -> [&'static [&'static Command]; 9] {
+pub fn families() -> [&'static [&'static Command]; 10] {
     [
         string::COMMANDS,
+        hash::COMMANDS,
         set::COMMANDS,
         sorted_set::COMMANDS,
         bitmap::COMMANDS,
