@@ -206,7 +206,7 @@ impl Standing {
         let positions = self
             .front
             .everywhere(false, |shard| {
-                shard.keys.set_role(Role::Replica);
+                shard.set_role(Role::Replica);
                 shard.log.lsn()
             })
             .await;
@@ -245,7 +245,7 @@ impl Standing {
             .front
             .everywhere(false, |shard| {
                 shard.begin_journal();
-                shard.keys.set_role(Role::Master);
+                shard.set_role(Role::Master);
                 shard.forget_reached(Vec::new(), false);
                 shard.log.handle()
             })
@@ -302,7 +302,7 @@ impl Standing {
         let (full, reached) = (terms.full, starts.to_vec());
         self.front
             .everywhere(false, move |shard| {
-                shard.keys.set_role(Role::Replica);
+                shard.set_role(Role::Replica);
                 shard.set_keeping(false);
                 shard.forget_reached(reached.clone(), same);
                 if full && shard.keys.apply_global(Global::FlushAll).is_err() {

@@ -5,8 +5,10 @@
 //! and counts, whatever it turns out to be ([`Stage`]): what is counted late can be opened for nothing.
 
 use crate::config::{Config, Settings};
+use engine::exec::Node;
 use engine::pubsub::Inbox;
 use engine::rt::{self, Patience, Stream};
+use engine::shard::{Answer, Message, ReplyTo, Woken};
 use replication::transport::{Taker, Transport};
 use std::collections::BTreeMap;
 use std::io;
@@ -116,12 +118,28 @@ pub enum Unblocked {
     ByError,
 }
 
+/// Whoever waits for what a master has to say, or for keys, is told when there is no master any more.
+pub const UNBLOCKED: &str = "UNBLOCKED force unblock from blocking operation, instance state changed \
+                             (master -> replica?)";
+
+/// CLIENT UNBLOCK with ERROR.
+pub const UNBLOCKED_BY_CLIENT: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+
 /// A command that waits.
 #[derive(Debug)]
 struct Waiting {
-    /// Raised when it is not to wait any more.
-    given_up: Arc<AtomicBool>,
+    /// How it is told that it is not to wait any more.
+    told: Told,
     unblocked: Option<Unblocked>,
+}
+
+/// How who waits is told that it is not to.
+#[derive(Debug)]
+enum Told {
+    /// By a flag that is raised.
+    Flag(Arc<AtomicBool>),
+    /// By an answer ([`Woken::Called`]).
+    Answer(ReplyTo),
 }
 
 /// What a client says about itself.
@@ -414,7 +432,17 @@ impl Client {
 
     /// It waits in a command until `given_up` is raised, at the latest.
     pub fn begin_wait(&self, given_up: Arc<AtomicBool>) {
-        *lock(&self.waiting) = Some(Waiting { given_up, unblocked: None });
+        *lock(&self.waiting) = Some(Waiting { told: Told::Flag(given_up), unblocked: None });
+    }
+
+    /// It sleeps on keys.
+    pub fn begin_wait_for_keys(&self, reply_to: ReplyTo) {
+        *lock(&self.waiting) = Some(Waiting { told: Told::Answer(reply_to), unblocked: None });
+    }
+
+    /// How CLIENT UNBLOCK wants to end its wait, if it does.
+    pub fn unblocked(&self) -> Option<Unblocked> {
+        lock(&self.waiting).as_ref().and_then(|waiting| waiting.unblocked)
     }
 
     /// It waits no more. Answers whether CLIENT UNBLOCK has ended it.
@@ -428,13 +456,19 @@ impl Client {
     }
 
     /// Ends what it waits in; `false` if it does not wait, or that was done already.
-    pub fn unblock(&self, how: Unblocked) -> bool {
+    pub fn unblock(&self, how: Unblocked, node: &Node) -> bool {
         let mut waiting = lock(&self.waiting);
         let Some(waiting) = waiting.as_mut().filter(|waiting| waiting.unblocked.is_none()) else {
             return false;
         };
         waiting.unblocked = Some(how);
-        waiting.given_up.store(true, Ordering::Release);
+        match &waiting.told {
+            Told::Flag(given_up) => given_up.store(true, Ordering::Release),
+            Told::Answer(to) => {
+                let called = Answer::Value(Box::new(Woken::Called));
+                node.send(to.executor, Message::Answer(to.ticket, called));
+            }
+        }
         true
     }
 

@@ -1,6 +1,8 @@
 //! Stories about keys that vanish, that must not vanish, and that are asked for all at once.
 
 mod support;
+#[path = "keys_stories/waiting.rs"]
+mod waiting;
 
 use engine::resp::client::{Reply, encode_command};
 use std::collections::HashSet;

@@ -4,7 +4,7 @@
 //! go to other shards or wait.
 
 use super::shape::{Asked, Did, Joined, NodeFacts, Picks, Step, Steps, Whole};
-use super::{Args, Cx, Entry, OwnedArgs, Refusal, Who};
+use super::{Args, Cx, Entry, OwnedArgs, Refusal, Run, Who};
 use crate::resp::{Protocol, ReplyWriter};
 use crate::types::{DbIndex, ShardId};
 use std::sync::Arc;
@@ -40,6 +40,22 @@ impl Call<'_> {
     /// What each shard has to do first, given whose the keys are.
     pub fn split(&self, picks: Picks, node: NodeFacts) -> Steps {
         self.entry.command.run.split(picks, node)
+    }
+
+    /// The same for one that sleeps if there is nothing: what is promised to somebody else is passed over
+    /// then, unless it is that one itself.
+    pub fn split_to_wait(&self, picks: Picks, minds_promises: bool) -> Steps {
+        match &self.entry.command.run {
+            Run::Wait(wait) => wait.split(picks, minds_promises),
+            _ => unreachable!("{} does not wait", self.entry.name()),
+        }
+    }
+
+    /// Writes the reply of one that found nothing and does not wait.
+    pub fn nothing(&self, reply: &mut ReplyWriter<'_>) {
+        if let Run::Wait(wait) = &self.entry.command.run {
+            (wait.nothing)(reply);
+        }
     }
 
     /// One piece of a shard's step; `None` when there is more to do.

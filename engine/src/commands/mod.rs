@@ -8,6 +8,7 @@ mod generic;
 mod geo;
 mod hash;
 mod hyperloglog;
+mod list;
 mod pubsub;
 mod set;
 mod sorted_set;
@@ -19,9 +20,10 @@ mod testing;
 use crate::command::Command;
 
 /// All families, in the order of the manual.
-pub fn families() -> [&'static [&'static Command]; 10] {
+pub fn families() -> [&'static [&'static Command]; 11] {
     [
         string::COMMANDS,
+        list::COMMANDS,
         hash::COMMANDS,
         set::COMMANDS,
         sorted_set::COMMANDS,

@@ -233,6 +233,7 @@ impl Keyspace {
     fn flush_untold(&mut self, db: DbIndex) {
         if self.door.heard(db) != 0 {
             self.watchers.database_goes(db, self.door.table(db), &mut self.made.touched);
+            self.waits.databases_change(&[db], &mut self.made.touched);
         }
         self.door.flush(db);
     }
@@ -245,7 +246,9 @@ impl Keyspace {
         if self.door.heard(one) | self.door.heard(other) != 0 {
             let (door, now) = (&self.door, self.now);
             let (one, other) = ((one, door.table(one)), (other, door.table(other)));
+            let dbs = [one.0, other.0];
             self.watchers.databases_swap(now, one, other, &mut self.made.touched);
+            self.waits.databases_change(&dbs, &mut self.made.touched);
         }
         self.door.swap(one, other);
     }

@@ -18,7 +18,7 @@
 use super::door::At;
 use super::touched::Said;
 use crate::pubsub::{Hub, Scope};
-use crate::value::{Reading, Type};
+use crate::value::Type;
 use bitflags::bitflags;
 use std::sync::Arc;
 
@@ -204,18 +204,9 @@ pub(super) type Change<'a> = Option<(u8, &'a [u8])>;
 /// How a change inside a value is called by whoever knows no command, or does several things. A value that is put is
 /// called as what most often makes one.
 fn of_change(kind: &Type, change: Change<'_>) -> Option<&'static str> {
-    let (op, mut reading) =
-        change.map_or((None, Reading(b"")), |(op, bytes)| (Some(op), Reading(bytes)));
-    let mut number = || reading.number().unwrap_or_default();
-    Some(match (kind.name, op) {
-        // The end stands before the form.
-        ("list", Some(0)) if number() >> 1 == 0 => "lpush",
-        ("list", Some(1)) if number() >> 1 > 0 => "lpop",
-        ("list", Some(1)) => "rpop",
-        ("list", Some(2)) => "lset",
-        ("list", Some(3)) => "linsert",
-        ("list", Some(4)) => "lrem",
-        ("list", _) => "rpush",
+    Some(match (kind.name, change.map(|(op, _)| op)) {
+        ("list", Some(op)) => crate::value::list::event_of(op),
+        ("list", None) => "rpush",
         ("set", Some(3 | 4)) => "srem",
         ("set", _) => "sadd",
         ("zset", Some(2)) => "zrem",

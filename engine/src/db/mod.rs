@@ -37,6 +37,8 @@ mod speaking;
 mod sweep;
 mod touched;
 mod victims;
+mod wait;
+mod waits;
 mod watch;
 mod watchers;
 
@@ -51,12 +53,14 @@ pub use policy::{
 };
 pub use touched::{Made, There, Touched, What};
 pub use victims::Victims;
+pub use waits::Awaited;
 pub use watchers::{WatchFlag, WatchKey};
 
 use crate::table::Table;
 use crate::types::{DbIndex, Millis};
 use crate::value::Item;
 use door::Door;
+use waits::Waits;
 use watchers::Watchers;
 
 /// The key holds another type than the command works on.
@@ -98,6 +102,7 @@ pub struct Keyspace {
     telling: bool,
     watchers: Watchers,
     speaker: events::Speaker,
+    waits: Waits,
     /// Counters.
     pub stats: KeyStats,
     /// How accesses are remembered for eviction.
@@ -124,6 +129,7 @@ impl Keyspace {
             telling: true,
             watchers: Watchers::default(),
             speaker: events::Speaker::default(),
+            waits: Waits::default(),
             stats: KeyStats::default(),
             policy: Policy::default(),
             encodings: Encodings::default(),
@@ -309,6 +315,7 @@ impl Keyspace {
     #[cold]
     fn serve(&mut self, touched: &mut Vec<Touched>) {
         for touched in touched.drain(..) {
+            self.waits.note(touched.db, &touched.key);
             self.watchers.note(touched);
         }
     }

@@ -46,10 +46,16 @@ impl Keyspace {
             self.watchers.watched.remove(&entry);
             let count = self.watchers.counts.entry(db).or_default();
             *count -= 1;
-            if *count == 0 {
-                // Other keys may have shared the bits: they go when the database's last watch does.
-                self.door.set_heard(db, 0);
-            }
+            self.hear_less(db);
+        }
+    }
+
+    /// Somebody has ceased to listen to a key. Others may have shared its bit: bits go when nobody listens to
+    /// any key of the database.
+    pub(super) fn hear_less(&mut self, db: DbIndex) {
+        let is_watched = self.watchers.counts.get(&db).is_some_and(|count| *count > 0);
+        if !is_watched && !self.waits.any_in(db) {
+            self.door.set_heard(db, 0);
         }
     }
 

@@ -17,6 +17,7 @@ mod plan;
 mod queue;
 mod room;
 mod tx;
+mod waiting;
 mod wide;
 
 pub use front::{Front, Waiter};
@@ -25,4 +26,5 @@ pub use pipeline::{Added, Pipeline};
 pub use plan::{Route, route_of};
 pub use queue::{Home, Queue, Row, Setting};
 pub use tx::{Tx, TxKeys};
+pub use waiting::{Asleep, Slept};
 pub use wide::ApplyPart;

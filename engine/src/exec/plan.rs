@@ -27,10 +27,10 @@ pub fn route_of(entry: &Entry, args: &Args<'_>, shards: u16) -> Route {
         }
         Run::All(_) | Run::Walk(_) => Route::Many,
         // Very many keys go on in slices, with all of them in hand.
-        Run::Each(_) | Run::Carry(_) if args.len() > MANY_KEYS => Route::Many,
+        Run::Each(_) | Run::Carry(_) | Run::Wait(_) if args.len() > MANY_KEYS => Route::Many,
         // Of keys of any shard, which only values name.
         Run::Carry(_) if shards > 1 && entry.command.keys.may_be_anywhere(args) => Route::Many,
-        Run::Here(_) | Run::Sliced(_) | Run::Each(_) | Run::Carry(_) => {
+        Run::Here(_) | Run::Sliced(_) | Run::Each(_) | Run::Carry(_) | Run::Wait(_) => {
             if shards == 1 {
                 return Route::One(ShardId(0));
             }

@@ -254,14 +254,31 @@ impl Tx {
         is_own: bool,
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), Refusal> {
+        let owned = self.front.own(call).await;
+        let is_last = !call.entry.command.run.may_go_on();
+        let next = Joined::Steps(call.split(picks, self.front.facts()));
+        self.go_on(call, &owned, next, is_last, is_own, reply).await
+    }
+
+    /// The same from a point on; `is_last`: the next steps are the last ones.
+    pub(super) async fn go_on(
+        &mut self,
+        call: &Call<'_>,
+        owned: &OwnedCall,
+        mut next: Joined,
+        mut is_last: bool,
+        is_own: bool,
+        reply: &mut ReplyWriter<'_>,
+    ) -> Result<(), Refusal> {
         let front = self.front.clone();
-        let owned = front.own(call).await;
-        let mut is_last = !call.entry.command.run.may_go_on();
-        let mut next = Joined::Steps(call.split(picks, front.facts()));
         let mut breath = front.breath();
         loop {
             next = match next {
                 Joined::Reply => return Ok(()),
+                Joined::Nothing => {
+                    call.nothing(reply);
+                    return Ok(());
+                }
                 Joined::Steps(steps) => {
                     let work =
                         steps.into_iter().map(|(s, step)| (s, Work::Step(owned.clone(), step)));
@@ -320,7 +337,7 @@ impl Front {
 }
 
 /// What the shards did, or why one refused.
-fn did(done: Vec<(ShardId, Done)>) -> Result<Vec<(ShardId, Did)>, Refusal> {
+pub(super) fn did(done: Vec<(ShardId, Done)>) -> Result<Vec<(ShardId, Did)>, Refusal> {
     let did = |(shard, done)| match done {
         Done::Did(did) => Some(Ok((shard, did))),
         Done::Refused(refusal) => Some(Err(refusal)),

@@ -7,11 +7,12 @@ use super::gate::Gate;
 use super::locks::{EntryId, Locks, Map, Wants};
 use super::message::{self, Answer, Batch, Done, TxShared};
 use super::pieces::Pieces;
+use super::sleepers::Sleepers;
 use super::stats::CommandStats;
 use super::turn::Turn;
 use crate::command::Refusal;
 use crate::cut::Cut;
-use crate::db::{Keyspace, Made};
+use crate::db::{Keyspace, Made, WatchKey};
 use crate::journal::{FrameBuilder, LogWriter, ShardSet, Transaction};
 use crate::limits::RUN_SLICE_MICROS;
 use crate::resp::{Protocol, ReplyWriter};
@@ -70,6 +71,8 @@ pub struct Shard {
     pub(super) is_timed: bool,
     /// Records of upstream flows that wait for open keys.
     pub(super) applying: Applying,
+    /// Requests that sleep on keys.
+    pub(super) sleepers: Sleepers,
     outbox: Vec<(ExecutorId, Message)>,
 }
 
@@ -95,6 +98,7 @@ impl Shard {
             running: VecDeque::new(),
             is_timed: false,
             applying: Applying::default(),
+            sleepers: Sleepers::default(),
             outbox: Vec::new(),
         }
     }
@@ -217,6 +221,8 @@ pub(super) enum Waiting {
     Apply(ApplyPlace),
     /// A transaction.
     Tx(TxId),
+    /// Those who sleep on a key, which somebody holds.
+    Sleepers { key: WatchKey, wants: Wants },
 }
 
 /// A transaction's state on this shard.

@@ -26,6 +26,7 @@
 //!   body                  what a shard consists of, and what it says
 //!   room                  memory, before a command runs
 //!   run running           a command, a batch; what goes on in slices
+//!   sleepers waits        who sleeps on keys; who is served, behind the task that has touched a key
 //!   tx apply              transactions; an upstream's records, in order
 //!   serve slices cut      what happens next: messages, granted keys; the background; a cut
 //! ```
@@ -52,10 +53,12 @@ mod room;
 mod run;
 mod running;
 mod serve;
+mod sleepers;
 mod slices;
 mod stats;
 mod turn;
 mod tx;
+mod waits;
 mod wanted;
 
 pub use address::{ExecutorId, ReplyTo, Ticket};
@@ -68,6 +71,7 @@ pub use locks::{EntryId, Locks, Wants};
 pub use message::{Answer, Batch, BatchCommand, Done, TxShared};
 pub use pieces::{Piece, Pieces};
 pub(crate) use run::keys_of;
+pub use sleepers::{Bedding, Claim, Tried, Woken};
 pub use slices::Pace;
 pub use stats::CommandStats;
 pub use wanted::{ManyKeys, Mode};

@@ -107,7 +107,7 @@ impl Shard {
         }
     }
 
-    fn must_wait(&self, call: &Call<'_>) -> bool {
+    pub(super) fn must_wait(&self, call: &Call<'_>) -> bool {
         let command = call.entry.command;
         match command.run {
             Run::All(_) | Run::Walk(_) | Run::Front => false,
@@ -135,6 +135,7 @@ impl Shard {
         }
         let slices = self.run_untold(call, out);
         self.log_frame();
+        self.serve_sleepers();
         slices
     }
 
@@ -231,7 +232,7 @@ impl Shard {
 
     /// Whether the node has become a replica since the command passed its connection's gate: a write
     /// now would be nobody's history.
-    fn is_closed_to(&self, entry: &Entry) -> bool {
+    pub(super) fn is_closed_to(&self, entry: &Entry) -> bool {
         self.keys.role() == Role::Replica && entry.writes()
     }
 

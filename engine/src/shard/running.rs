@@ -41,6 +41,7 @@ impl Shard {
             batch.written = self.log.lsn();
         }
         self.keys.serve_logged(made);
+        self.serve_sleepers();
         self.locks.release(entry, &wants, &mut self.granted);
         self.run_batch(batch);
     }

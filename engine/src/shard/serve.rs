@@ -39,6 +39,7 @@ impl Shard {
         match self.entries.remove(&entry).expect("a granted entry waits for something") {
             Waiting::Batch { batch, wants } => self.resume_batch(entry, batch, wants),
             Waiting::Apply(place) => self.apply_granted(place),
+            Waiting::Sleepers { key, wants } => self.look_granted(entry, key, &wants),
             Waiting::Tx(id) => {
                 if self.granted_here(id) {
                     self.armed(id);
@@ -73,8 +74,10 @@ impl Shard {
 
     /// Makes what the tasks since the last call wrote visible to readers of the journal.
     pub fn publish(&mut self) {
-        // Commands log their own frames. Left here is only what a call has deleted by looking.
+        // Commands log their own frames. Left here is only what a call has deleted by looking, and what a
+        // master's records have touched.
         self.log_frame();
+        self.serve_sleepers();
         self.tell_victims();
         self.log.publish(self.keys.now());
     }

@@ -248,6 +248,8 @@ impl Shard {
         }
         self.keys.serve_logged(made);
         self.log.settle(self.keys.now());
+        // Before anybody else has the keys.
+        self.serve_sleepers();
         self.locks.release(entry, &wants, &mut self.granted);
         self.answer(reply_to, Answer::Done(self.id, done));
     }

@@ -21,6 +21,7 @@ pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 mod item;
+pub mod list;
 pub mod number;
 mod object;
 mod registry;

@@ -2,6 +2,7 @@
 
 use super::hash;
 use super::item::Item;
+use super::list;
 use super::set;
 use super::sorted_set;
 use super::stream;
@@ -11,6 +12,7 @@ use super::types::{OPS_MAX, Type};
 /// All types.
 pub static TYPES: &[&Type] = &[
     &string::TYPE,
+    &list::TYPE,
     &hash::TYPE,
     &set::TYPE,
     &sorted_set::TYPE,

@@ -1,7 +1,7 @@
 //! Following and being followed: REPLICAOF, ROLE, WAIT, and what nodes say to each other.
 
 use super::declare::{FrontCommand, declare};
-use crate::clients::Unblocked;
+use crate::clients::{UNBLOCKED, UNBLOCKED_BY_CLIENT, Unblocked};
 use crate::config::{ReplyStyle, Upstream};
 use crate::connection::Handler;
 use crate::connection::{Handoff, Session};
@@ -255,13 +255,6 @@ static WAIT: FrontCommand = FrontCommand {
         })
     }),
 };
-
-/// Whoever waits for what a master has to say is told when there is no master any more.
-const UNBLOCKED: &str = "UNBLOCKED force unblock from blocking operation, instance state changed \
-                         (master -> replica?)";
-
-/// CLIENT UNBLOCK with ERROR.
-const UNBLOCKED_BY_CLIENT: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
 
 /// `None`: the client has left.
 async fn wait_for_replicas(

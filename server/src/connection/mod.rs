@@ -20,6 +20,7 @@ mod sending;
 mod session;
 mod stopwatch;
 mod subscriber;
+mod waiting;
 
 pub(crate) use session::breathe_after;
 pub use session::{Handler, Handlers, Handoff, ReplyMode, Session};
@@ -33,7 +34,8 @@ use session::VISIT_MAX;
 use crate::clients::Client;
 use crate::meters::stats::TIMED_EVERY;
 use crate::server::{Counters, Server};
-use engine::command::{Args, Call, Entry, Refusal};
+use engine::command::shape::Patience;
+use engine::command::{Args, Call, Entry, Flags, Refusal};
 use engine::exec::{Added, Front};
 use engine::resp::{Limits, Output, ProtocolError};
 use engine::rt;
@@ -302,7 +304,10 @@ fn handle(
     if session.multi.is_some() && multi::queue_at_once(session, shard, entry, args, out) {
         return Handled::Queued;
     }
-    if session.must_run_alone(entry) {
+    if session.must_run_alone(entry)
+        || entry.command.flags.contains(Flags::BLOCKING)
+            && waiting::patience(entry, args) != Patience::None
+    {
         return Handled::Alone;
     }
     if let Some(Handler::Now(function)) = session.handler(entry) {
@@ -365,7 +370,8 @@ async fn run_alone(session: &mut Session, input: &Input, out: &mut Output) {
         Ok(entry) => {
             let began = rt::monotonic();
             run_entry(session, entry, args, out).await;
-            session.took(entry, &args, began.elapsed());
+            let slept = std::mem::take(&mut session.slept);
+            session.took(entry, &args, began.elapsed().saturating_sub(slept));
             session.ran();
             if std::mem::take(&mut session.replies_apart) {
                 // Of EXEC, which has judged each of them by itself.

@@ -1,6 +1,8 @@
 //! One admitted command, run where it belongs.
 
 use super::session::{Handler, Now, Session};
+use super::waiting;
+use engine::command::shape::Patience;
 use engine::command::{Args, Call, Entry, Refusal, Run, Walk};
 use engine::resp::{Output, ReplyWriter};
 use engine::rt;
@@ -50,6 +52,10 @@ pub(super) async fn run_entry(
                 out.truncate(start);
                 session.refuse(&refusal, out);
             }
+        }
+        None if waiting::patience(entry, args) != Patience::None && !session.in_exec => {
+            let patience = waiting::patience(entry, args);
+            waiting::run(session, entry, args, patience, out).await;
         }
         None => {
             let (front, who) = (session.front.clone(), session.who.clone());

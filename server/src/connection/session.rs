@@ -101,6 +101,8 @@ pub struct Session {
     pub multi: Option<Multi>,
     /// EXEC is running: what would wait for others answers at once.
     pub in_exec: bool,
+    /// Time in which the running command slept.
+    pub(super) slept: Duration,
     /// EXEC has begun to reply: each of its commands judges for itself whether its reply is wanted.
     pub(super) replies_apart: bool,
     /// A write over several shards whose journal positions have not been asked for: most connections
@@ -160,6 +162,7 @@ impl Session {
             authenticated: false,
             multi: None,
             in_exec: false,
+            slept: Duration::ZERO,
             replies_apart: false,
             wrote_wide: false,
             watch_flag: None,

@@ -45,6 +45,8 @@ pub struct Picture {
     pub rates: PerSecond,
     /// Entries that hold or wait for keys, over all shards.
     pub open_entries: usize,
+    /// Keys that somebody waits for, and those of them where it does not matter what is there.
+    pub awaited: (usize, usize),
 }
 
 /// One database over all shards.
@@ -172,6 +174,7 @@ struct ShardPart {
     errors: ErrorCounts,
     tables: u64,
     open_entries: usize,
+    awaited: (usize, usize),
 }
 
 fn look(shard: &mut Shard) -> ShardPart {
@@ -187,6 +190,7 @@ fn look(shard: &mut Shard) -> ShardPart {
         errors: shard.errors.clone(),
         tables: shard.keys.table_bytes() as u64,
         open_entries: shard.open_entries(),
+        awaited: shard.keys.awaited_keys(),
     }
 }
 
@@ -219,6 +223,7 @@ impl Picture {
             clients,
             rates: server.rates.per_second(),
             open_entries: 0,
+            awaited: (0, 0),
             config,
             replication,
         };
@@ -249,6 +254,8 @@ impl Picture {
         self.errors.merge(&part.errors);
         self.memory.tables += part.tables;
         self.open_entries += part.open_entries;
+        self.awaited.0 += part.awaited.0;
+        self.awaited.1 += part.awaited.1;
     }
 
     /// How long the calls of a command took.

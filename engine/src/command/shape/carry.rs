@@ -57,11 +57,17 @@ impl Found {
 pub struct GatherPart {
     keys: Vec<Pick>,
     found: Vec<Carried>,
+    /// Whether a first key that is promised to somebody who waits counts as missing.
+    minds_promises: bool,
 }
 
 impl GatherPart {
     pub(super) fn of(keys: Vec<Pick>) -> GatherPart {
-        GatherPart { found: Vec::with_capacity(keys.len()), keys }
+        GatherPart::minding(keys, false)
+    }
+
+    pub(super) fn minding(keys: Vec<Pick>, minds_promises: bool) -> GatherPart {
+        GatherPart { found: Vec::with_capacity(keys.len()), keys, minds_promises }
     }
 }
 
@@ -80,7 +86,10 @@ impl Carry {
     ) -> Result<bool, Refusal> {
         for key in part.keys[part.found.len()..].iter().take(KEYS_PER_PIECE) {
             let (bytes, index) = (args.get(key.position as usize), key.index as usize);
-            part.found.push((self.gather)(cx, bytes, index, args)?);
+            let is_promised =
+                part.minds_promises && index == 0 && cx.keys.is_promised(cx.db, bytes);
+            let found = if is_promised { None } else { (self.gather)(cx, bytes, index, args)? };
+            part.found.push(found);
         }
         Ok(part.found.len() == part.keys.len())
     }
@@ -93,6 +102,12 @@ impl Carry {
         parts: Vec<GatherPart>,
         reply: &mut ReplyWriter<'_>,
     ) -> Result<Decided, Refusal> {
+        let carried = Carry::put_together(parts);
+        (self.decide)(&mut node.decision(asked.db, reply), asked.args, &carried)
+    }
+
+    /// What was found, in the order of the keys.
+    pub(super) fn put_together(parts: Vec<GatherPart>) -> Vec<Carried> {
         let mut carried: Vec<Carried> = Vec::new();
         for part in parts {
             for (key, found) in part.keys.into_iter().zip(part.found) {
@@ -101,7 +116,7 @@ impl Carry {
                 carried[index] = found;
             }
         }
-        (self.decide)(&mut node.decision(asked.db, reply), asked.args, &carried)
+        carried
     }
 
     pub(super) fn whole(&self, cx: &mut Cx<'_>, asked: &Asked<'_>) -> Result<Whole, Refusal> {
@@ -188,7 +203,7 @@ fn go_on_whole(decided: Decided, cx: &mut Cx<'_>) -> Result<Whole, Refusal> {
 }
 
 impl Cx<'_> {
-    fn decision(&mut self) -> Decision<'_> {
+    pub(super) fn decision(&mut self) -> Decision<'_> {
         let (db, dbs, now) = (self.db, self.keys.db_count(), self.now());
         Decision { db, dbs, now, encodings: self.keys.encodings(), reply: self.reply.reborrow() }
     }

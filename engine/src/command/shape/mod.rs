@@ -7,6 +7,7 @@
 //!   Each   every key's shard does its part    MGET, MSET, DEL
 //!   Carry  read there, decide, write here     RENAME, COPY, BITOP, MSETNX
 //!   All    every shard                        DBSIZE, FLUSHALL
+//!   Wait   take what is there, or sleep      BLPOP, BLMOVE, XREAD BLOCK
 //!   Walk   shard by shard, in bounded steps   SCAN, KEYS, DEBUG POPULATE
 //!   Front  no keys: where the connection is   CLIENT, CONFIG, INFO
 //! ```
@@ -26,6 +27,7 @@ mod each;
 mod look;
 mod pick;
 mod slices;
+mod wait;
 mod walk;
 
 pub use all::{All, Part};
@@ -35,6 +37,7 @@ pub use each::{Each, EachPart, Join, Joining};
 pub use look::{LookPart, Looking};
 pub use pick::{Asked, MANY_KEYS, Pick, Picks};
 pub use slices::{Slices, Whole};
+pub use wait::{Awaited, Patience, SeekPart, Take, TakePart, Wait};
 pub use walk::{Walk, Walked};
 
 use super::{Args, Cx, Outcome, Refusal};
@@ -54,6 +57,8 @@ pub enum Run {
     Each(Each),
     /// Read on the keys' shards, decide once, write on the keys' shards: one transaction.
     Carry(Carry),
+    /// Take what is there at the keys, or sleep on them until there is something.
+    Wait(Wait),
     /// Every shard does the same; the coordinator joins.
     All(All),
     /// From shard to shard, in bounded steps.
@@ -70,6 +75,10 @@ pub enum Step {
     Gather(GatherPart),
     /// Looks at keys that a [`Carry`] has found the names of.
     Look(LookPart),
+    /// Looks at these keys of a [`Wait`].
+    Seek(SeekPart),
+    /// Takes from these.
+    Take(TakePart),
     /// Makes these changes.
     Writes(std::vec::IntoIter<Write>),
     /// Its part of an [`All`].
@@ -86,6 +95,10 @@ pub enum Did {
     Gathered(GatherPart),
     /// What stands at the keys that were looked at.
     Looked(LookPart),
+    /// What a [`Wait`] found.
+    Sought(SeekPart),
+    /// What it took.
+    Taken(TakePart),
     /// Of an [`All`].
     Part(Part),
 }
@@ -96,7 +109,7 @@ pub type Steps = Vec<(ShardId, Step)>;
 impl Run {
     /// Whether another hop may follow the first one.
     pub fn may_go_on(&self) -> bool {
-        matches!(self, Run::Carry(_))
+        matches!(self, Run::Carry(_) | Run::Wait(_))
     }
 
     /// Whether the command wants everything to stand still.
@@ -112,6 +125,7 @@ impl Run {
             }
             Run::Each(each) => each.check(asked),
             Run::Carry(carry) => (carry.check)(asked.args),
+            Run::Wait(wait) => wait.check(asked.args),
             Run::All(all) => (all.check)(asked.args, node.dbs),
             Run::Walk(_) | Run::Front => unreachable!("{} has no steps", asked.name),
         }
@@ -120,6 +134,7 @@ impl Run {
     /// What each shard has to do first, given whose the keys are.
     pub(super) fn split(&self, picks: Picks, node: NodeFacts) -> Steps {
         match self {
+            Run::Wait(wait) => wait.split(picks, false),
             Run::Each(each) => {
                 let parts = each.split(picks).into_iter();
                 parts.map(|(shard, part)| (shard, Step::Each(part))).collect()
@@ -145,6 +160,15 @@ impl Run {
         let is_done = match (self, &mut *step) {
             (Run::Each(each), Step::Each(part)) => each.piece(cx, args, part)?,
             (Run::Carry(carry), Step::Gather(part)) => carry.piece(cx, args, part)?,
+            (Run::Wait(wait), Step::Gather(part)) => wait.carry().piece(cx, args, part)?,
+            (Run::Wait(wait), Step::Seek(part)) => {
+                wait.look_at(cx, args, part);
+                true
+            }
+            (Run::Wait(wait), Step::Take(part)) => {
+                wait.take_from(cx, args, part)?;
+                true
+            }
             (Run::All(all), Step::All(part)) => (all.part)(cx, args, part)?,
             (_, Step::Look(part)) => part.piece(cx),
             (_, Step::Writes(writes)) => {
@@ -156,6 +180,8 @@ impl Run {
         Ok(is_done.then(|| match step {
             Step::Each(part) => Did::Each(std::mem::take(part)),
             Step::Gather(part) => Did::Gathered(std::mem::take(part)),
+            Step::Seek(part) => Did::Sought(std::mem::take(part)),
+            Step::Take(part) => Did::Taken(std::mem::take(part)),
             Step::All(part) => Did::Part(std::mem::take(part)),
             Step::Look(part) => Did::Looked(std::mem::take(part)),
             Step::Writes(_) => Did::Nothing,
@@ -170,6 +196,9 @@ impl Run {
         done: Vec<(ShardId, Did)>,
         reply: &mut ReplyWriter<'_>,
     ) -> Result<Joined, Refusal> {
+        if let Run::Wait(wait) = self {
+            return wait.join(asked, node, done, reply);
+        }
         let done = done.into_iter().map(|(_, did)| did);
         match self {
             Run::Each(each) => {
@@ -208,6 +237,7 @@ impl Run {
             Run::Sliced(run) => return run(cx, asked.args),
             Run::Each(each) => each.whole(cx, asked)?,
             Run::Carry(carry) => return carry.whole(cx, asked),
+            Run::Wait(wait) => wait.whole(cx, asked)?,
             Run::All(all) => all.whole(cx, asked.args)?,
             Run::Walk(walk) => return walk.whole(cx, asked.args),
             Run::Front => unreachable!("{} runs where the connection lives", asked.name),
@@ -230,6 +260,8 @@ pub enum Joined {
     More(Going),
     /// A look at further keys, with which the decision goes on.
     Looks(Looking),
+    /// A [`Wait`] has found nothing: it waits, or says so.
+    Nothing,
 }
 
 impl Joined {

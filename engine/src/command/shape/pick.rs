@@ -25,6 +25,14 @@ pub struct Pick {
     pub position: u32,
 }
 
+impl Pick {
+    /// All keys of a request, in its order.
+    pub fn all_of<'a>(keys: &'a Keys, args: &Args<'a>) -> impl Iterator<Item = Pick> + use<'a> {
+        let pick = |(index, position)| Pick { index, position: position as u32 };
+        (0..).zip(keys.positions(args)).map(pick)
+    }
+}
+
 /// Keys that a step does in one piece: some 20 us.
 pub(super) const KEYS_PER_PIECE: usize = 64;
 

@@ -162,7 +162,7 @@ pub(super) static NO_TOUCH: FrontCommand = declare(
 pub(super) static UNBLOCK: FrontCommand = declare(
     "client|unblock",
     "CLIENT UNBLOCK client-id [TIMEOUT | ERROR]",
-    "Ends the wait of a client that waits in WAIT: as if its time were up, or with an error.",
+    "Ends the wait of a client (WAIT, BLPOP and its kin): as if its time were up, or with an error.",
     "5.0.0",
     OTHERS,
     r#"
@@ -182,7 +182,8 @@ pub(super) static UNBLOCK: FrontCommand = declare(
         };
         let id = integer(args.get(2), "ERR value is not an integer or out of range")?;
         let client = u64::try_from(id).ok().and_then(|id| session.server.clients.find(id));
-        let is_woken = client.is_some_and(|client| client.unblock(how));
+        let node = session.front.node.clone();
+        let is_woken = client.is_some_and(|client| client.unblock(how, &node));
         if is_woken {
             session.server.replication.wake_waits();
         }

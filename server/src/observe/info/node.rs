@@ -72,8 +72,8 @@ pub(super) fn clients(view: &View<'_>, lines: &mut Lines) {
     lines.put("blocked_clients", Counters::get(&view.server.counters.blocked));
     lines.put("tracking_clients", 0);
     lines.put("clients_in_timeout_table", 0);
-    lines.put("total_blocking_keys", 0);
-    lines.put("total_blocking_keys_on_nokey", 0);
+    lines.put("total_blocking_keys", view.picture.awaited.0);
+    lines.put("total_blocking_keys_on_nokey", view.picture.awaited.1);
     lines.put("pubsub_clients", clients.subscribers);
     lines.put("watching_clients", clients.watching);
     lines.put("admin_clients", clients.admin);
