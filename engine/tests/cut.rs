@@ -83,12 +83,17 @@ impl Receiver {
         if self.at == lsn { Ok(()) } else { Err(format!("no frame ends at {lsn}")) }
     }
 
-    fn take(&mut self, part: &CutPart) -> Result<(), String> {
-        for group in &part.groups {
+    fn take(&mut self, part: CutPart) -> Result<(), String> {
+        for group in part.groups {
             self.follow(group.label)?;
-            let frames = (!group.items.is_empty()).then_some(&group.items);
-            for frame in frames.into_iter().chain(group.large.iter().map(|item| &item.frame)) {
-                self.twin.apply_frames(&frame.to_wire(None), None)?;
+            if !group.items.is_empty() {
+                self.twin.apply_frames(&group.items.to_wire(None), None)?;
+            }
+            for mut item in group.large {
+                self.twin.apply_frames(&item.begin(), None)?;
+                while !item.is_over() {
+                    self.twin.apply_frames(&item.next(usize::MAX), None)?;
+                }
             }
         }
         // What was found missing was missing as of then: the records before it are still tolerated.
@@ -234,8 +239,9 @@ fn cut(node: &ModelNode, dice: &mut fastrand::Rng, id: CutId) -> Result<Vec<Rece
     while !running.is_empty() {
         let shard = running[dice.usize(..running.len())];
         let part = node.with_shard(shard, |shard| shard.cut_more(id)).expect("the cut is running");
-        receivers[usize::from(shard)].take(&part)?;
-        if part.done {
+        let done = part.done;
+        receivers[usize::from(shard)].take(part)?;
+        if done {
             running.retain(|&other| other != shard);
         }
         for _ in 0..dice.usize(..40) {

@@ -947,7 +947,8 @@ fn fields(from: usize, count: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
 
 fn put_fields(item: &mut Item, fields: &[(Vec<u8>, Vec<u8>)]) {
     let fields = fields.iter().map(|(name, value)| (&name[..], &value[..], None));
-    hash::Set(fields.collect()).perform(item).expect("a hash");
+    let fields: Vec<hash::Given<'_>> = fields.collect();
+    hash::Set { fields: &fields, is_large: true }.perform(item).expect("a hash");
 }
 
 #[test]

@@ -14,7 +14,8 @@
 //! A frame does not know its own LSN nor its shard: these belong to the log that it stands in.
 
 use super::error::DecodeError;
-use super::pieces::{Bug, is_in_pieces, is_planted, pieces};
+use super::lengths::is_in_pieces;
+use super::pieces::{Bug, is_planted, pieces};
 use super::record::{
     Cursor, Deadline, Effect, FrameEntry, OP_FRAME, OP_TRANSACTION, Payload, Record, Sink, Stop,
     begins_value,

@@ -33,6 +33,7 @@ mod gone;
 mod handle;
 mod history;
 mod hold;
+mod lengths;
 mod log;
 mod pieces;
 #[cfg(feature = "planted-bugs")]
@@ -55,15 +56,15 @@ pub use history::{
     BRANCHES_MAX, HeldLogs, HistoryId, Leg, Lineage, LogRange, Malformed, Position, Reason, Verdict,
 };
 pub use hold::held_total;
+#[cfg(feature = "planted-bugs")]
+pub use lengths::bounds;
+pub(crate) use lengths::is_item_in_pieces;
+pub use lengths::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 pub use log::{Bounds, CHUNK_BYTES, LogWriter};
 pub use pieces::ItemInPieces;
-#[cfg(feature = "planted-bugs")]
-pub use pieces::bounds;
-pub(crate) use pieces::is_item_in_pieces;
 pub use reader::{Read, Reader, Span};
 pub use record::{
-    Change, Deadline, Effect, FrameEntry, Global, INLINE_PAYLOAD_BYTES_MAX, KEY_BYTES_MAX, Payload,
-    Record, VALUE_BYTES_MAX,
+    Change, Deadline, Effect, FrameEntry, Global, INLINE_PAYLOAD_BYTES_MAX, Payload, Record,
 };
 
 pub use whole::Stretch;

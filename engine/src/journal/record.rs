@@ -40,7 +40,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::error::DecodeError;
-use super::pieces::{is_in_pieces, piece_bytes_max};
+use super::lengths::{KEY_BYTES_MAX, VALUE_BYTES_MAX, is_in_pieces, piece_bytes_max};
 use super::whole::{Stretch, Whole};
 use crate::pubsub::Scope;
 use crate::types::{DbIndex, Millis};
@@ -48,12 +48,6 @@ use crate::value::{
     ChangeHead, Item, NewValue, Object, Rope, SharedValue, Type, Value as StringValue,
 };
 use crate::varint::{self, Unread};
-
-/// The longest key: Redis's limit of one bulk string (`proto-max-bulk-len`, 512 MiB).
-pub const KEY_BYTES_MAX: usize = 512 * 1024 * 1024;
-
-/// The longest value: the same limit.
-pub const VALUE_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// The longest change inside a value: as many bytes, and the numbers before them.
 const CHANGE_BYTES_MAX: u64 = (VALUE_BYTES_MAX + ChangeHead::BYTES_MAX) as u64;

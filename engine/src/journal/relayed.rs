@@ -24,7 +24,7 @@ use crate::types::{DbIndex, Lsn};
 use crate::value::Rope;
 
 /// The strings that keys hold as of a record that puts them; each is asked for once, in the order of the records.
-pub type Values<'v> = &'v mut dyn FnMut(DbIndex, &[u8]) -> Option<Rope>;
+pub(super) type Values<'v> = &'v mut dyn FnMut(DbIndex, &[u8]) -> Option<Rope>;
 
 /// Names the values that pieces are of.
 type Name = (DbIndex, Vec<u8>);

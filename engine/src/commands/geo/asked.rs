@@ -117,10 +117,10 @@ impl Asked {
             (Form::Words, _) => {}
         }
         while args.left() > 0 {
-            if !asked.option(&mut args)?
-                && !asked.destination_option(&mut args, rules)?
-                && !(rules.form == Form::Words && asked.shape(&mut args, set)?)
-            {
+            let is_known = asked.option(&mut args)?
+                || asked.destination_option(&mut args, rules)?
+                || rules.form == Form::Words && asked.shape(&mut args, set)?;
+            if !is_known {
                 return Err(Refusal::Syntax);
             }
         }

@@ -20,7 +20,7 @@ pub(super) const HTTL: Command = Command {
     keys: Keys::ONE.used(Uses::READ),
     run: Run::Sliced(|cx, args| {
         let now = cx.now();
-        tell(cx, args, move |Millis(at)| (at - now.0 + 999) / 1000)
+        tell(cx, args, move |Millis(at)| (at - now.0).div_ceil(1000))
     }),
     examples: r#"
         > HSET session token abc user ada

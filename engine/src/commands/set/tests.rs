@@ -1,4 +1,4 @@
-use crate::commands::testing::{Session, check};
+use crate::commands::testing::Session;
 
 fn numbers(prefix: &str, range: std::ops::Range<u32>) -> String {
     range.map(|number| format!("{prefix}{number}")).collect::<Vec<_>>().join(" ")

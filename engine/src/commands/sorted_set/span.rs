@@ -39,10 +39,12 @@ impl<'a> Span<'a> {
                 parse_i64(from).and(parse_i64(to)).ok_or(Refusal::NotInteger)?;
             }
             By::Score => {
-                (score_end(from)?, score_end(to)?);
+                score_end(from)?;
+                score_end(to)?;
             }
             By::Lex => {
-                (lex_end(from)?, lex_end(to)?);
+                lex_end(from)?;
+                lex_end(to)?;
             }
         }
         Ok(self)

@@ -253,7 +253,7 @@ impl Combining {
     fn take_some(&mut self, looks: usize) {
         let mut left = looks as u64;
         while left > 0 {
-            let Some(set) = self.sets.get(self.set).filter(|_| self.outcome.len() > 0) else {
+            let Some(set) = self.sets.get(self.set).filter(|_| !self.outcome.is_empty()) else {
                 self.way = Way::End;
                 return;
             };

@@ -74,6 +74,11 @@ impl Set {
         }
     }
 
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Which form it has.
     #[inline]
     pub fn form(&self) -> Form {

@@ -10,7 +10,7 @@
 //! looks for it there. A member that came among many of the same score has one: [`Indexed::scan`], which
 //! goes along hashes, would have to look at all of these to find it.
 
-use super::Entry;
+use super::entry::Entry;
 use super::packed::{Packed, length_of};
 use super::score::{key_of, score_of, trimmed, untrimmed};
 use crate::value::Value;

@@ -11,6 +11,7 @@
 //! thresholds of the node that does. In which form it lies is a matter of its size alone.
 
 mod effect;
+mod entry;
 mod indexed;
 mod packed;
 mod score;
@@ -18,12 +19,13 @@ mod score;
 mod sorted_set_tests;
 
 pub use effect::{Remove, RemoveLast, RemoveRange, Set, TYPE};
+pub use entry::Entry;
 
 use self::indexed::Indexed;
 use self::packed::Packed;
 use self::score::{key_of, score_of};
 use super::effect::Reading;
-use super::{NewValue, Object, Value};
+use super::{NewValue, Object};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -53,15 +55,6 @@ impl Default for Form {
 
 /// From here on members are found by an index: some 60 of 16 bytes.
 const PACKED_MAX: usize = 1280;
-
-/// A member and its score.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
-    /// Never NaN.
-    pub score: f64,
-    /// Who: bytes, or a rope.
-    pub member: Value<'a>,
-}
 
 /// An end of a range of members, by their bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,7 +4,7 @@
 //!   n | score, n bytes | length | member     in order of score and member; as in the value as a whole
 //! ```
 
-use super::Entry;
+use super::entry::Entry;
 use super::score::{key_of, score_of, trimmed, untrimmed};
 use crate::value::Value;
 use crate::value::effect::{Reading, Write};
