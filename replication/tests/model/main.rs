@@ -41,7 +41,11 @@ fn number(name: &str) -> Option<u64> {
 
 /// One run, on a thread of its own: what threads keep for themselves is new with each.
 fn run(seed: u64, plan: fn(&mut fastrand::Rng) -> Plan) -> Outcome {
-    let run = std::thread::spawn(move || scenario::run(seed, plan));
+    let run = std::thread::spawn(move || {
+        // Of commands that ask the thread's own dice.
+        fastrand::seed(seed);
+        scenario::run(seed, plan)
+    });
     run.join().unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
