@@ -331,6 +331,8 @@ impl Front {
             if let Some(writes) = pondering(&mut facts.decision(call.db, reply))? {
                 return Ok(Joined::writes(writes, facts.shards));
             }
+            // A long reply may grow from piece to piece.
+            call.who.hold_room(reply.whole())?;
             breath.after(Breath::LOOK).await;
         }
     }

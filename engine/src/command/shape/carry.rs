@@ -174,7 +174,11 @@ impl Rest {
                 perform(cx.keys, writes.take(KEYS_PER_PIECE));
                 return Ok(writes.len() == 0);
             }
-            Rest::Pondering(pondering) => pondering(&mut cx.decision())?.map(Decided::Writes),
+            Rest::Pondering(pondering) => {
+                let decided = pondering(&mut cx.decision())?.map(Decided::Writes);
+                cx.who.hold_room(cx.reply.whole())?;
+                decided
+            }
             Rest::More(going) => match going.take() {
                 Some(going) => Some(going(&mut cx.decision())?),
                 None => return Ok(true),

@@ -39,6 +39,13 @@ pub(super) const SCAN: Command = Command {
         > SCAN 0 TYPE list
         1) "0"
         2) (empty array)
+        > SADD team Ada
+        (integer) 1
+        > SCAN 0 TYPE set
+        1) "0"
+        2) 1) "team"
+        > DEL team
+        (integer) 1
         > SCAN x
         (error) ERR invalid cursor
         > SCAN ""
@@ -132,7 +139,10 @@ const COST_PER_VISIT: u64 = 64;
 /// the shard ends; or a slice's worth of it. Expired keys are left out, not deleted: they may be open.
 fn step(cx: &mut Cx<'_>, args: Args<'_>, walked: &mut Walked) -> Result<bool, Refusal> {
     let (options, now) = (options(args)?, cx.now());
-    let no_string = options.type_name.is_some_and(|name| !name.eq_ignore_ascii_case(b"string"));
+    let is_of_type = |item: &Item| {
+        let name = item.kind().name.as_bytes();
+        options.type_name.is_none_or(|asked| asked.eq_ignore_ascii_case(name))
+    };
     let (mut slice, mut cost) = (0, 0);
     // A call that comes forward by less than its cursor tells would come back to where it began.
     while (walked.left > 0 && walked.budget > 0) || kept(walked.position) <= walked.from {
@@ -149,7 +159,7 @@ fn step(cx: &mut Cx<'_>, args: Args<'_>, walked: &mut Walked) -> Result<bool, Re
             let lives = item.deadline().is_none_or(|deadline| deadline > now);
             let asked = walked.pattern.as_deref();
             let fits = asked.is_none_or(|pattern| pattern.fits_counted(item.key(), &mut cost));
-            if lives && fits && !no_string {
+            if lives && fits && is_of_type(item) {
                 cx.reply.bulk(item.key());
                 walked.found += 1;
             }
