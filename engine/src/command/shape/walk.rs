@@ -9,6 +9,7 @@ use super::slices::Whole;
 use crate::command::{Args, Cx, OwnedArgs, Refusal};
 use crate::glob::Pattern;
 use crate::resp::ReplyWriter;
+use std::any::Any;
 use std::sync::Arc;
 
 /// The shape of commands that go from shard to shard in bounded steps.
@@ -30,7 +31,7 @@ pub struct Walk {
 }
 
 /// How far a [`Walk`] has come, and what it has found.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Walked {
     /// The shard of the next step.
     pub shard: u16,
@@ -50,6 +51,8 @@ pub struct Walked {
     pub found: usize,
     /// The elements, already written.
     pub bytes: Vec<u8>,
+    /// What is made over several steps; what it is is the command's own.
+    pub making: Option<Box<dyn Any + Send>>,
 }
 
 impl Walked {

@@ -4,12 +4,12 @@ use super::debug::FLAGS;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Walk, Walked};
 use crate::journal::Deadline;
 use crate::limits::{POPULATE_LOOKED_AT_MAX, POPULATE_MADE_MAX, STRING_MAX};
-use crate::rdb::forms;
-use crate::rdb::{Kind, Part};
+use crate::rdb::{Building, Kind, Part, forms};
 use crate::resp::ReplyWriter;
 use crate::resp::number::parse_i64;
 use crate::types::{Millis, SLOTS, Slot, hash_tag, shard_of, slot_of};
 use crate::value::{NewValue, Value};
+use std::any::Any;
 use std::ops::RangeInclusive;
 
 pub(super) const POPULATE: Command = Command {
@@ -169,6 +169,10 @@ fn begin(args: Args<'_>) -> Result<Walked, Refusal> {
 /// of the wanted slots that were passed on this shard, whoever's they are: all shards end at the same.
 fn populate(cx: &mut Cx<'_>, args: Args<'_>, walked: &mut Walked) -> Result<bool, Refusal> {
     let asked = population(args)?;
+    if let Some(making) = walked.making.take().and_then(|making| making.downcast().ok()) {
+        walked.making = go_on(cx, &asked, making);
+        return Ok(true);
+    }
     let (mut looked_at, mut made) = (0, 0);
     while looked_at < POPULATE_LOOKED_AT_MAX && made < POPULATE_MADE_MAX {
         if walked.left >= asked.count {
@@ -188,22 +192,19 @@ fn populate(cx: &mut Cx<'_>, args: Args<'_>, walked: &mut Walked) -> Result<bool
         if shard_of(&key, cx.shards) != cx.shard || cx.keys.exists(cx.db, &key) {
             continue;
         }
-        let value = match asked.kind {
-            Kind::String => {
-                let value = text_of(cx, &asked, format!("value:{number}"));
-                // Large values are few in a step: they fill a frame by bytes instead of by count.
-                made += 1 + value.len() / 1024;
-                NewValue::Owned(value)
+        if asked.kind != Kind::String {
+            made += 1 + (asked.elements / 16) as usize;
+            walked.making = go_on(cx, &asked, Box::new(Making::of(cx, &asked, number, key)?));
+            if walked.making.is_some() {
+                return Ok(true);
             }
-            _ => {
-                made += 1 + (asked.elements / 16) as usize;
-                collection_of(cx, &asked, number)?
-            }
-        };
-        let deadline = asked.lifetime.as_ref().map_or(Deadline::None, |range| {
-            Deadline::At(Millis(cx.now().0 + cx.keys.random.u64(range.clone()) * 1000))
-        });
-        cx.keys.put(cx.db, &key, value, deadline);
+            continue;
+        }
+        let value = text_of(cx, &asked, format!("value:{number}"));
+        // Large values are few in a step: they fill a frame by bytes instead of by count.
+        made += 1 + value.len() / 1024;
+        let deadline = deadline_of(cx, &asked);
+        cx.keys.put(cx.db, &key, NewValue::Owned(value), deadline);
     }
     Ok(true)
 }
@@ -222,32 +223,72 @@ fn text_of(cx: &mut Cx<'_>, asked: &Population<'_>, text: String) -> Vec<u8> {
     value
 }
 
-/// A value of several elements, put together as a RESTORE does it. Elements begin with their number, so that they
-/// differ where the size allows it.
-fn collection_of(
-    cx: &mut Cx<'_>,
-    asked: &Population<'_>,
+fn deadline_of(cx: &mut Cx<'_>, asked: &Population<'_>) -> Deadline {
+    asked.lifetime.as_ref().map_or(Deadline::None, |range| {
+        Deadline::At(Millis(cx.now().0 + cx.keys.random.u64(range.clone()) * 1000))
+    })
+}
+
+/// A value of several elements, put together as a RESTORE does it.
+struct Making {
     number: u64,
-) -> Result<NewValue<'static>, Refusal> {
-    let limits = cx.keys.encodings().of_forms();
-    let refusal = Refusal::fixed("ERR no keys of this type can be made");
-    let mut building = forms::building(asked.kind, 0, &limits).ok_or(refusal)?;
-    for index in 0..asked.elements {
+    key: Vec<u8>,
+    done: u64,
+    building: Box<dyn Building>,
+}
+
+impl Making {
+    fn of(
+        cx: &Cx<'_>,
+        asked: &Population<'_>,
+        number: u64,
+        key: Vec<u8>,
+    ) -> Result<Making, Refusal> {
+        let limits = cx.keys.encodings().of_forms();
+        let refusal = Refusal::fixed("ERR no keys of this type can be made");
+        let building = forms::building(asked.kind, 0, &limits).ok_or(refusal)?;
+        Ok(Making { number, key, done: 0, building })
+    }
+
+    /// Adds an element. They begin with their number, so that they differ where the size allows it.
+    fn add(&mut self, cx: &mut Cx<'_>, asked: &Population<'_>) {
+        let (number, index) = (self.number, self.done);
         let element = text_of(cx, asked, format!("{index}:value:{number}"));
         let element = Value::Bytes(&element);
         match asked.kind {
             Kind::Hash => {
                 let value = text_of(cx, asked, format!("value:{number}:{index}"));
                 let value = Value::Bytes(&value);
-                building.add(&Part::Field { field: element, value, expires: None });
+                self.building.add(&Part::Field { field: element, value, expires: None });
             }
             Kind::SortedSet => {
-                building.add(&Part::Member { member: element, score: index as f64 });
+                self.building.add(&Part::Member { member: element, score: index as f64 });
             }
-            _ => building.add(&Part::Element(element)),
+            _ => self.building.add(&Part::Element(element)),
         }
+        self.done += 1;
     }
-    Ok(building.end())
+}
+
+/// Makes some more of a value, and puts it there when it is whole; what is still to be made.
+fn go_on(
+    cx: &mut Cx<'_>,
+    asked: &Population<'_>,
+    mut making: Box<Making>,
+) -> Option<Box<dyn Any + Send>> {
+    /// Elements in one step: some 100 us.
+    const ELEMENTS: u64 = 256;
+    for _ in 0..ELEMENTS.min(asked.elements - making.done) {
+        making.add(cx, asked);
+    }
+    if making.done < asked.elements {
+        return Some(making);
+    }
+    if !cx.keys.exists(cx.db, &making.key) {
+        let deadline = deadline_of(cx, asked);
+        cx.keys.put(cx.db, &making.key, making.building.end(), deadline);
+    }
+    None
 }
 
 fn populated(_: &Walked, _: u16, reply: &mut ReplyWriter<'_>) {
