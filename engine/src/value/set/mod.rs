@@ -28,7 +28,7 @@ pub use member::{Member, Members};
 
 use super::effect::Reading;
 use super::tree::{NewElement, Place, Tree, hash_of};
-use super::{NewValue, Object};
+use super::{InItem, NewValue, Object};
 use crate::varint;
 use member::{AsPut, ByHash, Hashed, InOrder};
 use std::any::Any;
@@ -304,6 +304,10 @@ impl Object for Set {
 
     fn copy(&self) -> Arc<dyn Object> {
         Arc::new(self.clone())
+    }
+
+    fn in_item(&self) -> Option<&'static InItem> {
+        Some(const { &InItem::of::<Set>(NUMBER) })
     }
 }
 
