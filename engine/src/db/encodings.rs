@@ -50,7 +50,7 @@ impl Default for Encodings {
 impl Encodings {
     /// What values that are put together of parts go by.
     pub fn of_forms(&self) -> forms::Limits {
-        forms::Limits { set: self.set_limits() }
+        forms::Limits { set: self.set_limits(), hash: (self.hash.entries, self.hash.value) }
     }
 
     /// What sets go by.

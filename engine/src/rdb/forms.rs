@@ -1,9 +1,9 @@
-//! The types that are written and put together in parts, as lists: a type has a file here with both (`set`), and its line
+//! The types that are written and put together in parts, as lists: a type has a file here with both (`set`, `hash`), and its line
 //! in each.
 
 use super::parts::Kind;
 use super::pieces::{Building, Writing};
-use super::set;
+use super::{hash, set};
 use crate::value::Object;
 
 /// Up to when values are kept in their small forms, for those who build them.
@@ -11,17 +11,20 @@ use crate::value::Object;
 pub struct Limits {
     /// Of sets.
     pub set: crate::value::set::Limits,
+    /// Of hashes: fields, and bytes of a name or a value.
+    pub hash: (u64, usize),
 }
 
 /// How a value is written; `None` of a type that has no form.
 pub fn writing(object: &dyn Object) -> Option<Box<dyn Writing>> {
-    set::writing(object)
+    set::writing(object).or_else(|| hash::writing(object))
 }
 
 /// How a value of a kind is put together whose form begins with this byte; `None` of a kind that is not here.
 pub fn building(kind: Kind, form: u8, limits: &Limits) -> Option<Box<dyn Building>> {
     match kind {
         Kind::Set => Some(set::building(form, &limits.set)),
+        Kind::Hash => Some(hash::building(limits.hash)),
         _ => None,
     }
 }

@@ -23,6 +23,7 @@ mod crc;
 mod decode;
 pub mod dump;
 pub mod forms;
+mod hash;
 pub mod lzf;
 mod packs;
 mod parts;

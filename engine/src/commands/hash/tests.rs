@@ -259,3 +259,40 @@ fn replies_of_resp3_are_those_of_redis() {
         ("HINCRBYFLOAT h a 1.5", "$3 2.5"),
     ]);
 }
+
+/// The bytes of a reply that is a string.
+fn bulk(reply: &[u8]) -> Vec<u8> {
+    let at = reply.iter().position(|byte| *byte == b'\n').expect("a length");
+    reply[at + 1..reply.len() - 2].to_vec()
+}
+
+#[test]
+fn hashes_are_dumped_and_restored_with_what_they_are() {
+    let mut session = Session::new();
+    let (long, name) = ("v".repeat(300_000), "n".repeat(3000));
+    session.run("HSET small a 1 b -70000 c text");
+    session.run("HSETEX timed PX 5000 FIELDS 2 a 1 b 2");
+    session.run("HSET timed c 3");
+    session.run(&format!("HSET long {name} {long} b 2"));
+    let many: Vec<String> = (0..3000).map(|number| format!("f{number} {number}")).collect();
+    session.run(&format!("HSET many {}", many.join(" ")));
+    session.run("HPEXPIRE many 7000 FIELDS 1 f5");
+    for (key, form) in [
+        ("small", "$8 listpack"),
+        ("timed", "$10 listpackex"),
+        ("long", "$9 hashtable"),
+        ("many", "$9 hashtable"),
+    ] {
+        let payload = bulk(&session.run_args(&[b"DUMP", key.as_bytes()]));
+        assert_eq!(session.run_args(&[b"RESTORE", b"copy", b"0", &payload]), b"+OK\r\n");
+        assert_eq!(session.run("OBJECT ENCODING copy"), form, "{key}");
+        assert_eq!(session.run("HLEN copy"), session.run(&format!("HLEN {key}")));
+        for field in ["a", "b", "c", "f5", "f2999", &*name] {
+            for request in ["HGET _ ?", "HPTTL _ FIELDS 1 ?"] {
+                let asked = |key| request.replace('_', key).replace('?', field);
+                assert_eq!(session.run(&asked("copy")), session.run(&asked(key)), "{key} {field}");
+            }
+        }
+        session.run("DEL copy");
+    }
+}

@@ -192,7 +192,7 @@ impl Hash {
     }
 }
 
-/// A hash that is put together of fields, each of which comes once.
+/// A hash that is put together of fields.
 pub struct Builder {
     hash: Hash,
     entries: u64,
@@ -205,7 +205,7 @@ impl Builder {
         Builder { hash: Hash::default(), entries, longest }
     }
 
-    /// Adds a field that is not there yet.
+    /// Adds a field.
     pub fn add(&mut self, name: &[u8], value: &[u8], deadline: Option<Millis>) {
         let is_small = self.hash.len() < self.entries
             && name.len() <= self.longest
@@ -213,12 +213,7 @@ impl Builder {
         if !is_small {
             self.hash.grow();
         }
-        match &mut self.hash.0 {
-            Form::Small(small) => small.put(name, value, deadline),
-            Form::Large(large) => {
-                large.set(name, value, deadline);
-            }
-        }
+        self.hash.set(name, value, deadline);
     }
 
     /// All of it.

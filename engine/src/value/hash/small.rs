@@ -65,7 +65,7 @@ impl Small {
     }
 
     /// Puts a field that is not there where its deadline belongs.
-    pub(super) fn put(&mut self, name: &[u8], value: &[u8], deadline: Option<Millis>) {
+    fn put(&mut self, name: &[u8], value: &[u8], deadline: Option<Millis>) {
         self.is_dated |= deadline.is_some();
         let place = match deadline {
             None => self.fields.end(),
