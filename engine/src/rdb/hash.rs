@@ -7,8 +7,8 @@
 //! ```
 
 use super::dump::{write_length, write_text};
-use super::pieces::{Building, Writing};
 use super::parts::Part;
+use super::pieces::{Building, Writing};
 use crate::types::Millis;
 use crate::value::hash::{Builder, Hash, Part as Bytes};
 use crate::value::{NewValue, Object, Value};
