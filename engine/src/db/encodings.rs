@@ -50,7 +50,12 @@ impl Default for Encodings {
 impl Encodings {
     /// What values that are put together of parts go by.
     pub fn of_forms(&self) -> forms::Limits {
-        forms::Limits { set: self.set_limits(), hash: (self.hash.entries, self.hash.value) }
+        let Small { entries, value } = self.sorted_set;
+        forms::Limits {
+            set: self.set_limits(),
+            hash: (self.hash.entries, self.hash.value),
+            sorted_set: forms::UpTo { entries, value },
+        }
     }
 
     /// What sets go by.

@@ -1,9 +1,9 @@
-//! The types that are written and put together in parts, as lists: a type has a file here with both (`set`, `hash`), and its line
+//! The types that are written and put together in parts, as lists: a type has a file here with both (`set`), and its line
 //! in each.
 
 use super::parts::Kind;
 use super::pieces::{Building, Writing};
-use super::{hash, set};
+use super::{hash, set, sorted_set};
 use crate::value::Object;
 
 /// Up to when values are kept in their small forms, for those who build them.
@@ -13,11 +13,22 @@ pub struct Limits {
     pub set: crate::value::set::Limits,
     /// Of hashes: fields, and bytes of a name or a value.
     pub hash: (u64, usize),
+    /// Of sorted sets.
+    pub sorted_set: UpTo,
+}
+
+/// Up to when a collection is small.
+#[derive(Clone, Copy, Debug)]
+pub struct UpTo {
+    /// So many elements at the most.
+    pub entries: u64,
+    /// Each of so many bytes at the most.
+    pub value: usize,
 }
 
 /// How a value is written; `None` of a type that has no form.
 pub fn writing(object: &dyn Object) -> Option<Box<dyn Writing>> {
-    set::writing(object).or_else(|| hash::writing(object))
+    set::writing(object).or_else(|| hash::writing(object)).or_else(|| sorted_set::writing(object))
 }
 
 /// How a value of a kind is put together whose form begins with this byte; `None` of a kind that is not here.
@@ -25,6 +36,7 @@ pub fn building(kind: Kind, form: u8, limits: &Limits) -> Option<Box<dyn Buildin
     match kind {
         Kind::Set => Some(set::building(form, &limits.set)),
         Kind::Hash => Some(hash::building(limits.hash)),
+        Kind::SortedSet => Some(sorted_set::building(form, limits.sorted_set)),
         _ => None,
     }
 }

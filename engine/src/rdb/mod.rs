@@ -30,6 +30,7 @@ mod parts;
 mod pieces;
 mod read;
 mod set;
+mod sorted_set;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -20,19 +20,16 @@ pub(super) struct Hit {
     pub(super) distance: f64,
 }
 
-/// What was found: in the order of the search, or sorted as it comes, since sorting takes long at the end.
-enum Hits {
-    AsFound(Vec<Hit>),
-    Sorted(BTreeMap<(u64, u64), Hit>),
-}
-
 pub(super) struct Searching {
     set: SharedValue,
     search: Search,
     /// What is to be gone along, the next last.
     left: Vec<Range<u64>>,
-    hits: Hits,
-    descending: bool,
+    /// What was found, sorted as it comes, since sorting takes long at the end: by distance or by nothing, and in the
+    /// order of the search.
+    hits: BTreeMap<(u64, u64), Hit>,
+    /// Whether it is sorted, and the farthest first.
+    order: Option<bool>,
     /// When to stop; 0: at the end.
     enough: u64,
     /// The most that is shown.
@@ -55,15 +52,11 @@ impl Searching {
         // The nearest ones, where only so many are wanted.
         let nearest = (asked.count > 0 && !asked.any).then_some(false);
         let order = asked.descending.or(nearest);
-        let hits = match order {
-            None => Hits::AsFound(Vec::new()),
-            Some(_) => Hits::Sorted(BTreeMap::new()),
-        };
         Some(Searching {
             search,
             left,
-            hits,
-            descending: order == Some(true),
+            hits: BTreeMap::new(),
+            order,
             enough: if asked.any { asked.count } else { 0 },
             most: if asked.count > 0 { asked.count } else { u64::MAX },
             set,
@@ -86,10 +79,7 @@ impl Searching {
     }
 
     fn found(&self) -> u64 {
-        match &self.hits {
-            Hits::AsFound(hits) => hits.len() as u64,
-            Hits::Sorted(hits) => hits.len() as u64,
-        }
+        self.hits.len() as u64
     }
 
     /// How many are shown.
@@ -118,21 +108,16 @@ impl Searching {
     /// Looks at some members; whether there are enough.
     fn look(&mut self, range: Range<u64>) -> bool {
         let mut found = self.found();
-        let Searching { set, search, hits, descending, enough, .. } = self;
+        let Searching { set, search, hits, order, enough, .. } = self;
         let Some(set) = set.object::<SortedSet>() else { return true };
         let mut rank = range.start;
         set.visit(range, false, |entry| {
             if let Some(distance) = search.distance_of(Point::of_score(entry.score)) {
                 let hit = Hit { rank, score: entry.score, distance };
-                match hits {
-                    Hits::AsFound(hits) => hits.push(hit),
-                    Hits::Sorted(hits) => {
-                        // Distances are not below 0: their bits are in their order.
-                        let bits = (distance + 0.0).to_bits();
-                        let key = if *descending { !bits } else { bits };
-                        hits.insert((key, found), hit);
-                    }
-                }
+                // Distances are not below 0: their bits are in their order.
+                let bits = (distance + 0.0).to_bits();
+                let key = order.map_or(0, |is_descending| if is_descending { !bits } else { bits });
+                hits.insert((key, found), hit);
                 found += 1;
             }
             rank += 1;
@@ -144,29 +129,9 @@ impl Searching {
     /// What was found, in the order in which it is shown.
     pub(super) fn take(&mut self) -> Taken {
         let most = usize::try_from(self.most).unwrap_or(usize::MAX);
-        let hits = std::mem::replace(&mut self.hits, Hits::AsFound(Vec::new()));
-        Taken(match hits {
-            Hits::AsFound(hits) => TakenHits::AsFound(hits.into_iter().take(most)),
-            Hits::Sorted(hits) => TakenHits::Sorted(hits.into_values().take(most)),
-        })
+        std::mem::take(&mut self.hits).into_values().take(most)
     }
 }
 
 /// Hits, one after the other.
-pub(super) struct Taken(TakenHits);
-
-enum TakenHits {
-    AsFound(std::iter::Take<std::vec::IntoIter<Hit>>),
-    Sorted(std::iter::Take<btree_map::IntoValues<(u64, u64), Hit>>),
-}
-
-impl Iterator for Taken {
-    type Item = Hit;
-
-    fn next(&mut self) -> Option<Hit> {
-        match &mut self.0 {
-            TakenHits::AsFound(hits) => hits.next(),
-            TakenHits::Sorted(hits) => hits.next(),
-        }
-    }
-}
+pub(super) type Taken = std::iter::Take<btree_map::IntoValues<(u64, u64), Hit>>;

@@ -5,6 +5,7 @@
 
 mod add;
 mod asked;
+mod blocking;
 mod combine;
 mod combining;
 mod count;
@@ -50,6 +51,9 @@ pub(super) const COMMANDS: &[&Command] = &[
     &pop::ZPOPMIN,
     &pop::ZPOPMAX,
     &pop::ZMPOP,
+    &blocking::BZPOPMIN,
+    &blocking::BZPOPMAX,
+    &blocking::BZMPOP,
     &random::ZRANDMEMBER,
     &scan::ZSCAN,
     &combine::ZUNION,

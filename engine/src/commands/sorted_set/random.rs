@@ -4,7 +4,7 @@ use super::write::{PIECE, write_header, write_member, write_pair};
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses, Whole};
 use crate::resp::ReplyWriter;
 use crate::value::sorted_set::SortedSet;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 pub(super) const ZRANDMEMBER: Command = Command {
     name: "zrandmember",
@@ -81,8 +81,8 @@ fn several(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
         () if may_repeat => Choice::Any,
         () if number == length => Choice::All(0),
         // So that one in two is a hit at the worst, whichever of both are chosen.
-        () if number <= length / 2 => Choice::These(HashSet::new()),
-        () => Choice::AllBut(HashSet::new(), 0),
+        () if number <= length / 2 => Choice::These(BTreeSet::new()),
+        () => Choice::AllBut(BTreeSet::new(), 0),
     };
     let mut left = number;
     let mut is_begun = false;
@@ -114,16 +114,16 @@ fn several(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
     Whole::of(Box::new(slices), number <= PIECE, cx)
 }
 
-/// Which members are chosen.
+/// Which members are chosen. Trees, since a table that grows holds everybody up.
 enum Choice {
     /// Any, again and again.
     Any,
     /// All of them, from this number on.
     All(u64),
     /// Different ones: those so far.
-    These(HashSet<u64>),
+    These(BTreeSet<u64>),
     /// All but these, which are chosen first; then from this number on.
-    AllBut(HashSet<u64>, u64),
+    AllBut(BTreeSet<u64>, u64),
 }
 
 impl Choice {

@@ -1,5 +1,6 @@
 //! What sorted sets are combined of.
 
+use crate::value::set::Set;
 use crate::value::sorted_set::{Entry, SortedSet};
 use crate::value::{Item, SharedValue};
 use std::ops::Range;
@@ -14,7 +15,7 @@ pub(super) struct Source {
 pub(super) fn takes_part(item: &Item) -> bool {
     item.object().is_some_and(|object| {
         let object: &dyn std::any::Any = object;
-        object.is::<SortedSet>()
+        object.is::<SortedSet>() || object.is::<Set>()
     })
 }
 
@@ -27,14 +28,22 @@ impl Source {
         self.value.as_ref()?.object()
     }
 
+    /// A plain set: all scores are 1.
+    fn set(&self) -> Option<&Set> {
+        self.value.as_ref()?.object()
+    }
+
     /// How many members it has.
     pub(super) fn len(&self) -> u64 {
-        self.sorted_set().map_or(0, SortedSet::len)
+        self.sorted_set().map_or_else(|| self.set().map_or(0, Set::len), SortedSet::len)
     }
 
     /// The score of a member, as it is there.
     pub(super) fn score(&self, member: &[u8]) -> Option<f64> {
-        self.sorted_set()?.score(member)
+        match self.sorted_set() {
+            Some(set) => set.score(member),
+            None => self.set()?.has(member).then_some(1.0),
+        }
     }
 
     /// Shows some of the members.
@@ -44,6 +53,8 @@ impl Source {
                 see(entry);
                 true
             });
+        } else if let Some(set) = self.set() {
+            set.range(range).for_each(|member| see(Entry { score: 1.0, member: member.value }));
         }
     }
 }

@@ -64,7 +64,7 @@ impl<'a> Span<'a> {
                 let start = set.rank_of_score(least.score, least.is_open);
                 start..set.rank_of_score(most.score, !most.is_open).max(start)
             }
-            By::Lex => set.range_of_lex(lex_end(from)?, lex_end(to)?),
+            By::Lex => set.range_of_lex(lex_end(from)?, lex_end(to)?, self.is_reversed),
         };
         Ok(self.limited(range))
     }

@@ -11,7 +11,7 @@
 //! goes along hashes, would have to look at all of these to find it.
 
 use super::entry::Entry;
-use super::packed::{Packed, length_of};
+use super::packed::{Packed, length_of, write_opening};
 use super::score::{key_of, score_of, trimmed, untrimmed};
 use crate::value::Value;
 use crate::value::tree::{Bound, Element, Identity, NewElement, Order, Place, Tree};
@@ -22,6 +22,8 @@ use std::ops::Range;
 pub(super) struct Indexed {
     pub(super) members: Tree<ByScore>,
     scores: Tree<ByHash>,
+    /// See [`super::SortedSet::is_large`].
+    pub(super) is_large: bool,
 }
 
 pub(super) struct ByScore;
@@ -38,6 +40,10 @@ impl Order for ByScore {
     #[inline]
     fn encoded(element: Element<'_, u64>) -> u64 {
         length_of(element.key, element.length()) as u64
+    }
+
+    fn encode_opening(element: Element<'_, u64>, out: &mut Vec<u8>) {
+        write_opening(element.key, element.length(), out);
     }
 }
 
@@ -105,7 +111,7 @@ pub(super) struct Found {
 
 impl From<&Packed> for Indexed {
     fn from(packed: &Packed) -> Indexed {
-        let mut indexed = Indexed::default();
+        let mut indexed = Indexed { is_large: packed.is_large(), ..Indexed::default() };
         packed.iter().for_each(|spot| indexed.push(spot.key, spot.member));
         indexed
     }
@@ -118,6 +124,19 @@ impl Indexed {
 
     pub(super) fn heap_bytes(&self) -> u64 {
         self.members.heap_bytes() + self.scores.heap_bytes()
+    }
+
+    /// See [`crate::value::Object::kept_from`]: the members' tree, then the index.
+    pub(super) fn kept_from(&self, at: u64) -> (u64, Option<u64>, usize) {
+        let (members, all) = (self.members.len(), self.members.len() + self.scores.len());
+        let (kept, next, pages) = match at.checked_sub(members) {
+            None => self.members.kept_from(at),
+            Some(at) => {
+                let (kept, next, pages) = self.scores.kept_from(at);
+                (kept, next + members, pages)
+            }
+        };
+        (kept, Some(next).filter(|next| *next < all), pages)
     }
 
     /// Where a member stands, if it is there.

@@ -19,10 +19,10 @@ mod score;
 mod sorted_set_tests;
 
 pub use effect::{Remove, RemoveLast, RemoveRange, Set, TYPE};
-pub use entry::Entry;
+pub use entry::{Entry, Lex};
 
 use self::indexed::Indexed;
-use self::packed::Packed;
+use self::packed::{COUNT_MAX, Packed};
 use self::score::{key_of, score_of};
 use super::effect::Reading;
 use super::{NewValue, Object};
@@ -32,53 +32,35 @@ use std::sync::Arc;
 /// Of the type, for ever.
 const NUMBER: u8 = 3;
 
-/// The value.
-#[derive(Clone, Default)]
-pub struct SortedSet {
-    form: Form,
-    /// Redis would have a skiplist.
-    is_large: bool,
-}
+/// The value: two pointers at the most, as small ones are many.
+#[derive(Clone)]
+pub struct SortedSet(Form);
 
 #[derive(Clone)]
 enum Form {
     Packed(Packed),
-    /// Boxed: of small ones there are many.
     Indexed(Box<Indexed>),
 }
 
-impl Default for Form {
-    fn default() -> Form {
-        Form::Packed(Packed::default())
+impl Default for SortedSet {
+    fn default() -> SortedSet {
+        SortedSet::new(false)
     }
 }
 
 /// From here on members are found by an index: some 60 of 16 bytes.
 const PACKED_MAX: usize = 1280;
 
-/// An end of a range of members, by their bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Lex<'a> {
-    /// Before all of them.
-    Least,
-    /// Behind all of them.
-    Most,
-    /// At this one, with it.
-    With(&'a [u8]),
-    /// At this one, without it.
-    Without(&'a [u8]),
-}
-
 impl SortedSet {
     /// One without members that is large from the beginning, or not.
     pub fn new(is_large: bool) -> SortedSet {
-        SortedSet { form: Form::default(), is_large }
+        SortedSet(Form::Packed(Packed::new(is_large)))
     }
 
     /// How many members it has.
     #[inline]
     pub fn len(&self) -> u64 {
-        match &self.form {
+        match &self.0 {
             Form::Packed(packed) => packed.len() as u64,
             Form::Indexed(indexed) => indexed.len(),
         }
@@ -91,13 +73,16 @@ impl SortedSet {
 
     /// Whether Redis would have a skiplist.
     pub fn is_large(&self) -> bool {
-        self.is_large
+        match &self.0 {
+            Form::Packed(packed) => packed.is_large(),
+            Form::Indexed(indexed) => indexed.is_large,
+        }
     }
 
     /// The score of a member.
     #[inline]
     pub fn score(&self, member: &[u8]) -> Option<f64> {
-        match &self.form {
+        match &self.0 {
             Form::Packed(packed) => packed.find(member).map(|spot| score_of(spot.key)),
             Form::Indexed(indexed) => indexed.score(member),
         }
@@ -105,7 +90,7 @@ impl SortedSet {
 
     /// The number of a member from the start on, and its score.
     pub fn rank(&self, member: &[u8]) -> Option<(u64, f64)> {
-        match &self.form {
+        match &self.0 {
             Form::Packed(packed) => {
                 packed.find(member).map(|spot| (spot.index as u64, score_of(spot.key)))
             }
@@ -118,7 +103,7 @@ impl SortedSet {
 
     /// How many members have a lower score; where `is_after`, one that is not higher.
     pub fn rank_of_score(&self, score: f64, is_after: bool) -> u64 {
-        match &self.form {
+        match &self.0 {
             Form::Packed(packed) => {
                 let is_before = |key: u64| key < key_of(score) || is_after && key == key_of(score);
                 packed.iter().take_while(|spot| is_before(spot.key)).count() as u64
@@ -129,35 +114,13 @@ impl SortedSet {
 
     /// The numbers of the members between two, which means something where all scores are equal. Where they
     /// are not, those of a small one are what Redis finds: from the first on that is in, up to the first that
-    /// is not.
-    pub fn range_of_lex(&self, least: Lex<'_>, most: Lex<'_>) -> Range<u64> {
-        let is_reversed = match (least, most) {
-            (Lex::Most, _) | (_, Lex::Least) => true,
-            (Lex::With(least), Lex::With(most)) => least > most,
-            (Lex::With(least) | Lex::Without(least), Lex::With(most) | Lex::Without(most)) => {
-                least >= most
-            }
-            (Lex::Least, _) | (_, Lex::Most) => false,
-        };
-        if is_reversed {
+    /// is not, or backwards from the last.
+    pub fn range_of_lex(&self, least: Lex<'_>, most: Lex<'_>, is_backwards: bool) -> Range<u64> {
+        if Lex::is_reversed(least, most) {
             return 0..0;
         }
-        match &self.form {
-            Form::Packed(packed) => {
-                let is_above = |member: &[u8]| match least {
-                    Lex::With(least) => member >= least,
-                    Lex::Without(least) => member > least,
-                    _ => true,
-                };
-                let is_below = |member: &[u8]| match most {
-                    Lex::With(most) => member <= most,
-                    Lex::Without(most) => member < most,
-                    _ => true,
-                };
-                let from = packed.iter().take_while(|spot| !is_above(spot.member)).count();
-                let within = packed.iter().skip(from).take_while(|spot| is_below(spot.member));
-                from as u64..(from + within.count()) as u64
-            }
+        match &self.0 {
+            Form::Packed(packed) => packed.range_of_lex(least, most, is_backwards),
             Form::Indexed(indexed) => {
                 let from = match least {
                     Lex::With(member) => indexed.rank_of_member(member, false),
@@ -183,7 +146,7 @@ impl SortedSet {
         mut see: impl FnMut(Entry<'a>) -> bool,
     ) {
         let range = range.start..range.end.min(self.len());
-        match &self.form {
+        match &self.0 {
             Form::Packed(packed) => {
                 let count = range.end.saturating_sub(range.start) as usize;
                 let mut spots = packed.iter().skip(range.start as usize).take(count);
@@ -216,7 +179,7 @@ impl SortedSet {
     /// A step of a scan: at least `count` members, if there are as many, and the cursor that goes on behind
     /// them; 0 at the end. A member that is there all the time is seen, whatever becomes of its score.
     pub fn scan<'a>(&'a self, cursor: u64, count: usize, mut see: impl FnMut(Entry<'a>)) -> u64 {
-        match &self.form {
+        match &self.0 {
             // A later one may have fewer than the one that gave the cursor.
             Form::Packed(packed) => {
                 packed.iter().for_each(|spot| see(spot.entry()));
@@ -228,11 +191,11 @@ impl SortedSet {
 
     /// Sets a member's score, which is not NaN; whether the member is new.
     pub fn set(&mut self, score: f64, member: &[u8]) -> bool {
-        match &mut self.form {
+        match &mut self.0 {
             Form::Packed(packed) => {
                 let is_new = packed.set(key_of(score), member);
-                if packed.bytes().len() > PACKED_MAX {
-                    self.form = Form::Indexed(Box::new(Indexed::from(&*packed)));
+                if packed.bytes().len() > PACKED_MAX || packed.len() == COUNT_MAX {
+                    self.0 = Form::Indexed(Box::new(Indexed::from(&*packed)));
                 }
                 is_new
             }
@@ -242,11 +205,14 @@ impl SortedSet {
 
     /// Makes it large, if it is not yet.
     pub fn make_large(&mut self) {
-        self.is_large = true;
+        match &mut self.0 {
+            Form::Packed(packed) => packed.make_large(),
+            Form::Indexed(indexed) => indexed.is_large = true,
+        }
     }
 
     fn remove(&mut self, member: &[u8]) -> bool {
-        match &mut self.form {
+        match &mut self.0 {
             Form::Packed(packed) => packed.remove(member),
             Form::Indexed(indexed) => indexed.remove(member),
         }
@@ -259,10 +225,10 @@ impl SortedSet {
             return 0;
         }
         if range.end - range.start == self.len() {
-            self.form = Form::default();
+            *self = SortedSet::new(self.is_large());
             return range.end;
         }
-        match &mut self.form {
+        match &mut self.0 {
             Form::Packed(packed) => packed.remove_range(range.start as usize, range.end as usize),
             Form::Indexed(indexed) => indexed.remove_range(range.clone()),
         }
@@ -274,6 +240,28 @@ impl SortedSet {
 const SMALL: u8 = 0;
 const LARGE: u8 = 1;
 
+impl SortedSet {
+    fn mark(&self) -> u8 {
+        if self.is_large() { LARGE } else { SMALL }
+    }
+
+    /// An empty one with this mark.
+    fn marked(mark: u8) -> Option<SortedSet> {
+        matches!(mark, SMALL | LARGE).then(|| SortedSet::new(mark == LARGE))
+    }
+
+    /// Adds a member of a whole value: behind all others, and so each is there once, but for one with two
+    /// scores, which is looked for.
+    fn push(&mut self, key: u64, member: &[u8]) -> Option<()> {
+        let last = self.len().checked_sub(1).and_then(|last| self.at(last));
+        let is_behind = last.is_none_or(|last| {
+            let last_key = key_of(last.score);
+            last_key < key || last_key == key && last.member.with_bytes(|last| last < member)
+        });
+        (is_behind && self.set(score_of(key), member)).then_some(())
+    }
+}
+
 impl Object for SortedSet {
     fn type_number(&self) -> u8 {
         NUMBER
@@ -284,12 +272,12 @@ impl Object for SortedSet {
     }
 
     fn encoding(&self) -> &'static str {
-        if self.is_large { "skiplist" } else { "listpack" }
+        if self.is_large() { "skiplist" } else { "listpack" }
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
-        out.push(if self.is_large { LARGE } else { SMALL });
-        match &self.form {
+        out.push(self.mark());
+        match &self.0 {
             Form::Packed(packed) => out.extend_from_slice(packed.bytes()),
             Form::Indexed(_) => self.visit_all(|Entry { score, member }| {
                 packed::write_opening(key_of(score), member.len(), out);
@@ -300,7 +288,7 @@ impl Object for SortedSet {
     }
 
     fn encoded_len(&self) -> usize {
-        1 + match &self.form {
+        1 + match &self.0 {
             Form::Packed(packed) => packed.bytes().len(),
             Form::Indexed(indexed) => {
                 usize::try_from(indexed.members.encoded_len()).unwrap_or(usize::MAX)
@@ -308,15 +296,60 @@ impl Object for SortedSet {
         }
     }
 
+    fn in_slices(&self) -> bool {
+        true
+    }
+
+    fn encode_range(&self, range: Range<usize>, out: &mut Vec<u8>) {
+        if range.start == 0 && range.end > 0 {
+            out.push(self.mark());
+        }
+        // What stands behind the mark.
+        let range = range.start.saturating_sub(1)..range.end.saturating_sub(1);
+        match &self.0 {
+            Form::Packed(packed) => {
+                out.extend_from_slice(packed.bytes().get(range).unwrap_or_default());
+            }
+            Form::Indexed(indexed) => {
+                indexed.members.encode_range(range.start as u64..range.end as u64, out);
+            }
+        }
+    }
+
+    fn decode_slice(&mut self, at: u64, bytes: &[u8]) -> Option<usize> {
+        let mut members = bytes;
+        if at == 0 {
+            let Some((mark, behind)) = bytes.split_first() else { return Some(0) };
+            (*self, members) = (SortedSet::marked(*mark)?, behind);
+        }
+        let mut reading = Reading(members);
+        while let Some((key, member)) = packed::read(&mut reading) {
+            members = reading.0;
+            self.push(key, member)?;
+        }
+        Some(bytes.len() - members.len())
+    }
+
+    fn kept_from(&self, at: u64) -> (u64, Option<u64>, usize) {
+        match &self.0 {
+            Form::Packed(packed) => (packed.heap_bytes() as u64, None, 1),
+            Form::Indexed(indexed) => indexed.kept_from(at),
+        }
+    }
+
+    fn in_item(&self) -> Option<&'static InItem> {
+        Some(const { &InItem::of::<SortedSet>(NUMBER) })
+    }
+
     fn heap_bytes(&self) -> usize {
-        let bytes = match &self.form {
+        let bytes = match &self.0 {
             Form::Packed(packed) => packed.heap_bytes(),
             Form::Indexed(indexed) => {
                 let bytes = usize::try_from(indexed.heap_bytes()).unwrap_or(usize::MAX);
                 bytes.saturating_add(size_of::<Indexed>())
             }
         };
-        bytes.saturating_add(2 * size_of::<usize>() + size_of::<SortedSet>())
+        bytes.saturating_add(size_of::<SortedSet>())
     }
 
     fn digest(&self, part: &mut dyn FnMut(&[u8])) {
@@ -342,21 +375,7 @@ impl std::fmt::Debug for SortedSet {
 }
 
 fn decode(bytes: &[u8]) -> Option<NewValue<'_>> {
-    let (mark, rest) = bytes.split_first()?;
-    let is_large = match *mark {
-        SMALL => false,
-        LARGE => true,
-        _ => return None,
-    };
-    let mut set = SortedSet::new(is_large);
-    let (mut reading, mut last) = (Reading(rest), None);
-    while !reading.is_done() {
-        let (key, member) = packed::read(&mut reading)?;
-        // In their order, and so each once but for those with two scores.
-        if last.replace((key, member)).is_some_and(|last| last >= (key, member)) {
-            return None;
-        }
-        set.set(score_of(key), member).then_some(())?;
-    }
-    Some(NewValue::Object(Arc::new(set)))
+    let mut set = SortedSet::default();
+    let is_whole = !bytes.is_empty() && set.decode_slice(0, bytes)? == bytes.len();
+    is_whole.then(|| NewValue::Object(Arc::new(set)))
 }

@@ -61,6 +61,8 @@ fn assert_is(set: &SortedSet, model: &Model, random: &mut fastrand::Rng) {
     let mut whole = Vec::new();
     set.encode(&mut whole);
     assert_eq!(whole.len(), set.encoded_len());
+    let in_slices = in_slices(set, &whole);
+    assert!(*(&in_slices as &dyn Object) == *(set as &dyn Object));
     let Some(NewValue::Object(read)) = decode(&whole) else { panic!("{} bytes", whole.len()) };
     assert!(*read == *(set as &dyn Object));
 }
@@ -137,4 +139,29 @@ fn effects_do_to_a_sorted_set_what_they_do_to_a_map_and_a_second_one_that_is_tol
             }
         }
     }
+}
+
+#[test]
+fn one_fits_the_block_of_its_item() {
+    assert_eq!(size_of::<SortedSet>(), 16);
+}
+
+/// Written and read by pieces of any length.
+fn in_slices(set: &SortedSet, whole: &[u8]) -> SortedSet {
+    let (mut read, mut written, mut taken) = (SortedSet::default(), Vec::new(), 0);
+    let mut random = fastrand::Rng::with_seed(whole.len() as u64);
+    while written.len() < whole.len() {
+        let to = (written.len() + random.usize(1..300)).min(whole.len());
+        set.encode_range(written.len()..to, &mut written);
+        taken += read.decode_slice(taken as u64, &written[taken..]).expect("a sorted set");
+    }
+    assert_eq!((&written[..], taken), (whole, whole.len()));
+    let (mut at, mut kept) = (Some(0), 0);
+    while let Some(part) = at {
+        let (own, next, _) = set.kept_from(part);
+        assert!(next.is_none_or(|next| next > part));
+        (at, kept) = (next, kept + own);
+    }
+    assert!(kept <= set.heap_bytes() as u64);
+    read
 }
