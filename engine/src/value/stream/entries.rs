@@ -2,8 +2,8 @@
 
 use super::id::Id;
 use super::pack::{Counts, Fields, Open, Pack};
+use super::part::pack_opening_bytes;
 use crate::value::tree::{Bound, Element, Identity, NewElement, Order, Place, Tree};
-use crate::varint;
 use std::borrow::Cow;
 
 /// Packs in the order of the numbers of their first slots. Their bytes are mostly a rope of one chunk.
@@ -16,10 +16,10 @@ impl Order for ById {
         Identity::Bytes(b"")
     }
 
-    /// The key stands with the bytes.
+    /// With what stands before the bytes.
     fn encoded(element: Element<'_, u128>) -> u64 {
         let length = element.length() as u64;
-        size_of::<u128>() as u64 + length + varint::length(length) as u64
+        length + pack_opening_bytes(length) as u64
     }
 }
 
@@ -143,7 +143,7 @@ impl Entries {
     }
 
     /// Puts the pack that grows to the others.
-    fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         if !self.open.is_some() {
             return;
         }

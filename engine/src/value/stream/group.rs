@@ -7,6 +7,7 @@
 //! ```
 
 use super::id::Id;
+use super::part;
 use crate::value::tree::{Bound, Element, Identity, NewElement, Order, Tree};
 use crate::value::{Reading, Write};
 use crate::varint;
@@ -24,7 +25,7 @@ impl Order for ByEntry {
     }
 
     fn encoded(element: Element<'_, u128>) -> u64 {
-        (size_of::<u128>() + element.head.len()) as u64
+        (1 + size_of::<u128>() + element.head.len()) as u64
     }
 }
 
@@ -117,10 +118,10 @@ pub struct Group {
 /// A consumer's places in the list and in the map, and the count before its name.
 const CONSUMER_BYTES: usize = 120;
 
-/// As a whole: its own two numbers, and two counts.
-const GROUP_WHOLE: usize = 16 + 8 + 8 + 8;
+/// A group as a whole, its name and all that is in it apart.
+const GROUP_WHOLE: usize = 1 + 16 + 8;
 /// A consumer as a whole, its name apart.
-const CONSUMER_WHOLE: usize = 4 + 8 + 8;
+const CONSUMER_WHOLE: usize = 1 + 4 + 8 + 8;
 
 fn named(name: &[u8]) -> usize {
     varint::length(name.len() as u64) + name.len()
@@ -309,64 +310,60 @@ impl Group {
         GROUP_WHOLE + self.encoded + pending
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    /// What stands before what is pending.
+    fn write_head(&self, name: &[u8], out: &mut Vec<u8>) {
+        out.push(part::GROUP);
+        out.write_bytes(name);
         out.extend_from_slice(&self.last.0.to_le_bytes());
         out.extend_from_slice(&self.read.to_le_bytes());
-        out.extend_from_slice(&(self.by_name.len() as u64).to_le_bytes());
         for (name, number) in &self.by_name {
             let Some(consumer) = self.consumer(*number) else { continue };
+            out.push(part::CONSUMER);
             out.write_bytes(name);
             out.extend_from_slice(&number.to_le_bytes());
             out.extend_from_slice(&consumer.seen.to_le_bytes());
             out.extend_from_slice(&consumer.active.to_le_bytes());
         }
-        out.extend_from_slice(&self.pending.len().to_le_bytes());
+    }
+
+    fn encode(&self, name: &[u8], out: &mut Vec<u8>) {
+        self.write_head(name, out);
         for element in self.pending.iter() {
+            out.push(part::PENDING);
             out.extend_from_slice(&element.key.to_le_bytes());
             out.extend_from_slice(element.head);
         }
     }
 
-    fn decode(reading: &mut Reading<'_>) -> Option<Group> {
-        let mut group =
-            Group { last: Id(u128::from_le_bytes(fixed(reading)?)), ..Group::default() };
-        group.read = i64::from_le_bytes(fixed(reading)?);
-        let consumers = u64::from_le_bytes(fixed(reading)?);
-        for _ in 0..consumers {
-            let name = reading.bytes()?;
-            let number = u32::from_le_bytes(fixed(reading)?) as usize;
-            let (seen, active) = (fixed(reading)?, fixed(reading)?);
-            let is_free = group.consumers.get(number).is_none_or(Option::is_none);
-            // Numbers are given away from the lowest on, and go up again only while others stay.
-            if !is_free || number >= NUMBERS_MAX || group.by_name.contains_key(name) {
-                return None;
-            }
-            let (seen, active) = (i64::from_le_bytes(seen), i64::from_le_bytes(active));
-            group.put_consumer(number, name, seen, active);
+    /// A consumer that another node tells of.
+    pub(super) fn add_consumer(
+        &mut self,
+        number: u32,
+        name: &[u8],
+        seen: i64,
+        active: i64,
+    ) -> Option<()> {
+        let at = number as usize;
+        let is_free = self.consumers.get(at).is_none_or(Option::is_none);
+        // Numbers are given away from the lowest on, and go up again only while others stay.
+        if !is_free || at >= NUMBERS_MAX || self.by_name.contains_key(name) {
+            return None;
         }
-        let mut last = None;
-        for _ in 0..u64::from_le_bytes(fixed(reading)?) {
-            let id = Id(u128::from_le_bytes(fixed(reading)?));
-            let pending = Pending::read(id, reading)?;
-            group.consumer(pending.consumer)?;
-            if last.replace(id).is_some_and(|last| last >= id) {
-                return None;
-            }
-            group.own(pending);
-        }
-        Some(group)
+        self.put_consumer(at, name, seen, active);
+        Some(())
+    }
+
+    /// What another node tells to be pending, behind what it has told before.
+    pub(super) fn add_pending(&mut self, id: Id, consumer: u32, at: u64, times: u64) -> Option<()> {
+        self.consumer(consumer)?;
+        self.pending_last().is_none_or(|last| last < id).then_some(())?;
+        self.own(Pending { id, consumer, at, times });
+        Some(())
     }
 }
 
 /// Consumers of one group that another node may tell of: each number takes room.
 const NUMBERS_MAX: usize = 1 << 24;
-
-/// So many bytes.
-pub(super) fn fixed<const COUNT: usize>(reading: &mut Reading<'_>) -> Option<[u8; COUNT]> {
-    let (bytes, rest) = reading.0.split_first_chunk()?;
-    reading.0 = rest;
-    Some(*bytes)
-}
 
 /// All groups of a stream.
 #[derive(Clone, Default)]
@@ -422,27 +419,15 @@ impl Groups {
     }
 
     pub(super) fn encoded_len(&self) -> usize {
-        size_of::<u64>() + self.encoded
+        self.encoded
+    }
+
+    /// The last of the names.
+    pub(super) fn last_name(&self) -> Option<Arc<[u8]>> {
+        self.by_name.last_key_value().map(|(name, _)| name.clone())
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&(self.by_name.len() as u64).to_le_bytes());
-        for (name, group) in &self.by_name {
-            out.write_bytes(name);
-            group.encode(out);
-        }
-    }
-
-    pub(super) fn decode(reading: &mut Reading<'_>) -> Option<Groups> {
-        let mut groups = Groups::default();
-        for _ in 0..u64::from_le_bytes(fixed(reading)?) {
-            let name = reading.bytes()?;
-            let group = Group::decode(reading)?;
-            if groups.by_name.contains_key(name) {
-                return None;
-            }
-            groups.put(name, group);
-        }
-        Some(groups)
+        self.by_name.iter().for_each(|(name, group)| group.encode(name, out));
     }
 }

@@ -4,10 +4,6 @@
 //!   entries   [ pack ] [ pack ] [ pack ] ... [ the pack that grows ]      `pack`: up to 100 entries, packed
 //!              by the number of its first entry, in a tree
 //!   groups    by name: consumers, and what is pending by entry and by consumer     `group`
-//!
-//!   as a whole:  last id, 16 | entries ever, 8 | greatest id deleted, 16 |
-//!                packs, 8 | first id, 16 | pack, its length before it | ... | the one that grows, if any |
-//!                groups
 //! ```
 //!
 //! Entries lie packed as in Redis, a new pack begins where Redis would begin a node, and deleted entries stay
@@ -21,7 +17,9 @@ mod entries;
 mod group;
 mod id;
 mod pack;
+mod part;
 mod text;
+mod whole;
 
 pub use build::Builder;
 pub use effect::{
@@ -34,13 +32,11 @@ pub use id::Id;
 pub use pack::Fields;
 pub use text::{Text, listed_integer};
 
-use super::effect::{Reading, Write};
-use super::tree::NewElement;
 use super::types::OPS_MAX;
 use super::{Item, NewValue, Object, SentEffect, SharedValue};
 use entries::{Entries, bytes_of};
-use group::{Groups, fixed};
-use pack::{Open, Pack};
+use group::Groups;
+use part::{FACTS_BYTES, write_pack_opening};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -243,9 +239,6 @@ impl Stream {
     }
 }
 
-/// What stands before the packs as a whole.
-const FACTS_WHOLE: usize = 16 + 8 + 16 + 8;
-
 impl Object for Stream {
     fn type_number(&self) -> u8 {
         NUMBER
@@ -261,29 +254,18 @@ impl Object for Stream {
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.last.0.to_le_bytes());
-        out.extend_from_slice(&self.added.to_le_bytes());
-        out.extend_from_slice(&self.max_deleted.0.to_le_bytes());
-        out.extend_from_slice(&self.pack_count().to_le_bytes());
+        self.write_facts(out);
         for element in self.entries.packs.iter() {
-            out.extend_from_slice(&element.key.to_le_bytes());
-            out.write_bytes(&bytes_of(&element));
+            write_pack_opening(Id(element.key), element.length(), out);
+            out.extend_from_slice(&bytes_of(&element));
         }
-        if self.entries.open.is_some() {
-            out.extend_from_slice(&self.entries.open.first.0.to_le_bytes());
-            out.write_bytes(&self.entries.open.bytes);
-        }
+        self.write_open(out);
         self.groups.encode(out);
     }
 
     fn encoded_len(&self) -> usize {
-        let open = &self.entries.open;
-        let open = match open.bytes.len() {
-            0 => 0,
-            length => size_of::<u128>() + crate::varint::length(length as u64) + length,
-        };
         let packs = usize::try_from(self.entries.packs.encoded_len()).unwrap_or(usize::MAX);
-        FACTS_WHOLE + packs + open + self.groups.encoded_len()
+        FACTS_BYTES + packs + self.open_bytes() + self.groups.encoded_len()
     }
 
     fn heap_bytes(&self) -> usize {
@@ -324,49 +306,9 @@ impl std::fmt::Debug for Stream {
 }
 
 fn decode(bytes: &[u8]) -> Option<NewValue<'_>> {
-    let mut reading = Reading(bytes);
-    let stream = read(&mut reading).filter(|_| reading.is_done())?;
-    Some(NewValue::Object(Arc::new(stream)))
-}
-
-/// Reads what [`Object::encode`] wrote. Each entry is looked at: the bytes come from another node.
-fn read(reading: &mut Reading<'_>) -> Option<Stream> {
-    let mut stream = Stream { last: Id(u128::from_le_bytes(fixed(reading)?)), ..Stream::default() };
-    stream.added = u64::from_le_bytes(fixed(reading)?);
-    stream.max_deleted = Id(u128::from_le_bytes(fixed(reading)?));
-    let packs = u64::from_le_bytes(fixed(reading)?);
-    let entries = &mut stream.entries;
-    let mut top = None;
-    for number in 0..packs {
-        let first = Id(u128::from_le_bytes(fixed(reading)?));
-        let bytes = reading.bytes()?;
-        let pack = Pack::of(bytes)?;
-        let mut live = 0;
-        for slot in pack.slots(first) {
-            if !slot.is_dead {
-                live += 1;
-                entries.top = slot.id;
-                if entries.first == Id::ZERO {
-                    entries.first = slot.id;
-                }
-            }
-        }
-        if live != pack.counts.live || top.is_some_and(|top| top >= first) {
-            return None;
-        }
-        top = Some(pack.last(first));
-        entries.length += u64::from(live);
-        if number + 1 == packs && bytes.len() <= entries::OPEN_MAX {
-            entries.open = Open::again(first, bytes.into())?;
-        } else {
-            entries.packs.push(NewElement { key: first.0, head: &[bytes], tail: None });
-        }
-    }
-    if entries.top > stream.last {
-        return None;
-    }
-    stream.groups = Groups::decode(reading)?;
-    Some(stream)
+    let mut stream = Stream::default();
+    let is_whole = !bytes.is_empty() && stream.add_parts(0, bytes)? == bytes.len();
+    is_whole.then(|| NewValue::Object(Arc::new(stream)))
 }
 
 #[cfg(test)]

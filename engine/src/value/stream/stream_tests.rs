@@ -265,7 +265,10 @@ fn whole_values_that_no_stream_wrote_are_refused_or_read_and_never_end_the_progr
     let mut whole = Vec::new();
     stream_in(&items[0]).encode(&mut whole);
     for cut in 0..whole.len() {
-        assert!(decode(&whole[..cut]).is_none(), "cut at {cut}");
+        // What ends behind a part is a value of fewer parts.
+        if let Some(NewValue::Object(read)) = decode(&whole[..cut]) {
+            assert_eq!(read.encoded_len(), cut);
+        }
     }
     for _ in 0..4_000 {
         let mut changed = whole.clone();
