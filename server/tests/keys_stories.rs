@@ -1,5 +1,7 @@
 //! Stories about keys that vanish, that must not vanish, and that are asked for all at once.
 
+#[path = "keys_stories/streams.rs"]
+mod streams;
 mod support;
 #[path = "keys_stories/waiting.rs"]
 mod waiting;

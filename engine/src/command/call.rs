@@ -39,7 +39,7 @@ impl Call<'_> {
 
     /// What each shard has to do first, given whose the keys are.
     pub fn split(&self, picks: Picks, node: NodeFacts) -> Steps {
-        self.entry.command.run.split(picks, node)
+        self.entry.command.run.split(self.args, picks, node)
     }
 
     /// The same for one that sleeps if there is nothing: what is promised to somebody else is passed over

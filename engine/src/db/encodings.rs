@@ -3,6 +3,7 @@
 use super::Keyspace;
 use crate::rdb::forms;
 use crate::value::set;
+use crate::value::stream::NodeLimits;
 
 /// The thresholds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,7 +56,14 @@ impl Encodings {
             set: self.set_limits(),
             hash: (self.hash.entries, self.hash.value),
             sorted_set: forms::UpTo { entries, value },
+            stream: self.node_limits(),
         }
+    }
+
+    /// When packs of streams begin.
+    pub fn node_limits(&self) -> NodeLimits {
+        let Small { entries, value } = self.stream_node;
+        NodeLimits { bytes: value as u64, entries }
     }
 
     /// What sets go by.

@@ -3,7 +3,7 @@
 
 use super::parts::Kind;
 use super::pieces::{Building, Writing};
-use super::{hash, set, sorted_set};
+use super::{hash, set, sorted_set, stream_value};
 use crate::value::Object;
 
 /// Up to when values are kept in their small forms, for those who build them.
@@ -15,6 +15,8 @@ pub struct Limits {
     pub hash: (u64, usize),
     /// Of sorted sets.
     pub sorted_set: UpTo,
+    /// Of streams.
+    pub stream: crate::value::stream::NodeLimits,
 }
 
 /// Up to when a collection is small.
@@ -28,7 +30,10 @@ pub struct UpTo {
 
 /// How a value is written; `None` of a type that has no form.
 pub fn writing(object: &dyn Object) -> Option<Box<dyn Writing>> {
-    set::writing(object).or_else(|| hash::writing(object)).or_else(|| sorted_set::writing(object))
+    set::writing(object)
+        .or_else(|| hash::writing(object))
+        .or_else(|| sorted_set::writing(object))
+        .or_else(|| stream_value::writing(object))
 }
 
 /// How a value of a kind is put together whose form begins with this byte; `None` of a kind that is not here.
@@ -37,6 +42,7 @@ pub fn building(kind: Kind, form: u8, limits: &Limits) -> Option<Box<dyn Buildin
         Kind::Set => Some(set::building(form, &limits.set)),
         Kind::Hash => Some(hash::building(limits.hash)),
         Kind::SortedSet => Some(sorted_set::building(form, limits.sorted_set)),
+        Kind::Stream => Some(stream_value::building(limits.stream)),
         _ => None,
     }
 }

@@ -24,6 +24,7 @@ mod decode;
 pub mod dump;
 pub mod forms;
 mod hash;
+mod listpack;
 pub mod lzf;
 mod packs;
 mod parts;
@@ -32,6 +33,7 @@ mod read;
 mod set;
 mod sorted_set;
 mod stream;
+mod stream_value;
 #[cfg(test)]
 mod tests;
 

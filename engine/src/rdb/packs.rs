@@ -237,7 +237,7 @@ fn listpack_entry(cursor: &mut Cursor<'_>) -> Result<Text, Malformed> {
 
 /// An entry's length as it stands behind it, and in how many bytes: seven bits in each, the low ones last,
 /// and a mark on all but the first.
-fn backwards(length: usize) -> ([u8; 5], usize) {
+pub(super) fn backwards(length: usize) -> ([u8; 5], usize) {
     let count = match length {
         0..128 => 1,
         128..16_383 => 2,

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// A client that has sent a request and waits for its answer.
-fn waiting(port: u16, words: &[&str]) -> Client {
+pub(crate) fn waiting(port: u16, words: &[&str]) -> Client {
     let mut client = Client::connect(port).expect("the node listens");
     send(&mut client, words);
     client
@@ -21,11 +21,11 @@ fn send(client: &mut Client, words: &[&str]) {
     client.send_raw(&bytes).expect("the node reads");
 }
 
-fn answer(client: &mut Client) -> String {
+pub(crate) fn answer(client: &mut Client) -> String {
     text(&client.read().expect("an answer"))
 }
 
-fn until_blocked(control: &mut Client, count: usize) {
+pub(crate) fn until_blocked(control: &mut Client, count: usize) {
     wait::until(&format!("{count} clients wait"), || {
         let info = text(&control.must(&["INFO", "clients"]));
         info.lines().any(|line| line == format!("blocked_clients:{count}"))

@@ -132,14 +132,14 @@ impl Run {
     }
 
     /// What each shard has to do first, given whose the keys are.
-    pub(super) fn split(&self, picks: Picks, node: NodeFacts) -> Steps {
+    pub(super) fn split(&self, args: Args<'_>, picks: Picks, node: NodeFacts) -> Steps {
         match self {
-            Run::Wait(wait) => wait.split(picks, false),
+            Run::Wait(wait) if wait.as_carry(args).is_none() => wait.split(picks, false),
             Run::Each(each) => {
                 let parts = each.split(picks).into_iter();
                 parts.map(|(shard, part)| (shard, Step::Each(part))).collect()
             }
-            Run::Carry(_) => {
+            Run::Carry(_) | Run::Wait(_) => {
                 let part = |(shard, keys)| (shard, Step::Gather(GatherPart::of(keys)));
                 picks.into_iter().map(part).collect()
             }
@@ -160,7 +160,10 @@ impl Run {
         let is_done = match (self, &mut *step) {
             (Run::Each(each), Step::Each(part)) => each.piece(cx, args, part)?,
             (Run::Carry(carry), Step::Gather(part)) => carry.piece(cx, args, part)?,
-            (Run::Wait(wait), Step::Gather(part)) => wait.carry().piece(cx, args, part)?,
+            (Run::Wait(wait), Step::Gather(part)) => {
+                let carry = wait.as_carry(args).unwrap_or_else(|| wait.carry());
+                carry.piece(cx, args, part)?
+            }
             (Run::Wait(wait), Step::Seek(part)) => {
                 wait.look_at(cx, args, part);
                 true
@@ -196,10 +199,24 @@ impl Run {
         done: Vec<(ShardId, Did)>,
         reply: &mut ReplyWriter<'_>,
     ) -> Result<Joined, Refusal> {
-        if let Run::Wait(wait) = self {
+        let carried = match self {
+            Run::Carry(carry) => Some(carry),
+            Run::Wait(wait) => wait.as_carry(asked.args),
+            _ => None,
+        };
+        if let (Run::Wait(wait), None) = (self, carried) {
             return wait.join(asked, node, done, reply);
         }
         let done = done.into_iter().map(|(_, did)| did);
+        if let Some(carry) = carried {
+            let found = done.map(|did| match did {
+                Did::Gathered(part) => Some(part),
+                _ => None,
+            });
+            // Without findings these were the writes.
+            let Some(found) = found.collect() else { return Ok(Joined::Reply) };
+            return Ok(Joined::of(carry.join(asked, node, found, reply)?, node.shards));
+        }
         match self {
             Run::Each(each) => {
                 let parts = done.map(|did| match did {
@@ -207,15 +224,6 @@ impl Run {
                     _ => unreachable!("an Each step answers with its part"),
                 });
                 Ok(each.join(parts.collect(), reply).map_or(Joined::Reply, Joined::Pieces))
-            }
-            Run::Carry(carry) => {
-                let found = done.map(|did| match did {
-                    Did::Gathered(part) => Some(part),
-                    _ => None,
-                });
-                // Without findings these were the writes.
-                let Some(found) = found.collect() else { return Ok(Joined::Reply) };
-                Ok(Joined::of(carry.join(asked, node, found, reply)?, node.shards))
             }
             Run::All(all) => {
                 let parts = done.map(|did| match did {
@@ -237,7 +245,7 @@ impl Run {
             Run::Sliced(run) => return run(cx, asked.args),
             Run::Each(each) => each.whole(cx, asked)?,
             Run::Carry(carry) => return carry.whole(cx, asked),
-            Run::Wait(wait) => wait.whole(cx, asked)?,
+            Run::Wait(wait) => return wait.whole(cx, asked),
             Run::All(all) => all.whole(cx, asked.args)?,
             Run::Walk(walk) => return walk.whole(cx, asked.args),
             Run::Front => unreachable!("{} runs where the connection lives", asked.name),

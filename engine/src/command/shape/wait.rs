@@ -15,6 +15,7 @@
 use super::carry::{Carry, GatherPart, perform};
 use super::decision::{Decided, NodeFacts};
 use super::pick::{Asked, Pick};
+use super::slices::Whole;
 use super::{Did, Joined, Step, Steps};
 use crate::command::{Args, Cx, Outcome, Refusal};
 pub use crate::db::Awaited;
@@ -43,6 +44,8 @@ pub struct Wait {
     /// then. [`Wait::as_asked`] where none does.
     pub settle:
         fn(cx: &mut Cx<'_>, key: &[u8], index: usize, args: Args<'_>) -> Option<(usize, Vec<u8>)>,
+    /// What is done instead for a request that does not wait, where that may take long.
+    pub at_once: Option<Carry>,
 }
 
 /// How long a request waits.
@@ -135,6 +138,12 @@ impl Wait {
         reply.nil_array();
     }
 
+    /// How a request that does not wait is carried, if it is.
+    pub(super) fn as_carry(&self, args: Args<'_>) -> Option<&Carry> {
+        let carry = self.at_once.as_ref()?;
+        matches!((self.patience)(args), Ok(Patience::None)).then_some(carry)
+    }
+
     /// On which of a request's keys it sleeps: of one that moves something, where it comes from.
     pub fn is_slept_on(&self, pick: Pick) -> bool {
         !matches!(self.take, Take::Carry(_)) || pick.index == 0
@@ -142,6 +151,9 @@ impl Wait {
 
     pub(super) fn check(&self, args: Args<'_>) -> Result<(), Refusal> {
         (self.patience)(args)?;
+        if let Some(carry) = self.as_carry(args) {
+            return (carry.check)(args);
+        }
         match &self.take {
             Take::Carry(carry) => (carry.check)(args),
             _ => Ok(()),
@@ -335,13 +347,16 @@ impl Wait {
         Ok(true)
     }
 
-    pub(super) fn whole(&self, cx: &mut Cx<'_>, asked: &Asked<'_>) -> Outcome {
+    pub(super) fn whole(&self, cx: &mut Cx<'_>, asked: &Asked<'_>) -> Result<Whole, Refusal> {
+        if let Some(carry) = self.as_carry(asked.args) {
+            return carry.whole(cx, asked);
+        }
         self.check(asked.args)?;
         let keys: Vec<Pick> = Pick::all_of(asked.keys, &asked.args).collect();
         if !self.attempt(cx, asked.args, &keys, None)? {
             (self.nothing)(&mut cx.reply);
         }
-        Ok(())
+        Ok(Whole::Done)
     }
 }
 

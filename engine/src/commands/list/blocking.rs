@@ -135,6 +135,7 @@ const fn moves(
         take: Take::Carry(Carry { check: Carry::any, gather, decide }),
         nothing: |reply| reply.nil(),
         settle: Wait::as_asked,
+        at_once: None,
     })
 }
 

@@ -85,6 +85,7 @@ pub(super) const fn first(
         take: Take::First(take),
         nothing: Wait::no_array,
         settle: Wait::as_asked,
+        at_once: None,
     })
 }
 

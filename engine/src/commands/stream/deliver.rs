@@ -2,7 +2,7 @@
 
 use super::walk::{Range, Walk};
 use super::words::{begin_stream, begin_streams, write_entry, write_id};
-use crate::command::{Decided, Decision, Refusal, Write};
+use crate::command::{Cx, Decided, Decision, Refusal, Write};
 use crate::resp::ReplyWriter;
 use crate::types::DbIndex;
 use crate::value::stream::{Consumer, Deliver, Group, Id, PutGroup, Stream};
@@ -78,7 +78,7 @@ impl Delivery {
     }
 
     /// Whether the reply names the stream.
-    fn is_served(&self) -> bool {
+    pub(super) fn is_served(&self) -> bool {
         let Some((stream, _)) = self.group() else { return false };
         self.history.is_some() || !stream.is_empty() && stream.top() > self.reader.at.0
     }
@@ -163,6 +163,25 @@ impl Delivery {
             return;
         }
         self.stage = Stage::Entries(Box::new(Walk::of(self.stream.clone(), self.range())));
+    }
+
+    /// Whether the group does not know the consumer.
+    pub(super) fn is_of_stranger(&self) -> bool {
+        self.consumer().is_none()
+    }
+
+    /// Answers at once, and notes what it answers.
+    pub(super) fn have(mut self, cx: &mut Cx<'_>) {
+        self.now = cx.now().0;
+        self.whole(&mut cx.reply);
+        let Delivery { told: Told { db, key }, stream, effects, .. } = self;
+        // Nobody holds what is changed now.
+        drop(stream);
+        for write in effects {
+            if let Write::Change { effect, .. } = write {
+                cx.keys.change_as_sent(db, &key, &effect);
+            }
+        }
     }
 
     /// All of a short one.

@@ -6,13 +6,16 @@
 use super::deliver::{Delivery, Reader, Told};
 use super::walk::{Range, Walk};
 use super::words::{begin_stream, begin_streams, naming, strict_id};
+use crate::command::shape::{Awaited, Patience, Take, Wait};
 use crate::command::{
-    Args, Carried, Carry, Command, Cx, Decided, Decision, Flags, Found, Group, Keys, Refusal, Run,
-    Spec, Uses,
+    Args, Carried, Carry, Command, Cx, Decided, Decision, Flags, Found, Group, Keys, Outcome,
+    Refusal, Run, Spec, Uses,
 };
 use crate::resp::number::parse_i64;
+use crate::types::DbIndex;
 use crate::value::SharedValue;
-use crate::value::stream::{Id, Stream};
+use crate::value::stream::{Id, Stream, TYPE};
+use std::time::Duration;
 
 pub(super) const XREAD: Command = Command {
     name: "xread",
@@ -26,7 +29,15 @@ pub(super) const XREAD: Command = Command {
     keys: Keys::of([Spec::half("STREAMS", 1)
         .skipping(&[("COUNT", 1), ("BLOCK", 1)])
         .used(Uses::READ)]),
-    run: Run::Carry(Carry { check: check_read, gather: look, decide: read }),
+    run: Run::Wait(Wait {
+        patience: |args| patience(args, false),
+        awaits: Awaited::Type(&TYPE),
+        look: has_entries,
+        take: Take::Each { open: begin_streams, take: take_entries },
+        nothing: Wait::no_array,
+        settle,
+        at_once: Some(Carry { check: check_read, gather: look, decide: read }),
+    }),
     examples: r#"
         > XADD a 1-1 n 1
         "1-1"
@@ -55,7 +66,16 @@ pub(super) const XREADGROUP: Command = Command {
         .skipping(&[("COUNT", 1), ("BLOCK", 1), ("GROUP", 2)])
         .told_from(4)
         .used(Uses::READ.union(Uses::ALONE))]),
-    run: Run::Carry(Carry { check: check_read_group, gather: look, decide: read_group }),
+    run: Run::Wait(Wait {
+        patience: |args| patience(args, true),
+        // Also that the group goes.
+        awaits: Awaited::Anything,
+        look: has_delivery,
+        take: Take::Each { open: begin_streams, take: take_delivery },
+        nothing: Wait::no_array,
+        settle: Wait::as_asked,
+        at_once: Some(Carry { check: check_read_group, gather: look, decide: read_group }),
+    }),
     examples: r#"
         > XADD jobs 1-1 do this
         "1-1"
@@ -161,15 +181,15 @@ fn timeout(text: &[u8], now: u64) -> Result<u64, Refusal> {
     Ok(time)
 }
 
-/// When it is does not matter here.
-const NO_TIME: u64 = 0;
+/// The latest that it may be: a wait that ends later than time itself is refused.
+const LATE: u64 = 1 << 42;
 
 fn check_read(args: Args<'_>) -> Result<(), Refusal> {
-    Options::parse(args, false, NO_TIME).map(drop)
+    Options::parse(args, false, LATE).map(drop)
 }
 
 fn check_read_group(args: Args<'_>) -> Result<(), Refusal> {
-    Options::parse(args, true, NO_TIME).map(drop)
+    Options::parse(args, true, LATE).map(drop)
 }
 
 /// What is of another type is refused in the order of the keys.
@@ -187,23 +207,73 @@ fn value_in(carried: Option<&Carried>) -> Option<SharedValue> {
     carried?.as_ref().map(|found| found.value.clone())
 }
 
-/// Where XREAD goes on in each stream: behind this.
-fn starts(options: &Options<'_>, args: Args<'_>, carried: &[Carried]) -> Result<Vec<Id>, Refusal> {
-    let start = |index: usize| {
-        let stream = stream_in(carried.get(index))?;
-        Ok(match options.id(args, index) {
-            b"$" => stream.map_or(Id::ZERO, Stream::last_id),
-            b"+" => stream.and_then(|stream| stream.top().before()).unwrap_or(Id::ZERO),
-            b">" => {
-                return Err(Refusal::fixed(
-                    "ERR The > ID can be specified only when calling XREADGROUP using the GROUP \
-                     <group> <consumer> option.",
-                ));
-            }
-            text => strict_id(text)?,
-        })
-    };
-    (0..options.streams).map(start).collect()
+/// Where XREAD goes on in a stream: behind this.
+fn start(
+    options: &Options<'_>,
+    args: Args<'_>,
+    index: usize,
+    stream: Option<&Stream>,
+) -> Result<Id, Refusal> {
+    Ok(match options.id(args, index) {
+        b"$" => stream.map_or(Id::ZERO, Stream::last_id),
+        b"+" => stream.and_then(|stream| stream.top().before()).unwrap_or(Id::ZERO),
+        b">" => {
+            return Err(Refusal::fixed(
+                "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> \
+                 <consumer> option.",
+            ));
+        }
+        text => strict_id(text)?,
+    })
+}
+
+/// What is behind a number.
+fn behind(start: Id, count: u64) -> Range {
+    let from = start.after().unwrap_or(Id::MAX);
+    Range { from, to: Id::MAX, most: count, is_back: false }
+}
+
+/// How long a request waits.
+fn patience(args: Args<'_>, is_group: bool) -> Result<Patience, Refusal> {
+    Ok(match Options::parse(args, is_group, LATE)?.block {
+        None => Patience::None,
+        Some(0) => Patience::Endless,
+        Some(millis) => Patience::For(Duration::from_millis(millis)),
+    })
+}
+
+/// Whether a stream has something for an XREAD that waits.
+fn has_entries(cx: &mut Cx<'_>, key: &[u8], index: usize, args: Args<'_>) -> Result<bool, Refusal> {
+    let options = Options::parse(args, false, LATE)?;
+    let stream: Option<&Stream> = cx.keys.object(cx.db, key)?;
+    let start = start(&options, args, index, stream)?;
+    Ok(stream.is_some_and(|stream| stream.top() > start))
+}
+
+/// What an XREAD that waits gets of a stream: in one piece.
+fn take_entries(cx: &mut Cx<'_>, key: &[u8], index: usize, args: Args<'_>) -> Outcome {
+    let options = Options::parse(args, false, LATE)?;
+    begin_stream(&mut cx.reply, key);
+    let stream: Option<&Stream> = cx.keys.object_to_change(cx.db, key)?;
+    let range = behind(start(&options, args, index, stream)?, options.count);
+    match stream {
+        Some(stream) => {
+            range.write(stream, &mut cx.reply, |_| ());
+        }
+        None => cx.reply.array(0),
+    }
+    Ok(())
+}
+
+/// What `$` means once the request sleeps.
+fn settle(cx: &mut Cx<'_>, key: &[u8], index: usize, args: Args<'_>) -> Option<(usize, Vec<u8>)> {
+    let options = Options::parse(args, false, LATE).ok()?;
+    if options.id(args, index) != b"$" {
+        return None;
+    }
+    let stream: Option<&Stream> = cx.keys.object_to_change(cx.db, key).ok()?;
+    let last = stream.map_or(Id::ZERO, Stream::last_id);
+    Some((options.first + options.streams + index, last.to_string().into_bytes()))
 }
 
 fn read(
@@ -212,13 +282,13 @@ fn read(
     carried: &[Carried],
 ) -> Result<Decided, Refusal> {
     let options = Options::parse(args, false, decision.now.0)?;
-    let starts = starts(&options, args, carried)?;
+    let start = |index| start(&options, args, index, stream_in(carried.get(index))?);
+    let starts = (0..options.streams).map(start).collect::<Result<Vec<Id>, Refusal>>()?;
     let mut served = Vec::new();
     for (index, start) in starts.into_iter().enumerate() {
         let Some(stream) = stream_in(carried.get(index))? else { continue };
         if stream.top() > start {
-            let from = start.after().unwrap_or(Id::MAX);
-            let range = Range { from, to: Id::MAX, most: options.count, is_back: false };
+            let range = behind(start, options.count);
             served.push((index, range, range.is_short(stream)));
         }
     }
@@ -268,46 +338,92 @@ const FEW_STREAMS: usize = 8;
 const NO_SENSE: &str = "is meaningless in the context of XREADGROUP: you want to read the history of this \
                         consumer by specifying a proper ID, or use the > ID to get new messages. The";
 
+/// What a request of a consumer asks for of one stream.
+fn delivery(
+    options: &Options<'_>,
+    args: Args<'_>,
+    (index, db): (usize, DbIndex),
+    carried: Option<&Carried>,
+) -> Result<Delivery, Refusal> {
+    let Some((group, consumer)) = options.reader else { return Err(Refusal::Syntax) };
+    let key = options.key(args, index);
+    let found = stream_in(carried)?.and_then(|stream| stream.group(group));
+    let (Some(found), Some(value)) = (found, value_in(carried)) else {
+        let parts =
+            ["NOGROUP No such key '", "' or consumer group '", "' in XREADGROUP with GROUP option"];
+        return Err(naming(parts, key, group));
+    };
+    let history = match options.id(args, index) {
+        sign @ (b"$" | b"+") => {
+            let sign = char::from(sign[0]);
+            return Err(Refusal::made(format!(
+                "ERR The {sign} ID {NO_SENSE} {sign} ID would just return an empty result set."
+            )));
+        }
+        b">" => None,
+        text => Some(strict_id(text)?),
+    };
+    // An id that is all ones is how Redis writes `>`.
+    let history = history.filter(|id| *id != Id::MAX);
+    let told = Told { db, key: key.to_vec() };
+    let reader = Reader {
+        group: group.to_vec(),
+        consumer: consumer.to_vec(),
+        noack: options.noack,
+        at: (found.last, found.read),
+    };
+    Ok(Delivery::of(told, value, reader, history, options.count))
+}
+
 fn read_group(
     decision: &mut Decision<'_>,
     args: Args<'_>,
     carried: &[Carried],
 ) -> Result<Decided, Refusal> {
     let options = Options::parse(args, true, decision.now.0)?;
-    let Some((group, consumer)) = options.reader else { return Err(Refusal::Syntax) };
-    let mut deliveries = Vec::new();
-    for index in 0..options.streams {
-        let key = options.key(args, index);
-        let Some(found) = stream_in(carried.get(index))?.and_then(|stream| stream.group(group))
-        else {
-            let parts = [
-                "NOGROUP No such key '",
-                "' or consumer group '",
-                "' in XREADGROUP with GROUP option",
-            ];
-            return Err(naming(parts, key, group));
-        };
-        let history = match options.id(args, index) {
-            sign @ (b"$" | b"+") => {
-                let sign = char::from(sign[0]);
-                return Err(Refusal::made(format!(
-                    "ERR The {sign} ID {NO_SENSE} {sign} ID would just return an empty result set."
-                )));
-            }
-            b">" => None,
-            text => Some(strict_id(text)?),
-        };
-        // An id that is all ones is how Redis writes `>`.
-        let history = history.filter(|id| *id != Id::MAX);
-        let Some(value) = value_in(carried.get(index)) else { continue };
-        let told = Told { db: decision.db, key: key.to_vec() };
-        let reader = Reader {
-            group: group.to_vec(),
-            consumer: consumer.to_vec(),
-            noack: options.noack,
-            at: (found.last, found.read),
-        };
-        deliveries.push(Delivery::of(told, value, reader, history, options.count));
-    }
+    let db = decision.db;
+    let of = |index| delivery(&options, args, (index, db), carried.get(index));
+    let deliveries = (0..options.streams).map(of).collect::<Result<Vec<Delivery>, Refusal>>()?;
     super::deliver::all(decision, deliveries)
+}
+
+/// What a stream has for a consumer that waits.
+fn delivery_here(
+    cx: &mut Cx<'_>,
+    key: &[u8],
+    index: usize,
+    args: Args<'_>,
+) -> Result<Delivery, Refusal> {
+    let options = Options::parse(args, true, LATE)?;
+    let carried = cx.keys.peek(cx.db, key).map(Found::of);
+    delivery(&options, args, (index, cx.db), Some(&carried))
+}
+
+/// Whether there is something for it. That it is there itself is noted before it waits.
+fn has_delivery(
+    cx: &mut Cx<'_>,
+    key: &[u8],
+    index: usize,
+    args: Args<'_>,
+) -> Result<bool, Refusal> {
+    let delivery = delivery_here(cx, key, index, args)?;
+    if delivery.is_served() {
+        return Ok(true);
+    }
+    if delivery.is_of_stranger() {
+        delivery.have(cx);
+    }
+    Ok(false)
+}
+
+/// What a consumer that waits gets of a stream: in one piece.
+fn take_delivery(cx: &mut Cx<'_>, key: &[u8], index: usize, args: Args<'_>) -> Outcome {
+    let delivery = delivery_here(cx, key, index, args)?;
+    if !delivery.is_served() {
+        // The same key twice, and all of it went to the first.
+        begin_stream(&mut cx.reply, key);
+        cx.reply.array(0);
+    }
+    delivery.have(cx);
+    Ok(())
 }

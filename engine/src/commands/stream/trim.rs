@@ -149,8 +149,7 @@ const NO_LIMIT: Refusal =
 
 /// When packs begin.
 pub(super) fn node_limits(cx: &Cx<'_>) -> NodeLimits {
-    let node = cx.keys.encodings().stream_node;
-    NodeLimits { bytes: node.value as u64, entries: node.entries }
+    cx.keys.encodings().node_limits()
 }
 
 /// A trim under way.

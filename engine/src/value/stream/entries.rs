@@ -2,7 +2,7 @@
 
 use super::id::Id;
 use super::pack::{Counts, Fields, Open, Pack};
-use super::part::pack_opening_bytes;
+use super::part::{pack_opening_bytes, write_pack_opening};
 use crate::value::tree::{Bound, Element, Identity, NewElement, Order, Place, Tree};
 use std::borrow::Cow;
 
@@ -20,6 +20,10 @@ impl Order for ById {
     fn encoded(element: Element<'_, u128>) -> u64 {
         let length = element.length() as u64;
         length + pack_opening_bytes(length) as u64
+    }
+
+    fn encode_opening(element: Element<'_, u128>, out: &mut Vec<u8>) {
+        write_pack_opening(Id(element.key), element.length(), out);
     }
 }
 

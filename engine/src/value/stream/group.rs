@@ -27,6 +27,11 @@ impl Order for ByEntry {
     fn encoded(element: Element<'_, u128>) -> u64 {
         (1 + size_of::<u128>() + element.head.len()) as u64
     }
+
+    fn encode_opening(element: Element<'_, u128>, out: &mut Vec<u8>) {
+        out.push(part::PENDING);
+        out.extend_from_slice(&element.key.to_le_bytes());
+    }
 }
 
 /// An entry that was delivered.
@@ -328,11 +333,13 @@ impl Group {
 
     fn encode(&self, name: &[u8], out: &mut Vec<u8>) {
         self.write_head(name, out);
-        for element in self.pending.iter() {
-            out.push(part::PENDING);
-            out.extend_from_slice(&element.key.to_le_bytes());
-            out.extend_from_slice(element.head);
-        }
+        self.pending.encode_range(0..self.pending.encoded_len(), out);
+    }
+
+    fn encode_range(&self, name: &[u8], cutting: &mut part::Cutting<'_>) {
+        let head = GROUP_WHOLE + named(name) + self.encoded;
+        cutting.short(head, |out| self.write_head(name, out));
+        cutting.tree(&self.pending);
     }
 
     /// A consumer that another node tells of.
@@ -429,5 +436,9 @@ impl Groups {
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         self.by_name.iter().for_each(|(name, group)| group.encode(name, out));
+    }
+
+    pub(super) fn encode_range(&self, cutting: &mut part::Cutting<'_>) {
+        self.by_name.iter().for_each(|(name, group)| group.encode_range(name, cutting));
     }
 }

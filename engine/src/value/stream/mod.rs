@@ -36,8 +36,9 @@ use super::types::OPS_MAX;
 use super::{Item, NewValue, Object, SentEffect, SharedValue};
 use entries::{Entries, bytes_of};
 use group::Groups;
-use part::{FACTS_BYTES, write_pack_opening};
+use part::{Cutting, FACTS_BYTES, write_pack_opening};
 use std::cmp::Ordering;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Of the type, for ever.
@@ -266,6 +267,28 @@ impl Object for Stream {
     fn encoded_len(&self) -> usize {
         let packs = usize::try_from(self.entries.packs.encoded_len()).unwrap_or(usize::MAX);
         FACTS_BYTES + packs + self.open_bytes() + self.groups.encoded_len()
+    }
+
+    fn in_slices(&self) -> bool {
+        true
+    }
+
+    fn encode_range(&self, range: Range<usize>, out: &mut Vec<u8>) {
+        let mut cutting = Cutting { range: range.start as u64..range.end as u64, at: 0, out };
+        cutting.short(FACTS_BYTES, |out| self.write_facts(out));
+        cutting.tree(&self.entries.packs);
+        cutting.short(self.open_bytes(), |out| self.write_open(out));
+        self.groups.encode_range(&mut cutting);
+    }
+
+    fn decode_slice(&mut self, at: u64, bytes: &[u8]) -> Option<usize> {
+        self.add_parts(at, bytes)
+    }
+
+    /// Of what is pending nothing: that is held for as long as the stream.
+    fn kept_from(&self, at: u64) -> (u64, Option<u64>, usize) {
+        let (kept, next, pages) = self.entries.packs.kept_from(at);
+        (kept, Some(next).filter(|next| *next < self.entries.packs.len()), pages)
     }
 
     fn heap_bytes(&self) -> usize {

@@ -9,8 +9,10 @@
 //! ```
 
 use super::id::Id;
+use crate::value::tree::{Order, Tree};
 use crate::value::{Reading, Write};
 use crate::varint;
+use std::ops::Range;
 
 pub(super) const FACTS: u8 = 0;
 pub(super) const PACK: u8 = 1;
@@ -82,4 +84,41 @@ pub(super) fn write_pack_opening(first: Id, length: usize, out: &mut Vec<u8>) {
     out.push(PACK);
     out.extend_from_slice(&first.0.to_le_bytes());
     out.write_number(length as u64);
+}
+
+/// A stretch of a value as a whole that is written: what stands before it is passed over.
+pub(super) struct Cutting<'o> {
+    pub(super) range: Range<u64>,
+    /// Where the next part begins.
+    pub(super) at: u64,
+    pub(super) out: &'o mut Vec<u8>,
+}
+
+impl Cutting<'_> {
+    /// How much of a part of this length is asked for.
+    fn within(&mut self, length: u64) -> Range<u64> {
+        let cut = |place: u64| place.saturating_sub(self.at).min(length);
+        let within = cut(self.range.start)..cut(self.range.end);
+        self.at += length;
+        within
+    }
+
+    /// A part that `write` makes.
+    pub(super) fn short(&mut self, length: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        let within = self.within(length as u64);
+        if within.start < within.end {
+            let mut bytes = Vec::with_capacity(length);
+            write(&mut bytes);
+            let within = within.start as usize..within.end as usize;
+            self.out.extend_from_slice(bytes.get(within).unwrap_or_default());
+        }
+    }
+
+    /// Elements of a tree.
+    pub(super) fn tree<O: Order>(&mut self, tree: &Tree<O>) {
+        let within = self.within(tree.encoded_len());
+        if within.start < within.end {
+            tree.encode_range(within, self.out);
+        }
+    }
 }

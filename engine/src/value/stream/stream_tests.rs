@@ -65,6 +65,16 @@ fn assert_is(stream: &Stream, model: &Model, random: &mut fastrand::Rng) {
     let Some(NewValue::Object(read)) = decode(&whole) else { panic!("{} bytes", whole.len()) };
     assert!(*read == *(stream as &dyn Object));
     assert_eq!(digest(&*read), digest(stream));
+    // Written and read in slices it is the same.
+    let (mut slices, mut built, mut at) = (Vec::new(), Stream::default(), 0);
+    while slices.len() < whole.len() {
+        let from = slices.len();
+        stream.encode_range(from..(from + random.usize(1..500)).min(whole.len()), &mut slices);
+        at += built.decode_slice(at as u64, &slices[at..]).expect("parts");
+    }
+    assert!(slices == whole && at == whole.len());
+    let built: &dyn Object = &built;
+    assert!(*built == *(stream as &dyn Object));
     assert!(stream.heap_bytes() >= stream.entries.open.bytes.len());
 }
 

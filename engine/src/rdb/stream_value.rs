@@ -1,0 +1,249 @@
+//! Streams, written and put together again. See `stream` for the form.
+//!
+//! Of the three versions the oldest that keeps all is taken, so that as many as possible read it: the first, of
+//! Redis 5, where no entry was deleted and there are no groups; else the second, of Redis 7.0. What only the
+//! third has, when each consumer last got something, is not written.
+
+use super::dump::{write_length, write_string};
+use super::listpack::Listpack;
+use super::parts::{Part, StreamFacts, StreamId};
+use super::pieces::{Building, Writing};
+use crate::value::stream::{Builder, Id, NodeLimits, Stream, Text};
+use crate::value::{NewValue, Object};
+use std::any::Any;
+use std::collections::VecDeque;
+
+const FIRST: u8 = 15;
+const SECOND: u8 = 19;
+
+/// Packs that are counted, or pending entries that are written, in one piece: some 20 us.
+const PIECE: u64 = 256;
+
+/// A stream that is held while it is written.
+struct Written {
+    stream: Stream,
+    is_second: bool,
+    steps: VecDeque<Step>,
+}
+
+/// What is written next.
+enum Step {
+    /// From this pack on those with entries are counted, so many are.
+    Count(u64, u64),
+    Pack(u64),
+    Facts,
+    Group(Vec<u8>),
+    /// What is pending in a group, from here on.
+    Pending(Vec<u8>, Id),
+    Consumer(Vec<u8>, u32),
+    /// The same with a consumer.
+    Own(Vec<u8>, u32, Id),
+}
+
+pub(super) fn writing(object: &dyn Object) -> Option<Box<dyn Writing>> {
+    let object: &dyn Any = object;
+    let stream: Stream = object.downcast_ref::<Stream>()?.clone();
+    let is_second = stream.group_count() > 0
+        || stream.added() != stream.len()
+        || stream.max_deleted() != Id::ZERO;
+    let mut steps: VecDeque<Step> = [Step::Count(0, 0), Step::Facts].into();
+    for (name, group) in stream.groups() {
+        steps.push_back(Step::Group(name.to_vec()));
+        for consumer in group.consumers() {
+            let Some((number, _)) = group.consumer_named(consumer.name()) else { continue };
+            steps.push_back(Step::Consumer(name.to_vec(), number));
+        }
+    }
+    Some(Box::new(Written { stream, is_second, steps }))
+}
+
+impl Writing for Written {
+    fn more(&mut self, out: &mut Vec<u8>) -> bool {
+        if let Some(step) = self.steps.pop_front()
+            && let Some(next) = self.step(step, out)
+        {
+            self.steps.push_front(next);
+        }
+        self.steps.is_empty()
+    }
+}
+
+impl Written {
+    /// Does a step; what comes before all others then.
+    fn step(&mut self, step: Step, out: &mut Vec<u8>) -> Option<Step> {
+        let stream = &self.stream;
+        match step {
+            Step::Count(from, before) => {
+                let end = stream.pack_count().min(from + PIECE);
+                let count = (from..end).filter(|pack| stream.pack_len(*pack) > 0).count() as u64;
+                if end < stream.pack_count() {
+                    return Some(Step::Count(end, before + count));
+                }
+                out.push(if self.is_second { SECOND } else { FIRST });
+                write_length((before + count) as usize, out);
+                (end > 0).then_some(Step::Pack(0))
+            }
+            Step::Pack(pack) => {
+                write_pack(stream, pack, out);
+                (pack + 1 < stream.pack_count()).then_some(Step::Pack(pack + 1))
+            }
+            Step::Facts => {
+                self.facts(out);
+                None
+            }
+            Step::Group(name) => {
+                let group = stream.group(&name)?;
+                write_string(&name, out);
+                write_id(group.last, out);
+                write_length(group.read as usize, out);
+                write_length(group.pending_count() as usize, out);
+                Some(Step::Pending(name, Id::ZERO))
+            }
+            Step::Pending(name, from) => {
+                let group = stream.group(&name)?;
+                let mut last = None;
+                for pending in group.pending_from(from).take(PIECE as usize) {
+                    last = Some(pending.id);
+                    out.extend_from_slice(&pending.id.0.to_be_bytes());
+                    out.extend_from_slice(&pending.at.to_le_bytes());
+                    write_length(pending.times as usize, out);
+                }
+                match last {
+                    Some(last) if Some(last) != group.pending_last() => {
+                        Some(Step::Pending(name, last.after()?))
+                    }
+                    _ => {
+                        write_length(group.consumer_count(), out);
+                        None
+                    }
+                }
+            }
+            Step::Consumer(name, number) => {
+                let consumer = stream.group(&name)?.consumer(number)?;
+                write_string(consumer.name(), out);
+                out.extend_from_slice(&consumer.seen.to_le_bytes());
+                write_length(consumer.pending_count() as usize, out);
+                Some(Step::Own(name, number, Id::ZERO))
+            }
+            Step::Own(name, number, from) => {
+                let consumer = stream.group(&name)?.consumer(number)?;
+                let (mut last, mut count) = (None, 0);
+                for id in consumer.pending_from(from).take(PIECE as usize) {
+                    (last, count) = (Some(id), count + 1);
+                    out.extend_from_slice(&id.0.to_be_bytes());
+                }
+                let next = last.filter(|_| count == PIECE).and_then(Id::after)?;
+                Some(Step::Own(name, number, next))
+            }
+        }
+    }
+
+    fn facts(&self, out: &mut Vec<u8>) {
+        let stream = &self.stream;
+        write_length(stream.len() as usize, out);
+        write_id(stream.last_id(), out);
+        if self.is_second {
+            write_id(stream.first(), out);
+            write_id(stream.max_deleted(), out);
+            write_length(stream.added() as usize, out);
+        }
+        write_length(stream.group_count(), out);
+    }
+}
+
+fn write_id(id: Id, out: &mut Vec<u8>) {
+    write_length(id.ms() as usize, out);
+    write_length(id.seq() as usize, out);
+}
+
+/// A node of Redis's, with the entries of a pack: nothing, where there are none.
+fn write_pack(stream: &Stream, number: u64, out: &mut Vec<u8>) {
+    const SAME_FIELDS: i64 = 2;
+    let count = stream.pack_len(number);
+    let mut list = Listpack::new();
+    let (mut first, mut names) = (None, Vec::new());
+    stream.visit_pack(number, |id, fields| {
+        let fields_count = fields.count() as i64;
+        let base = *first.get_or_insert_with(|| {
+            list.integer(count as i64);
+            list.integer(0);
+            list.integer(fields_count);
+            for (name, _) in fields {
+                names.push(name.bytes(&mut itoa::Buffer::new()).to_vec());
+                text(&mut list, name);
+            }
+            list.integer(0);
+            id
+        });
+        let has_names = |(at, (name, _)): (usize, (Text<'_>, Text<'_>))| {
+            names.get(at).is_some_and(|own| name.bytes(&mut itoa::Buffer::new()) == own)
+        };
+        let is_same = names.len() == fields.count() && fields.enumerate().all(has_names);
+        list.integer(if is_same { SAME_FIELDS } else { 0 });
+        list.integer(id.ms().wrapping_sub(base.ms()) as i64);
+        list.integer(id.seq().wrapping_sub(base.seq()) as i64);
+        if !is_same {
+            list.integer(fields_count);
+        }
+        for (name, value) in fields {
+            if !is_same {
+                text(&mut list, name);
+            }
+            text(&mut list, value);
+        }
+        list.integer(if is_same { fields_count + 3 } else { fields_count * 2 + 4 });
+    });
+    if let Some(Id(first)) = first {
+        write_string(&first.to_be_bytes(), out);
+        write_string(&list.into_bytes(), out);
+    }
+}
+
+fn text(list: &mut Listpack, text: Text<'_>) {
+    match text {
+        Text::Integer(number) => list.integer(number),
+        Text::Bytes([digit @ b'0'..=b'9']) => list.integer(i64::from(digit - b'0')),
+        Text::Bytes(bytes) => list.string(bytes),
+    }
+}
+
+/// A stream that is being put together.
+struct Built(Builder);
+
+pub(super) fn building(limits: NodeLimits) -> Box<dyn Building> {
+    Box::new(Built(Builder::of(limits)))
+}
+
+fn id(StreamId { ms, seq }: StreamId) -> Id {
+    Id::new(ms, seq)
+}
+
+impl Building for Built {
+    fn add(&mut self, part: &Part<'_>) {
+        let stream = &mut self.0;
+        match *part {
+            Part::Entry { id: number, fields } => stream.entry(id(number), fields),
+            Part::Field { field, value, .. } => stream.field(field, value),
+            Part::Facts(StreamFacts { last, max_deleted, added, .. }) => {
+                stream.facts(id(last), added, id(max_deleted));
+            }
+            Part::Group { name, last, read } => {
+                stream.group(
+                    name.to_bytes().into_owned(),
+                    id(last),
+                    read.map_or(-1, |read| read as i64),
+                );
+            }
+            Part::Pending { id: number, at, times } => stream.pending(id(number), at.0, times),
+            Part::Consumer { name, seen, active } => {
+                stream.consumer(&name.to_bytes(), seen.0 as i64, active.0 as i64);
+            }
+            Part::Claimed(number) => stream.claimed(id(number)),
+            _ => {}
+        }
+    }
+
+    fn end(&mut self) -> NewValue<'static> {
+        self.0.end()
+    }
+}
