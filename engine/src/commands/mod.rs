@@ -4,6 +4,8 @@
 //! that the rest of the program needs. What follows from a declaration stands in `crate::command`.
 
 mod bitmap;
+#[cfg(test)]
+mod event_tests;
 mod generic;
 mod geo;
 mod hash;

@@ -29,7 +29,12 @@ impl Keyspace {
             return;
         }
         let (hash, telling) = (self.hash(key), self.telling);
-        self.perform_put(At { db, hash, key }, value, deadline, |frame, item| {
+        let at = At { db, hash, key };
+        if self.event_mark().is_some() {
+            // Who listens to keys is told that another one was there, whose time had come.
+            self.make_way(at);
+        }
+        self.perform_put(at, value, deadline, |frame, item| {
             tell(frame, telling, |frame| {
                 frame.push_put(db, key, Payload::of(item), deadline);
             });
