@@ -146,18 +146,25 @@ pub struct Called {
     pub(super) is_dated: bool,
     /// How a removal is called.
     pub(super) removed: &'static str,
+    /// What it puts is a new key, also where one was: that one was removed without a word.
+    pub(super) is_new: bool,
 }
 
 impl Called {
     /// What a master's records say.
-    pub(super) const APPLIED: Called =
-        Called { value: Name::OfChange, class: None, is_dated: false, removed: "del" };
+    pub(super) const APPLIED: Called = Called {
+        value: Name::OfChange,
+        class: None,
+        is_dated: false,
+        removed: "del",
+        is_new: false,
+    };
 
     /// The names that a command's changes have, where they are not its own name and `del`.
     pub fn of(command: &'static str) -> Called {
         let plain = Called { value: Name::Is(command), ..Called::APPLIED };
         let named = |name| Called { value: Name::Is(name), ..plain };
-        let generic = |name| Called { class: Some(Events::GENERIC), ..named(name) };
+        let generic = |name| Called { class: Some(Events::GENERIC), is_new: true, ..named(name) };
         match command {
             "set" | "setex" | "psetex" => Called { is_dated: true, ..named("set") },
             "setnx" | "mset" | "msetnx" | "getset" | "bitop" => named("set"),

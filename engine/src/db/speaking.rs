@@ -116,8 +116,14 @@ impl Keyspace {
         let happened = made.touched.get(mark..).unwrap_or_default();
         let has = |what| happened.iter().any(|touched: &Touched| touched.what == what);
         let said = &mut made.said;
-        if has(What::Created) {
-            speaker.note(at, Events::NEW, "new", said);
+        let is_new = has(What::Created) || (speaker.called.is_new && has(What::Changed));
+        if is_new && speaker.wanted.contains(Events::NEW) {
+            // As in Redis, it is there before the other one is said to have gone.
+            let moved = speaker.called.removed;
+            let is_move = |last: &Said| matches!(last, Said::Event { name, .. } if *name == moved);
+            let behind = said.get(speaker.begins..).and_then(<[Said]>::last).is_some_and(is_move);
+            let place = said.len() - usize::from(behind && moved != "del");
+            said.insert(place, Said::Event { db: at.db, key: Box::from(at.key), name: "new" });
         }
         if !happened.is_empty()
             && let Some(name) = speaker.value_name(kind, change)

@@ -82,7 +82,8 @@ fn check(args: Args<'_>) -> Result<(), Refusal> {
 fn gather(cx: &mut Cx<'_>, key: &[u8], index: usize, args: Args<'_>) -> Result<Carried, Refusal> {
     let target = options(args, Some(cx.keys.db_count()))?.db;
     let db = if index == 0 { cx.db } else { target.unwrap_or(cx.db) };
-    Ok(cx.keys.peek(db, key).map(Found::of))
+    let found = if index == 0 { cx.keys.look(db, key) } else { cx.keys.peek(db, key) };
+    Ok(found.map(Found::of))
 }
 
 fn decide(

@@ -26,7 +26,7 @@ pub(super) const EXISTS: Command = Command {
 };
 
 fn exists(cx: &mut Cx<'_>, key: &[u8], _: NewValue<'_>) -> Result<i64, Refusal> {
-    Ok(i64::from(cx.keys.exists(cx.db, key)))
+    Ok(i64::from(cx.keys.look(cx.db, key).is_some()))
 }
 
 pub(super) const TOUCH: Command = Command {
@@ -72,7 +72,7 @@ pub(super) const TYPE: Command = Command {
 };
 
 fn type_of(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
-    let name = cx.keys.peek(cx.db, args.get(1)).map_or("none", |item| item.kind().name);
+    let name = cx.keys.look(cx.db, args.get(1)).map_or("none", |item| item.kind().name);
     cx.reply.simple(name);
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Run, Uses};
 use crate::types::Millis;
+use crate::value::Item;
 
 const FLAGS: Flags = Flags::READONLY.union(Flags::FAST);
 
@@ -126,7 +127,7 @@ fn rounded(millis: u64) -> u64 {
 }
 
 fn tell(cx: &mut Cx<'_>, args: Args<'_>, number: impl FnOnce(Millis) -> u64) -> Outcome {
-    cx.reply.integer(match cx.keys.deadline(cx.db, args.get(1)) {
+    cx.reply.integer(match cx.keys.look(cx.db, args.get(1)).map(Item::deadline) {
         None => NO_KEY,
         Some(None) => NO_DEADLINE,
         Some(Some(at)) => i64::try_from(number(at)).unwrap_or(i64::MAX),
