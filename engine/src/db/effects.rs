@@ -170,15 +170,15 @@ impl Keyspace {
         let mark = self.event_mark();
         let Keyspace { door, made, policy, now, random, stats, .. } = self;
         stats.mutations += 1;
-        let kind = door.edit(at, &mut made.touched, |place| {
+        let heard = door.edit(at, &mut made.touched, |place| {
             // When it was used on the master is not told: for a replica it is used now.
             let clock = |item: &Item| policy.clock(item, *now, random);
             place.put(value, deadline, clock, |item| {
                 told(&mut made.frame, item);
-                item.kind()
+                mark.map(|mark| (item.kind(), mark))
             })
         });
-        if let Some(mark) = mark {
+        if let Some((kind, mark)) = heard {
             self.note_put(at, kind, deadline, mark);
         }
     }
