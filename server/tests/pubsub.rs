@@ -271,7 +271,7 @@ fn key_events_are_said_in_redis_s_names_and_order() {
     heard(&["PERSIST", "{a}k"], &["persist {a}k"]);
     heard(&["PEXPIRE", "{a}k", "100000"], &["expire {a}k"]);
     heard(&["GETEX", "{a}k", "PERSIST"], &["persist {a}k"]);
-    heard(&["RENAME", "{a}k", "{a}l"], &["rename_from {a}k", "new {a}l", "rename_to {a}l"]);
+    heard(&["RENAME", "{a}k", "{a}l"], &["new {a}l", "rename_from {a}k", "rename_to {a}l"]);
     heard(&["COPY", "{a}l", "{a}m"], &["new {a}m", "copy_to {a}m"]);
     heard(&["MSET", "{a}l", "1", "{a}m", "2"], &["set {a}l", "set {a}m"]);
     heard(&["SETBIT", "{a}b", "1", "1"], &["new {a}b", "setbit {a}b"]);
