@@ -93,6 +93,13 @@ fn strings_and_keys() {
         ("TOUCH none", "keymiss none"),
         ("OBJECT ENCODING none", ""),
         ("DUMP none", "keymiss none"),
+    ]);
+}
+
+#[test]
+fn keys() {
+    Heard::new().check(&[
+        ("MSET k 1 k2 2", "new k, set k, new k2, set k2"),
         ("EXPIRE none 100", ""),
         ("EXPIRE k 100", "expire k"),
         ("PEXPIRE k 100000", "expire k"),

@@ -263,19 +263,20 @@ impl Speaker {
         }
     }
 
-    /// Notes an event; what one command does to one key in several steps is one event.
+    /// Notes an event, if it is wanted.
     pub(super) fn note(&self, at: At<'_>, class: Events, name: &'static str, said: &mut Vec<Said>) {
-        if !self.wanted.contains(class) {
-            return;
-        }
-        let own = said.get(self.begins..).unwrap_or_default();
-        let is_known = own.last().is_some_and(|last| {
-            matches!(last, Said::Event { db, key, name: last }
-                if (*db, *last) == (at.db, name) && **key == *at.key)
-        });
-        if !is_known {
+        if self.wanted.contains(class) {
             said.push(Said::Event { db: at.db, key: Box::from(at.key), name });
         }
+    }
+
+    /// Whether the running command's last event is this one.
+    pub(super) fn has_just_said(&self, at: At<'_>, name: &str, said: &[Said]) -> bool {
+        let own = said.get(self.begins..).unwrap_or_default();
+        own.last().is_some_and(|last| {
+            matches!(last, Said::Event { db, key, name: last }
+                if (*db, *last) == (at.db, name) && **key == *at.key)
+        })
     }
 
     pub(super) fn value_name(&self, kind: &Type, change: Change<'_>) -> Option<&'static str> {

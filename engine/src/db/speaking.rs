@@ -129,7 +129,11 @@ impl Keyspace {
             && let Some(name) = speaker.value_name(kind, change)
         {
             let class = speaker.called.class.unwrap_or_else(|| Events::of_type(kind));
-            speaker.note(at, class, name, said);
+            // Several changes inside are one event; a value that is put twice is two.
+            let is_known = change.is_some() && speaker.has_just_said(at, name, said);
+            if !is_known {
+                speaker.note(at, class, name, said);
+            }
         }
     }
 

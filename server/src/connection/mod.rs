@@ -118,6 +118,10 @@ async fn converse(
         if session.client.killed.load(Ordering::Acquire) {
             return Ok(());
         }
+        if session.subscriber.is_some() {
+            // What was said before a request comes before its reply. In a box, as most connections listen to nothing.
+            Box::pin(listening::deliver(transport, session, &mut out)).await?;
+        }
         session.refresh();
         let next = visit_shard(session, input, &mut out);
         session.look_at_clock(input);
@@ -154,7 +158,6 @@ async fn converse(
                     return Ok(());
                 }
                 if session.subscriber.is_some() && !session.close {
-                    // In a box, as most connections listen to nothing.
                     Box::pin(listening::deliver(transport, session, &mut out)).await?;
                 }
                 if session.close || !read_more(transport, session, input, want).await? {

@@ -15,6 +15,8 @@ mod populate;
 mod rename;
 mod restore;
 mod scan;
+mod sort;
+mod sort_job;
 mod ttl;
 
 pub(super) use keys::pattern;
@@ -31,6 +33,8 @@ pub(super) const COMMANDS: &[&Command] = &[
     &keys::KEYS,
     &keys::RANDOMKEY,
     &scan::SCAN,
+    &sort::SORT,
+    &sort::SORT_RO,
     &rename::RENAME,
     &rename::RENAMENX,
     &copy::COPY,
@@ -67,3 +71,5 @@ pub(super) const COMMANDS: &[&Command] = &[
 
 #[cfg(test)]
 mod dump_tests;
+#[cfg(test)]
+mod sort_tests;
