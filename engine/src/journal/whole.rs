@@ -50,7 +50,11 @@ impl Whole {
     pub(super) fn address(&self) -> usize {
         match self {
             Whole::Rope(rope) => rope.borrow().address(),
-            Whole::Object(held) => Arc::as_ptr(&held.0).cast::<()>().addr(),
+            Whole::Object(held) => match held.0.shared_as() {
+                // Where it stands in the item's own block, each record made a copy of its root's place.
+                Some((address, _)) if address > 0 => address,
+                _ => Arc::as_ptr(&held.0).cast::<()>().addr(),
+            },
         }
     }
 
@@ -59,7 +63,10 @@ impl Whole {
     pub(super) fn is_data(&self) -> bool {
         match self {
             Whole::Rope(rope) => rope.borrow().is_data(),
-            Whole::Object(held) => Arc::strong_count(&held.0) > 1,
+            Whole::Object(held) => {
+                let is_shared = held.0.shared_as().is_some_and(|(_, holders)| holders > 1);
+                is_shared || Arc::strong_count(&held.0) > 1
+            }
         }
     }
 

@@ -68,6 +68,12 @@ pub trait Object: Any + Debug + Send + Sync {
         (self.heap_bytes() as u64, None, 1)
     }
 
+    /// What tells the blocks that it shares with its copies from all others, and how many hold all of them: of a type
+    /// whose copy is a reference, whatever stands around that.
+    fn shared_as(&self) -> Option<(usize, u64)> {
+        None
+    }
+
     /// The bytes on the heap, in constant time.
     fn heap_bytes(&self) -> usize;
 

@@ -307,6 +307,10 @@ impl Object for Hash {
         Some(bytes.len() - elements.len() + taken)
     }
 
+    fn shared_as(&self) -> Option<(usize, u64)> {
+        Some(either!(&self.0, form => (form.fields.address(), form.fields.holders())))
+    }
+
     fn kept_from(&self, at: u64) -> (u64, Option<u64>, usize) {
         let (kept, next, pages) = either!(&self.0, form => form.fields.kept_from(at));
         (kept, Some(next).filter(|next| *next < self.len()), pages)
