@@ -10,16 +10,16 @@ use std::any::Any;
 impl Keyspace {
     /// The item at `key`, as a read: counted as a hit or a miss, its access remembered.
     pub fn find(&mut self, db: DbIndex, key: &[u8]) -> Option<&Item> {
-        self.look_at(db, key, self.no_touch)
+        self.look_up(db, key, self.no_touch)
     }
 
     /// As [`find`](Keyspace::find), but the access is not remembered: for who asks about a key, not for its value
     /// (EXISTS, TYPE, TTL).
     pub fn look(&mut self, db: DbIndex, key: &[u8]) -> Option<&Item> {
-        self.look_at(db, key, true)
+        self.look_up(db, key, true)
     }
 
-    fn look_at(&mut self, db: DbIndex, key: &[u8], no_touch: bool) -> Option<&Item> {
+    fn look_up(&mut self, db: DbIndex, key: &[u8], no_touch: bool) -> Option<&Item> {
         let at = At { db, hash: self.hash(key), key };
         if self.vanished(at) {
             self.stats.misses += 1;

@@ -1,6 +1,8 @@
 //! The types that are written and put together in parts, as lists: a type has a file here with both (`set`), and its line
 //! in each.
 
+pub use super::sorted_set::UpTo;
+
 use super::parts::Kind;
 use super::pieces::{Building, Writing};
 use super::{hash, set, sorted_set, stream_value};
@@ -14,18 +16,9 @@ pub struct Limits {
     /// Of hashes: fields, and bytes of a name or a value.
     pub hash: (u64, usize),
     /// Of sorted sets.
-    pub sorted_set: UpTo,
+    pub sorted_set: sorted_set::UpTo,
     /// Of streams.
     pub stream: crate::value::stream::NodeLimits,
-}
-
-/// Up to when a collection is small.
-#[derive(Clone, Copy, Debug)]
-pub struct UpTo {
-    /// So many elements at the most.
-    pub entries: u64,
-    /// Each of so many bytes at the most.
-    pub value: usize,
 }
 
 /// How a value is written; `None` of a type that has no form.

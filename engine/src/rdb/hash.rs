@@ -47,7 +47,7 @@ impl Writing for WritingHash {
             }
             write_length(self.hash.len() as usize, out);
             self.at = Some(0);
-            return self.hash.len() == 0;
+            return self.hash.is_empty();
         };
         for field in self.hash.from(at).take(PIECE) {
             if let Some(Millis(first)) = self.first {

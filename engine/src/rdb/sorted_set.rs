@@ -5,13 +5,21 @@
 //! ```
 
 use super::dump::{write_length, write_text};
-use super::forms::UpTo;
 use super::parts::Part;
 use super::pieces::{Building, Writing};
 use crate::value::sorted_set::SortedSet;
 use crate::value::{NewValue, Object};
 use std::any::Any;
 use std::sync::Arc;
+
+/// Up to when a collection is small.
+#[derive(Clone, Copy, Debug)]
+pub struct UpTo {
+    /// So many elements at the most.
+    pub entries: u64,
+    /// Each of so many bytes at the most.
+    pub value: usize,
+}
 
 const DOUBLES: u8 = 5;
 /// What Redis keeps as it is, whatever is in it.

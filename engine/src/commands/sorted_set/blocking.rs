@@ -26,6 +26,7 @@ const fn first(
         take: Take::First(take),
         nothing: Wait::no_array,
         settle: Wait::as_asked,
+        at_once: None,
     })
 }
 

@@ -25,7 +25,7 @@ use self::indexed::Indexed;
 use self::packed::{COUNT_MAX, Packed};
 use self::score::{key_of, score_of};
 use super::effect::Reading;
-use super::{NewValue, Object};
+use super::{InItem, NewValue, Object};
 use std::ops::Range;
 use std::sync::Arc;
 
