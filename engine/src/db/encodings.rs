@@ -2,6 +2,7 @@
 
 use super::Keyspace;
 use crate::rdb::forms;
+use crate::value::list::Limit;
 use crate::value::set;
 use crate::value::stream::NodeLimits;
 
@@ -54,6 +55,7 @@ impl Encodings {
         let Small { entries, value } = self.sorted_set;
         forms::Limits {
             set: self.set_limits(),
+            list: Limit::of(self.list_max_listpack_size),
             hash: (self.hash.entries, self.hash.value),
             sorted_set: forms::UpTo { entries, value },
             stream: self.node_limits(),

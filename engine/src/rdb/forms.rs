@@ -5,7 +5,7 @@ pub use super::sorted_set::UpTo;
 
 use super::parts::Kind;
 use super::pieces::{Building, Writing};
-use super::{hash, set, sorted_set, stream_value};
+use super::{hash, list, set, sorted_set, stream_value};
 use crate::value::Object;
 
 /// Up to when values are kept in their small forms, for those who build them.
@@ -13,6 +13,8 @@ use crate::value::Object;
 pub struct Limits {
     /// Of sets.
     pub set: crate::value::set::Limits,
+    /// Of lists.
+    pub list: crate::value::list::Limit,
     /// Of hashes: fields, and bytes of a name or a value.
     pub hash: (u64, usize),
     /// Of sorted sets.
@@ -24,6 +26,7 @@ pub struct Limits {
 /// How a value is written; `None` of a type that has no form.
 pub fn writing(object: &dyn Object) -> Option<Box<dyn Writing>> {
     set::writing(object)
+        .or_else(|| list::writing(object))
         .or_else(|| hash::writing(object))
         .or_else(|| sorted_set::writing(object))
         .or_else(|| stream_value::writing(object))
@@ -33,6 +36,7 @@ pub fn writing(object: &dyn Object) -> Option<Box<dyn Writing>> {
 pub fn building(kind: Kind, form: u8, limits: &Limits) -> Option<Box<dyn Building>> {
     match kind {
         Kind::Set => Some(set::building(form, &limits.set)),
+        Kind::List => Some(list::building(limits.list)),
         Kind::Hash => Some(hash::building(limits.hash)),
         Kind::SortedSet => Some(sorted_set::building(form, limits.sorted_set)),
         Kind::Stream => Some(stream_value::building(limits.stream)),

@@ -24,6 +24,7 @@ mod decode;
 pub mod dump;
 pub mod forms;
 mod hash;
+mod list;
 mod listpack;
 pub mod lzf;
 mod packs;

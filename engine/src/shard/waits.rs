@@ -222,18 +222,17 @@ impl Shard {
         let mut out = Output::default();
         let before = self.log.lsn();
         let claim = || bedding.claim.take();
-        let woken = match self.attempt(bedding, &free, &claim, &mut out) {
-            Ok(true) => {
-                self.log_frame();
-                let written = if self.log.lsn() == before { Lsn(0) } else { self.log.lsn() };
-                Woken::Served(out, self.id, written)
-            }
-            Ok(false) => return None,
-            Err(refusal) => Woken::Refused(refusal),
-        };
-        // What a look has deleted.
+        let outcome = self.attempt(bedding, &free, &claim, &mut out);
+        // What was taken, or what a look has deleted.
         self.log_frame();
-        Some(woken)
+        match outcome {
+            Ok(true) => {
+                let written = if self.log.lsn() == before { Lsn(0) } else { self.log.lsn() };
+                Some(Woken::Served(out, self.id, written))
+            }
+            Ok(false) => None,
+            Err(refusal) => Some(Woken::Refused(refusal)),
+        }
     }
 
     /// Its keys that may be looked at now: the one that was touched, and those that nobody holds.

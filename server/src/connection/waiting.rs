@@ -9,7 +9,7 @@ use engine::command::{Args, Call, Entry, Refusal, Run};
 use engine::exec::{Asleep, Slept};
 use engine::resp::Output;
 use engine::rt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How long a request may wait; nothing where it is none that waits, or is not as it should be.
 pub(super) fn patience(entry: &Entry, args: Args<'_>) -> Patience {
@@ -68,7 +68,8 @@ async fn sleep(
                 }
             }
         };
-        let ended = match session.unless_gone(woken).await {
+        // One that has gone takes nothing, from the moment on when that is known.
+        let ended = match session.unless_gone_for(Duration::ZERO, woken).await {
             None => {
                 session.close = true;
                 return;
