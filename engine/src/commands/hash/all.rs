@@ -141,7 +141,7 @@ pub(super) fn large(held: SharedValue, now: Millis, want: Want) -> crate::comman
     Box::new(move |cx| {
         let Some(hash) = held.object::<Hash>() else { return Ok(true) };
         let Some(from) = index else {
-            reserve(cx, hash);
+            reserve(cx, hash, hash.len());
             want.header(&mut cx.reply, Seen { hash, now }.len());
             index = Some(0);
             return Ok(false);
@@ -163,11 +163,11 @@ pub(super) fn large(held: SharedValue, now: Millis, want: Want) -> crate::comman
 }
 
 /// Takes memory for a large reply at once: one that is copied while it grows holds everybody up.
-fn reserve(cx: &mut Cx<'_>, hash: &Hash) {
-    /// Around each of two strings: `$`, a digit or two and line ends, less what stands in the hash.
-    const AROUND: u64 = 12;
+pub(super) fn reserve(cx: &mut Cx<'_>, hash: &Hash, fields: u64) {
+    /// Around each of two strings: `$`, its length and line ends, less what stands in the hash.
+    const AROUND: u64 = 16;
     /// Large values are only referred to: no more is taken in advance.
     const MOST: u64 = 256 * 1024 * 1024;
-    let whole = Object::encoded_len(hash) as u64 + AROUND * hash.len();
-    cx.reply.reserve(whole.min(MOST) as usize, 0);
+    let each = Object::encoded_len(hash) as u64 / hash.len().max(1) + 1 + AROUND;
+    cx.reply.reserve(each.saturating_mul(fields).min(MOST) as usize + 64, 0);
 }

@@ -1,7 +1,7 @@
 //! Fields by chance.
 
 use super::access::{Seen, look};
-use super::all::{PIECE, Want, large, share};
+use super::all::{PIECE, Want, large, reserve, share};
 use crate::command::shape::Slices;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Uses, Whole};
 use crate::resp::number::parse_i64;
@@ -119,6 +119,7 @@ fn repeating(
         let left = match &mut left {
             Some(left) => left,
             none => {
+                reserve(cx, hash, asked);
                 want.header(&mut cx.reply, asked);
                 none.insert(asked)
             }
@@ -151,6 +152,7 @@ fn different(
     Box::new(move |cx| {
         let Some(hash) = held.object::<Hash>() else { return Ok(true) };
         if !std::mem::replace(&mut begun, true) {
+            reserve(cx, hash, asked);
             want.header(&mut cx.reply, asked);
         }
         let due = hash.due_count(now);

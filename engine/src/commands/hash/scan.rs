@@ -4,7 +4,7 @@
 use super::access::{Seen, look, write};
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 use crate::commands::generic::{cursor_of, pattern};
-use crate::limits::{SCAN_COST_MAX, SCAN_VISITED_MAX};
+use crate::limits::SCAN_COST_MAX;
 
 pub(super) const HSCAN: Command = Command {
     name: "hscan",
@@ -38,6 +38,9 @@ pub(super) const HSCAN: Command = Command {
         (error) ERR syntax error
     "#,
 };
+
+/// Fields visited in one call at the most, whatever COUNT says: some hundred microseconds.
+const VISITED_MAX: u64 = 2048;
 
 /// Fields visited when COUNT does not say.
 const COUNT_DEFAULT: u64 = 10;
@@ -79,7 +82,7 @@ fn hscan(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
     let options = options(args)?;
     let pattern = options.pattern.map_or(Ok(None), pattern)?;
     let mut found = Vec::new();
-    let (mut cursor, mut left, mut cost) = (cursor, options.count.min(SCAN_VISITED_MAX), 0);
+    let (mut cursor, mut left, mut cost) = (cursor, options.count.min(VISITED_MAX), 0);
     loop {
         /// Fields between looks at what they cost.
         const STEP: u64 = 16;
