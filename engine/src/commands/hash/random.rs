@@ -40,8 +40,6 @@ pub(super) const HRANDFIELD: Command = Command {
         (error) ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807
         > HRANDFIELD ada 5 VALUES
         (error) ERR syntax error
-        > HRANDFIELD ada -4611686018427387904 WITHVALUES
-        (error) ERR value is out of range
     "#,
 };
 

@@ -22,7 +22,7 @@ pub(super) fn index_of(index: i64, length: u64) -> Option<u64> {
 pub(super) fn range_of(start: i64, stop: i64, length: u64) -> Range<u64> {
     let from_start = |index: i64| if index < 0 { length as i64 + index } else { index };
     let start = from_start(start).max(0) as u64;
-    let end = (from_start(stop).max(-1) + 1) as u64;
+    let end = from_start(stop).max(-1).saturating_add(1) as u64;
     let end = end.min(length);
     start.min(end)..end
 }
