@@ -338,7 +338,8 @@ fn the_journal_goes_on_between_the_pieces_of_a_large_item() {
     let expected =
         ["log to 2", "Items Passed", "Items", "log to 6", "Items", "log to 8", "Items", "CutDone"];
     assert_eq!(said, expected);
-    let expected = ["key key", "begins", "part", "key key key key", "part", "key key", "part ends"];
+    let expected =
+        ["key key", "begins", "part", "key key key key", "part", "key key", "part", "ends"];
     assert_eq!(handed, expected);
     assert!(gather.is_complete());
 }

@@ -8,7 +8,7 @@ use crate::journal::{
 };
 use crate::table::Cursor;
 use crate::types::{DbIndex, Lsn, shard_of_slot, slot_of};
-use crate::value::Item;
+use crate::value::{Item, Value};
 
 /// Bytes that one part carries before it ends: enough to fill a few TLS records, small enough that two
 /// parts a flow are cheap to hold.
@@ -101,7 +101,9 @@ impl Shard {
             let (flow, label) = self.label(cut.labels, item.key());
             let group = group_of(groups, flow, label);
             let before = group.items.wire_bytes();
-            if is_item_in_pieces(item.encoded_len()) {
+            // A whole number is no bytes, however long its digits are.
+            let is_number = matches!(item.string(), Some(Value::Int(_)));
+            if !is_number && is_item_in_pieces(item.encoded_len()) {
                 let item = ItemInPieces::of(db, item);
                 budget.bytes = budget.bytes.saturating_sub(item.value_bytes());
                 group.large.push(item);
