@@ -82,7 +82,7 @@ fn a_thousand_who_wait_get_each_element_once_in_the_order_in_which_they_came() {
     let mut clients = Vec::new();
     for round in 0..ROUNDS {
         for key in 0..KEYS {
-            let (name, other) = (format!("k{key}"), format!("never{}", key * 7 + round));
+            let (name, other) = (format!("k{key}"), format!("never{}", key * ROUNDS + round));
             let client = match (key + round) % 5 {
                 0 => waiting(node.port, &["BLPOP", &other, &name, "0"]),
                 1 => waiting(node.port, &["BLMOVE", &name, &other, "LEFT", "LEFT", "0"]),
