@@ -465,5 +465,14 @@ fn number(text: &[u8]) -> Result<f64, Refusal> {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
     let start = text.iter().position(|byte| !is_space(byte)).unwrap_or(text.len());
     parse_f64_redis(&text[start..])
+        .filter(|number| !is_out_of_range(*number, text))
         .ok_or(Refusal::fixed("ERR One or more scores can't be converted into double"))
+}
+
+/// Whether `strtod` says of what it read as this number that doubles do not reach so far.
+fn is_out_of_range(number: f64, text: &[u8]) -> bool {
+    let mantissa = text.iter().take_while(|byte| !matches!(byte, b'e' | b'E'));
+    let is_large = || text.iter().any(u8::is_ascii_digit);
+    let is_small = || mantissa.clone().any(|byte| matches!(byte, b'1'..=b'9'));
+    number.is_subnormal() || number.is_infinite() && is_large() || number == 0.0 && is_small()
 }

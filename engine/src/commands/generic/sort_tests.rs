@@ -28,6 +28,9 @@ fn elements_are_sorted_by_what_other_keys_say_and_those_are_returned() {
             ("SORT w_1", "-WRONGTYPE Operation against a key holding the wrong kind of value"),
             ("RPUSH words b a c", ":3"),
             ("SORT words", "-ERR One or more scores can't be converted into double"),
+            // `strtod` says that doubles do not reach so far.
+            ("RPUSH tiny 5e-324", ":1"),
+            ("SORT tiny", "-ERR One or more scores can't be converted into double"),
             ("SORT words ALPHA DESC", "*3 $1 c $1 b $1 a"),
             ("SORT words LIMIT a 1", "-ERR value is not an integer or out of range"),
             ("SORT words NONSENSE", "-ERR syntax error"),
