@@ -361,6 +361,8 @@ fn readable(log: &LogHandle) -> Result<(u64, u64), String> {
     let (mut known, mut bytes) = (HashSet::new(), 0);
     let (mut frame, mut largest) = (0, 0);
     let (mut is_inside, mut was_piece) = (false, false);
+    // Of the value that began last, whatever stands between its pieces.
+    let (mut value, mut is_piece) = (0, false);
     loop {
         let before = reader.lsn();
         let Read::Bytes(span) = reader.next(usize::MAX) else { return Ok((bytes, largest)) };
@@ -369,12 +371,17 @@ fn readable(log: &LogHandle) -> Result<(u64, u64), String> {
         let (begins, is_part) = (matches!(span[0] & 0x7f, 0x0e), matches!(span[0] & 0x7f, 0x0f));
         if !is_inside && begins && !was_piece {
             frame = 0;
+            value = 0;
         }
         // With its chunk and its references: generously, since what is data besides can be read for nothing. What
         // a piece begins with is little, or on a relay all of it.
         let is_head = !is_inside && (begins || is_part) && frame > 0;
         frame += length + if is_head { 1024 + length / 8 } else { CHUNK_BYTES as u64 };
-        largest = largest.max(frame);
+        if !is_inside {
+            is_piece = begins || is_part;
+        }
+        value += if is_piece { length + CHUNK_BYTES as u64 } else { 0 };
+        largest = largest.max(frame).max(value);
         if !is_inside {
             // The frame behind pieces belongs to them.
             was_piece = begins || is_part;
