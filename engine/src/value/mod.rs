@@ -22,6 +22,7 @@ pub mod hash;
 pub mod hyperloglog;
 mod item;
 pub mod list;
+mod listpack;
 pub mod number;
 mod object;
 mod registry;

@@ -2,10 +2,10 @@
 //! bring along, and requests of very many fields in pieces.
 
 use crate::command::{Args, Cx, OwnedArgs, Refusal, Whole};
+use crate::commands::string::reply_value;
 use crate::db::{Small, WrongType};
-use crate::resp::{Held, ReplyWriter};
+use crate::resp::ReplyWriter;
 use crate::types::{DbIndex, Millis};
-use crate::value::Rope;
 use crate::value::hash::{Field, Given, Hash, Part, Remove, Set};
 
 /// The hash at a key, as a read, and where the reply goes.
@@ -51,31 +51,12 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// A value that is longer is referred to by its reply instead of copied: below, sending it piece by piece would
-/// cost as much as copying it.
-const HELD_MIN: usize = 256 * 1024;
-
-/// A long value that a reply refers to.
-struct HeldRope(Rope);
-
-impl Held for HeldRope {
-    fn length(&self) -> usize {
-        self.0.len()
-    }
-
-    fn stretch(&self, from: usize) -> &[u8] {
-        self.0.borrow().stretch(from)
-    }
-}
-
 /// Writes a name or a value.
 #[inline]
 pub(super) fn write(reply: &mut ReplyWriter<'_>, part: Part<'_>) {
     match part {
         Part::Bytes(bytes) => reply.bulk(bytes),
-        Part::Rope(rope, 0, to) if to == rope.len() && to >= HELD_MIN && reply.may_hold() => {
-            reply.bulk_held(Box::new(HeldRope(rope.hold())));
-        }
+        Part::Rope(rope, 0, to) if to == rope.len() => reply_value(reply, rope.into()),
         Part::Rope(rope, from, to) => reply.bulk_with(to - from, |out| {
             rope.stretches(from..to).for_each(|stretch| out.extend_from_slice(stretch));
         }),

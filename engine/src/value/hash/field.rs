@@ -7,17 +7,6 @@ use crate::value::{Rope, RopeRef};
 use crate::varint;
 use std::borrow::Cow;
 
-/// Fields of a small hash, as they were put.
-pub(super) struct AsPut;
-
-impl Order for AsPut {
-    type Key = ();
-
-    fn identity(_: Element<'_, ()>) -> Identity<'_> {
-        Identity::Bytes(b"")
-    }
-}
-
 /// Fields of a large one.
 pub(super) struct ByHash;
 

@@ -27,11 +27,11 @@ pub use effect::{Date, Given, Remove, Set, TYPE};
 pub use field::{Field, Part};
 
 use super::effect::{Reading, for_each_whole};
-use super::tree::{Element, Tree, Walk};
+use super::tree::{AsPut, Element, Tree, Walk};
 use super::{InItem, NewValue, Object};
 use crate::types::Millis;
 use crate::varint;
-use field::{AsPut, ByHash, opening};
+use field::{ByHash, opening};
 use large::Large;
 use small::Small;
 use std::collections::HashSet;

@@ -1,9 +1,9 @@
 //! A small hash: its fields as they were put, found by going along. Those that have a deadline come first, in
 //! the order of these; so Redis keeps them, and answers.
 
-use super::field::{AsPut, Field, Sought, with_element};
+use super::field::{Field, Sought, with_element};
 use crate::types::Millis;
-use crate::value::tree::{Element, Tree};
+use crate::value::tree::{AsPut, Element, Tree};
 
 #[derive(Clone, Default)]
 pub(super) struct Small {

@@ -6,6 +6,7 @@
 
 use crate::resp::number::parse_i64;
 use crate::value::Value;
+use crate::value::listpack::{integer_entry, string_entry};
 
 /// The form.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -84,46 +85,11 @@ impl Limit {
 
 /// What an element takes in a listpack.
 pub(super) fn packed(element: Value<'_>) -> u64 {
-    let length = element.len() as u64;
-    let whole = match element {
-        Value::Bytes(bytes) if bytes.len() <= 20 => match parse_i64(bytes) {
-            Some(number) => integer(number),
-            None => string(length),
-        },
-        _ => string(length),
+    let number = match element {
+        Value::Bytes(bytes) if bytes.len() <= 20 => parse_i64(bytes),
+        _ => None,
     };
-    whole + backwards(whole)
-}
-
-fn integer(number: i64) -> u64 {
-    match number {
-        0..=127 => 1,
-        -4096..=4095 => 2,
-        -32_768..=32_767 => 3,
-        -8_388_608..=8_388_607 => 4,
-        -2_147_483_648..=2_147_483_647 => 5,
-        _ => 9,
-    }
-}
-
-fn string(length: u64) -> u64 {
-    length
-        + match length {
-            0..64 => 1,
-            64..4096 => 2,
-            _ => 5,
-        }
-}
-
-/// The length once more, to be read from behind.
-fn backwards(length: u64) -> u64 {
-    match length {
-        0..128 => 1,
-        128..16_383 => 2,
-        16_383..2_097_151 => 3,
-        2_097_151..268_435_455 => 4,
-        _ => 5,
-    }
+    number.map_or_else(|| string_entry(element.len() as u64), integer_entry)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub use effect::{End, Insert, Push, Remove, Set, TYPE, Trim, event_of};
 pub use form::{Form, Limit};
 
 use super::effect::Reading;
-use super::tree::{Element, Identity, NewElement, Order, Tree, Walk};
+use super::tree::{AsPut, Element, NewElement, Tree, Walk};
 use super::{NewValue, Object, Value};
 use crate::varint;
 use std::ops::Range;
@@ -28,25 +28,15 @@ const NUMBER: u8 = 1;
 /// The value.
 #[derive(Clone, Default)]
 pub struct List {
-    elements: Tree<ByPlace>,
+    elements: Tree<AsPut>,
     form: Form,
     /// What the elements would take in a listpack, as long as that is the form.
     packed: u64,
 }
 
-struct ByPlace;
-
-impl Order for ByPlace {
-    type Key = ();
-
-    fn identity(_: Element<'_, ()>) -> Identity<'_> {
-        Identity::Bytes(b"")
-    }
-}
-
 /// Elements of a list, one after the other.
 pub struct Elements<'a> {
-    walk: Walk<'a, ByPlace>,
+    walk: Walk<'a, AsPut>,
     left: u64,
     is_back: bool,
 }

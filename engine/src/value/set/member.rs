@@ -2,18 +2,7 @@
 
 use crate::resp::number::parse_i64;
 use crate::value::Value;
-use crate::value::tree::{Element, Identity, NewElement, Order, Tree, Walk, hash_of};
-
-/// In the order in which they were put: of small sets.
-pub(super) struct AsPut;
-
-impl Order for AsPut {
-    type Key = ();
-
-    fn identity(_: Element<'_, ()>) -> Identity<'_> {
-        Identity::Bytes(b"")
-    }
-}
+use crate::value::tree::{AsPut, Element, Identity, NewElement, Order, Tree, Walk, hash_of};
 
 /// In the order of (hash, member).
 pub(super) struct ByHash;

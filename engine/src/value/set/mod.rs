@@ -27,10 +27,10 @@ pub use growth::{Form, Growth, Limits};
 pub use member::{Member, Members};
 
 use super::effect::Reading;
-use super::tree::{NewElement, Place, Tree, hash_of};
+use super::tree::{AsPut, NewElement, Place, Tree, hash_of};
 use super::{InItem, NewValue, Object};
 use crate::varint;
-use member::{AsPut, ByHash, Hashed, InOrder};
+use member::{ByHash, Hashed, InOrder};
 use std::any::Any;
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -30,7 +30,7 @@ pub use entries::{Front, Leave, NodeLimits};
 pub use group::{Consumer, Group, Pending};
 pub use id::Id;
 pub use pack::Fields;
-pub use text::{Text, listed_integer};
+pub use text::Text;
 
 use super::types::OPS_MAX;
 use super::{Item, NewValue, Object, SentEffect, SharedValue};

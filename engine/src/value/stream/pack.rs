@@ -18,7 +18,8 @@
 //! A pack may come from another node: what is malformed ends what is read of it.
 
 use super::id::Id;
-use super::text::{Text, listed_integer};
+use super::text::Text;
+use crate::value::listpack::integer_entry;
 use crate::value::{Reading, Write};
 use std::borrow::Cow;
 
@@ -62,7 +63,7 @@ impl Counts {
     /// How many bytes Redis's listpack would have.
     pub(super) fn listpack_bytes(self) -> u64 {
         const EMPTY: u64 = 7;
-        let counts = [self.live, self.dead].map(|count| listed_integer(i64::from(count)));
+        let counts = [self.live, self.dead].map(|count| integer_entry(i64::from(count)));
         EMPTY + counts[0] + counts[1] + u64::from(self.listed)
     }
 }
@@ -324,7 +325,7 @@ impl Open {
             self.bytes.resize(COUNTS, 0);
             self.bytes.write_number(count);
             // As a list of names: their end.
-            counts.listed = listed_integer(count as i64) as u32 + 2;
+            counts.listed = integer_entry(count as i64) as u32 + 2;
             for (name, _) in fields {
                 name.write(&mut self.bytes);
                 counts.listed = counts.listed.saturating_add(name.listed() as u32);
@@ -340,7 +341,7 @@ impl Open {
             if has_names { count + 3 } else { count * 2 + 4 },
         ];
         // With the marks.
-        let mut listed = 2 + apart.iter().map(|number| listed_integer(*number as i64)).sum::<u64>();
+        let mut listed = 2 + apart.iter().map(|number| integer_entry(*number as i64)).sum::<u64>();
         if has_names {
             for (_, value) in fields {
                 value.write(&mut self.bytes);
@@ -349,7 +350,7 @@ impl Open {
         } else {
             self.bytes.write_number(count);
             self.bytes.extend_from_slice(fields.rest.0);
-            listed += listed_integer(count as i64);
+            listed += integer_entry(count as i64);
             listed += fields.map(|(name, value)| name.listed() + value.listed()).sum::<u64>();
         }
         self.last = id;

@@ -8,6 +8,7 @@
 //! A text has one form only, so that equal texts are equal bytes.
 
 use crate::resp::number::parse_i64;
+use crate::value::listpack::{integer_entry, string_entry};
 use crate::value::{Reading, Write};
 
 /// A name or a value.
@@ -90,17 +91,9 @@ impl<'a> Text<'a> {
     /// What it takes of one of Redis's listpacks.
     pub fn listed(self) -> u64 {
         match self {
-            Text::Integer(number) => listed_integer(number),
-            Text::Bytes([digit @ b'0'..=b'9']) => listed_integer(i64::from(*digit)),
-            Text::Bytes(bytes) => {
-                let length = bytes.len() as u64;
-                let head = match length {
-                    0..64 => 1,
-                    64..4096 => 2,
-                    _ => 5,
-                };
-                backed(head + length)
-            }
+            Text::Integer(number) => integer_entry(number),
+            Text::Bytes([digit @ b'0'..=b'9']) => integer_entry(i64::from(*digit)),
+            Text::Bytes(bytes) => string_entry(bytes.len() as u64),
         }
     }
 }
@@ -109,37 +102,6 @@ impl<'a> Text<'a> {
 fn integer_length(number: i64) -> usize {
     let bits = 65 - (number ^ number >> 63).leading_zeros();
     bits.div_ceil(8) as usize
-}
-
-/// What an integer takes of one of Redis's listpacks.
-pub fn listed_integer(number: i64) -> u64 {
-    const I24: i64 = 1 << 23;
-    let length = if (0..128).contains(&number) {
-        1
-    } else if (-4096..4096).contains(&number) {
-        2
-    } else if i16::try_from(number).is_ok() {
-        3
-    } else if (-I24..I24).contains(&number) {
-        4
-    } else if i32::try_from(number).is_ok() {
-        5
-    } else {
-        9
-    };
-    backed(length)
-}
-
-/// With the length that stands behind an entry of a listpack.
-fn backed(length: u64) -> u64 {
-    length
-        + match length {
-            0..128 => 1,
-            128..16_383 => 2,
-            16_383..2_097_151 => 3,
-            2_097_151..268_435_455 => 4,
-            _ => 5,
-        }
 }
 
 #[cfg(test)]

@@ -62,19 +62,9 @@ fn put<K>(opening: &[u8], element: Element<'_, K>, range: Range<usize>, out: &mu
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Identity, NewElement};
+    use super::super::{AsPut, NewElement};
     use super::*;
     use crate::varint;
-
-    struct Listed;
-
-    impl Order for Listed {
-        type Key = ();
-
-        fn identity(_: Element<'_, ()>) -> Identity<'_> {
-            Identity::Bytes(b"")
-        }
-    }
 
     #[test]
     fn any_stretch_of_the_bytes_is_that_of_all_of_them() {
@@ -83,7 +73,7 @@ mod tests {
         println!("SEED={seed}");
         let mut dice = fastrand::Rng::with_seed(seed);
         for elements in [0, 1, 20, 3000] {
-            let mut tree = Tree::<Listed>::new();
+            let mut tree = Tree::<AsPut>::new();
             let mut whole = Vec::new();
             for _ in 0..elements {
                 let most = [3, 200, 3000][dice.usize(..3)];

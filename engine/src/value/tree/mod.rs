@@ -50,7 +50,7 @@ mod tests;
 mod walk;
 
 pub use self::find::{Place, Tree};
-pub use self::order::{Bound, Element, Identity, NewElement, Order, hash_of};
+pub use self::order::{AsPut, Bound, Element, Identity, NewElement, Order, hash_of};
 pub use self::page::Key;
 pub(super) use self::page::free_slice;
 pub use self::walk::Walk;

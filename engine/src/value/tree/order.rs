@@ -37,6 +37,17 @@ pub trait Order: 'static {
     }
 }
 
+/// The order in which elements were put: of lists, and of what is small.
+pub struct AsPut;
+
+impl Order for AsPut {
+    type Key = ();
+
+    fn identity(_: Element<'_, ()>) -> Identity<'_> {
+        Identity::Bytes(b"")
+    }
+}
+
 /// An element where it lies.
 #[derive(Clone, Copy, Debug)]
 pub struct Element<'a, K> {
