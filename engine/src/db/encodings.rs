@@ -3,8 +3,8 @@
 use super::Keyspace;
 use crate::rdb::forms;
 use crate::value::list::Limit;
-use crate::value::set;
 use crate::value::stream::NodeLimits;
+use crate::value::{Small, set};
 
 /// The thresholds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,15 +25,6 @@ pub struct Encodings {
     pub stream_node: Small,
 }
 
-/// Up to when a collection is small.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Small {
-    /// So many elements at the most.
-    pub entries: u64,
-    /// Each of so many bytes at the most.
-    pub value: usize,
-}
-
 /// Redis's.
 impl Default for Encodings {
     fn default() -> Encodings {
@@ -52,12 +43,11 @@ impl Default for Encodings {
 impl Encodings {
     /// What values that are put together of parts go by.
     pub fn of_forms(&self) -> forms::Limits {
-        let Small { entries, value } = self.sorted_set;
         forms::Limits {
             set: self.set_limits(),
             list: Limit::of(self.list_max_listpack_size),
-            hash: (self.hash.entries, self.hash.value),
-            sorted_set: forms::UpTo { entries, value },
+            hash: self.hash,
+            sorted_set: self.sorted_set,
             stream: self.node_limits(),
         }
     }

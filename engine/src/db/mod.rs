@@ -42,10 +42,11 @@ mod waits;
 mod watch;
 mod watchers;
 
+pub use crate::value::Small;
 pub use apply::Broken;
 pub use digest::Digest;
 pub use door::{Before, TableId};
-pub use encodings::{Encodings, Small};
+pub use encodings::Encodings;
 pub use events::{Called, Events};
 pub use graveyard::Going;
 pub use policy::{

@@ -1,12 +1,10 @@
 //! The types that are written and put together in parts, as lists: a type has a file here with both (`set`), and its line
 //! in each.
 
-pub use super::sorted_set::UpTo;
-
 use super::parts::Kind;
 use super::pieces::{Building, Writing};
 use super::{hash, list, set, sorted_set, stream_value};
-use crate::value::Object;
+use crate::value::{Object, Small};
 
 /// Up to when values are kept in their small forms, for those who build them.
 #[derive(Clone, Copy, Debug)]
@@ -15,10 +13,10 @@ pub struct Limits {
     pub set: crate::value::set::Limits,
     /// Of lists.
     pub list: crate::value::list::Limit,
-    /// Of hashes: fields, and bytes of a name or a value.
-    pub hash: (u64, usize),
+    /// Of hashes.
+    pub hash: Small,
     /// Of sorted sets.
-    pub sorted_set: sorted_set::UpTo,
+    pub sorted_set: Small,
     /// Of streams.
     pub stream: crate::value::stream::NodeLimits,
 }

@@ -11,7 +11,7 @@ use super::parts::Part;
 use super::pieces::{Building, Writing};
 use crate::types::Millis;
 use crate::value::hash::{Builder, Hash, Part as Bytes};
-use crate::value::{NewValue, Object, Value};
+use crate::value::{NewValue, Object, Small, Value};
 use std::any::Any;
 
 const PLAIN: u8 = 4;
@@ -75,8 +75,8 @@ fn write_part(part: Bytes<'_>, out: &mut Vec<u8>) {
 struct BuildingHash(Builder);
 
 /// How a hash is put together that is small up to so many fields and bytes of each.
-pub(super) fn building((entries, longest): (u64, usize)) -> Box<dyn Building> {
-    Box::new(BuildingHash(Builder::new(entries, longest)))
+pub(super) fn building(small: Small) -> Box<dyn Building> {
+    Box::new(BuildingHash(Builder::new(small.entries, small.value)))
 }
 
 impl Building for BuildingHash {

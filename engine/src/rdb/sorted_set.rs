@@ -8,18 +8,9 @@ use super::dump::{write_length, write_text};
 use super::parts::Part;
 use super::pieces::{Building, Writing};
 use crate::value::sorted_set::SortedSet;
-use crate::value::{NewValue, Object};
+use crate::value::{NewValue, Object, Small};
 use std::any::Any;
 use std::sync::Arc;
-
-/// Up to when a collection is small.
-#[derive(Clone, Copy, Debug)]
-pub struct UpTo {
-    /// So many elements at the most.
-    pub entries: u64,
-    /// Each of so many bytes at the most.
-    pub value: usize,
-}
 
 const DOUBLES: u8 = 5;
 /// What Redis keeps as it is, whatever is in it.
@@ -64,12 +55,12 @@ impl Writing for Written {
 struct Built {
     set: SortedSet,
     longest: usize,
-    small: UpTo,
+    small: Small,
 }
 
-pub(super) fn building(form: u8, small: UpTo) -> Box<dyn Building> {
+pub(super) fn building(form: u8, small: Small) -> Box<dyn Building> {
     let value = if PACKS.contains(&form) { usize::MAX } else { small.value };
-    Box::new(Built { set: SortedSet::default(), longest: 0, small: UpTo { value, ..small } })
+    Box::new(Built { set: SortedSet::default(), longest: 0, small: Small { value, ..small } })
 }
 
 impl Building for Built {

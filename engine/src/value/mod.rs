@@ -29,6 +29,7 @@ mod registry;
 mod rope;
 pub mod set;
 mod shared;
+mod small;
 pub mod sorted_set;
 pub mod stream;
 pub mod string;
@@ -43,6 +44,7 @@ pub use self::object::{InItem, Object};
 pub use self::registry::TYPES;
 pub use self::rope::{Rope, RopeRef};
 pub use self::shared::{Digits, NewValue, SharedValue, Value};
+pub use self::small::Small;
 pub use self::types::{Type, Unfit};
 
 /// Frees up to so many chunks and pages of values that nobody holds any more and that were put aside on this

@@ -23,6 +23,7 @@ use crate::resp::number::parse_i64;
 use crate::resp::{Output, ReplyWriter};
 use crate::types::ShardId;
 use crate::value::number::{Extended, parse_f64_redis};
+use crate::value::{Object, Type};
 use std::time::Duration;
 
 /// The shape of commands that may wait.
@@ -128,6 +129,33 @@ pub struct TakePart {
 }
 
 impl Wait {
+    /// Of commands that take from the first key where a value of type `T` is, which is never empty.
+    pub const fn first<T: Object>(
+        kind: &'static Type,
+        patience: fn(Args<'_>) -> Result<Patience, Refusal>,
+        take: fn(&mut Cx<'_>, &[u8], Args<'_>) -> Outcome,
+    ) -> Wait {
+        Wait {
+            patience,
+            awaits: Awaited::Type(kind),
+            look: Wait::is_there::<T>,
+            take: Take::First(take),
+            nothing: Wait::no_array,
+            settle: Wait::as_asked,
+            at_once: None,
+        }
+    }
+
+    /// Whether a value of type `T` is at a key; refuses one of another type.
+    pub fn is_there<T: Object>(
+        cx: &mut Cx<'_>,
+        key: &[u8],
+        _: usize,
+        _: Args<'_>,
+    ) -> Result<bool, Refusal> {
+        Ok(cx.keys.object_to_change::<T>(cx.db, key)?.is_some())
+    }
+
     /// No argument stands otherwise.
     pub fn as_asked(_: &mut Cx<'_>, _: &[u8], _: usize, _: Args<'_>) -> Option<(usize, Vec<u8>)> {
         None

@@ -3,7 +3,7 @@
 use super::super::string::reply_value;
 use super::moving::{FROM_TO, ends, gather, move_one};
 use super::pop::take;
-use super::several::{Asked, first, look, pop_several};
+use super::several::{Asked, first, pop_several};
 use crate::command::shape::{Awaited, Patience, Take, Wait};
 use crate::command::{
     Args, Carried, Carry, Command, Cx, Decided, Decision, Flags, Group, Keys, Outcome, Refusal,
@@ -131,7 +131,7 @@ const fn moves(
     Run::Wait(Wait {
         patience,
         awaits: Awaited::Type(&TYPE),
-        look,
+        look: Wait::is_there::<List>,
         take: Take::Carry(Carry { check: Carry::any, gather, decide }),
         nothing: |reply| reply.nil(),
         settle: Wait::as_asked,

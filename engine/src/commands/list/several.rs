@@ -2,7 +2,7 @@
 
 use super::moving::end;
 use super::pop::reply_taken;
-use crate::command::shape::{Awaited, Patience, Take, Wait};
+use crate::command::shape::{Patience, Wait};
 use crate::command::{
     Args, Command, Counted, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Spec, Uses,
 };
@@ -68,25 +68,12 @@ impl Asked {
     }
 }
 
-/// Whether a list is there: one that is there has elements.
-pub(super) fn look(cx: &mut Cx<'_>, key: &[u8], _: usize, _: Args<'_>) -> Result<bool, Refusal> {
-    Ok(cx.keys.object_to_change::<List>(cx.db, key)?.is_some())
-}
-
 /// Of those that take from the first list there is.
 pub(super) const fn first(
     patience: fn(Args<'_>) -> Result<Patience, Refusal>,
     take: fn(&mut Cx<'_>, &[u8], Args<'_>) -> Outcome,
 ) -> Run {
-    Run::Wait(Wait {
-        patience,
-        awaits: Awaited::Type(&TYPE),
-        look,
-        take: Take::First(take),
-        nothing: Wait::no_array,
-        settle: Wait::as_asked,
-        at_once: None,
-    })
+    Run::Wait(Wait::first::<List>(&TYPE, patience, take))
 }
 
 /// Takes as many elements as a request says from its number of keys on.

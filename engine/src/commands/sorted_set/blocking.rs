@@ -3,31 +3,18 @@
 use super::asked::end_and_count;
 use super::pop::{show, taken};
 use super::remove::remove_range;
-use crate::command::shape::{Awaited, Patience, Take, Wait};
+use crate::command::shape::{Patience, Wait};
 use crate::command::{
     Args, Command, Counted, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Spec, Uses,
 };
 use crate::value::sorted_set::{SortedSet, TYPE};
-
-/// Whether a sorted set is there: one that is there has members.
-fn look(cx: &mut Cx<'_>, key: &[u8], _: usize, _: Args<'_>) -> Result<bool, Refusal> {
-    Ok(cx.keys.object_to_change::<SortedSet>(cx.db, key)?.is_some())
-}
 
 /// Of those that take from the first sorted set there is.
 const fn first(
     patience: fn(Args<'_>) -> Result<Patience, Refusal>,
     take: fn(&mut Cx<'_>, &[u8], Args<'_>) -> Outcome,
 ) -> Run {
-    Run::Wait(Wait {
-        patience,
-        awaits: Awaited::Type(&TYPE),
-        look,
-        take: Take::First(take),
-        nothing: Wait::no_array,
-        settle: Wait::as_asked,
-        at_once: None,
-    })
+    Run::Wait(Wait::first::<SortedSet>(&TYPE, patience, take))
 }
 
 /// The last argument says how long.
