@@ -183,6 +183,20 @@ fn an_open_loop_counts_latency_from_the_intended_time() {
 }
 
 #[test]
+fn an_open_loop_sleeps_only_until_the_next_request_is_due_unless_it_waits_for_room() {
+    let ms = Duration::from_millis;
+    for (until_due, is_full, sleeps) in [
+        (ms(3), false, ms(3)),
+        (ms(300), false, ms(50)),
+        // Due since it looked: it once slept 50 ms here, and every server's p99 was 50 ms.
+        (ms(0), false, ms(0)),
+        (ms(0), true, ms(50)),
+    ] {
+        assert_eq!(super::worker::pause(until_due, is_full), sleeps, "{until_due:?} {is_full}");
+    }
+}
+
+#[test]
 fn an_open_loop_keeps_its_rate_on_a_fast_server() {
     let report = run(&Config {
         until: Until::Requests(500),

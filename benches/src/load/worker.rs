@@ -34,6 +34,8 @@ pub(super) struct Worker<'a> {
     issued: u64,
     /// Open loop: nanoseconds between this worker's requests.
     interval: Option<f64>,
+    /// Open loop: something is due and no connection has room for it.
+    is_full: bool,
     /// Open loop: whose turn it is.
     turn: usize,
     start: Instant,
@@ -90,6 +92,7 @@ impl<'a> Worker<'a> {
                 Pace::Closed => None,
                 Pace::Open { rate } => Some(1e9 * threads as f64 / rate.max(1e-3)),
             },
+            is_full: false,
             turn: 0,
             start: Instant::now(),
             tally: Tally::new(),
@@ -196,12 +199,16 @@ impl<'a> Worker<'a> {
         }
         let now = self.now();
         let mut touched = Vec::new();
+        self.is_full = false;
         while self.budget > 0 {
             let due = (self.issued as f64 * interval) as u64;
             if due > now {
                 break;
             }
-            let Some(number) = self.next_with_room() else { break };
+            let Some(number) = self.next_with_room() else {
+                self.is_full = true;
+                break;
+            };
             self.write_request(number, due);
             touched.push(number);
         }
@@ -303,8 +310,7 @@ impl<'a> Worker<'a> {
         let Some(interval) = self.interval else { return SLEEP_MAX };
         let due = Duration::from_nanos((self.issued as f64 * interval) as u64);
         let until_due = due.saturating_sub(self.start.elapsed());
-        // Due but without room: the replies will wake us.
-        if until_due.is_zero() { SLEEP_MAX } else { until_due.min(SLEEP_MAX) }
+        pause(until_due, self.is_full)
     }
 
     fn receive(&mut self, number: usize) {
@@ -342,6 +348,12 @@ impl<'a> Worker<'a> {
             }
         }
     }
+}
+
+/// How long an open loop sleeps. Without room the replies wake it. What has become due since it looked is
+/// sent at once: slept through, it looked like a server that stood still for so long.
+pub(super) fn pause(until_due: Duration, is_full: bool) -> Duration {
+    if is_full { SLEEP_MAX } else { until_due.min(SLEEP_MAX) }
 }
 
 /// Sends AUTH and waits for its answer, before the connection is watched.
