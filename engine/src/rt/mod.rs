@@ -1,4 +1,4 @@
-//! The runtime: executors, tasks, time, queues between executors, sockets, signals.
+//! The runtime: executors, tasks, time, queues between executors, sockets, files, signals.
 //!
 //! This is the only room that touches glommio, the kernel's sockets and threads. It promises what
 //! glommio 0.9 alone does not:
@@ -23,6 +23,7 @@
 //! ```
 
 pub mod executor;
+pub mod file;
 pub mod mailbox;
 pub mod net;
 pub mod notify;
@@ -36,6 +37,7 @@ pub mod time;
 pub mod wake;
 
 pub use executor::{Executor, Pin, Settings};
+pub use file::{Appender, File, FileError};
 pub use mailbox::{Receiver, Sender, mailbox};
 pub use net::{Accepted, Listener, Peer, Stream, Unreached, connect_any, resolve};
 pub use notify::{Event, Notify};

@@ -96,11 +96,11 @@ pub(super) fn ring_is_wanted() -> bool {
     WANTING.get() > 0
 }
 
-/// While it lives, a task waits for the executor to look at its timers.
-struct Wanting;
+/// While it lives, a task waits for the executor to look at its ring: at timers, or at files.
+pub(super) struct Wanting;
 
 impl Wanting {
-    fn begin() -> Self {
+    pub(super) fn begin() -> Self {
         WANTING.set(WANTING.get() + 1);
         Self
     }
