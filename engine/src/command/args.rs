@@ -151,6 +151,13 @@ impl<'a> Args<'a> {
         number::parse_i64(self.required()?).ok_or(Refusal::NotInteger)
     }
 
+    /// The next argument as a 64-bit integer that has an opposite: all but one have.
+    pub fn negatable(&mut self) -> Result<i64, Refusal> {
+        self.integer().and_then(|number| {
+            if number == i64::MIN { Err(Refusal::NotNegatable) } else { Ok(number) }
+        })
+    }
+
     /// The next argument as a 32-bit integer, which is what Redis takes for a database.
     pub fn small_integer(&mut self) -> Result<i32, Refusal> {
         i32::try_from(self.integer()?).map_err(|_| Refusal::NotSmall)

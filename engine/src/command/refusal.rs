@@ -19,6 +19,8 @@ pub enum Refusal {
     NotInteger,
     /// An integer does not fit 32 bits.
     NotSmall,
+    /// The least number of 64 bits where its opposite is needed.
+    NotNegatable,
     /// A floating-point number was expected.
     NotFloat,
     /// An integer result does not fit 64 bits.
@@ -95,6 +97,10 @@ impl Refusal {
             Refusal::NotInteger => "ERR value is not an integer or out of range",
             Refusal::NotSmall => {
                 "ERR value is out of range, value must between -2147483648 and 2147483647"
+            }
+            Refusal::NotNegatable => {
+                "ERR value is out of range, value must between -9223372036854775807 and \
+                 9223372036854775807"
             }
             Refusal::NotFloat => "ERR value is not a valid float",
             Refusal::Overflow => "ERR increment or decrement would overflow",

@@ -188,3 +188,15 @@ fn streams() {
         ("DEL x", "del x"),
     ]);
 }
+
+#[test]
+fn a_list_that_is_trimmed_says_so_even_where_all_of_it_stays() {
+    Heard::new().check(&[
+        ("RPUSH l a b", "new l, rpush l"),
+        ("LTRIM l 0 -1", "ltrim l"),
+        ("LTRIM l -5 2", "ltrim l"),
+        ("LTRIM l 1 1", "ltrim l"),
+        ("LTRIM l 5 6", "ltrim l, del l"),
+        ("LTRIM l 0 -1", ""),
+    ]);
+}

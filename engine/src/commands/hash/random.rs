@@ -4,7 +4,6 @@ use super::access::{Seen, look};
 use super::all::{PIECE, Want, large, reserve, share};
 use crate::command::shape::Slices;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Uses, Whole};
-use crate::resp::number::parse_i64;
 use crate::types::Millis;
 use crate::value::SharedValue;
 use crate::value::hash::{Field, Hash};
@@ -43,11 +42,7 @@ pub(super) const HRANDFIELD: Command = Command {
     "#,
 };
 
-const COUNT_RANGE: Refusal = Refusal::fixed(
-    "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-);
-
-fn hrandfield(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
+fn hrandfield(cx: &mut Cx<'_>, mut args: Args<'_>) -> Result<Whole, Refusal> {
     let key = args.get(1);
     if args.len() == 2 {
         let mut chance = cx.keys.random.fork();
@@ -58,10 +53,8 @@ fn hrandfield(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
         }
         return Ok(Whole::Done);
     }
-    let count = parse_i64(args.get(2)).ok_or(Refusal::NotInteger)?;
-    if count == i64::MIN {
-        return Err(COUNT_RANGE);
-    }
+    args.seek(2);
+    let count = args.negatable()?;
     let mut want = Want::Names;
     if args.len() > 3 {
         if args.len() > 4 || !args.get(3).eq_ignore_ascii_case(b"WITHVALUES") {

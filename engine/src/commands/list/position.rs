@@ -59,16 +59,14 @@ impl Options {
         while args.left() > 0 {
             let has_more = args.left() > 1;
             if has_more && args.word("RANK") {
-                let rank = args.integer()?;
+                let rank = args.negatable()?;
                 if rank == 0 {
                     return Err(Refusal::fixed(
                         "ERR RANK can't be zero: use 1 to start from the first match, 2 from the \
                          second ... or use negative to start from the end of the list",
                     ));
                 }
-                // What cannot be negated finds the first as well, in Redis.
-                let skipped = if rank == i64::MIN { 0 } else { rank.unsigned_abs() - 1 };
-                (options.skipped, options.is_back) = (skipped, rank < 0);
+                (options.skipped, options.is_back) = (rank.unsigned_abs() - 1, rank < 0);
             } else if has_more && args.word("COUNT") {
                 options.count = Some(positive(args.required()?, "ERR COUNT can't be negative")?);
             } else if has_more && args.word("MAXLEN") {

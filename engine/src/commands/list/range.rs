@@ -96,10 +96,9 @@ fn ltrim(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
         let kept = range_of(start, stop, length);
         let (front, back) =
             if kept.is_empty() { (length, 0) } else { (kept.start, length - kept.end) };
-        if front + back > 0 {
-            let form = list.form_trimmed(front, back, limit);
-            cx.keys.change(db, key, &Trim { front, back, form });
-        }
+        // Also where nothing goes: as in Redis, who watches the key or hears its events is told.
+        let form = list.form_trimmed(front, back, limit);
+        cx.keys.change(db, key, &Trim { front, back, form });
     }
     cx.reply.ok();
     Ok(())

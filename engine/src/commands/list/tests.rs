@@ -89,6 +89,11 @@ fn long_lists_are_searched_and_shown_in_slices() {
     assert_eq!(all(&mut session, "1000 -500"), numbers[1000..4501]);
     session.check(&[
         ("LPOS k 999 RANK 3", ":2999"),
+        // Redis 7.0 finds everything with this one; since 7.2 it is refused.
+        (
+            "LPOS k 999 RANK -9223372036854775808 COUNT 1",
+            "-ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+        ),
         ("LPOS k 999 RANK -2 COUNT 0", "*4 :3999 :2999 :1999 :999"),
         ("LPOS k 999 COUNT 0 MAXLEN 1000", "*1 :999"),
         ("LINSERT k AFTER 700 new", ":5001"),

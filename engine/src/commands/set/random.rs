@@ -204,7 +204,7 @@ pub(super) const SRANDMEMBER: Command = Command {
     "#,
 };
 
-fn srandmember(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
+fn srandmember(cx: &mut Cx<'_>, mut args: Args<'_>) -> Result<Whole, Refusal> {
     let key = args.get(1);
     if args.len() > 3 {
         return Err(Refusal::Syntax);
@@ -223,7 +223,8 @@ fn srandmember(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
         }
         return Ok(Whole::Done);
     }
-    let count = count_of(args.get(2))?;
+    args.seek(2);
+    let count = args.negatable()?;
     let there: Option<&Set> = cx.keys.object(cx.db, key)?;
     let Some(set) = there.filter(|_| count != 0).cloned() else {
         cx.reply.array(0);
@@ -234,19 +235,6 @@ fn srandmember(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
         return Ok(show_all(set, cx));
     }
     if count < 0 { show_any(set, asked, cx) } else { show_some(set, asked, cx) }
-}
-
-/// As Redis: one number of 64 bits has no opposite.
-fn count_of(text: &[u8]) -> Result<i64, Refusal> {
-    match parse_i64(text) {
-        None => Err(Refusal::NotInteger),
-        Some(i64::MIN) => Err(Refusal::made(format!(
-            "ERR value is out of range, value must between {} and {}",
-            -i64::MAX,
-            i64::MAX
-        ))),
-        Some(count) => Ok(count),
-    }
 }
 
 fn show_all(set: Set, cx: &mut Cx<'_>) -> Whole {

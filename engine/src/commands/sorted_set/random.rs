@@ -53,12 +53,7 @@ fn one(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
 
 fn count_of(mut args: Args<'_>) -> Result<(i64, bool), Refusal> {
     args.seek(2);
-    let count = args.integer()?;
-    if count == i64::MIN {
-        return Err(Refusal::fixed(
-            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-        ));
-    }
+    let count = args.negatable()?;
     let with_scores = args.word("WITHSCORES");
     args.end()?;
     if with_scores && count.unsigned_abs() > (i64::MAX / 2) as u64 {

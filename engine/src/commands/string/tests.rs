@@ -349,6 +349,26 @@ fn expired_keys_are_not_there() {
 }
 
 #[test]
+fn keys_that_expire_at_one_instant_are_deleted_in_small_pieces() {
+    // A piece once was eight segments whole: 7,000 deletions in one go.
+    let mut session = Session::new();
+    for number in 0..20_000 {
+        let key = format!("key:{number}");
+        let due = Deadline::At(Millis(1_000_001));
+        session.shard.keys.put(DbIndex(0), key.as_bytes(), NewValue::Int(5), due);
+    }
+    session.shard.set_now(Millis(1_000_001));
+    let mut left = 20_000;
+    for _ in 0..1000 {
+        session.shard.heartbeat_once();
+        let now = session.shard.keys.table(DbIndex(0)).len();
+        assert!(left - now <= 256, "{left} to {now}");
+        left = now;
+    }
+    assert_eq!(left, 0);
+}
+
+#[test]
 fn common_subsequences_are_found() {
     const IDX_AND_LEN: &str = "-ERR If you want both the length and indexes, please just use IDX.";
     check(&[
