@@ -30,6 +30,27 @@ fn assert_is(list: &List, model: &Model) {
     let Some(NewValue::Object(read)) = decode(&whole) else { panic!("{} bytes", whole.len()) };
     assert!(*read == *(list as &dyn Object));
     assert_eq!(read.encoding(), list.encoding());
+    let read = in_slices(list, &whole);
+    assert!(*(&read as &dyn Object) == *(list as &dyn Object));
+    assert_eq!(read.packed, list.packed);
+}
+
+/// What is read of a whole value that is written in pieces and comes in others.
+fn in_slices(list: &List, whole: &[u8]) -> List {
+    let (mut read, mut taken, mut written) = (List::default(), 0, Vec::new());
+    while written.len() < whole.len() {
+        let to = (written.len() + fastrand::usize(1..200)).min(whole.len());
+        list.encode_range(written.len()..to, &mut written);
+        taken += read.decode_slice(taken as u64, &written[taken..]).expect("a list");
+    }
+    assert!(written == whole && taken == whole.len());
+    let (mut part, mut parts) = (Some(0), 0);
+    while let Some(from) = part {
+        part = list.kept_from(from).1;
+        parts += 1;
+    }
+    assert!(parts <= 1 + list.len() / 500, "{parts} parts of {}", list.len());
+    read
 }
 
 /// Performs an effect, and what is told of it on another list.

@@ -15,7 +15,7 @@ mod form;
 pub use effect::{End, Insert, Push, Remove, Set, TYPE, Trim, event_of};
 pub use form::{Form, Limit};
 
-use super::effect::Reading;
+use super::effect::for_each_whole;
 use super::tree::{AsPut, Element, NewElement, Tree, Walk};
 use super::{NewValue, Object, Value};
 use crate::varint;
@@ -288,6 +288,41 @@ impl Object for List {
         1 + usize::try_from(self.elements.encoded_len()).unwrap_or(usize::MAX - 1)
     }
 
+    fn in_slices(&self) -> bool {
+        true
+    }
+
+    fn encode_range(&self, range: Range<usize>, out: &mut Vec<u8>) {
+        if range.start == 0 && range.end > 0 {
+            out.push(self.form as u8);
+        }
+        let (start, end) = (range.start.saturating_sub(1), range.end.saturating_sub(1));
+        self.elements.encode_range(start as u64..end as u64, out);
+    }
+
+    fn decode_slice(&mut self, at: u64, bytes: &[u8]) -> Option<usize> {
+        let mut elements = bytes;
+        if at == 0 {
+            let Some((form, behind)) = bytes.split_first() else { return Some(0) };
+            self.form = Form::numbered(u64::from(*form))?;
+            elements = behind;
+        }
+        let taken = for_each_whole(elements, &mut |element| {
+            self.put_last(element);
+            Some(())
+        })?;
+        Some(bytes.len() - elements.len() + taken)
+    }
+
+    fn kept_from(&self, at: u64) -> (u64, Option<u64>, usize) {
+        let (kept, next, pages) = self.elements.kept_from(at);
+        (kept, Some(next).filter(|next| *next < self.len()), pages)
+    }
+
+    fn shared_as(&self) -> Option<(usize, u64)> {
+        Some((self.elements.address(), self.elements.holders()))
+    }
+
     fn heap_bytes(&self) -> usize {
         let bytes = self.elements.heap_bytes();
         size_of::<List>() + usize::try_from(bytes).unwrap_or(usize::MAX)
@@ -318,13 +353,9 @@ impl std::fmt::Debug for List {
 }
 
 fn decode(bytes: &[u8]) -> Option<NewValue<'_>> {
-    let (form, rest) = bytes.split_first()?;
-    let mut list = List { form: Form::numbered(u64::from(*form))?, ..List::default() };
-    let mut reading = Reading(rest);
-    while !reading.is_done() {
-        list.put_last(reading.bytes()?);
-    }
-    Some(NewValue::Object(Arc::new(list)))
+    let mut list = List::default();
+    let is_whole = !bytes.is_empty() && list.decode_slice(0, bytes)? == bytes.len();
+    is_whole.then(|| NewValue::Object(Arc::new(list)))
 }
 
 #[cfg(test)]

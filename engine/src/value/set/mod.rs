@@ -26,13 +26,14 @@ pub use effect::{Add, Remove, TYPE};
 pub use growth::{Form, Growth, Limits};
 pub use member::{Member, Members};
 
-use super::effect::Reading;
+use super::effect::{Reading, for_each_whole};
 use super::tree::{AsPut, NewElement, Place, Tree, hash_of};
 use super::{InItem, NewValue, Object};
 use crate::varint;
 use member::{ByHash, Hashed, InOrder};
 use std::any::Any;
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Of the type, for ever.
@@ -110,7 +111,7 @@ impl Set {
     }
 
     /// The members with these numbers, as far as there are.
-    pub fn range(&self, range: std::ops::Range<u64>) -> std::iter::Take<Members<'_>> {
+    pub fn range(&self, range: Range<u64>) -> std::iter::Take<Members<'_>> {
         let count = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
         let members = match &self.0 {
             Kept::Integers(list) | Kept::Listed(list) => {
@@ -191,6 +192,18 @@ impl Set {
             }
         }
         true
+    }
+
+    /// Adds a member behind all others, as a value as a whole tells them; `false` where it does not belong there.
+    fn put_last(&mut self, member: &[u8]) -> bool {
+        if let Kept::Integers(list) = &self.0 {
+            let last = list.len().checked_sub(1).and_then(|last| list.get(&list.at(last)));
+            let last = last.and_then(|last| member::integer(last.head));
+            if member::integer(member).is_none_or(|number| last >= Some(number)) {
+                return false;
+            }
+        }
+        self.add(member)
     }
 
     /// Removes a member; whether it was one.
@@ -286,6 +299,48 @@ impl Object for Set {
             Kept::Hashed(tree) => tree.encoded_len(),
         };
         usize::try_from(members).map_or(usize::MAX, |members| 1 + members)
+    }
+
+    fn in_slices(&self) -> bool {
+        true
+    }
+
+    fn encode_range(&self, range: Range<usize>, out: &mut Vec<u8>) {
+        if range.start == 0 && range.end > 0 {
+            out.push(self.form().number());
+        }
+        let (start, end) = (range.start.saturating_sub(1), range.end.saturating_sub(1));
+        let range = start as u64..end as u64;
+        match &self.0 {
+            Kept::Integers(list) | Kept::Listed(list) => list.encode_range(range, out),
+            Kept::Hashed(tree) => tree.encode_range(range, out),
+        }
+    }
+
+    fn decode_slice(&mut self, at: u64, bytes: &[u8]) -> Option<usize> {
+        let mut members = bytes;
+        if at == 0 {
+            let Some((form, behind)) = bytes.split_first() else { return Some(0) };
+            *self = Set::new(Form::numbered(*form)?);
+            members = behind;
+        }
+        let taken = for_each_whole(members, &mut |member| self.put_last(member).then_some(()))?;
+        Some(bytes.len() - members.len() + taken)
+    }
+
+    fn kept_from(&self, at: u64) -> (u64, Option<u64>, usize) {
+        let (kept, next, pages) = match &self.0 {
+            Kept::Integers(list) | Kept::Listed(list) => list.kept_from(at),
+            Kept::Hashed(tree) => tree.kept_from(at),
+        };
+        (kept, Some(next).filter(|next| *next < self.len()), pages)
+    }
+
+    fn shared_as(&self) -> Option<(usize, u64)> {
+        Some(match &self.0 {
+            Kept::Integers(list) | Kept::Listed(list) => (list.address(), list.holders()),
+            Kept::Hashed(tree) => (tree.address(), tree.holders()),
+        })
     }
 
     fn heap_bytes(&self) -> usize {

@@ -26,6 +26,20 @@ fn assert_is(set: &Set, model: &Model) {
     assert_eq!(whole.len(), set.encoded_len());
     let Some(NewValue::Object(read)) = decode(&whole) else { panic!("{set:?}: {whole:?}") };
     assert!(*read == *(set as &dyn Object));
+    let read = in_slices(set, &whole);
+    assert!(*(&read as &dyn Object) == *(set as &dyn Object));
+}
+
+/// What is read of a whole value that is written in pieces and comes in others.
+fn in_slices(set: &Set, whole: &[u8]) -> Set {
+    let (mut read, mut taken, mut written) = (Set::default(), 0, Vec::new());
+    while written.len() < whole.len() {
+        let to = (written.len() + fastrand::usize(1..200)).min(whole.len());
+        set.encode_range(written.len()..to, &mut written);
+        taken += read.decode_slice(taken as u64, &written[taken..]).expect("a set");
+    }
+    assert!(written == whole && taken == whole.len());
+    read
 }
 
 fn random_member(random: &mut fastrand::Rng, are_integers: bool) -> Vec<u8> {
