@@ -50,6 +50,8 @@ mod tests;
 mod walk;
 
 pub use self::find::{Place, Tree};
+#[cfg(feature = "planted-bugs")]
+pub(crate) use self::order::order_as_in_all_tests;
 pub use self::order::{AsPut, Bound, Element, Identity, NewElement, Order, hash_of};
 pub use self::page::Key;
 pub(super) use self::page::free_slice;
