@@ -4,7 +4,7 @@
 mod model_common;
 
 use engine::db::{
-    Before, Digest, Keyspace, Policy, PolicyKind, Pressure, Role, TableId, WatchFlag,
+    Before, Digest, FlushedTable, Keyspace, Policy, PolicyKind, Pressure, Role, TableId, WatchFlag,
 };
 use engine::journal::{Deadline, Effect, Payload, Record};
 use engine::model::{DBS, ModelNode, World};
@@ -95,11 +95,12 @@ impl Before for Keeper {
         images.entry((table, key.to_vec())).or_insert_with(|| item.map(image));
     }
 
-    fn table(&mut self, table: TableId, items: &Table<Item>) {
+    fn table(&mut self, table: TableId, items: FlushedTable) -> Option<FlushedTable> {
         let mut images = self.0.borrow_mut();
-        walk(items, &mut |item| {
+        walk(items.items(), &mut |item| {
             images.entry((table, item.key().to_vec())).or_insert_with(|| Some(image(item)));
         });
+        Some(items)
     }
 }
 

@@ -102,8 +102,12 @@ fn sum() -> u64 {
 
 /// Bytes in use, but for those of journals and those that are being given back.
 pub fn data() -> u64 {
-    let aside = engine::value::bytes_set_aside() + engine::journal::held_total();
-    used().saturating_sub(aside)
+    used().saturating_sub(aside() + engine::journal::held_total())
+}
+
+/// What is given back by itself: nobody waits for it, and no key goes for it.
+fn aside() -> u64 {
+    engine::value::bytes_set_aside() + engine::cut::held_total()
 }
 
 /// Notes what the program takes before it holds any data.
@@ -317,8 +321,7 @@ impl Gauge {
         }
         let Bound { bytes, evicts } = self.bound;
         let journals = engine::journal::held_total();
-        // Nobody waits, and no key goes, for memory that is being given back.
-        let used = sum().saturating_sub(engine::value::bytes_set_aside());
+        let used = sum().saturating_sub(aside());
         let pressure = engine::db::pressure(used, journals, bytes, evicts);
         let room = match pressure {
             // Whatever the journals hold, at most half of the bound is theirs.

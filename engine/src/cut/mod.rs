@@ -1,4 +1,4 @@
-//! A merged cut of one shard: its items, taken as a walk reaches them, each with the LSN as of which it
+//! Cuts of a shard. A frozen one, of one moment, stands in `frozen`; this is the merged one: the items of the shard, taken as a walk reaches them, each with the LSN as of which it
 //! was read.
 //!
 //! A cut costs the shard nothing but the reading: no fork, no copy of the table, no pre-images. It is
@@ -21,6 +21,12 @@
 //!
 //! On a replica the labels are the upstream's: an item belongs to the upstream shard of its slot and
 //! carries that shard's LSN up to which everything was applied here (J7).
+
+mod frozen;
+
+#[cfg(feature = "planted-bugs")]
+pub use self::frozen::planted as frozen_planted;
+pub use self::frozen::{FrozenCut, FrozenFailure, FrozenPart, held_total};
 
 use crate::db::TableId;
 use crate::journal::{FrameBuilder, ItemInPieces};

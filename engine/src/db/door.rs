@@ -32,8 +32,19 @@ pub trait Before {
     /// The key is about to be changed, made or removed; `item` is what stands there.
     fn key(&mut self, table: TableId, hash: u64, key: &[u8], item: Option<&Item>);
 
-    /// All of a table is about to go.
-    fn table(&mut self, table: TableId, items: &Table<Item>);
+    /// All of a table goes. Whoever wants to keep it takes it; else it is given back.
+    fn table(&mut self, table: TableId, items: FlushedTable) -> Option<FlushedTable>;
+}
+
+/// A table that is no database any more, as it was. Whoever has it gives it to
+/// [`Keyspace::bury`](super::Keyspace::bury) in the end: dropping it would take too long.
+pub struct FlushedTable(Table<Item>);
+
+impl FlushedTable {
+    /// To be looked at.
+    pub fn items(&self) -> &Table<Item> {
+        &self.0
+    }
 }
 
 /// One logical database of one shard.
@@ -208,12 +219,18 @@ impl Door {
             return;
         }
         let fresh = self.empty_database();
-        let old = &mut self.dbs[db.index()];
-        if let Some(before) = &mut self.before {
-            before.table(old.id, &old.table);
-        }
-        let old = std::mem::replace(old, fresh);
-        self.graveyard.take(old.table.into_drain());
+        let Database { id, table, .. } = std::mem::replace(&mut self.dbs[db.index()], fresh);
+        let flushed = FlushedTable(table);
+        let left = match &mut self.before {
+            Some(before) => before.table(id, flushed),
+            None => Some(flushed),
+        };
+        left.into_iter().for_each(|flushed| self.bury(flushed));
+    }
+
+    /// Nobody looks at a table any more.
+    pub(super) fn bury(&mut self, flushed: FlushedTable) {
+        self.graveyard.take(flushed.0.into_drain());
     }
 
     pub(super) fn going(&self) -> &Going {

@@ -45,7 +45,7 @@ mod watchers;
 pub use crate::value::Small;
 pub use apply::Broken;
 pub use digest::Digest;
-pub use door::{Before, TableId};
+pub use door::{Before, FlushedTable, TableId};
 pub use encodings::Encodings;
 pub use events::{Called, Events};
 pub use graveyard::Going;
@@ -324,6 +324,16 @@ impl Keyspace {
     /// Who is asked before anything changes from now on; who was, until now.
     pub fn set_before(&mut self, before: Option<Box<dyn Before>>) -> Option<Box<dyn Before>> {
         self.door.set_before(before)
+    }
+
+    /// Gives up a table that somebody kept who was asked before changes.
+    pub fn bury(&mut self, flushed: FlushedTable) {
+        self.door.bury(flushed);
+    }
+
+    /// Whether a value has something inside that ends by itself.
+    pub fn has_dated(&self) -> bool {
+        self.dbs().any(|db| !self.door.dated(db).is_empty())
     }
 
     /// All databases by number.

@@ -160,6 +160,10 @@ pub fn pressure(used: u64, journal: u64, maxmemory: u64, evicts: bool) -> Pressu
 const LFU_INITIAL: u32 = 5;
 const CLOCK_MASK: u64 = 0xff_ffff;
 
+fn idle_at(clock: u32, now: Millis) -> u64 {
+    ((now.0 / 1000) & CLOCK_MASK).wrapping_sub(u64::from(clock)) & CLOCK_MASK
+}
+
 impl Policy {
     /// What is remembered of an access to `item`.
     #[inline]
@@ -189,7 +193,10 @@ impl Policy {
 
     /// The LFU counter, decayed to now. 0 for an item that was never accessed under LFU.
     pub fn frequency(&self, item: &Item, now: Millis) -> u32 {
-        let clock = item.clock();
+        self.frequency_at(item.clock(), now)
+    }
+
+    fn frequency_at(&self, clock: u32, now: Millis) -> u32 {
         if clock == 0 {
             return LFU_INITIAL;
         }
@@ -201,7 +208,20 @@ impl Policy {
 
     /// Seconds since the last access, for OBJECT IDLETIME.
     pub fn idle_seconds(&self, item: &Item, now: Millis) -> u64 {
-        ((now.0 / 1000) & CLOCK_MASK).wrapping_sub(u64::from(item.clock())) & CLOCK_MASK
+        idle_at(item.clock(), now)
+    }
+
+    /// How a key with this clock was used, where victims are chosen by that.
+    pub(crate) fn used_so_far(&self, clock: u32, now: Millis) -> Option<UsedSoFar> {
+        match self.kind {
+            PolicyKind::AllKeysLru | PolicyKind::VolatileLru => {
+                Some(UsedSoFar::Idle(idle_at(clock, now)))
+            }
+            PolicyKind::AllKeysLfu | PolicyKind::VolatileLfu => {
+                Some(UsedSoFar::Often(self.frequency_at(clock, now).min(255) as u8))
+            }
+            _ => None,
+        }
     }
 
     /// The counter after one more access: the fuller it is, the less likely it grows.

@@ -22,6 +22,7 @@ mod check;
 mod crc;
 mod decode;
 pub mod dump;
+pub mod file_write;
 pub mod forms;
 mod hash;
 mod list;

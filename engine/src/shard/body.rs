@@ -11,7 +11,7 @@ use super::sleepers::Sleepers;
 use super::stats::CommandStats;
 use super::turn::Turn;
 use crate::command::Refusal;
-use crate::cut::Cut;
+use crate::cut::{Cut, FrozenCut};
 use crate::db::{Keyspace, Made, WatchKey};
 use crate::journal::{FrameBuilder, LogWriter, ShardSet, Transaction};
 use crate::limits::RUN_SLICE_MICROS;
@@ -54,6 +54,8 @@ pub struct Shard {
     pub pieces: Arc<Pieces>,
     /// Cuts under way, the oldest first.
     pub cuts: Vec<Cut>,
+    /// The frozen cut under way.
+    pub(super) frozen: Option<FrozenCut>,
     pub(crate) locks: Locks,
     next_entry: u64,
     /// What waits or holds in `locks`.
@@ -89,6 +91,7 @@ impl Shard {
             gate: Gate::new(shards),
             pieces: Arc::default(),
             cuts: Vec::new(),
+            frozen: None,
             locks: Locks::default(),
             next_entry: 1,
             entries: Map::default(),

@@ -24,6 +24,7 @@
 //!   locks arriving held applying   who waits for which keys; what waits to be applied
 //!   message               what executors send each other
 //!   body                  what a shard consists of, and what it says
+//!   frozen                a cut of one moment
 //!   room                  memory, before a command runs
 //!   run running           a command, a batch; what goes on in slices
 //!   sleepers waits        who sleeps on keys; who is served, behind the task that has touched a key
@@ -40,6 +41,7 @@ mod arriving;
 mod body;
 mod cut;
 mod errors;
+mod frozen;
 mod gate;
 mod held;
 mod locks;
@@ -65,6 +67,7 @@ pub use address::{ExecutorId, ReplyTo, Ticket};
 pub use applying::{Applied, ApplyBatch, Passed, PutValue};
 pub use body::{Begin, Commands, Hop, Message, Shard, Unless, Work};
 pub use errors::ErrorCounts;
+pub use frozen::FrozenBeginning;
 pub use gate::Gate;
 pub(crate) use locks::MANY_FROM;
 pub use locks::{EntryId, Locks, Wants};

@@ -57,6 +57,7 @@ impl Shard {
     /// Gives back what was flushed: whoever writes meanwhile gives back more than it takes. Other shards are
     /// asked for theirs. `false` when memory is short of itself.
     fn give_back_flushed(&mut self) -> bool {
+        self.frozen_gives_way();
         if !self.keys.going().any() {
             return false;
         }
@@ -66,6 +67,7 @@ impl Shard {
         let me = self.id;
         for shard in (0..self.shards).map(ShardId).filter(|shard| *shard != me) {
             let free = |shard: &mut Shard| {
+                shard.frozen_gives_way();
                 shard.free_for_a_while();
             };
             self.send(ExecutorId::from(shard), Message::Call(Box::new(free)));

@@ -1,0 +1,511 @@
+//! A frozen cut of one shard: its data of one moment, read while writes go on.
+//!
+//! Whoever is about to change a key that the walk has not reached has a reference to what stands there
+//! taken first, however large that is. What was taken is read next, so that it is held for as short as can be; the walk
+//! passes over keys that were taken, and over those that were not there at the cut's moment.
+//!
+//! ```text
+//!   hashes  |==== walked ====|c ......................... to be walked ........................|
+//!   a write       nothing           first of its key: item, if any ──► held;  key ──► taken
+//!   more()        held, one after the other; then bucket by bucket, without what was taken
+//! ```
+//!
+//! A table that is flushed away is taken whole. SWAPDB changes nothing: items carry the number that their
+//! table had at the cut's moment.
+//!
+//! What is held counts ([`held_total`]) and has a bound: where it would be passed the cut fails, and
+//! the writer goes on. The nearer it comes, the longer the slices are in which the cut is read.
+
+use super::CutId;
+use crate::db::{Before, FlushedTable, Keyspace, Policy, TableId, UsedSoFar};
+use crate::rdb::file_write::{self, Head, InPlace, Rest, Used};
+use crate::table::{Cursor, Table};
+use crate::types::{DbIndex, Millis};
+use crate::value::{Item, SharedValue};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes that one part carries before it ends: as those of merged cuts.
+const PART_BYTES: usize = 128 * 1024;
+
+/// The longest string that is written where it stands, some 10 us with packing; longer ones are held
+/// and written in pieces.
+const STRING_AT_ONCE: usize = 4096;
+
+/// The same of other values, which take longer by the byte.
+const OBJECT_AT_ONCE: usize = 2048;
+
+/// Bytes of one bucket that are written at once; the rest of it is held, which costs next to nothing.
+const BUCKET_AT_ONCE: usize = 8192;
+
+/// What a key that was taken takes beside its bytes: its place in the tree, and the blocks of both copies.
+const TAKEN_BYTES: usize = 112;
+
+/// Entries that are given back at a time when a cut is over before its end.
+const CLEARED_AT_ONCE: usize = 64;
+
+/// One value counts for no more than this share of the bound: it is read next, and most of its
+/// parts may be the data's as well.
+const VALUE_SHARE: u64 = 8;
+
+static HELD: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes that frozen cuts hold, on all shards. What a value shares with the one that is there now counts as
+/// well.
+pub fn held_total() -> u64 {
+    HELD.load(Ordering::Relaxed)
+}
+
+/// Why a cut cannot be gone on with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FrozenFailure {
+    /// More was written meanwhile than may be held.
+    TooMuchHeld,
+    /// Memory was short, and what the cut held was flushed.
+    MemoryWanted,
+}
+
+impl std::fmt::Display for FrozenFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            FrozenFailure::TooMuchHeld => {
+                "more was changed meanwhile than may be held back for the snapshot (a quarter of \
+                 maxmemory): it goes on when less is written"
+            }
+            FrozenFailure::MemoryWanted => {
+                "memory was short and the databases were flushed meanwhile"
+            }
+        })
+    }
+}
+
+/// What one slice of a frozen cut found: bytes of an RDB file.
+#[derive(Default)]
+pub struct FrozenPart {
+    /// Keys with their values, each behind its database.
+    pub bytes: Vec<u8>,
+    /// Keys whose values ended in it.
+    pub keys: u64,
+    /// The last value goes on in the next part: nothing may come between.
+    pub is_open: bool,
+    /// Whether this was the last part.
+    pub is_done: bool,
+    /// There will be no more, because of this.
+    pub failed: Option<FrozenFailure>,
+    /// Bytes that are held on this shard now.
+    pub held: u64,
+}
+
+/// A frozen cut under way on one shard; the door has another reference to it.
+#[derive(Clone)]
+pub struct FrozenCut(Rc<RefCell<Frozen>>);
+
+struct Frozen {
+    id: CutId,
+    /// Tables to be walked; the last one is walked now.
+    tables: Vec<Walked>,
+    cursor: Cursor,
+    /// What was there before changes, to be written next.
+    held: VecDeque<Held>,
+    /// The rest of a value whose beginning is written.
+    rest: Option<Rest>,
+    /// What the value under way counts for.
+    rest_counts: u64,
+    /// Flushed tables that were walked.
+    gone: Vec<FlushedTable>,
+    bound: u64,
+    /// Of [`HELD`].
+    held_bytes: u64,
+    /// The same where one value counts for no more than its share.
+    charged: u64,
+    failed: Option<FrozenFailure>,
+}
+
+struct Walked {
+    id: TableId,
+    /// Its number at the cut's moment.
+    db: DbIndex,
+    /// Keys that the walk is to pass over, by their hashes.
+    taken: BTreeMap<u64, Taken>,
+    /// It is no database any more.
+    flushed: Option<FlushedTable>,
+}
+
+/// Keys of one hash: hardly ever more than one.
+struct Taken {
+    key: Box<[u8]>,
+    others: Vec<Box<[u8]>>,
+}
+
+impl Taken {
+    fn has(&self, key: &[u8]) -> bool {
+        *self.key == *key || self.others.iter().any(|other| **other == *key)
+    }
+
+    fn bytes(&self) -> usize {
+        let others: usize = self.others.iter().map(|key| key.len() + TAKEN_BYTES).sum();
+        self.key.len() + TAKEN_BYTES + others
+    }
+}
+
+/// What was there.
+struct Held {
+    db: DbIndex,
+    key: Box<[u8]>,
+    value: SharedValue,
+    deadline: Option<Millis>,
+    clock: u32,
+    counts: u64,
+}
+
+impl Held {
+    fn of(db: DbIndex, item: &Item) -> Held {
+        Held {
+            db,
+            key: item.key().into(),
+            value: item.share(),
+            deadline: item.deadline(),
+            clock: item.clock(),
+            counts: item.heap_bytes() as u64,
+        }
+    }
+}
+
+/// As of when and how a slice is written.
+#[derive(Clone, Copy)]
+struct Manner {
+    policy: Policy,
+    now: Millis,
+}
+
+impl Manner {
+    fn used(&self, clock: u32) -> Option<Used> {
+        self.policy.used_so_far(clock, self.now).map(|used| match used {
+            UsedSoFar::Idle(seconds) => Used::Idle(seconds),
+            UsedSoFar::Often(times) => Used::Often(times),
+        })
+    }
+}
+
+/// A part, and the database that its keys are of just now.
+struct Out {
+    part: FrozenPart,
+    db: Option<DbIndex>,
+}
+
+impl Out {
+    fn item(&mut self, db: DbIndex, head: Head<'_>, value: InPlace<'_>) -> Option<Rest> {
+        if self.db != Some(db) {
+            file_write::database(db, &mut self.part.bytes);
+            self.db = Some(db);
+        }
+        file_write::item(head, value, &mut self.part.bytes)
+    }
+}
+
+impl FrozenCut {
+    /// A cut of all that `keys` holds now, which may hold `bound` bytes. The door is to ask it from now on.
+    pub fn begin(id: CutId, keys: &Keyspace, bound: u64) -> FrozenCut {
+        let walked = |index: usize| {
+            let db = DbIndex(index as u16);
+            Walked { id: keys.table_id(db), db, taken: BTreeMap::new(), flushed: None }
+        };
+        FrozenCut(Rc::new(RefCell::new(Frozen {
+            id,
+            tables: (0..keys.db_count()).rev().map(walked).collect(),
+            cursor: Cursor::START,
+            held: VecDeque::new(),
+            rest: None,
+            rest_counts: 0,
+            gone: Vec::new(),
+            bound,
+            held_bytes: 0,
+            charged: 0,
+            failed: None,
+        })))
+    }
+
+    /// Its name.
+    pub fn id(&self) -> CutId {
+        self.0.borrow().id
+    }
+
+    /// The next part, which ends when it is long or when `is_over` says so. Nothing may be changed meanwhile.
+    pub fn more(&self, keys: &Keyspace, is_over: &mut dyn FnMut() -> bool) -> FrozenPart {
+        let manner = Manner { policy: keys.policy, now: keys.now() };
+        let mut cut = self.0.borrow_mut();
+        let mut out = Out { part: FrozenPart::default(), db: None };
+        while cut.failed.is_none() {
+            if !cut.step(keys, &manner, &mut out) {
+                out.part.is_done = true;
+                break;
+            }
+            if out.part.bytes.len() >= PART_BYTES || is_over() {
+                break;
+            }
+        }
+        let mut part = out.part;
+        part.is_open = cut.rest.is_some();
+        part.failed = cut.failed;
+        part.held = cut.held_bytes;
+        part
+    }
+
+    /// How much of what it may hold it holds, in percent.
+    pub fn pressure(&self) -> u64 {
+        let cut = self.0.borrow();
+        cut.charged * 100 / cut.bound.max(1)
+    }
+
+    /// Whether it keeps a table that was flushed.
+    pub fn keeps_flushed(&self) -> bool {
+        self.0.borrow().tables.iter().any(|walked| walked.flushed.is_some())
+    }
+
+    /// Lets it fail, for this reason.
+    pub fn fail(&self, why: FrozenFailure) {
+        self.0.borrow_mut().failed.get_or_insert(why);
+    }
+
+    /// The flushed tables that it needs no more: all that it has when it has failed.
+    pub fn take_gone(&self) -> Vec<FlushedTable> {
+        let mut cut = self.0.borrow_mut();
+        if cut.failed.is_some() {
+            let kept: Vec<_> =
+                cut.tables.iter_mut().filter_map(|walked| walked.flushed.take()).collect();
+            cut.gone.extend(kept);
+        }
+        std::mem::take(&mut cut.gone)
+    }
+
+    /// Gives some of what it holds back; whether nothing is left. It has failed from now on, if it was not at its end.
+    pub fn clear_some(&self) -> bool {
+        self.fail(FrozenFailure::MemoryWanted);
+        self.0.borrow_mut().clear_some()
+    }
+}
+
+impl Frozen {
+    /// Writes a little; `false` when there is nothing left.
+    fn step(&mut self, keys: &Keyspace, manner: &Manner, out: &mut Out) -> bool {
+        if let Some(rest) = &mut self.rest {
+            if rest.more(&mut out.part.bytes) {
+                self.rest = None;
+                let counts = std::mem::take(&mut self.rest_counts);
+                self.give_back(counts);
+                out.part.keys += 1;
+            }
+            return true;
+        }
+        if let Some(held) = self.held.pop_front() {
+            let Held { db, key, value, deadline, clock, counts } = held;
+            let head = Head { key: &key, deadline, used: manner.used(clock) };
+            self.rest = out.item(db, head, InPlace::of(&value));
+            match self.rest {
+                Some(_) => self.rest_counts = counts,
+                None => {
+                    self.give_back(counts);
+                    out.part.keys += 1;
+                }
+            }
+            return true;
+        }
+        self.walk_bucket(keys, manner, out)
+    }
+
+    fn walk_bucket(&mut self, keys: &Keyspace, manner: &Manner, out: &mut Out) -> bool {
+        let Frozen { tables, cursor, held, gone, .. } = self;
+        let Some(walked) = tables.last_mut() else { return false };
+        let table: Option<&Table<Item>> = match &walked.flushed {
+            Some(flushed) => Some(flushed.items()),
+            // Gone without having been given: it was empty.
+            None => keys.db_of(walked.id).map(|db| keys.table(db)),
+        };
+        let (db, taken, start) = (walked.db, &walked.taken, out.part.bytes.len());
+        let mut counts = 0;
+        let next = table.and_then(|table| {
+            table.walk(*cursor, &mut |hash, item| {
+                if taken.get(&hash).is_some_and(|taken| taken.has(item.key())) {
+                    return;
+                }
+                if out.part.bytes.len() - start > BUCKET_AT_ONCE || !is_short(item) {
+                    let item = Held::of(db, item);
+                    counts += item.counts;
+                    return held.push_back(item);
+                }
+                write_short(db, item, manner, out);
+            })
+        });
+        let passed = match next {
+            Some(next) => {
+                *cursor = next;
+                forget(&mut walked.taken, next.0)
+            }
+            None => {
+                let rest = walked.taken.values().map(Taken::bytes).sum::<usize>();
+                gone.extend(walked.flushed.take());
+                tables.pop();
+                *cursor = Cursor::START;
+                rest
+            }
+        };
+        self.take_up(counts);
+        self.give_back(passed as u64);
+        true
+    }
+
+    fn take_up(&mut self, bytes: u64) {
+        self.held_bytes += bytes;
+        self.charged += self.share_of(bytes);
+        HELD.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn give_back(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.held_bytes);
+        self.held_bytes -= bytes;
+        self.charged = self.charged.saturating_sub(self.share_of(bytes));
+        HELD.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn share_of(&self, bytes: u64) -> u64 {
+        bytes.min(self.bound / VALUE_SHARE)
+    }
+
+    fn clear_some(&mut self) -> bool {
+        self.rest = None;
+        for _ in 0..CLEARED_AT_ONCE {
+            if self.held.pop_front().is_some() {
+                continue;
+            }
+            let Some(walked) = self.tables.last_mut() else {
+                let left = self.held_bytes;
+                self.give_back(left);
+                return true;
+            };
+            if walked.taken.pop_first().is_none() {
+                self.gone.extend(walked.flushed.take());
+                self.tables.pop();
+            }
+        }
+        false
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        HELD.fetch_sub(self.held_bytes, Ordering::Relaxed);
+    }
+}
+
+impl Before for FrozenCut {
+    fn key(&mut self, table: TableId, hash: u64, key: &[u8], item: Option<&Item>) {
+        let mut cut = self.0.borrow_mut();
+        let cut = &mut *cut;
+        if cut.failed.is_some() {
+            return;
+        }
+        let Some(place) = cut.tables.iter().rposition(|walked| walked.id == table) else { return };
+        let is_walked_now = place + 1 == cut.tables.len();
+        if is_walked_now && cut.cursor.has_passed(hash) && !planted::holds_what_was_passed() {
+            return;
+        }
+        let walked = &mut cut.tables[place];
+        let db = walked.db;
+        match walked.taken.get_mut(&hash) {
+            Some(taken) if taken.has(key) => return,
+            Some(taken) => taken.others.push(key.into()),
+            None => {
+                let others = Vec::new();
+                drop(walked.taken.insert(hash, Taken { key: key.into(), others }));
+            }
+        }
+        let mut bytes = (key.len() + TAKEN_BYTES) as u64;
+        if let Some(item) = item {
+            let held = Held::of(db, item);
+            bytes += held.counts;
+            cut.take_up(held.counts);
+            bytes -= held.counts;
+            cut.held.push_back(held);
+        }
+        cut.take_up(bytes);
+        if cut.charged > cut.bound {
+            cut.failed = Some(FrozenFailure::TooMuchHeld);
+        }
+    }
+
+    fn table(&mut self, table: TableId, items: FlushedTable) -> Option<FlushedTable> {
+        let mut cut = self.0.borrow_mut();
+        if cut.failed.is_some() || planted::lets_flushed_tables_go() {
+            return Some(items);
+        }
+        match cut.tables.iter_mut().find(|walked| walked.id == table) {
+            Some(walked) => {
+                walked.flushed = Some(items);
+                None
+            }
+            None => Some(items),
+        }
+    }
+}
+
+/// Whether an item is written where it stands.
+fn is_short(item: &Item) -> bool {
+    let most = if item.object().is_some() { OBJECT_AT_ONCE } else { STRING_AT_ONCE };
+    item.encoded_len() <= most
+}
+
+fn write_short(db: DbIndex, item: &Item, manner: &Manner, out: &mut Out) {
+    let value = match (item.string(), item.object()) {
+        (Some(string), _) => InPlace::String(string),
+        (None, Some(object)) => InPlace::Object(object),
+        (None, None) => return,
+    };
+    let used = manner.used(item.clock());
+    let head = Head { key: item.key(), deadline: item.deadline(), used };
+    if let Some(mut rest) = out.item(db, head, value) {
+        while !rest.more(&mut out.part.bytes) {}
+    }
+    out.part.keys += 1;
+}
+
+/// Forgets keys that the walk has passed; how many bytes they took.
+fn forget(taken: &mut BTreeMap<u64, Taken>, passed: u64) -> usize {
+    let mut bytes = 0;
+    while let Some(first) = taken.first_entry().filter(|first| *first.key() < passed) {
+        bytes += first.remove().bytes();
+    }
+    bytes
+}
+
+/// Test-only switches that plant the bugs of this file's stories.
+#[cfg(feature = "planted-bugs")]
+pub mod planted {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// Keys that the walk has passed are held too, and so written twice, as they were later.
+    pub static HOLDS_WHAT_WAS_PASSED: AtomicBool = AtomicBool::new(false);
+
+    /// A table that is flushed in the middle is not in the cut.
+    pub static LETS_FLUSHED_TABLES_GO: AtomicBool = AtomicBool::new(false);
+
+    pub(crate) fn holds_what_was_passed() -> bool {
+        HOLDS_WHAT_WAS_PASSED.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn lets_flushed_tables_go() -> bool {
+        LETS_FLUSHED_TABLES_GO.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(not(feature = "planted-bugs"))]
+mod planted {
+    pub(crate) fn holds_what_was_passed() -> bool {
+        false
+    }
+
+    pub(crate) fn lets_flushed_tables_go() -> bool {
+        false
+    }
+}

@@ -1,0 +1,93 @@
+//! Frozen cuts of a shard, read a slice at a time.
+
+use super::body::Shard;
+use super::turn::Turn;
+use crate::cut::{CutId, FrozenCut, FrozenFailure, FrozenPart};
+use crate::types::DbIndex;
+use std::time::Duration;
+
+/// How long a slice is while little is held: as other background work.
+const SLICE: Duration = Duration::from_micros(crate::limits::SLICE_MICROS);
+
+/// And while much is held: others wait longer, and less is held.
+const SLICE_UNDER_PRESSURE: Duration = Duration::from_micros(4 * crate::limits::SLICE_MICROS);
+
+/// From how much of the bound on that is much, in percent.
+const PRESSURE: u64 = 25;
+
+/// What a shard holds as its frozen cut begins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FrozenBeginning {
+    /// The journal's head.
+    pub lsn: crate::types::Lsn,
+    /// Keys of each database, and those of them that expire.
+    pub sizes: Vec<(u64, u64)>,
+    /// Some value has something inside that ends by itself.
+    pub has_dated: bool,
+}
+
+impl Shard {
+    /// Begins a frozen cut, which may hold `bound` bytes; `None` while there is another one. To be called inside a transaction
+    /// that is alone on every shard: so the cuts of all are of one moment.
+    pub fn frozen_begin(&mut self, id: CutId, bound: u64) -> Option<FrozenBeginning> {
+        if self.frozen.is_some() {
+            return None;
+        }
+        let cut = FrozenCut::begin(id, &self.keys, bound);
+        let before = self.keys.set_before(Some(Box::new(cut.clone())));
+        assert!(before.is_none(), "only frozen cuts ask before changes");
+        self.frozen = Some(cut);
+        let size = |index: usize| {
+            let db = DbIndex(index as u16);
+            (self.keys.len(db) as u64, self.keys.expires(db) as u64)
+        };
+        Some(FrozenBeginning {
+            lsn: self.log.lsn(),
+            sizes: (0..self.keys.db_count()).map(size).collect(),
+            has_dated: self.keys.has_dated(),
+        })
+    }
+
+    /// The next part of a frozen cut; `None` when there is no such cut.
+    pub fn frozen_more(&mut self, id: CutId) -> Option<FrozenPart> {
+        let cut = self.frozen.clone().filter(|cut| cut.id() == id)?;
+        let mut turn = Turn::begin();
+        let most = if cut.pressure() < PRESSURE { SLICE } else { SLICE_UNDER_PRESSURE };
+        let is_timed = self.is_timed;
+        let part = cut.more(&self.keys, &mut || !is_timed || turn.is_longer(most));
+        self.bury_gone(&cut);
+        Some(part)
+    }
+
+    /// Ends a frozen cut, at its end or before; `false` when there is more of it to be given back, and this is to be
+    /// called again.
+    pub fn frozen_end(&mut self, id: CutId) -> bool {
+        let Some(cut) = self.frozen.clone().filter(|cut| cut.id() == id) else { return true };
+        drop(self.keys.set_before(None));
+        let mut turn = Turn::begin();
+        let is_over = loop {
+            match cut.clear_some() {
+                true => break true,
+                false if turn.is_longer(SLICE) => break false,
+                false => {}
+            }
+        };
+        self.bury_gone(&cut);
+        if is_over {
+            self.frozen = None;
+        }
+        is_over
+    }
+
+    fn bury_gone(&mut self, cut: &FrozenCut) {
+        cut.take_gone().into_iter().for_each(|gone| self.keys.bury(gone));
+    }
+
+    /// Memory is short: a frozen cut must not keep what was flushed.
+    pub(super) fn frozen_gives_way(&mut self) {
+        if let Some(cut) = self.frozen.clone().filter(FrozenCut::keeps_flushed) {
+            cut.fail(FrozenFailure::MemoryWanted);
+            self.bury_gone(&cut);
+        }
+    }
+}
