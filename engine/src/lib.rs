@@ -20,6 +20,7 @@
 //!     cut            what is read of a shard, piece by piece
 //!   6 shard          one core's world
 //!   7 exec           the coordinator
+//!     snapshot       the data of one moment: loaded
 //!   8 model          a node in one thread, for tests
 //! ```
 //!
@@ -40,6 +41,7 @@ pub mod rdb;
 pub mod resp;
 pub mod rt;
 pub mod shard;
+pub mod snapshot;
 pub mod table;
 pub mod types;
 pub mod value;

@@ -155,7 +155,7 @@ impl Front {
     }
 
     /// For loops that may be long. In a model there is nothing to wait for: there everything long is short.
-    pub(super) fn breath(&self) -> Breath {
+    pub fn breath(&self) -> Breath {
         let (served, began) = (self.served.get(), None);
         Breath { pieces: self.pieces.clone(), served, done: 0, began }
     }
@@ -294,7 +294,7 @@ impl Front {
 }
 
 /// Lets others run now and then, in a loop that may be long.
-pub(super) struct Breath {
+pub struct Breath {
     pieces: Arc<Pieces>,
     served: bool,
     done: usize,
@@ -303,12 +303,12 @@ pub(super) struct Breath {
 
 impl Breath {
     /// Rounds of some 50 ns between two looks at the clock.
-    pub(super) const LOOK: usize = 128;
+    pub const LOOK: usize = 128;
     /// As the slices of shards.
     const MAX: Duration = Duration::from_micros(RUN_SLICE_MICROS);
 
     /// So many rounds are done.
-    pub(super) async fn after(&mut self, rounds: usize) {
+    pub async fn after(&mut self, rounds: usize) {
         self.done += rounds;
         if self.done < Breath::LOOK || !self.served {
             return;

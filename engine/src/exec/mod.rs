@@ -20,7 +20,7 @@ mod tx;
 mod waiting;
 mod wide;
 
-pub use front::{Front, Waiter};
+pub use front::{Breath, Front, Waiter};
 pub use order::Node;
 pub use pipeline::{Added, Pipeline};
 pub use plan::{Route, route_of};

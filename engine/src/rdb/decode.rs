@@ -27,6 +27,10 @@ use crate::value::number::parse_f64_redis;
 const VALKEY: u16 = 80;
 
 /// A value being decoded. What is read is handed in with each step, and is the same each time.
+///
+/// Where only the first bytes of it are there, an error may say that it has too few ([`Malformed::is_short`]):
+/// then nothing has happened, and the same step is done when there are more. What it does not need any more is
+/// not handed in again ([`Decoder::forget`]).
 pub struct Decoder {
     kind: Kind,
     at: usize,
@@ -36,6 +40,7 @@ pub struct Decoder {
     any: bool,
 }
 
+#[derive(Clone)]
 enum Layout {
     String(Text),
     Plain { left: u64, item: Item },
@@ -69,11 +74,43 @@ impl Decoder {
     /// Reads the first byte, which is the type, and what stands before the parts. `version` is that of the
     /// payload or file.
     pub fn begin(bytes: &[u8], version: u16) -> Result<Decoder, Malformed> {
-        let mut cursor = Cursor::at(bytes, 0);
-        let number = cursor.byte()?;
+        let number = Cursor::at(bytes, 0).byte()?;
+        Decoder::begin_at(number, version, bytes, 1)
+    }
+
+    /// The same of a type that stands elsewhere; the rest begins at a place.
+    pub(super) fn begin_at(
+        number: u8,
+        version: u16,
+        bytes: &[u8],
+        at: usize,
+    ) -> Result<Decoder, Malformed> {
+        let mut cursor = Cursor::at(bytes, at);
         let mut strings = Strings::NONE;
         let (kind, layout) = layout(number, version, &mut cursor, bytes, &mut strings)?;
         Ok(Decoder { kind, at: cursor.at, layout, strings, any: false })
+    }
+
+    /// What a module has said beside values, from a place on.
+    pub(super) fn beside(at: usize) -> Decoder {
+        let (kind, layout, strings) = (Kind::Module, Layout::Module, Strings::NONE);
+        Decoder { kind, at, layout, strings, any: false }
+    }
+
+    /// Nothing before here is needed any more.
+    pub(super) fn needs_from(&self) -> usize {
+        let is_inside = match &self.layout {
+            Layout::Packs { pack, .. } => pack.is_some(),
+            Layout::Stream(stream) => stream.is_inside(),
+            _ => false,
+        };
+        self.strings.blob.lies_from().filter(|_| is_inside).unwrap_or(self.at)
+    }
+
+    /// So many of the first bytes, none of which is needed, are not handed in any more.
+    pub(super) fn forget(&mut self, count: usize) {
+        self.at -= count;
+        self.strings.blob.forget(count);
     }
 
     /// What it is.
@@ -94,6 +131,22 @@ impl Decoder {
 
     /// The next part.
     pub fn next<'a>(&'a mut self, bytes: &'a [u8]) -> Result<Option<Part<'a>>, Malformed> {
+        let step = self.step(bytes)?;
+        Ok(step.map(|step| self.strings.part(step, bytes)))
+    }
+
+    /// The same where `bytes` may go on: what has too few of them has not happened.
+    pub(super) fn step_of(&mut self, bytes: &[u8]) -> Result<Option<Step>, Malformed> {
+        let before = self.layout.clone();
+        self.step(bytes).inspect_err(|_| self.layout = before)
+    }
+
+    /// The part that the last step has read.
+    pub(super) fn part<'a>(&'a self, step: Step, bytes: &'a [u8]) -> Part<'a> {
+        self.strings.part(step, bytes)
+    }
+
+    fn step(&mut self, bytes: &[u8]) -> Result<Option<Step>, Malformed> {
         let mut cursor = Cursor::at(bytes, self.at);
         let step = match &mut self.layout {
             Layout::String(_) | Layout::End => return Ok(None),
@@ -116,7 +169,7 @@ impl Decoder {
             return if is_empty { cursor.malformed(EMPTY) } else { Ok(None) };
         };
         self.any = true;
-        Ok(Some(self.strings.part(step, bytes)))
+        Ok(Some(step))
     }
 }
 

@@ -80,9 +80,12 @@ pub(super) fn building(small: Small) -> Box<dyn Building> {
 }
 
 impl Building for BuildingHash {
-    fn add(&mut self, part: &Part<'_>) {
-        if let Part::Field { field, value, expires } = part {
-            self.0.add(&field.to_bytes(), &value.to_bytes(), *expires);
+    fn add(&mut self, part: &Part<'_>) -> bool {
+        match part {
+            Part::Field { field, value, expires } => {
+                self.0.add(&field.to_bytes(), &value.to_bytes(), *expires)
+            }
+            _ => true,
         }
     }
 

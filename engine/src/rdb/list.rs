@@ -54,10 +54,11 @@ pub(super) fn building(limit: Limit) -> Box<dyn Building> {
 }
 
 impl Building for Built {
-    fn add(&mut self, part: &Part<'_>) {
+    fn add(&mut self, part: &Part<'_>) -> bool {
         if let Part::Element(element) = part {
             element.with_bytes(|element| self.list.add(element));
         }
+        true
     }
 
     fn end(&mut self) -> NewValue<'static> {

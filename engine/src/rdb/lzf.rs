@@ -12,6 +12,9 @@
 /// A step of three bytes makes 264 at the most.
 const GROWTH_MAX: usize = 88;
 
+/// The longest step: 32 bytes as they are.
+const STEP_MAX: usize = 33;
+
 /// Whether `packed` bytes may stand for `length`.
 pub fn is_possible(packed: usize, length: usize) -> bool {
     length > 0 && length <= packed.saturating_mul(GROWTH_MAX)
@@ -34,6 +37,11 @@ impl Unpacking {
         self.taken += count;
     }
 
+    /// How many of the packed bytes are read; they are not handed in any more.
+    pub(super) fn forget(&mut self) -> usize {
+        std::mem::take(&mut self.at)
+    }
+
     /// Goes on until `out` has `until` bytes or some more, at the most `length` with those that were taken.
     /// Whether that was the end; `None` if the bytes are not what was told.
     pub fn more(
@@ -43,8 +51,20 @@ impl Unpacking {
         until: usize,
         out: &mut Vec<u8>,
     ) -> Option<bool> {
+        self.some(packed, true, length, until, out)
+    }
+
+    /// The same where more bytes may follow: then the last few are left.
+    pub(super) fn some(
+        &mut self,
+        packed: &[u8],
+        is_all: bool,
+        length: usize,
+        until: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<bool> {
         let length = length.checked_sub(self.taken)?;
-        while out.len() < until {
+        while out.len() < until && (is_all || packed.len() - self.at >= STEP_MAX) {
             let Some(&control) = packed.get(self.at) else { break };
             self.at += 1;
             let control = usize::from(control);
@@ -69,7 +89,7 @@ impl Unpacking {
             }
             repeat(out, back, run)?;
         }
-        if self.at < packed.len() {
+        if self.at < packed.len() || !is_all {
             return if out.len() < length { Some(false) } else { None };
         }
         (out.len() == length).then_some(true)

@@ -6,6 +6,8 @@
 //!              streams (`stream`)
 //!           ─► parts (`parts`): element, element ...; field, value, until; member, score ...
 //!           ─► whether they go together (`check`)
+//!
+//!   file or stream ─► keys with values (`file`): short ones as they are (`extent`), others in parts
 //! ```
 //!
 //! It promises:
@@ -22,6 +24,8 @@ mod check;
 mod crc;
 mod decode;
 pub mod dump;
+mod extent;
+pub mod file;
 pub mod file_write;
 pub mod forms;
 mod hash;

@@ -16,8 +16,9 @@ pub trait Writing: Send {
 
 /// A value that is being put together.
 pub trait Building: Send {
-    /// Adds a part. Parts go together: that is checked elsewhere.
-    fn add(&mut self, part: &Part<'_>);
+    /// Adds a part; whether it is new, where a value has each once. Whether else they go together is checked
+    /// elsewhere.
+    fn add(&mut self, part: &Part<'_>) -> bool;
 
     /// All of it.
     fn end(&mut self) -> NewValue<'static>;

@@ -21,12 +21,24 @@ pub struct Malformed {
     pub why: &'static str,
 }
 
+/// Why bytes that end in the middle of something are malformed.
+const SHORT: &str = "ends too early";
+
+impl Malformed {
+    /// Whether there are too few bytes, and what there is might go on as something.
+    pub(super) fn is_short(self) -> bool {
+        self.why == SHORT
+    }
+}
+
 /// Bytes, and how far they are read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
     /// The next one.
     pub(super) at: usize,
+    /// Where there were too few: how many there must be to go on.
+    pub(super) wants: usize,
 }
 
 /// A string where it lies.
@@ -40,6 +52,16 @@ pub enum Text {
     Packed(Range<usize>, usize),
 }
 
+/// How a string begins.
+pub(super) enum TextHead {
+    /// So many bytes follow.
+    Raw(u64),
+    /// So many bytes of LZF follow, for so many.
+    Packed(usize, usize),
+    /// It is an integer, or nothing.
+    Short,
+}
+
 /// What stands where a length is expected.
 enum Length {
     Plain(u64),
@@ -49,7 +71,12 @@ enum Length {
 impl<'a> Cursor<'a> {
     /// At a place.
     pub(super) fn at(bytes: &'a [u8], at: usize) -> Cursor<'a> {
-        Cursor { bytes, at }
+        Cursor { bytes, at, wants: 0 }
+    }
+
+    /// The same that sees no more than up to a place.
+    pub(super) fn until(&self, end: usize) -> Cursor<'a> {
+        Cursor { bytes: &self.bytes[..self.bytes.len().min(end)], at: self.at, wants: 0 }
     }
 
     /// An error here.
@@ -60,7 +87,10 @@ impl<'a> Cursor<'a> {
     /// The next bytes.
     pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let Some(taken) = rest.get(..count) else { return self.malformed("ends too early") };
+        let Some(taken) = rest.get(..count) else {
+            self.wants = self.at.saturating_add(count);
+            return self.malformed(SHORT);
+        };
         self.at += count;
         Ok(taken)
     }
@@ -102,6 +132,15 @@ impl<'a> Cursor<'a> {
     fn size(&mut self) -> Result<usize, Malformed> {
         let length = self.length()?;
         usize::try_from(length).or_else(|_| self.malformed("a length beyond all memory"))
+    }
+
+    /// What stands before the bytes of a string.
+    pub(super) fn text_head(&mut self) -> Result<TextHead, Malformed> {
+        Ok(match self.length_or_special()? {
+            Length::Plain(length) => TextHead::Raw(length),
+            Length::Special(3) => TextHead::Packed(self.size()?, self.size()?),
+            Length::Special(_) => TextHead::Short,
+        })
     }
 
     /// A string.
@@ -174,9 +213,23 @@ impl Blob {
         self.unpacked.as_deref().unwrap_or_else(|| &all[self.range.clone()])
     }
 
-    /// An error inside it, seen from outside.
-    pub(super) fn outside(&self, Malformed { at, why }: Malformed) -> Malformed {
-        let within = if self.unpacked.is_some() { 0 } else { at };
+    /// Where they begin, if they are part of what is read.
+    pub(super) fn lies_from(&self) -> Option<usize> {
+        self.unpacked.is_none().then_some(self.range.start)
+    }
+
+    /// So many of the first bytes of what is read are not handed in any more.
+    pub(super) fn forget(&mut self, count: usize) {
+        match self.range.start.checked_sub(count) {
+            Some(start) => self.range = start..self.range.end - count,
+            None => self.range = 0..0,
+        }
+    }
+
+    /// An error inside it, seen from outside: no more bytes would mend it.
+    pub(super) fn outside(&self, error: Malformed) -> Malformed {
+        let within = if self.unpacked.is_some() { 0 } else { error.at };
+        let why = if error.is_short() { "a list whose bytes end too early" } else { error.why };
         Malformed { at: self.range.start + within, why }
     }
 }

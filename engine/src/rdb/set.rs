@@ -85,9 +85,10 @@ pub(super) fn building(form: u8, limits: &Limits) -> Box<dyn Building> {
 }
 
 impl Building for Built {
-    fn add(&mut self, part: &Part<'_>) {
-        if let Part::Element(member) = part {
-            member.with_bytes(|member| self.set.put(member, &self.limits));
+    fn add(&mut self, part: &Part<'_>) -> bool {
+        match part {
+            Part::Element(member) => member.with_bytes(|member| self.set.put(member, &self.limits)),
+            _ => true,
         }
     }
 

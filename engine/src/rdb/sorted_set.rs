@@ -64,11 +64,10 @@ pub(super) fn building(form: u8, small: Small) -> Box<dyn Building> {
 }
 
 impl Building for Built {
-    fn add(&mut self, part: &Part<'_>) {
-        if let Part::Member { member, score } = part {
-            member.with_bytes(|member| self.set.set(*score, member));
-            self.longest = self.longest.max(member.len());
-        }
+    fn add(&mut self, part: &Part<'_>) -> bool {
+        let Part::Member { member, score } = part else { return true };
+        self.longest = self.longest.max(member.len());
+        member.with_bytes(|member| self.set.set(*score, member))
     }
 
     fn end(&mut self) -> NewValue<'static> {

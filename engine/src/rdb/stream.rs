@@ -21,6 +21,7 @@ const DELETED: i64 = 1;
 const SAME_FIELDS: i64 = 2;
 
 /// Decoding under way.
+#[derive(Clone)]
 pub(super) struct Stream {
     /// 1 to 3.
     version: u8,
@@ -37,6 +38,7 @@ pub(super) struct Stream {
 }
 
 /// A listpack of entries.
+#[derive(Clone)]
 struct Node {
     pack: Pack,
     base: StreamId,
@@ -49,6 +51,7 @@ struct Node {
 }
 
 /// An entry whose fields are being read.
+#[derive(Clone)]
 struct Entry {
     left: i64,
     /// Where its names are, if not with it.
@@ -72,6 +75,11 @@ impl Stream {
         let (node, last, groups, consumers) = (None, None, None, None);
         let (entries, pending, claimed) = (0, 0, 0);
         Ok(Stream { version, packs, node, entries, last, groups, pending, consumers, claimed })
+    }
+
+    /// Whether it goes through a listpack.
+    pub(super) fn is_inside(&self) -> bool {
+        self.node.is_some()
     }
 
     pub(super) fn step(
@@ -113,10 +121,10 @@ impl Stream {
             }
             self.packs -= 1;
             let key = cursor.blob()?;
-            let base = raw_id(&mut Cursor::at(key.bytes(all), 0))?;
             if key.bytes(all).len() != 16 {
                 return cursor.malformed("a stream's node whose id has not 16 bytes");
             }
+            let base = raw_id(&mut Cursor::at(key.bytes(all), 0))?;
             strings.blob = cursor.blob()?;
             let node = Node::begin(base, strings.blob.bytes(all));
             self.node = Some(node.map_err(|error| strings.blob.outside(error))?);

@@ -219,7 +219,7 @@ fn id(StreamId { ms, seq }: StreamId) -> Id {
 }
 
 impl Building for Built {
-    fn add(&mut self, part: &Part<'_>) {
+    fn add(&mut self, part: &Part<'_>) -> bool {
         let stream = &mut self.0;
         match *part {
             Part::Entry { id: number, fields } => stream.entry(id(number), fields),
@@ -241,6 +241,7 @@ impl Building for Built {
             Part::Claimed(number) => stream.claimed(id(number)),
             _ => {}
         }
+        true
     }
 
     fn end(&mut self) -> NewValue<'static> {

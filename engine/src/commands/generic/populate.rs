@@ -264,7 +264,9 @@ impl Making {
             Kind::SortedSet => {
                 self.building.add(&Part::Member { member: element, score: index as f64 });
             }
-            _ => self.building.add(&Part::Element(element)),
+            _ => {
+                self.building.add(&Part::Element(element));
+            }
         }
         self.done += 1;
     }

@@ -205,15 +205,15 @@ impl Builder {
         Builder { hash: Hash::default(), entries, longest }
     }
 
-    /// Adds a field.
-    pub fn add(&mut self, name: &[u8], value: &[u8], deadline: Option<Millis>) {
+    /// Adds a field; whether it is new.
+    pub fn add(&mut self, name: &[u8], value: &[u8], deadline: Option<Millis>) -> bool {
         let is_small = self.hash.len() < self.entries
             && name.len() <= self.longest
             && value.len() <= self.longest;
         if !is_small {
             self.hash.grow();
         }
-        self.hash.set(name, value, deadline);
+        self.hash.set(name, value, deadline)
     }
 
     /// All of it.

@@ -1,0 +1,289 @@
+//! Keys on their way to the shard that keeps them, which decodes their values.
+
+use crate::db::UsedSoFar;
+use crate::journal::Deadline;
+use crate::rdb::file::{FileError, KeyFacts, Used};
+use crate::rdb::forms::building;
+use crate::rdb::{Building, Check, Decoder, EMPTY, Kind, Malformed, Part, Text, lzf};
+use crate::shard::Shard;
+use crate::types::{DbIndex, Millis};
+use crate::value::NewValue;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+/// How long a shard works on a batch before others have their turn.
+pub const LOADED_MAX: Duration = Duration::from_micros(200);
+
+/// Bytes of a batch, above which it is sent.
+const BATCH_BYTES: usize = 32 * 1024;
+
+/// Keys of a batch.
+const BATCH_KEYS: usize = 256;
+
+/// Keys, or parts of a value, between two looks at the clock.
+const LOOK: usize = 16;
+
+/// A key on its way.
+pub(super) struct Coming {
+    db: DbIndex,
+    expires: Option<Millis>,
+    used: Option<Used>,
+    key: Range<usize>,
+    value: Range<usize>,
+    /// Where the value begins in the file.
+    at: u64,
+}
+
+/// What has become of keys.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Outcome {
+    pub(super) keys: u64,
+    /// Their time had come.
+    pub(super) expired: u64,
+    /// There was nothing in them.
+    pub(super) empty: u64,
+    /// Only a module knows what they are.
+    pub(super) modules: u64,
+}
+
+/// Some keys of one shard.
+#[derive(Default)]
+pub(super) struct Batch {
+    version: u16,
+    keeps_expired: bool,
+    bytes: Vec<u8>,
+    keys: Vec<Coming>,
+    next: usize,
+    /// The value that is being put together.
+    under_way: Option<Assembly>,
+    pub(super) outcome: Outcome,
+    pub(super) error: Option<FileError>,
+}
+
+/// A value that is put together of its parts.
+pub(super) struct Assembly {
+    building: Box<dyn Building>,
+    /// Of streams, whose parts refer to each other.
+    check: Option<Check>,
+    decoder: Option<Decoder>,
+}
+
+/// The same key twice.
+pub(super) const TWICE: &str = "the same key twice";
+
+/// The type of strings.
+const STRING: u8 = 0;
+
+impl Assembly {
+    /// Of a kind whose form begins with this byte, up to so many bytes long.
+    pub(super) fn new(kind: Kind, form: u8, bytes: usize, shard: &Shard) -> Option<Assembly> {
+        let building = building(kind, form, &shard.keys.encodings().of_forms())?;
+        Some(Assembly::of(building, kind, bytes))
+    }
+
+    pub(super) fn of(building: Box<dyn Building>, kind: Kind, bytes: usize) -> Assembly {
+        let check = (kind == Kind::Stream).then(|| Check::of(bytes));
+        Assembly { building, check, decoder: None }
+    }
+
+    pub(super) fn add(&mut self, part: &Part<'_>) -> Result<(), &'static str> {
+        if let Some(check) = &mut self.check {
+            check.add(part, false)?;
+        }
+        if self.building.add(part) { Ok(()) } else { Err("the same twice in one value") }
+    }
+
+    pub(super) fn end(&mut self) -> Result<NewValue<'static>, &'static str> {
+        if let Some(check) = &self.check {
+            check.end()?;
+        }
+        Ok(self.building.end())
+    }
+}
+
+impl Batch {
+    /// An empty one, with the memory of this one.
+    pub(super) fn begin(&mut self, version: u16, keeps_expired: bool) {
+        self.bytes.clear();
+        self.keys.clear();
+        (self.version, self.keeps_expired, self.next) = (version, keeps_expired, 0);
+        self.outcome = Outcome::default();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Whether it is long enough to be sent.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes.len() >= BATCH_BYTES || self.keys.len() >= BATCH_KEYS
+    }
+
+    /// Whether all of it is done.
+    pub(super) fn is_done(&self) -> bool {
+        self.next == self.keys.len()
+    }
+
+    /// Adds a key of a database that there is.
+    pub(super) fn push(&mut self, db: DbIndex, facts: KeyFacts<'_>, value: &[u8]) {
+        let KeyFacts { key, expires, used, form, at, .. } = facts;
+        let begins = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        let named = self.bytes.len();
+        self.bytes.push(form);
+        self.bytes.extend_from_slice(value);
+        let (key, value) = (begins..named, named..self.bytes.len());
+        self.keys.push(Coming { db, expires, used, key, value, at });
+    }
+
+    /// On the shard: does some of it.
+    pub(super) fn run(&mut self, shard: &mut Shard) {
+        let began = Instant::now();
+        while !self.is_done() && self.error.is_none() {
+            for _ in 0..LOOK {
+                if self.is_done() {
+                    break;
+                }
+                if let Err(Malformed { at, why }) = self.step(shard) {
+                    let coming = &self.keys[self.next];
+                    let key = self.bytes[coming.key.clone()].to_vec();
+                    self.error = Some(FileError {
+                        // The type stands before the value here, and elsewhere in the file.
+                        at: coming.at + at.saturating_sub(1) as u64,
+                        key: Some((u64::from(coming.db.0), key)),
+                        why: why.into(),
+                    });
+                    break;
+                }
+            }
+            if began.elapsed() >= LOADED_MAX {
+                break;
+            }
+        }
+    }
+
+    /// Reads a short value, or a part of another one.
+    fn step(&mut self, shard: &mut Shard) -> Result<(), Malformed> {
+        let Batch { version, keeps_expired, bytes, keys, next, under_way, outcome, .. } = self;
+        let coming = &keys[*next];
+        let (key, value) = (&bytes[coming.key.clone()], &bytes[coming.value.clone()]);
+        let malformed = |why| Malformed { at: 0, why };
+        let built = match under_way {
+            Some(assembly) => assembly.step(value)?,
+            None if coming.is_over(*keeps_expired, shard) => {
+                outcome.expired += 1;
+                *next += 1;
+                return Ok(());
+            }
+            None => {
+                let decoder = Decoder::begin(value, *version)?;
+                if let Some(text) = decoder.string() {
+                    let string = string(text, value).ok_or(malformed("LZF does not hold"))?;
+                    put(shard, coming.db, key, string, coming).map_err(malformed)?;
+                    outcome.keys += 1;
+                    *next += 1;
+                    return Ok(());
+                }
+                let (kind, form) = (decoder.kind(), value.first().copied().unwrap_or(STRING));
+                match Assembly::new(kind, form, value.len(), shard) {
+                    Some(assembly) => {
+                        let assembly = under_way.insert(assembly);
+                        assembly.decoder = Some(decoder);
+                        assembly.step(value)?
+                    }
+                    None => Built::Nothing,
+                }
+            }
+        };
+        match built {
+            Built::Yet => return Ok(()),
+            Built::Whole(value) => {
+                put(shard, coming.db, key, value, coming).map_err(malformed)?;
+                outcome.keys += 1;
+            }
+            Built::Empty => outcome.empty += 1,
+            Built::Nothing => outcome.modules += 1,
+        }
+        *under_way = None;
+        *next += 1;
+        Ok(())
+    }
+}
+
+impl Coming {
+    /// Whether its time had come, and that is for us to say.
+    fn is_over(&self, keeps_expired: bool, shard: &Shard) -> bool {
+        !keeps_expired && self.expires.is_some_and(|at| at <= shard.keys.now())
+    }
+}
+
+enum Built {
+    Yet,
+    Whole(NewValue<'static>),
+    Empty,
+    Nothing,
+}
+
+/// Parts that are added in one step.
+const PARTS: usize = 16;
+
+impl Assembly {
+    fn step(&mut self, value: &[u8]) -> Result<Built, Malformed> {
+        let Some(mut decoder) = self.decoder.take() else { return Ok(Built::Nothing) };
+        for _ in 0..PARTS {
+            let at = decoder.at();
+            match decoder.next(value) {
+                Ok(Some(part)) => self.add(&part).map_err(|why| Malformed { at, why })?,
+                Ok(None) => {
+                    return self.end().map(Built::Whole).map_err(|why| Malformed { at, why });
+                }
+                Err(error) if error.why == EMPTY => return Ok(Built::Empty),
+                Err(error) => return Err(error),
+            }
+        }
+        self.decoder = Some(decoder);
+        Ok(Built::Yet)
+    }
+}
+
+fn string<'a>(text: &Text, value: &'a [u8]) -> Option<NewValue<'a>> {
+    match text {
+        Text::Int(number) => Some(NewValue::Int(*number)),
+        Text::Raw(range) => Some(NewValue::from_bytes(&value[range.clone()])),
+        Text::Packed(range, length) => {
+            lzf::unpack(&value[range.clone()], *length).map(NewValue::from_vec)
+        }
+    }
+}
+
+fn put(
+    shard: &mut Shard,
+    db: DbIndex,
+    key: &[u8],
+    value: NewValue<'_>,
+    coming: &Coming,
+) -> Result<(), &'static str> {
+    keep(shard, (db, key), value, coming.expires, coming.used)
+}
+
+/// Puts a value where none is.
+pub(super) fn keep(
+    shard: &mut Shard,
+    (db, key): (DbIndex, &[u8]),
+    value: NewValue<'_>,
+    expires: Option<Millis>,
+    used: Option<Used>,
+) -> Result<(), &'static str> {
+    let keys = &mut shard.keys;
+    if keys.table(db).get(keys.hash(key), key).is_some() {
+        return Err(TWICE);
+    }
+    let deadline = expires.map_or(Deadline::None, Deadline::At);
+    keys.apply_put(db, key, Some(value), deadline).map_err(|_| "a database that is not here")?;
+    match used {
+        Some(Used::Idle(seconds)) => keys.set_used(db, key, UsedSoFar::Idle(seconds)),
+        Some(Used::Often(counter)) => keys.set_used(db, key, UsedSoFar::Often(counter)),
+        None => {}
+    }
+    Ok(())
+}

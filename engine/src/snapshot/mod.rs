@@ -1,0 +1,19 @@
+//! The data set of one moment, as a file or a stream of Redis's form.
+//!
+//! ```text
+//!   bytes ─► Loader ─► Reader ─┬─ short values as they are, in batches ─► shards decode and keep them
+//!            (`load`)          └─ long ones, decoded here in parts ─────► shards keep them
+//! ```
+//!
+//! It promises:
+//! - bytes are taken as fast as shards take what is in them, and no faster: what waits is bounded;
+//! - no piece of work is long, here or on a shard, however long a value is;
+//! - what cannot be read is one error that names the place and the key.
+//!
+//! It knows no files and no sockets: others read them.
+
+mod batch;
+mod load;
+
+pub use batch::LOADED_MAX;
+pub use load::{Loaded, Loader, Options};
