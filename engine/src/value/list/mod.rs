@@ -320,7 +320,8 @@ impl Object for List {
     }
 
     fn shared_as(&self) -> Option<(usize, u64)> {
-        Some((self.elements.address(), self.elements.holders()))
+        // Pages are aligned: two that say different things of the same elements are two.
+        Some((self.elements.address() | self.form as usize, self.elements.holders()))
     }
 
     fn heap_bytes(&self) -> usize {

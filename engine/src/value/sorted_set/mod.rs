@@ -337,6 +337,13 @@ impl Object for SortedSet {
         }
     }
 
+    fn shared_as(&self) -> Option<(usize, u64)> {
+        let Form::Indexed(indexed) = &self.0 else { return None };
+        let members = &indexed.members;
+        // Pages are aligned: two that say different things of the same members are two.
+        Some((members.address() | usize::from(self.mark()), members.holders()))
+    }
+
     fn in_item(&self) -> Option<&'static InItem> {
         Some(const { &InItem::of::<SortedSet>(NUMBER) })
     }
