@@ -1,5 +1,6 @@
 //! What clients do: random writes of all kinds, and readers that look for half-seen frames.
 
+use crate::collections;
 use crate::member::{Cluster, Member};
 use engine::model::{Client, registry};
 use engine::resp::Reply;
@@ -27,6 +28,8 @@ pub(crate) struct Load {
     pub(crate) pause: u64,
     /// Keys that a client adds now and then.
     pub(crate) added: usize,
+    /// So many of a hundred requests are about collections.
+    pub(crate) collections: u8,
 }
 
 /// `$k` is a key, `$h` one with a HyperLogLog, `$v` a value, `$n` a small number, `$d` a database, `$t` a
@@ -89,8 +92,18 @@ impl Requests {
             let line = UPHEAVALS[self.dice.usize(..if self.load.flushes { 4 } else { 2 })];
             return self.filled(line);
         }
+        if self.dice.u8(..100) < self.load.collections {
+            return self.of_collections().request();
+        }
         let line = REQUESTS[self.dice.usize(..REQUESTS.len())];
         self.filled(line)
+    }
+
+    fn of_collections(&mut self) -> collections::Words<'_> {
+        let most = [0, 6000][usize::from(self.load.large_every > 0)];
+        // Fewer than there are in all: so that what is done to one meets what was done to it before.
+        let keys = self.load.keys.div_ceil(4);
+        collections::Words { dice: &mut self.dice, keys, most, now: self.now }
     }
 
     fn filled(&mut self, line: &str) -> Words {
@@ -181,9 +194,26 @@ pub(crate) async fn write(cluster: Rc<Cluster>, load: Load, dice: fastrand::Rng,
             batch.push(line.split(' ').map(|word| word.as_bytes().to_vec()).collect());
         }
         client.pipeline(&borrowed(&batch)).await;
+        if requests.dice.u8(..100) < load.collections / 8 {
+            carry_over(&mut client, &mut requests).await;
+        }
         if requests.dice.u8(..4) == 0 {
             member.node.world().sleep(requests.dice.u64(..load.pause)).await;
         }
+    }
+}
+
+/// DUMP, and RESTORE under another name of the payload that it gives.
+async fn carry_over(client: &mut Client, requests: &mut Requests) {
+    let letter = ["l", "s", "z", "h", "x", "key"][requests.dice.usize(..6)];
+    let mut words = requests.of_collections();
+    let (from, to) = (words.key(letter), words.key(letter));
+    let Reply::Bulk(payload) = client.run(&[b"DUMP", &from]).await else { return };
+    let ttl = if requests.dice.bool() { b"0".as_slice() } else { b"90" };
+    let reply = client.run(&[b"RESTORE", &to, ttl, &payload, b"REPLACE"]).await;
+    if let Reply::Error(text) = &reply {
+        let says_it_is_none = text.starts_with(b"ERR Bad data") || text.starts_with(b"ERR DUMP");
+        assert!(!says_it_is_none, "RESTORE of what DUMP gave: {reply:?}");
     }
 }
 
@@ -228,7 +258,7 @@ pub(crate) async fn populate(mut client: Client, count: usize) {
 
 /// Whether the build has every command that clients use.
 pub(crate) fn check_requests() {
-    for line in REQUESTS.iter().chain(&UPHEAVALS) {
+    for line in REQUESTS.iter().chain(&UPHEAVALS).chain(collections::REQUESTS) {
         let name = line.split(' ').next().unwrap();
         assert!(registry().find(name.as_bytes()).is_some(), "no {name}");
     }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   scenario   the run: plan, misfortunes, checks
-//!     ├─ load        what clients write and read
+//!     ├─ load        what clients write and read (of collections: `collections`)
 //!     ├─ member      a node: real shards, `Here`, `Roles`, admission, and sessions: all of `master`
 //!     │    └─ following   a link: real machine and session (`Running`); meeting a master is its own
 //!     ├─ net         pipes: in order, in pieces, frozen, cut, damaged, their ends heard of late or never
@@ -14,6 +14,7 @@
 //! `SEED=n cargo test --profile tests -p replication --test model` repeats one run; `SEEDS=10000` runs so many
 //! fresh ones. In `planted` each story's bug is switched on, and must be found.
 
+mod collections;
 mod following;
 mod load;
 mod member;

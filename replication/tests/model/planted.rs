@@ -55,6 +55,7 @@ const LOAD: Load = Load {
     flushes: true,
     pause: 30,
     added: 0,
+    collections: 0,
 };
 
 /// Two nodes, nothing goes wrong.

@@ -6,8 +6,9 @@ use crate::member::{Cluster, Member};
 use engine::db::{Policy, PolicyKind, Pressure, pressure};
 use engine::journal::{self, Bounds};
 use engine::model::{DBS, World};
-use engine::table::Cursor;
+use engine::table::{Cursor, hash_with};
 use engine::types::DbIndex;
+use engine::value::Item;
 use replication::info::LinkState;
 use replication::replica::applier::Applies;
 use replication::replica::gather::FLOW_CREDIT;
@@ -124,6 +125,7 @@ impl Plan {
                 flushes: dice.bool(),
                 pause: [2, 30, 200][dice.usize(..3)],
                 added: if dice.usize(..4) == 0 { 100 } else { 0 },
+                collections: [0, 60, 60, 95][dice.usize(..4)],
             },
             journal_bytes,
             trouble_every: [0, 10, 30][dice.usize(..3)],
@@ -543,6 +545,7 @@ impl Run {
         }
         for member in &members {
             if member.node.digest() == master.node.digest() {
+                compare_forms(master, member)?;
                 continue;
             }
             let (ours, theirs) = (items(master), items(member));
@@ -586,25 +589,52 @@ impl Run {
     }
 }
 
-type Items = BTreeMap<(u16, String), (String, Option<u64>)>;
+/// Whether collections are equal in what a digest says nothing of: their forms, and the order of what is small.
+fn compare_forms(master: &Member, member: &Member) -> Result<(), String> {
+    let (ours, theirs) = (forms(master), forms(member));
+    let differ = ours.iter().find(|(key, form)| theirs.get(*key) != Some(*form));
+    differ.map_or(Ok(()), |(key, form)| {
+        let other = theirs.get(key);
+        Err(format!("{} and {}: {key:?} is {form:?} / {other:?}", master.name, member.name))
+    })
+}
 
-/// All that a node holds, values shortened.
-fn items(member: &Member) -> Items {
-    let mut items = Items::new();
+fn forms(member: &Member) -> BTreeMap<(u16, String), (&'static str, usize, u64)> {
+    let mut forms = BTreeMap::new();
+    each_item(member, &mut |db, item| {
+        let Some(object) = item.object() else { return };
+        let mut whole = Vec::with_capacity(object.encoded_len());
+        object.encode(&mut whole);
+        let key = String::from_utf8_lossy(item.key()).into_owned();
+        let form = (object.encoding(), whole.len(), hash_with(0, &whole));
+        forms.insert((db.0, key), form);
+    });
+    forms
+}
+
+fn each_item(member: &Member, each: &mut dyn FnMut(DbIndex, &Item)) {
     for id in 0..member.node.shards() {
         member.node.with_shard(id, |shard| {
             for db in (0..DBS as u16).map(DbIndex) {
                 let mut cursor = Some(Cursor::START);
                 while let Some(at) = cursor {
-                    cursor = shard.keys.table(db).walk(at, &mut |_, item| {
-                        let key = String::from_utf8_lossy(item.key()).into_owned();
-                        let value = format!("{:?} {:?}", item.string(), item.object());
-                        let value = value.chars().take(80).collect();
-                        items.insert((db.0, key), (value, item.deadline().map(|at| at.0)));
-                    });
+                    cursor = shard.keys.table(db).walk(at, &mut |_, item| each(db, item));
                 }
             }
         });
     }
+}
+
+type Items = BTreeMap<(u16, String), (String, Option<u64>)>;
+
+/// All that a node holds, values shortened.
+fn items(member: &Member) -> Items {
+    let mut items = Items::new();
+    each_item(member, &mut |db, item| {
+        let key = String::from_utf8_lossy(item.key()).into_owned();
+        let value = format!("{:?} {:?}", item.string(), item.object());
+        let value = value.chars().take(80).collect();
+        items.insert((db.0, key), (value, item.deadline().map(|at| at.0)));
+    });
     items
 }
