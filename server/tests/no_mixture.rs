@@ -147,3 +147,86 @@ fn read(mut client: Client, stop: &AtomicBool, reads: &AtomicU64, changes: &Atom
         }
     }
 }
+
+/// Lists and sets between which elements are moved; how many elements all of them have together.
+const PLACES: usize = 5;
+const ELEMENTS: i64 = 40;
+
+/// What is moved from key to key is at one place, to every reader of a replica with other shards: LMOVE, SMOVE and RENAME
+/// change two keys as one.
+#[test]
+fn what_is_moved_between_collections_is_always_at_one_place() {
+    let seed = support::seed();
+    let master = Node::start("master", 3, &[scenario::QUICK_TIMEOUT]);
+    let replica = Node::start("replica", 2, &[scenario::QUICK_TIMEOUT]);
+    let mut client = master.client();
+    for number in 0..ELEMENTS {
+        let number = number.to_string();
+        client.must(&["RPUSH", "list:0", &number]);
+        client.must(&["SADD", "set:0", &number]);
+    }
+    let proxy = Proxy::to(master.port);
+    scenario::follow(&replica, proxy.port);
+    scenario::wait_stable(&replica);
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = {
+        let stop = stop.clone();
+        thread::spawn(move || move_about(client, &stop, seed))
+    };
+    let (mut reader, mut changes, mut last) = (replica.client(), 0, String::new());
+    for round in 0..CHANGES_WANTED {
+        wait::until("what is read changes", || {
+            let shown = places(&mut reader);
+            let is_new = shown != last;
+            last = shown;
+            is_new || writer.is_finished()
+        });
+        changes += 1;
+        if round % (CHANGES_WANTED / 3) == 100 {
+            proxy.cut();
+            scenario::wait_stable(&replica);
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    compare::assert_same(&master, &replica);
+    println!("{changes} changes seen");
+}
+
+/// How many elements are at each place; all of them together must be all there are.
+fn places(reader: &mut Client) -> String {
+    let mut requests = vec![request(&["MULTI"])];
+    for place in 0..PLACES {
+        requests.push(request(&["LLEN", &format!("list:{place}")]));
+        requests.push(request(&["SCARD", &format!("set:{place}")]));
+    }
+    requests.push(request(&["EXEC"]));
+    let replies = reader.pipeline(&requests);
+    let counts = replies.last().and_then(|reply| reply.elements()).expect("counts");
+    let counts: Vec<i64> = counts.iter().filter_map(|count| count.integer()).collect();
+    let all: i64 = counts.iter().sum();
+    assert_eq!((counts.len(), all), (2 * PLACES, 2 * ELEMENTS), "a mixture: {counts:?}");
+    format!("{counts:?}")
+}
+
+/// Moves elements, until told to stop.
+fn move_about(mut client: Client, stop: &AtomicBool, seed: u64) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    while !stop.load(Ordering::Relaxed) {
+        let mut requests = Vec::new();
+        for _ in 0..8 {
+            let (from, to) = (random.usize(..PLACES), random.usize(..PLACES));
+            let (list, other) = (format!("list:{from}"), format!("list:{to}"));
+            let (set, other_set) = (format!("set:{from}"), format!("set:{to}"));
+            let element = random.i64(..ELEMENTS).to_string();
+            requests.push(match random.u8(..8) {
+                0..3 => request(&["LMOVE", &list, &other, "LEFT", "RIGHT"]),
+                3..7 => request(&["SMOVE", &set, &other_set, &element]),
+                _ => request(&["RENAMENX", &list, &other]),
+            });
+        }
+        client.pipeline(&requests);
+        // Leaves the processor to those who read.
+        thread::sleep(Duration::from_millis(1));
+    }
+}

@@ -1,6 +1,7 @@
 //! Clients that keep writing: a thread that draws commands at random from a seed.
 
 use super::client::request;
+use super::collections;
 use super::node::Node;
 use fastrand::Rng;
 use std::sync::Arc;
@@ -122,6 +123,7 @@ fn is_expected(error: &str) -> bool {
         || error.starts_with("ERR value is not an integer")
         || error.contains("would overflow")
         || error.contains("are the same")
+        || collections::is_expected(error)
 }
 
 fn shown(request: &Request) -> String {
@@ -129,7 +131,7 @@ fn shown(request: &Request) -> String {
     words.collect::<Vec<_>>().join(" ").chars().take(200).collect()
 }
 
-/// Fills the first database with `keys` keys, some with deadlines far away.
+/// Fills the first database with `keys` keys, some with deadlines far away, and a long collection of each type.
 pub(crate) fn fill(node: &Node, keys: u64, seed: u64) {
     let (mut client, mut random) = (node.client(), Rng::with_seed(seed));
     let numbers: Vec<u64> = (0..keys).collect();
@@ -151,6 +153,7 @@ pub(crate) fn fill(node: &Node, keys: u64, seed: u64) {
             assert!(reply.is_ok(), "SET answers {reply:?}");
         }
     }
+    collections::fill(node, &mut random);
 }
 
 fn key(number: u64) -> Vec<u8> {
@@ -192,6 +195,9 @@ fn draw_buffer(random: &mut Rng, plan: &Plan) -> Vec<Request> {
 }
 
 fn draw(random: &mut Rng, keys: u64) -> Request {
+    if random.u8(..3) == 0 {
+        return collections::draw(random, keys / 1000 + 2);
+    }
     let number = |random: &mut Rng| random.u64(..keys);
     let one = number(random);
     let millis = |random: &mut Rng| random.u32(1..3000).to_string().into_bytes();

@@ -14,6 +14,7 @@
 
 pub(crate) mod certificates;
 pub(crate) mod client;
+mod collections;
 pub(crate) mod compare;
 pub(crate) mod load;
 pub(crate) mod node;
