@@ -50,6 +50,11 @@ impl Cx<'_> {
         self.keys.now()
     }
 
+    /// The time as of which parts of values have come to their end: a master's command finds all that there is.
+    pub fn ends_as_of(&self) -> Millis {
+        if self.who.is_master { Millis(0) } else { self.now() }
+    }
+
     /// `index` as a database, if there are so many.
     pub fn db_index(&self, index: i64) -> Result<DbIndex, Refusal> {
         let count = self.keys.db_count();

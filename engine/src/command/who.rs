@@ -10,6 +10,9 @@ pub struct Who {
     pub no_touch: bool,
     /// CLIENT REPLY: nobody wants the replies. They take no room, and no large one is made to its end.
     pub silent: bool,
+    /// A master that speaks in commands: it may write on a replica, finds what has expired as well, asks for no
+    /// memory, and is told errors alone.
+    pub is_master: bool,
     /// What the replies may take.
     pub room: ReplyRoom,
 }

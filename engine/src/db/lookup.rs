@@ -54,6 +54,12 @@ impl Keyspace {
         self.no_touch = no_touch;
     }
 
+    /// A master's command begins or ends, on a replica: it finds what has expired here, since to its master it
+    /// had not; and what it says is said to others as well.
+    pub(crate) fn set_commanded(&mut self, commanded: bool) {
+        self.commanded = commanded;
+    }
+
     /// The item at `key` without counting the read or remembering the access (EXISTS in a write,
     /// OBJECT, TTL).
     pub fn peek(&mut self, db: DbIndex, key: &[u8]) -> Option<&Item> {
@@ -132,7 +138,7 @@ impl Keyspace {
     }
 
     fn is_due(&self, At { db, hash, key }: At<'_>) -> bool {
-        if self.door.expires(db) == 0 {
+        if self.commanded || self.door.expires(db) == 0 {
             return false;
         }
         let deadline = self.door.table(db).get(hash, key).and_then(Item::deadline);

@@ -111,6 +111,8 @@ pub struct Keyspace {
     encodings: Encodings,
     /// The running command's client wants accesses not to be remembered.
     no_touch: bool,
+    /// The running command is a master's, on a replica that keeps a journal of its own.
+    commanded: bool,
     /// Random choices: eviction, sampling, RANDOMKEY.
     pub(crate) random: fastrand::Rng,
     pub(crate) sweep: sweep::SweepState,
@@ -135,6 +137,7 @@ impl Keyspace {
             policy: Policy::default(),
             encodings: Encodings::default(),
             no_touch: false,
+            commanded: false,
             // Not the seed itself: RANDOMKEY shows these dice to everybody.
             random: fastrand::Rng::with_seed(crate::table::hash_with(seed, b"dice")),
             sweep: sweep::SweepState::default(),

@@ -53,9 +53,9 @@ impl Keyspace {
     }
 
     /// Says something in a channel once the frame stands in the log, also on replicas; answers how many will hear it
-    /// here. On a replica it goes no further: the log is its master's.
+    /// here. On a replica it goes no further, unless a command of its master says it: the log is its master's.
     pub fn publish(&mut self, scope: Scope, channel: &[u8], payload: &[u8]) -> usize {
-        if self.role == Role::Master {
+        if self.role == Role::Master || self.commanded {
             self.tell_message(scope, channel, payload);
         }
         self.hear(scope, channel, payload)

@@ -1,7 +1,7 @@
 //! Memory for what is wider than one shard's task.
 
 use super::Front;
-use crate::command::{Entry, Flags, Refusal};
+use crate::command::{Call, Flags, Refusal};
 use crate::db::Pressure;
 use crate::shard::Shard;
 use crate::types::ShardId;
@@ -23,9 +23,10 @@ impl Front {
         }
     }
 
-    /// Makes room for one command, if it needs any.
-    pub(super) async fn admit(self: &Rc<Front>, entry: &Entry) -> Result<(), Refusal> {
-        let needs_memory = entry.command.flags.contains(Flags::DENYOOM);
+    /// Makes room for one command, if it needs any. A master's command asks for none.
+    pub(super) async fn admit(self: &Rc<Front>, call: &Call<'_>) -> Result<(), Refusal> {
+        let flags = call.entry.command.flags;
+        let needs_memory = flags.contains(Flags::DENYOOM) && !call.who.is_master;
         if needs_memory && !self.make_room().await { Err(Refusal::OutOfMemory) } else { Ok(()) }
     }
 }

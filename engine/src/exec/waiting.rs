@@ -88,7 +88,7 @@ impl Front {
         out: &mut Output,
     ) -> Result<Option<Asleep>, Refusal> {
         call.check(self.facts())?;
-        self.admit(call.entry).await?;
+        self.admit(call).await?;
         let (front, waiter) = (self.clone(), self.waiter());
         let (owned, claim) = (call.to_owned(), Claim::default());
         let mut asleep = Asleep { front, waiter, call: owned, claim, places: Vec::new() };

@@ -59,7 +59,8 @@ impl Front {
             (_, Some(tx)) => self.drive_within(tx, call, &mut reply).await,
             (_, None) => self.drive_alone(call, &mut reply).await,
         };
-        out.truncate(if outcome.is_err() || call.who.silent { start } else { out.len() });
+        let is_unread = call.who.silent || call.who.is_master;
+        out.truncate(if outcome.is_err() || is_unread { start } else { out.len() });
         self.ran_wide(call.entry, began, outcome, call.protocol, out);
     }
 
@@ -69,7 +70,7 @@ impl Front {
         reply: &mut ReplyWriter<'_>,
     ) -> Result<(), Refusal> {
         call.check(self.facts())?;
-        self.admit(call.entry).await?;
+        self.admit(call).await?;
         let mut keys = TxKeys::default();
         let picks = keys.add_picks(self, call).await;
         let mut tx = Tx::over(self, keys).await;
@@ -146,7 +147,7 @@ impl Front {
         let mut walked = (walk.start)(call.args)?;
         let (owned, mut breath) = (call.to_owned(), self.breath());
         while walked.shard < self.node.shards() {
-            self.admit(call.entry).await?;
+            self.admit(call).await?;
             let goes_on;
             (walked, goes_on) = self.walk_step(walk, owned.clone(), walked).await?;
             call.who.hold_room(walked.bytes.len())?;

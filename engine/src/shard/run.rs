@@ -126,11 +126,12 @@ impl Shard {
     /// What is not done with one piece of work is given back, and goes on in slices.
     fn run_whole(&mut self, call: &Call<'_>, out: &mut Output) -> Option<Slices> {
         let needs_memory = call.entry.command.flags.contains(Flags::DENYOOM);
-        if needs_memory && !self.is_closed_to(call.entry) && !self.make_room() {
+        let is_asked = needs_memory && !call.who.is_master;
+        if is_asked && !self.is_closed_to(call) && !self.make_room() {
             let start = out.len();
             self.stats[usize::from(call.entry.id)].rejected += 1;
             self.refuse(&Refusal::OutOfMemory, call.protocol, out);
-            hush(call, start, out);
+            hush(call, start, true, out);
             return None;
         }
         let slices = self.run_untold(call, out);
@@ -143,10 +144,10 @@ impl Shard {
     /// for before that frame began.
     pub(super) fn run_untold(&mut self, call: &Call<'_>, out: &mut Output) -> Option<Slices> {
         let (id, start) = (usize::from(call.entry.id), out.len());
-        if self.is_closed_to(call.entry) {
+        if self.is_closed_to(call) {
             self.stats[id].rejected += 1;
             self.refuse(&Refusal::ReadOnly, call.protocol, out);
-            hush(call, start, out);
+            hush(call, start, true, out);
             return None;
         }
         let timed = self.stats[id].calls % TIMED_EVERY == 0;
@@ -165,12 +166,13 @@ impl Shard {
             let calls = if stats.calls == 1 { 1 } else { TIMED_EVERY };
             stats.nanos += started.elapsed().as_nanos() as u64 * calls;
         }
-        if let Err(refusal) = outcome.map(drop).or_else(Refusal::unless_unwanted) {
+        let outcome = outcome.map(drop).or_else(Refusal::unless_unwanted);
+        if let Err(refusal) = &outcome {
             self.stats[id].failed += 1;
             out.truncate(start);
-            self.refuse(&refusal, call.protocol, out);
+            self.refuse(refusal, call.protocol, out);
         }
-        hush(call, start, out);
+        hush(call, start, outcome.is_err(), out);
         None
     }
 
@@ -182,7 +184,7 @@ impl Shard {
         step: &mut Step,
     ) -> Result<Option<Did>, Refusal> {
         // What was decided is done; what is still to be decided asks for the role.
-        if !matches!(step, Step::Writes(_)) && self.is_closed_to(call.entry) {
+        if !matches!(step, Step::Writes(_)) && self.is_closed_to(call) {
             return Err(Refusal::ReadOnly);
         }
         self.within(call, &mut Output::default(), |cx| call.step(cx, step))
@@ -196,7 +198,7 @@ impl Shard {
         call: &Call<'_>,
         walked: &mut Walked,
     ) -> Result<bool, Refusal> {
-        if self.is_closed_to(call.entry) {
+        if self.is_closed_to(call) {
             return Err(Refusal::ReadOnly);
         }
         let step = |cx: &mut Cx<'_>| walk.one_step(cx, call.args, walked);
@@ -216,9 +218,12 @@ impl Shard {
         function: impl FnOnce(&mut Cx<'_>) -> T,
     ) -> T {
         self.keys.begin_command(&call.entry.called);
-        let is_quiet = call.is_quiet();
+        let (is_quiet, is_master) = (call.is_quiet(), call.who.is_master);
         if is_quiet {
             self.keys.set_no_touch(true);
+        }
+        if is_master {
+            self.keys.set_commanded(true);
         }
         let (counted, reply) = (out.whole(), out.writer(call.protocol));
         let (shard, shards, who, db) = (self.id, self.shards, call.who, call.db);
@@ -227,13 +232,16 @@ impl Shard {
         if is_quiet {
             self.keys.set_no_touch(false);
         }
+        if is_master {
+            self.keys.set_commanded(false);
+        }
         done
     }
 
     /// Whether the node has become a replica since the command passed its connection's gate: a write
     /// now would be nobody's history.
-    pub(super) fn is_closed_to(&self, entry: &Entry) -> bool {
-        self.keys.role() == Role::Replica && entry.writes()
+    pub(super) fn is_closed_to(&self, call: &Call<'_>) -> bool {
+        self.keys.role() == Role::Replica && call.entry.writes() && !call.who.is_master
     }
 
     /// The batch's next command goes on in slices, with its keys in hand.
@@ -252,8 +260,8 @@ impl Shard {
 
 /// Lets go of a reply that nobody wants, and of the memory that a large one took.
 #[inline]
-pub(super) fn hush(call: &Call<'_>, start: usize, out: &mut Output) {
-    if call.who.silent {
+pub(super) fn hush(call: &Call<'_>, start: usize, is_error: bool, out: &mut Output) {
+    if call.who.silent || (call.who.is_master && !is_error) {
         out.truncate(start);
         if out.capacity() > BATCH_REPLIES_MAX {
             out.shrink_to(BATCH_REPLIES_MAX);

@@ -84,11 +84,12 @@ impl Shard {
         start: usize,
         replies: &mut Output,
     ) {
-        if let Err(refusal) = outcome.or_else(Refusal::unless_unwanted) {
+        let outcome = outcome.or_else(Refusal::unless_unwanted);
+        if let Err(refusal) = &outcome {
             self.stats[id].failed += 1;
             replies.truncate(start);
-            self.refuse(&refusal, call.protocol, replies);
+            self.refuse(refusal, call.protocol, replies);
         }
-        hush(call, start, replies);
+        hush(call, start, outcome.is_err(), replies);
     }
 }

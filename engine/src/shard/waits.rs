@@ -63,7 +63,7 @@ impl Shard {
         out: &mut Output,
     ) -> Result<bool, Refusal> {
         let call = bedding.call.view();
-        if self.is_closed_to(call.entry) {
+        if self.is_closed_to(&call) {
             return Err(Refusal::ReadOnly);
         }
         let wait = shape(&call);

@@ -155,7 +155,7 @@ impl Session {
             transport,
             config,
             pipeline: Pipeline::default(),
-            who: Who { no_touch: false, silent: false, room: ReplyRoom::of(0) },
+            who: Who { room: ReplyRoom::of(0), ..Who::default() },
             parts: Vec::new(),
             db: DbIndex(0),
             protocol: Protocol::Resp2,

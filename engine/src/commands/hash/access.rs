@@ -13,7 +13,7 @@ pub(super) fn look<'c>(
     cx: &'c mut Cx<'_>,
     key: &[u8],
 ) -> Result<(Option<Seen<'c>>, ReplyWriter<'c>), WrongType> {
-    let now = cx.now();
+    let now = cx.ends_as_of();
     let hash = cx.keys.object::<Hash>(cx.db, key)?;
     Ok((hash.map(|hash| Seen { hash, now }), cx.reply.reborrow()))
 }
@@ -24,7 +24,7 @@ pub(super) fn look_to_change<'c>(
     db: DbIndex,
     key: &[u8],
 ) -> Result<Option<Seen<'c>>, WrongType> {
-    let now = cx.now();
+    let now = cx.ends_as_of();
     Ok(cx.keys.object_to_change::<Hash>(db, key)?.map(|hash| Seen { hash, now }))
 }
 

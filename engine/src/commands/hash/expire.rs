@@ -221,7 +221,7 @@ fn expire(
                 Some(field) if !condition.allows(field.deadline(), at) => 0,
                 Some(_) => {
                     pending.push(name);
-                    if at <= cx.now() { 2 } else { 1 }
+                    if at <= cx.ends_as_of() { 2 } else { 1 }
                 }
             };
             cx.reply.integer(answer);
@@ -236,7 +236,7 @@ pub(super) fn date(cx: &mut Cx<'_>, db: DbIndex, key: &[u8], names: &mut Vec<&[u
     if names.is_empty() {
         return;
     }
-    if at <= cx.now() {
+    if at <= cx.ends_as_of() {
         cx.keys.call_it("hdel");
         cx.keys.change(db, key, &Remove(names));
     } else {

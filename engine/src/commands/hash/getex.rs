@@ -75,7 +75,7 @@ fn hgetex(cx: &mut Cx<'_>, mut args: Args<'_>) -> Result<Whole, Refusal> {
             cx.reply.array(args.len() - first);
         }
         // One that is named twice is gone the second time, where it goes.
-        let goes = until.is_some_and(|at| at <= cx.now());
+        let goes = until.is_some_and(|at| at <= cx.ends_as_of());
         let (mut pending, mut kept): (Vec<&[u8]>, Vec<&[u8]>) = (Vec::new(), Vec::new());
         let mut reply = cx.reply.reborrow();
         let seen = cx.keys.object_to_change(db, key)?;

@@ -171,7 +171,7 @@ impl Options {
     }
 
     fn set(self, cx: &mut Cx<'_>, args: Args<'_>, range: Range<usize>) -> Result<(), WrongType> {
-        let (db, key, now) = (cx.db, args.get(1), cx.now());
+        let (db, key, now) = (cx.db, args.get(1), cx.ends_as_of());
         let names: Vec<&[u8]> = range.clone().step_by(2).map(|at| args.get(at)).collect();
         if matches!(self.lifetime, Lifetime::Until(at) if at <= now) {
             // What is set is gone at once.
