@@ -72,19 +72,44 @@ impl Held {
 
 /// Whether a sync on `terms`, which no operator asked for, is held.
 pub fn judge(rules: Rules, ours: &Ours<'_>, terms: &Terms) -> Option<Held> {
-    if !terms.full || !ours.is_whole || ours.keys == 0 {
+    if !terms.full {
         return None;
     }
     let theirs = &terms.lineage;
-    let restarted = rules.breaks_on_restart && theirs.current() != ours.lineage.current();
-    let has_less = match planted::guard_looks_for_a_key() {
-        true => terms.keys == 0,
-        false => terms.keys < ours.keys,
+    let theirs = Theirs {
+        is_same: theirs.current() == ours.lineage.current(),
+        is_related: are_related(ours.lineage, theirs),
+        keys: terms.keys,
     };
-    let lost = rules.is_on && has_less && !are_related(ours.lineage, theirs);
+    judge_keys(rules, (ours.is_whole, ours.keys), theirs)
+}
+
+/// What a master of any kind would replace ours with.
+#[derive(Clone, Copy, Debug)]
+pub struct Theirs {
+    /// Its history is the one of our data.
+    pub is_same: bool,
+    /// Its history and ours have one in common.
+    pub is_related: bool,
+    /// Keys in all its databases.
+    pub keys: u64,
+}
+
+/// Whether a full sync that no operator asked for is held, where this node holds a whole copy, or not, of so
+/// many keys.
+pub fn judge_keys(rules: Rules, (is_whole, keys): (bool, u64), theirs: Theirs) -> Option<Held> {
+    if !is_whole || keys == 0 {
+        return None;
+    }
+    let restarted = rules.breaks_on_restart && !theirs.is_same;
+    let has_less = match planted::guard_looks_for_a_key() {
+        true => theirs.keys == 0,
+        false => theirs.keys < keys,
+    };
+    let lost = rules.is_on && has_less && !theirs.is_related;
     (restarted || lost).then_some(Held {
-        own_keys: ours.keys,
-        master_keys: terms.keys,
+        own_keys: keys,
+        master_keys: theirs.keys,
         breaks_on_restart: restarted,
     })
 }

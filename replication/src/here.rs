@@ -91,9 +91,23 @@ impl Here {
         self.standing.become_replica().await;
     }
 
-    /// A replica is made a master, of a new history.
+    /// The same of a master that speaks in commands and says of itself how its history is called, now and before.
+    pub async fn guard_stream(&self, ids: &[String], master_keys: u64) -> Option<guard::Held> {
+        let rules = self.settings.borrow().guard;
+        self.standing.guard_stream(rules, ids, master_keys).await
+    }
+
+    /// A full sync from such a master begins and drops what is here; `history` begins.
+    pub async fn begin_telling(&self, history: HistoryId) {
+        self.status.set_loading(true);
+        self.standing.begin_telling(history, &self.end_sessions).await;
+    }
+
+    /// A replica is made a master: of a new history, unless its own journals have told all along.
     pub async fn become_master(&self, history: HistoryId) {
-        (self.end_sessions)(Outdated::Promoted);
+        if !self.standing.tells() {
+            (self.end_sessions)(Outdated::Promoted);
+        }
         self.standing.become_master(history).await;
         self.chain.leave();
         self.status.set_loading(false);

@@ -24,7 +24,8 @@
 //!     standing            where the node stands: histories, positions, relays
 //!   5 here                this node as both ends of its links know it
 //!   6 master replica      the two ends of a link
-//!   7 service             the node's part in it
+//!   7 psync               following a Redis
+//!   8 service             the node's part in it
 //! ```
 //!
 //! Everything here runs on the replication executor; the rest of the program reaches it through
@@ -40,6 +41,7 @@ pub mod here;
 pub mod info;
 pub mod master;
 pub mod planted;
+pub mod psync;
 pub mod pulse;
 pub mod relay;
 pub mod replica;

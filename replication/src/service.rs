@@ -6,17 +6,18 @@
 
 pub mod admission;
 mod changes;
+mod lead;
 mod requests;
 pub mod roles;
 
 pub use requests::{Linked, Replication, Request, Takeover};
 
+use self::lead::Lead;
 use self::roles::Roles;
 use crate::bell::Bell;
 use crate::here::Here;
 use crate::info::{Counters, Info, Journal};
 use crate::master::sessions::Sessions;
-use crate::replica::link::Link;
 use crate::settings::Settings;
 use crate::status::Status;
 use crate::tls::TlsStore;
@@ -39,7 +40,7 @@ pub struct Service {
     tls: Arc<TlsStore>,
     sessions: Rc<Sessions<Sockets>>,
     /// Whose word counts, and which link is followed.
-    roles: RefCell<Roles<Link>>,
+    roles: RefCell<Roles<Lead>>,
     /// Who waits for what an order comes to.
     orders: RefCell<BTreeMap<u64, ReplyTo>>,
     counters: RefCell<Counters>,
@@ -91,12 +92,12 @@ impl Service {
     }
 
     /// The link that this node follows.
-    fn link(&self) -> Option<Rc<Link>> {
+    fn link(&self) -> Option<Rc<Lead>> {
         self.roles.borrow().link()
     }
 
     /// The link that this node follows, or is about to.
-    fn upstream(&self) -> Option<Rc<Link>> {
+    fn upstream(&self) -> Option<Rc<Lead>> {
         self.roles.borrow().upstream()
     }
 
@@ -110,7 +111,9 @@ impl Service {
             (counters.psync_attempts, counters.psync_successes) = link.partial_counts();
             let mut upstream = link.describe();
             // While the link is down: what Sentinel chooses a new master by.
-            if let (true, Some(position)) = (upstream.applied.is_empty(), standing.position()) {
+            let tells = standing.tells();
+            let is_down = upstream.applied.is_empty() && !tells;
+            if let (true, Some(position)) = (is_down, standing.position()) {
                 upstream.offset = position.lsns.iter().map(|lsn| lsn.0).sum();
                 upstream.applied = position.lsns.clone();
             }
@@ -180,7 +183,8 @@ impl Service {
     async fn stop_keeping_if_unread(&self) {
         let ttl = self.here.settings.borrow().journal_ttl;
         let unread = self.last_follower.get().elapsed();
-        if self.is_replica() || !self.keeping.get() || ttl.is_zero() || unread < ttl {
+        let relays = self.is_replica() && !self.here.standing.tells();
+        if relays || !self.keeping.get() || ttl.is_zero() || unread < ttl {
             return;
         }
         self.keeping.set(false);

@@ -7,7 +7,13 @@
 //!   end_following    what is applied everywhere
 //!   full_sync_done   the copy is whole: only now may it be promoted
 //!   become_master    a new history branches off there; the relays are kept for siblings
+//!
+//!   begin_telling    a full sync from a master that speaks in commands: an unrelated history of our own begins
+//!   end_telling      where its stream is applied
 //! ```
+//!
+//! Who follows such a master (a Redis) performs its commands and tells its own journals, as a master does: nobody
+//! else writes in that history, so a promotion goes on with it.
 //!
 //! Between a full sync's begin and its end the data is part of a copy: items of one moment and items of
 //! another, and of some transactions one key without the other. Nobody reads it, nobody is fed from it,
@@ -26,7 +32,7 @@ use engine::exec::Front;
 use engine::journal::{
     Bounds, Global, HeldLogs, HistoryId, Lineage, LogHandle, LogRange, Position, Reason, Verdict,
 };
-use engine::types::{Lsn, Millis, ShardId};
+use engine::types::{DbIndex, Lsn, Millis, ShardId};
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display, Formatter};
 use std::rc::Rc;
@@ -89,6 +95,17 @@ impl Display for Outdated {
     }
 }
 
+/// Where the stream of a master that speaks in commands is applied.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StreamPosition {
+    /// Names the master's history.
+    pub id: String,
+    /// Bytes of its stream.
+    pub offset: u64,
+    /// The database that the commands behind them are about.
+    pub db: DbIndex,
+}
+
 /// See the module's doc.
 pub struct Standing {
     front: Rc<Front>,
@@ -103,6 +120,10 @@ pub struct Standing {
     position: RefCell<Option<Position>>,
     /// A full sync began here, and none has been completed since.
     is_partial_copy: Cell<bool>,
+    /// What is here came as commands, and our own journals tell it.
+    tells: Cell<bool>,
+    /// ... up to here; none while it is half of something.
+    stream: RefCell<Option<StreamPosition>>,
 }
 
 impl Standing {
@@ -123,6 +144,8 @@ impl Standing {
             older: RefCell::new(None),
             position: RefCell::new(None),
             is_partial_copy: Cell::new(false),
+            tells: Cell::new(false),
+            stream: RefCell::new(None),
         }
     }
 
@@ -226,6 +249,71 @@ impl Standing {
         guard::judge(rules, &ours, terms)
     }
 
+    /// The same of a master that speaks in commands and names its history and the one before.
+    pub async fn guard_stream(
+        &self,
+        rules: guard::Rules,
+        ids: &[String],
+        master_keys: u64,
+    ) -> Option<guard::Held> {
+        let keys = self.front.call_all(|shard| shard.keys.total_len() as u64).await;
+        let known = self.stream().map(|stream| stream.id);
+        let is_known = |id: &String| known.as_ref() == Some(id);
+        let theirs = guard::Theirs {
+            is_same: ids.first().is_some_and(is_known),
+            is_related: ids.iter().any(is_known),
+            keys: master_keys,
+        };
+        guard::judge_keys(rules, (!self.is_partial_copy.get(), keys.into_iter().sum()), theirs)
+    }
+
+    /// Whether what is here came as commands of a master, and our own journals tell it.
+    pub fn tells(&self) -> bool {
+        self.tells.get()
+    }
+
+    /// Where the stream of such a master is applied.
+    pub fn stream(&self) -> Option<StreamPosition> {
+        self.stream.borrow().clone()
+    }
+
+    /// A full sync from a master that speaks in commands begins: what is here goes, and `history` begins, of our
+    /// own.
+    pub async fn begin_telling(&self, history: HistoryId, end_sessions: &dyn Fn(Outdated)) {
+        end_sessions(Outdated::FullSyncs);
+        *self.position.borrow_mut() = None;
+        *self.stream.borrow_mut() = None;
+        self.is_partial_copy.set(true);
+        let logs = self
+            .front
+            .everywhere(false, |shard| {
+                shard.set_role(Role::Replica);
+                shard.begin_journal();
+                shard.set_keeping(false);
+                shard.forget_reached(Vec::new(), false);
+                if shard.keys.apply_global(Global::FlushAll).is_err() {
+                    unreachable!("FLUSHALL fits every node");
+                }
+                shard.log.handle()
+            })
+            .await;
+        *self.logs.borrow_mut() = logs;
+        *self.relay.borrow_mut() = None;
+        *self.older.borrow_mut() = None;
+        *self.lineage.borrow_mut() = Lineage::unrelated(history, self.front.node.shards());
+        self.tells.set(true);
+    }
+
+    /// A session with such a master has ended, and everything that came is applied: up to `stream`, or the data
+    /// is nobody's.
+    pub fn end_telling(&self, stream: Option<StreamPosition>) {
+        let (history, logs) = (self.lineage.borrow().current(), self.logs());
+        let lsns = logs.iter().map(LogHandle::head).collect();
+        let is_whole = !self.is_partial_copy.get();
+        *self.position.borrow_mut() = is_whole.then_some(Position { history, lsns });
+        *self.stream.borrow_mut() = stream;
+    }
+
     /// Whether the data may be served as a master's; the reason if not. What a full sync that is not
     /// complete has brought so far is torn, and whoever followed it would lose what it has.
     pub fn may_become_master(&self) -> Result<(), String> {
@@ -241,6 +329,13 @@ impl Standing {
     /// for only if [`may_become_master`](Standing::may_become_master) agrees.
     pub async fn become_master(&self, history: HistoryId) {
         let shards = self.front.node.shards();
+        *self.stream.borrow_mut() = None;
+        if self.tells.take() {
+            // Nobody else has written in this history: it goes on.
+            self.front.everywhere(false, |shard| shard.set_role(Role::Master)).await;
+            *self.position.borrow_mut() = None;
+            return;
+        }
         let logs = self
             .front
             .everywhere(false, |shard| {
@@ -299,6 +394,8 @@ impl Standing {
             *self.position.borrow_mut() = None;
             self.is_partial_copy.set(true);
         }
+        self.tells.set(false);
+        *self.stream.borrow_mut() = None;
         let (full, reached) = (terms.full, starts.to_vec());
         self.front
             .everywhere(false, move |shard| {

@@ -112,6 +112,11 @@ fn the_page_about_tls_is_true() {
 }
 
 #[test]
+fn the_page_about_migration_is_true() {
+    check_page("migration.md");
+}
+
+#[test]
 fn commands_and_their_output_are_found_in_a_page() {
     let page =
         "a\n```sh\none\ntwo\n```\n```text\nout\n```\nb\n```sh\nthree\n```\n```toml\nx\n```\n";

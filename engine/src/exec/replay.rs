@@ -22,9 +22,9 @@ use std::rc::Rc;
 /// Bytes of commands in one batch: it is sent when the lane is free, and copied while it grows.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
 
-/// Used batches kept, and how large such a one may be.
-const SPARES_MAX: usize = 64;
-const SPARE_BYTES_MAX: usize = 1024 * 1024;
+/// Used batches kept, and how large such a one may be: all of them together a few megabytes.
+const SPARES_MAX: usize = 16;
+const SPARE_BYTES_MAX: usize = 2 * BATCH_BYTES_MAX;
 
 /// A command that did not do here what it did there.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -59,7 +59,6 @@ pub struct Replay {
     /// Bytes of what is not done.
     held: usize,
     misfit: Option<Misfit>,
-    misfits: u64,
 }
 
 /// What one shard has to do.
@@ -84,7 +83,7 @@ impl Replay {
         let lanes = front.node.all_shards().map(|_| Lane::default()).collect();
         let who = Who { is_master: true, ..Who::default() };
         let (waiter, spare) = (front.waiter(), Vec::new());
-        Replay { front, waiter, who, lanes, spare, held: 0, misfit: None, misfits: 0 }
+        Replay { front, waiter, who, lanes, spare, held: 0, misfit: None }
     }
 
     /// Adds a command that begins `at`. Answers `false` if it is none that one shard can run: then it has to be
@@ -152,11 +151,6 @@ impl Replay {
         self.misfit.take()
     }
 
-    /// How many did not.
-    pub fn misfits(&self) -> u64 {
-        self.misfits
-    }
-
     /// Waits until a shard has done something. Nothing is lost when it is dropped.
     pub async fn progress(&mut self) {
         let answer = self.waiter.next().await;
@@ -175,9 +169,7 @@ impl Replay {
     }
 
     fn take(&mut self, answer: Answer) {
-        let Answer::Batch(mut batch) = answer else {
-            unreachable!("a batch answers with itself")
-        };
+        let Answer::Batch(mut batch) = answer else { unreachable!("a batch answers with itself") };
         let shard = batch.ran_on.index();
         self.note_misfits(&batch);
         if batch.is_unfinished() {
@@ -210,7 +202,6 @@ impl Replay {
 
     fn note_reply(&mut self, entry: &'static Entry, reply: &[u8]) {
         let Some(error) = reply.strip_prefix(b"-") else { return };
-        self.misfits += 1;
         if self.misfit.is_none() {
             let error = String::from_utf8_lossy(error.trim_ascii_end()).into_owned();
             self.misfit = Some(Misfit { command: entry.name(), error });

@@ -8,18 +8,21 @@
 //! operator reads them in REPLICAOF's reply.
 
 use super::reason::Reason;
-use super::steps::{Place, Step};
+use super::steps::{Place, Step, Steps};
+use crate::bell::Bell;
 use crate::handshake::{self, Words};
 use crate::settings::Settings;
-use crate::tls::{ClientTls, TlsSession};
+use crate::tls::{ClientTls, TlsSession, TlsStore};
 use crate::transport::Transport;
 use crate::wire;
 use engine::resp::client::{Reply, ReplyReader, encode_command};
 use engine::rt::{self, Stream};
+use futures_lite::future;
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Told at which step a connection is, or that everything is answered on it.
 pub type Watch = Rc<dyn Fn(Place, Option<Step>)>;
@@ -128,6 +131,48 @@ impl Call {
     pub fn into_parts(self) -> (Transport, Vec<u8>) {
         (self.transport, self.buffer)
     }
+}
+
+/// TLS towards a master, if it is turned on.
+pub fn client_tls(tls: &TlsStore, settings: &Settings) -> Result<Option<Arc<ClientTls>>, Reason> {
+    if !settings.tls {
+        return Ok(None);
+    }
+    let missing = "tls_replication is on but its certificates are not loaded";
+    tls.current().client.map(Some).ok_or_else(|| missing.to_owned().into())
+}
+
+/// Tries a master at `host` before anything is changed here, where a step may take so long: `work` is given who
+/// has to be told of each.
+pub async fn try_within<T, F: Future<Output = Result<T, Reason>>>(
+    host: &str,
+    limit: Duration,
+    work: impl FnOnce(Watch) -> F,
+) -> Result<T, Reason> {
+    let steps = Rc::new(RefCell::new(Steps::new(limit, limit, Instant::now())));
+    let bell = Rc::new(Bell::default());
+    let watch: Watch = {
+        let (steps, bell) = (steps.clone(), bell.clone());
+        Rc::new(move |place, step| {
+            steps.borrow_mut().note(place, step, Instant::now());
+            bell.ring();
+        })
+    };
+    let late = async {
+        loop {
+            let due = steps.borrow().due();
+            match due {
+                None => bell.wait().await,
+                Some(due) => {
+                    bell.wait_for(due.saturating_duration_since(Instant::now())).await;
+                }
+            }
+            if let Some((place, step)) = steps.borrow().late(Instant::now()) {
+                return Err(Reason::Late { host: host.to_owned(), place, step, limit });
+            }
+        }
+    };
+    future::or(work(watch), late).await
 }
 
 async fn connect(target: &Target, place: Place) -> Result<(Stream, SocketAddr), Reason> {

@@ -6,18 +6,17 @@
 //! (`engine::journal::Lineage::judge`).
 
 use super::applier::Applies;
-use super::dial::{Call, Target, Watch, words};
+use super::dial::{self, Call, Target, Watch, words};
 use super::helm::{Helm, Steered, Surroundings};
 use super::machine::{Action, Event, Happened, Machine};
 use super::reason::Reason;
 use super::rules::Rules;
 use super::running::{Parts, Running};
-use super::steps::{Place, Step, Steps};
-use crate::bell::Bell;
+use super::steps::{Place, Step};
 use crate::handshake::{self, Terms, lsns_to_text};
 use crate::here::Here;
 use crate::info::{LinkState, Upstream};
-use crate::tls::{ClientTls, TlsStore};
+use crate::tls::TlsStore;
 use crate::transport::{Sockets, Transport};
 use crate::wire;
 use engine::resp::client::Reply;
@@ -47,7 +46,6 @@ pub struct Link {
     /// What the attempt has come to.
     met: RefCell<Option<Met>>,
     running: RefCell<Option<Rc<Running<Sockets>>>>,
-    stopped: rt::Event,
     /// DEBUG REPLICA PAUSE.
     paused: Cell<bool>,
     last_io: Cell<Instant>,
@@ -127,11 +125,17 @@ impl Steered for Link {
 }
 
 impl Link {
-    /// A link that is not running yet.
-    pub fn new(host: String, port: u16, here: Rc<Here>, tls: Arc<TlsStore>) -> Rc<Link> {
+    /// A link that is not running yet; whether an operator asked for it just now.
+    pub fn new(
+        (host, port): (String, u16),
+        is_explicit: bool,
+        here: Rc<Here>,
+        tls: Arc<TlsStore>,
+    ) -> Rc<Link> {
         let now = Instant::now();
         Rc::new_cyclic(|link: &Weak<Link>| {
             let machine = Machine::new(host.clone(), port, fastrand::u64(..), now);
+            let machine = if is_explicit { machine } else { machine.unasked() };
             Link {
                 host,
                 port,
@@ -140,17 +144,11 @@ impl Link {
                 tls,
                 met: RefCell::default(),
                 running: RefCell::default(),
-                stopped: rt::Event::new(),
                 paused: Cell::new(false),
                 last_io: Cell::new(now),
                 waiting: RefCell::default(),
             }
         })
-    }
-
-    /// Another one to the same master.
-    pub fn anew(&self) -> Rc<Link> {
-        Link::new(self.host.clone(), self.port, self.here.clone(), self.tls.clone())
     }
 
     /// How far it is.
@@ -199,10 +197,9 @@ impl Link {
         }
     }
 
-    /// Whether this link leads there, and does so by itself.
-    pub fn leads_to(&self, host: &str, port: u16) -> bool {
-        let is_held = self.helm.machine().held().is_some();
-        self.host.eq_ignore_ascii_case(host) && self.port == port && !is_held
+    /// Whether an operator has to do something before anything goes on by itself.
+    pub fn is_stuck(&self) -> bool {
+        self.helm.machine().held().is_some()
     }
 
     /// An operator asks for the same master once more.
@@ -213,52 +210,31 @@ impl Link {
 
     /// Whether the master can be reached and would have us, before anything is changed here: REPLICAOF
     /// answers with what this says.
-    pub async fn check(&self) -> Result<(), String> {
+    pub async fn check(&self) -> Result<(), Reason> {
         let limit = self.rules().connect;
-        let steps = Rc::new(RefCell::new(Steps::new(limit, limit, Instant::now())));
-        let bell = Rc::new(Bell::default());
-        let watch: Watch = {
-            let (steps, bell) = (steps.clone(), bell.clone());
-            Rc::new(move |place, step| {
-                steps.borrow_mut().note(place, step, Instant::now());
-                bell.ring();
-            })
-        };
-        let checked = async {
+        let checked = async |watch| {
             let target = self.target(limit, watch)?;
-            self.introduce(&target).await.map(|_| ())
+            self.introduce(&target).await.map(drop)
         };
-        let late = async {
-            loop {
-                let due = steps.borrow().due();
-                match due {
-                    None => bell.wait().await,
-                    Some(due) => {
-                        bell.wait_for(due.saturating_duration_since(Instant::now())).await;
-                    }
-                }
-                if let Some((place, step)) = steps.borrow().late(Instant::now()) {
-                    return Err(Reason::Late { host: self.host.clone(), place, step, limit });
-                }
-            }
-        };
-        future::or(checked, late).await.map_err(|reason| reason.to_string())
+        dial::try_within(&self.host, limit, checked).await
     }
 
-    /// Ends the link and waits until everything that was handed to shards is applied.
-    pub async fn stop(&self) {
+    /// The link is to end, once everything that was handed to shards is applied.
+    pub fn end(&self) {
         self.helm.step(Event::Stop);
-        // There are never more waiters than allowed: one change of role at a time.
-        let _ = self.stopped.wait().await;
     }
 
-    /// Follows the master until [`stop`](Link::stop).
+    /// Whether it has ended because a Redis is there, and whether an operator asked for that one.
+    pub fn met_another_kind(&self) -> Option<bool> {
+        self.helm.machine().met_another_kind()
+    }
+
+    /// Follows the master until it is [ended](Link::end), or another kind of master is met.
     pub async fn run(self: Rc<Link>) {
         self.helm.step(Event::Begin);
         while let Some(action) = self.helm.next(rt::sleep).await {
             self.perform(action).await;
         }
-        self.stopped.set();
     }
 
     async fn perform(self: &Rc<Link>, action: Action) {
@@ -304,23 +280,14 @@ impl Link {
         }
     }
 
-    /// TLS towards a master, if it is turned on.
-    fn client_tls(&self) -> Result<Option<Arc<ClientTls>>, Reason> {
-        if !self.here.settings.borrow().tls {
-            return Ok(None);
-        }
-        let tls = self.tls.current().client;
-        let missing = "tls_replication is on but its certificates are not loaded";
-        tls.map(Some).ok_or_else(|| missing.to_owned().into())
-    }
-
     fn target(&self, limit: Duration, watch: Watch) -> Result<Target, Reason> {
+        let settings = self.here.settings.borrow().clone();
         Ok(Target {
             host: self.host.clone(),
             port: self.port,
             address: None,
-            tls: self.client_tls()?,
-            settings: self.here.settings.borrow().clone(),
+            tls: dial::client_tls(&self.tls, &settings)?,
+            settings,
             limit,
             watch,
         })
@@ -352,13 +319,8 @@ impl Link {
         }
         let reply = call.answer(capabilities).await?;
         if reply.elements().is_none() {
-            return Err(format!(
-                "{}:{} is not a Damselfly (it answers {}): following a Redis is not supported yet",
-                self.host,
-                self.port,
-                words(&reply)
-            )
-            .into());
+            // A Redis says OK to whatever one is capable of.
+            return Err(Reason::OtherKind);
         }
         let reply = call.answer(check).await?;
         if reply.is_ok() { Ok(call) } else { Err(self.refusal(&reply).into()) }

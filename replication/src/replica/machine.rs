@@ -234,6 +234,17 @@ impl Machine {
         }
     }
 
+    /// The same that no operator has asked for: another kind of master was there before.
+    pub fn unasked(self) -> Machine {
+        Machine { is_explicit: false, ..self }
+    }
+
+    /// Whether it has ended because a Redis is there, and whether an operator asked for that one.
+    pub fn met_another_kind(&self) -> Option<bool> {
+        let is_other = self.counts.last_error == Some(Reason::OtherKind);
+        (self.is_ended() && is_other && !self.is_stopping).then_some(self.is_explicit)
+    }
+
     /// How far it is.
     pub fn state(&self) -> LinkStage {
         self.state
@@ -478,8 +489,11 @@ impl Machine {
         if self.is_stopping {
             return self.become_ended();
         }
-        let pause = self.pace.not_met(reason.is_late(), self.limit, rules.pause_max);
         let is_news = self.is_news(&reason);
+        if reason == Reason::OtherKind {
+            return self.become_ended();
+        }
+        let pause = self.pace.not_met(reason.is_late(), self.limit, rules.pause_max);
         let mut actions = self.become_pausing(pause, now);
         actions.push(Action::Down { reason: Some(reason), is_news, lost: None });
         actions

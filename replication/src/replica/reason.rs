@@ -36,6 +36,12 @@ pub enum Reason {
     LinkEnded,
     /// By an operator.
     Killed,
+    /// It is a Redis where a Damselfly was, or the other way round: to be followed in another way.
+    OtherKind,
+    /// It will not be otherwise however often it is tried; in words, with what to do about it.
+    Senseless(String),
+    /// Nothing was heard from a master that has one connection only.
+    Silent(Duration),
     /// Nothing was heard on the control connection.
     ControlSilent(Duration),
     /// Nothing was heard on a flow that is read from.
@@ -95,11 +101,16 @@ impl Display for Reason {
             }
             Reason::Unreached { text, .. } => write!(f, "could not connect to master: {text}"),
             Reason::Words(text)
+            | Reason::Senseless(text)
             | Reason::Held(text)
             | Reason::ControlWords(text)
             | Reason::Malformed(text) => f.write_str(text),
             Reason::BeginsElsewhere => f.write_str("the master begins elsewhere than it said"),
             Reason::LinkEnded => f.write_str("the link was ended"),
+            Reason::OtherKind => f.write_str("another kind of master is there now"),
+            Reason::Silent(limit) => {
+                write!(f, "nothing arrived from the master for {} ms", limit.as_millis())
+            }
             Reason::Killed => f.write_str("it was ended by CLIENT KILL"),
             Reason::ControlSilent(limit) => {
                 write!(f, "nothing arrived on the control connection for {} ms", limit.as_millis())

@@ -49,7 +49,7 @@ pub async fn agree<L: Leads>(
     let standing = &here.standing;
     let mut terms = standing.terms(position, here.chain.tell(), keys.iter().sum());
     terms.session = id();
-    let is_replica = roles.borrow().upstream().is_some();
+    let is_replica = roles.borrow().upstream().is_some() && !standing.tells();
     let beginning = if terms.full {
         Beginning::Full
     } else {

@@ -1,28 +1,13 @@
 //! Changes of role: what [`Roles`](super::roles::Roles) says is performed here, and what begins and ends with
 //! a session.
 
-use super::roles::{Action, Event, Leads, Refusal};
+use super::lead::Lead;
+use super::roles::{Action, Event, Refusal};
 use super::{Service, new_history};
-use crate::info::LinkState;
-use crate::replica::link::Link;
 use engine::rt;
 use engine::shard::ReplyTo;
 use std::rc::Rc;
 use std::time::Instant;
-
-impl Leads for Link {
-    fn leads_where(&self, other: &Link) -> bool {
-        self.leads_to(&other.host, other.port)
-    }
-
-    fn anew(&self) -> Rc<Link> {
-        Link::anew(self)
-    }
-
-    fn is_stable(&self) -> bool {
-        self.state() == LinkState::StableSync
-    }
-}
 
 impl Service {
     /// REPLICAOF host port. Unless `at_once`, the master is tried first, and everything stays as it
@@ -35,7 +20,7 @@ impl Service {
         asker: Option<ReplyTo>,
     ) {
         let order = self.next_order(asker);
-        let link = Link::new(host, port, self.here.clone(), self.tls.clone());
+        let link = Lead::new(host, port, self.here.clone(), self.tls.clone());
         self.change(Event::Follow { order, link, at_once });
     }
 
@@ -54,7 +39,7 @@ impl Service {
         order
     }
 
-    fn change(self: &Rc<Service>, event: Event<Link>) {
+    fn change(self: &Rc<Service>, event: Event<Lead>) {
         let whole = self.here.standing.may_become_master();
         let actions = self.roles.borrow_mut().step(event, &whole);
         self.here.status.set_replica(self.roles.borrow().refuses_writes());
@@ -63,7 +48,7 @@ impl Service {
         }
     }
 
-    fn perform(self: &Rc<Service>, action: Action<Link>) {
+    fn perform(self: &Rc<Service>, action: Action<Lead>) {
         let service = self.clone();
         match action {
             Action::Try(order, link) => {

@@ -20,6 +20,7 @@ pub(crate) mod load;
 pub(crate) mod node;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod redis;
 pub(crate) mod scenario;
 pub(crate) mod wait;
 

@@ -65,6 +65,12 @@ impl Proxy {
         self.cut();
     }
 
+    /// From now on it stands before another port: all connections end.
+    pub(crate) fn lead_to(&self, target: u16) {
+        self.network.target.store(u64::from(target), Ordering::Relaxed);
+        self.cut();
+    }
+
     /// Nothing comes through any more, but connections stay open, until [`heal`](Proxy::heal).
     pub(crate) fn stall(&self) {
         self.network.stalled.store(true, Ordering::SeqCst);

@@ -1,0 +1,216 @@
+//! A session with a Redis: one connection, on which it sends an RDB and then commands, and we say how far we are.
+//!
+//! ```text
+//!   read ─► load ─► shards          until the RDB has ended
+//!   read ─► stream ─► shards        from there on
+//!   speak: "\n" while we load, then REPLCONF ACK
+//! ```
+//!
+//! It ends when anything breaks; what was handed to shards is waited for, so that afterwards the position says
+//! exactly what is applied.
+
+use super::machine::Happened;
+use super::payload::Extent;
+use crate::bell::Bell;
+use crate::here::Here;
+use crate::info::Progress;
+use crate::replica::reason::Reason;
+use crate::standing::StreamPosition;
+use crate::transport::Transport;
+use engine::exec::Front;
+use engine::resp::client::encode_command;
+use engine::rt::{self, Task};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// Bytes read at once.
+const READ_BYTES: usize = 256 * 1024;
+
+/// A link, as the session that it runs knows it.
+pub(super) trait Steers {
+    /// Something happened in an attempt or its session.
+    fn happened(&self, attempt: u64, happened: Happened);
+    /// Whether the session of this attempt goes on.
+    fn is_in_session_of(&self, attempt: u64) -> bool;
+    /// Whether DEBUG REPLICA PAUSE holds.
+    fn is_paused(&self) -> bool;
+}
+
+/// See the module's doc.
+pub(super) struct Session {
+    link: Rc<dyn Steers>,
+    /// The attempt that brought it.
+    attempt: u64,
+    pub(super) front: Rc<Front>,
+    transport: Transport,
+    /// What had arrived before the session began.
+    unread: RefCell<Vec<u8>>,
+    extent: RefCell<Option<Extent>>,
+    /// Where the stream begins, and when all is over where it is applied.
+    pub(super) position: RefCell<StreamPosition>,
+    /// Bytes of the stream that are applied.
+    pub(super) applied: Cell<u64>,
+    is_loading: Cell<bool>,
+    /// How far the RDB is loaded, in keys.
+    pub(super) progress: Cell<Option<Progress>>,
+    pub(super) began: Instant,
+    last_io: Cell<Instant>,
+    /// There is something to be said.
+    says: Bell,
+    /// It has ended: who waits for something looks up.
+    pub(super) broke: Bell,
+    speaking: RefCell<Option<Task<()>>>,
+    is_done: Cell<bool>,
+    done: Bell,
+}
+
+/// What a session is made of.
+pub(super) struct Opened {
+    pub(super) transport: Transport,
+    /// What has arrived.
+    pub(super) unread: Vec<u8>,
+    /// Where the stream goes on.
+    pub(super) from: StreamPosition,
+    /// The RDB that comes before, if one does.
+    pub(super) extent: Option<Extent>,
+}
+
+impl Session {
+    /// The session of an attempt of `link` on `here`.
+    pub(super) fn new(
+        here: &Here,
+        (link, attempt): (Rc<dyn Steers>, u64),
+        opened: Opened,
+    ) -> Rc<Session> {
+        let Opened { transport, unread, from, extent } = opened;
+        let now = Instant::now();
+        Rc::new(Session {
+            link,
+            attempt,
+            front: here.front.clone(),
+            transport,
+            unread: RefCell::new(unread),
+            is_loading: Cell::new(extent.is_some()),
+            extent: RefCell::new(extent),
+            applied: Cell::new(from.offset),
+            position: RefCell::new(from),
+            progress: Cell::new(None),
+            began: now,
+            last_io: Cell::new(now),
+            says: Bell::default(),
+            broke: Bell::default(),
+            speaking: RefCell::default(),
+            is_done: Cell::new(false),
+            done: Bell::default(),
+        })
+    }
+
+    /// Begins to say how far we are.
+    pub(super) fn begin(self: &Rc<Session>) {
+        *self.speaking.borrow_mut() = Some(rt::spawn_local(speak(self.clone())));
+    }
+
+    /// What had arrived, and the RDB that comes, if one does.
+    pub(super) fn take_opened(&self) -> (Vec<u8>, Option<Extent>) {
+        (self.unread.take(), self.extent.take())
+    }
+
+    /// The RDB is loaded: commands come.
+    pub(super) fn loaded(&self) {
+        if self.is_loading.replace(false) {
+            self.happened(Happened::Loaded);
+        }
+    }
+
+    /// Everything that was handed out is applied.
+    pub(super) fn end(&self) {
+        self.is_done.set(true);
+        self.done.ring();
+    }
+
+    /// The session has ended: closes its connection and waits until everything that was handed out is applied.
+    pub(super) async fn drain(&self) {
+        let _ = self.transport.stream().shutdown();
+        self.broke.ring();
+        let speaking = self.speaking.borrow_mut().take();
+        if let Some(speaking) = speaking {
+            speaking.cancel().await;
+        }
+        while !self.is_done.get() {
+            self.done.wait().await;
+        }
+    }
+
+    /// How far we are is to be said.
+    pub(super) fn say(&self) {
+        self.says.ring();
+    }
+
+    /// Bytes of the stream that are applied; none while the RDB loads.
+    pub(super) fn applied(&self) -> u64 {
+        self.applied.get()
+    }
+
+    /// Where the stream is applied, when all is over.
+    pub(super) fn position(&self) -> Option<StreamPosition> {
+        self.is_done.get().then(|| self.position.borrow().clone())
+    }
+
+    /// How far a full sync is.
+    pub(super) fn progress(&self) -> Option<Progress> {
+        self.progress.get().filter(|_| self.is_loading.get())
+    }
+
+    /// Time since something arrived.
+    pub(super) fn idle(&self) -> Duration {
+        self.last_io.get().elapsed()
+    }
+
+    /// Whether it has ended.
+    pub(super) fn is_broken(&self) -> bool {
+        !self.link.is_in_session_of(self.attempt)
+    }
+
+    pub(super) fn happened(&self, happened: Happened) {
+        self.link.happened(self.attempt, happened);
+    }
+
+    /// Reads what there is; may be dropped, and has read nothing then.
+    pub(super) async fn read(&self, buffer: &mut Vec<u8>) -> Result<(), Reason> {
+        while self.link.is_paused() && !self.is_broken() {
+            rt::sleep(Duration::from_millis(20)).await;
+        }
+        self.happened(Happened::Reads);
+        let read = self.transport.read(buffer, READ_BYTES).await;
+        self.happened(Happened::Read);
+        match read {
+            Ok(0) => Err("the master closed the connection".to_owned().into()),
+            Ok(_) => {
+                self.last_io.set(Instant::now());
+                Ok(())
+            }
+            Err(error) => Err(format!("the connection to the master was lost: {error}").into()),
+        }
+    }
+}
+
+/// Says how far we are, whenever the machine says that it is time.
+async fn speak(session: Rc<Session>) {
+    loop {
+        session.says.wait().await;
+        let mut bytes = Vec::new();
+        if session.is_loading.get() {
+            // It waits for nothing yet but that we live.
+            bytes.push(b'\n');
+        } else {
+            let applied = session.applied.get().to_string();
+            encode_command(&mut bytes, &[b"REPLCONF", b"ACK", applied.as_bytes()]);
+        }
+        if let Err(error) = session.transport.write_all(&bytes).await {
+            let reason = format!("the connection to the master was lost: {error}");
+            session.happened(Happened::Broke(reason.into()));
+            return;
+        }
+    }
+}

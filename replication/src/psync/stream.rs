@@ -1,0 +1,195 @@
+//! The stream of a Redis: commands, counted in bytes, in the order in which it ran them.
+//!
+//! ```text
+//!   bytes ─► parser ─► verb ─┬─ of one shard ───────────► its lane          (`engine::exec::Replay`)
+//!                            ├─ of several ─────────────► alone, behind all that came before
+//!                            ├─ MULTI ... EXEC ─────────► kept, then run as one
+//!                            └─ SELECT, PING, GETACK ───► here
+//! ```
+//!
+//! What is applied is counted from the first byte that is not: a MULTI whose EXEC has not come stands before it.
+//! An error is a broken promise: the copy is not exact any more.
+
+use super::command::{Verb, verb};
+use super::machine::Happened;
+use super::session::Session;
+use crate::replica::reason::Reason;
+use crate::standing::StreamPosition;
+use engine::command::{Args, Registry};
+use engine::exec::{Queued, Replay};
+use engine::resp::{Limits, Parsed, Parser, Span};
+use engine::rt;
+use engine::types::DbIndex;
+use futures_lite::future;
+
+/// Bytes of commands that are handed out and not done, above which nothing more is read.
+const HELD_MAX: usize = 4 * 1024 * 1024;
+
+/// Memory for what was read and is not understood yet, that is kept.
+const BUFFER_KEPT: usize = 1024 * 1024;
+
+/// A master's stream knows no limits but those of what can stand in one buffer: what it sent it has.
+const LIMITS: Limits = Limits {
+    bulk_bytes: Span::STANDING_MAX,
+    arguments: i32::MAX as usize,
+    request_bytes: Span::STANDING_MAX,
+    long_bytes: usize::MAX,
+    authenticated: true,
+};
+
+/// See the module's doc.
+struct Stream {
+    registry: &'static Registry,
+    dbs: usize,
+    replay: Replay,
+    /// Bytes that were understood.
+    offset: u64,
+    db: DbIndex,
+    multi: Option<Multi>,
+    /// The master waits until so much is applied.
+    ack_from: Option<u64>,
+}
+
+/// A transaction whose EXEC has not come.
+struct Multi {
+    /// Where it begins, and in which database.
+    begins: u64,
+    db: DbIndex,
+    commands: Vec<Queued>,
+}
+
+impl Stream {
+    /// Up to where it is applied.
+    fn applied(&self) -> u64 {
+        let end = self.multi.as_ref().map_or(self.offset, |multi| multi.begins);
+        self.replay.applied(end)
+    }
+
+    /// Takes one command, which ends at `end`.
+    async fn take(&mut self, args: Args<'_>, end: u64) -> Result<(), Reason> {
+        match verb(self.registry, self.dbs, &args)? {
+            Verb::Run(entry) => match &mut self.multi {
+                Some(multi) => multi.commands.push(Queued::new(self.db, entry, args)),
+                None => {
+                    if !self.replay.add(self.db, entry, args, self.offset) {
+                        self.replay.alone(self.db, entry, args).await;
+                    }
+                }
+            },
+            Verb::Select(db) => self.db = db,
+            Verb::Multi => {
+                let (begins, db, commands) = (self.offset, self.db, Vec::new());
+                self.multi = Some(Multi { begins, db, commands });
+            }
+            Verb::Exec => {
+                if let Some(multi) = self.multi.take() {
+                    self.replay.as_one(&multi.commands).await;
+                }
+            }
+            Verb::GetAck => self.ack_from = Some(self.offset),
+            Verb::Nothing => {}
+        }
+        self.offset = end;
+        Ok(())
+    }
+
+    /// What did not fit, as a reason to end.
+    fn misfit(&mut self) -> Result<(), Reason> {
+        let Some(misfit) = self.replay.take_misfit() else { return Ok(()) };
+        let (command, error) = (misfit.command.to_ascii_uppercase(), misfit.error);
+        Err(Reason::BrokenPromise(format!("{command} was answered with: {error}")))
+    }
+
+    /// Takes the whole commands that `buffer` begins with.
+    async fn take_all(&mut self, parser: &mut Parser, buffer: &mut Vec<u8>) -> Result<(), Reason> {
+        let mut at = 0;
+        let outcome = loop {
+            let rest = &buffer[at..];
+            let consumed = match parser.next(rest, &LIMITS) {
+                Err(error) => break Err(format!("the master's stream is damaged: {error}").into()),
+                Ok(Parsed::Incomplete { .. } | Parsed::Long { .. }) => break Ok(()),
+                Ok(Parsed::Empty { consumed }) => {
+                    self.offset += consumed as u64;
+                    consumed
+                }
+                Ok(Parsed::Request { consumed }) => {
+                    let end = self.offset + consumed as u64;
+                    if let Err(reason) = self.take(Args::of(parser.args(rest)), end).await {
+                        break Err(reason);
+                    }
+                    consumed
+                }
+            };
+            at += consumed;
+            while self.replay.held() > HELD_MAX {
+                self.replay.send();
+                self.replay.progress().await;
+            }
+        };
+        buffer.drain(..at);
+        if buffer.len() < BUFFER_KEPT && buffer.capacity() > 2 * BUFFER_KEPT {
+            // A large value has gone through.
+            buffer.shrink_to(BUFFER_KEPT);
+        }
+        outcome
+    }
+}
+
+/// Follows the stream, of which `buffer` has come already, until the session breaks and all is applied.
+pub(super) async fn follow(session: &Session, mut buffer: Vec<u8>) {
+    let StreamPosition { id, offset, db } = session.position.borrow().clone();
+    let node = &session.front.node;
+    let (registry, dbs) = (node.registry(), node.dbs());
+    let replay = Replay::new(session.front.clone());
+    let (multi, ack_from) = (None, None);
+    let mut stream = Stream { registry, dbs, replay, offset, db, multi, ack_from };
+    let mut parser = Parser::new();
+    while !session.is_broken() {
+        let taken = stream.take_all(&mut parser, &mut buffer).await;
+        stream.replay.send();
+        if let Err(reason) = taken.and_then(|()| stream.misfit()) {
+            session.happened(Happened::Broke(reason));
+            break;
+        }
+        note_applied(session, &mut stream);
+        if let Err(reason) = more(session, &mut stream, &mut buffer).await {
+            session.happened(Happened::Broke(reason));
+        }
+    }
+    stream.replay.settle().await;
+    if let Err(reason) = stream.misfit() {
+        session.happened(Happened::Broke(reason));
+    }
+    session.applied.set(stream.applied());
+    let db = stream.multi.as_ref().map_or(stream.db, |multi| multi.db);
+    *session.position.borrow_mut() = StreamPosition { id, offset: stream.applied(), db };
+}
+
+/// Waits until something has come, or is done.
+async fn more(session: &Session, stream: &mut Stream, buffer: &mut Vec<u8>) -> Result<(), Reason> {
+    let is_settled = stream.replay.is_settled();
+    let progress = async {
+        match is_settled {
+            true => future::pending().await,
+            false => stream.replay.progress().await,
+        }
+        Ok(())
+    };
+    let broke = async {
+        session.broke.wait().await;
+        Ok(())
+    };
+    let more = future::or(broke, future::or(progress, session.read(buffer))).await;
+    // Who reads without a pause lets others run.
+    rt::yield_now().await;
+    more
+}
+
+fn note_applied(session: &Session, stream: &mut Stream) {
+    let applied = stream.applied();
+    session.applied.set(applied);
+    if stream.ack_from.is_some_and(|from| applied >= from) {
+        stream.ack_from = None;
+        session.happened(Happened::AckAsked);
+    }
+}
