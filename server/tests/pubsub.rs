@@ -304,3 +304,61 @@ fn a_subscriber_is_killed_by_its_type_and_is_not_timed_out() {
     assert_eq!(text(&node.must(&["CLIENT", "KILL", "TYPE", "pubsub"])), "1");
     assert!(listener.read().is_err());
 }
+
+#[test]
+fn who_listens_hears_in_the_middle_of_a_long_request() {
+    // Its inbox was looked at, then others had their turn, then it waited: what came between was never told.
+    let node = Node::start("node", 1, &[]);
+    let mut listener = third(&node);
+    listener.must(&["SUBSCRIBE", "c"]);
+    let mut publisher = node.client();
+    const PIECES: usize = 300;
+    let piece = vec![b'x'; 16 * 1024];
+    let head = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n", PIECES * piece.len());
+    listener.send_raw(head.as_bytes()).expect("the node reads");
+    for number in 0..PIECES {
+        listener.send_raw(&piece).expect("the node reads");
+        publisher.must(&["PUBLISH", "c", &number.to_string()]);
+        assert_eq!(next(&mut listener), format!("message c {number}"));
+    }
+    listener.send_raw(b"\r\n").expect("the node reads");
+    assert_eq!(next(&mut listener), "OK");
+}
+
+#[test]
+fn messages_stand_between_replies_and_never_within_one() {
+    let node = Node::start("node", 2, &[]);
+    let (port, stop) = (node.port, std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let stopped = stop.clone();
+    let publisher = std::thread::spawn(move || {
+        let mut publisher = Client::connect(port).expect("the node listens");
+        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+            publisher.must(&["PUBLISH", "c", "m"]);
+        }
+    });
+    // The next thing that is no message.
+    let reply = |listener: &mut Client| loop {
+        let reply = listener.read().expect("something comes");
+        if !text(&reply).starts_with("message ") {
+            break text(&reply);
+        }
+    };
+    for _ in 0..20 {
+        let mut listener = third(&node);
+        // What is said first is that it listens, although KEYS passes messages on while it walks.
+        listener.send_raw(b"SUBSCRIBE c\r\nKEYS nomatch*\r\n").expect("the node reads");
+        assert_eq!(next(&mut listener), "subscribe c 1");
+        assert_eq!(reply(&mut listener), "");
+        listener
+            .send_raw(b"MULTI\r\nKEYS no*\r\nUNSUBSCRIBE c\r\nPING\r\nEXEC\r\nECHO end\r\n")
+            .expect("the node reads");
+        for expected in ["OK", "QUEUED", "QUEUED", "QUEUED"] {
+            assert_eq!(reply(&mut listener), expected);
+        }
+        let all = reply(&mut listener);
+        assert!(!all.contains("message"), "{all}");
+        assert_eq!(reply(&mut listener), "end");
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    publisher.join().expect("the publisher ends");
+}

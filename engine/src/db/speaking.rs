@@ -20,8 +20,7 @@ impl Keyspace {
         self.speaker.wanted = if events.is_on() { events } else { Events::empty() };
         self.door.hear_all(events.is_on());
         for db in self.dbs() {
-            let is_watched = self.watchers.counts.get(&db).is_some_and(|count| *count > 0);
-            let bits = if is_watched { self.door.heard(db) } else { 0 };
+            let bits = self.listened_to(db);
             self.door.set_heard(db, bits);
         }
     }

@@ -50,6 +50,13 @@ impl Keyspace {
         }
     }
 
+    /// The bits of all keys of a database that somebody watches or waits for.
+    pub(super) fn listened_to(&self, db: DbIndex) -> u64 {
+        let keys = self.watchers.watched.keys().chain(self.waits.keys.keys());
+        let bits = keys.filter(|(of, _)| *of == db).map(|(_, key)| heard_bit(self.hash(key)));
+        bits.fold(0, |all, bit| all | bit)
+    }
+
     /// Somebody has ceased to listen to a key. Others may have shared its bit: bits go when nobody listens to
     /// any key of the database.
     pub(super) fn hear_less(&mut self, db: DbIndex) {

@@ -58,8 +58,11 @@ impl Session {
         };
         for name in &all {
             self.leave(kind, name);
-            // What was said before comes before the word that it is over.
-            self.take_messages(reply);
+            // What was said before comes before the word that it is over; but EXEC's reply holds no messages:
+            // they come behind it.
+            if !self.in_exec {
+                self.take_messages(reply);
+            }
             let left = self.subscriber.as_ref().map_or(0, |subscriber| subscriber.count(kind));
             confirm(kind, false, Some(name), left, reply);
         }

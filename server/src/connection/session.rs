@@ -9,7 +9,7 @@ use crate::config::{Config, OutputLimit};
 use crate::gates::{self, Asker};
 use crate::pauses;
 use crate::server::Server;
-use engine::command::{Args, Entry, Flags, Outcome, Refusal, ReplyRoom, Who};
+use engine::command::{Args, Entry, Flags, Outcome, Refusal, ReplyRoom, Run, Walk, Who};
 use engine::db::{WatchFlag, WatchKey};
 use engine::exec::{Front, Pipeline};
 use engine::resp::{Output, Protocol, ReplyWriter};
@@ -477,6 +477,9 @@ impl Session {
     /// pipeline is answered first.
     pub fn may_wait_long(&self, entry: &Entry) -> bool {
         let waits = entry.command.flags.intersects(Flags::BLOCKING.union(Flags::ADMIN));
+        // A long walk passes messages on meanwhile.
+        let walks = matches!(entry.command.run, Run::Walk(Walk { long: true, .. }));
+        let waits = waits || (walks && self.subscriber.is_some());
         (waits && self.multi.is_none()) || self.server.clients.pause().is_some()
     }
 
@@ -501,11 +504,11 @@ impl Session {
         };
         let waited = futures_lite::future::or(async { Some(wait.await) }, gone);
         match &self.subscriber {
-            None => waited.await,
-            // In a box, as most connections listen to nothing.
-            Some(subscriber) => {
+            // In a box, as most connections listen to nothing. Part of EXEC's reply may have gone out already.
+            Some(subscriber) if !self.in_exec => {
                 Box::pin(subscriber.pass_on_during(&self.transport, self.protocol, waited)).await
             }
+            _ => waited.await,
         }
     }
 
@@ -514,7 +517,11 @@ impl Session {
         if std::mem::take(&mut self.wrote_wide) {
             self.note_wide_write().await;
         }
-        self.pipeline.written().to_vec()
+        // What was written to a journal that has ended since (this node was a replica meanwhile) may have a number
+        // that the present one has not reached: all of the present one holds it too.
+        let heads = self.front.call_all(|shard| shard.head()).await;
+        let written = self.pipeline.written().iter();
+        written.zip(heads).map(|(written, head)| head.min(*written)).collect()
     }
 
     async fn note_wide_write(&mut self) {

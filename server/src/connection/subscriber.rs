@@ -9,7 +9,7 @@ use engine::resp::Protocol;
 use engine::rt::Notify;
 use futures_lite::future::or;
 use replication::transport::Transport;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::io::IoSlice;
@@ -19,14 +19,21 @@ use std::sync::Arc;
 
 thread_local! {
     /// The bells of this executor's subscribers, by client.
-    static BELLS: RefCell<HashMap<u64, Rc<Notify>>> = RefCell::default();
+    static BELLS: RefCell<HashMap<u64, Rc<Bell>>> = RefCell::default();
+}
+
+/// Rings for a subscriber, who need not be waiting: the hub says only once that something has come.
+struct Bell {
+    notify: Notify,
+    has_rung: Cell<bool>,
 }
 
 /// Something came for a client of this executor.
 pub(crate) fn ring(client: u64) {
     let bell = BELLS.with_borrow(|bells| bells.get(&client).cloned());
     if let Some(bell) = bell {
-        bell.notify_all();
+        bell.has_rung.set(true);
+        bell.notify.notify_all();
     }
 }
 
@@ -35,7 +42,7 @@ pub(super) type Names = BTreeSet<Box<[u8]>>;
 /// What a connection listens to.
 pub(crate) struct Subscriber {
     pub(super) inbox: Arc<Inbox>,
-    bell: Rc<Notify>,
+    bell: Rc<Bell>,
     pub(super) plain: Names,
     pub(super) sharded: Names,
     pub(super) patterns: Names,
@@ -43,17 +50,20 @@ pub(crate) struct Subscriber {
 
 impl Subscriber {
     pub(super) fn new(client: u64, executor: u16) -> Subscriber {
-        let bell = Rc::new(Notify::new());
+        let bell = Rc::new(Bell { notify: Notify::new(), has_rung: Cell::new(false) });
         BELLS.with_borrow_mut(|bells| bells.insert(client, bell.clone()));
         let (plain, sharded, patterns) = Default::default();
         Subscriber { inbox: Inbox::new(client, executor), bell, plain, sharded, patterns }
     }
 
-    /// Waits until something comes.
+    /// Waits until something comes, or has come since this returned last: whoever looked into the inbox and did
+    /// something else before it waits misses nothing.
     pub(super) async fn rung(&self) {
-        if self.bell.wait().await.is_err() {
-            // One task waits for each.
-            std::future::pending::<()>().await;
+        while !self.bell.has_rung.take() {
+            if self.bell.notify.wait().await.is_err() {
+                // One task waits for each.
+                std::future::pending::<()>().await;
+            }
         }
     }
 

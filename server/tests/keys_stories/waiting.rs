@@ -254,3 +254,21 @@ fn who_waits_on_a_node_that_becomes_a_replica_is_told_so() {
     let mut replica = Client::connect(node.port).expect("the node listens");
     wait::until("the replica has it", || text(&replica.call(&["LRANGE", "a", "0", "-1"])) == "2 3");
 }
+
+#[test]
+fn a_setting_that_is_changed_leaves_those_who_wait_their_ears() {
+    // Every CONFIG SET tells the shards which key events are wanted, and forgot who waits.
+    let node = Node::start("node", 1, &[]);
+    let mut control = node.client();
+    let mut waiter = waiting(node.port, &["BLPOP", "q", "0"]);
+    until_blocked(&mut control, 1);
+    for (setting, value) in [
+        ("slowlog-max-len", "100"),
+        ("notify-keyspace-events", "KEA"),
+        ("notify-keyspace-events", ""),
+    ] {
+        control.must(&["CONFIG", "SET", setting, value]);
+    }
+    control.must(&["RPUSH", "q", "v"]);
+    assert_eq!(answer(&mut waiter), "q v");
+}
