@@ -20,7 +20,7 @@
 //!     cut            what is read of a shard, piece by piece
 //!   6 shard          one core's world
 //!   7 exec           the coordinator
-//!     snapshot       the data of one moment: loaded
+//!     snapshot       the data of one moment: saved, loaded
 //!   8 model          a node in one thread, for tests
 //! ```
 //!

@@ -25,6 +25,7 @@ const GATES: &[Gate] = &[
     unrestricted,
     running,
     allowed_in_multi,
+    persisted,
     enough_replicas,
     writable,
     allowed_to_subscribers,
@@ -45,6 +46,7 @@ pub(crate) fn are_open(server: &Server, config: &Config, client: &Client) -> boo
         && !only_listens(client)
         && !server.status.is_loading()
         && config.min_replicas_to_write == 0
+        && !is_unpersisted(server, config)
 }
 
 fn authenticated(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
@@ -97,6 +99,27 @@ fn allowed_in_multi(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
         return Err(Refusal::fixed("ERR Command not allowed inside a transaction"));
     }
     Ok(())
+}
+
+/// Whether writes are refused, as what `save` asks for has failed.
+fn is_unpersisted(server: &Server, config: &Config) -> bool {
+    server.snapshots.is_failing()
+        && config.stop_writes_on_bgsave_error
+        && !config.save.is_empty()
+        && !config.dbfilename.is_empty()
+        && !server.status.is_replica()
+}
+
+fn persisted(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
+    if !entry.writes() || !is_unpersisted(asker.server, asker.config) {
+        return Ok(());
+    }
+    Err(Refusal::fixed(
+        "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
+         Commands that may modify the data set are disabled, because this instance is configured to report \
+         errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check \
+         the Redis logs for details about the RDB error.",
+    ))
 }
 
 fn enough_replicas(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {

@@ -7,9 +7,9 @@
 //!   0 config memory pauses secret   settings; what memory there is; who sleeps, and what is secret
 //!     stopper supervisor turned_away   the word to stop, the service manager, replicas not let in
 //!   1 clients effect log            the map of connections; what settings mean to others; the log
-//!   2 meters                        what is counted and timed
+//!   2 meters snapshots              what is counted and timed; what is known of snapshots
 //!   3 server                        what all executors share
-//!   4 certificates gates listen news   what needs no connection
+//!   4 certificates gates listen news saver   what needs no connection
 //!     http                          pages and their server
 //!     observe                       INFO, metrics, the status page
 //!   5 connection                    bytes in, requests, replies, bytes out
@@ -37,8 +37,10 @@ pub mod meters;
 mod news;
 pub mod observe;
 mod pauses;
+pub mod saver;
 mod secret;
 pub mod server;
+pub mod snapshots;
 pub mod start;
 pub mod stop;
 pub mod stopper;

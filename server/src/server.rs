@@ -7,6 +7,7 @@ use crate::log::Log;
 use crate::meters::latency::{Events, Histograms};
 use crate::meters::slow::SlowLog;
 use crate::meters::stats::{FrontStats, Rates};
+use crate::snapshots::Snapshots;
 use crate::stopper::Stopper;
 use crate::supervisor::Supervisor;
 use crate::turned_away::TurnedAway;
@@ -65,6 +66,8 @@ pub struct Server {
     pub started: Instant,
     /// Ports really listened on: main and admin (0: none).
     pub ports: Ports,
+    /// What is known of snapshots.
+    pub snapshots: Snapshots,
     /// Raised when the program is to end.
     pub stopping: AtomicBool,
     /// Ends the program.

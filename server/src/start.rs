@@ -20,6 +20,7 @@ use crate::meters::slow::SlowLog;
 use crate::meters::stats::{FrontStats, Rates};
 use crate::news;
 use crate::observe;
+use crate::saver;
 use crate::server::{Counters, Server};
 use crate::stop;
 use crate::stopper::{Stop, Stopper};
@@ -161,6 +162,7 @@ impl Program {
             run_id: run_id(),
             started: Instant::now(),
             ports: Default::default(),
+            snapshots: Default::default(),
             stopping: AtomicBool::new(false),
             stopper: stopper.clone(),
             log,
@@ -305,6 +307,7 @@ async fn lead_program(
     rt::spawn_local(welcome::watch_silence(server.clone())).detach();
     server.supervisor.ready();
     rt::spawn_local(news::tell_status(front.clone(), server.clone())).detach();
+    rt::spawn_local(saver::watch(front.clone(), server.clone())).detach();
     memory::note_startup();
     memory::warn_if_short(config.maxmemory);
     tracing::info!("ready");
@@ -362,8 +365,14 @@ async fn run_replication(mailbox: Receiver<Message>, server: Arc<Server>) -> Res
     // Requests that come before the service stands wait here.
     let early: Rc<std::cell::RefCell<Early>> = Rc::default();
     let (served, waiting) = (front.clone(), early.clone());
+    let (status, tls) = (server.status.clone(), server.tls.clone());
     let serving = rt::spawn_local(async move {
-        let deliver = move |message| {
+        let (saves, host) = (served.clone(), server.clone());
+        let deliver = move |message: Box<dyn std::any::Any + Send>| {
+            let message = match message.downcast::<saver::Order>() {
+                Ok(order) => return saver::receive(&saves, &host, *order),
+                Err(message) => message,
+            };
             let mut early = waiting.borrow_mut();
             match &early.service {
                 Some(service) => {
@@ -376,8 +385,7 @@ async fn run_replication(mailbox: Receiver<Message>, server: Arc<Server>) -> Res
         };
         served.serve_mailbox(mailbox, deliver).await;
     });
-    let status = server.status.clone();
-    let service = Service::start(front, status, settings, server.tls.clone()).await;
+    let service = Service::start(front, status, settings, tls).await;
     let messages = std::mem::take(&mut early.borrow_mut().messages);
     early.borrow_mut().service = Some(service.clone());
     messages.into_iter().for_each(|message| service.receive(message));

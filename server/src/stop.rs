@@ -1,8 +1,9 @@
 //! Stopping: signals, SHUTDOWN, and in which order things end.
 
 use crate::news;
+use crate::saver;
 use crate::server::Server;
-use crate::stopper::{Stop, Stopper};
+use crate::stopper::{LastSnapshot, Stop, Stopper};
 use engine::exec::Front;
 use engine::rt::signals::{Signal, signals};
 use engine::rt::{self, Receiver};
@@ -23,13 +24,13 @@ pub async fn watch_signals(front: Rc<Front>, server: Arc<Server>, stopper: Stopp
     let mut interrupted = false;
     while let Some(signal) = incoming.recv().await {
         match signal {
-            Signal::Terminate => stopper.stop(Stop::InOrder),
+            Signal::Terminate => stopper.stop(Stop::InOrder(LastSnapshot::Usual)),
             Signal::Interrupt if interrupted => end_at_once(&server),
             Signal::Interrupt => {
                 interrupted = true;
-                stopper.stop(Stop::InOrder);
+                stopper.stop(Stop::InOrder(LastSnapshot::Usual));
             }
-            Signal::Quit => stopper.stop(Stop::Now),
+            Signal::Quit => stopper.stop(Stop::Now(LastSnapshot::Skip)),
             Signal::Reload => server.reload(),
             Signal::Reopen => server.reopen_log(),
             // In a task of its own: whoever hangs there must not keep the next signal from being heard.
@@ -50,28 +51,78 @@ fn end_at_once(server: &Server) -> ! {
     unsafe { libc::_exit(1) }
 }
 
-/// Waits for the word and ends in order: no more writes, replicas get the rest.
+/// Waits for the word and ends in order: no more writes, replicas get the rest, and a snapshot is written. Where
+/// that fails it goes on as before, unless it is told to end all the same.
 pub async fn wait(mut words: Receiver<Stop>, front: Rc<Front>, server: Arc<Server>) {
-    let word = words.recv().await.unwrap_or(Stop::Now);
-    server.stopping.store(true, Ordering::Release);
-    let limit = server.settings.config().shutdown_timeout;
-    server.supervisor.stopping(limit);
-    if word == Stop::Now {
-        return;
+    loop {
+        let word = words.recv().await.unwrap_or(Stop::Now(LastSnapshot::Skip));
+        server.stopping.store(true, Ordering::Release);
+        let limit = server.settings.config().shutdown_timeout;
+        server.supervisor.stopping(limit);
+        let word = match word {
+            Stop::InOrder(_) => drain_unless_insisted(&mut words, word, &front, &server).await,
+            Stop::Now(_) => word,
+        };
+        if save_last(&front, &server, word.snapshot()).await {
+            return;
+        }
+        server.stopping.store(false, Ordering::Release);
+        server.supervisor.ready();
     }
+}
+
+/// Writes the last snapshot; whether the program may end.
+async fn save_last(front: &Rc<Front>, server: &Server, what: LastSnapshot) -> bool {
+    let is_off = server.settings.config().dbfilename.is_empty() || server.status.is_loading();
+    if what == LastSnapshot::Skip || is_off {
+        server.snapshots.cancel();
+        // What is under way takes its file with it.
+        while server.snapshots.under_way().is_some() {
+            rt::sleep(Duration::from_millis(1)).await;
+        }
+        return true;
+    }
+    match saver::at_the_end(front, server).await {
+        Ok(()) => true,
+        Err(error) if what == LastSnapshot::IfPossible => {
+            tracing::error!("ending without a snapshot: {error}");
+            true
+        }
+        Err(error) => {
+            tracing::error!(
+                "not ending, as the data could not be saved: {error}; SHUTDOWN NOSAVE or FORCE ends all the same"
+            );
+            false
+        }
+    }
+}
+
+/// Lets replicas have everything; the word that holds now.
+async fn drain_unless_insisted(
+    words: &mut Receiver<Stop>,
+    word: Stop,
+    front: &Rc<Front>,
+    server: &Server,
+) -> Stop {
+    let limit = server.settings.config().shutdown_timeout;
     // Somebody who insists meanwhile is heard.
     let insisted = async {
-        loop {
+        let now = loop {
             match words.recv().await {
-                Some(Stop::Now) => break,
-                Some(Stop::InOrder) => {}
+                Some(now @ Stop::Now(_)) => break now,
+                Some(Stop::InOrder(_)) => {}
                 // Nobody can say any more.
                 None => std::future::pending().await,
             }
-        }
+        };
         tracing::warn!("stopping at once: replicas may lack the last changes");
+        now
     };
-    futures_lite::future::or(insisted, drain(&front, &server, limit)).await;
+    let drained = async {
+        drain(front, server, limit).await;
+        word
+    };
+    futures_lite::future::or(insisted, drained).await
 }
 
 /// Waits, at most so long, until the replicas have everything.

@@ -6,9 +6,28 @@ use engine::rt::{Receiver, Sender, mailbox};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stop {
     /// In order: replicas get what they lack first.
-    InOrder,
-    /// At once.
-    Now,
+    InOrder(LastSnapshot),
+    /// Without waiting for replicas.
+    Now(LastSnapshot),
+}
+
+/// What is written before the program ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LastSnapshot {
+    /// A snapshot, if there is a name for it: it does not end where that fails.
+    Usual,
+    /// A snapshot; it ends also where that fails.
+    IfPossible,
+    /// None.
+    Skip,
+}
+
+impl Stop {
+    /// What is written before.
+    pub fn snapshot(self) -> LastSnapshot {
+        let (Stop::InOrder(snapshot) | Stop::Now(snapshot)) = self;
+        snapshot
+    }
 }
 
 /// Sends the word to stop to whoever waits for it.

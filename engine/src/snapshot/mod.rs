@@ -3,17 +3,23 @@
 //! ```text
 //!   bytes ─► Loader ─► Reader ─┬─ short values as they are, in batches ─► shards decode and keep them
 //!            (`load`)          └─ long ones, decoded here in parts ─────► shards keep them
+//!
+//!   a frozen cut of each shard ─► `save` ─► one file beside the old one, which it replaces (`name`)
 //! ```
 //!
 //! It promises:
 //! - bytes are taken as fast as shards take what is in them, and no faster: what waits is bounded;
 //! - no piece of work is long, here or on a shard, however long a value is;
-//! - what cannot be read is one error that names the place and the key.
+//! - what cannot be read is one error that names the place and the key;
+//! - a file that is there is whole, whatever happens while the next one is written.
 //!
-//! It knows no files and no sockets: others read them.
+//! Loading knows no files and no sockets: others read them.
 
 mod batch;
 mod load;
+pub mod name;
+pub mod save;
 
 pub use batch::LOADED_MAX;
 pub use load::{Loaded, Loader, Options};
+pub use save::{SavePlan, SaveProgress, Saved, save};

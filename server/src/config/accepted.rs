@@ -39,7 +39,7 @@ const NONE: &[&str] = &[""];
 
 const GLOG: &str = "a switch of Dragonfly's logger; see loglevel and minloglevel";
 const SCHEDULER: &str = "tunes a mechanism of Dragonfly's scheduler that has no counterpart here";
-const SNAPSHOT: &str = "there are no snapshot files yet";
+const SNAPSHOT: &str = "snapshots are files in dir, as they are";
 const ENCODING: &str =
     "tunes an encoding of Redis or Dragonfly; collections here are trees of packed pages";
 const LAZY: &str = "large values are always released in the background";
@@ -65,7 +65,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     idle(boolean("false"), "background_snapshotting", SCHEDULER),
     idle(count("2"), "compression_level", "a full sync is not compressed by this setting"),
     idle(text("3"), "compression_mode", "a full sync is not compressed by this setting"),
-    idle(boolean("true"), "df_snapshot_format", SNAPSHOT),
+    idle(boolean("true"), "df_snapshot_format", "snapshots are RDB files, always"),
     idle(boolean("true"), "enable_heartbeat_eviction", "see maxmemory_policy"),
     idle(count("10"), "interpreter_per_thread", SCRIPTS),
     idle(count("1"), "io_threads", "see proactor_threads").aliases(&[Alias::same("io-threads")]),
@@ -108,8 +108,8 @@ pub(super) static SETTINGS: &[Setting] = &[
     )
     .aliases(&[Alias::same("repl-ping-replica-period"), Alias::same("repl-ping-slave-period")]),
     idle(text("196mb"), "publish_buffer_limit", PUBSUB),
-    idle(boolean("true"), "rdbchecksum", SNAPSHOT),
-    idle(boolean("true"), "rdbcompression", SNAPSHOT),
+    idle(boolean("true"), "rdbchecksum", ALWAYS),
+    idle(boolean("true"), "rdbcompression", ALWAYS),
     idle(
         boolean("true"),
         "replica_delete_expired",
@@ -137,8 +137,6 @@ pub(super) static SETTINGS: &[Setting] = &[
         "the log is bounded in bytes and age, not in records: see repl_backlog_size",
     ),
     idle(count("2"), "stderrthreshold", GLOG),
-    idle(boolean("true"), "stop_writes_on_bgsave_error", SNAPSHOT)
-        .aliases(&[Alias::same("stop-writes-on-bgsave-error")]),
     idle(text("no"), "supervised", "systemd is told by itself, where NOTIFY_SOCKET is set"),
     idle(
         int("20480", 0),
@@ -303,12 +301,6 @@ pub(super) static SETTINGS: &[Setting] = &[
     fixed("cluster_mode", NONE, text(""), "there is no cluster mode yet"),
     fixed("command_alias", NONE, text(""), RULES),
     fixed("daemonize", NO, boolean("false"), "the service manager keeps it in the background"),
-    fixed(
-        "dbfilename",
-        NONE,
-        text(""),
-        "there are no snapshot files yet, so none can be loaded at the start or saved at the end",
-    ),
     fixed("default_lua_flags", NONE, text(""), "there are no scripts yet"),
     fixed(
         "experimental_cascaded_partial_sync",
@@ -357,9 +349,8 @@ pub(super) static SETTINGS: &[Setting] = &[
         "a replica answers reads while its link is down; see master_link_status in INFO",
     )
     .aliases(&[Alias::same("replica-serve-stale-data"), Alias::same("slave-serve-stale-data")]),
-    fixed("save", NONE, text(""), SNAPSHOT),
-    fixed("save_schedule", NONE, text(""), SNAPSHOT),
-    fixed("snapshot_cron", NONE, text(""), SNAPSHOT),
+    fixed("save_schedule", NONE, text(""), "see save"),
+    fixed("snapshot_cron", NONE, text(""), "not yet: see save, or call BGSAVE from cron"),
     fixed("tiered_prefix", NONE, text(""), "values are kept in memory only"),
     fixed("user", NONE, text(""), "start it as the right user, for example by User= of systemd"),
 ];

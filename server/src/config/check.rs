@@ -39,6 +39,8 @@ const CHECKS: &[Check] = &[
     tls_versions,
     more_shards_than_threads,
     prefix_of_metrics,
+    snapshot_file,
+    save_points,
     log_that_holds_nothing,
 ];
 
@@ -61,6 +63,17 @@ impl Config {
     /// Whether a CA is configured rather than the system's roots.
     pub fn has_tls_ca(&self) -> bool {
         !self.tls_ca_cert_file.is_empty() || !self.tls_ca_cert_dir.is_empty()
+    }
+
+    /// When snapshots are written by themselves: so many changes, and so long after the last one. `None` where the
+    /// setting does not say that.
+    pub fn save_points(&self) -> Option<Vec<(Duration, u64)>> {
+        let (pairs, rest) = self.save.as_chunks::<2>();
+        let point = |[seconds, changes]: &[String; 2]| {
+            let seconds = seconds.parse::<u32>().ok().filter(|seconds| *seconds > 0)?;
+            Some((Duration::from_secs(u64::from(seconds)), changes.parse::<u32>().ok()?.into()))
+        };
+        rest.is_empty().then(|| pairs.iter().map(point).collect()).flatten()
     }
 
     /// How many shards to run on a machine with `cpus` CPUs for this process: `num_shards`, else
@@ -91,6 +104,15 @@ fn socket_permissions(config: &Config) -> Option<(&'static str, &'static str)> {
     let text = &config.unixsocketperm;
     let right = text.is_empty() || u32::from_str_radix(text, 8).is_ok_and(|mode| mode <= 0o777);
     (!right).then_some(("unixsocketperm", "permissions must be octal digits, at most 777"))
+}
+
+fn snapshot_file(config: &Config) -> Option<(&'static str, &'static str)> {
+    let is_path = config.dbfilename.contains('/');
+    is_path.then_some(("dbfilename", "dbfilename can't be a path, just a filename"))
+}
+
+fn save_points(config: &Config) -> Option<(&'static str, &'static str)> {
+    config.save_points().is_none().then_some(("save", "Invalid save parameters"))
 }
 
 fn tls_key_and_certificate(config: &Config) -> Option<(&'static str, &'static str)> {

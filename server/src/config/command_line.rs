@@ -699,8 +699,9 @@ pub(super) mod tests {
         check(&["--notls=true"], "--notls takes no value");
         check(&["--noport"], "'--noport'");
         check(&["--replicaof=foo"], "Error in parsing arguments for --replicaof: missing ':'.");
-        check(&["--dbfilename=dump"], "there are no snapshot files yet");
-        check(&["--snapshot_cron=* * * * *"], "there are no snapshot files yet");
+        check(&["--dbfilename=a/b"], "dbfilename can't be a path");
+        check(&["--save=900"], "Invalid save parameters");
+        check(&["--snapshot_cron=* * * * *"], "not yet: see save");
         check(&["--aclfile=users.acl"], "no users but the default one");
         check(&["--flagfile=/nowhere/at/all"], "cannot read flagfile /nowhere/at/all");
         check(&["--tls"], "--tls_key_file flag!");

@@ -29,7 +29,7 @@ says. Lists and addresses take several words: `--bind 127.0.0.1 ::1`. `--help` s
 
 Of a redis.conf, lines whose names are known here are settings, with Redis's quoting, `include` and repeated
 lines. Lines that are not known change nothing and are named in the log, as are those that every installed
-file has and that ask for what is not here (`daemonize`, `dbfilename`, `save`). Where going on would change
+file has and that ask for what is not here (`daemonize`). Where going on would change
 who may come in or what is kept (`appendonly yes`, `user`, `aclfile`, `rename-command`, `cluster-enabled yes`,
 `loadmodule`), the program does not start, and names the line. `CONFIG REWRITE` needs a flagfile.
 ";

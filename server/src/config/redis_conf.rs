@@ -6,8 +6,8 @@
 //!
 //! A line whose name is known is a flag under that name, with the same values. A line that is not known
 //! changes nothing and is named in the log. A line that asks for what is not here is refused where going
-//! on without it would change who may come in or what is kept; where everybody's file has it (a name for
-//! a snapshot, `daemonize`), it is named and passed over.
+//! on without it would change who may come in or what is kept; where everybody's file has it (`daemonize`),
+//! it is named and passed over.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -27,8 +27,7 @@ const BYTES_MAX: u64 = 1 << 20;
 
 /// Settings of which a redis.conf may ask what is not here: every file that is installed with a package
 /// does.
-const PASSED_OVER: [&str; 5] =
-    ["activedefrag", "daemonize", "dbfilename", "proto_max_bulk_len", "save"];
+const PASSED_OVER: [&str; 3] = ["activedefrag", "daemonize", "proto_max_bulk_len"];
 
 /// What was found on the way through a file and those that it includes.
 #[derive(Default)]
@@ -39,6 +38,8 @@ struct Reading {
     passed: Vec<String>,
     /// What all lines about output limits said so far.
     limits: String,
+    /// What all lines about snapshots said so far.
+    saves: String,
 }
 
 impl Words {
@@ -108,6 +109,15 @@ impl Reading {
                 self.limits = format!("{} {}", self.limits, values.join(" "));
                 let limits = Kind::OutputLimits.from_redis(&self.limits).into_owned();
                 words.add_flag(name, Some(&limits), place.origin())
+            }
+            "save" => {
+                // Each line adds to those before it; an empty one takes them back.
+                self.saves = match values.concat().is_empty() {
+                    true => String::new(),
+                    false => format!("{} {}", self.saves, values.join(" ")),
+                };
+                let saves = Kind::List.from_redis(self.saves.trim()).into_owned();
+                words.add_flag(name, Some(&saves), place.origin())
             }
             _ => self.setting(words, name, values, place),
         }
@@ -334,12 +344,16 @@ mod tests {
 
     #[test]
     fn what_everybodys_file_asks_for_is_named_and_passed_over() {
-        let text = "dbfilename dump.rdb\nsave 900 1\nsave 300 10\ndaemonize yes\nappendonly no\n\
+        let text = "dbfilename data.rdb\nsave 900 1\nsave 300 10\ndaemonize yes\nappendonly no\n\
                     protected-mode yes\nactivedefrag yes\n";
         let settings = start_with(text, &[]).expect("a good file");
-        assert!(settings.config().protected_mode);
+        let config = settings.config();
+        assert!(config.protected_mode);
+        assert_eq!(config.dbfilename, "data.rdb");
+        let points = [(900, 1), (300, 10)].map(|(s, changes)| (Duration::from_secs(s), changes));
+        assert_eq!(config.save_points(), Some(points.to_vec()));
         let notes = settings.notes().join("\n");
-        for words in ["'dbfilename dump.rdb'", "'save 300 10'", "'daemonize yes'", "redis.conf:1"] {
+        for words in ["'daemonize yes'", "redis.conf:4"] {
             assert!(notes.contains(words), "{words}: {notes}");
         }
     }

@@ -318,6 +318,14 @@ settings! {
     Operation {
         /// The working directory. Empty is where the program was started.
         dir: String = text("");
+        /// The file that a snapshot is written to, in dir: by SAVE and BGSAVE, by the setting save, and
+        /// when the program ends. {timestamp} in it is the time, in UTC. Empty turns all of that off.
+        dbfilename: String = text("dump.rdb").mutable();
+        /// When a snapshot is written by itself: pairs of seconds and changes, as in 3600 1 300 100. Empty
+        /// is never.
+        save: Vec<String> = list("").mutable();
+        /// Writes are refused while snapshots that save asks for fail.
+        stop_writes_on_bgsave_error: bool = boolean("true").aliases(&[named("stop-writes-on-bgsave-error")]).mutable();
         /// A file for the process number. Empty is none.
         pidfile: String = text("");
         /// How much is logged.

@@ -32,7 +32,13 @@ impl Node {
             .map_err(|error| format!("cannot find this program's own file: {error}"))?;
         let mut command = Command::new(program);
         // Any free port, chosen by the kernel; the log says which.
-        command.args(["--port=-1", "--bind=127.0.0.1", "--pin=off", "--logtostderr"]);
+        command.args([
+            "--port=-1",
+            "--bind=127.0.0.1",
+            "--pin=off",
+            "--logtostderr",
+            "--dbfilename=",
+        ]);
         command.arg(format!("--proactor_threads={shards}"));
         command.args(["--maxmemory=1gb", "--hz=20"]);
         for (variable, _) in std::env::vars_os() {

@@ -217,6 +217,10 @@ fn launch(port: u16, admin_port: u16, flags: &[String], directory: &Path) -> Chi
     let log: File = log.expect("a log file");
     let errors = log.try_clone().expect("a second handle of the log");
     let mut command = Command::new(env!("CARGO_BIN_EXE_damselfly"));
+    if !flags.iter().any(|flag| flag.starts_with("--dbfilename")) {
+        // Nothing is left in directories, and nothing is found there.
+        command.arg("--dbfilename=");
+    }
     command
         .arg(format!("--port={port}"))
         .arg(format!("--admin_port={admin_port}"))

@@ -1,7 +1,7 @@
 //! SHUTDOWN and MODULE.
 
 use super::common::{ADMIN, ALWAYS, CONTAINER, FrontCommand, HELP, Handler, declare};
-use crate::stopper::Stop;
+use crate::stopper::{LastSnapshot, Stop};
 use engine::command::{Args, Flags, Refusal};
 use std::sync::atomic::Ordering;
 
@@ -11,8 +11,8 @@ static SHUTDOWN: FrontCommand = FrontCommand {
     command: declare(
         "shutdown",
         "SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
-        "Ends the program, once its replicas have everything or shutdown_timeout has passed; NOW does \
-         not wait for them.",
+        "Ends the program, once its replicas have everything or shutdown_timeout has passed and a snapshot is \
+         written. NOW does not wait for replicas, NOSAVE writes none, FORCE ends also where that fails.",
         "1.0.0",
         ADMIN.union(Flags::NO_MULTI).union(Flags::ALLOW_BUSY),
         "",
@@ -27,7 +27,10 @@ static SHUTDOWN: FrontCommand = FrontCommand {
             (Wish::Abort, true) => {
                 return Err(Refusal::fixed("ERR a shutdown that has begun cannot be aborted"));
             }
-            (Wish::Stop(stop), _) => stop,
+            (Wish::Stop(_, true), _) if session.config.dbfilename.is_empty() => {
+                return Err(Refusal::fixed("ERR snapshots are off: dbfilename is empty"));
+            }
+            (Wish::Stop(stop, _), _) => stop,
         };
         tracing::info!("SHUTDOWN by {}", session.client.peer);
         session.server.stopper.stop(stop);
@@ -39,7 +42,8 @@ static SHUTDOWN: FrontCommand = FrontCommand {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Wish {
-    Stop(Stop),
+    /// Whether a snapshot was asked for.
+    Stop(Stop, bool),
     Abort,
 }
 
@@ -60,15 +64,15 @@ impl Wish {
         if (save && nosave) || (abort && args.len() > 2) {
             return Err(Refusal::Syntax);
         }
-        if save {
-            return Err(Refusal::fixed(
-                "ERR snapshots are not supported yet: SHUTDOWN NOSAVE ends without one",
-            ));
-        }
         if abort {
             return Ok(Wish::Abort);
         }
-        Ok(Wish::Stop(if now { Stop::Now } else { Stop::InOrder }))
+        let snapshot = match () {
+            () if nosave => LastSnapshot::Skip,
+            () if force => LastSnapshot::IfPossible,
+            () => LastSnapshot::Usual,
+        };
+        Ok(Wish::Stop(if now { Stop::Now(snapshot) } else { Stop::InOrder(snapshot) }, save))
     }
 }
 
@@ -110,22 +114,21 @@ mod tests {
     use engine::command::OwnedArgs;
 
     #[test]
-    fn shutdown_takes_redis_words_and_never_claims_to_save() {
+    fn shutdown_takes_redis_words() {
         let check = |words: &str, expected: Result<Wish, &str>| {
             let args: OwnedArgs = words.split(' ').map(str::as_bytes).collect();
             let wish = Wish::of(args.view()).map_err(|refusal| refusal.text().into_owned());
             assert_eq!(wish, expected.map_err(str::to_owned), "{words}");
         };
-        check("SHUTDOWN", Ok(Wish::Stop(Stop::InOrder)));
-        check("SHUTDOWN nosave force", Ok(Wish::Stop(Stop::InOrder)));
-        check("SHUTDOWN NOSAVE NOW", Ok(Wish::Stop(Stop::Now)));
+        let in_order = |snapshot| Ok(Wish::Stop(Stop::InOrder(snapshot), false));
+        check("SHUTDOWN", in_order(LastSnapshot::Usual));
+        check("SHUTDOWN force", in_order(LastSnapshot::IfPossible));
+        check("SHUTDOWN nosave force", in_order(LastSnapshot::Skip));
+        check("SHUTDOWN NOSAVE NOW", Ok(Wish::Stop(Stop::Now(LastSnapshot::Skip), false)));
         check("SHUTDOWN ABORT", Ok(Wish::Abort));
         check("SHUTDOWN ABORT NOW", Err("ERR syntax error"));
         check("SHUTDOWN SAVE NOSAVE", Err("ERR syntax error"));
         check("SHUTDOWN later", Err("ERR syntax error"));
-        check(
-            "SHUTDOWN SAVE",
-            Err("ERR snapshots are not supported yet: SHUTDOWN NOSAVE ends without one"),
-        );
+        check("SHUTDOWN SAVE", Ok(Wish::Stop(Stop::InOrder(LastSnapshot::Usual), true)));
     }
 }

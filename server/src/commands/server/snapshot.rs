@@ -1,16 +1,12 @@
-//! SAVE and its kin: refused clearly, because there are no snapshots yet.
-//!
-//! An `OK` would let an operator believe that the data is on disk.
+//! SAVE and its kin.
 
 use super::common::{ALWAYS, FrontCommand, Handler, declare};
-use engine::command::{Command, Flags, Refusal};
+use crate::connection::Session;
+use crate::saver::{self, Wait};
+use engine::command::{Command, Flags, Outcome, Refusal};
+use engine::resp::{Output, ReplyWriter};
 
 pub(super) const COMMANDS: &[&FrontCommand] = &[&SAVE, &BGSAVE, &LASTSAVE, &BGREWRITEAOF];
-
-const NO_SNAPSHOTS: Refusal =
-    Refusal::fixed("ERR snapshots are not supported yet: nothing is written to disk");
-
-const NOT_YET: Handler = Handler::Now(|_, _, _| Err(NO_SNAPSHOTS));
 
 /// Writing is an operator's matter, and not while there is nothing whole to be written.
 const WRITES: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::NO_ASYNC_LOADING);
@@ -28,36 +24,61 @@ static SAVE: FrontCommand = FrontCommand {
     command: command(
         "save",
         "SAVE",
-        "Would write a snapshot; refused, there are none yet.",
+        "Writes a snapshot and waits for it; others go on.",
         WRITES.union(Flags::NO_MULTI),
     ),
-    handler: NOT_YET,
+    handler: Handler::Later(|session, _, out| {
+        Box::pin(async move {
+            ask(session, Wait::Written).await?;
+            ReplyWriter::new(out, session.protocol).ok();
+            Ok(())
+        })
+    }),
 };
 
 static BGSAVE: FrontCommand = FrontCommand {
-    command: command(
-        "bgsave",
-        "BGSAVE [SCHEDULE]",
-        "Would write a snapshot in the background; refused, there are none yet.",
-        WRITES,
-    ),
-    handler: Handler::Now(|_, args, _| {
+    command: command("bgsave", "BGSAVE [SCHEDULE]", "Writes a snapshot in the background.", WRITES),
+    handler: Handler::Later(|session, args, out| {
         let is_schedule = args.len() == 2 && args.get(1).eq_ignore_ascii_case(b"schedule");
-        match args.len() == 1 || is_schedule {
-            true => Err(NO_SNAPSHOTS),
-            false => Err(Refusal::Syntax),
-        }
+        let is_right = args.len() == 1 || is_schedule;
+        Box::pin(async move {
+            match is_right {
+                true => begin(session, out).await,
+                false => Err(Refusal::Syntax),
+            }
+        })
     }),
 };
+
+async fn begin(session: &mut Session, out: &mut Output) -> Outcome {
+    ask(session, Wait::Begun).await?;
+    ReplyWriter::new(out, session.protocol).simple("Background saving started");
+    Ok(())
+}
+
+async fn ask(session: &mut Session, wait: Wait) -> Outcome {
+    let (front, server) = (session.front.clone(), session.server.clone());
+    match session.unless_gone(saver::order(&front, &server, wait)).await {
+        Some(Ok(())) => Ok(()),
+        Some(Err(error)) => Err(Refusal::quoting("ERR ", error.as_bytes(), "")),
+        None => {
+            session.close = true;
+            Ok(())
+        }
+    }
+}
 
 static LASTSAVE: FrontCommand = FrontCommand {
     command: command(
         "lastsave",
         "LASTSAVE",
-        "Would say when the last snapshot was written; refused, there are none yet.",
+        "Returns when the last snapshot was written, in seconds since 1970; the start before there is any.",
         ALWAYS.union(Flags::FAST).union(Flags::ADMIN_CATEGORY).union(Flags::DANGEROUS),
     ),
-    handler: NOT_YET,
+    handler: Handler::Now(|session, _, reply| {
+        reply.integer(session.server.snapshots.last().unix_seconds() as i64);
+        Ok(())
+    }),
 };
 
 static BGREWRITEAOF: FrontCommand = FrontCommand {
@@ -68,6 +89,6 @@ static BGREWRITEAOF: FrontCommand = FrontCommand {
         WRITES,
     ),
     handler: Handler::Now(|_, _, _| {
-        Err(Refusal::fixed("ERR there is no append-only file: nothing is written to disk"))
+        Err(Refusal::fixed("ERR there is no append-only file: see BGSAVE for a snapshot"))
     }),
 };

@@ -1,0 +1,89 @@
+//! What snapshot files are called.
+
+use crate::types::Millis;
+use std::path::{Path, PathBuf};
+
+/// What stands for the time in a name.
+pub const TIMESTAMP: &str = "{timestamp}";
+
+/// The name of a snapshot that is made now: `{timestamp}` in the setting is the time, in UTC.
+pub fn file_name(setting: &str, now: Millis) -> String {
+    setting.replace(TIMESTAMP, &timestamp(now))
+}
+
+/// Whether a file's name is one of those that the setting makes. With a time in them, the last in order is the
+/// newest.
+pub fn is_ours(setting: &str, name: &str) -> bool {
+    let Some((before, behind)) = setting.split_once(TIMESTAMP) else { return name == setting };
+    let middle = name.strip_prefix(before).and_then(|rest| rest.strip_suffix(behind));
+    let example = timestamp(Millis(0));
+    middle.is_some_and(|middle| {
+        let fits = |(have, like): (u8, u8)| match like {
+            b'0'..=b'9' => have.is_ascii_digit(),
+            other => have == other,
+        };
+        middle.len() == example.len() && middle.bytes().zip(example.bytes()).all(fits)
+    })
+}
+
+/// Where a snapshot is written before it has its name: beside it, so that renaming is all there is to do.
+pub(super) fn temporary(path: &Path, number: u64) -> PathBuf {
+    path.with_file_name(format!("temp-{}-{number}.rdb", std::process::id()))
+}
+
+/// A time as `2026-11-28T23-10-05`.
+fn timestamp(Millis(now): Millis) -> String {
+    let seconds = now / 1000;
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = date(days as i64);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}-{minute:02}-{second:02}")
+}
+
+/// The date so many days after the first of 1970, by counting in years that begin in March.
+fn date(days: i64) -> (i64, i64, i64) {
+    const DAYS_IN_400_YEARS: i64 = 146_097;
+    let days = days + 719_468;
+    let era = days.div_euclid(DAYS_IN_400_YEARS);
+    let day_of_era = days.rem_euclid(DAYS_IN_400_YEARS);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_the_time_in_it_where_the_setting_says_so() {
+        for (now, expected) in [
+            (0, "dump-1970-01-01T00-00-00.rdb"),
+            (951_782_400_000, "dump-2000-02-29T00-00-00.rdb"),
+            (1_709_251_199_999, "dump-2024-02-29T23-59-59.rdb"),
+            (1_795_907_405_000, "dump-2026-11-28T23-10-05.rdb"),
+        ] {
+            let name = file_name("dump-{timestamp}.rdb", Millis(now));
+            assert_eq!(name, expected);
+            assert!(is_ours("dump-{timestamp}.rdb", &name));
+        }
+        assert_eq!(file_name("dump.rdb", Millis(7)), "dump.rdb");
+    }
+
+    #[test]
+    fn a_file_is_ours_if_the_setting_could_have_named_it() {
+        for (setting, name, expected) in [
+            ("dump.rdb", "dump.rdb", true),
+            ("dump.rdb", "dump2.rdb", false),
+            ("dump-{timestamp}.rdb", "dump-.rdb", false),
+            ("dump-{timestamp}.rdb", "dump-2026-11-28T23-10-0x.rdb", false),
+            ("dump-{timestamp}.rdb", "dump-2026-11-28T23-10-05.rdb.old", false),
+        ] {
+            assert_eq!(is_ours(setting, name), expected, "{setting} {name}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What is known of snapshots: the last one, and the one under way.
+
+use engine::snapshot::SaveProgress;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// All that is known, for whoever asks.
+#[derive(Debug, Default)]
+pub struct Snapshots {
+    /// One is under way.
+    busy: AtomicBool,
+    /// Writes are refused, as what `save` asks for has failed; worked out for the gates.
+    failing: AtomicBool,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    last: LastSave,
+    progress: Arc<SaveProgress>,
+    began: Option<Instant>,
+}
+
+/// How the last snapshots went.
+#[derive(Clone, Debug)]
+pub struct LastSave {
+    /// When the last good one ended; the start of the program before there is any.
+    pub at: SystemTime,
+    /// Whether the last one was good.
+    pub is_ok: bool,
+    /// How long the last one took.
+    pub took: Option<Duration>,
+    /// Good ones since the start.
+    pub count: u64,
+    /// When one was begun last.
+    pub tried: Option<Instant>,
+    /// Sum of the journals' heads at the moment of the last good one.
+    pub offset: u64,
+    /// Why the last one was not good.
+    pub error: String,
+}
+
+impl Default for LastSave {
+    fn default() -> LastSave {
+        LastSave {
+            at: SystemTime::now(),
+            is_ok: true,
+            took: None,
+            count: 0,
+            tried: None,
+            offset: 0,
+            error: String::new(),
+        }
+    }
+}
+
+impl LastSave {
+    /// Seconds since 1970 at the end of the last good one.
+    pub fn unix_seconds(&self) -> u64 {
+        self.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    }
+
+    /// Changes since then, as the journals stand at `offset` now. Where they began anew all of it counts.
+    pub fn changes(&self, offset: u64) -> u64 {
+        offset.checked_sub(self.offset).unwrap_or(offset)
+    }
+}
+
+/// What is under way.
+#[derive(Clone, Debug)]
+pub struct UnderWay {
+    /// How far it has come.
+    pub progress: Arc<SaveProgress>,
+    /// For how long.
+    pub since: Duration,
+}
+
+impl Snapshots {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // A panic aborts the program, so a poisoned lock is never met.
+        self.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// One begins, if there is none: where it notes how far it has come.
+    pub fn begin(&self) -> Option<Arc<SaveProgress>> {
+        if self.busy.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        let mut known = self.known();
+        let now = Instant::now();
+        (known.began, known.last.tried) = (Some(now), Some(now));
+        known.progress = Arc::default();
+        Some(known.progress.clone())
+    }
+
+    /// It has ended: at which sum of the journals' heads it shows them, or why it is not there.
+    pub fn end(&self, outcome: Result<u64, &str>) {
+        let mut known = self.known();
+        let took = known.began.take().map(|began| began.elapsed());
+        let last = &mut known.last;
+        last.took = took;
+        last.is_ok = outcome.is_ok();
+        match outcome {
+            Ok(offset) => {
+                last.at = SystemTime::now();
+                last.count += 1;
+                (last.offset, last.error) = (offset, String::new());
+            }
+            Err(error) => error.clone_into(&mut last.error),
+        }
+        self.failing.store(!last.is_ok, Ordering::Release);
+        drop(known);
+        self.busy.store(false, Ordering::Release);
+    }
+
+    /// Whether the last one failed.
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Acquire)
+    }
+
+    /// How the last ones went.
+    pub fn last(&self) -> LastSave {
+        self.known().last.clone()
+    }
+
+    /// The one under way, if there is one.
+    pub fn under_way(&self) -> Option<UnderWay> {
+        let known = self.known();
+        let since = known.began?.elapsed();
+        Some(UnderWay { progress: known.progress.clone(), since })
+    }
+
+    /// Ends the one under way, if there is one.
+    pub fn cancel(&self) {
+        self.known().progress.cancelled.store(true, Ordering::Release);
+    }
+}
