@@ -9,7 +9,7 @@
 //!   1 clients effect log            the map of connections; what settings mean to others; the log
 //!   2 meters snapshots              what is counted and timed; what is known of snapshots
 //!   3 server                        what all executors share
-//!   4 certificates gates listen news saver   what needs no connection
+//!   4 certificates gates listen loader news saver   what needs no connection
 //!     http                          pages and their server
 //!     observe                       INFO, metrics, the status page
 //!   5 connection                    bytes in, requests, replies, bytes out
@@ -31,6 +31,7 @@ mod gates;
 pub mod http;
 pub mod listen;
 mod listeners;
+pub mod loader;
 pub mod log;
 pub mod memory;
 pub mod meters;

@@ -182,6 +182,14 @@ pub async fn watch(front: Rc<Front>, server: Arc<Server>) {
     }
 }
 
+/// Whether there are no keys, and no file that would say otherwise: then none is left where the program ran for
+/// a moment only.
+pub async fn has_nothing(front: &Rc<Front>, server: &Server) -> bool {
+    let keys = front.call_all(|shard: &mut Shard| shard.keys.total_len()).await;
+    let is_there = place(server).is_ok_and(|path| path.exists());
+    keys.into_iter().sum::<usize>() == 0 && !is_there
+}
+
 /// Writes a last snapshot, if there is to be one, after the one under way. No more writes are let in meanwhile;
 /// what was let in before stands in it.
 pub async fn at_the_end(front: &Rc<Front>, server: &Server) -> Ordered {

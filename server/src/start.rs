@@ -13,6 +13,7 @@ use crate::effect;
 use crate::gates;
 use crate::listen::{self, Incoming};
 use crate::listeners::Listeners;
+use crate::loader;
 use crate::log::Log;
 use crate::memory;
 use crate::meters::latency::{Events, Histograms};
@@ -294,6 +295,7 @@ async fn lead_program(
         bound.admin_port
     );
     server.reconfigure(&front).await;
+    loader::load_at_start(&front, &server).await?;
     if let Some(upstream) = &config.replicaof {
         let request = replication::Request::Follow {
             host: upstream.host.clone(),

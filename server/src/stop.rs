@@ -82,6 +82,9 @@ async fn save_last(front: &Rc<Front>, server: &Server, what: LastSnapshot) -> bo
         }
         return true;
     }
+    if saver::has_nothing(front, server).await {
+        return true;
+    }
     match saver::at_the_end(front, server).await {
         Ok(()) => true,
         Err(error) if what == LastSnapshot::IfPossible => {

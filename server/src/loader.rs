@@ -1,0 +1,75 @@
+//! The data of the last snapshot, at the start: before anybody is served.
+//!
+//! A file that cannot be read on stops the start. Nobody is to find an empty node by accident.
+
+use crate::server::Server;
+use engine::exec::Front;
+use engine::rt::{self, File};
+use engine::snapshot::{Loaded, Loader, Options, name};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Instant;
+
+/// Bytes that are read at once.
+const BLOCK: usize = rt::file::BLOCK;
+
+/// Loads the newest snapshot that the setting `dbfilename` could have named, if there is one.
+pub async fn load_at_start(front: &Rc<Front>, server: &Server) -> Result<(), String> {
+    let Some(path) = newest(server).await? else { return Ok(()) };
+    tracing::info!("loading {}", path.display());
+    let began = Instant::now();
+    // Whoever follows a master deletes what that deletes.
+    let keeps_expired = server.settings.config().replicaof.is_some();
+    let loaded = load(front, &path, Options { keeps_expired }).await;
+    let loaded = loaded.map_err(|error| {
+        format!("cannot load {}: {error}; move it away to start without it", path.display())
+    })?;
+    note_loaded(&loaded, began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+async fn newest(server: &Server) -> Result<Option<PathBuf>, String> {
+    let setting = &server.settings.config().dbfilename;
+    if setting.is_empty() {
+        return Ok(None);
+    }
+    let directory = std::env::current_dir()
+        .map_err(|error| format!("cannot find the working directory: {error}"))?;
+    let names = rt::file::names_in(&directory).await.map_err(|error| error.to_string())?;
+    let newest = names.iter().rfind(|found| name::is_ours(setting, found));
+    Ok(newest.map(|found| directory.join(found)))
+}
+
+async fn load(front: &Rc<Front>, path: &Path, options: Options) -> Result<Loaded, String> {
+    let file = File::open(path).await.map_err(|error| error.to_string())?;
+    let mut loader = Loader::new(front, options).await;
+    let (mut at, mut block) = (0, Vec::new());
+    loop {
+        block.clear();
+        let read = file.read_at(at, BLOCK, &mut block).await.map_err(|error| error.to_string())?;
+        if read == 0 {
+            break;
+        }
+        at += read as u64;
+        loader.push(&block).await.map_err(|error| error.to_string())?;
+    }
+    loader.end().await.map_err(|error| error.to_string())
+}
+
+fn note_loaded(loaded: &Loaded, seconds: f64) {
+    tracing::info!(
+        "loaded {} keys, {} bytes after {seconds:.3} s; {} had expired",
+        loaded.keys,
+        loaded.bytes,
+        loaded.expired
+    );
+    for (count, what) in [
+        (loaded.modules, "keys of modules"),
+        (loaded.module_data, "other data of modules"),
+        (loaded.functions, "libraries of functions"),
+    ] {
+        if count > 0 {
+            tracing::warn!("left out, as there is nothing here for them: {count} {what}");
+        }
+    }
+}

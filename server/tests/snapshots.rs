@@ -1,0 +1,279 @@
+//! Snapshots: files that Redis takes, of one moment, whole whatever happens; and what was acknowledged is in
+//! the one that the program writes as it ends.
+//!
+//! `redis-server` and `redis-check-rdb` read the files: they must be installed.
+
+mod support;
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use support::client::{Client, text};
+use support::node::{Node, free_port};
+use support::wait;
+
+const FILE: &str = "--dbfilename=dump.rdb";
+
+/// What one line of INFO says.
+fn info(node: &Node, name: &str) -> String {
+    let all = text(&node.must(&["INFO", "persistence"]));
+    let line = all.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
+    line.unwrap_or_else(|| panic!("no {name} in {all}")).trim().to_owned()
+}
+
+fn check_file(path: &Path) {
+    let output = Command::new("redis-check-rdb").arg(path).output();
+    let output = output.expect("redis-check-rdb is installed");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("RDB looks OK"), "{said}");
+}
+
+/// A Redis that has loaded a file.
+struct Redis {
+    child: Child,
+    client: Client,
+}
+
+impl Redis {
+    fn load(path: &Path) -> Redis {
+        check_file(path);
+        let port = free_port();
+        let child = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+            .arg("--dir")
+            .arg(path.parent().expect("a directory"))
+            .arg("--dbfilename")
+            .arg(path.file_name().expect("a name"))
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed");
+        let client = wait::until_some("Redis has loaded the file", || {
+            let mut client = Client::connect(port).ok()?;
+            let pong = client.try_call(&["PING"]).ok()?;
+            (text(&pong) == "PONG").then_some(client)
+        });
+        Redis { child, client }
+    }
+
+    fn ask(&mut self, line: &str) -> String {
+        text(&self.client.must(&line.split(' ').collect::<Vec<_>>()))
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Clients that write until they are dropped, each what `line` says of its number and round; how many rounds each has
+/// had acknowledged.
+struct Writers {
+    stop: Arc<AtomicBool>,
+    acknowledged: Vec<Arc<AtomicU64>>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Writers {
+    fn start(port: u16, count: usize, lines: fn(usize, u64) -> Vec<String>) -> Writers {
+        let stop = Arc::new(AtomicBool::new(false));
+        let acknowledged: Vec<Arc<AtomicU64>> = (0..count).map(|_| Arc::default()).collect();
+        let write = |(number, acknowledged): (usize, &Arc<AtomicU64>)| {
+            let (stop, acknowledged) = (stop.clone(), acknowledged.clone());
+            thread::spawn(move || {
+                let mut client = Client::connect(port).expect("the node serves");
+                for round in 1.. {
+                    for line in lines(number, round) {
+                        let words: Vec<&str> = line.split(' ').collect();
+                        match client.try_call(&words) {
+                            Ok(reply) if !text(&reply).starts_with("ERR") => {}
+                            // It is ending.
+                            _ => return,
+                        }
+                    }
+                    acknowledged.store(round, Ordering::Release);
+                    if stop.load(Ordering::Acquire) {
+                        return;
+                    }
+                }
+            })
+        };
+        let threads = acknowledged.iter().enumerate().map(write).collect();
+        Writers { stop, acknowledged, threads }
+    }
+
+    fn rounds(&self) -> Vec<u64> {
+        self.acknowledged.iter().map(|round| round.load(Ordering::Acquire)).collect()
+    }
+
+    /// The rounds of each when all have ended.
+    fn end(mut self) -> Vec<u64> {
+        self.stop.store(true, Ordering::Release);
+        self.threads.drain(..).for_each(|thread| thread.join().expect("a writer"));
+        self.rounds()
+    }
+}
+
+/// Values of every type that all say the round.
+fn all_types(number: usize, round: u64) -> Vec<String> {
+    let key = |name: &str| format!("{name}:{number}");
+    let noise = fastrand::u64(..20_000);
+    vec![
+        format!("MSET {} {round} {} {round} {} {round}", key("a"), key("b"), key("c")),
+        format!("SET noise:{noise} {round}"),
+        format!("DEL noise:{}", noise / 2),
+        "MULTI".to_owned(),
+        format!("HSET {} round {round}", key("hash")),
+        format!("RPUSH {} {round}", key("list")),
+        format!("LTRIM {} -100 -1", key("list")),
+        format!("SADD {} {round}", key("set")),
+        format!("ZADD {} {round} last", key("zset")),
+        format!("XADD {} {round}-1 round {round}", key("stream")),
+        format!("SET {} {round} PX 100000000", key("timed")),
+        "EXEC".to_owned(),
+    ]
+}
+
+#[test]
+fn a_snapshot_under_writes_is_of_one_moment_and_redis_loads_it() {
+    let node = Node::start("node", 3, &[FILE]);
+    node.must(&["DEBUG", "POPULATE", "60000", "filler", "200"]);
+    node.must(&["DEBUG", "POPULATE", "1", "large", "20", "TYPE", "hash", "ELEMENTS", "100000"]);
+    let writers = Writers::start(node.port, 3, all_types);
+    wait::until("all write", || writers.rounds().iter().all(|rounds| *rounds > 20));
+    let at_least = writers.rounds();
+    assert_eq!(text(&node.must(&["BGSAVE"])), "Background saving started");
+    wait::until("it is written", || info(&node, "rdb_bgsave_in_progress") == "0");
+    let at_most = writers.end();
+    assert_eq!(info(&node, "rdb_last_bgsave_status"), "ok");
+    let mut redis = Redis::load(&node.file("dump.rdb"));
+    for (number, (least, most)) in at_least.into_iter().zip(at_most).enumerate() {
+        let together = redis.ask(&format!("MGET a:{number} b:{number} c:{number}"));
+        let rounds: Vec<u64> = together.split(' ').map(|word| word.parse().unwrap()).collect();
+        assert!(rounds.iter().all(|round| *round == rounds[0]), "half an MSET: {together}");
+        assert!((least..=most + 1).contains(&rounds[0]), "{least}..={most}: {together}");
+        let said = [
+            redis.ask(&format!("HGET hash:{number} round")),
+            redis.ask(&format!("LINDEX list:{number} -1")),
+            redis.ask(&format!("SCARD set:{number}")),
+            redis.ask(&format!("ZSCORE zset:{number} last")),
+            redis.ask(&format!("XLEN stream:{number}")),
+            redis.ask(&format!("GET timed:{number}")),
+        ];
+        assert!(said.iter().all(|one| *one == said[0]), "half a MULTI: {said:?}");
+    }
+    assert_eq!(redis.ask("HLEN large:0"), "100000");
+    assert!(redis.ask("PTTL timed:0").parse::<i64>().unwrap() > 1000);
+    assert_eq!(redis.ask("GET filler:59999").len(), 200);
+}
+
+#[test]
+fn a_kill_at_any_moment_leaves_a_whole_file() {
+    let mut node = Node::start("node", 2, &[FILE]);
+    node.must(&["SET", "generation", "0"]);
+    node.must(&["SAVE"]);
+    for round in 0..6u64 {
+        node.must(&["DEBUG", "POPULATE", "100000", "key", "100"]);
+        node.must(&["BGSAVE"]);
+        wait::let_pass(Duration::from_millis(round * 15));
+        node.kill();
+        check_file(&node.file("dump.rdb"));
+        node.restart(&[]);
+    }
+}
+
+/// Three keys of each writer, on all shards, one after the other.
+fn counts(number: usize, round: u64) -> Vec<String> {
+    ["x", "y", "z"].map(|name| format!("SET {name}:{number} {round}")).to_vec()
+}
+
+#[test]
+fn what_was_acknowledged_before_sigterm_is_in_the_file() {
+    let mut node = Node::start("node", 3, &[FILE]);
+    node.must(&["DEBUG", "POPULATE", "50000", "key", "100"]);
+    let writers = Writers::start(node.port, 4, counts);
+    wait::until("all write", || writers.rounds().iter().all(|rounds| *rounds > 20));
+    assert_eq!(node.stop(), Some(0));
+    let rounds = writers.end();
+    let mut redis = Redis::load(&node.file("dump.rdb"));
+    for (number, acknowledged) in rounds.into_iter().enumerate() {
+        for name in ["x", "y", "z"] {
+            let saved: u64 = redis.ask(&format!("GET {name}:{number}")).parse().unwrap();
+            assert!(
+                saved >= acknowledged,
+                "{name}:{number} is {saved}, {acknowledged} was answered"
+            );
+        }
+    }
+    // Nothing is written, and nothing is left, where it is not wanted.
+    std::fs::remove_file(node.file("dump.rdb")).expect("it is there");
+    node.restart(&["--dbfilename="]);
+    let refused = text(&node.call(&["SAVE"]));
+    assert!(refused.contains("dbfilename is empty"), "{refused}");
+    assert_eq!(node.stop(), Some(0));
+    assert!(!node.file("dump.rdb").exists());
+}
+
+#[test]
+fn a_snapshot_that_fails_is_told_and_stops_writes_only_where_save_asks_for_them() {
+    let mut node = Node::start("node", 2, &[FILE]);
+    node.must(&["SET", "a", "1"]);
+    node.must(&["SAVE"]);
+    let file = node.file("dump.rdb");
+    let good = std::fs::read(&file).expect("it is there");
+    // A directory of that name cannot be replaced by a file.
+    let other = node.file("other.rdb");
+    std::fs::create_dir(&other).expect("a directory");
+    node.must(&["CONFIG", "SET", "dbfilename", "other.rdb"]);
+    let refused = text(&node.call(&["SAVE"]));
+    assert!(
+        refused.starts_with("ERR cannot rename ") && refused.contains("other.rdb"),
+        "{refused}"
+    );
+    assert_eq!(info(&node, "rdb_last_bgsave_status"), "err");
+    assert!(node.logged("snapshot: cannot rename") > 0);
+    assert_eq!(std::fs::read(&file).expect("it is there"), good);
+    node.must(&["SET", "a", "2"]);
+    node.must(&["CONFIG", "SET", "save", "3600 1000"]);
+    let refused = text(&node.call(&["SET", "a", "3"]));
+    assert!(refused.starts_with("MISCONF "), "{refused}");
+    assert_eq!(text(&node.must(&["GET", "a"])), "2");
+    // Told to end it does not, as the data would be lost.
+    let mut client = node.client();
+    let _ = client.try_call(&["SHUTDOWN"]);
+    wait::until("it goes on", || node.logged("not ending, as the data could not be saved") > 0);
+    node.must(&["CONFIG", "SET", "stop-writes-on-bgsave-error", "no"]);
+    node.must(&["SET", "a", "3"]);
+    node.must(&["CONFIG", "SET", "dbfilename", "dump.rdb"]);
+    node.must(&["SAVE"]);
+    assert_eq!(info(&node, "rdb_last_bgsave_status"), "ok");
+    let names: Vec<String> = std::fs::read_dir(file.parent().expect("a directory"))
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    assert!(!names.iter().any(|name| name.starts_with("temp-")), "{names:?}");
+    let _ = node.client().try_call(&["SHUTDOWN", "NOSAVE"]);
+    assert_eq!(node.exit_code(), Some(0));
+}
+
+#[test]
+fn save_points_write_by_themselves_and_names_have_the_time_in_them() {
+    let node = Node::start("node", 1, &["--dbfilename=data-{timestamp}.rdb", "--save=1 2"]);
+    node.must(&["SET", "a", "1"]);
+    node.must(&["SET", "b", "1"]);
+    wait::until("it is written", || info(&node, "rdb_saves") == "1");
+    assert_eq!(info(&node, "rdb_changes_since_last_save"), "0");
+    let last: u64 = text(&node.must(&["LASTSAVE"])).parse().unwrap();
+    assert_eq!(info(&node, "rdb_last_save_time"), last.to_string());
+    let directory = node.file("x");
+    let names = std::fs::read_dir(directory.parent().expect("a directory")).expect("a directory");
+    let name = names
+        .map(|entry| entry.expect("an entry").path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "rdb"));
+    check_file(&name.expect("a file"));
+}
