@@ -10,7 +10,11 @@
 //! strings have equal trees. A string that fits one leaf is that leaf.
 //!
 //! A clone is one reference, whatever the length. Writing copies the chunks on the way that somebody else
-//! holds. Zeros that a write leaves before itself are one leaf, many times.
+//! holds. Full leaves of zeros, which a write leaves before itself or which it brings, are one leaf of the
+//! program ([`zeros`]): a string with few bytes far apart takes little here, and as little on a replica, which
+//! is sent every zero.
+
+mod zeros;
 
 use super::chunk::{Chunk, ChunkRef, FAN_OUT, LEAF_BLOCK, LEAF_BYTES, own_bytes};
 use std::fmt;
@@ -63,7 +67,7 @@ impl Rope {
     pub fn write(&mut self, offset: usize, bytes: &[u8]) {
         if offset > self.len() {
             self.raise(offset);
-            fill(&mut self.0, offset, &mut Zeros::default());
+            fill(&mut self.0, offset);
         }
         self.raise(offset + bytes.len());
         write(&mut self.0, offset, bytes);
@@ -73,7 +77,8 @@ impl Rope {
     fn raise(&mut self, length: usize) {
         while length > capacity(self.0.borrow().height()) {
             let higher = Chunk::node(self.0.borrow().height() + 1, 2);
-            let lower = std::mem::replace(&mut self.0, higher);
+            let mut lower = std::mem::replace(&mut self.0, higher);
+            zeros::share(&mut lower);
             self.0.push(lower);
         }
     }
@@ -88,8 +93,14 @@ fn build(height: u8, bytes: &[u8]) -> Chunk {
     }
     let each = capacity(height - 1);
     let mut node = Chunk::node(height, bytes.len().div_ceil(each));
-    bytes.chunks(each).for_each(|part| node.push(build(height - 1, part)));
+    bytes.chunks(each).for_each(|part| node.push(build_part(height - 1, part)));
     node
+}
+
+/// The same for what stands in a node.
+fn build_part(height: u8, bytes: &[u8]) -> Chunk {
+    let is_zeros = height == 0 && bytes.len() == LEAF_BYTES && zeros::are_all(bytes);
+    if is_zeros { zeros::full(0) } else { build(height, bytes) }
 }
 
 /// Overwrites the bytes of a tree that is long enough for `at` and high enough for what comes.
@@ -103,18 +114,34 @@ fn write(chunk: &mut Chunk, mut at: usize, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         let (index, within) = (at / each, at % each);
         let (part, rest) = bytes.split_at(bytes.len().min(each - within));
-        if index < chunk.borrow().entries() {
-            chunk.edit(index, |entry| write(entry, within, part));
+        if index == chunk.borrow().entries() {
+            chunk.push(build_part(height - 1, part));
+        } else if height == 1 {
+            chunk.edit(index, |leaf| write_leaf(leaf, within, part));
         } else {
-            chunk.push(build(height - 1, part));
+            chunk.edit(index, |entry| write(entry, within, part));
         }
         at += part.len();
         bytes = rest;
     }
 }
 
+/// Overwrites a part of a leaf in a node. Where that makes it full, or is all of it, it may be zeros; one that
+/// was full is not looked through for a few bytes.
+fn write_leaf(leaf: &mut Chunk, at: usize, bytes: &[u8]) {
+    if bytes.len() == LEAF_BYTES {
+        *leaf = build_part(0, bytes);
+        return;
+    }
+    let grows = leaf.borrow().bytes() < LEAF_BYTES;
+    leaf.write(at, bytes);
+    if grows {
+        zeros::share(leaf);
+    }
+}
+
 /// Makes a tree that is high enough `length` bytes long, by zeros at its end.
-fn fill(chunk: &mut Chunk, length: usize, zeros: &mut Zeros) {
+fn fill(chunk: &mut Chunk, length: usize) {
     let height = chunk.borrow().height();
     if height == 0 {
         chunk.write_zeros_to(length);
@@ -124,40 +151,26 @@ fn fill(chunk: &mut Chunk, length: usize, zeros: &mut Zeros) {
     if let Some(last) = chunk.borrow().entries().checked_sub(1) {
         let wanted = each.min(length - last * each);
         if chunk.borrow().entry(last).bytes() < wanted {
-            chunk.edit(last, |entry| fill(entry, wanted, zeros));
+            chunk.edit(last, |entry| {
+                fill(entry, wanted);
+                zeros::share(entry);
+            });
         }
     }
     while chunk.borrow().bytes() < length {
         let left = length - chunk.borrow().bytes();
-        chunk.push(zeros.of(height - 1, left.min(each)));
+        chunk.push(zeros_of(height - 1, left.min(each)));
     }
 }
 
-/// Full trees of zeros, by their height: each is made once and referred to as often as it is needed.
-#[derive(Default)]
-struct Zeros(Vec<Chunk>);
-
-impl Zeros {
-    fn of(&mut self, height: u8, length: usize) -> Chunk {
-        let place = usize::from(height);
-        if length < capacity(height) {
-            let mut tree = if height == 0 { Chunk::leaf(length) } else { Chunk::node(height, 2) };
-            fill(&mut tree, length, self);
-            return tree;
-        }
-        while self.0.len() <= place {
-            let mut full = match self.0.len() as u8 {
-                0 => Chunk::leaf(LEAF_BYTES),
-                height => Chunk::node(height, FAN_OUT),
-            };
-            match self.0.last() {
-                None => full.write_zeros_to(LEAF_BYTES),
-                Some(lower) => (0..FAN_OUT).for_each(|_| full.push(lower.clone())),
-            }
-            self.0.push(full);
-        }
-        self.0[place].clone()
+/// A tree of zeros.
+fn zeros_of(height: u8, length: usize) -> Chunk {
+    if length == capacity(height) {
+        return zeros::full(height);
     }
+    let mut tree = if height == 0 { Chunk::leaf(length) } else { Chunk::node(height, 2) };
+    fill(&mut tree, length);
+    tree
 }
 
 impl<'a> RopeRef<'a> {
@@ -257,6 +270,17 @@ impl<'a> RopeRef<'a> {
     /// Bytes that are freed with whoever lets it go, as far as so many looks tell.
     pub(super) fn own_bytes(self, looks: &mut usize) -> usize {
         if self.holders() > 1 { 0 } else { own_bytes(self.0, looks) }
+    }
+
+    /// Bytes that nobody keeps but those who hold it outside of items, of which this is one: its part of them, as
+    /// far as so many looks tell. Of a string that is one leaf nobody knows who the others are.
+    pub fn kept_bytes(self, looks: &mut usize) -> usize {
+        let holders = self.holders();
+        if self.is_data() || *looks == 0 || (self.0.height() == 0 && holders > 1) {
+            return 0;
+        }
+        *looks -= 1;
+        own_bytes(self.0, looks) / holders.max(1)
     }
 
     /// How many hold it as a whole.

@@ -67,6 +67,51 @@ fn the_first_write_to_what_is_held_copies_one_leaf() {
     assert_eq!(held.borrow().stretch(5 << 20)[0], 7);
 }
 
+/// A replica took hundreds of times the memory of its master: it was sent zeros that the master shares.
+#[test]
+fn zeros_that_come_in_pieces_are_one_leaf_as_those_before_a_far_write() {
+    let length = 40 * LEAF_BYTES + 5;
+    let mut far = Rope::of(b"");
+    far.write(length - 1, b"x");
+    for piece in [1000, LEAF_BYTES - 1, LEAF_BYTES, 64 << 10, 1 << 20, length] {
+        let (bytes, mut rope) = (far.borrow().to_vec(), Rope::of(b""));
+        bytes.chunks(piece).for_each(|piece| rope.write(rope.len(), piece));
+        assert_eq!(rope, far, "{piece}");
+        let mut all = leaves(&rope);
+        assert_eq!(all.len(), 41);
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 2, "zeros, and the last of them, in pieces of {piece}");
+    }
+    let mut rope = Rope::of(&vec![7; length]);
+    rope.write(LEAF_BYTES / 2, &vec![0; 3 * LEAF_BYTES]);
+    let all = leaves(&rope);
+    assert!(
+        all[1] == all[2] && all[1] == leaves(&far)[0],
+        "zeros that others were overwritten with"
+    );
+    let held = rope.clone();
+    rope.write(2 * LEAF_BYTES, b"y");
+    assert_eq!(held.borrow().stretch(2 * LEAF_BYTES)[0], 0);
+    assert_eq!(
+        far.borrow().stretch(2 * LEAF_BYTES)[..2],
+        *b"\0\0",
+        "nobody else sees what is written"
+    );
+}
+
+/// What it costs to look for zeros in what has none: `--ignored --nocapture`.
+#[test]
+#[ignore = "measures"]
+fn measure_ropes_of_ones_and_of_zeros() {
+    for (what, byte) in [("ones", 1), ("zeros", 0)] {
+        let bytes = vec![byte; 64 << 20];
+        let begun = std::time::Instant::now();
+        let ropes = (0..4).map(|_| Rope::of(&bytes)).collect::<Vec<_>>();
+        println!("{what}: {:?} for {} MB", begun.elapsed() / 4, ropes[0].len() >> 20);
+    }
+}
+
 #[test]
 fn zeros_before_a_far_write_are_one_leaf() {
     let mut rope = Rope::of(b"head");
