@@ -7,6 +7,7 @@
 use crate::config::{Config, Settings};
 use engine::exec::Node;
 use engine::pubsub::Inbox;
+use engine::resp::Held;
 use engine::rt::{self, Patience, Stream};
 use engine::shard::{Answer, Message, ReplyTo, Woken};
 use replication::transport::{Taker, Transport};
@@ -15,7 +16,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 /// The most clients that the limit of open files allows: some descriptors are for links of replication,
@@ -87,10 +88,14 @@ pub struct Client {
     inbox: Mutex<Option<Arc<Inbox>>>,
     /// Bytes of requests that wait to be parsed.
     pub input_bytes: AtomicU64,
-    /// Bytes of replies that wait to be sent.
+    /// Bytes of replies that wait to be sent, as the limits of waiting output count them.
     pub output_bytes: AtomicU64,
-    /// Bytes of replies that are sent, and given back only with what they are a part of.
-    pub output_kept: AtomicU64,
+    /// In how many buffers and values they stand.
+    pub output_pieces: AtomicU64,
+    /// Bytes of the buffers among them, with what of these is sent.
+    pub output_buffers: AtomicU64,
+    /// The values that they refer to, for as long as there are any.
+    output_values: Mutex<Vec<Weak<dyn Held>>>,
     /// Requests so far.
     pub commands: AtomicU64,
     /// `CLIENT NO-EVICT`.
@@ -227,7 +232,9 @@ impl Clients {
             inbox: Mutex::new(None),
             input_bytes: AtomicU64::new(0),
             output_bytes: AtomicU64::new(0),
-            output_kept: AtomicU64::new(0),
+            output_pieces: AtomicU64::new(0),
+            output_buffers: AtomicU64::new(0),
+            output_values: Mutex::default(),
             commands: AtomicU64::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
@@ -391,15 +398,30 @@ impl Client {
         }
     }
 
-    /// So many bytes of replies wait to be sent, and of what is sent so many are not given back yet.
-    pub fn note_output(&self, waiting: u64, kept: u64) {
+    /// So many bytes of replies wait to be sent, in so many pieces; and so large are buffers among these.
+    pub fn note_output(&self, waiting: u64, pieces: u64, buffers: u64) {
         self.output_bytes.store(waiting, Ordering::Relaxed);
-        self.output_kept.store(kept, Ordering::Relaxed);
+        self.output_pieces.store(pieces, Ordering::Relaxed);
+        self.output_buffers.store(buffers, Ordering::Relaxed);
     }
 
-    /// The memory that its replies take.
+    /// Its replies refer to these values until they are sent.
+    pub fn note_values(&self, values: Vec<Weak<dyn Held>>) {
+        *lock(&self.output_values) = values;
+    }
+
+    /// The memory that only its replies take: buffers, and values that are no data any more.
     pub fn output_memory(&self) -> u64 {
-        self.output_bytes.load(Ordering::Relaxed) + self.output_kept.load(Ordering::Relaxed)
+        /// Looks at the values of one client, some 100 us: what they do not tell is estimated or left out.
+        const LOOKS: usize = 2048;
+        let mut looks = LOOKS;
+        let values: u64 = lock(&self.output_values)
+            .iter()
+            .filter_map(Weak::upgrade)
+            .take(LOOKS)
+            .map(|value| value.kept(&mut looks) as u64)
+            .sum();
+        self.output_buffers.load(Ordering::Relaxed) + values
     }
 
     /// The time without a word after which it is closed, where there is such a time.

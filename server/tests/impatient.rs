@@ -910,7 +910,7 @@ fn large_replies_are_never_built_whole_and_stay_what_they_were() {
             let reader = waiting(&node, requests);
             wait::until("the reply waits", || {
                 let list = text(&node.must(&["CLIENT", "LIST"]));
-                list.lines().any(|line| line.contains(" obl=") && !line.contains(" obl=0 "))
+                list.lines().any(|line| line.contains(" omem=") && !line.contains(" omem=0 "))
             });
             let grown = process::resident_bytes(node.pid()).saturating_sub(before) >> 20;
             assert!(grown < 60, "{shards} shards: {grown} MB for replies of 300 MB");

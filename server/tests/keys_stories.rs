@@ -394,8 +394,95 @@ fn ask_and_wait(node: &Node, requests: &[Vec<Vec<u8>>], waiting: i64) -> Client 
         encode_command(&mut bytes, &words);
     }
     reader.send_raw(&bytes).expect("the requests are taken");
-    wait::until("the replies wait", || figure(node, "memory", "mem_clients_normal") >= waiting);
+    wait::until("the replies wait", || output_of(node).1 >= waiting);
     reader
+}
+
+/// `oll` and `omem` of the connection that has most waiting.
+fn output_of(node: &Node) -> (i64, i64) {
+    let list = node.ask(&["CLIENT", "LIST"]).unwrap_or_default();
+    let of = |line: &str, name: &str| {
+        let value = line.split(' ').find_map(|field| field.strip_prefix(name));
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{name} in {line}"))
+    };
+    let each = list.lines().map(|line| {
+        assert!(line.contains(" rbs=0 rbp=0 obl=0 "), "{line}");
+        (of(line, "oll="), of(line, "omem="))
+    });
+    each.max_by_key(|(_, bytes)| *bytes).unwrap_or_default()
+}
+
+/// The story: five readers of one value of 100 MB were shown to take 500 MB, and the data to take none; and CLIENT
+/// LIST said that nothing waits for them.
+#[test]
+fn a_value_that_slow_clients_read_is_data_and_waits_for_each_of_them() {
+    const SIZE: i64 = 32 << 20;
+    let node = start("node", 2, &["--client_output_buffer_limit=normal 0 0 0"]);
+    let mut client = node.client();
+    client.must(&["SET", "large", &"x".repeat(SIZE as usize)]);
+    let gets: Vec<_> = (0..3).map(|_| request(&["GET", "large"])).collect();
+    let readers = [(); 4].map(|()| ask_and_wait(&node, &gets, SIZE * 2));
+    let (pieces, bytes) = output_of(&node);
+    assert!(pieces >= 3 && bytes <= SIZE * 3 + 100, "{pieces} pieces of {bytes} bytes");
+    let memory = |name| figure(&node, "memory", name);
+    assert!(memory("mem_clients_normal") < SIZE, "{}", memory("mem_clients_normal"));
+    let data = memory("used_memory_dataset");
+    assert!((SIZE..SIZE * 3 / 2).contains(&data), "{data} bytes of data");
+    let stats = text(&client.must(&["MEMORY", "STATS"]));
+    assert!(stats.contains("dataset.bytes"), "{stats}");
+    // What nobody else keeps is theirs, all of them together.
+    client.must(&["DEL", "large"]);
+    let clients = memory("mem_clients_normal");
+    assert!((SIZE * 9 / 10..SIZE * 3 / 2).contains(&clients), "{clients} bytes of clients");
+    assert!(memory("used_memory_dataset") < SIZE / 2);
+    drop(readers);
+    wait::until("it is given back", || memory("used_memory") < SIZE / 2);
+}
+
+/// The story: eight strings with one bit each took 3.5 MB on a master, and 1.6 GB on its replica after a full sync.
+#[test]
+fn strings_of_zeros_take_as_little_on_a_replica_as_on_its_master() {
+    const SIZE: i64 = 48 << 20;
+    let (master, replica) = (start("master", 2, &[]), start("replica", 1, &[]));
+    let mut client = master.client();
+    let bit = (SIZE * 8 - 1).to_string();
+    for key in ["a", "b"] {
+        client.must(&["SETBIT", key, &bit, "1"]);
+    }
+    client.must(&["SETRANGE", "whole", "7", &"\0".repeat(8 << 20)]);
+    client.must(&["SET", "set", &"\0".repeat(8 << 20)]);
+    scenario::follow(&replica, master.port);
+    // And by the journal, in pieces.
+    client.must(&["SETBIT", "c", &bit, "1"]);
+    client.must(&["SET", "later", &"\0".repeat(8 << 20)]);
+    scenario::wait_follows(&master, &replica);
+    for node in [&master, &replica] {
+        wait::until("zeros take nothing", || figure(node, "memory", "used_memory") < 10 << 20);
+    }
+    let dump = client.must(&["DUMP", "whole"]);
+    let payload = dump.bytes().expect("a value");
+    let restore: [&[u8]; 4] = [b"RESTORE", b"restored", b"0", payload];
+    client.must(&restore);
+    compare::assert_same(&master, &replica);
+    wait::until("that too", || figure(&replica, "memory", "used_memory") < 10 << 20);
+}
+
+/// The story: a replica took what its master had beyond its own maxmemory and said nothing; once promoted it let some
+/// writes in before it refused them.
+#[test]
+fn a_replica_beyond_its_maxmemory_says_so_and_refuses_the_first_write_when_it_is_promoted() {
+    let (master, replica) = (start("master", 2, &[]), start("replica", 2, &["--maxmemory=24mb"]));
+    scenario::follow(&replica, master.port);
+    let mut client = master.client();
+    client.must(&["SET", "large", &"x".repeat(40 << 20)]);
+    scenario::wait_follows(&master, &replica);
+    let said = "more than its maxmemory of 25165824 bytes";
+    wait::until("it says so", || replica.logged(said) == 1);
+    replica.must(&["REPLICAOF", "NO", "ONE"]);
+    for key in ["a", "b", "c", "d"] {
+        assert_eq!(error_of(&replica.call(&["SET", key, "1"])), OUT_OF_MEMORY);
+    }
+    assert_eq!(replica.logged(said), 1, "once");
 }
 
 /// The story: MGET of very many strings below 64 KiB took twice as much memory as all of its reply.

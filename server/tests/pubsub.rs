@@ -76,6 +76,36 @@ fn messages_of_one_publisher_come_in_order_from_whatever_shard_to_whatever_shard
     }
 }
 
+/// The story: with 100 KB on their way to a subscriber that does not read, nothing waited for it (`oll=0`).
+#[test]
+fn what_waits_for_a_subscriber_is_shown_to_the_last_message() {
+    let node = Node::start("node", 2, &["--client_output_buffer_limit=pubsub 0 0 0"]);
+    let mut listener = node.client();
+    listener.must(&["SUBSCRIBE", "a"]);
+    let message = "x".repeat(100_000);
+    let waiting = || {
+        let listed = text(&node.must(&["CLIENT", "LIST", "TYPE", "pubsub"]));
+        let of = |name: &str| {
+            let value = listed.split(' ').find_map(|field| field.strip_prefix(name));
+            value.and_then(|value| value.parse::<u64>().ok()).unwrap_or_else(|| panic!("{listed}"))
+        };
+        assert_eq!((of("rbs="), of("obl=")), (0, 0), "{listed}");
+        (of("oll="), of("omem="))
+    };
+    let mut said = 0;
+    wait::until("something waits", || {
+        node.must(&["PUBLISH", "a", &message]);
+        said += 1;
+        waiting().1 > 500_000
+    });
+    for _ in 0..said {
+        let (pieces, bytes) = waiting();
+        assert!(bytes == 0 || bytes.div_ceil(110_000) <= pieces, "{pieces} of {bytes} bytes");
+        next(&mut listener);
+    }
+    wait::until("nothing waits", || waiting() == (0, 0));
+}
+
 #[test]
 fn whoever_listens_in_resp2_asks_for_nothing_else_until_it_has_ended_that() {
     let node = Node::start("node", 2, &[]);

@@ -43,6 +43,8 @@ struct State {
     queue: VecDeque<Arc<Message>>,
     /// Bytes in the queue, and of what was taken out of it and is not sent yet.
     waiting: usize,
+    /// Messages that were taken out and are not sent yet.
+    taken: usize,
     /// Since when it has been above the soft limit.
     soft_since: Option<Instant>,
     /// Its executor knows that something is here.
@@ -105,6 +107,7 @@ impl Inbox {
             bytes += message.len();
             taken.push(message);
         }
+        state.taken += taken.len();
         if taken.is_empty() {
             state.is_told = false;
             state.queue.shrink_to(64);
@@ -117,12 +120,13 @@ impl Inbox {
         let bytes: usize = messages.iter().map(|message| message.len() + PLACE).sum();
         let mut state = self.state();
         state.waiting = state.waiting.saturating_sub(bytes);
+        state.taken = state.taken.saturating_sub(messages.len());
     }
 
-    /// Bytes that wait for it, and how many messages are in the queue.
+    /// Bytes that wait for it, and how many messages: in the queue, or on their way to it.
     pub fn waiting(&self) -> (u64, usize) {
         let state = self.state();
-        (state.waiting as u64, state.queue.len())
+        (state.waiting as u64, state.queue.len() + state.taken)
     }
 
     /// Whether it has come over a limit.

@@ -12,6 +12,7 @@ use super::held::{Held, Holdings, copy};
 use super::reply::{Protocol, ReplyWriter};
 use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
+use std::sync::Arc;
 
 /// See the module's doc.
 #[derive(Default)]
@@ -98,6 +99,11 @@ impl Output {
         self.held.len()
     }
 
+    /// The values that are referred to.
+    pub fn values(&self) -> impl Iterator<Item = &Arc<dyn Held>> {
+        self.held.iter().map(|(_, value)| value)
+    }
+
     /// The next piece to send: bytes up to a value, or that value. `sent`: how many bytes are gone.
     pub fn next_piece(&mut self, sent: usize) -> Piece<'_> {
         match self.held.front() {
@@ -125,7 +131,7 @@ pub enum Piece<'a> {
     /// Bytes; none at the end.
     Bytes(&'a [u8]),
     /// A value, which is no longer the output's.
-    Held(Box<dyn Held>),
+    Held(Arc<dyn Held>),
 }
 
 impl ReplyWriter<'_> {
@@ -165,7 +171,7 @@ impl ReplyWriter<'_> {
     }
 
     /// A string that is referred to where that is possible.
-    pub fn bulk_held(&mut self, value: Box<dyn Held>) {
+    pub fn bulk_held(&mut self, value: Arc<dyn Held>) {
         self.header(b'$', value.length());
         match &mut self.held {
             Some(held) => held.push(self.out.len(), value),
@@ -203,6 +209,9 @@ mod tests {
         fn stretch(&self, from: usize) -> &[u8] {
             &self.0[from..self.0.len().min(from + 3)]
         }
+        fn kept(&self, _: &mut usize) -> usize {
+            self.0.len()
+        }
     }
 
     /// Replies `first..end`, every third one a value that is referred to, and where each ends.
@@ -212,7 +221,7 @@ mod tests {
             let text = number.to_string().repeat(5);
             let mut writer = output.writer(Protocol::Resp2);
             match number % 3 {
-                0 => writer.bulk_held(Box::new(Value(text.into_bytes()))),
+                0 => writer.bulk_held(Arc::new(Value(text.into_bytes()))),
                 _ => writer.bulk(&text),
             }
             ends.push(output.len());

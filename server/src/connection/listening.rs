@@ -140,6 +140,17 @@ pub(super) async fn deliver(
     session: &mut Session,
     out: &mut Output,
 ) -> io::Result<()> {
+    session.delivers = true;
+    let delivered = deliver_all(transport, session, out).await;
+    session.delivers = false;
+    delivered
+}
+
+async fn deliver_all(
+    transport: &Transport,
+    session: &mut Session,
+    out: &mut Output,
+) -> io::Result<()> {
     while let Some(subscriber) = &session.subscriber {
         let inbox = subscriber.inbox.clone();
         let messages = inbox.take();

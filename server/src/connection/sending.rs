@@ -7,6 +7,7 @@ use engine::resp::{Output, Piece};
 use engine::rt::{self, Patience};
 use replication::transport::Transport;
 use std::io;
+use std::sync::Arc;
 
 /// Bytes written in one go, within which the limits of waiting output are not looked at.
 const WRITE_MAX: usize = 1024 * 1024;
@@ -31,7 +32,7 @@ pub(super) async fn send(
     let parts = std::mem::take(&mut session.parts);
     if !out.is_empty() || !parts.is_empty() {
         let written = write_within_limits(transport, session, parts, out).await?;
-        session.client.note_output(0, 0);
+        end_waiting(session);
         Counters::add(&session.server.counters.output_bytes, written);
     }
     // Also where nothing was left to write, because CLIENT REPLY OFF wants none of it.
@@ -39,16 +40,21 @@ pub(super) async fn send(
     Ok(())
 }
 
-/// Writes something large as it is.
+/// Nothing waits any more.
+fn end_waiting(session: &Session) {
+    session.client.note_output(0, 0, 0);
+    session.client.note_values(Vec::new());
+}
+
+/// Writes a large message as it is.
 pub(super) async fn send_apart(
     transport: &Transport,
     session: &Session,
     bytes: &[u8],
 ) -> io::Result<()> {
     let soft = Patience::of(session.output_limit().soft_time);
-    let mut going = Going { soft, left: bytes.len() as u64, kept: 0 };
+    let mut going = Going { soft, left: bytes.len() as u64, pieces: 1, buffers: 0 };
     write_part(transport, session, bytes, &mut going).await?;
-    session.client.note_output(0, 0);
     Counters::add(&session.server.counters.output_bytes, bytes.len() as u64);
     Ok(())
 }
@@ -63,24 +69,36 @@ async fn write_within_limits(
 ) -> io::Result<u64> {
     let limit = session.output_limit();
     let whole = parts.iter().chain([&*out]).map(Output::whole).sum::<usize>() as u64;
-    session.client.note_output(whole, 0);
+    let mut going = Going::of(Patience::of(limit.soft_time), parts.iter().chain([&*out]));
+    going.note(session);
     if limit.hard_bytes != 0 && whole > limit.hard_bytes {
         return Err(closing::over_output(session, whole, Limit::Hard(limit.hard_bytes)));
     }
-    let mut going = Going { soft: Patience::of(limit.soft_time), left: whole, kept: 0 };
+    let values = parts.iter().chain([&*out]).flat_map(Output::values);
+    let values = values.map(Arc::downgrade).collect::<Vec<_>>();
+    if !values.is_empty() {
+        session.client.note_values(values);
+    }
     for part in parts.iter_mut().chain([out]) {
+        let (buffer, pieces) = (part.len() as u64, pieces_of(part));
+        let left = going.pieces - pieces;
         match part.held() {
             0 => write_part(transport, session, part, &mut going).await?,
             _ => write_held(transport, session, part, &mut going).await?,
         }
         // Given back as soon as it is gone.
         part.clear();
-        going.kept = 0;
+        (going.pieces, going.buffers) = (left, going.buffers.saturating_sub(buffer));
         if part.capacity() > BUFFER_KEPT {
             part.shrink_to(BUFFER_KEPT);
         }
     }
     Ok(whole)
+}
+
+/// In how many pieces it waits: a buffer, and values.
+fn pieces_of(output: &Output) -> u64 {
+    u64::from(!output.is_empty()) + output.held() as u64
 }
 
 /// Replies as they go.
@@ -89,8 +107,29 @@ struct Going {
     soft: Patience,
     /// All that waits.
     left: u64,
-    /// What is sent of a buffer or a value that is not given back yet.
-    kept: u64,
+    /// In how many pieces.
+    pieces: u64,
+    /// Buffers that are not given back yet.
+    buffers: u64,
+}
+
+impl Going {
+    fn of<'a>(soft: Patience, outputs: impl Iterator<Item = &'a Output>) -> Going {
+        let mut going = Going { soft, left: 0, pieces: 0, buffers: 0 };
+        for output in outputs {
+            going.left += output.whole() as u64;
+            going.pieces += pieces_of(output);
+            going.buffers += output.len() as u64;
+        }
+        going
+    }
+
+    /// Others see what waits. Messages count where they wait for their subscriber.
+    fn note(&self, session: &Session) {
+        if !session.delivers {
+            session.client.note_output(self.left, self.pieces, self.buffers);
+        }
+    }
 }
 
 /// Writes what refers to values, by way of a buffer: they are encoded as the client reads, and given back
@@ -120,16 +159,16 @@ async fn write_held(
             from += stretch.len();
             stage.extend_from_slice(stretch);
             if stage.len() == STAGE {
-                let of_value = if matches!(piece, Piece::Held(_)) { from } else { 0 };
-                going.kept = (taken + of_value) as u64;
                 write_part(transport, session, &stage, going).await?;
                 stage.clear();
                 rt::yield_if_needed().await;
             }
         }
         if matches!(piece, Piece::Bytes(_)) && from == 0 {
-            going.kept = taken as u64;
             return write_part(transport, session, &stage, going).await;
+        }
+        if matches!(piece, Piece::Held(_)) {
+            going.pieces = going.pieces.saturating_sub(1);
         }
     }
 }
@@ -146,7 +185,7 @@ async fn write_part(
     // `timeout` is for a client that takes nothing, not for one that takes it slowly.
     let size = if idle.is_some() { PATIENT_WRITE_MAX } else { WRITE_MAX };
     for chunk in part.chunks(size) {
-        session.client.note_output(going.left, going.kept);
+        going.note(session);
         let is_soft = limit.soft_bytes != 0 && going.left > limit.soft_bytes;
         let writing = async {
             match idle {
@@ -163,7 +202,6 @@ async fn write_part(
             }
         }
         going.left -= chunk.len() as u64;
-        going.kept += chunk.len() as u64;
     }
     Ok(())
 }

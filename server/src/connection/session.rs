@@ -123,6 +123,8 @@ pub struct Session {
     pub(super) subscriber: Option<Box<Subscriber>>,
     /// The reply of the running command is sent whatever CLIENT REPLY says.
     speaks_up: bool,
+    /// What is being sent are messages, which the inbox counts.
+    pub(super) delivers: bool,
     /// CLIENT REPLY.
     reply_mode: ReplyMode,
     /// The connection ends after what was written so far.
@@ -169,6 +171,7 @@ impl Session {
             watched: HashSet::new(),
             subscriber: None,
             speaks_up: false,
+            delivers: false,
             reply_mode: ReplyMode::On,
             close: false,
             handoff: None,

@@ -124,7 +124,11 @@ pub struct Memory {
 impl Memory {
     /// What is not data: the program itself, tables, journals, buffers.
     pub fn overhead(&self) -> u64 {
-        (self.startup + self.tables + self.journals + self.clients).min(self.used)
+        (self.without_clients() + self.clients).min(self.used)
+    }
+
+    fn without_clients(&self) -> u64 {
+        self.startup + self.tables + self.journals
     }
 
     /// Keys and values.
@@ -229,6 +233,9 @@ impl Picture {
         };
         parts.iter().for_each(|part| picture.add(part));
         server.front_stats.add_to(&mut picture.commands);
+        // Each class was asked at a moment of its own: together they are no more than there is.
+        let memory = &mut picture.memory;
+        memory.clients = memory.clients.min(memory.used.saturating_sub(memory.without_clients()));
         picture
     }
 
@@ -288,7 +295,8 @@ fn clients(server: &Server) -> (Clients, u64) {
             Stage::Client => clients.normal += 1,
         }
         clients.input_most = clients.input_most.max(input);
-        clients.output_most = clients.output_most.max(output);
+        let pushed = client.inbox().map_or(0, |inbox| inbox.waiting().0);
+        clients.output_most = clients.output_most.max(output + pushed);
         clients.subscribers += usize::from(client.is_subscriber());
         clients.watching += usize::from(client.watched.load(Ordering::Relaxed) > 0);
         clients.input_bytes += input;

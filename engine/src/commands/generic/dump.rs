@@ -4,6 +4,7 @@ use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Whole}
 use crate::rdb::{Crc, Writing, dump, forms};
 use crate::resp::Held;
 use crate::value::{Rope, SharedValue};
+use std::sync::Arc;
 
 pub(super) const DUMP: Command = Command {
     name: "dump",
@@ -65,7 +66,7 @@ fn parts(mut writing: Box<dyn Writing>, cx: &mut Cx<'_>) -> Result<Whole, Refusa
         rope.write(rope.len(), &payload);
         if is_done {
             let foot = dump::footer(crc);
-            cx.reply.bulk_held(Box::new(Payload { head: Vec::new(), rope: rope.clone(), foot }));
+            cx.reply.bulk_held(Arc::new(Payload { head: Vec::new(), rope: rope.clone(), foot }));
         }
         Ok(is_done)
     })))
@@ -86,7 +87,7 @@ fn large(rope: Rope) -> Whole {
             return Ok(false);
         }
         let (head, rope, foot) = (head.clone(), rope.clone(), dump::footer(crc));
-        cx.reply.bulk_held(Box::new(Payload { head, rope, foot }));
+        cx.reply.bulk_held(Arc::new(Payload { head, rope, foot }));
         Ok(true)
     }))
 }
@@ -109,5 +110,9 @@ impl Held for Payload {
             None => self.rope.borrow().stretch(from),
             Some(from) => self.foot.get(from..).unwrap_or_default(),
         }
+    }
+
+    fn kept(&self, looks: &mut usize) -> usize {
+        self.head.len() + self.rope.borrow().kept_bytes(looks) + self.foot.len()
     }
 }

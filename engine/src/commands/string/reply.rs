@@ -6,6 +6,7 @@ use crate::limits::BATCH_REPLIES_MAX;
 use crate::resp::{Held, ReplyWriter};
 use crate::value::{INLINE_MAX, Item, Rope, Value};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Replies with the string at `key` or nil; says whether there is one.
 #[inline]
@@ -41,7 +42,7 @@ fn is_large(reply: &ReplyWriter<'_>) -> bool {
 #[cold]
 fn reply_held(cx: &mut Cx<'_>, key: &[u8]) {
     match cx.keys.peek(cx.db, key).and_then(Item::rope) {
-        Some(rope) if cx.reply.may_hold() => cx.reply.bulk_held(Box::new(HeldRope(rope.hold()))),
+        Some(rope) if cx.reply.may_hold() => cx.reply.bulk_held(Arc::new(HeldRope(rope.hold()))),
         Some(rope) => reply_part(&mut cx.reply, rope.into(), 0..rope.len()),
         None => cx.reply.nil(),
     }
@@ -51,7 +52,7 @@ fn reply_held(cx: &mut Cx<'_>, key: &[u8]) {
 pub(in crate::commands) fn reply_value(reply: &mut ReplyWriter<'_>, value: Value<'_>) {
     match value {
         Value::Rope(rope) if rope.len() >= HELD_MIN && reply.may_hold() => {
-            reply.bulk_held(Box::new(HeldRope(rope.hold())));
+            reply.bulk_held(Arc::new(HeldRope(rope.hold())));
         }
         Value::Bytes(bytes) => reply.bulk(bytes),
         value => reply_part(reply, value, 0..value.len()),
@@ -68,6 +69,10 @@ impl Held for HeldRope {
 
     fn stretch(&self, from: usize) -> &[u8] {
         self.0.borrow().stretch(from)
+    }
+
+    fn kept(&self, looks: &mut usize) -> usize {
+        self.0.borrow().kept_bytes(looks)
     }
 }
 

@@ -151,6 +151,7 @@ fn write_client(text: &mut String, names: &[&'static str], client: &Client) {
     let command = client.last_command.load(Ordering::Relaxed);
     let command = names.get(command as usize).copied().unwrap_or("NULL");
     let (pushed, messages) = client.inbox().map_or((0, 0), |inbox| inbox.waiting());
+    let pieces = client.output_pieces.load(Ordering::Relaxed) + messages as u64;
     let buffers = input + client.output_memory() + queued_bytes + pushed;
     let memory = (size_of::<Client>() + size_of::<Session>()) as u64 + buffers;
     let words = client.words().clone();
@@ -167,13 +168,12 @@ fn write_client(text: &mut String, names: &[&'static str], client: &Client) {
         channels: client.channels.load(Ordering::Relaxed),
         patterns: client.patterns.load(Ordering::Relaxed),
         shard_channels: client.shard_channels.load(Ordering::Relaxed),
-        messages,
-        pushed,
+        pieces,
         queued: if queued == u32::MAX { -1 } else { i64::from(queued) },
         watched: client.watched.load(Ordering::Relaxed),
         input,
         queued_bytes,
-        output,
+        output: output + pushed,
         memory,
         command,
         user: &words.user,
@@ -217,12 +217,13 @@ struct Fields<'a> {
     channels: u32,
     patterns: u32,
     shard_channels: u32,
-    messages: usize,
-    pushed: u64,
+    /// Buffers, values and messages in which output waits.
+    pieces: u64,
     queued: i64,
     watched: u32,
     input: u64,
     queued_bytes: u64,
+    /// What the limits of waiting output are compared with.
     output: u64,
     memory: u64,
     command: &'a str,
@@ -234,13 +235,13 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn write(&self, text: &mut String) {
-        // Replies wait in one buffer, so `rbs` and `rbp` are its bytes; in the list of further ones (`oll`, `omem`)
-        // stand messages to subscribers.
+        // A Redis first fills a buffer of fixed size (`rbs`, `rbp`, `obl`). There is none here: all that waits stands
+        // in the list (`oll`, `omem`), and its limits count all of it.
         let _ = writeln!(
             text,
             "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} \
-             ssub={} multi={} watch={} qbuf={} qbuf-free=0 argv-mem=0 multi-mem={} rbs={} rbp={} \
-             obl={} oll={} omem={} tot-mem={} events=r cmd={} user={} redir=-1 resp={} lib-name={} \
+             ssub={} multi={} watch={} qbuf={} qbuf-free=0 argv-mem=0 multi-mem={} rbs=0 rbp=0 \
+             obl=0 oll={} omem={} tot-mem={} events=r cmd={} user={} redir=-1 resp={} lib-name={} \
              lib-ver={}",
             self.id,
             self.peer,
@@ -258,11 +259,8 @@ impl Fields<'_> {
             self.watched,
             self.input,
             self.queued_bytes,
+            self.pieces,
             self.output,
-            self.output,
-            self.output,
-            self.messages,
-            self.pushed,
             self.memory,
             self.command,
             self.user,
