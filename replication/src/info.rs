@@ -46,7 +46,7 @@ pub struct Replica {
     pub port: u16,
     /// How far it is.
     pub state: ReplicaState,
-    /// Sum of what it acknowledged.
+    /// Sum of what it acknowledged; 0 until it is in stable sync.
     pub offset: u64,
     /// Per shard; of a replica in stable sync only.
     pub lags: Vec<Lag>,
@@ -187,12 +187,72 @@ pub struct Counters {
     pub partial_err: u64,
     /// Full syncs by reason.
     pub full_reasons: Vec<(String, u64)>,
-    /// Replicas that fell out of the journal.
-    pub dropped: u64,
+    /// Replicas that this node let go of, by [`DropKind`].
+    pub dropped: [u64; DROP_KINDS],
     /// As a replica: partial syncs asked for and granted.
     pub psync_attempts: u64,
     /// See `psync_attempts`.
     pub psync_successes: u64,
+}
+
+/// How many kinds of drops there are.
+pub const DROP_KINDS: usize = 5;
+
+/// Why this node let go of a replica, as it is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DropKind {
+    /// The journal does not reach back to it.
+    Journal,
+    /// Nothing was heard from it.
+    Silent,
+    /// It lives, but its data did not move.
+    Still,
+    /// It did not come with all its connections.
+    NotConnected,
+    /// What it was to be fed from was not there any more.
+    Broken,
+}
+
+impl DropKind {
+    /// All of them, in the order in which they are counted.
+    pub const ALL: [DropKind; DROP_KINDS] = [
+        DropKind::Journal,
+        DropKind::Silent,
+        DropKind::Still,
+        DropKind::NotConnected,
+        DropKind::Broken,
+    ];
+
+    /// The label in metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            DropKind::Journal => "journal",
+            DropKind::Silent => "silent",
+            DropKind::Still => "stalled",
+            DropKind::NotConnected => "not_connected",
+            DropKind::Broken => "broken_off",
+        }
+    }
+
+    /// What an operator may do; nothing where the reason says it.
+    pub fn advice(self) -> &'static str {
+        match self {
+            DropKind::Journal => "",
+            DropKind::Silent => {
+                ". It comes back by itself if it runs and reaches this node; where it pauses for so long, raise \
+                 replication_timeout on both"
+            }
+            DropKind::Still => {
+                ". It comes back by itself; see what holds it up (its disk, CPU, memory or network), or raise \
+                 replication_timeout on this node"
+            }
+            DropKind::NotConnected => {
+                ". It asks again by itself; see whether it can make one connection per shard to this node \
+                 (maxclients, open files, firewall)"
+            }
+            DropKind::Broken => ". It asks again by itself",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -358,6 +358,11 @@ fn a_replica_whose_data_stands_still_is_dropped_and_comes_back() {
     replica.must(&["DEBUG", "REPLICA", "RESUME"]);
     compare::assert_same(&master, &replica);
     assert_eq!(scenario::syncs(&master).0, 1, "it continues where it was");
+    // It was counted nowhere, and a line of INFO was all that was said.
+    let stats = master.ask(&["INFO", "stats"]).unwrap_or_default();
+    assert!(stats.contains("replicas_dropped:1\r\n"), "{stats}");
+    let warned = master.lines_with(dropped).iter().all(|line| line.contains("WARN"));
+    assert!(warned, "{:?}", master.lines_with(dropped));
 }
 
 /// INFO said online when everything was sent, long before the replica had it.
@@ -387,9 +392,13 @@ fn a_replica_is_online_once_it_says_so() {
         }
     }
     let state = || info(&master, "slave0");
-    assert!(state().contains("state=send_bulk") && !state().contains("lag="), "{}", state());
+    assert!(state().contains("state=send_bulk,offset=0,"), "{}", state());
+    assert!(!state().contains("lag="), "{}", state());
+    let complete = "is complete: 1 keys, ";
+    assert_eq!(master.logged(complete), 0);
     let mut ack = Vec::new();
     wire::put_numbers(&mut ack, Kind::Ack, &start.expect("the flow has begun"));
     flow.write_all(&ack).expect("it is acknowledged");
     wait::until("it is online", || state().contains("state=online,offset=1,lag=0"));
+    assert_eq!(master.logged(complete), 1, "the log says when it was over");
 }

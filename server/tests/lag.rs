@@ -89,7 +89,13 @@ fn lags(master: &Node) -> Option<((u64, u64, u64), Vec<(u64, u64, u64)>)> {
 fn lag_is_nothing_idle_grows_while_the_replica_stands_still_and_goes_away() {
     let flags = ["--replication_timeout=60000"];
     let (master, replica) = (Node::start("master", 2, &flags), Node::start("replica", 3, &flags));
-    assert!(metric(&get(&master, "/metrics"), "dfly_connected_replica_lag_records").is_empty());
+    let page = get(&master, "/metrics");
+    assert!(metric(&page, "dfly_connected_replica_lag_records").is_empty());
+    // Counters are there from the start, or nobody sees them grow.
+    let dropped = metric(&page, "dfly_replicas_dropped_total");
+    assert_eq!((dropped.len(), largest(&dropped)), (5, 0.0), "{dropped:?}");
+    assert_eq!(metric(&page, "dfly_oom_errors_total").len(), 1);
+    assert_eq!(metric(&page, "dfly_replica_reconnect_count").len(), 1);
     scenario::follow(&replica, master.port);
     write(&master, 1000);
     compare::wait_caught_up(&master, &replica);

@@ -1,5 +1,6 @@
 //! Why a session with a replica ends, as one decides by it and as it is read: in logs, and by the replica.
 
+use crate::info::DropKind;
 use crate::standing::Outdated;
 use crate::wire;
 use engine::types::Lsn;
@@ -64,9 +65,16 @@ impl Reason {
         matches!(self, Reason::ControlClosed | Reason::ControlBroke(_))
     }
 
-    /// The journal does not reach back to it any more.
-    pub fn fell_out(&self) -> bool {
-        matches!(self, Reason::FellOut(_))
+    /// What kind of drop it is, where this node let go of a replica that had not left.
+    pub fn drop_kind(&self) -> Option<DropKind> {
+        Some(match self {
+            Reason::FellOut(_) => DropKind::Journal,
+            Reason::Silent(_) => DropKind::Silent,
+            Reason::Still(_) => DropKind::Still,
+            Reason::NotConnected => DropKind::NotConnected,
+            Reason::CutDropped | Reason::CannotBegin(_) => DropKind::Broken,
+            _ => return None,
+        })
     }
 }
 

@@ -47,6 +47,8 @@ pub struct Session<R: Roads> {
     pub(super) tells: Bell,
     pub(super) cut: CutId,
     pub(super) items_done: Cell<u64>,
+    /// Bytes of its items that went out.
+    pub(super) full_sync_bytes: Cell<u64>,
     pub(super) items_total: Cell<u64>,
 }
 
@@ -110,6 +112,7 @@ impl<R: Roads> Session<R> {
             tells: Bell::default(),
             cut: CutId(id),
             items_done: Cell::new(0),
+            full_sync_bytes: Cell::new(0),
             items_total: Cell::new(0),
         })
     }
@@ -122,7 +125,11 @@ impl<R: Roads> Session<R> {
     /// Something happened.
     pub fn step(&self, event: Event) {
         let timeout = self.settings.borrow().timeout;
+        let before = self.state();
         let actions = self.machine.borrow_mut().step(event, self.roads.now(), timeout);
+        if before == ReplicaState::FullSync && self.state() == ReplicaState::StableSync {
+            self.say_complete();
+        }
         for action in actions {
             match action {
                 Action::Begin => self.moved_on.ring(),
@@ -132,6 +139,16 @@ impl<R: Roads> Session<R> {
                 Action::End => self.close(),
             }
         }
+    }
+
+    /// A full sync is over: the replica has all of it, and has said so.
+    fn say_complete(&self) {
+        let (items, bytes) = (self.items_done.get(), self.full_sync_bytes.get());
+        let seconds = self.roads.now().saturating_duration_since(self.started).as_secs_f64();
+        tracing::info!(
+            "replication: full sync for replica {} is complete: {items} keys, {bytes} bytes, {seconds:.1} s",
+            self.address()
+        );
     }
 
     /// How far it is.
@@ -235,7 +252,11 @@ impl<R: Roads> Session<R> {
             ip: self.ip().to_owned(),
             port: self.introduction.listening_port,
             state,
-            offset: self.flows.iter().map(|flow| machine.acked_of(flow.index).0).sum(),
+            // Before, what counts as acknowledged is where its flows began: it has none of it.
+            offset: match stable {
+                true => self.flows.iter().map(|flow| machine.acked_of(flow.index).0).sum(),
+                false => 0,
+            },
             lags: if stable {
                 self.flows.iter().map(|flow| flow.lag(machine.acked_of(flow.index), now)).collect()
             } else {

@@ -103,6 +103,8 @@ pub(super) async fn write_flow<R: Roads>(session: Rc<Session<R>>, flow: Rc<Outfl
                 session.wrote(&flow, Lsn(0));
                 said = roads.now();
                 rate.sent(messages.len());
+                let all = session.full_sync_bytes.get() + messages.len() as u64;
+                session.full_sync_bytes.set(all);
                 let left = flow.part_bytes.get().saturating_sub(messages.len() as u64);
                 flow.part_bytes.set(left);
                 flow.drained.ring();

@@ -296,9 +296,9 @@ impl Service {
     fn note_end(&self, session: &Session<Sockets>) {
         let (machine, address) = (session.machine(), session.address());
         let Some(reason) = machine.ended() else { return };
-        if reason.fell_out() {
-            self.counters.borrow_mut().dropped += 1;
-            tracing::warn!("replication: replica {address} left: {reason}");
+        if let Some(kind) = reason.drop_kind() {
+            self.counters.borrow_mut().dropped[kind as usize] += 1;
+            tracing::warn!("replication: replica {address} left: {reason}{}", kind.advice());
         } else if reason.has_left() && !machine.is_attached() {
             tracing::debug!("replication: replica {address} did not take the terms");
         } else {

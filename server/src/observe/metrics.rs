@@ -168,7 +168,7 @@ metrics_table! {
     PartialSyncs = Counter "partial_sync_total" ["result"];
     /// Partial syncs given: Dragonfly's name.
     PsyncCount = Counter "replication_psync_count" [];
-    /// Replicas dropped, by reason.
+    /// Replicas that this node let go of: the journal does not reach back (journal), nothing was heard (silent), nothing moved (stalled), connections were missing (not_connected), or their source was gone (broken_off).
     ReplicasDropped = Counter "replicas_dropped_total" ["reason"];
 
     /// Bytes of a shard's replication log.

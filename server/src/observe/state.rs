@@ -8,7 +8,7 @@ use crate::observe::picture::Picture;
 use crate::server::{Counters, Server};
 use engine::exec::Front;
 use engine::shard::Piece;
-use replication::info::{self, Info, LinkState, Upstream};
+use replication::info::{self, DropKind, Info, LinkState, Upstream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -191,10 +191,9 @@ fn put_commands(samples: &mut Samples, picture: &Picture, server: &Server) {
     }
     for (word, count) in picture.errors.sorted() {
         samples.put_labelled(Metric::ErrorReplies, &[word], count as f64);
-        if word == "OOM" {
-            samples.put(Metric::OomErrors, count as f64);
-        }
     }
+    let refused = picture.errors.sorted().into_iter().find(|(word, _)| *word == "OOM");
+    samples.put(Metric::OomErrors, refused.map_or(0, |(_, count)| count) as f64);
 }
 
 fn put_keys(samples: &mut Samples, picture: &Picture) {
@@ -229,7 +228,11 @@ fn put_replication(samples: &mut Samples, picture: &Picture) {
     samples.put_labelled(Metric::PartialSyncs, &["ok"], counters.partial_ok as f64);
     samples.put_labelled(Metric::PartialSyncs, &["refused"], counters.partial_err as f64);
     samples.put(Metric::PsyncCount, counters.partial_ok as f64);
-    samples.put_labelled(Metric::ReplicasDropped, &["journal"], counters.dropped as f64);
+    let reconnects = info.upstream.as_ref().map_or(0, |upstream| upstream.reconnects);
+    samples.put(Metric::ReplicaReconnects, reconnects as f64);
+    for (kind, count) in DropKind::ALL.into_iter().zip(counters.dropped) {
+        samples.put_labelled(Metric::ReplicasDropped, &[kind.word()], count as f64);
+    }
     let most = crate::effect::journals_bytes(&picture.config) / info.journals.len().max(1) as u64;
     for (shard, journal) in info.journals.iter().enumerate() {
         let shard = shard.to_string();
@@ -280,7 +283,6 @@ fn put_upstream(samples: &mut Samples, upstream: &Upstream) {
     if is_up && let Some(most) = upstream.lags.iter().max() {
         samples.put(Metric::MasterLagRecords, *most as f64);
     }
-    samples.put(Metric::ReplicaReconnects, upstream.reconnects as f64);
     samples.put(Metric::ReplicaGuardHolding, one_if(upstream.guard.is_some()));
     if let Some(held) = &upstream.guard {
         samples.put(Metric::ReplicaGuardOwnKeys, held.own_keys as f64);

@@ -26,7 +26,7 @@ pub(super) fn stats(view: &View<'_>, lines: &mut Lines) {
     for (reason, count) in &syncs.full_reasons {
         lines.put(format_args!("sync_full_reason_{}", field(reason)), count);
     }
-    lines.put("replicas_dropped", syncs.dropped);
+    lines.put("replicas_dropped", syncs.dropped.iter().sum::<u64>());
     lines.put("expired_keys", keys.expired);
     lines.put("expired_stale_perc", "0.00");
     lines.put("expired_time_cap_reached_count", 0);
