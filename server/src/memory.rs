@@ -8,7 +8,7 @@ use mimalloc::MiMalloc;
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -127,6 +127,30 @@ pub fn warn_if_short(maxmemory: u64) {
         tracing::warn!(
             "maxmemory is {maxmemory} bytes and {used} are in use: keys are evicted or writes refused; raise it"
         );
+    }
+}
+
+/// Says so when a replica holds more than its own `maxmemory`: it takes whatever its master has, so nothing
+/// else shows it before it is promoted, and then refuses every write.
+#[derive(Default)]
+pub struct Overfull {
+    has_said: bool,
+}
+
+impl Overfull {
+    /// Looks; once until it is below again.
+    pub fn look(&mut self, is_replica: bool, bound: Bound) {
+        let data = data();
+        let is_over = is_replica && bound.bytes > 0 && data > bound.bytes;
+        if is_over && !self.has_said {
+            tracing::warn!(
+                "this replica holds {data} bytes of data, more than its maxmemory of {} bytes: it goes on following, \
+                 and once it is promoted it {}; raise maxmemory here, or give both nodes the same",
+                bound.bytes,
+                if bound.evicts { "evicts keys" } else { "refuses writes" }
+            );
+        }
+        self.has_said = is_over;
     }
 }
 
@@ -301,6 +325,17 @@ pub struct Gauge {
     until: Cell<i64>,
     /// How many commands may still be told the same: bytes can change sides without anybody taking any.
     same: Cell<u32>,
+    /// [`ANEW`] when all were asked.
+    asked: Cell<u32>,
+}
+
+/// Counts heartbeats: behind each all threads are asked anew. Other threads take memory without asking, as those
+/// of a replica do, and a shard for which nothing happens has to evict for them all the same.
+static ANEW: AtomicU32 = AtomicU32::new(0);
+
+/// The next command is told what is in use then.
+pub fn judge_anew() {
+    ANEW.fetch_add(1, Ordering::Relaxed);
 }
 
 /// As often as this all threads are asked, however far away the bound is.
@@ -309,13 +344,14 @@ const SAME_MAX: u32 = 64;
 impl Gauge {
     /// For the current thread.
     pub fn new(bound: Bound) -> Gauge {
-        Gauge { bound, until: Cell::new(i64::MIN), same: Cell::new(0) }
+        Gauge { bound, until: Cell::new(i64::MIN), same: Cell::new(0), asked: Cell::new(0) }
     }
 
     /// What the bound means for a command that may need memory.
     pub fn pressure(&self) -> Pressure {
-        let same = self.same.get();
-        if same > 0 && own() <= self.until.get() {
+        let (same, anew) = (self.same.get(), ANEW.load(Ordering::Relaxed));
+        let is_of_now = self.asked.replace(anew) == anew;
+        if same > 0 && is_of_now && own() <= self.until.get() {
             self.same.set(same - 1);
             return Pressure::None;
         }

@@ -326,10 +326,12 @@ async fn beat(front: Rc<Front>, server: Arc<Server>) {
     const IDLE_PAUSE: Duration = Duration::from_millis(100);
     let mut reader = crate::config::Reader::new(server.settings.clone());
     let (mut done_before, mut trimmer) = (None, memory::Trimmer::default());
+    let mut overfull = memory::Overfull::default();
     loop {
         let config = reader.config();
         let bounds = effect::journal_bounds(config, server.node.shards());
         let pause = Duration::from_millis(1000 / u64::from(config.hz.max(1)));
+        memory::judge_anew();
         while front.with_shard(|shard| shard.heartbeat(&bounds)) == Pace::More {
             // Eviction may have more to do for as long as others write.
             server.supervisor.pulse(front.me);
@@ -337,6 +339,9 @@ async fn beat(front: Rc<Front>, server: Arc<Server>) {
         }
         server.supervisor.pulse(front.me);
         trimmer.look();
+        if front.me.0 == 0 {
+            overfull.look(server.status.is_replica(), effect::bound(config));
+        }
         let done = note_rates(&front, &server);
         let is_idle = done_before.replace(done) == Some(done);
         rt::sleep(if is_idle { pause.max(IDLE_PAUSE) } else { pause }).await;
