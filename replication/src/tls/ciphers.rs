@@ -24,6 +24,11 @@ pub(crate) fn choose(older: &str, newer: &str) -> Result<Vec<SupportedCipherSuit
     Ok(chosen)
 }
 
+/// Whether the lists name what there is, and leave something of it.
+pub fn judge_ciphers(older: &str, newer: &str) -> Result<(), TlsError> {
+    choose(older, newer).map(drop)
+}
+
 fn choose_from(
     flag: &str,
     list: &str,

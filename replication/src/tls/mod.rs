@@ -34,6 +34,7 @@ mod x509;
 
 use std::fmt;
 
+pub use ciphers::judge_ciphers;
 pub use files::Files;
 pub use load::{
     ClientTls, Identity, NO_AUTHENTICATION, NO_IDENTITY, ServerTls, TlsContexts, TlsStore,

@@ -5,7 +5,7 @@
 
 use super::Config;
 use super::typed::TlsAuthClients;
-use replication::tls::{NO_AUTHENTICATION, NO_IDENTITY, Protocols};
+use replication::tls::{NO_AUTHENTICATION, NO_IDENTITY, Protocols, judge_ciphers};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -49,8 +49,23 @@ impl Config {
     pub fn check(&self) -> Result<(), Refusal> {
         match CHECKS.iter().find_map(|check| check(self)) {
             Some((setting, reason)) => Err(Refusal::new(setting, reason)),
-            None => Ok(()),
+            None => self.check_ciphers(),
         }
+    }
+
+    /// Also while TLS is off: what is set now is in force at the next start, which would fail.
+    fn check_ciphers(&self) -> Result<(), Refusal> {
+        let lists = [
+            ("tls_ciphers", self.tls_ciphers.as_str(), ""),
+            ("tls_cipher_suites", "", self.tls_cipher_suites.as_str()),
+        ];
+        lists.into_iter().try_for_each(|(setting, older, newer)| {
+            let judged = judge_ciphers(older, newer);
+            judged.map_err(|error| {
+                let (text, flag) = (error.to_string(), format!("--{setting}: "));
+                Refusal::new(setting, text.strip_prefix(&flag).unwrap_or(&text))
+            })
+        })
     }
 
     /// What is allowed, and should be known: a sentence each, for the log at the start. `protected`: an
@@ -246,6 +261,11 @@ mod tests {
         check("--tls --tls_cert_file=c", "tls_key_file");
         check("--tls_protocols=TLSv1.1", "tls_protocols");
         check("--tls_protocols=TLSv1.3", "");
+        check("--tls_ciphers=abc", "tls_ciphers");
+        check("--tls_ciphers=!HIGH", "tls_ciphers");
+        check("--tls_ciphers=DEFAULT:!MEDIUM", "");
+        check("--tls_cipher_suites=abc", "tls_cipher_suites");
+        check("--tls_cipher_suites=TLS_AES_256_GCM_SHA384", "");
         check("--tls --tls_key_file=k --tls_cert_file=c", "tls");
         check("--tls --tls_key_file=k --tls_cert_file=c --requirepass=p", "");
         check("--tls --tls_key_file=k --tls_cert_file=c --tls_ca_cert_file=ca", "");
