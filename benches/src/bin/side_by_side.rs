@@ -28,7 +28,7 @@ fn main() -> ExitCode {
 }
 
 /// The families of rows.
-const ROWS: &str = "requests,memory,sync,replicas,tls,costs,shards,rest";
+const ROWS: &str = "requests,memory,sync,replicas,tls,costs,shards,types,rest";
 
 fn flags() -> Command {
     let number = |name: &'static str, default: &'static str, help: &'static str| {
@@ -82,6 +82,7 @@ fn plan(matches: &ArgMatches, directory: PathBuf) -> Result<Plan, String> {
             "tls" => Ok(Row::Replicas { tls: true }),
             "costs" => Ok(Row::Costs),
             "shards" => Ok(Row::Shards),
+            "types" => Ok(Row::Types),
             "rest" => Ok(Row::Rest),
             other => Err(format!("'{other}' is none of {ROWS}")),
         })

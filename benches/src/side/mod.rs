@@ -2,7 +2,7 @@
 //! medians with spread.
 //!
 //! ```text
-//!   peers    redis-server, damselfly                            requests, memory, sync, replicas
+//!   peers    redis-server, damselfly                            requests, memory, sync, replicas, types
 //!   costs    the floor, redis-server, damselfly twice           CPU per request, with goals
 //!   shards   damselfly with one shard and with two              CPU per request, with goals
 //! ```
@@ -16,6 +16,7 @@ mod costs;
 mod rest;
 mod rows;
 mod table;
+mod types;
 
 use std::io;
 use std::path::PathBuf;

@@ -39,6 +39,8 @@ pub enum Row {
     Costs,
     /// CPU time per request of two shards on two CPUs beside one shard's.
     Shards,
+    /// CPU time per request of collections, large and small, and what small ones weigh.
+    Types,
     /// Memory of a process that does nothing, and of connections that do nothing.
     Rest,
 }
@@ -69,6 +71,7 @@ pub fn run(plan: &Plan, progress: &mut dyn Write) -> io::Result<Vec<Table>> {
                     Row::Replicas { tls } => bench.replicas(*tls, table)?,
                     Row::Costs => bench.costs(table)?,
                     Row::Shards => bench.shards(table)?,
+                    Row::Types => bench.types(table)?,
                     Row::Rest => bench.rest(table)?,
                 }
             }

@@ -13,8 +13,8 @@ pub struct Entry {
     pub id: u16,
     /// Redis's arity: the exact number of arguments, or the negated minimum.
     pub arity: i32,
-    /// Whether its cost depends on nothing: `O(1)`, with at most a remark behind it.
-    pub is_light: bool,
+    /// Up to so many arguments, the name included, its cost depends on nothing that matters.
+    pub light_up_to: usize,
     /// How its changes are called to those who listen to keys.
     pub called: Called,
     /// The subcommands of a container.
@@ -31,6 +31,12 @@ impl Entry {
     pub fn accepts(&self, count: usize) -> bool {
         let needed = self.arity.unsigned_abs() as usize;
         if self.arity >= 0 { count == needed } else { count >= needed }
+    }
+
+    /// Whether a request of `count` arguments (the name included) takes about as long as any other of it.
+    #[inline]
+    pub fn is_light(&self, count: usize) -> bool {
+        count <= self.light_up_to
     }
 
     /// Whether it may change data.
@@ -105,12 +111,10 @@ impl Registry {
         let mut id = 0u16;
         for command in families.into_iter().flatten() {
             let (arity, subcommands_of) = (arity_of(command.usage), Vec::new());
-            let is_light = command
-                .cost
-                .strip_prefix("O(1)")
-                .is_some_and(|remark| remark.is_empty() || remark.starts_with([':', ';']));
+            let light_up_to = light_up_to(command.cost, command.usage, arity);
             let called = Called::of(command.name);
-            let entry = Entry { command, id, arity, is_light, called, subcommands: subcommands_of };
+            let entry =
+                Entry { command, id, arity, light_up_to, called, subcommands: subcommands_of };
             id += 1;
             if command.name.contains('|') { subcommands.push(entry) } else { entries.push(entry) }
         }
@@ -272,9 +276,74 @@ pub fn arity_of(usage: &str) -> i32 {
     if optional { -needed } else { needed }
 }
 
+/// Arguments of a request that takes what it is given one by one and is still light: some 2 us.
+const FEW_ARGUMENTS: usize = 16;
+
+/// Up to how many arguments the cost of a command depends on nothing that matters: on nothing at all, on the
+/// depth of a tree, or on elements that are given or asked for, where they are few.
+fn light_up_to(cost: &str, usage: &str, arity: i32) -> usize {
+    let is_constant = cost
+        .strip_prefix("O(1)")
+        .is_some_and(|remark| remark.is_empty() || remark.starts_with([':', ';']));
+    if is_constant || ["O(log(N)) with", "O(log N) for"].iter().any(|it| cost.starts_with(it)) {
+        return usize::MAX;
+    }
+    let is_variadic = usage.contains("...");
+    match cost {
+        "O(N) with N keys." if is_variadic => FEW_ARGUMENTS,
+        "O(N) for N keys"
+        | "O(N) for N fields"
+        | "O(N) for N members"
+        | "O(N) for N elements"
+        | "O(1) for each field"
+        | "O(1) for each member"
+        | "O(log(N)) for each member, with N members"
+        | "O(M*log(N)) for M of N members"
+        | "O(log(N)*M) for M of N members"
+            if is_variadic =>
+        {
+            FEW_ARGUMENTS
+        }
+        // Without the count, which says how many.
+        "O(N) for N fields"
+        | "O(N) for N members"
+        | "O(N) for N elements"
+        | "O(M*log(N)) for M of N members"
+        | "O(log(N)*M) for M of N members"
+        // Without what trims.
+        | "O(1) when adding, O(N) when trimming with N deleted entries."
+            if arity < 0 =>
+        {
+            arity.unsigned_abs() as usize
+        }
+        _ => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_is_light_as_its_arguments_say() {
+        let depth = "O(log(N)) with N members";
+        for (cost, usage, light_up_to) in [
+            ("O(1)", "GET key", usize::MAX),
+            ("O(1): large values are shared", "RENAME key newkey", usize::MAX),
+            (depth, "ZINCRBY key increment member", usize::MAX),
+            ("O(1) for each field", "HSET key field value [field value ...]", FEW_ARGUMENTS),
+            ("O(N) for N elements", "LPUSH key element [element ...]", FEW_ARGUMENTS),
+            ("O(N) for N elements", "LPOP key [count]", 2),
+            ("O(N) for N members", "SPOP key [count]", 2),
+            ("O(N) with N fields.", "HGETALL key", 0),
+            ("O(log N + M) for M of N elements", "LRANGE key start stop", 0),
+            ("O(N) for N members of all sets", "SUNION key [key ...]", 0),
+            ("O(N) with N keys.", "DEBUG POPULATE count [prefix] [size]", 0),
+            ("O(N) with N keys in the database.", "KEYS pattern", 0),
+        ] {
+            assert_eq!(super::light_up_to(cost, usage, arity_of(usage)), light_up_to, "{usage}");
+        }
+    }
 
     #[test]
     fn arity_follows_from_the_usage_line() {

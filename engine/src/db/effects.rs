@@ -14,6 +14,9 @@ use crate::pubsub::Scope;
 use crate::types::{DbIndex, Millis};
 use crate::value::{Item, NewValue, Object, SentEffect, Told, Type, TypeEffect, Unfit};
 
+/// Bytes that are kept for what the next effect tells: more than nearly all of them have.
+const TOLD_ROOM_KEPT: usize = 4096;
+
 impl Keyspace {
     /// Creates or replaces `key`.
     ///
@@ -83,15 +86,17 @@ impl Keyspace {
         let done = self.perform_change(at, E::TYPE, |item| effect.perform(item));
         let (done, is_empty) =
             done.unwrap_or_else(|broken| panic!("a command's own effect is {broken:?}"));
-        tell(&mut self.made.frame, self.telling, |frame| {
-            let mut room = Vec::new();
-            let Told { op, head, bytes } = effect.told(&mut room);
+        let Keyspace { made, telling, told_room, .. } = self;
+        tell(&mut made.frame, *telling, |frame| {
+            told_room.clear();
+            let Told { op, head, bytes } = effect.told(told_room);
             let body = match effect.told_pieces() {
                 Some(pieces) => Payload::Shared(pieces.clone()),
                 None => Payload::Bytes(bytes),
             };
             let effect = Effect::Change(Change { what: E::TYPE.change(op), head, body });
             frame.push(&Record { db, key, effect });
+            told_room.shrink_to(TOLD_ROOM_KEPT);
         });
         if let Some(mark) = mark {
             let mut room = Vec::new();

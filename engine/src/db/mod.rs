@@ -101,6 +101,8 @@ pub struct Keyspace {
     made: Made,
     /// Whether records are kept; else they are only counted.
     telling: bool,
+    /// Where effects write what they tell, used again and again.
+    told_room: Vec<u8>,
     watchers: Watchers,
     speaker: events::Speaker,
     waits: Waits,
@@ -130,6 +132,7 @@ impl Keyspace {
             role: Role::Master,
             made: Made::default(),
             telling: true,
+            told_room: Vec::new(),
             watchers: Watchers::default(),
             speaker: events::Speaker::default(),
             waits: Waits::default(),
@@ -272,6 +275,12 @@ impl Keyspace {
     #[inline]
     pub fn prefetch_item_at(&self, db: DbIndex, hash: u64) {
         self.door.table(db).prefetch_entry(hash);
+    }
+
+    /// Brings what stands behind the item of a key into the cache, once the item is there.
+    #[inline]
+    pub fn prefetch_value_at(&self, db: DbIndex, hash: u64) {
+        self.door.table(db).prefetch_behind(hash);
     }
 
     /// Whether records are kept for the journal, or only counted because it keeps none. Changes only

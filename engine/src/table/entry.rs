@@ -10,4 +10,7 @@ pub trait TableEntry {
 
     /// A hint that [`TableEntry::key`] will be called soon.
     fn prefetch(&self) {}
+
+    /// A hint that what stands behind the entry will be looked at soon; the entry itself is at hand.
+    fn prefetch_behind(&self) {}
 }

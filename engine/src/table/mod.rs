@@ -157,6 +157,13 @@ impl<E: TableEntry, H: KeyHash> Table<E, H> {
         self.segments[self.segment_of(hash)].prefetch_entry(hash);
     }
 
+    /// The third part: brings what stands behind that entry into the cache. Worth its time when the entry was
+    /// prefetched a while ago.
+    #[inline]
+    pub fn prefetch_behind(&self, hash: u64) {
+        self.segments[self.segment_of(hash)].prefetch_behind(hash);
+    }
+
     /// The entry with this key. `hash` is [`Table::hash`] of `key`, here and everywhere.
     #[inline]
     pub fn get(&self, hash: u64, key: &[u8]) -> Option<&E> {

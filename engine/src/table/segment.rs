@@ -110,6 +110,14 @@ impl<E: TableEntry> Segment<E> {
     }
 
     #[inline]
+    pub(super) fn prefetch_behind(&self, hash: u64) {
+        let here = &self.buckets[self.home(hash)];
+        for slot in here.matches(tag_of(hash)) {
+            here.get(slot).prefetch_behind();
+        }
+    }
+
+    #[inline]
     pub(super) fn find(&self, hash: u64, key: &[u8]) -> Option<Position> {
         let tag = tag_of(hash);
         let mut bucket = self.home(hash);

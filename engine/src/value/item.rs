@@ -665,6 +665,13 @@ impl TableEntry for Item {
     fn prefetch(&self) {
         prefetch(self.0.as_ptr());
     }
+
+    #[inline]
+    fn prefetch_behind(&self) {
+        if let Some(object) = self.object() {
+            object.prefetch();
+        }
+    }
 }
 
 #[cfg(test)]

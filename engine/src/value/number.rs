@@ -18,6 +18,9 @@ use self::text::{DOUBLE, Magnitude};
 /// The double that `text` spells, as a score or an increment in seconds: decimal, hexadecimal or `inf`;
 /// not NaN, no number too large or (unless it is 0) too small for a double.
 pub fn parse_f64_redis(text: &[u8]) -> Option<f64> {
+    if let Some(value) = parse_plain(text) {
+        return Some(value);
+    }
     let (negative, magnitude) = text::parse(text, DOUBLE)?;
     let value = match magnitude {
         Magnitude::Infinite => f64::INFINITY,
@@ -25,6 +28,23 @@ pub fn parse_f64_redis(text: &[u8]) -> Option<f64> {
         Magnitude::Finite { mantissa, exponent } => scale(mantissa as f64, exponent),
     };
     Some(if negative { -value } else { value })
+}
+
+/// The same of what nearly all are: a few digits, perhaps with a point among them. No such number is too large
+/// or too small, and to read it takes no memory.
+#[inline]
+fn parse_plain(text: &[u8]) -> Option<f64> {
+    const FEW: usize = 24;
+    let (is_negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        rest => (false, rest),
+    };
+    let is_plain = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
+    if digits.len() > FEW || !digits.iter().all(is_plain) {
+        return None;
+    }
+    let value: f64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(if is_negative { -value } else { value })
 }
 
 /// `value * 2^exponent`, where that is exact.

@@ -19,6 +19,9 @@ pub trait Object: Any + Debug + Send + Sync {
     /// says that they are not.
     fn is_empty(&self) -> bool;
 
+    /// A hint that it will be looked at soon: brings the first block behind it into the cache.
+    fn prefetch(&self) {}
+
     /// When something inside of it ends to be, the first that does.
     fn next_due(&self) -> Option<Millis> {
         None

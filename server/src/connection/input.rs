@@ -1,8 +1,9 @@
 //! What has been read from a connection, and the requests parsed ahead of being run.
 //!
 //! Up to [`AHEAD_MAX`] requests are parsed before the first of them runs, so that the buckets of all
-//! their keys can be on their way into the cache: with random keys in a large table a pipeline would
-//! otherwise wait for memory once per request.
+//! their keys can be on their way into the cache, then their items, and then what collections have behind
+//! these: with random keys in a large table a pipeline would otherwise wait for memory once per request and
+//! step.
 //!
 //! ```text
 //!   buffer   | handled | request | request | request | half a request ...
@@ -17,7 +18,7 @@
 //!   coming   rope of what has come of it, and how much is missing
 //! ```
 
-use engine::command::{Args, Entry, LongArg, Refusal, Registry};
+use engine::command::{Args, Entry, Group, LongArg, Refusal, Registry};
 use engine::resp::{self, Limits, Parsed, Parser, ProtocolError, Span};
 use engine::value::Rope;
 use replication::transport::Taker;
@@ -51,6 +52,8 @@ pub(super) struct RequestPlace {
     length: usize,
     /// Its bytes, also those of long arguments.
     pub(super) weight: usize,
+    /// How many arguments.
+    pub(super) count: usize,
 }
 
 /// A long argument that has not come whole.
@@ -74,6 +77,16 @@ struct Ahead {
     unquoted: Option<Box<[u8]>>,
     /// What finds the item of its key in the table, if that is here.
     hash: Option<u64>,
+}
+
+impl Ahead {
+    /// Of a request about a value that stands behind its item.
+    fn hash_of_collection(&self) -> Option<u64> {
+        let group = self.entry.as_ref().ok()?.command.group;
+        let is_collection =
+            matches!(group, Group::Hash | Group::List | Group::Set | Group::SortedSet);
+        self.hash.filter(|_| is_collection)
+    }
 }
 
 /// See the module's doc.
@@ -103,6 +116,9 @@ pub(super) trait Fetch {
 
     /// Asks for what stands at a place that was asked for a while ago.
     fn item(&self, hash: u64);
+
+    /// Asks for what stands behind an item that was asked for a while ago.
+    fn value(&self, hash: u64);
 }
 
 /// What the head of the input is.
@@ -182,6 +198,13 @@ impl Input {
         }
         if self.ahead.len() > 1 {
             self.ahead.iter().filter_map(|ahead| ahead.hash).for_each(|hash| fetch.item(hash));
+            let mut last = None;
+            for hash in self.ahead.iter().filter_map(Ahead::hash_of_collection) {
+                // Often all are one key's.
+                if last.replace(hash) != Some(hash) {
+                    fetch.value(hash);
+                }
+            }
         }
         Head::Request
     }
@@ -271,9 +294,9 @@ impl Input {
     }
 
     fn place_of(&self, index: usize) -> RequestPlace {
-        let Ahead { start, length, .. } = self.ahead[index];
+        let Ahead { start, length, count, .. } = self.ahead[index];
         let long: usize = self.long.iter().map(LongArg::len).sum();
-        RequestPlace { start, length, weight: length + long }
+        RequestPlace { start, length, weight: length + long, count: count as usize }
     }
 
     /// Whether the request ahead has long arguments, or had when it was handled.

@@ -202,6 +202,11 @@ impl Fetch for Fetching<'_> {
     fn item(&self, hash: u64) {
         self.shard.keys.prefetch_item_at(self.db, hash);
     }
+
+    #[inline]
+    fn value(&self, hash: u64) {
+        self.shard.keys.prefetch_value_at(self.db, hash);
+    }
 }
 
 /// Handles the buffered requests that can be handled without waiting.
@@ -237,7 +242,7 @@ fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Output) -> Ne
             let (entry, place, start) = (input.entry(), input.place(), out.len());
             let known = entry.ok();
             if let Some(entry) = known
-                && session.stopwatch.must_look_before(entry, place.weight)
+                && session.stopwatch.must_look_before(entry, place)
             {
                 session.look_at_clock(input);
             }

@@ -5,8 +5,9 @@
 //!           '------- one stretch --------'        stretch        '------- one stretch -----'
 //! ```
 //!
-//! A *stretch* is what runs between two looks at the clock: up to [`STRETCH_MAX`] requests of constant
-//! cost, or one request whose cost depends on its arguments, or one flush of the pipeline, which waits
+//! A *stretch* is what runs between two looks at the clock: up to [`STRETCH_MAX`] requests of about the
+//! same cost ([`Entry::is_light`]), or one request whose cost depends on what it finds or on many
+//! arguments, or one flush of the pipeline, which waits
 //! for other shards. A request that comes alone is timed exactly. A stretch that was slow is told as
 //! its request that moved the most bytes, with the number of the others. Below [`EXACT_BELOW`] (the
 //! operator looks for everything) each request that runs here is a stretch of its own, and all requests
@@ -87,10 +88,10 @@ impl Stopwatch {
     }
 
     /// Whether the running stretch must end before this request.
-    pub(super) fn must_look_before(&self, entry: &Entry, bytes: usize) -> bool {
+    pub(super) fn must_look_before(&self, entry: &Entry, place: RequestPlace) -> bool {
         self.slow.is_some()
             && !self.ran.is_empty()
-            && (self.ran.len() >= STRETCH_MAX || is_weighty(entry, bytes))
+            && (self.ran.len() >= STRETCH_MAX || is_weighty(entry, place, place.weight))
     }
 
     /// A request has run here, or is on its way elsewhere (`pending`). Answers whether the stretch must
@@ -111,7 +112,7 @@ impl Stopwatch {
             self.sent.push(ran);
         }
         self.ran.push(ran);
-        self.exact || is_weighty(entry, moved)
+        self.exact || is_weighty(entry, place, moved)
     }
 
     /// Ends the stretch of what ran here.
@@ -231,8 +232,8 @@ fn watched_from(config: &Config) -> Option<Duration> {
     (limit > 0).then(|| Duration::from_millis(limit))
 }
 
-fn is_weighty(entry: &Entry, bytes: usize) -> bool {
-    !entry.is_light || bytes > LARGE
+fn is_weighty(entry: &Entry, place: RequestPlace, bytes: usize) -> bool {
+    !entry.is_light(place.count) || bytes > LARGE
 }
 
 /// What waits on purpose, and EXEC, whose commands are told one by one, are not timed.

@@ -2,8 +2,7 @@
 
 use super::common::limit;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, OwnedArgs, Refusal, Run, Uses, Whole};
-use crate::types::DbIndex;
-use crate::value::list::{End, List, Push};
+use crate::value::list::{End, Form, Limit, List, Push};
 
 /// What the four have in common.
 const fn declare(
@@ -114,20 +113,24 @@ pub(super) const RPUSHX: Command = declare(
 const FEW: usize = 512;
 
 fn push(cx: &mut Cx<'_>, args: Args<'_>, end: End, wants_list: bool) -> Result<Whole, Refusal> {
-    let (db, key) = (cx.db, args.get(1));
+    let (db, key, limit) = (cx.db, args.get(1), limit(cx.keys));
     let there: Option<&List> = cx.keys.object_to_change(db, key)?;
     if wants_list && there.is_none() {
         cx.reply.integer(0);
         return Ok(Whole::Done);
     }
-    if args.len() == 3 {
-        let count = put(cx, db, key, end, &[args.get(2)]);
-        cx.reply.integer(count as i64);
-        return Ok(Whole::Done);
-    }
     if args.len() <= 2 + FEW {
-        let elements: Vec<&[u8]> = args.from(2).collect();
-        let count = put(cx, db, key, end, &elements);
+        let (one, several): (_, Vec<&[u8]>);
+        let elements = if args.len() == 3 {
+            // Nearly all are such.
+            one = [args.get(2)];
+            &one[..]
+        } else {
+            several = args.from(2).collect();
+            &several[..]
+        };
+        let form = form_with(there, elements, limit);
+        let count = cx.keys.change(db, key, &Push { end, elements, form });
         cx.reply.integer(count as i64);
         return Ok(Whole::Done);
     }
@@ -136,7 +139,11 @@ fn push(cx: &mut Cx<'_>, args: Args<'_>, end: End, wants_list: bool) -> Result<W
         let args = args.view();
         let elements: Vec<&[u8]> = args.from(at).take(FEW).collect();
         at += elements.len();
-        let count = put(cx, db, args.get(1), end, &elements);
+        let key = args.get(1);
+        // The type was looked at, and the key is held since.
+        let there = cx.keys.object_to_change(db, key).unwrap_or_default();
+        let form = form_with(there, &elements, limit);
+        let count = cx.keys.change(db, key, &Push { end, elements: &elements, form });
         let is_done = at == args.len();
         if is_done {
             cx.reply.integer(count as i64);
@@ -145,14 +152,11 @@ fn push(cx: &mut Cx<'_>, args: Args<'_>, end: End, wants_list: bool) -> Result<W
     })))
 }
 
-/// Puts elements into the list at a key, or one that is made for them; how many it has then.
-fn put(cx: &mut Cx<'_>, db: DbIndex, key: &[u8], end: End, elements: &[&[u8]]) -> u64 {
-    let limit = limit(cx.keys);
+/// The form that a list, or one that is made for them, has with these elements.
+fn form_with(there: Option<&List>, elements: &[&[u8]], limit: Limit) -> Form {
     let new = elements.iter().copied();
-    // The type was looked at, and the key is held since.
-    let form = match cx.keys.object_to_change::<List>(db, key) {
-        Ok(Some(list)) => list.form_with(new, limit),
-        _ => List::default().form_with(new, limit),
-    };
-    cx.keys.change(db, key, &Push { end, elements, form })
+    match there {
+        Some(list) => list.form_with(new, limit),
+        None => List::default().form_with(new, limit),
+    }
 }

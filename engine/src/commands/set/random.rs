@@ -52,19 +52,16 @@ fn spop(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
 }
 
 fn pop_one(cx: &mut Cx<'_>, key: &[u8]) -> Result<(), Refusal> {
+    // As good as a draw below the length, which is far below 2^64.
+    let drawn = u128::from(cx.keys.random.u64(..));
     let there: Option<&Set> = cx.keys.object_to_change(cx.db, key)?;
-    let Some(length) = there.map(Set::len) else {
+    let chosen = |set: &Set| (drawn * u128::from(set.len()) >> 64) as u64;
+    let Some(member) = there.and_then(|set| set.at(chosen(set))) else {
         cx.reply.nil();
         return Ok(());
     };
-    let chosen = cx.keys.random.u64(..length);
-    let there: Option<&Set> = cx.keys.object_to_change(cx.db, key)?;
-    let Some(member) = there.and_then(|set| set.at(chosen)) else {
-        cx.reply.nil();
-        return Ok(());
-    };
+    write(&mut cx.reply, member);
     let member = member.value.to_bytes().into_owned();
-    cx.reply.bulk(&member);
     cx.keys.change(cx.db, key, &Remove { members: &[&member], is_listed: false });
     Ok(())
 }

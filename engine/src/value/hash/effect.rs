@@ -116,6 +116,7 @@ impl TypeEffect for Set<'_> {
         if self.is_large {
             hash.grow();
         }
+        hash.make_room(self.fields.iter().map(|(name, value, _)| (*name, *value)));
         let set = |(name, value, deadline): &&Given<'_>| hash.set(name, value, *deadline);
         Ok(self.fields.iter().filter(set).count())
     }

@@ -189,6 +189,13 @@ pub(super) fn open(room: &mut [u8; 18], length: usize, deadline: Option<Millis>)
     at
 }
 
+/// Bytes of a field without a deadline.
+pub(super) fn length_of(name: &[u8], value: &[u8]) -> usize {
+    let mut opening = 0;
+    varint::write((name.len() as u64) << 1, |_| opening += 1);
+    opening + name.len() + value.len()
+}
+
 /// Hands a field to `put` as an element.
 pub(super) fn with_element<K: Key, R>(
     key: K,

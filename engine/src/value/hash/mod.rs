@@ -169,6 +169,17 @@ impl Hash {
         }
     }
 
+    /// Makes room for the first fields of a small one.
+    fn make_room<'f>(&mut self, fields: impl ExactSizeIterator<Item = (&'f [u8], &'f [u8])>) {
+        if let Form::Small(Small { fields: tree, .. }) = &mut self.0
+            && tree.is_empty()
+        {
+            let count = fields.len();
+            let long = |(name, value): (&[u8], &[u8])| field::length_of(name, value);
+            tree.make_room(count, fields.map(long).sum());
+        }
+    }
+
     /// Sets a field; whether it is new.
     fn set(&mut self, name: &[u8], value: &[u8], deadline: Option<Millis>) -> bool {
         either!(&mut self.0, form => form.set(name, value, deadline))
@@ -256,6 +267,10 @@ impl Object for Hash {
         let due = self.due(now, MOST);
         let names: Vec<&[u8]> = due.iter().map(Vec::as_slice).collect();
         (!names.is_empty()).then(|| Remove(&names).as_told())
+    }
+
+    fn prefetch(&self) {
+        either!(&self.0, form => form.fields.prefetch());
     }
 
     fn encoding(&self) -> &'static str {

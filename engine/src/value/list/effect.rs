@@ -178,6 +178,7 @@ impl TypeEffect for Push<'_> {
     fn perform(&self, item: &mut Item) -> Result<u64, Unfit> {
         let list = list_in(item)?;
         list.set_form(self.form);
+        list.make_room(self.elements);
         for element in self.elements {
             match self.end {
                 End::Left => list.put_first(element),

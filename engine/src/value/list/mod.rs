@@ -17,7 +17,7 @@ pub use form::{Form, Limit};
 
 use super::effect::for_each_whole;
 use super::tree::{AsPut, Element, NewElement, Tree, Walk};
-use super::{NewValue, Object, Value};
+use super::{InItem, NewValue, Object, Value};
 use crate::varint;
 use std::ops::Range;
 use std::sync::Arc;
@@ -30,8 +30,24 @@ const NUMBER: u8 = 1;
 pub struct List {
     elements: Tree<AsPut>,
     form: Form,
-    /// What the elements would take in a listpack, as long as that is the form.
-    packed: u64,
+    packed: Packed,
+}
+
+/// What the elements would take in a listpack, as long as that is the form: a number of 7 bytes, so that a list
+/// fits an item's own block.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+struct Packed([u8; 7]);
+
+impl Packed {
+    fn of(bytes: u64) -> Packed {
+        let [packed @ .., _] = bytes.to_le_bytes();
+        Packed(packed)
+    }
+
+    fn bytes(self) -> u64 {
+        let [a, b, c, d, e, f, g] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, 0])
+    }
 }
 
 /// Elements of a list, one after the other.
@@ -68,7 +84,7 @@ impl List {
 
     /// Such a list is complete: it is given the form that its elements ask for.
     pub fn settle(&mut self, limit: Limit) {
-        self.set_form(Form::of(self.packed, self.len(), limit));
+        self.set_form(Form::of(self.packed.bytes(), self.len(), limit));
     }
 
     /// How many elements it has.
@@ -121,7 +137,7 @@ impl List {
             return Form::Quick;
         }
         // As Redis counts before it puts them: their own bytes.
-        let (mut bytes, mut count) = (self.packed + form::FRAME, self.len());
+        let (mut bytes, mut count) = (self.packed.bytes() + form::FRAME, self.len());
         for element in new {
             bytes += element.len() as u64;
             count += 1;
@@ -184,10 +200,18 @@ impl List {
 
     /// Looks at all elements of a listpack, which are few.
     fn count_packed(&mut self) {
-        self.packed = match self.form {
+        self.packed = Packed::of(match self.form {
             Form::Quick => 0,
             Form::Pack => self.range(0..self.len()).map(form::packed).sum(),
-        };
+        });
+    }
+
+    /// Makes room for the first elements.
+    fn make_room(&mut self, elements: &[&[u8]]) {
+        if self.elements.is_empty() {
+            let bytes = elements.iter().map(|element| element.len()).sum();
+            self.elements.make_room(elements.len(), bytes);
+        }
     }
 
     fn put_last(&mut self, element: &[u8]) {
@@ -204,7 +228,8 @@ impl List {
     #[inline]
     fn note_put(&mut self, element: &[u8]) {
         if self.form == Form::Pack {
-            self.packed += form::packed(Value::Bytes(element));
+            let more = form::packed(Value::Bytes(element));
+            self.packed = Packed::of(self.packed.bytes() + more);
         }
     }
 
@@ -225,7 +250,8 @@ impl List {
 
     fn note_gone(&mut self, index: u64) {
         if self.form == Form::Pack {
-            self.packed -= self.get(index).map_or(0, form::packed);
+            let less = self.get(index).map_or(0, form::packed);
+            self.packed = Packed::of(self.packed.bytes() - less);
         }
     }
 
@@ -264,6 +290,10 @@ impl Object for List {
 
     fn is_empty(&self) -> bool {
         self.elements.is_empty()
+    }
+
+    fn prefetch(&self) {
+        self.elements.prefetch();
     }
 
     fn encoding(&self) -> &'static str {
@@ -344,6 +374,10 @@ impl Object for List {
 
     fn copy(&self) -> Arc<dyn Object> {
         Arc::new(self.clone())
+    }
+
+    fn in_item(&self) -> Option<&'static InItem> {
+        Some(const { &InItem::of::<List>(NUMBER) })
     }
 }
 

@@ -86,6 +86,7 @@ impl TypeEffect for Add<'_> {
         }
         let set = set_in(item)?;
         set.raise(self.form);
+        set.make_room(self.members);
         Ok(self.members.iter().filter(|member| set.add(member)).count())
     }
 }

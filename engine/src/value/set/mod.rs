@@ -206,6 +206,15 @@ impl Set {
         self.add(member)
     }
 
+    /// Makes room for the first members of one that is small.
+    fn make_room(&mut self, members: &[&[u8]]) {
+        if let Kept::Integers(list) | Kept::Listed(list) = &mut self.0
+            && list.is_empty()
+        {
+            list.make_room(members.len(), members.iter().map(|member| member.len()).sum());
+        }
+    }
+
     /// Removes a member; whether it was one.
     fn remove(&mut self, member: &[u8]) -> bool {
         let at = |list: &mut Tree<AsPut>, index: Option<u64>| {
@@ -274,6 +283,13 @@ impl Object for Set {
 
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    fn prefetch(&self) {
+        match &self.0 {
+            Kept::Integers(list) | Kept::Listed(list) => list.prefetch(),
+            Kept::Hashed(tree) => tree.prefetch(),
+        }
     }
 
     fn encoding(&self) -> &'static str {

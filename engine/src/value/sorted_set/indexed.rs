@@ -194,7 +194,12 @@ impl Indexed {
     /// The score of a member, if it is there.
     #[inline]
     pub(super) fn score(&self, member: &[u8]) -> Option<f64> {
-        self.find(member).map(|found| score_of(found.key))
+        let hash = hash_of(member);
+        let said = Indication::of(self.scores.first_of(hash).1?);
+        if said.is_of(member) {
+            return Some(score_of(said.key));
+        }
+        self.find_hashed(hash, member).map(|found| score_of(found.key))
     }
 
     /// Sets a member's score; whether it is new.

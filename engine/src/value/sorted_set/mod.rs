@@ -271,6 +271,13 @@ impl Object for SortedSet {
         self.len() == 0
     }
 
+    fn prefetch(&self) {
+        match &self.0 {
+            Form::Packed(packed) => packed.prefetch(),
+            Form::Indexed(indexed) => indexed.members.prefetch(),
+        }
+    }
+
     fn encoding(&self) -> &'static str {
         if self.is_large() { "skiplist" } else { "listpack" }
     }

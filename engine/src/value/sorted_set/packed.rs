@@ -9,6 +9,7 @@
 
 use super::entry::{Entry, Lex};
 use super::score::{key_of, score_of, trimmed, untrimmed};
+use crate::table::prefetch;
 use crate::value::Value;
 use crate::value::effect::{Reading, Write};
 use crate::varint;
@@ -71,6 +72,11 @@ pub(super) fn length_of(key: u64, length: usize) -> usize {
 }
 
 impl Packed {
+    /// A hint that it will be looked at soon.
+    pub(super) fn prefetch(&self) {
+        prefetch(self.0.as_ptr());
+    }
+
     pub(super) fn new(is_large: bool) -> Packed {
         if is_large { Packed(Box::new([1, 0])) } else { Packed::default() }
     }

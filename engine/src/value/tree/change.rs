@@ -42,6 +42,9 @@ const fn inline_max<O: Order>() -> usize {
     O::LEAF / 8
 }
 
+/// What stands before a leaf's elements, and more.
+const SPARE: usize = 64;
+
 enum Change<'n, K> {
     Insert(NewElement<'n, K>),
     Replace(NewElement<'n, K>),
@@ -117,7 +120,21 @@ impl<O: Order> Tree<O> {
         self.lower();
     }
 
+    /// Makes a leaf for the elements that are about to be put into a tree without any: so many, which have so many
+    /// bytes. What it is given too much stays its own until it is copied or elements go.
+    pub fn make_room(&mut self, count: usize, bytes: usize) {
+        let needed = bytes + count * (size_of::<O::Key>() + 2) + SPARE;
+        if self.root.is_none() && count > 0 && needed <= O::LEAF {
+            self.root = Some(Page::with_room(count, bytes));
+        }
+    }
+
     fn change(&mut self, place: &Place, change: Change<'_, O::Key>) {
+        if let Change::Insert(NewElement { head, tail: None, .. }) = &change {
+            let length = head.iter().map(|part| part.len()).sum();
+            // A longer one lies outside of the leaf.
+            self.make_room(usize::from(length <= inline_max::<O>()), length);
+        }
         let root = self.root.get_or_insert_with(|| Page::new(0));
         let height = root.borrow().height();
         let edges = Edges { is_first: true, is_last: true };

@@ -78,6 +78,14 @@ impl<O: Order> Tree<O> {
         self.page().map_or(0, PageRef::address)
     }
 
+    /// A hint that it will be looked at soon.
+    #[inline]
+    pub fn prefetch(&self) {
+        if let Some(page) = self.page() {
+            page.prefetch();
+        }
+    }
+
     /// The first place.
     pub fn start(&self) -> Place {
         Place { slots: [0; LEVELS] }
@@ -107,8 +115,7 @@ impl<O: Order> Tree<O> {
         }
         while page.height() > 0 {
             let mut slot = 0;
-            loop {
-                let count = page.child_count(slot);
+            for count in page.child_counts() {
                 if index < count {
                     break;
                 }
@@ -128,7 +135,7 @@ impl<O: Order> Tree<O> {
         let mut rank = 0;
         while page.height() > 0 {
             let slot = usize::from(place.slots[usize::from(page.height())]);
-            rank += (0..slot).map(|before| page.child_count(before)).sum::<u64>();
+            rank += page.child_counts().take(slot).sum::<u64>();
             page = page.child(slot);
         }
         rank + u64::from(place.slots[0])

@@ -226,6 +226,14 @@ impl<K: Key> Page<K> {
         page
     }
 
+    /// A leaf without elements, with room for so many, which have so many bytes.
+    pub(super) fn with_room(count: usize, bytes: usize) -> Page<K> {
+        aside::pay(&ASIDE);
+        let (end, marks) = if bytes > usize::from(u8::MAX) { (2, WIDE) } else { (1, 0) };
+        let form = Form { start: start_of_bytes(0), bytes, count, end, size: 0 };
+        Page::allocate(0, marks, rounded(form.needed::<K>()))
+    }
+
     fn allocate(height: u8, marks: u8, size: usize) -> Page<K> {
         let layout = layout(size);
         // SAFETY: the layout has at least the header's size.
@@ -294,7 +302,10 @@ impl<K: Key> Page<K> {
         let is_wide = marks & POINTERS > 0 || new.bytes > usize::from(u8::MAX);
         let is_width_kept = !is_wide || old.end == 2;
         let needed = new.needed::<K>();
-        let fits = needed <= old.size && old.size * SHRINK.0 / SHRINK.1 < needed.max(2 * LINE);
+        // One that becomes fuller may have been given its room for what is to come.
+        let is_full =
+            needed >= old.needed::<K>() || old.size * SHRINK.0 / SHRINK.1 < needed.max(2 * LINE);
+        let fits = needed <= old.size && is_full;
         if is_lone && is_width_kept && fits {
             if leaving == Leaving::Dropped {
                 (at..at + removed).for_each(|index| self.drop_pointer(index));

@@ -446,3 +446,29 @@ fn a_scan_sees_what_is_there_all_the_time() {
     assert!(stay.is_subset(&seen));
     assert_eq!(tree.scan(u64::MAX, 10, |_| ()), 0);
 }
+
+#[test]
+fn room_that_is_made_ahead_is_what_the_elements_take() {
+    for (count, bytes) in [(1, 0), (1, 40), (5, 13), (20, 20), (100, 15), (30, 300), (0, 9)] {
+        let element = vec![b'e'; bytes];
+        let put = |tree: &mut Tree<AsPut>| {
+            (0..count).for_each(|_| {
+                tree.push(NewElement { key: (), head: &[&element], tail: None });
+            });
+        };
+        let (mut made, mut grown) = (Tree::<AsPut>::new(), Tree::<AsPut>::new());
+        made.make_room(count, count * bytes);
+        put(&mut made);
+        put(&mut grown);
+        made.check();
+        assert_eq!((made.len(), made.is_empty()), (count as u64, count == 0));
+        assert_eq!(made.heap_bytes(), grown.heap_bytes(), "{count} of {bytes}");
+        // What was made for more goes with those that go.
+        let mut held = Tree::<AsPut>::new();
+        held.make_room(8, 800);
+        held.push(NewElement { key: (), head: &[b"alone"], tail: None });
+        held.push(NewElement { key: (), head: &[b"gone"], tail: None });
+        held.remove(&held.at(1));
+        assert_eq!(held.heap_bytes(), 32);
+    }
+}
