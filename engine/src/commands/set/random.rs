@@ -55,7 +55,7 @@ fn pop_one(cx: &mut Cx<'_>, key: &[u8]) -> Result<(), Refusal> {
     // As good as a draw below the length, which is far below 2^64.
     let drawn = u128::from(cx.keys.random.u64(..));
     let there: Option<&Set> = cx.keys.object_to_change(cx.db, key)?;
-    let chosen = |set: &Set| (drawn * u128::from(set.len()) >> 64) as u64;
+    let chosen = |set: &Set| ((drawn * u128::from(set.len())) >> 64) as u64;
     let Some(member) = there.and_then(|set| set.at(chosen(set))) else {
         cx.reply.nil();
         return Ok(());
