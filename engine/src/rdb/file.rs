@@ -288,6 +288,9 @@ impl Reader {
         if self.is_at_end() {
             return Ok(());
         }
+        if matches!(self.state, State::Head) {
+            version(&self.window)?;
+        }
         let at = self.window.len();
         let error = Malformed { at, why: "the file ends here, in the middle of itself" };
         Err(match self.state {

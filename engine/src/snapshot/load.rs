@@ -184,8 +184,9 @@ impl Loader {
             match reader.next()? {
                 Event::More => return Ok(Did::More),
                 Event::End => {
-                    loaded.version = version;
-                    loaded.bytes = reader.offset();
+                    if loaded.version == 0 {
+                        (loaded.version, loaded.bytes) = (version, reader.offset());
+                    }
                     return Ok(Did::More);
                 }
                 Event::Aux(name, value) => {

@@ -1,6 +1,8 @@
 //! Files of every version and encoding, made after the format's description and by none of the engine's code.
 #![allow(dead_code, reason = "more of it is used than each test needs")]
 
+pub(crate) mod cases;
+
 /// A file under way.
 pub(crate) struct Made {
     pub(crate) bytes: Vec<u8>,
