@@ -313,3 +313,34 @@ fn a_wide_write_is_answered_when_its_frames_stand_in_the_logs() {
         check_quiet(&node, &format!("SEED={seed}"));
     }
 }
+
+#[test]
+fn a_scan_behind_somebody_who_waits_for_the_whole_shard_waits_too() {
+    for seed in seeds(20) {
+        let node = ModelNode::in_world(&World::new(seed), 1);
+        let mut client = node.client(0);
+        node.world().block_on(async move {
+            let elements: Vec<String> = (0..2000).map(|number| number.to_string()).collect();
+            line(&mut client, &format!("RPUSH list {}", elements.join(" "))).await;
+            let keys: Vec<String> = (0..600).map(|number| format!("key:{number} 1")).collect();
+            line(&mut client, &format!("MSET {}", keys.join(" "))).await;
+        });
+        for (executor, request) in [
+            (0, "LINSERT list BEFORE nothing x"),
+            (1, "FLUSHDB"),
+            (0, "SCAN 0 COUNT 10000"),
+            (1, "SCAN 0 COUNT 10000"),
+            (0, "KEYS *"),
+            (1, "DEBUG POPULATE 3000"),
+        ] {
+            let mut client = node.client(executor);
+            node.world().spawn(request, async move {
+                let reply = line(&mut client, request).await;
+                assert!(!matches!(reply, Reply::Error(_)), "SEED={seed}: {request}: {reply:?}");
+            });
+        }
+        let what = format!("SEED={seed}");
+        check_quiet(&node, &what);
+        check_twin(&node, &what);
+    }
+}

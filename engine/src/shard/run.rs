@@ -52,9 +52,13 @@ impl Shard {
             if let Some(slices) = self.run_batch_command(&mut batch) {
                 let wants = self.wants_of(&batch.next().0);
                 let entry = self.new_entry();
-                let granted = self.locks.request(entry, &wants);
-                assert!(granted, "it was asked whether a key is open");
-                return self.go_on(entry, wants, batch, slices);
+                if self.locks.request(entry, &wants) {
+                    return self.go_on(entry, wants, batch, slices);
+                }
+                // A walk, which asks for no key, behind somebody who waits for the whole shard. Nothing
+                // of it is done: it begins anew at its turn.
+                self.entries.insert(entry, Waiting::Batch { batch, wants });
+                return;
             }
             if batch.ran % COMMANDS_PER_LOOK == 0 && self.is_timed && turn.is_longer(TURN_MAX) {
                 self.running.push_back(Running::Rest(batch));
