@@ -24,14 +24,16 @@ pub struct Cx<'a> {
     pub who: &'a Who,
     /// Bytes of the output that room was taken for, or that were there before.
     pub(crate) counted: usize,
+    /// Whether the command may write: what it has begun it ends, whoever reads its reply.
+    pub(crate) writes: bool,
 }
 
 impl Cx<'_> {
     /// The same with another place for what is written.
     pub(super) fn writing_to<'b>(&'b mut self, reply: ReplyWriter<'b>) -> Cx<'b> {
         let counted = reply.whole();
-        let Cx { db, shard, shards, who, .. } = *self;
-        Cx { keys: self.keys, db, reply, shard, shards, who, counted }
+        let Cx { db, shard, shards, who, writes, .. } = *self;
+        Cx { keys: self.keys, db, reply, shard, shards, who, counted, writes }
     }
 
     /// Takes room for what the reply has grown by; for those that write one of many parts.

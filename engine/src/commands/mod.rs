@@ -13,6 +13,8 @@ mod hyperloglog;
 mod list;
 mod pubsub;
 mod set;
+#[cfg(test)]
+mod slice_tests;
 mod sorted_set;
 mod stream;
 mod string;

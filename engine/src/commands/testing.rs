@@ -1,6 +1,6 @@
 //! What the tests of commands share: one shard, requests as text, replies as text.
 
-use crate::command::{Call, OwnedArgs, Registry, Who};
+use crate::command::{Call, Command, OwnedArgs, Registry, Who};
 use crate::db::Keyspace;
 use crate::resp::{Output, Protocol};
 use crate::shard::{Answer, Batch, ExecutorId, Message, ReplyTo, Shard, Ticket};
@@ -11,6 +11,9 @@ pub(super) struct Session {
     pub(super) shard: Shard,
     registry: &'static Registry,
     pub(super) protocol: Protocol,
+    pub(super) who: Who,
+    /// So many milliseconds pass before each slice of what takes long.
+    pub(super) tick: u64,
 }
 
 impl Session {
@@ -19,7 +22,7 @@ impl Session {
         let registry: &'static Registry = Box::leak(Box::new(Registry::new(super::families())));
         let mut shard = Shard::new(ShardId(0), 1, Keyspace::new(16, 7), registry.len());
         shard.set_now(Millis(1_000_000));
-        Session { shard, registry, protocol: Protocol::Resp2 }
+        Session { shard, registry, protocol: Protocol::Resp2, who: Who::default(), tick: 0 }
     }
 
     /// Runs a request: words at spaces, with Rust's escapes; `''` is an empty argument. Answers with the
@@ -42,9 +45,8 @@ impl Session {
         let mut out = Output::default();
         match self.registry.resolve(&args.view()) {
             Ok(entry) => {
-                let (db, protocol, who, args) =
-                    (DbIndex(0), self.protocol, &Who::default(), args.view());
-                let call = Call { entry, db, protocol, who, args };
+                let (db, protocol, who) = (DbIndex(0), self.protocol, self.who.clone());
+                let call = Call { entry, db, protocol, who: &who, args: args.view() };
                 if !self.shard.run_here(&call, &mut out) {
                     return self.run_in_slices(&call);
                 }
@@ -61,12 +63,21 @@ impl Session {
         let mut batch = Batch::new(reply_to, call.db, call.protocol, call.who.clone());
         batch.push(call.entry, call.args);
         self.shard.receive(Message::Batch(Box::new(batch)));
-        while self.shard.run_slice() {}
+        while self.shard.is_running() {
+            let Millis(now) = self.shard.keys.now();
+            self.shard.set_now(Millis(now + self.tick));
+            self.shard.run_slice();
+        }
         let answer = self.shard.take_outbox().next();
         match answer {
             Some((_, Message::Answer(_, Answer::Batch(batch)))) => batch.replies.to_bytes(),
             _ => panic!("the batch comes home"),
         }
+    }
+
+    /// All commands.
+    pub(super) fn commands(&self) -> impl Iterator<Item = &'static Command> + use<> {
+        self.registry.iter().map(|entry| entry.command)
     }
 
     /// Runs requests and compares the replies.

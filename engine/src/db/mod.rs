@@ -297,9 +297,13 @@ impl Keyspace {
     }
 
     /// Puts what another task has made in place (a transaction's own, between its hops) and returns what
-    /// was there.
+    /// was there. The time goes with it: a task that goes on in pieces, or hop by hop, keeps that of its
+    /// first one, and none of its keys expires under its hands.
     pub fn swap_made(&mut self, made: Made) -> Made {
-        std::mem::replace(&mut self.made, made)
+        let outside = self.now;
+        self.now = made.now.unwrap_or(outside);
+        let made = std::mem::replace(&mut self.made, made);
+        Made { now: Some(outside), ..made }
     }
 
     /// What the running task has made stands in the log: whom it concerns is served, and another task

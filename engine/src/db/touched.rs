@@ -5,7 +5,7 @@
 
 use crate::journal::FrameBuilder;
 use crate::pubsub::Scope;
-use crate::types::DbIndex;
+use crate::types::{DbIndex, Millis};
 
 /// What happened to a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,9 +70,16 @@ pub struct Made {
     pub(super) touched: Vec<Touched>,
     /// For subscribers, once the frame is logged.
     pub(super) said: Vec<Said>,
+    /// While it is put aside: the time of the task, which it keeps until its end.
+    pub(super) now: Option<Millis>,
 }
 
 impl Made {
+    /// Nothing yet, by a task that began at this time.
+    pub fn since(now: Millis) -> Made {
+        Made { now: Some(now), ..Made::default() }
+    }
+
     /// Whether there is nothing to log and nobody to serve.
     #[inline]
     pub fn is_empty(&self) -> bool {

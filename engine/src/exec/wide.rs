@@ -329,11 +329,23 @@ impl Front {
     ) -> Result<Joined, Refusal> {
         let (facts, mut breath) = (self.facts(), self.breath());
         loop {
-            if let Some(writes) = pondering(&mut facts.decision(call.db, reply))? {
+            // A long reply may grow from piece to piece. What is taken is taken, whoever reads; the rest of
+            // the reply goes nowhere then.
+            let mut nowhere = Output::default();
+            let room = call.who.hold_room(reply.whole());
+            let decided = match room {
+                Err(_) if call.entry.writes() => {
+                    let mut reply = nowhere.writer(call.protocol);
+                    pondering(&mut facts.decision(call.db, &mut reply))?
+                }
+                room => {
+                    room?;
+                    pondering(&mut facts.decision(call.db, reply))?
+                }
+            };
+            if let Some(writes) = decided {
                 return Ok(Joined::writes(writes, facts.shards));
             }
-            // A long reply may grow from piece to piece.
-            call.who.hold_room(reply.whole())?;
             breath.after(Breath::LOOK).await;
         }
     }

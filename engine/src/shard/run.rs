@@ -231,8 +231,8 @@ impl Shard {
         }
         let (counted, reply) = (out.whole(), out.writer(call.protocol));
         let (shard, shards, who, db) = (self.id, self.shards, call.who, call.db);
-        let done =
-            function(&mut Cx { keys: &mut self.keys, db, reply, shard, shards, who, counted });
+        let (keys, writes) = (&mut self.keys, call.entry.writes());
+        let done = function(&mut Cx { keys, db, reply, shard, shards, who, counted, writes });
         if is_quiet {
             self.keys.set_no_touch(false);
         }
@@ -257,7 +257,7 @@ impl Shard {
         slices: Slices,
     ) {
         batch.slices = Some(slices);
-        let made = Made::default();
+        let made = Made::since(self.keys.now());
         self.running.push_back(Running::Command { entry, wants, batch, made });
     }
 }

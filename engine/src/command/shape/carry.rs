@@ -12,7 +12,7 @@ use super::slices::Whole;
 use crate::command::{Args, Cx, Refusal};
 use crate::db::Keyspace;
 use crate::journal::Deadline;
-use crate::resp::ReplyWriter;
+use crate::resp::{Output, ReplyWriter};
 use crate::types::Millis;
 use crate::value::{Item, NewValue, SharedValue};
 
@@ -174,11 +174,18 @@ impl Rest {
                 perform(cx.keys, writes.take(KEYS_PER_PIECE));
                 return Ok(writes.len() == 0);
             }
-            Rest::Pondering(pondering) => {
-                let decided = pondering(&mut cx.decision())?.map(Decided::Writes);
-                cx.who.hold_room(cx.reply.whole())?;
-                decided
-            }
+            Rest::Pondering(pondering) => match cx.who.hold_room(cx.reply.whole()) {
+                // What is taken is taken, whoever reads; the rest of the reply goes nowhere.
+                Err(_) if cx.writes => {
+                    let mut nowhere = Output::default();
+                    let reply = nowhere.writer(cx.reply.protocol);
+                    pondering(&mut cx.writing_to(reply).decision())?.map(Decided::Writes)
+                }
+                room => {
+                    room?;
+                    pondering(&mut cx.decision())?.map(Decided::Writes)
+                }
+            },
             Rest::More(going) => match going.take() {
                 Some(going) => Some(going(&mut cx.decision())?),
                 None => return Ok(true),

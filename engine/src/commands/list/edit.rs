@@ -92,7 +92,10 @@ fn linsert(cx: &mut Cx<'_>, mut args: Args<'_>) -> Result<Whole, Refusal> {
     let mut at = 0;
     let slices = move |cx: &mut Cx<'_>| {
         let limit = limit(cx.keys);
-        let Some(list) = cx.keys.object_to_change::<List>(db, &key)? else { return Ok(true) };
+        let Some(list) = cx.keys.object_to_change::<List>(db, &key)? else {
+            cx.reply.integer(0);
+            return Ok(true);
+        };
         let end = at + PIECE;
         let found = list.range(at..end).position(|value| is(value, &pivot));
         let Some(found) = found else {

@@ -110,15 +110,16 @@ fn pop(cx: &mut Cx<'_>, args: Args<'_>, end: End) -> Result<Whole, Refusal> {
             let piece = PIECE.min(count - written);
             reply_some(&mut cx.reply, list, end, written, piece);
             written += piece;
-            cx.take_room()?;
-            if written < count {
-                return Ok(false);
-            }
+        }
+        // What nobody wants, or has room for, is taken all the same.
+        let room = cx.take_room();
+        if written < count && room.is_ok() {
+            return Ok(false);
         }
         // Nobody else holds it when it is changed.
         list = None;
         take(cx, db, &key, end, count);
-        Ok(true)
+        room.map(|()| true)
     })))
 }
 

@@ -104,7 +104,11 @@ fn pop_all(set: Set, cx: &mut Cx<'_>, key: &[u8]) -> Whole {
     let (db, key, mut showing) = (cx.db, key.to_vec(), Showing::of(set));
     Whole::Later(Box::new(move |cx| {
         if !showing.is_begun() {
-            cx.who.hold_room(showing.bytes())?;
+            if let Err(refusal) = cx.who.hold_room(showing.bytes()) {
+                // What nobody wants, or has room for, is taken all the same.
+                delete(cx, db, &key, &showing.set);
+                return Err(refusal);
+            }
             cx.reply.set(showing.set.len() as usize);
         }
         let is_done = showing.more(&mut cx.reply);
@@ -141,8 +145,11 @@ impl Popping {
         let members = there.into_iter().flat_map(|set| chosen.iter().filter_map(|at| set.at(*at)));
         let members: Vec<Vec<u8>> =
             members.map(|member| member.value.to_bytes().into_owned()).collect();
-        members.iter().for_each(|member| cx.reply.bulk(member));
-        cx.who.hold_room(cx.reply.whole())?;
+        // What nobody wants, or has room for, is taken all the same.
+        let room = cx.who.hold_room(cx.reply.whole());
+        if room.is_ok() {
+            members.iter().for_each(|member| cx.reply.bulk(member));
+        }
         let members: Vec<&[u8]> = members.iter().map(Vec::as_slice).collect();
         self.left -= taken;
         let is_done = self.left == 0;
@@ -150,7 +157,7 @@ impl Popping {
         if !members.is_empty() {
             cx.keys.change(db, key, &Remove { members: &members, is_listed });
         }
-        Ok(is_done)
+        if is_done { room.map(|()| true) } else { Ok(false) }
     }
 }
 

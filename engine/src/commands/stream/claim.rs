@@ -334,7 +334,9 @@ impl Search {
         let mut some = Vec::new();
         let stream: Option<&Stream> = cx.keys.object_to_change(claim.db, &claim.key)?;
         let found = stream.and_then(|stream| Some((stream, stream.group(&claim.group)?)));
-        let (Some((stream, group)), Some(from)) = (found, self.next) else { return Ok(some) };
+        let (Some((stream, group)), Some(from)) = (found, self.next.take()) else {
+            return Ok(some);
+        };
         let mut last = None;
         let mut seen = 0;
         for pending in group.pending_from(from) {

@@ -40,8 +40,9 @@ fn xdel(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
     let (key, is_short) = (key.to_vec(), ids.len() <= FEW);
     let (mut ids, mut deleted) = (ids.into_iter(), 0);
     let slices = move |cx: &mut Cx<'_>| {
+        let some = ids.by_ref().take(FEW).collect::<Vec<Id>>().into_iter();
         if let Some(stream) = cx.keys.object_to_change::<Stream>(db, &key)? {
-            let mut there: Vec<Id> = ids.by_ref().take(FEW).filter(|id| stream.has(*id)).collect();
+            let mut there: Vec<Id> = some.filter(|id| stream.has(*id)).collect();
             there.sort_unstable();
             there.dedup();
             if !there.is_empty() {

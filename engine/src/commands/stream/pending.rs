@@ -43,9 +43,9 @@ fn xack(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
     let (key, name, is_short) = (key.to_vec(), name.to_vec(), ids.len() <= FEW);
     let (mut ids, mut confirmed) = (ids.into_iter(), 0);
     let slices = move |cx: &mut Cx<'_>| {
+        let some = ids.by_ref().take(FEW).collect::<Vec<Id>>().into_iter();
         let stream: Option<&Stream> = cx.keys.object_to_change(db, &key)?;
         if let Some(group) = stream.and_then(|stream| stream.group(&name)) {
-            let some = ids.by_ref().take(FEW);
             let mut there: Vec<Id> = some.filter(|id| group.pending(*id).is_some()).collect();
             there.sort_unstable();
             there.dedup();
