@@ -2,6 +2,7 @@
 //! journal holds the same data, deadlines included.
 
 mod model_common;
+mod twin_slices;
 
 use engine::journal::bounds;
 use engine::model::{ModelNode, World, registry};
@@ -63,5 +64,13 @@ fn a_twin_of_many_random_clients_is_equal() {
         }
         check_quiet(&node, &format!("SEED={seed}"));
         check_twin(&node, &format!("SEED={seed}"));
+    }
+}
+
+#[test]
+fn a_large_request_in_slices_is_one_request() {
+    for seed in seeds(6) {
+        let shards = 1 + (seed % 3) as u16;
+        twin_slices::check(seed, 60, shards);
     }
 }

@@ -2,8 +2,8 @@
 
 use super::trim::{Options, Trimming, node_limits};
 use super::words::{WrittenId, write_id};
-use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Uses, Whole};
-use crate::types::Millis;
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, OwnedArgs, Refusal, Run, Uses, Whole};
+use crate::types::{DbIndex, Millis};
 use crate::value::stream::{Add, Id, NewEntry, Stream};
 
 pub(super) const XADD: Command = Command {
@@ -69,19 +69,36 @@ fn number(written: Option<WrittenId>, last: Id, Millis(now): Millis) -> Result<I
 fn xadd(cx: &mut Cx<'_>, mut args: Args<'_>) -> Result<Whole, Refusal> {
     let nodes = node_limits(cx);
     let options = Options::parse(&mut args, true, nodes)?;
-    let first = args.len() - args.left();
     if args.left() < 2 || args.left() % 2 == 1 {
         return Err(Refusal::Arity(XADD.name.to_owned()));
     }
     if options.id == Some(WrittenId::Whole(Id::ZERO)) {
         return Err(Refusal::fixed("ERR The ID specified in XADD must be greater than 0-0"));
     }
-    let (db, key, now) = (cx.db, args.get(1), cx.now());
-    let there: Option<&Stream> = cx.keys.object_to_change(db, key)?;
+    let there: Option<&Stream> = cx.keys.object_to_change(cx.db, args.get(1))?;
     if there.is_none() && options.must_exist {
         cx.reply.nil();
         return Ok(Whole::Done);
     }
+    let trimming = options.trim.map(Trimming::of);
+    let is_long = |trimming: &Trimming| there.is_some_and(|there| !trimming.is_short(there));
+    if let Some(trimming) = trimming.filter(is_long) {
+        return Ok(add_and_trim(cx.db, args, options, trimming));
+    }
+    let id = add(cx, args, options)?;
+    if let Some(asked) = options.trim {
+        let mut trimming = Trimming::of(asked);
+        while trimming.more(cx, cx.db, args.get(1))?.is_none() {}
+    }
+    write_id(&mut cx.reply, id);
+    Ok(Whole::Done)
+}
+
+/// Adds the entry whose fields stand from where `args` is.
+fn add(cx: &mut Cx<'_>, args: Args<'_>, options: Options) -> Result<Id, Refusal> {
+    let (nodes, now) = (node_limits(cx), cx.now());
+    let (db, key, first) = (cx.db, args.get(1), args.len() - args.left());
+    let there: Option<&Stream> = cx.keys.object_to_change(db, key)?;
     let id = number(options.id, there.map_or(Id::ZERO, Stream::last_id), now)?;
     let bytes = args.from(first).map(|text| text.len() as u64).sum();
     if bytes > ENTRY_MAX {
@@ -90,21 +107,26 @@ fn xadd(cx: &mut Cx<'_>, mut args: Args<'_>) -> Result<Whole, Refusal> {
     let begins_pack = there.is_none_or(|there| there.begins_pack(bytes, nodes));
     let entry = NewEntry::of(args.left() / 2, begins_pack, args.from(first));
     cx.keys.change(db, key, &Add { id, entry: &entry });
-    let Some(asked) = options.trim else {
-        write_id(&mut cx.reply, id);
-        return Ok(Whole::Done);
-    };
-    let mut trimming = Trimming::of(asked);
-    if trimming.more(cx, db, key)?.is_some() {
-        write_id(&mut cx.reply, id);
-        return Ok(Whole::Done);
-    }
-    let key = key.to_vec();
-    Ok(Whole::Later(Box::new(move |cx| {
-        let is_done = trimming.more(cx, db, &key)?.is_some();
+    Ok(id)
+}
+
+/// Where so much is to go that it takes several pieces: the entry is there with the first of them.
+fn add_and_trim(db: DbIndex, args: Args<'_>, options: Options, mut trimming: Trimming) -> Whole {
+    let (first, mut added) = (args.len() - args.left(), None);
+    let args = OwnedArgs::copy(args);
+    Whole::Later(Box::new(move |cx| {
+        let mut args = args.view();
+        let id = match added {
+            Some(id) => id,
+            None => {
+                args.seek(first);
+                *added.insert(add(cx, args, options)?)
+            }
+        };
+        let is_done = trimming.more(cx, db, args.get(1))?.is_some();
         if is_done {
             write_id(&mut cx.reply, id);
         }
         Ok(is_done)
-    })))
+    }))
 }

@@ -38,7 +38,7 @@ pub(super) const XTRIM: Command = Command {
 };
 
 /// What stands before the fields of an XADD, and all that an XTRIM says.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Options {
     pub(super) must_exist: bool,
     pub(super) trim: Option<Asked>,
@@ -163,6 +163,15 @@ impl Trimming {
         Trimming { asked, gone: 0 }
     }
 
+    /// Packs that go at once: some 50 us.
+    const PACKS: u64 = 64;
+
+    /// Whether it takes no more than a piece, also once another entry is there.
+    pub(super) fn is_short(&self, stream: &Stream) -> bool {
+        let Asked { leave, whole, limit } = self.asked;
+        !stream.front(leave, whole, limit, Trimming::PACKS - 1).1
+    }
+
     /// Takes some packs; how many entries went in all, once that was all.
     pub(super) fn more(
         &mut self,
@@ -170,8 +179,6 @@ impl Trimming {
         db: DbIndex,
         key: &[u8],
     ) -> Result<Option<u64>, Refusal> {
-        /// Some 50 us.
-        const PACKS: u64 = 64;
         let Asked { leave, whole, limit } = self.asked;
         let Some(stream) = cx.keys.object_to_change::<Stream>(db, key)? else {
             return Ok(Some(self.gone));
@@ -180,7 +187,7 @@ impl Trimming {
         if limit > 0 && left == 0 {
             return Ok(Some(self.gone));
         }
-        let (front, has_more) = stream.front(leave, whole, left, PACKS);
+        let (front, has_more) = stream.front(leave, whole, left, Trimming::PACKS);
         if front.packs > 0 || front.entries > 0 {
             let trim = Trim { packs: front.packs, entries: front.entries };
             cx.keys.call_it("xtrim");
@@ -194,19 +201,16 @@ fn xtrim(cx: &mut Cx<'_>, mut args: Args<'_>) -> Result<Whole, Refusal> {
     let nodes = node_limits(cx);
     let options = Options::parse(&mut args, false, nodes)?;
     let Some(asked) = options.trim else { return Err(Refusal::Syntax) };
-    let key = args.get(1);
-    cx.keys.object_to_change::<Stream>(cx.db, key)?;
+    let (db, key) = (cx.db, args.get(1));
     let mut trimming = Trimming::of(asked);
-    if let Some(gone) = trimming.more(cx, cx.db, key)? {
-        cx.reply.count(gone as usize);
-        return Ok(Whole::Done);
-    }
-    let (db, key) = (cx.db, key.to_vec());
-    Ok(Whole::Later(Box::new(move |cx| {
+    let there: Option<&Stream> = cx.keys.object_to_change(db, key)?;
+    let (is_short, key) = (there.is_none_or(|there| trimming.is_short(there)), key.to_vec());
+    let slices = move |cx: &mut Cx<'_>| {
         let gone = trimming.more(cx, db, &key)?;
         if let Some(gone) = gone {
             cx.reply.count(gone as usize);
         }
         Ok(gone.is_some())
-    })))
+    };
+    Whole::of(Box::new(slices), is_short, cx)
 }
