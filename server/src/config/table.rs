@@ -206,7 +206,7 @@ settings! {
     Engine {
         /// How many shard executors run. 0 is one per CPU, less one for replication.
         proactor_threads: u16 = integer("0", 0, THREADS_MAX);
-        /// How many shards the keys are cut into. 0 is one per shard executor.
+        /// How many shards the keys are cut into, at most proactor_threads. 0 is one per shard executor.
         num_shards: u16 = integer("0", 0, THREADS_MAX);
         /// Whether executors are bound to one CPU each: auto does so from 4 CPUs up when there are no
         /// more executors than CPUs.
