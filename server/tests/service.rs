@@ -39,7 +39,9 @@ impl Program {
 
 fn command(port: u16) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_damselfly"));
-    command.args(["--proactor_threads=1", "--pin=off"]).arg(format!("--port={port}"));
+    command
+        .args(["--proactor_threads=1", "--pin=off", "--dbfilename="])
+        .arg(format!("--port={port}"));
     command.env_remove("NOTIFY_SOCKET").env_remove("SYSTEMD_EXEC_PID");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command

@@ -351,7 +351,8 @@ mod tests {
         let config = settings.config();
         assert!(config.protected_mode);
         assert_eq!(config.dbfilename, "data.rdb");
-        let points = [(900, 1), (300, 10)].map(|(s, changes)| (Duration::from_secs(s), changes));
+        let points = [(900, 1), (300, 10)]
+            .map(|(after, least)| (std::time::Duration::from_secs(after), least));
         assert_eq!(config.save_points(), Some(points.to_vec()));
         let notes = settings.notes().join("\n");
         for words in ["'daemonize yes'", "redis.conf:4"] {
