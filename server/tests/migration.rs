@@ -306,6 +306,8 @@ fn followed_while_it_is_written(shards: u16) {
     writers[0].wait_for(2000);
     follow(&node, redis.port);
     wait::until("the full sync is done", || replication(&node, "master_link_status") == "up");
+    // A FLUSHALL there ends a transfer that goes on: then it is begun anew.
+    let full = redis.figure("sync_full");
     let cuts = if support::soak() { 50 } else { 3 };
     for cut in 0..cuts {
         writers[0].wait_for(1000);
@@ -320,7 +322,7 @@ fn followed_while_it_is_written(shards: u16) {
     redis::wait_caught_up(&redis, &node);
     redis::assert_equal(&redis, &node);
     assert_eq!(node.logged("broken promise"), 0, "{:?}", node.lines_with("broken promise"));
-    assert_eq!((redis.figure("sync_full"), redis.figure("sync_partial_ok")), (1, cuts));
+    assert_eq!((redis.figure("sync_full"), redis.figure("sync_partial_ok")), (full, cuts));
     // It is counted on by the master.
     let mut client = redis.client();
     client.must(&["SET", "counted", "on"]);
