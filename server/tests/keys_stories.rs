@@ -420,10 +420,10 @@ fn a_value_that_slow_clients_read_is_data_and_waits_for_each_of_them() {
     let node = start("node", 2, &["--client_output_buffer_limit=normal 0 0 0"]);
     let mut client = node.client();
     client.must(&["SET", "large", &"x".repeat(SIZE as usize)]);
-    let gets: Vec<_> = (0..3).map(|_| request(&["GET", "large"])).collect();
-    let readers = [(); 4].map(|()| ask_and_wait(&node, &gets, SIZE * 2));
+    let get = [request(&["GET", "large"])];
+    let readers = [(); 4].map(|()| ask_and_wait(&node, &get, SIZE * 3 / 4));
     let (pieces, bytes) = output_of(&node);
-    assert!(pieces >= 3 && bytes <= SIZE * 3 + 100, "{pieces} pieces of {bytes} bytes");
+    assert!(pieces > 0 && bytes <= SIZE + 100, "{pieces} pieces of {bytes} bytes");
     let memory = |name| figure(&node, "memory", name);
     assert!(memory("mem_clients_normal") < SIZE, "{}", memory("mem_clients_normal"));
     let data = memory("used_memory_dataset");

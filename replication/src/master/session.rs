@@ -146,7 +146,7 @@ impl<R: Roads> Session<R> {
         let (items, bytes) = (self.items_done.get(), self.full_sync_bytes.get());
         let seconds = self.roads.now().saturating_duration_since(self.started).as_secs_f64();
         tracing::info!(
-            "replication: full sync for replica {} is complete: {items} keys, {bytes} bytes, {seconds:.1} s",
+            "replication: the full sync of replica {} is complete: {items} keys, {bytes} bytes, {seconds:.1} s",
             self.address()
         );
     }
