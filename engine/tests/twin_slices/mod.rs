@@ -118,7 +118,7 @@ impl Making {
             }),
             6 => self.each(&format!("HDEL {h}"), Joined::Sum, member),
             7 => self.each(&format!("HMGET {h}"), Joined::Row, member),
-            8..=9 => self.each(&format!("ZADD {z} {way}").trim_end().to_owned(), Joined::Sum, pair),
+            8..=9 => self.each(format!("ZADD {z} {way}").trim_end(), Joined::Sum, pair),
             10 => self.each(&format!("ZREM {z}"), Joined::Sum, member),
             11 => self.each(&format!("GEOADD {g}"), Joined::Sum, place),
             12..=13 => self.each(&format!("{end}PUSH {l}"), Joined::Last, |making| {
@@ -192,7 +192,9 @@ pub(super) fn check(seed: u64, steps: usize, shards: u16) {
     for step in 0..steps {
         let large = making.next();
         if large.whole.is_empty() {
-            [&own, &multi, &short].map(|node| ask(node, &large.short));
+            for node in [&own, &multi, &short] {
+                ask(node, &large.short);
+            }
             continue;
         }
         let line = large.whole.iter().take(9).map(|word| word.escape_ascii().to_string());
