@@ -295,12 +295,8 @@ fn data_of_all_types_comes_over_straight() {
 /// what was missed comes, and nothing else.
 fn followed_while_it_is_written(shards: u16) {
     let seed = support::seed();
-    let redis = Redis::start(&[
-        "--repl-backlog-size",
-        "256mb",
-        "--client-output-buffer-limit",
-        "replica 0 0 0",
-    ]);
+    let redis = Redis::start(&["--repl-backlog-size", "256mb"]);
+    redis.client().must(&["CONFIG", "SET", "client-output-buffer-limit", "replica 0 0 0"]);
     let node = Node::start("node", shards, &[]);
     let writers = [Writer::start(&redis, seed), Writer::start(&redis, seed ^ 1)];
     writers[0].wait_for(2000);
