@@ -287,7 +287,6 @@ mod tests {
     use super::*;
     use crate::config::{Start, start};
     use std::ffi::OsString;
-    use std::time::Duration;
 
     #[test]
     fn words_are_quoted_as_in_redis() {
