@@ -16,7 +16,7 @@ impl Status {
         self.replica.load(Ordering::Acquire)
     }
 
-    /// Whether a full sync replaces the data set just now.
+    /// Whether a full sync replaces the data set just now, or a start reads it.
     pub fn is_loading(&self) -> bool {
         self.loading.load(Ordering::Acquire)
     }
@@ -30,7 +30,8 @@ impl Status {
         self.replica.store(replica, Ordering::Release);
     }
 
-    pub(crate) fn set_loading(&self, loading: bool) {
+    /// For whoever brings a data set.
+    pub fn set_loading(&self, loading: bool) {
         self.loading.store(loading, Ordering::Release);
     }
 

@@ -167,8 +167,16 @@ fn allowed_to_subscribers(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusa
     Err(Refusal::quoting("ERR Can't execute '", entry.name().as_bytes(), after))
 }
 
+fn is_about_copies(name: &str) -> bool {
+    let command = name.split('|').next().unwrap_or_default();
+    matches!(command, "replicaof" | "slaveof" | "replconf" | "psync" | "sync" | "dfly" | "failover")
+}
+
 fn loaded(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
-    if asker.server.status.is_loading() && !entry.command.flags.contains(Flags::LOADING) {
+    let is_closed = !entry.command.flags.contains(Flags::LOADING)
+        // What is read from a file is nobody's copy yet, nor may anybody's come between.
+        || asker.server.loading.is_under_way() && is_about_copies(entry.name());
+    if asker.server.status.is_loading() && is_closed {
         return Err(Refusal::fixed("LOADING Damselfly is loading the dataset in memory"));
     }
     Ok(())

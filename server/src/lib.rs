@@ -7,7 +7,7 @@
 //!   0 config memory pauses secret   settings; what memory there is; who sleeps, and what is secret
 //!     stopper supervisor turned_away   the word to stop, the service manager, replicas not let in
 //!   1 clients effect log            the map of connections; what settings mean to others; the log
-//!   2 meters snapshots              what is counted and timed; what is known of snapshots
+//!   2 meters loading snapshots      what is counted and timed; how far loading is, what is known of snapshots
 //!   3 server                        what all executors share
 //!   4 certificates gates listen loader news saver   what needs no connection
 //!     http                          pages and their server
@@ -32,6 +32,7 @@ pub mod http;
 pub mod listen;
 mod listeners;
 pub mod loader;
+pub mod loading;
 pub mod log;
 pub mod memory;
 pub mod meters;

@@ -1,4 +1,4 @@
-//! The data of the last snapshot, at the start: before anybody is served.
+//! The data of the last snapshot, at the start: before commands for data are answered.
 //!
 //! A file that cannot be read on stops the start. Nobody is to find an empty node by accident.
 
@@ -13,22 +13,28 @@ use std::time::Instant;
 /// Bytes that are read at once.
 const BLOCK: usize = rt::file::BLOCK;
 
-/// Loads the newest snapshot that the setting `dbfilename` could have named, if there is one.
-pub async fn load_at_start(front: &Rc<Front>, server: &Server) -> Result<(), String> {
-    let Some(path) = newest(server).await? else { return Ok(()) };
+/// Loads the file that a start has found.
+pub async fn load_at_start(front: &Rc<Front>, server: &Server, path: &Path) -> Result<(), String> {
     tracing::info!("loading {}", path.display());
     let began = Instant::now();
     // Whoever follows a master deletes what that deletes.
     let keeps_expired = server.settings.config().replicaof.is_some();
-    let loaded = load(front, &path, Options { keeps_expired }).await;
+    let loaded = load(front, server, path, Options { keeps_expired }).await;
     let loaded = loaded.map_err(|error| {
         format!("cannot load {}: {error}; move it away to start without it", path.display())
     })?;
-    note_loaded(&loaded, began.elapsed().as_secs_f64());
+    tracing::info!(
+        "loaded {} keys, {} bytes, after {:.3} s; {} had expired",
+        loaded.keys,
+        loaded.bytes,
+        began.elapsed().as_secs_f64(),
+        loaded.expired
+    );
     Ok(())
 }
 
-async fn newest(server: &Server) -> Result<Option<PathBuf>, String> {
+/// The newest snapshot that the setting `dbfilename` could have named, if there is one.
+pub async fn newest(server: &Server) -> Result<Option<PathBuf>, String> {
     let setting = &server.settings.config().dbfilename;
     if setting.is_empty() {
         return Ok(None);
@@ -40,8 +46,14 @@ async fn newest(server: &Server) -> Result<Option<PathBuf>, String> {
     Ok(newest.map(|found| directory.join(found)))
 }
 
-async fn load(front: &Rc<Front>, path: &Path, options: Options) -> Result<Loaded, String> {
+async fn load(
+    front: &Rc<Front>,
+    server: &Server,
+    path: &Path,
+    options: Options,
+) -> Result<Loaded, String> {
     let file = File::open(path).await.map_err(|error| error.to_string())?;
+    server.loading.begin(file.size().await.map_err(|error| error.to_string())?);
     let mut loader = Loader::new(front, options).await;
     let (mut at, mut block) = (0, Vec::new());
     loop {
@@ -52,24 +64,13 @@ async fn load(front: &Rc<Front>, path: &Path, options: Options) -> Result<Loaded
         }
         at += read as u64;
         loader.push(&block).await.map_err(|error| error.to_string())?;
+        let so_far = loader.so_far();
+        server.loading.note(at, so_far.keys, so_far.expired);
     }
-    loader.end().await.map_err(|error| error.to_string())
-}
-
-fn note_loaded(loaded: &Loaded, seconds: f64) {
-    tracing::info!(
-        "loaded {} keys, {} bytes after {seconds:.3} s; {} had expired",
-        loaded.keys,
-        loaded.bytes,
-        loaded.expired
-    );
-    for (count, what) in [
-        (loaded.modules, "keys of modules"),
-        (loaded.module_data, "other data of modules"),
-        (loaded.functions, "libraries of functions"),
-    ] {
-        if count > 0 {
-            tracing::warn!("left out, as there is nothing here for them: {count} {what}");
-        }
+    let loaded = loader.end().await.map_err(|error| error.to_string())?;
+    server.loading.note(at, loaded.keys, loaded.expired);
+    if loaded.bytes < at {
+        tracing::warn!("{} bytes behind the end of the data are left alone", at - loaded.bytes);
     }
+    Ok(loaded)
 }

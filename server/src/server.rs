@@ -3,6 +3,7 @@
 use crate::clients::Clients;
 use crate::config::{Config, Settings};
 use crate::effect;
+use crate::loading::Loading;
 use crate::log::Log;
 use crate::meters::latency::{Events, Histograms};
 use crate::meters::slow::SlowLog;
@@ -66,6 +67,8 @@ pub struct Server {
     pub started: Instant,
     /// Ports really listened on: main and admin (0: none).
     pub ports: Ports,
+    /// How far the data set is read that a start has found.
+    pub loading: Loading,
     /// What is known of snapshots.
     pub snapshots: Snapshots,
     /// Raised when the program is to end.

@@ -33,10 +33,12 @@ use engine::pubsub::Hub;
 use engine::rt::{self, Executor, Receiver, executor, mailbox};
 use engine::shard::{ExecutorId, Message, Pace, Shard};
 use engine::types::ShardId;
+use futures_lite::future;
 use replication::Replication;
 use replication::service::Service;
 use replication::status::Status;
 use replication::tls::{TlsContexts, TlsStore};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
@@ -163,6 +165,7 @@ impl Program {
             run_id: run_id(),
             started: Instant::now(),
             ports: Default::default(),
+            loading: Default::default(),
             snapshots: Default::default(),
             stopping: AtomicBool::new(false),
             stopper: stopper.clone(),
@@ -295,7 +298,30 @@ async fn lead_program(
         bound.admin_port
     );
     server.reconfigure(&front).await;
-    loader::load_at_start(&front, &server).await?;
+    rt::spawn_local(stop::watch_signals(front.clone(), server.clone(), stopper)).detach();
+    let mut stopped = pin!(stop::wait(words, front.clone(), server.clone()));
+    let (found, mut bound) = (loader::newest(&server).await?, Some(bound));
+    if let Some(path) = found {
+        // Whoever comes meanwhile is told that it is loading.
+        server.status.set_loading(true);
+        server.loading.begin(0);
+        if let Some(bound) = bound.take() {
+            bound.serve(&server);
+        }
+        let loading = async { Some(loader::load_at_start(&front, &server, &path).await) };
+        let ended = async {
+            stopped.as_mut().await;
+            None
+        };
+        let loaded = future::or(loading, ended).await;
+        server.loading.end();
+        let Some(loaded) = loaded else {
+            remove(pidfile);
+            return Ok(());
+        };
+        loaded?;
+        server.status.set_loading(false);
+    }
     if let Some(upstream) = &config.replicaof {
         let request = replication::Request::Follow {
             host: upstream.host.clone(),
@@ -304,8 +330,9 @@ async fn lead_program(
         };
         let _: Result<u64, String> = server.replication.ask(&front, request).await;
     }
-    bound.serve(&server);
-    rt::spawn_local(stop::watch_signals(front.clone(), server.clone(), stopper)).detach();
+    if let Some(bound) = bound {
+        bound.serve(&server);
+    }
     rt::spawn_local(welcome::watch_silence(server.clone())).detach();
     server.supervisor.ready();
     rt::spawn_local(news::tell_status(front.clone(), server.clone())).detach();
@@ -313,11 +340,15 @@ async fn lead_program(
     memory::note_startup();
     memory::warn_if_short(config.maxmemory);
     tracing::info!("ready");
-    stop::wait(words, front, server).await;
+    stopped.await;
+    remove(pidfile);
+    Ok(())
+}
+
+fn remove(pidfile: Option<String>) {
     if let Some(path) = pidfile {
         let _ = std::fs::remove_file(path);
     }
-    Ok(())
 }
 
 /// Background work of a shard, `hz` times a second, in slices.

@@ -90,7 +90,10 @@ impl Node {
             }
             let mut client = Client::connect(self.admin_port).ok()?;
             client.set_reply_limit(Duration::from_secs(2));
-            client.try_call(&["PING"]).ok().map(|_| true)
+            client.try_call(&["PING"]).ok()?;
+            // One that reads a snapshot says so, and answers nothing else yet.
+            let info = client.try_call(&["INFO", "persistence"]).ok()?;
+            (!text(&info).contains("loading_total_bytes:")).then_some(true)
         })
     }
 

@@ -148,6 +148,9 @@ pub(super) fn persistence(view: &View<'_>, lines: &mut Lines) {
     let loading = view.server.status.is_loading();
     lines.put("loading", u8::from(loading));
     lines.put("async_loading", 0);
+    if view.server.loading.is_under_way() {
+        from_a_file(view, lines);
+    }
     let upstream = view.picture.replication.upstream.as_ref();
     let progress = upstream
         .filter(|upstream| upstream.state == LinkState::FullSync)
@@ -164,8 +167,9 @@ pub(super) fn persistence(view: &View<'_>, lines: &mut Lines) {
     lines.put("current_fork_perc", "0.00");
     snapshots(view, lines);
     lines.put("rdb_last_cow_size", 0);
-    lines.put("rdb_last_load_keys_expired", 0);
-    lines.put("rdb_last_load_keys_loaded", 0);
+    let far = view.server.loading.far();
+    lines.put("rdb_last_load_keys_expired", far.expired);
+    lines.put("rdb_last_load_keys_loaded", far.keys);
     lines.put("aof_enabled", 0);
     lines.put("aof_rewrite_in_progress", 0);
     lines.put("aof_rewrite_scheduled", 0);
@@ -177,6 +181,21 @@ pub(super) fn persistence(view: &View<'_>, lines: &mut Lines) {
     lines.put("aof_last_cow_size", 0);
     lines.put("module_fork_in_progress", 0);
     lines.put("module_fork_last_cow_size", 0);
+}
+
+/// How far the data set is read that the start has found.
+fn from_a_file(view: &View<'_>, lines: &mut Lines) {
+    let far = view.server.loading.far();
+    lines.put("loading_start_time", far.began);
+    lines.put("loading_total_bytes", far.total);
+    lines.put("loading_rdb_used_mem", 0);
+    lines.put("loading_loaded_bytes", far.bytes);
+    let share = far.bytes as f64 / far.total.max(1) as f64;
+    lines.put("loading_loaded_perc", format_args!("{:.2}", share * 100.0));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = now.as_secs_f64() - far.began as f64;
+    let left = if share > 0.0 { since * (1.0 - share) / share } else { 1.0 };
+    lines.put("loading_eta_seconds", left.ceil());
 }
 
 fn snapshots(view: &View<'_>, lines: &mut Lines) {

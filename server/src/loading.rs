@@ -1,0 +1,70 @@
+//! How far the data set that a start has found is read, for whoever asks.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Shared by all executors.
+#[derive(Debug, Default)]
+pub struct Loading {
+    under_way: AtomicBool,
+    began: AtomicU64,
+    total: AtomicU64,
+    bytes: AtomicU64,
+    keys: AtomicU64,
+    expired: AtomicU64,
+}
+
+/// How far it is, or was at the end.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Far {
+    /// When it began, in seconds since 1970.
+    pub began: u64,
+    /// Bytes of the file.
+    pub total: u64,
+    /// Bytes that are read.
+    pub bytes: u64,
+    /// Keys that are loaded.
+    pub keys: u64,
+    /// Keys whose time had come.
+    pub expired: u64,
+}
+
+impl Loading {
+    /// A file of so many bytes is read from now on.
+    pub fn begin(&self, total: u64) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        self.began.store(now, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+        self.note(0, 0, 0);
+        self.under_way.store(true, Ordering::Release);
+    }
+
+    /// So far.
+    pub fn note(&self, bytes: u64, keys: u64, expired: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+        self.keys.store(keys, Ordering::Relaxed);
+        self.expired.store(expired, Ordering::Relaxed);
+    }
+
+    /// All of it is read, or nothing more will be.
+    pub fn end(&self) {
+        self.under_way.store(false, Ordering::Release);
+    }
+
+    /// Whether a file is read just now: then nobody else may bring data.
+    pub fn is_under_way(&self) -> bool {
+        self.under_way.load(Ordering::Acquire)
+    }
+
+    /// How far it is.
+    pub fn far(&self) -> Far {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Far {
+            began: read(&self.began),
+            total: read(&self.total),
+            bytes: read(&self.bytes),
+            keys: read(&self.keys),
+            expired: read(&self.expired),
+        }
+    }
+}
