@@ -15,8 +15,12 @@ const ITEM_PIECES_ABOVE: usize = 256 * 1024;
 /// The bytes of one piece: copied in some 20 us.
 const PIECE_BYTES: usize = 256 * 1024;
 
+/// The same of a collection on its way in a full sync, whose elements are found their places as they come: some
+/// hundred of them, each of which takes up to two microseconds.
+pub(super) const ELEMENT_PIECE_BYTES: usize = 8 * 1024;
+
 /// Every piece names its key: of a long key the pieces are longer.
-const PIECE_BYTES_PER_KEY_BYTE: usize = 16;
+pub(super) const PIECE_BYTES_PER_KEY_BYTE: usize = 16;
 
 /// Other bounds, for tests.
 #[cfg(feature = "planted-bugs")]

@@ -8,7 +8,7 @@
 //! No frame is as long as a value: a receiver holds no more than a piece before it knows that it is one, and
 //! the pieces of others' values find their way between. What bounds a value is memory alone.
 
-use super::lengths::piece_bytes;
+use super::lengths::{ELEMENT_PIECE_BYTES, PIECE_BYTES_PER_KEY_BYTE, piece_bytes};
 use super::record::{Deadline, Effect, Payload, Record};
 use super::whole::{Stretch, Whole};
 use crate::types::DbIndex;
@@ -88,6 +88,10 @@ impl ItemInPieces {
         let longest = piece_bytes(self.key.len());
         // At least as long as the key, which every piece names.
         let least = self.key.len().clamp(LEAST_PIECE_BYTES.min(longest), longest);
+        let most = match self.kind {
+            0 => most,
+            _ => most.min(ELEMENT_PIECE_BYTES.max(self.key.len() * PIECE_BYTES_PER_KEY_BYTE)),
+        };
         let mut part = Vec::new();
         if let Some(first) = self.left.front_mut() {
             let taken = first.take(most.clamp(least, longest));

@@ -37,6 +37,9 @@ use std::sync::Arc;
 /// for a reader on that shard not to notice.
 const UNIT_BYTES: usize = 32 * 1024;
 
+/// An item, or a piece of one, as long as that ends a unit: its elements are found their places one by one.
+const ITEM_ALONE: usize = 4 * 1024;
+
 /// Handed out and not yet applied, over all flows: bounds the shards' inboxes.
 const IN_FLIGHT_MAX: usize = 16 * 1024 * 1024;
 
@@ -383,7 +386,7 @@ impl Gather {
             }
             counted += frame.lsn_count();
             bytes.at += used;
-            if run.as_one.is_some() {
+            if run.as_one.is_some() || (!is_log && used >= ITEM_ALONE) {
                 break;
             }
         }
