@@ -189,6 +189,8 @@ enum Stage {
     Joining(Vec<u8>),
     /// A value of several parts.
     Looking(Box<Decoder>, Box<Check>, Option<Box<dyn Building>>),
+    /// It is whole: what it was looked at with goes.
+    Ending(Box<Check>, Box<dyn Building>),
     /// A long string: what is copied already.
     Copying(Range<usize>, Rope),
     /// A packed one: what is unpacked already, and its end, to which what follows may refer.
@@ -226,7 +228,16 @@ impl Restoring {
                 if !look(decoder, check, building, value).map_err(refused)? {
                     return Ok(false);
                 }
-                let Some(building) = building else { return Err(not_here(decoder.kind())) };
+                let kind = decoder.kind();
+                let building = building.take().ok_or_else(|| not_here(kind))?;
+                let check = std::mem::replace(check, Box::new(Check::of(0)));
+                self.stage = Stage::Ending(check, building);
+                return self.more(cx);
+            }
+            Stage::Ending(check, building) => {
+                if !check.let_go() {
+                    return Ok(false);
+                }
                 let built = building.end();
                 self.store(cx, built);
                 return Ok(true);
