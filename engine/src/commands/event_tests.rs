@@ -200,3 +200,70 @@ fn a_list_that_is_trimmed_says_so_even_where_all_of_it_stays() {
         ("LTRIM l 0 -1", ""),
     ]);
 }
+
+#[test]
+fn a_command_in_slices_says_once_what_it_did() {
+    let mut heard = Heard::new();
+    let many = |start: &str, count: usize, element: fn(usize) -> String| {
+        let elements: Vec<String> = (0..count).map(element).collect();
+        format!("{start} {}", elements.join(" "))
+    };
+    let member = |index: usize| format!("m{index}");
+    let pair = |index: usize| format!("{index} m{index}");
+    let field = |index: usize| format!("m{index} {index}");
+    let place = |index: usize| format!("{} 10 m{index}", index % 90);
+    for (request, events) in [
+        (many("SADD s", 1000, member), "new s, sadd s"),
+        (many("SADD s", 1000, member), ""),
+        (many("SREM s", 500, member), "srem s"),
+        ("SPOP s 400".to_owned(), "spop s"),
+        ("SPOP s 100".to_owned(), "spop s, del s"),
+        (many("HSET h", 500, field), "new h, hset h"),
+        (many("HDEL h", 300, member), "hdel h"),
+        (many("HDEL h", 500, member), "hdel h, del h"),
+        (many("HSETEX h EX 100 FIELDS 300", 300, field), "new h, hset h, hexpire h"),
+        (many("ZADD z", 3000, pair), "new z, zadd z"),
+        ("ZPOPMIN z 500".to_owned(), "zpopmin z"),
+        ("ZPOPMAX z 500".to_owned(), "zpopmax z"),
+        ("ZREMRANGEBYRANK z 10 900".to_owned(), "zremrangebyrank z"),
+        (many("ZREM z", 3000, member), "zrem z, del z"),
+        (many("GEOADD g", 300, place), "new g, zadd g"),
+        (many("RPUSH l", 5000, |_| "7".to_owned()), "new l, rpush l"),
+        ("LREM l 3000 7".to_owned(), "lrem l"),
+        ("LREM l 0 7".to_owned(), "lrem l, del l"),
+    ] {
+        let start: String = request.chars().take(30).collect();
+        assert_eq!(heard.events(&request), events, "{start}");
+    }
+    for id in 1..=7000 {
+        heard.events(&format!("XADD x {id}-1 f v"));
+    }
+    heard.check(&[
+        ("XADD x MAXLEN 6990 7001-1 f v", "xadd x, xtrim x"),
+        ("XADD x MAXLEN 10 7002-1 f v", "xadd x, xtrim x"),
+    ]);
+}
+
+#[test]
+fn names_of_a_redis_8() {
+    Heard::new().check(&[
+        ("HSETEX h EX 100 FIELDS 1 a 1", "new h, hset h, hexpire h"),
+        ("HSETEX h PXAT 33177117420000 FIELDS 1 b 1", "hset h, hexpire h"),
+        ("HSETEX h KEEPTTL FIELDS 1 b 1", "hset h"),
+        ("HSETEX h FIELDS 1 c 1", "hset h"),
+        ("HSETEX h EXAT 1 FIELDS 1 a 1", "hset h, hdel h"),
+        ("HSETEX h EXAT 1 FIELDS 1 zz 1", "hset h, hdel h"),
+        ("HSETEX n EXAT 1 FIELDS 2 zz 1 b 2", "new n, hset n, hdel n, del n"),
+        ("HSETEX h EXAT 1 FIELDS 2 b 1 c 1", "hset h, hdel h, del h"),
+        ("HMGET none a b", "keymiss none"),
+        ("HTTL none FIELDS 1 a", "keymiss none"),
+        ("HPEXPIRETIME none FIELDS 1 a", "keymiss none"),
+        ("ZADD z 1 a 2 b 3 c", "new z, zadd z"),
+        ("ZADD z INCR 1 a", "zincr z"),
+        ("ZADD z XX INCR 1 a", "zincr z"),
+        ("ZADD z INCR 0 a", ""),
+        ("BZMPOP 1 1 z MAX", "zpopmax z"),
+        ("BZMPOP 1 1 z MIN", "zpopmin z"),
+        ("ZMPOP 1 z MAX", "zpopmax z, del z"),
+    ]);
+}

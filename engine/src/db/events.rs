@@ -237,14 +237,12 @@ pub(super) struct Speaker {
     pub(super) called: Called,
     /// How the running command calls what it does next.
     pub(super) called_now: Option<&'static str>,
-    /// Where the running command's events begin among those of its task.
-    pub(super) begins: usize,
 }
 
 impl Default for Speaker {
     fn default() -> Speaker {
         let (hub, wanted, called) = (None, Events::empty(), Called::APPLIED);
-        Speaker { hub, wanted, called, called_now: None, begins: 0 }
+        Speaker { hub, wanted, called, called_now: None }
     }
 }
 
@@ -271,8 +269,7 @@ impl Speaker {
     }
 
     /// Whether the running command's last event is this one.
-    pub(super) fn has_just_said(&self, at: At<'_>, name: &str, said: &[Said]) -> bool {
-        let own = said.get(self.begins..).unwrap_or_default();
+    pub(super) fn has_just_said(at: At<'_>, name: &str, own: &[Said]) -> bool {
         own.last().is_some_and(|last| {
             matches!(last, Said::Event { db, key, name: last }
                 if (*db, *last) == (at.db, name) && **key == *at.key)

@@ -29,15 +29,23 @@ impl Keyspace {
     #[inline]
     pub fn begin_command(&mut self, called: &Called) {
         if !self.speaker.wanted.is_empty() {
+            self.made.begins = self.made.said.len();
+            self.called(*called);
+        }
+    }
+
+    /// The next slice of a command, in which it goes on as one: what it says again it has said.
+    #[inline]
+    pub fn go_on_with_command(&mut self, called: &Called) {
+        if !self.speaker.wanted.is_empty() {
             self.called(*called);
         }
     }
 
     #[cold]
     fn called(&mut self, called: Called) {
-        let begins = self.made.said.len();
         let Speaker { hub, wanted, .. } = std::mem::take(&mut self.speaker);
-        self.speaker = Speaker { hub, wanted, called, called_now: None, begins };
+        self.speaker = Speaker { hub, wanted, called, called_now: None };
     }
 
     /// A master's record is about to be applied.
@@ -49,6 +57,18 @@ impl Keyspace {
     #[inline]
     pub fn call_it(&mut self, name: &'static str) {
         self.speaker.called_now = Some(name);
+    }
+
+    /// What a command says of a key beside what its changes say, as Redis does.
+    pub fn say_also(&mut self, db: DbIndex, key: &[u8], class: Events, name: &'static str) {
+        if self.speaker.is_on() {
+            let at = At { db, hash: 0, key };
+            let Keyspace { speaker, made, .. } = self;
+            let own = made.said.get(made.begins..).unwrap_or_default();
+            if !Speaker::has_just_said(at, name, own) {
+                speaker.note(at, class, name, &mut made.said);
+            }
+        }
     }
 
     /// Says something in a channel once the frame stands in the log, also on replicas; answers how many will hear it
@@ -114,13 +134,13 @@ impl Keyspace {
         let Keyspace { speaker, made, .. } = self;
         let happened = made.touched.get(mark..).unwrap_or_default();
         let has = |what| happened.iter().any(|touched: &Touched| touched.what == what);
-        let said = &mut made.said;
+        let (said, begins) = (&mut made.said, made.begins);
         let is_new = has(What::Created) || (speaker.called.is_new && has(What::Changed));
         if is_new && speaker.wanted.contains(Events::NEW) {
             // As in Redis, it is there before the other one is said to have gone.
             let moved = speaker.called.removed;
             let is_move = |last: &Said| matches!(last, Said::Event { name, .. } if *name == moved);
-            let behind = said.get(speaker.begins..).and_then(<[Said]>::last).is_some_and(is_move);
+            let behind = said.get(begins..).and_then(<[Said]>::last).is_some_and(is_move);
             let place = said.len() - usize::from(behind && moved != "del");
             said.insert(place, Said::Event { db: at.db, key: Box::from(at.key), name: "new" });
         }
@@ -129,7 +149,8 @@ impl Keyspace {
         {
             let class = speaker.called.class.unwrap_or_else(|| Events::of_type(kind));
             // Several changes inside are one event; a value that is put twice is two.
-            let is_known = change.is_some() && speaker.has_just_said(at, name, said);
+            let own = said.get(begins..).unwrap_or_default();
+            let is_known = change.is_some() && Speaker::has_just_said(at, name, own);
             if !is_known {
                 speaker.note(at, class, name, said);
             }

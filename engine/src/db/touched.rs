@@ -72,6 +72,9 @@ pub struct Made {
     pub(super) said: Vec<Said>,
     /// While it is put aside: the time of the task, which it keeps until its end.
     pub(super) now: Option<Millis>,
+    /// Where the events of the command that runs now begin among those: it may go on in slices, between which
+    /// others run.
+    pub(super) begins: usize,
 }
 
 impl Made {

@@ -191,7 +191,14 @@ impl Shard {
         if !matches!(step, Step::Writes(_)) && self.is_closed_to(call) {
             return Err(Refusal::ReadOnly);
         }
-        self.within(call, &mut Output::default(), |cx| call.step(cx, step))
+        let is_going_on = matches!(step, Step::Writes(_));
+        let (mut out, piece) = (Output::default(), |cx: &mut Cx<'_>| call.step(cx, step));
+        if is_going_on {
+            // What was decided: its shards have begun with a look at their keys.
+            self.keys.go_on_with_command(&call.entry.called);
+            return self.within_begun(call, &mut out, piece);
+        }
+        self.within(call, &mut out, piece)
     }
 
     /// One step of a `Walk` command; answers whether it goes on. A step that is alone on its shard is
@@ -222,6 +229,17 @@ impl Shard {
         function: impl FnOnce(&mut Cx<'_>) -> T,
     ) -> T {
         self.keys.begin_command(&call.entry.called);
+        self.within_begun(call, out, function)
+    }
+
+    /// As [`within`](Shard::within), for what has begun.
+    #[inline]
+    pub(super) fn within_begun<T>(
+        &mut self,
+        call: &Call<'_>,
+        out: &mut Output,
+        function: impl FnOnce(&mut Cx<'_>) -> T,
+    ) -> T {
         let (is_quiet, is_master) = (call.is_quiet(), call.who.is_master);
         if is_quiet {
             self.keys.set_no_touch(true);

@@ -52,7 +52,8 @@ impl Shard {
         let (call, replies) = batch.next();
         let mut turn = Turn::begin();
         let outcome = loop {
-            let piece = self.within(&call, replies, |cx| match slices(cx) {
+            self.keys.go_on_with_command(&call.entry.called);
+            let piece = self.within_begun(&call, replies, |cx| match slices(cx) {
                 Ok(true) => {
                     // What was written in earlier slices takes room with the last one.
                     cx.counted = cx.reply.whole() - (cx.reply.out.len() - start);

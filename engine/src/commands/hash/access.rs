@@ -18,6 +18,20 @@ pub(super) fn look<'c>(
     Ok((hash.map(|hash| Seen { hash, now }), cx.reply.reborrow()))
 }
 
+/// As [`look`], of a read that goes on in pieces: with the first of them it is counted.
+pub(super) fn look_again<'c>(
+    cx: &'c mut Cx<'_>,
+    key: &[u8],
+    is_again: bool,
+) -> Result<(Option<Seen<'c>>, ReplyWriter<'c>), WrongType> {
+    if !is_again {
+        return look(cx, key);
+    }
+    let now = cx.now();
+    let hash = cx.keys.object_to_change::<Hash>(cx.db, key)?;
+    Ok((hash.map(|hash| Seen { hash, now }), cx.reply.reborrow()))
+}
+
 /// The hash at a key, for the first half of a write.
 pub(super) fn look_to_change<'c>(
     cx: &'c mut Cx<'_>,

@@ -1,6 +1,6 @@
 //! Looking at fields.
 
-use super::access::{Seen, in_pieces, look, write_value};
+use super::access::{Seen, in_pieces, look, look_again, look_to_change, write_value};
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses, Whole};
 
 const FLAGS: Flags = Flags::READONLY.union(Flags::FAST);
@@ -57,12 +57,12 @@ pub(super) const HMGET: Command = Command {
 };
 
 fn hmget(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
-    look(cx, args.get(1))?;
+    look_to_change(cx, cx.db, args.get(1))?;
     in_pieces(cx, args, 2, 1, |cx, args, range, _| {
         if range.start == 2 {
             cx.reply.array(args.len() - 2);
         }
-        let (seen, mut reply) = look(cx, args.get(1))?;
+        let (seen, mut reply) = look_again(cx, args.get(1), range.start > 2)?;
         for at in range {
             write_value(&mut reply, seen.and_then(|seen| seen.get(args.get(at))));
         }

@@ -66,6 +66,9 @@ fn hgetex(cx: &mut Cx<'_>, mut args: Args<'_>) -> Result<Whole, Refusal> {
     look_to_change(cx, cx.db, args.required()?)?;
     let until = until(cx, &mut args, "hgetex")?;
     let persists = until.is_none() && args.word("PERSIST");
+    if args.left() < 2 {
+        return Err(Refusal::Arity("hgetex".to_owned()));
+    }
     let first = fields(&mut args, FEW)?;
     in_pieces(cx, args, first, 1, move |cx, args, range, _| {
         let (db, key) = (cx.db, args.get(1));

@@ -3,7 +3,7 @@
 use super::access::{PIECE, look_to_change, make_way, remove, set};
 use super::getex::until;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, OwnedArgs, Refusal, Run, Uses, Whole};
-use crate::db::WrongType;
+use crate::db::{Events, WrongType};
 use crate::resp::number::parse_i64;
 use crate::types::Millis;
 use crate::value::hash::Given;
@@ -173,11 +173,9 @@ impl Options {
     fn set(self, cx: &mut Cx<'_>, args: Args<'_>, range: Range<usize>) -> Result<(), WrongType> {
         let (db, key, now) = (cx.db, args.get(1), cx.ends_as_of());
         let names: Vec<&[u8]> = range.clone().step_by(2).map(|at| args.get(at)).collect();
+        let (is_first, is_last) = (range.start == self.first, range.end == args.len());
         if matches!(self.lifetime, Lifetime::Until(at) if at <= now) {
-            // What is set is gone at once.
-            cx.keys.call_it("hdel");
-            remove(cx, db, key, &names)?;
-            return Ok(());
+            return set_for_no_time(cx, key, &names, is_first);
         }
         make_way(cx, db, key, names.iter().copied())?;
         let seen = look_to_change(cx, db, key)?;
@@ -191,6 +189,34 @@ impl Options {
         let given = |at: usize| (args.get(at), args.get(at + 1), deadline(args.get(at)));
         let fields: Vec<Given<'_>> = range.step_by(2).map(given).collect();
         set(cx, db, key, &fields, (args.len() - self.first) / 2)?;
+        if is_last && matches!(self.lifetime, Lifetime::Until(_)) {
+            cx.keys.say_also(db, key, Events::HASH, "hexpire");
+        }
         Ok(())
     }
+}
+
+/// What is set until an instant that has passed is gone at once; Redis says what it did nevertheless.
+fn set_for_no_time(
+    cx: &mut Cx<'_>,
+    key: &[u8],
+    names: &[&[u8]],
+    is_first: bool,
+) -> Result<(), WrongType> {
+    let (db, was_there) = (cx.db, cx.keys.exists(cx.db, key));
+    if is_first && !was_there {
+        cx.keys.say_also(db, key, Events::NEW, "new");
+    }
+    if is_first {
+        cx.keys.say_also(db, key, Events::HASH, "hset");
+    }
+    cx.keys.call_it("hdel");
+    let removed = remove(cx, db, key, names)?;
+    if removed == 0 && (is_first || was_there) {
+        cx.keys.say_also(db, key, Events::HASH, "hdel");
+    }
+    if is_first && !was_there {
+        cx.keys.say_also(db, key, Events::GENERIC, "del");
+    }
+    Ok(())
 }

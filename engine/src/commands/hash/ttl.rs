@@ -1,6 +1,6 @@
 //! How long fields live, and that they are to live for ever.
 
-use super::access::{in_pieces, look, look_to_change};
+use super::access::{in_pieces, look_again, look_to_change};
 use super::expire::fields;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Uses, Whole};
 use crate::types::Millis;
@@ -110,13 +110,13 @@ fn tell(
     mut args: Args<'_>,
     answer: impl Fn(Millis) -> u64 + Send + 'static,
 ) -> Result<Whole, Refusal> {
-    look(cx, args.required()?)?;
+    look_to_change(cx, cx.db, args.required()?)?;
     let first = fields(&mut args, FEW)?;
     in_pieces(cx, args, first, 1, move |cx, args, range, _| {
         if range.start == first {
             cx.reply.array(args.len() - first);
         }
-        let (seen, mut reply) = look(cx, args.get(1))?;
+        let (seen, mut reply) = look_again(cx, args.get(1), range.start > first)?;
         for name in range.map(|place| args.get(place)) {
             let field = seen.and_then(|seen| seen.get(name));
             reply.integer(match field.map(|field| field.deadline()) {

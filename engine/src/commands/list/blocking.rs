@@ -98,9 +98,8 @@ pub(super) const BLMPOP: Command = Command {
     keys: Keys::of([Spec::counted(2).used(Uses::TAKE)]),
     run: first(
         |args| {
-            let patience = Patience::of_seconds(args.get(1))?;
             Asked::read(args, 2)?;
-            Ok(patience)
+            Patience::of_seconds(args.get(1))
         },
         |cx, key, args| pop_several(cx, key, args, 2),
     ),

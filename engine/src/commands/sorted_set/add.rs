@@ -199,6 +199,9 @@ impl Adding {
             || self.pairs as u64 > small.entries
             || longest.max(first) > small.value;
         let is_large = is_large && !there.is_some_and(SortedSet::is_large);
+        if self.ways.contains(Ways::INCR) {
+            cx.keys.call_it("zincr");
+        }
         cx.keys.change(cx.db, key, &Set { members: told, is_large });
         Ok(())
     }

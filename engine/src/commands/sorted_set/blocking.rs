@@ -101,9 +101,8 @@ pub(super) const BZMPOP: Command = Command {
     keys: Keys::of([Spec::counted(2).used(Uses::TAKE)]),
     run: first(
         |args| {
-            let patience = Patience::of_seconds(args.get(1))?;
             asked(args)?;
-            Ok(patience)
+            Patience::of_seconds(args.get(1))
         },
         pop_several,
     ),
@@ -139,5 +138,6 @@ fn pop_several(cx: &mut Cx<'_>, key: &[u8], args: Args<'_>) -> Outcome {
     cx.reply.array(2);
     cx.reply.bulk(key);
     cx.reply.array(count as usize);
+    cx.keys.call_it(if is_max { "zpopmax" } else { "zpopmin" });
     take(cx, key, count, is_max, true)
 }

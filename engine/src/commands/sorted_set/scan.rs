@@ -91,9 +91,14 @@ fn options(mut args: Args<'_>) -> Result<(Option<Arc<Pattern>>, u64), Refusal> {
     Ok((wanted, count))
 }
 
-/// A score as Redis writes it here: of a large one with 17 digits.
+/// A score as Redis writes it here: of a large set with 17 digits.
 fn score_text(score: f64, is_large: bool) -> Vec<u8> {
+    /// Whole numbers below are kept as such in a small set.
+    const WHOLE: f64 = 9_223_372_036_854_775_808.0;
     let mut text = Vec::new();
+    if !is_large && score.fract() == 0.0 && score.abs() < WHOLE {
+        return (score as i64).to_string().into_bytes();
+    }
     if !is_large || !score.is_finite() {
         write_double(&mut text, score);
         return text;
