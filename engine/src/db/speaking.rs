@@ -6,6 +6,7 @@ use super::touched::{Said, Touched, What};
 use super::{Keyspace, Role};
 use crate::journal::Deadline;
 use crate::pubsub::{Hub, Scope};
+use crate::types::DbIndex;
 use crate::value::Type;
 use std::sync::Arc;
 
