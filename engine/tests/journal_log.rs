@@ -317,7 +317,7 @@ fn one_value_larger_than_the_whole_bound_is_counted_and_trimmed_past_a_frozen_re
     task(&mut log, Payload::Bytes(b"first"), 1);
     let mut frozen = log.handle().reader_at(Lsn(0)).unwrap();
     let Read::Bytes(span) = frozen.next(1 << 20) else { panic!("nothing to read") };
-    let value = Rope::of(&vec![0u8; LARGE]);
+    let value = Rope::of(&vec![7u8; LARGE]);
     let kept = value.clone();
     task(&mut log, Payload::Shared(value), 2);
     // It takes the first piece, and no more.

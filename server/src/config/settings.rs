@@ -419,7 +419,7 @@ mod tests {
         check(&["port"], "port=6379");
         check(&["PORT"], "port=6379");
         check(&["nothing"], "");
-        check(&["save", "appendonly"], "appendonly=no save=");
+        check(&["save", "appendonly"], "save= appendonly=no");
         check(&["tls"], "tls=false");
         check(&["tls_replication"], "tls_replication=false");
         check(&["tls-replication"], "tls-replication=no");
