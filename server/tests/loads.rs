@@ -169,7 +169,7 @@ fn a_file_that_cannot_be_loaded_stops_the_start_and_is_left_as_it_is() {
     ] {
         std::fs::write(&path, bytes).expect("a file");
         let (code, said) =
-            Node::refused(&[&dir, "--dbfilename=dump.rdb", "--port=0", "--proactor_threads=1"]);
+            Node::refused(&[&dir, "--dbfilename=dump.rdb", "--port=-1", "--proactor_threads=1"]);
         assert_eq!(code, Some(1), "{said}");
         let last = said.lines().last().unwrap_or_default();
         let name = path.display().to_string();
