@@ -7,12 +7,12 @@ use super::answer::{self, Answer};
 use super::hello::{self, Facts};
 use super::machine::{Action, Event, Happened, Machine};
 use super::payload::{self, Extent};
-use super::session::{Opened, Session, Steers};
+use super::session::{Opened, Session};
 use super::work;
-use crate::bell::Bell;
 use crate::here::Here;
 use crate::info::{LinkState, Upstream};
 use crate::replica::dial::{self, Call, Target, Watch};
+use crate::replica::helm::{Helm, Steered, Surroundings};
 use crate::replica::reason::Reason;
 use crate::replica::rules::Rules;
 use crate::replica::steps::{Place, Step};
@@ -23,10 +23,8 @@ use engine::journal::HistoryId;
 use engine::resp::client::encode_command;
 use engine::rt;
 use engine::types::DbIndex;
-use futures_lite::future;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,10 +37,7 @@ pub struct Link {
     pub host: String,
     /// Its port.
     pub port: u16,
-    machine: RefCell<Machine>,
-    /// Actions that take time, for the link's task; rung when there are some, or time matters sooner.
-    queue: RefCell<VecDeque<Action>>,
-    bell: Bell,
+    helm: Rc<Helm<Machine>>,
     here: Rc<Here>,
     tls: Arc<TlsStore>,
     /// What the attempt has come to.
@@ -64,133 +59,13 @@ struct Met {
     extent: Option<Extent>,
 }
 
-impl Steers for Link {
-    fn happened(&self, attempt: u64, happened: Happened) {
-        self.step(Event::Attempt(attempt, happened));
-    }
-
-    fn is_in_session_of(&self, attempt: u64) -> bool {
-        self.machine.borrow().is_in_session_of(attempt)
-    }
-
-    fn is_paused(&self) -> bool {
-        self.paused.get()
-    }
-}
-
-impl Link {
-    /// A link that is not running yet; whether an operator asked for it just now.
-    pub fn new(
-        (host, port): (String, u16),
-        is_explicit: bool,
-        here: Rc<Here>,
-        tls: Arc<TlsStore>,
-    ) -> Rc<Link> {
-        let now = Instant::now();
-        let machine = Machine::new(host.clone(), port, is_explicit, fastrand::u64(..), now);
-        Rc::new(Link {
-            host,
-            port,
-            machine: RefCell::new(machine),
-            queue: RefCell::default(),
-            bell: Bell::default(),
-            here,
-            tls,
-            met: RefCell::default(),
-            session: RefCell::default(),
-            paused: Cell::new(false),
-            last_io: Cell::new(now),
-        })
-    }
-
-    /// How far it is.
-    pub fn state(&self) -> LinkState {
-        self.machine.borrow().link_state()
-    }
-
-    /// DEBUG REPLICA PAUSE and RESUME.
-    pub fn set_paused(&self, paused: bool) {
-        self.paused.set(paused);
-    }
-
-    /// Partial syncs asked for, and granted.
-    pub fn partial_counts(&self) -> (u64, u64) {
-        let machine = self.machine.borrow();
-        (machine.counts().attempts, machine.counts().successes)
-    }
-
-    /// CLIENT KILL: ends the session with the master, if there is one; the link is made anew.
-    pub fn kill(&self) -> bool {
-        let is_in_session = self.machine.borrow().is_in_session();
-        self.step(Event::Kill);
-        is_in_session
-    }
-
-    /// Whether it goes on by itself.
-    pub fn is_stuck(&self) -> bool {
-        self.machine.borrow().is_stuck()
-    }
-
-    /// Whether it has ended because a Damselfly is there now, and whether an operator asked for that one.
-    pub fn met_another_kind(&self) -> Option<bool> {
-        self.machine.borrow().met_another_kind()
-    }
-
-    /// An operator asks for the same master once more.
-    pub fn is_meant(&self) {
-        self.step(Event::Meant);
-        self.step(Event::Hurry);
-    }
-
-    /// The link is to end.
-    pub fn end(&self) {
-        self.step(Event::Stop);
-    }
-
-    /// What INFO shows.
-    pub fn describe(&self) -> Upstream {
-        let (session, machine) = (self.session.borrow(), self.machine.borrow());
-        let counts = machine.counts();
-        let idle = session.as_ref().map_or(self.last_io.get().elapsed(), |session| session.idle());
-        let stood = || self.here.standing.stream().map_or(0, |stream| stream.offset);
-        Upstream {
-            host: self.host.clone(),
-            port: self.port,
-            state: machine.link_state(),
-            last_io_ms: idle.as_millis() as u64,
-            down_ms: counts.down_since.map(|since| since.elapsed().as_millis() as u64),
-            last_error: counts.last_error.as_ref().map(Reason::to_string),
-            offset: session.as_ref().map_or_else(stood, |session| session.applied()),
-            lags: Vec::new(),
-            applied: Vec::new(),
-            session: 0,
-            progress: session.as_ref().and_then(|session| session.progress()),
-            guard: machine.held(),
-            reconnects: counts.reconnects,
-        }
+impl Surroundings<Machine> for Link {
+    fn now(&self) -> Instant {
+        Instant::now()
     }
 
     fn rules(&self) -> Rules {
         Rules::of(&self.here.settings.borrow())
-    }
-
-    /// Something happened.
-    fn step(&self, event: Event) {
-        let rules = self.rules();
-        let actions = self.machine.borrow_mut().step(event, Instant::now(), &rules);
-        for action in actions {
-            match action {
-                Action::Meet(_)
-                | Action::Judge(_)
-                | Action::Ask(_)
-                | Action::Prepare(_)
-                | Action::Begin(_)
-                | Action::Run(_)
-                | Action::Drain(_) => self.queue.borrow_mut().push_back(action),
-                at_once => self.perform_at_once(at_once),
-            }
-        }
-        self.bell.ring();
     }
 
     fn perform_at_once(&self, action: Action) {
@@ -234,44 +109,122 @@ impl Link {
             _ => {}
         }
     }
+}
+
+impl Steered<Machine> for Link {
+    fn helm(&self) -> &Helm<Machine> {
+        &self.helm
+    }
+
+    fn is_paused(&self) -> bool {
+        self.paused.get()
+    }
+}
+
+impl Link {
+    /// A link that is not running yet; whether an operator asked for it just now.
+    pub fn new(
+        (host, port): (String, u16),
+        is_explicit: bool,
+        here: Rc<Here>,
+        tls: Arc<TlsStore>,
+    ) -> Rc<Link> {
+        let now = Instant::now();
+        let machine = Machine::new(host.clone(), port, is_explicit, fastrand::u64(..), now);
+        Rc::new_cyclic(|link: &Weak<Link>| Link {
+            host,
+            port,
+            helm: Rc::new(Helm::new(machine, link.clone())),
+            here,
+            tls,
+            met: RefCell::default(),
+            session: RefCell::default(),
+            paused: Cell::new(false),
+            last_io: Cell::new(now),
+        })
+    }
+
+    /// How far it is.
+    pub fn state(&self) -> LinkState {
+        self.helm.machine().link_state()
+    }
+
+    /// DEBUG REPLICA PAUSE and RESUME.
+    pub fn set_paused(&self, paused: bool) {
+        self.paused.set(paused);
+    }
+
+    /// Partial syncs asked for, and granted.
+    pub fn partial_counts(&self) -> (u64, u64) {
+        let machine = self.helm.machine();
+        (machine.counts().attempts, machine.counts().successes)
+    }
+
+    /// CLIENT KILL: ends the session with the master, if there is one; the link is made anew.
+    pub fn kill(&self) -> bool {
+        let is_in_session = self.helm.machine().is_in_session();
+        self.helm.step(Event::Kill);
+        is_in_session
+    }
+
+    /// Whether it goes on by itself.
+    pub fn is_stuck(&self) -> bool {
+        self.helm.machine().is_stuck()
+    }
+
+    /// Whether it has ended because a Damselfly is there now, and whether an operator asked for that one.
+    pub fn met_another_kind(&self) -> Option<bool> {
+        self.helm.machine().met_another_kind()
+    }
+
+    /// An operator asks for the same master once more.
+    pub fn is_meant(&self) {
+        self.helm.step(Event::Meant);
+        self.helm.step(Event::Hurry);
+    }
+
+    /// The link is to end.
+    pub fn end(&self) {
+        self.helm.step(Event::Stop);
+    }
+
+    /// What INFO shows.
+    pub fn describe(&self) -> Upstream {
+        let (session, machine) = (self.session.borrow(), self.helm.machine());
+        let counts = machine.counts();
+        let idle = session.as_ref().map_or(self.last_io.get().elapsed(), |session| session.idle());
+        let stood = || self.here.standing.stream().map_or(0, |stream| stream.offset);
+        Upstream {
+            host: self.host.clone(),
+            port: self.port,
+            state: machine.link_state(),
+            last_io_ms: idle.as_millis() as u64,
+            down_ms: counts.down_since.map(|since| since.elapsed().as_millis() as u64),
+            last_error: counts.last_error.as_ref().map(Reason::to_string),
+            offset: session.as_ref().map_or_else(stood, |session| session.applied()),
+            lags: Vec::new(),
+            applied: Vec::new(),
+            session: 0,
+            progress: session.as_ref().and_then(|session| session.progress()),
+            guard: machine.held(),
+            reconnects: counts.reconnects,
+        }
+    }
 
     /// Follows the master until it is [ended](Link::end), or another kind of master is met.
     pub async fn run(self: Rc<Link>) {
-        self.step(Event::Begin);
-        while let Some(action) = self.next().await {
+        self.helm.step(Event::Begin);
+        while let Some(action) = self.helm.next(rt::sleep).await {
             self.perform(action).await;
-        }
-    }
-
-    /// The next action that takes time; none once the link has ended.
-    async fn next(&self) -> Option<Action> {
-        loop {
-            if let Some(action) = self.queue.borrow_mut().pop_front() {
-                return Some(action);
-            }
-            if self.machine.borrow().is_ended() {
-                return None;
-            }
-            self.wait().await;
-        }
-    }
-
-    /// Waits for the bell or for the time that matters to the machine.
-    async fn wait(&self) {
-        let due = self.machine.borrow().due(&self.rules());
-        let Some(due) = due else { return self.bell.wait().await };
-        let left = due.saturating_duration_since(Instant::now());
-        if left.is_zero() || !self.bell.wait_for(left).await {
-            self.step(Event::Time);
         }
     }
 
     async fn perform(self: &Rc<Link>, action: Action) {
         match action {
-            Action::Meet(attempt) => self.meet(attempt, self.greet(attempt)).await,
-            Action::Judge(attempt) => self.meet(attempt, self.judge()).await,
-            Action::Ask(attempt) => self.meet(attempt, self.ask(attempt)).await,
-            Action::Prepare(attempt) => self.meet(attempt, self.prepare()).await,
+            Action::Meet(attempt) => self.helm.meet(attempt, rt::sleep, self.greet(attempt)).await,
+            Action::Judge(attempt) => self.helm.meet(attempt, rt::sleep, self.judge()).await,
+            Action::Ask(attempt) => self.helm.meet(attempt, rt::sleep, self.ask(attempt)).await,
+            Action::Prepare(attempt) => self.helm.meet(attempt, rt::sleep, self.prepare()).await,
             Action::Begin(attempt) => self.begin(attempt).await,
             Action::Run(_) => self.session.borrow().iter().for_each(work::run),
             Action::Drain(attempt) => {
@@ -285,28 +238,10 @@ impl Link {
         }
     }
 
-    /// Performs a part of meeting, as long as the attempt is meant to go on: it is dropped where it stands.
-    async fn meet(&self, attempt: u64, work: impl Future<Output = Result<Happened, Reason>>) {
-        let left = async {
-            while self.machine.borrow().is_meeting(attempt) {
-                self.wait().await;
-            }
-            None
-        };
-        let done = future::or(left, async { Some(work.await) }).await;
-        if let Some(done) = done {
-            self.happened(attempt, done.unwrap_or_else(Happened::Failed));
-        }
-    }
-
     /// Tells the machine at which step an attempt is.
-    fn watch(self: &Rc<Link>, attempt: u64) -> Watch {
-        let link = Rc::downgrade(self);
-        Rc::new(move |_, step| {
-            if let Some(link) = link.upgrade() {
-                link.happened(attempt, Happened::Step(step));
-            }
-        })
+    fn watch(&self, attempt: u64) -> Watch {
+        let helm = self.helm.clone();
+        Rc::new(move |_, step| helm.happened(attempt, Happened::Step(step)))
     }
 
     fn target(&self, limit: Duration, watch: Watch) -> Result<Target, Reason> {
@@ -342,7 +277,7 @@ impl Link {
     }
 
     async fn greet(self: &Rc<Link>, attempt: u64) -> Result<Happened, Reason> {
-        let limit = self.machine.borrow().limit();
+        let limit = self.helm.machine().limit();
         let target = self.target(limit, self.watch(attempt))?;
         let (call, facts) = self.hello(&target).await?;
         let (transport, unread) = call.into_parts();

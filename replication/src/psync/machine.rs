@@ -21,6 +21,8 @@
 
 use crate::guard::Held;
 use crate::info::LinkState;
+use crate::replica::event::{self, Steerable};
+use crate::replica::machine::Counts;
 use crate::replica::pace::{Ended, Pace};
 use crate::replica::reason::Reason;
 use crate::replica::rules::Rules;
@@ -53,23 +55,7 @@ pub enum Stage {
 }
 
 /// What happened.
-#[derive(Debug)]
-pub enum Event {
-    /// The link is to be followed.
-    Begin,
-    /// Time has passed.
-    Time,
-    /// An operator asks for this master once more.
-    Meant,
-    /// ... and the next attempt need not wait its turn.
-    Hurry,
-    /// The link is to end.
-    Stop,
-    /// The session is to end, not the link.
-    Kill,
-    /// An attempt of this number brought something.
-    Attempt(u64, Happened),
-}
+pub type Event = event::Event<Happened>;
 
 /// What an attempt, or its session, brings.
 #[derive(Debug)]
@@ -148,21 +134,6 @@ pub enum Action {
     },
     /// The link has ended.
     End,
-}
-
-/// What INFO shows of a link.
-#[derive(Clone, Debug, Default)]
-pub struct Counts {
-    /// Why it broke last.
-    pub last_error: Option<Reason>,
-    /// Since when it is down.
-    pub down_since: Option<Instant>,
-    /// How often it was made anew.
-    pub reconnects: u64,
-    /// Partial syncs asked for.
-    pub attempts: u64,
-    /// Partial syncs granted.
-    pub successes: u64,
 }
 
 /// See the module's doc.
@@ -600,6 +571,49 @@ impl Machine {
         assert!(!cannot, "{:?}", self.state);
         self.state = Stage::Ended;
         vec![Action::End]
+    }
+}
+
+impl Steerable for Machine {
+    type Happened = Happened;
+    type Action = Action;
+
+    fn step(&mut self, event: Event, now: Instant, rules: &Rules) -> Vec<Action> {
+        Machine::step(self, event, now, rules)
+    }
+
+    fn due(&self, rules: &Rules) -> Option<Instant> {
+        Machine::due(self, rules)
+    }
+
+    fn is_meeting(&self, attempt: u64) -> bool {
+        Machine::is_meeting(self, attempt)
+    }
+
+    fn is_ended(&self) -> bool {
+        Machine::is_ended(self)
+    }
+
+    fn may_be_due_sooner(&self) -> bool {
+        // Also in a session: what is read from may fall silent.
+        true
+    }
+
+    fn takes_time(action: &Action) -> bool {
+        matches!(
+            action,
+            Action::Meet(_)
+                | Action::Judge(_)
+                | Action::Ask(_)
+                | Action::Prepare(_)
+                | Action::Begin(_)
+                | Action::Run(_)
+                | Action::Drain(_)
+        )
+    }
+
+    fn failed(reason: Reason) -> Happened {
+        Happened::Failed(reason)
     }
 }
 

@@ -9,11 +9,12 @@
 //! It ends when anything breaks; what was handed to shards is waited for, so that afterwards the position says
 //! exactly what is applied.
 
-use super::machine::Happened;
+use super::machine::{Happened, Machine};
 use super::payload::Extent;
 use crate::bell::Bell;
 use crate::here::Here;
 use crate::info::Progress;
+use crate::replica::helm::Steered;
 use crate::replica::reason::Reason;
 use crate::standing::StreamPosition;
 use crate::transport::Transport;
@@ -27,19 +28,9 @@ use std::time::{Duration, Instant};
 /// Bytes read at once.
 const READ_BYTES: usize = 256 * 1024;
 
-/// A link, as the session that it runs knows it.
-pub(super) trait Steers {
-    /// Something happened in an attempt or its session.
-    fn happened(&self, attempt: u64, happened: Happened);
-    /// Whether the session of this attempt goes on.
-    fn is_in_session_of(&self, attempt: u64) -> bool;
-    /// Whether DEBUG REPLICA PAUSE holds.
-    fn is_paused(&self) -> bool;
-}
-
 /// See the module's doc.
 pub(super) struct Session {
-    link: Rc<dyn Steers>,
+    link: Rc<dyn Steered<Machine>>,
     /// The attempt that brought it.
     attempt: u64,
     pub(super) front: Rc<Front>,
@@ -80,7 +71,7 @@ impl Session {
     /// The session of an attempt of `link` on `here`.
     pub(super) fn new(
         here: &Here,
-        (link, attempt): (Rc<dyn Steers>, u64),
+        (link, attempt): (Rc<dyn Steered<Machine>>, u64),
         opened: Opened,
     ) -> Rc<Session> {
         let Opened { transport, unread, from, extent } = opened;
@@ -169,7 +160,7 @@ impl Session {
 
     /// Whether it has ended.
     pub(super) fn is_broken(&self) -> bool {
-        !self.link.is_in_session_of(self.attempt)
+        !self.link.helm().machine().is_in_session_of(self.attempt)
     }
 
     pub(super) fn happened(&self, happened: Happened) {

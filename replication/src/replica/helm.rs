@@ -1,32 +1,36 @@
 //! Where a link's machine stands among those who tell it what happened and who perform what it says.
 //!
 //! What takes no time is performed at once, in the order in which the machine says it; the rest waits in a
-//! queue for the link's task. The same for sockets and for the model: they differ in their [`Surroundings`].
+//! queue for the link's task. The same for sockets and for the model, which differ in their [`Surroundings`], and for
+//! masters of every kind, which differ in their machine.
 
-use super::machine::{Action, Event, Happened, Machine};
+use super::event::{Event, Steerable};
+use super::machine::Machine;
+use super::reason::Reason;
 use super::rules::Rules;
 use crate::bell::Bell;
+use futures_lite::future;
 use std::cell::{Ref, RefCell};
 use std::collections::VecDeque;
 use std::rc::Weak;
 use std::time::{Duration, Instant};
 
 /// What a machine has no part in.
-pub trait Surroundings {
+pub trait Surroundings<M: Steerable = Machine> {
     /// The time.
     fn now(&self) -> Instant;
     /// The configuration.
     fn rules(&self) -> Rules;
     /// Performs what takes no time.
-    fn perform_at_once(&self, action: Action);
+    fn perform_at_once(&self, action: M::Action);
 }
 
 /// A link, as the session that it runs knows it.
-pub trait Steered: Surroundings {
+pub trait Steered<M: Steerable = Machine>: Surroundings<M> {
     /// Where its machine stands.
-    fn helm(&self) -> &Helm;
+    fn helm(&self) -> &Helm<M>;
     /// Something happened in an attempt or its session.
-    fn happened(&self, attempt: u64, happened: Happened) {
+    fn happened(&self, attempt: u64, happened: M::Happened) {
         self.helm().happened(attempt, happened);
     }
     /// Whether DEBUG REPLICA PAUSE holds.
@@ -34,17 +38,17 @@ pub trait Steered: Surroundings {
 }
 
 /// See the module's doc.
-pub struct Helm {
-    machine: RefCell<Machine>,
-    around: Weak<dyn Surroundings>,
-    queue: RefCell<VecDeque<Action>>,
+pub struct Helm<M: Steerable = Machine> {
+    machine: RefCell<M>,
+    around: Weak<dyn Surroundings<M>>,
+    queue: RefCell<VecDeque<M::Action>>,
     /// There is more in the queue, or time matters sooner.
     bell: Bell,
 }
 
-impl Helm {
+impl<M: Steerable> Helm<M> {
     /// `machine` in its surroundings.
-    pub fn new(machine: Machine, around: Weak<dyn Surroundings>) -> Helm {
+    pub fn new(machine: M, around: Weak<dyn Surroundings<M>>) -> Helm<M> {
         Helm {
             machine: RefCell::new(machine),
             around,
@@ -54,18 +58,18 @@ impl Helm {
     }
 
     /// The machine, to look at it.
-    pub fn machine(&self) -> Ref<'_, Machine> {
+    pub fn machine(&self) -> Ref<'_, M> {
         self.machine.borrow()
     }
 
     /// Something happened.
-    pub fn step(&self, event: Event) {
+    pub fn step(&self, event: Event<M::Happened>) {
         let Some(around) = self.around.upgrade() else { return };
         let rules = around.rules();
         let actions = self.machine.borrow_mut().step(event, around.now(), &rules);
-        let mut rings = !self.machine().is_in_session();
+        let mut rings = self.machine().may_be_due_sooner();
         for action in actions {
-            if takes_time(&action) {
+            if M::takes_time(&action) {
                 self.queue.borrow_mut().push_back(action);
                 rings = true;
             } else {
@@ -78,7 +82,7 @@ impl Helm {
     }
 
     /// Something happened in an attempt or its session.
-    pub fn happened(&self, attempt: u64, happened: Happened) {
+    pub fn happened(&self, attempt: u64, happened: M::Happened) {
         self.step(Event::Attempt(attempt, happened));
     }
 
@@ -86,7 +90,7 @@ impl Helm {
     pub async fn next<F: Future<Output = ()>>(
         &self,
         sleep: impl Fn(Duration) -> F,
-    ) -> Option<Action> {
+    ) -> Option<M::Action> {
         loop {
             if let Some(action) = self.queue.borrow_mut().pop_front() {
                 return Some(action);
@@ -105,6 +109,23 @@ impl Helm {
         }
     }
 
+    /// Performs a part of meeting, as long as the attempt is meant to go on: it is dropped where it stands.
+    pub async fn meet<F: Future<Output = ()>>(
+        &self,
+        attempt: u64,
+        sleep: impl Fn(Duration) -> F,
+        work: impl Future<Output = Result<M::Happened, Reason>>,
+    ) {
+        let left = async {
+            self.left(attempt, sleep).await;
+            None
+        };
+        let done = future::or(left, async { Some(work.await) }).await;
+        if let Some(done) = done {
+            self.happened(attempt, done.unwrap_or_else(M::failed));
+        }
+    }
+
     /// Waits for the bell or for the time that matters to the machine.
     async fn wait<F: Future<Output = ()>>(&self, sleep: &impl Fn(Duration) -> F) {
         let Some(around) = self.around.upgrade() else { return };
@@ -120,16 +141,4 @@ impl Helm {
             self.step(Event::Time);
         }
     }
-}
-
-fn takes_time(action: &Action) -> bool {
-    matches!(
-        action,
-        Action::Introduce(_)
-            | Action::Judge(_)
-            | Action::Join(_)
-            | Action::Begin(_)
-            | Action::Run(_)
-            | Action::Drain(_)
-    )
 }

@@ -22,7 +22,6 @@ use crate::wire;
 use engine::resp::client::Reply;
 use engine::rt::{self, Task};
 use engine::types::Lsn;
-use futures_lite::future;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
@@ -239,9 +238,11 @@ impl Link {
 
     async fn perform(self: &Rc<Link>, action: Action) {
         match action {
-            Action::Introduce(attempt) => self.meet(attempt, self.agree(attempt)).await,
-            Action::Judge(attempt) => self.meet(attempt, self.judge()).await,
-            Action::Join(attempt) => self.meet(attempt, self.join()).await,
+            Action::Introduce(attempt) => {
+                self.helm.meet(attempt, rt::sleep, self.agree(attempt)).await
+            }
+            Action::Judge(attempt) => self.helm.meet(attempt, rt::sleep, self.judge()).await,
+            Action::Join(attempt) => self.helm.meet(attempt, rt::sleep, self.join()).await,
             Action::Begin(attempt) => self.begin(attempt).await,
             Action::Run(_) => self.running.borrow().iter().for_each(Running::run),
             Action::Drain(attempt) => {
@@ -252,18 +253,6 @@ impl Link {
                 self.helm.happened(attempt, Happened::Drained { is_over });
             }
             at_once => self.perform_at_once(at_once),
-        }
-    }
-
-    /// Performs a part of meeting, as long as the attempt is meant to go on: it is dropped where it stands.
-    async fn meet(&self, attempt: u64, work: impl Future<Output = Result<Happened, Reason>>) {
-        let left = async {
-            self.helm.left(attempt, rt::sleep).await;
-            None
-        };
-        let done = future::or(left, async { Some(work.await) }).await;
-        if let Some(done) = done {
-            self.helm.happened(attempt, done.unwrap_or_else(Happened::Failed));
         }
     }
 

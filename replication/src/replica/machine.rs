@@ -18,6 +18,7 @@
 //! sockets (`link`) or in the model, decides nothing. What an attempt brings carries the attempt's number:
 //! what comes late of an earlier one is not taken for this one's.
 
+use super::event::Steerable;
 use super::life::{Life, Progress};
 use super::pace::{Ended, Pace};
 use super::reason::Reason;
@@ -51,23 +52,7 @@ pub enum LinkStage {
 }
 
 /// What happened.
-#[derive(Debug)]
-pub enum Event {
-    /// The link is to be followed.
-    Begin,
-    /// Time has passed.
-    Time,
-    /// An operator asks for this master once more.
-    Meant,
-    /// ... and the next attempt need not wait its turn.
-    Hurry,
-    /// The link is to end.
-    Stop,
-    /// The session is to end, not the link.
-    Kill,
-    /// An attempt of this number brought something.
-    Attempt(u64, Happened),
-}
+pub type Event = super::event::Event<Happened>;
 
 /// What an attempt, or its session, brings.
 #[derive(Debug)]
@@ -645,6 +630,47 @@ impl Machine {
         assert!(!cannot, "{:?}", self.state);
         self.state = LinkStage::Ended;
         vec![Action::End]
+    }
+}
+
+impl Steerable for Machine {
+    type Happened = Happened;
+    type Action = Action;
+
+    fn step(&mut self, event: Event, now: Instant, rules: &Rules) -> Vec<Action> {
+        Machine::step(self, event, now, rules)
+    }
+
+    fn due(&self, rules: &Rules) -> Option<Instant> {
+        Machine::due(self, rules)
+    }
+
+    fn is_meeting(&self, attempt: u64) -> bool {
+        Machine::is_meeting(self, attempt)
+    }
+
+    fn is_ended(&self) -> bool {
+        Machine::is_ended(self)
+    }
+
+    fn may_be_due_sooner(&self) -> bool {
+        !self.is_in_session()
+    }
+
+    fn takes_time(action: &Action) -> bool {
+        matches!(
+            action,
+            Action::Introduce(_)
+                | Action::Judge(_)
+                | Action::Join(_)
+                | Action::Begin(_)
+                | Action::Run(_)
+                | Action::Drain(_)
+        )
+    }
+
+    fn failed(reason: Reason) -> Happened {
+        Happened::Failed(reason)
     }
 }
 

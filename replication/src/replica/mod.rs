@@ -3,6 +3,7 @@
 
 pub mod applier;
 pub mod dial;
+pub mod event;
 pub mod gather;
 pub mod helm;
 mod inflow;
