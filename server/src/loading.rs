@@ -1,7 +1,7 @@
 //! How far the data set that a start has found is read, for whoever asks.
 
+use engine::rt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Shared by all executors.
 #[derive(Debug, Default)]
@@ -32,8 +32,7 @@ pub struct Far {
 impl Loading {
     /// A file of so many bytes is read from now on.
     pub fn begin(&self, total: u64) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        self.began.store(now, Ordering::Relaxed);
+        self.began.store(rt::now_millis().0 / 1000, Ordering::Relaxed);
         self.total.store(total, Ordering::Relaxed);
         self.note(0, 0, 0);
         self.under_way.store(true, Ordering::Release);

@@ -517,23 +517,22 @@ impl Session {
 
     /// Per shard, the journal position after this connection's last write: what WAIT waits for.
     pub async fn written(&mut self) -> Vec<Lsn> {
-        if std::mem::take(&mut self.wrote_wide) {
-            self.note_wide_write().await;
+        let wrote_wide = std::mem::take(&mut self.wrote_wide);
+        if !wrote_wide && self.pipeline.written().is_empty() {
+            return Vec::new();
+        }
+        let heads = self.front.call_all(|shard| shard.head()).await;
+        if wrote_wide {
+            for (shard, lsn) in self.front.node.all_shards().zip(heads.iter().copied()) {
+                if lsn != Lsn(0) {
+                    self.pipeline.wrote(shard, lsn);
+                }
+            }
         }
         // What was written to a journal that has ended since (this node was a replica meanwhile) may have a number
         // that the present one has not reached: all of the present one holds it too.
-        let heads = self.front.call_all(|shard| shard.head()).await;
         let written = self.pipeline.written().iter();
         written.zip(heads).map(|(written, head)| head.min(*written)).collect()
-    }
-
-    async fn note_wide_write(&mut self) {
-        let heads = self.front.call_all(|shard| shard.head()).await;
-        for (shard, lsn) in self.front.node.all_shards().zip(heads) {
-            if lsn != Lsn(0) {
-                self.pipeline.wrote(shard, lsn);
-            }
-        }
     }
 
     /// Watches a key.

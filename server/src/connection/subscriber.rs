@@ -6,10 +6,10 @@
 
 use engine::pubsub::{Inbox, Message, Scope};
 use engine::resp::Protocol;
-use engine::rt::Notify;
 use futures_lite::future::or;
+use replication::bell::Bell;
 use replication::transport::Transport;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::io::IoSlice;
@@ -22,18 +22,11 @@ thread_local! {
     static BELLS: RefCell<HashMap<u64, Rc<Bell>>> = RefCell::default();
 }
 
-/// Rings for a subscriber, who need not be waiting: the hub says only once that something has come.
-struct Bell {
-    notify: Notify,
-    has_rung: Cell<bool>,
-}
-
 /// Something came for a client of this executor.
 pub(crate) fn ring(client: u64) {
     let bell = BELLS.with_borrow(|bells| bells.get(&client).cloned());
     if let Some(bell) = bell {
-        bell.has_rung.set(true);
-        bell.notify.notify_all();
+        bell.ring();
     }
 }
 
@@ -50,7 +43,7 @@ pub(crate) struct Subscriber {
 
 impl Subscriber {
     pub(super) fn new(client: u64, executor: u16) -> Subscriber {
-        let bell = Rc::new(Bell { notify: Notify::new(), has_rung: Cell::new(false) });
+        let bell = Rc::new(Bell::default());
         BELLS.with_borrow_mut(|bells| bells.insert(client, bell.clone()));
         let (plain, sharded, patterns) = Default::default();
         Subscriber { inbox: Inbox::new(client, executor), bell, plain, sharded, patterns }
@@ -59,12 +52,7 @@ impl Subscriber {
     /// Waits until something comes, or has come since this returned last: whoever looked into the inbox and did
     /// something else before it waits misses nothing.
     pub(super) async fn rung(&self) {
-        while !self.bell.has_rung.take() {
-            if self.bell.notify.wait().await.is_err() {
-                // One task waits for each.
-                std::future::pending::<()>().await;
-            }
-        }
+        self.bell.wait().await;
     }
 
     /// The output of `wait`; what is said meanwhile is passed on. What was to be written before has been.

@@ -192,8 +192,7 @@ fn from_a_file(view: &View<'_>, lines: &mut Lines) {
     lines.put("loading_loaded_bytes", far.bytes);
     let share = far.bytes as f64 / far.total.max(1) as f64;
     lines.put("loading_loaded_perc", format_args!("{:.2}", share * 100.0));
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let since = now.as_secs_f64() - far.began as f64;
+    let since = engine::rt::now_millis().0 as f64 / 1000.0 - far.began as f64;
     let left = if share > 0.0 { since * (1.0 - share) / share } else { 1.0 };
     lines.put("loading_eta_seconds", left.ceil());
 }
