@@ -9,7 +9,9 @@ use super::answers::collect;
 use super::front::Breath;
 use super::tx::{Tx, TxKeys, picks_of};
 use super::{Front, Route, Waiter, route_of};
-use crate::command::shape::{Did, Joined, MANY_KEYS, NodeFacts, Picks, Pondering, Step};
+use crate::command::shape::{
+    Did, Joined, MANY_KEYS, NodeFacts, Picks, Pondering, Step, within_room,
+};
 use crate::command::{All, Call, OwnedArgs, OwnedCall, Part, Refusal, Run, Walk, Walked};
 use crate::resp::{Output, ReplyWriter};
 use crate::shard::{Answer, Batch, Begin, Done, ExecutorId, Message, Shard, TxShared, Wants, Work};
@@ -329,20 +331,9 @@ impl Front {
     ) -> Result<Joined, Refusal> {
         let (facts, mut breath) = (self.facts(), self.breath());
         loop {
-            // A long reply may grow from piece to piece. What is taken is taken, whoever reads; the rest of
-            // the reply goes nowhere then.
-            let mut nowhere = Output::default();
-            let room = call.who.hold_room(reply.whole());
-            let decided = match room {
-                Err(_) if call.entry.writes() => {
-                    let mut reply = nowhere.writer(call.protocol);
-                    pondering(&mut facts.decision(call.db, &mut reply))?
-                }
-                room => {
-                    room?;
-                    pondering(&mut facts.decision(call.db, reply))?
-                }
-            };
+            let ponder =
+                |reply: &mut ReplyWriter<'_>| pondering(&mut facts.decision(call.db, reply));
+            let decided = within_room(call.who, call.entry.writes(), reply, ponder)?;
             if let Some(writes) = decided {
                 return Ok(Joined::writes(writes, facts.shards));
             }

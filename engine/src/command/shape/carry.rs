@@ -5,14 +5,14 @@
 //!                      shard of b: its value ─┴► decide ─► shard of d: Put ─► reply
 //! ```
 
-use super::decision::{Decided, Decision, Going, NodeFacts, Pondering, Write};
+use super::decision::{Decided, Decision, Going, NodeFacts, Pondering, Write, within_room};
 use super::look::{LookPart, Looking};
 use super::pick::{Asked, KEYS_PER_PIECE, Pick};
 use super::slices::Whole;
 use crate::command::{Args, Cx, Refusal};
 use crate::db::Keyspace;
 use crate::journal::Deadline;
-use crate::resp::{Output, ReplyWriter};
+use crate::resp::ReplyWriter;
 use crate::types::Millis;
 use crate::value::{Item, NewValue, SharedValue};
 
@@ -174,18 +174,12 @@ impl Rest {
                 perform(cx.keys, writes.take(KEYS_PER_PIECE));
                 return Ok(writes.len() == 0);
             }
-            Rest::Pondering(pondering) => match cx.who.hold_room(cx.reply.whole()) {
-                // What is taken is taken, whoever reads; the rest of the reply goes nowhere.
-                Err(_) if cx.writes => {
-                    let mut nowhere = Output::default();
-                    let reply = nowhere.writer(cx.reply.protocol);
-                    pondering(&mut cx.writing_to(reply).decision())?.map(Decided::Writes)
-                }
-                room => {
-                    room?;
-                    pondering(&mut cx.decision())?.map(Decided::Writes)
-                }
-            },
+            Rest::Pondering(pondering) => {
+                let (facts, db) = (cx.facts(), cx.db);
+                let ponder =
+                    |reply: &mut ReplyWriter<'_>| pondering(&mut facts.decision(db, reply));
+                within_room(cx.who, cx.writes, &mut cx.reply, ponder)?.map(Decided::Writes)
+            }
             Rest::More(going) => match going.take() {
                 Some(going) => Some(going(&mut cx.decision())?),
                 None => return Ok(true),
@@ -215,8 +209,12 @@ fn go_on_whole(decided: Decided, cx: &mut Cx<'_>) -> Result<Whole, Refusal> {
 
 impl Cx<'_> {
     pub(super) fn decision(&mut self) -> Decision<'_> {
-        let (db, dbs, now) = (self.db, self.keys.db_count(), self.now());
-        Decision { db, dbs, now, encodings: self.keys.encodings(), reply: self.reply.reborrow() }
+        self.facts().decision(self.db, &mut self.reply)
+    }
+
+    fn facts(&self) -> NodeFacts {
+        let (shards, dbs, now) = (self.shards, self.keys.db_count(), self.now());
+        NodeFacts { shards, dbs, now, encodings: self.keys.encodings() }
     }
 }
 

@@ -1,8 +1,8 @@
 //! What a command that reads in several places decides: at once, or in pieces where that takes long.
 
-use crate::command::Refusal;
+use crate::command::{Refusal, Who};
 use crate::db::Encodings;
-use crate::resp::ReplyWriter;
+use crate::resp::{Output, ReplyWriter};
 use crate::types::{DbIndex, Millis};
 use crate::value::{SentEffect, SharedValue};
 
@@ -24,6 +24,24 @@ impl NodeFacts {
     pub fn decision<'a>(&self, db: DbIndex, reply: &'a mut ReplyWriter<'_>) -> Decision<'a> {
         let NodeFacts { dbs, now, encodings, .. } = *self;
         Decision { db, dbs, now, encodings, reply: reply.reborrow() }
+    }
+}
+
+/// A piece of a decision that writes a part of a reply, which may grow from piece to piece. Where there is no room
+/// for more, a command that writes goes on all the same: what is taken is taken, whoever reads, and the rest of the
+/// reply goes nowhere.
+pub(crate) fn within_room<T>(
+    who: &Who,
+    writes: bool,
+    reply: &mut ReplyWriter<'_>,
+    piece: impl FnOnce(&mut ReplyWriter<'_>) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    match who.hold_room(reply.whole()) {
+        Err(_) if writes => piece(&mut Output::default().writer(reply.protocol)),
+        room => {
+            room?;
+            piece(reply)
+        }
     }
 }
 

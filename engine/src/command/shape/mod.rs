@@ -32,6 +32,7 @@ mod walk;
 
 pub use all::{All, Part};
 pub use carry::{Carried, Carry, Found, GatherPart};
+pub(crate) use decision::within_room;
 pub use decision::{Asking, Decided, Decision, Going, NodeFacts, Pondering, Then, Wanted, Write};
 pub use each::{Each, EachPart, Join, Joining};
 pub use look::{LookPart, Looking};
