@@ -17,7 +17,7 @@ use engine::model::{ModelNode, World, drain};
 use engine::shard::{Passed, Shard};
 use engine::types::{DbIndex, Lsn, ShardId, TxId};
 use engine::value::string;
-use model_common::{Requests, borrowed, check_quiet, check_twin, follower, seed, seeds, words};
+use model_common::{Shaking, check_quiet, check_twin, follower, seed, seeds, words};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -167,35 +167,6 @@ struct Plan {
     cuts: u64,
 }
 
-fn start_clients(node: &ModelNode, dice: &mut fastrand::Rng, plan: Plan) {
-    for number in 0..4 {
-        let mut client = node.client(dice.u16(..=node.shards()));
-        let mut requests = Requests::new(dice.fork(), plan.hot, plan.upheaval_every);
-        let world = node.world().clone();
-        node.world().spawn(format!("client {number}"), async move {
-            for round in 0..40 {
-                client.db = DbIndex(requests.random.u16(..3));
-                let mut batch: Vec<_> =
-                    (0..requests.random.usize(1..5)).map(|_| requests.next()).collect();
-                if requests.random.bool() {
-                    batch.insert(0, words("MULTI"));
-                    batch.push(words("EXEC"));
-                }
-                if plan.added > 0 && round % 8 == 0 {
-                    client.db = DbIndex(0);
-                    let (count, name) = (plan.added, format!("{number}-{round}"));
-                    batch.push(words(&format!("DEBUG POPULATE {count} more-{name}")));
-                }
-                let batch: Vec<_> = batch.iter().map(borrowed).collect();
-                client.pipeline(&batch).await;
-                if requests.random.u8(..4) == 0 {
-                    world.sleep(requests.random.u64(..30)).await;
-                }
-            }
-        });
-    }
-}
-
 /// Cuts all shards of a shaken node at random moments; what was wrong, if anything.
 fn shake(seed: u64, plan: Plan) -> Result<(), String> {
     let mut dice = fastrand::Rng::with_seed(seed);
@@ -205,7 +176,14 @@ fn shake(seed: u64, plan: Plan) -> Result<(), String> {
         let line = format!("DEBUG POPULATE {}", plan.populated);
         node.world().block_on(async move { client.words(&line).await });
     }
-    start_clients(&node, &mut dice, plan);
+    let shaking =
+        Shaking { rounds: 40, most: 4, hot: plan.hot, upheaval_every: plan.upheaval_every };
+    shaking.start(&node, &mut dice, move |number, round, client| {
+        (plan.added > 0 && round % 8 == 0).then(|| {
+            client.db = DbIndex(0);
+            words(&format!("DEBUG POPULATE {} more-{number}-{round}", plan.added))
+        })
+    });
     let mut finished = Vec::new();
     for number in 0..plan.cuts {
         for _ in 0..dice.usize(..60) {

@@ -15,7 +15,7 @@ use engine::rdb::forms;
 use engine::shard::Shard;
 use engine::table::Cursor;
 use engine::types::DbIndex;
-use model_common::{Requests, borrowed, check_quiet, check_twin, seed, seeds, words};
+use model_common::{Shaking, check_quiet, check_twin, seed, seeds, words};
 use rdb_file::{Contents, read_keys};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -57,33 +57,6 @@ const UPHEAVED: Plan = Plan { populated: 400, hot: 60, upheaval_every: 12, haste
 /// Tables that grow and shrink while they are walked.
 const GROWING: Plan = Plan { populated: 4000, hot: 600, upheaval_every: 0, haste: 6 };
 
-fn start_clients(node: &ModelNode, dice: &mut fastrand::Rng, plan: Plan) {
-    for number in 0..4 {
-        let mut client = node.client(dice.u16(..=node.shards()));
-        let mut requests = Requests::new(dice.fork(), plan.hot, plan.upheaval_every);
-        let world = node.world().clone();
-        node.world().spawn(format!("client {number}"), async move {
-            for round in 0..120 {
-                client.db = DbIndex(requests.random.u16(..3));
-                let mut batch: Vec<_> =
-                    (0..requests.random.usize(1..6)).map(|_| requests.next()).collect();
-                if requests.random.bool() {
-                    batch.insert(0, words("MULTI"));
-                    batch.push(words("EXEC"));
-                }
-                if plan.upheaval_every == 0 && round % 16 == 0 {
-                    batch.push(words(&format!("DEBUG POPULATE 500 more-{number}-{round}")));
-                }
-                let batch: Vec<_> = batch.iter().map(borrowed).collect();
-                client.pipeline(&batch).await;
-                if requests.random.u8(..4) == 0 {
-                    world.sleep(requests.random.u64(..30)).await;
-                }
-            }
-        });
-    }
-}
-
 /// A frozen cut of a node that is shaken meanwhile; what was wrong, if anything.
 fn shake(seed: u64, plan: Plan) -> Result<(), String> {
     let mut dice = fastrand::Rng::with_seed(seed);
@@ -93,7 +66,12 @@ fn shake(seed: u64, plan: Plan) -> Result<(), String> {
         let line = format!("DEBUG POPULATE {} key 20", plan.populated);
         node.world().block_on(async move { client.words(&line).await });
     }
-    start_clients(&node, &mut dice, plan);
+    let shaking =
+        Shaking { rounds: 120, most: 5, hot: plan.hot, upheaval_every: plan.upheaval_every };
+    shaking.start(&node, &mut dice, move |number, round, _| {
+        let more = plan.upheaval_every == 0 && round % 16 == 0;
+        more.then(|| words(&format!("DEBUG POPULATE 500 more-{number}-{round}")))
+    });
     for number in 0..3 {
         for _ in 0..dice.usize(..200) {
             node.world().step();

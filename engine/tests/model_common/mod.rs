@@ -4,10 +4,10 @@
 
 use engine::command::Entry;
 use engine::db::{Keyspace, Role};
-use engine::model::{DBS, ModelNode, registry};
+use engine::model::{Client, DBS, ModelNode, registry};
 use engine::resp::{Limits, Parsed, Parser, Reply};
 use engine::shard::Shard;
-use engine::types::{Millis, ShardId};
+use engine::types::{DbIndex, Millis, ShardId};
 
 /// `SEED` from the environment, or a new one; printed in either case.
 pub(crate) fn seed() -> u64 {
@@ -299,4 +299,50 @@ pub(crate) fn check_quiet(node: &ModelNode, what: &str) {
     let unfinished = node.world().run();
     assert!(unfinished.is_empty(), "{what}: these wait for ever: {unfinished:?}");
     assert_eq!(node.open_entries(), 0, "{what}: keys are open though nobody works");
+}
+
+/// Four clients that write at random, in pipelines and transactions, while a test looks.
+#[derive(Clone, Copy)]
+pub(crate) struct Shaking {
+    /// Batches of each.
+    pub(crate) rounds: usize,
+    /// Requests of a batch, at most.
+    pub(crate) most: usize,
+    /// Keys that they write to.
+    pub(crate) hot: usize,
+    pub(crate) upheaval_every: usize,
+}
+
+impl Shaking {
+    /// They begin. `further` may add a request to a batch, by the client's number and the round.
+    pub(crate) fn start(
+        self,
+        node: &ModelNode,
+        dice: &mut fastrand::Rng,
+        further: impl Fn(usize, usize, &mut Client) -> Option<Words> + Copy + 'static,
+    ) {
+        for number in 0..4 {
+            let mut client = node.client(dice.u16(..=node.shards()));
+            let mut requests = Requests::new(dice.fork(), self.hot, self.upheaval_every);
+            let world = node.world().clone();
+            node.world().spawn(format!("client {number}"), async move {
+                for round in 0..self.rounds {
+                    client.db = DbIndex(requests.random.u16(..3));
+                    let mut batch: Vec<_> = (0..requests.random.usize(1..=self.most))
+                        .map(|_| requests.next())
+                        .collect();
+                    if requests.random.bool() {
+                        batch.insert(0, words("MULTI"));
+                        batch.push(words("EXEC"));
+                    }
+                    batch.extend(further(number, round, &mut client));
+                    let batch: Vec<_> = batch.iter().map(borrowed).collect();
+                    client.pipeline(&batch).await;
+                    if requests.random.u8(..4) == 0 {
+                        world.sleep(requests.random.u64(..30)).await;
+                    }
+                }
+            });
+        }
+    }
 }

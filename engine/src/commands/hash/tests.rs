@@ -82,6 +82,8 @@ fn a_replica_shows_no_field_whose_time_has_come_and_removes_none() {
         ("HRANDFIELD h", "$1 b"),
         ("HRANDFIELD h 2", "*1 $1 b"),
         ("HRANDFIELD h -2", "*2 $1 b $1 b"),
+        // Twice as many replies as there are numbers.
+        ("HRANDFIELD h -4611686018427387904 WITHVALUES", "-ERR value is out of range"),
         ("HRANDFIELD all", "$-1"),
         ("HRANDFIELD all 3", "*0"),
         ("HLEN all", ":0"),
