@@ -184,43 +184,66 @@ fn large_pages(may: bool) -> bool {
     unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, libc::c_ulong::from(!may), 0, 0, 0) == 0 }
 }
 
-/// Gives memory that this thread has freed back to the system.
+/// Gives memory that this thread has freed back to the system, and what others have freed.
 pub fn collect() {
-    collect_what(true);
-}
-
-fn collect_what(all: bool) {
     unsafe extern "C" {
         fn mi_collect(force: bool);
     }
     // SAFETY: a function of the allocator that is linked in anyway; it takes no pointers and may be
     // called by any thread at any time.
-    unsafe { mi_collect(all) }
+    unsafe { mi_collect(true) }
 }
 
-/// How often memory that has been free for a while goes back to the system.
+/// How often memory that is free goes back to the system.
 const GIVEN_BACK_EVERY: Duration = Duration::from_secs(1);
 
-/// Starts a thread that gives back what the whole program has freed and not used again for a second. The
-/// allocator does it by itself only when somebody asks for more: a node that is idle after a large request
-/// kept several times the size of that request. A thread of its own, because hundreds of megabytes take the
-/// system a tenth of a second, for which no executor should wait.
+/// Starts a thread that gives back what the whole program has freed, once a second. The allocator does it by
+/// itself only when somebody asks for more, and then for all of an arena at once: a million keys that expired
+/// together held their executor for 10 ms while the system took the pages. A thread of its own has nobody who
+/// waits for it.
 pub fn keep_giving_back() -> std::io::Result<()> {
+    leave_giving_back_to_one_thread();
     let thread = std::thread::Builder::new().name("memory".to_owned());
     let work = || loop {
         std::thread::sleep(GIVEN_BACK_EVERY);
-        collect_what(false);
+        collect();
     };
     thread.spawn(work).map(drop)
 }
 
-/// Gives memory back after much of it was freed at once. The allocator keeps what a thread has freed until
-/// that thread allocates again, which on a quiet node may be long after a huge transaction.
+/// Makes the allocator's own giving back, by whichever thread asks for memory, come so late that the thread
+/// for it has always been there before.
+fn leave_giving_back_to_one_thread() {
+    /// `mi_option_purge_delay` of mimalloc 2 and 3: milliseconds.
+    const PURGE_DELAY: std::ffi::c_int = 15;
+    /// What it is unless the operator has said something else, which stays.
+    const AS_BUILT: std::ffi::c_long = 1000;
+    const NEVER_FIRST: std::ffi::c_long = 60_000;
+    unsafe extern "C" {
+        fn mi_option_get(option: std::ffi::c_int) -> std::ffi::c_long;
+        fn mi_option_set(option: std::ffi::c_int, value: std::ffi::c_long);
+    }
+    // SAFETY: functions of the allocator that is linked in anyway; they read and write one number.
+    unsafe {
+        if mi_option_get(PURGE_DELAY) == AS_BUILT {
+            mi_option_set(PURGE_DELAY, NEVER_FIRST);
+        }
+    }
+}
+
+/// Gives back what this thread alone can give back, after much was freed at once. The allocator keeps some of
+/// what a thread has freed until that thread allocates again, which on a quiet node may be long after a huge
+/// transaction.
 #[derive(Default)]
 pub struct Trimmer {
     /// The most bytes in use since memory was given back.
     high: u64,
+    /// When it is given back, if as little is in use then.
+    due: Option<Instant>,
 }
+
+/// By then the thread that gives back has been there, so that little is left to be done by an executor.
+const TRIMMED_AFTER: Duration = Duration::from_secs(3);
 
 /// Below this it is not worth the time.
 const TRIMMED_MIN: u64 = 128 * 1024 * 1024;
@@ -235,9 +258,11 @@ impl Trimmer {
         }
         self.high = self.high.max(used);
         let freed = self.high - used;
-        if freed >= TRIMMED_MIN.max(used) {
+        if freed < TRIMMED_MIN.max(used) {
+            self.due = None;
+        } else if Instant::now() >= *self.due.get_or_insert_with(|| Instant::now() + TRIMMED_AFTER) {
             collect();
-            self.high = used;
+            (self.high, self.due) = (used, None);
         }
     }
 }
