@@ -15,6 +15,8 @@ pub struct Entry {
     pub arity: i32,
     /// Up to so many arguments, the name included, its cost depends on nothing that matters.
     pub light_up_to: usize,
+    /// Where a request names the element of a collection that it is about, options left out; 0 where it names none.
+    pub element: u8,
     /// How its changes are called to those who listen to keys.
     pub called: Called,
     /// The subcommands of a container.
@@ -110,11 +112,19 @@ impl Registry {
         let (mut entries, mut subcommands) = (Vec::new(), Vec::new());
         let mut id = 0u16;
         for command in families.into_iter().flatten() {
-            let (arity, subcommands_of) = (arity_of(command.usage), Vec::new());
+            let arity = arity_of(command.usage);
             let light_up_to = light_up_to(command.cost, command.usage, arity);
-            let called = Called::of(command.name);
-            let entry =
-                Entry { command, id, arity, light_up_to, called, subcommands: subcommands_of };
+            let (called, element) = (Called::of(command.name), element_of(command.usage));
+            let subcommands_of = Vec::new();
+            let entry = Entry {
+                command,
+                id,
+                arity,
+                light_up_to,
+                element,
+                called,
+                subcommands: subcommands_of,
+            };
             id += 1;
             if command.name.contains('|') { subcommands.push(entry) } else { entries.push(entry) }
         }
@@ -276,6 +286,18 @@ pub fn arity_of(usage: &str) -> i32 {
     if optional { -needed } else { needed }
 }
 
+/// Which of the words outside brackets names an element of a collection, the first that does; 0 for none.
+fn element_of(usage: &str) -> u8 {
+    let mut open = 0;
+    let needed = usage.split_whitespace().filter(|word| {
+        let is_outside = open == 0 && !word.starts_with('[');
+        open += word.matches('[').count();
+        open -= word.matches(']').count().min(open);
+        is_outside
+    });
+    needed.zip(0..).find(|(word, _)| matches!(*word, "field" | "member")).map_or(0, |(_, at)| at)
+}
+
 /// Arguments of a request that takes what it is given one by one and is still light: some 2 us.
 const FEW_ARGUMENTS: usize = 16;
 
@@ -323,6 +345,19 @@ fn light_up_to(cost: &str, usage: &str, arity: i32) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_usage_says_where_an_element_is_named() {
+        for (usage, element) in [
+            ("HSET key field value [field value ...]", 2),
+            ("ZADD key [NX | XX] [GT | LT] [CH] [INCR] score member [score member ...]", 3),
+            ("ZINCRBY key increment member", 3),
+            ("SPOP key [count]", 0),
+            ("GEOADD key [NX | XX] longitude latitude member", 4),
+        ] {
+            assert_eq!(super::element_of(usage), element, "{usage}");
+        }
+    }
 
     #[test]
     fn a_request_is_light_as_its_arguments_say() {

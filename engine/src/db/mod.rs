@@ -59,7 +59,7 @@ pub use watchers::{WatchFlag, WatchKey};
 
 use crate::table::Table;
 use crate::types::{DbIndex, Millis};
-use crate::value::Item;
+use crate::value::{Item, Near};
 use door::Door;
 use waits::Waits;
 use watchers::Watchers;
@@ -281,6 +281,23 @@ impl Keyspace {
     #[inline]
     pub fn prefetch_value_at(&self, db: DbIndex, hash: u64) {
         self.door.table(db).prefetch_behind(hash);
+    }
+
+    /// Brings elements of collections into the cache that the first `N` of these hashed keys' commands name, once the
+    /// values are there.
+    #[inline]
+    pub fn fetch_elements<'k, const N: usize>(
+        &self,
+        db: DbIndex,
+        wanted: impl Iterator<Item = (u64, &'k [u8])>,
+    ) {
+        let table = self.door.table(db);
+        let mut near = [const { None }; N];
+        for (near, (hash, element)) in near.iter_mut().zip(wanted) {
+            *near = table.likely(hash).and_then(Item::object).and_then(|it| it.near(element));
+        }
+        near.iter().flatten().for_each(Near::fetch_keys);
+        near.iter().flatten().for_each(Near::fetch_element);
     }
 
     /// Whether records are kept for the journal, or only counted because it keeps none. Changes only

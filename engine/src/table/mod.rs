@@ -164,6 +164,12 @@ impl<E: TableEntry, H: KeyHash> Table<E, H> {
         self.segments[self.segment_of(hash)].prefetch_behind(hash);
     }
 
+    /// An entry that probably answers to `hash`, for hints; there may be one all the same where there is none here.
+    #[inline]
+    pub fn likely(&self, hash: u64) -> Option<&E> {
+        self.segments[self.segment_of(hash)].likely(hash)
+    }
+
     /// The entry with this key. `hash` is [`Table::hash`] of `key`, here and everywhere.
     #[inline]
     pub fn get(&self, hash: u64, key: &[u8]) -> Option<&E> {

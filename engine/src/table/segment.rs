@@ -117,6 +117,13 @@ impl<E: TableEntry> Segment<E> {
         }
     }
 
+    /// An entry that probably answers to `hash`, in its home bucket.
+    #[inline]
+    pub(super) fn likely(&self, hash: u64) -> Option<&E> {
+        let here = &self.buckets[self.home(hash)];
+        here.matches(tag_of(hash)).next().map(|slot| here.get(slot))
+    }
+
     #[inline]
     pub(super) fn find(&self, hash: u64, key: &[u8]) -> Option<Position> {
         let tag = tag_of(hash);

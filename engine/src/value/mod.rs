@@ -45,6 +45,7 @@ pub use self::registry::TYPES;
 pub use self::rope::{Rope, RopeRef};
 pub use self::shared::{Digits, NewValue, SharedValue, Value};
 pub use self::small::Small;
+pub use self::tree::Near;
 pub use self::types::{Type, Unfit};
 
 /// Frees up to so many chunks and pages of values that nobody holds any more and that were put aside on this

@@ -1,5 +1,6 @@
 //! Values of all types but strings, which lie in the item's own block: what the rooms above ask of them.
 
+use super::tree::Near;
 use crate::types::Millis;
 use std::any::Any;
 use std::fmt::Debug;
@@ -21,6 +22,11 @@ pub trait Object: Any + Debug + Send + Sync {
 
     /// A hint that it will be looked at soon: brings the first block behind it into the cache.
     fn prefetch(&self) {}
+
+    /// Asks for where an element is that will be looked at soon; `None` where that is not worth its time.
+    fn near(&self, _element: &[u8]) -> Option<Near<'_>> {
+        None
+    }
 
     /// When something inside of it ends to be, the first that does.
     fn next_due(&self) -> Option<Millis> {

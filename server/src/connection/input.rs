@@ -25,7 +25,7 @@ use replication::transport::Taker;
 
 /// Requests parsed ahead: enough to keep the memory busy, few enough for their buckets to stay in the
 /// first-level cache until they run.
-const AHEAD_MAX: usize = 16;
+pub(super) const AHEAD_MAX: usize = 16;
 
 /// First size of a read; doubled while reads fill it.
 const READ_MIN: usize = 16 * 1024;
@@ -119,6 +119,9 @@ pub(super) trait Fetch {
 
     /// Asks for what stands behind an item that was asked for a while ago.
     fn value(&self, hash: u64);
+
+    /// Asks for elements of values that were asked for a while ago.
+    fn elements<'a>(&self, wanted: impl Iterator<Item = (u64, &'a [u8])>);
 }
 
 /// What the head of the input is.
@@ -205,6 +208,9 @@ impl Input {
                     fetch.value(hash);
                 }
             }
+            if last.is_some() {
+                fetch.elements((0..self.ahead.len()).filter_map(|index| self.element_of(index)));
+            }
         }
         Head::Request
     }
@@ -286,6 +292,14 @@ impl Input {
         let standing = &self.buffer[request.start..request.start + request.length];
         let bytes = request.unquoted.as_deref().unwrap_or(standing);
         Args::of(resp::Args::new(bytes, spans)).with_long(&self.long)
+    }
+
+    /// The element that a request ahead is about, and what finds the item it is in.
+    fn element_of(&self, index: usize) -> Option<(u64, &[u8])> {
+        let ahead = &self.ahead[index];
+        let position = usize::from(ahead.entry.as_ref().ok()?.element);
+        let hash = ahead.hash.filter(|_| position > 0 && position < ahead.count as usize)?;
+        Some((hash, self.args_of(index).get(position)))
     }
 
     /// Where the request at the head stands.

@@ -207,6 +207,11 @@ impl Fetch for Fetching<'_> {
     fn value(&self, hash: u64) {
         self.shard.keys.prefetch_value_at(self.db, hash);
     }
+
+    #[inline]
+    fn elements<'a>(&self, wanted: impl Iterator<Item = (u64, &'a [u8])>) {
+        self.shard.keys.fetch_elements::<{ input::AHEAD_MAX }>(self.db, wanted);
+    }
 }
 
 /// Handles the buffered requests that can be handled without waiting.

@@ -27,7 +27,7 @@ pub use effect::{Date, Given, Remove, Set, TYPE};
 pub use field::{Field, Part};
 
 use super::effect::{Reading, for_each_whole};
-use super::tree::{AsPut, Element, Tree, Walk};
+use super::tree::{AsPut, Element, Near, Tree, Walk, hash_of};
 use super::{InItem, NewValue, Object};
 use crate::types::Millis;
 use crate::varint;
@@ -271,6 +271,13 @@ impl Object for Hash {
 
     fn prefetch(&self) {
         either!(&self.0, form => form.fields.prefetch());
+    }
+
+    fn near(&self, field: &[u8]) -> Option<Near<'_>> {
+        match &self.0 {
+            Form::Small(_) => None,
+            Form::Large(large) => large.fields.near(hash_of(field)),
+        }
     }
 
     fn encoding(&self) -> &'static str {

@@ -27,7 +27,7 @@ pub use growth::{Form, Growth, Limits};
 pub use member::{Member, Members};
 
 use super::effect::{Reading, for_each_whole};
-use super::tree::{AsPut, NewElement, Place, Tree, hash_of};
+use super::tree::{AsPut, Near, NewElement, Place, Tree, hash_of};
 use super::{InItem, NewValue, Object};
 use crate::varint;
 use member::{ByHash, Hashed, InOrder};
@@ -289,6 +289,13 @@ impl Object for Set {
         match &self.0 {
             Kept::Integers(list) | Kept::Listed(list) => list.prefetch(),
             Kept::Hashed(tree) => tree.prefetch(),
+        }
+    }
+
+    fn near(&self, member: &[u8]) -> Option<Near<'_>> {
+        match &self.0 {
+            Kept::Integers(_) | Kept::Listed(_) => None,
+            Kept::Hashed(tree) => tree.near(hash_of(member)),
         }
     }
 

@@ -14,7 +14,7 @@ use super::entry::Entry;
 use super::packed::{Packed, length_of, write_opening};
 use super::score::{key_of, score_of, trimmed, untrimmed};
 use crate::value::Value;
-use crate::value::tree::{Bound, Element, Identity, NewElement, Order, Place, Tree};
+use crate::value::tree::{Bound, Element, Identity, Near, NewElement, Order, Place, Tree};
 use std::ops::Range;
 
 /// The members.
@@ -118,6 +118,11 @@ impl From<&Packed> for Indexed {
 }
 
 impl Indexed {
+    /// Asks for where the score of a member is found.
+    pub(super) fn near(&self, member: &[u8]) -> Option<Near<'_>> {
+        self.scores.near(hash_of(member))
+    }
+
     pub(super) fn len(&self) -> u64 {
         self.members.len()
     }

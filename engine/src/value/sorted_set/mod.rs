@@ -25,7 +25,7 @@ use self::indexed::Indexed;
 use self::packed::{COUNT_MAX, Packed};
 use self::score::{key_of, score_of};
 use super::effect::Reading;
-use super::{InItem, NewValue, Object};
+use super::{InItem, Near, NewValue, Object};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -275,6 +275,13 @@ impl Object for SortedSet {
         match &self.0 {
             Form::Packed(packed) => packed.prefetch(),
             Form::Indexed(indexed) => indexed.members.prefetch(),
+        }
+    }
+
+    fn near(&self, member: &[u8]) -> Option<Near<'_>> {
+        match &self.0 {
+            Form::Packed(_) => None,
+            Form::Indexed(indexed) => indexed.near(member),
         }
     }
 

@@ -334,7 +334,7 @@ fn search(
 /// The entry of a node below which a place in the order is. What separates the first one from what is before
 /// the node is not looked at.
 #[inline]
-fn entry_of<O: Order>(node: PageRef<'_, O::Key>, bound: &Bound<'_, O::Key>) -> usize {
+pub(super) fn entry_of<O: Order>(node: PageRef<'_, O::Key>, bound: &Bound<'_, O::Key>) -> usize {
     let (from, to) = same_key(&node.keys_to_search()[1..], bound.key());
     let decided = |slot: usize| {
         let is_behind = bound.is_behind(|identity| compare_tie::<O>(node, slot + 1, identity));

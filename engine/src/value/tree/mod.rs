@@ -36,13 +36,14 @@
 //! [`Tree::find`] first. A [`Place`] is good until the next change.
 //!
 //! Files, from below: `page` (the block: all unsafe code, with its proof), `order` (elements), `find`, `change`,
-//! `walk`.
+//! `walk`; `near` brings what `find` will look at into the cache.
 
 mod change;
 #[cfg(test)]
 mod check_tests;
 mod encode;
 mod find;
+mod near;
 mod order;
 mod page;
 #[cfg(test)]
@@ -50,6 +51,7 @@ mod tests;
 mod walk;
 
 pub use self::find::{Place, Tree};
+pub use self::near::Near;
 #[cfg(feature = "planted-bugs")]
 pub(crate) use self::order::order_as_in_all_tests;
 pub use self::order::{AsPut, Bound, Element, Identity, NewElement, Order, hash_of};

@@ -147,6 +147,14 @@ impl<'a, K: Key> PageRef<'a, K> {
         self.keys()
     }
 
+    /// A hint that an element will be looked at soon.
+    #[inline]
+    pub(in crate::value::tree) fn prefetch_element(self, index: usize) {
+        let start = self.blob(index).as_ptr();
+        prefetch(start);
+        prefetch(start.wrapping_add(64));
+    }
+
     /// The keys of its elements, or those that separate its entries.
     #[inline]
     pub(in crate::value::tree) fn keys(self) -> &'a [K] {
