@@ -632,6 +632,23 @@ fn what_is_not_complete_on_all_flows_does_not_count() {
 }
 
 #[test]
+fn what_could_not_be_applied_is_neither_acknowledged_nor_handed_on() {
+    let flow_0: Parts = &[(&["a1"], None), (&["a2"], None)];
+    let mut gather = Gather::new(&[Lsn(0)], 1, 1, 0, 16);
+    let mut relay = Relay::starting_at(&[Lsn(0)]);
+    let frames = encoded(flow_0, 0, 1);
+    gather.receive_log(0, &frames[0]);
+    let Some(Dispatch::Batch(first)) = gather.next().unwrap() else { panic!("a1 is there") };
+    gather.receive_log(0, &frames[1]);
+    let Some(Dispatch::Batch(second)) = gather.next().unwrap() else { panic!("a2 is there") };
+    gather.failed(first.unit);
+    assert!(!gather.is_settled(), "the second is under way");
+    gather.completed(second.unit, &mut relay, Millis(1));
+    assert!(gather.is_settled());
+    assert_eq!((gather.applied(), relay.positions()), (vec![Lsn(0)], vec![Lsn(0)]));
+}
+
+#[test]
 fn a_transaction_passes_all_its_flows_at_once() {
     let flow_0: Parts = &[(&["a1"], None), (&["x1"], Some((1, &[0, 1])))];
     let flow_1: Parts = &[(&["y1"], Some((1, &[0, 1])))];

@@ -259,8 +259,8 @@ fn plain(
     let until = match item {
         Item::UntilPair(least) => match (cursor.length()?, least) {
             (0, _) => None,
-            (after, Some(least)) => Some(Millis(least.saturating_add(after - 1))),
-            (until, None) => Some(Millis(until)),
+            (after, Some(least)) => Some(time(least.saturating_add(after - 1), cursor)?),
+            (until, None) => Some(time(until, cursor)?),
         },
         _ => None,
     };
@@ -273,7 +273,7 @@ fn plain(
         Item::Pair | Item::UntilPair(_) => Step::Field(until),
         Item::PairUntil => {
             let until = cursor.fixed64()?;
-            Step::Field((until != u64::MAX).then_some(Millis(until)))
+            Step::Field(if until == u64::MAX { None } else { Some(time(until, cursor)?) })
         }
         Item::Score => Step::Member(number(cursor.double()?, cursor)?),
         Item::TextScore => Step::Member(text_score(cursor)?),
@@ -367,6 +367,14 @@ fn packed_item(
         Text::Int(0) => Ok(Some(Step::Field(None))),
         Text::Int(until @ 1..) => Ok(Some(Step::Field(Some(Millis(until as u64))))),
         _ => Err(Malformed { at: bytes.len(), why: "a field with a time that is none" }),
+    }
+}
+
+/// Until when a field lives: a time that can also be asked for.
+fn time(until: u64, cursor: &Cursor<'_>) -> Result<Millis, Malformed> {
+    match i64::try_from(until) {
+        Ok(_) => Ok(Millis(until)),
+        Err(_) => Err(Malformed { at: cursor.at, why: "a field with a time that is none" }),
     }
 }
 

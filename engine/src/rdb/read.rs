@@ -10,6 +10,7 @@
 //! ```
 
 use super::lzf;
+use crate::limits::STRING_MAX;
 use std::ops::Range;
 
 /// Bytes that are no value: where that was seen, and why.
@@ -134,11 +135,29 @@ impl<'a> Cursor<'a> {
         usize::try_from(length).or_else(|_| self.malformed("a length beyond all memory"))
     }
 
+    /// The length of a string. None is longer than any way to write one allows: a few bytes of LZF may say that
+    /// they are gigabytes, and what is held of them here has its bound from this.
+    fn string_size(&mut self, length: u64) -> Result<usize, Malformed> {
+        match usize::try_from(length).ok().filter(|length| *length <= STRING_MAX) {
+            Some(length) => Ok(length),
+            None => self.malformed("a string of more than 512 MB"),
+        }
+    }
+
+    /// The lengths of a packed string: packed, and as it is.
+    fn packed_sizes(&mut self) -> Result<(usize, usize), Malformed> {
+        let (packed, length) = (self.size()?, self.length()?);
+        Ok((packed, self.string_size(length)?))
+    }
+
     /// What stands before the bytes of a string.
     pub(super) fn text_head(&mut self) -> Result<TextHead, Malformed> {
         Ok(match self.length_or_special()? {
-            Length::Plain(length) => TextHead::Raw(length),
-            Length::Special(3) => TextHead::Packed(self.size()?, self.size()?),
+            Length::Plain(length) => TextHead::Raw(self.string_size(length)? as u64),
+            Length::Special(3) => {
+                let (packed, length) = self.packed_sizes()?;
+                TextHead::Packed(packed, length)
+            }
             Length::Special(_) => TextHead::Short,
         })
     }
@@ -147,9 +166,7 @@ impl<'a> Cursor<'a> {
     pub(super) fn text(&mut self) -> Result<Text, Malformed> {
         Ok(match self.length_or_special()? {
             Length::Plain(length) => {
-                let Ok(length) = usize::try_from(length) else {
-                    return self.malformed("a length beyond all memory");
-                };
+                let length = self.string_size(length)?;
                 self.take(length)?;
                 Text::Raw(self.at - length..self.at)
             }
@@ -157,7 +174,7 @@ impl<'a> Cursor<'a> {
             Length::Special(1) => Text::Int(i64::from(i16::from_le_bytes(self.array()?))),
             Length::Special(2) => Text::Int(i64::from(i32::from_le_bytes(self.array()?))),
             Length::Special(3) => {
-                let (packed, length) = (self.size()?, self.size()?);
+                let (packed, length) = self.packed_sizes()?;
                 self.take(packed)?;
                 if !lzf::is_possible(packed, length) {
                     return self.malformed("so few bytes of LZF cannot be so many");
@@ -266,8 +283,27 @@ mod tests {
             (&[0xc4, 0], None),
             (&[0x81, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0], None),
             (&[0x80, 0xff, 0xff, 0xff, 0xff, 0], None),
+            // What 49 MB of LZF could hold is refused before any of it is unpacked.
+            (&[0xc3, 2, 0x80, 0x20, 0, 0, 1, 0, b'a'], None),
         ] {
             assert_eq!(Cursor::at(bytes, 0).text().ok(), text, "{bytes:x?}");
         }
+    }
+
+    #[test]
+    fn no_string_is_longer_than_any_way_to_write_one_allows() {
+        let told = |length: usize| {
+            let mut bytes = vec![0x80];
+            bytes.extend_from_slice(&(length as u32).to_be_bytes());
+            let mut packed = vec![0xc3, 0x80];
+            packed.extend_from_slice(&(length as u32 / 64).to_be_bytes());
+            packed.extend_from_slice(&bytes);
+            [bytes, packed].map(|bytes| match Cursor::at(&bytes, 0).text_head() {
+                Ok(head) => Ok(matches!(head, TextHead::Packed(..))),
+                Err(error) => Err(error.why),
+            })
+        };
+        assert_eq!(told(STRING_MAX), [Ok(false), Ok(true)]);
+        assert_eq!(told(STRING_MAX + 1), [Err("a string of more than 512 MB"); 2]);
     }
 }

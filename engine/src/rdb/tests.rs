@@ -217,3 +217,18 @@ fn strings_are_read_as_they_were_dumped() {
     let payload = dump::string(Value::Int(12));
     assert_eq!(payload, bytes_of("00c00c0900ecd8a99d0882df64"));
 }
+
+#[test]
+fn a_field_lives_until_a_time_that_can_be_asked_for() {
+    // A hash whose times are counted from a least one: that one, one field, two behind it less one.
+    let payload = |least: u64| {
+        let mut bytes = vec![24];
+        bytes.extend_from_slice(&least.to_le_bytes());
+        bytes.extend_from_slice(b"\x01\x02\x01f\x01v");
+        read(&bytes, 12)
+    };
+    let last = i64::MAX as u64;
+    assert_eq!(payload(last - 1), Ok(format!("hash f:v@{last}")));
+    assert!(payload(last).is_err_and(|why| why.contains("a time that is none")));
+    assert!(payload(u64::MAX).is_err_and(|why| why.contains("a time that is none")));
+}

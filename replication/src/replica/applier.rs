@@ -191,9 +191,13 @@ impl Applier {
         };
         let mut relay = self.relay.borrow_mut();
         let mut gather = self.gather.borrow_mut();
+        if applied.error.is_some() {
+            gather.failed(applied.unit);
+            return Taken { moved: false, broken: applied.error };
+        }
         gather.keep_values(applied.unit, applied.values);
         let moved = gather.completed(applied.unit, &mut relay, now);
-        Taken { moved, broken: applied.error }
+        Taken { moved, broken: None }
     }
 
     /// Whether flow `flow` may be read from.

@@ -254,6 +254,15 @@ impl Gather {
         }
     }
 
+    /// One shard could not apply its part of a unit: nothing passes it, and it is neither acknowledged nor handed
+    /// on. What was handed out beside it is still waited for.
+    pub fn failed(&mut self, unit: u64) {
+        if let Some(state) = self.units.get_mut(&unit) {
+            state.left -= 1;
+            state.is_lost = true;
+        }
+    }
+
     /// One shard has applied its part of a unit. Answers whether a position has moved.
     pub fn completed(&mut self, unit: u64, relay: &mut Relay, now: Millis) -> bool {
         let Some(state) = self.units.get_mut(&unit) else { return false };

@@ -25,7 +25,7 @@ impl<O: Order<Key = u32>> Tree<O> {
     #[inline]
     pub fn near(&self, key: u32) -> Option<Near<'_>> {
         let mut page = self.page().filter(|page| page.height() > 0)?;
-        let bound = Bound::Before(key, b"");
+        let bound = Bound::AfterKey(key);
         loop {
             let is_last = page.height() == 1;
             page = page.child(entry_of::<O>(page, &bound));
