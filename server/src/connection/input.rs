@@ -383,6 +383,16 @@ impl Input {
     }
 }
 
+impl Input {
+    /// As [`Taker::take`], of what is handed over: without a copy where it may be the buffer.
+    pub(super) fn take_all(&mut self, bytes: Vec<u8>) {
+        match self.only_buffer() {
+            Some(buffer) if buffer.is_empty() => *buffer = bytes,
+            _ => self.take(&bytes),
+        }
+    }
+}
+
 impl Taker for Input {
     fn take(&mut self, bytes: &[u8]) {
         let Some(coming) = &mut self.coming else { return self.buffer.extend_from_slice(bytes) };

@@ -20,6 +20,7 @@ mod sending;
 mod session;
 mod stopwatch;
 mod subscriber;
+mod unread;
 mod waiting;
 
 pub(crate) use session::breathe_after;
@@ -91,13 +92,14 @@ pub(crate) async fn serve(
         session.forget_subscriptions().await;
     }
     let (handoff, server) = (session.handoff.take(), session.server.clone());
+    let unread = session.unread.take();
     let client = session.client.clone();
     // The session's name of the transport goes with it: it may be handed on.
     drop(session);
     match (outcome, handoff, Rc::try_unwrap(transport)) {
         (Ok(()), Some(handoff), Ok(transport)) => {
             server.clients.leave(&client);
-            let parked = transport.park(input.into_unread());
+            let parked = transport.park([input.into_unread(), unread].concat());
             server.replication.take_over(handoff.0, parked);
         }
         (_, _, transport) => {
@@ -446,6 +448,14 @@ async fn read_more(
     input: &mut Input,
     want: usize,
 ) -> io::Result<bool> {
+    if !session.unread.is_empty() {
+        input.make_room(want);
+        let unread = session.unread.take();
+        Counters::add(&session.server.counters.input_bytes, unread.len() as u64);
+        input.take_all(unread);
+        session.client.input_bytes.store(input.waiting() as u64, Ordering::Relaxed);
+        return Ok(!session.client.killed.load(Ordering::Acquire));
+    }
     if input.waiting() > 0 {
         // A request that arrives in many pieces, each of which may be there already.
         rt::yield_if_needed().await;

@@ -4,6 +4,7 @@ use super::input::Input;
 use super::queue::Multi;
 use super::stopwatch::{Stopwatch, Watched};
 use super::subscriber::Subscriber;
+use super::unread::Unread;
 use crate::clients::Client;
 use crate::config::{Config, OutputLimit};
 use crate::gates::{self, Asker};
@@ -82,6 +83,8 @@ pub struct Session {
     pub client: Arc<Client>,
     /// The connection itself: whoever waits for others watches whether its client is still there.
     transport: Rc<Transport>,
+    /// What it has sent while a request of it waited.
+    pub(super) unread: Unread,
     /// The settings as of the last read buffer.
     pub config: Arc<Config>,
     config_generation: u64,
@@ -155,6 +158,7 @@ impl Session {
             handlers,
             client,
             transport,
+            unread: Unread::default(),
             config,
             pipeline: Pipeline::default(),
             who: Who { room: ReplyRoom::of(0), ..Who::default() },
@@ -461,7 +465,7 @@ impl Session {
             waited = true;
             let left = pause.until.saturating_duration_since(Instant::now());
             let ended = async {
-                self.transport.stream().ended().await;
+                self.gone().await;
                 true
             };
             let slept = async {
@@ -501,7 +505,7 @@ impl Session {
         wait: impl Future<Output = T>,
     ) -> Option<T> {
         let gone = async {
-            self.transport.stream().ended().await;
+            self.gone().await;
             rt::sleep(farewell).await;
             None
         };
@@ -513,6 +517,13 @@ impl Session {
             }
             _ => waited.await,
         }
+    }
+
+    /// Waits until the client has ended its side; what it sends meanwhile is kept.
+    async fn gone(&self) {
+        let (limit, shown) = (self.request_limit(), &self.client.input_bytes);
+        // In a box: a connection that only waits is as large as its largest way of waiting.
+        Box::pin(self.unread.until_gone(&self.transport, limit, shown)).await;
     }
 
     /// Per shard, the journal position after this connection's last write: what WAIT waits for.
