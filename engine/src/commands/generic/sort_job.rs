@@ -13,7 +13,7 @@ use crate::value::list::{self, List};
 use crate::value::number::parse_f64_redis;
 use crate::value::set::Set;
 use crate::value::sorted_set::SortedSet;
-use crate::value::{Object, SharedValue};
+use crate::value::{Object, SharedValue, Value};
 use std::any::Any;
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -392,7 +392,7 @@ impl Merging {
 }
 
 impl Options {
-    /// A sorted set that is not sorted anew is in its own order.
+    /// What has an order of its own and is not sorted anew is in that one, from either end.
     fn is_backwards(&self) -> bool {
         self.is_unsorted && self.is_descending
     }
@@ -433,7 +433,8 @@ fn count_of(object: &dyn Object) -> u64 {
     list.or_else(set).or_else(sorted).unwrap_or_default()
 }
 
-/// Elements with these numbers; those of a sorted set may be counted from its end.
+/// Elements with these numbers; those of a list and of a sorted set may be counted from its end. A set has no order
+/// that could be turned round.
 fn load(
     object: &dyn Object,
     range: Range<u64>,
@@ -442,17 +443,25 @@ fn load(
     elements: &mut Vec<Vec<u8>>,
 ) {
     let object: &dyn Any = object;
+    let from_end = || count - range.end..count - range.start;
     if let Some(list) = object.downcast_ref::<List>() {
-        elements.extend(list.range(range).map(|element| element.to_bytes().into_owned()));
+        match is_backwards {
+            true => elements.extend(list.range_back(from_end()).map(owned)),
+            false => elements.extend(list.range(range).map(owned)),
+        }
     } else if let Some(set) = object.downcast_ref::<Set>() {
-        elements.extend(set.range(range).map(|member| member.value.to_bytes().into_owned()));
+        elements.extend(set.range(range).map(|member| owned(member.value)));
     } else if let Some(sorted) = object.downcast_ref::<SortedSet>() {
-        let range = if is_backwards { count - range.end..count - range.start } else { range };
+        let range = if is_backwards { from_end() } else { range };
         sorted.visit(range, is_backwards, |entry| {
-            elements.push(entry.member.to_bytes().into_owned());
+            elements.push(owned(entry.member));
             true
         });
     }
+}
+
+fn owned(value: Value<'_>) -> Vec<u8> {
+    value.to_bytes().into_owned()
 }
 
 /// A weight, as `strtod` reads it: a C string, spaces before it, nothing is 0.
