@@ -260,7 +260,8 @@ impl Trimmer {
         let freed = self.high - used;
         if freed < TRIMMED_MIN.max(used) {
             self.due = None;
-        } else if Instant::now() >= *self.due.get_or_insert_with(|| Instant::now() + TRIMMED_AFTER) {
+        } else if Instant::now() >= *self.due.get_or_insert_with(|| Instant::now() + TRIMMED_AFTER)
+        {
             collect();
             (self.high, self.due) = (used, None);
         }

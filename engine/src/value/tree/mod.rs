@@ -43,6 +43,7 @@ mod change;
 mod check_tests;
 mod encode;
 mod find;
+mod hint;
 mod near;
 mod order;
 mod page;
@@ -51,7 +52,7 @@ mod tests;
 mod walk;
 
 pub use self::find::{Place, Tree};
-pub use self::near::Near;
+pub use self::hint::Near;
 #[cfg(feature = "planted-bugs")]
 pub(crate) use self::order::order_as_in_all_tests;
 pub use self::order::{AsPut, Bound, Element, Identity, NewElement, Order, hash_of};

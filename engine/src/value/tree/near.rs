@@ -10,15 +10,8 @@
 //! One alone is found just as fast without.
 
 use super::find::{Tree, entry_of};
+use super::hint::Near;
 use super::order::{Bound, Order};
-use super::page::PageRef;
-
-/// Where an element is, or would be, in a tree of more than one page.
-#[derive(Clone, Copy)]
-pub struct Near<'a> {
-    leaf: PageRef<'a, u32>,
-    key: u32,
-}
 
 impl<O: Order<Key = u32>> Tree<O> {
     /// Asks for the leaf of what has this key; `None` where all is one leaf.
@@ -33,23 +26,6 @@ impl<O: Order<Key = u32>> Tree<O> {
                 page.prefetch();
                 return Some(Near { leaf: page, key });
             }
-        }
-    }
-}
-
-impl Near<'_> {
-    /// Asks for the keys.
-    #[inline]
-    pub fn fetch_keys(&self) {
-        self.leaf.keys_to_search();
-    }
-
-    /// Asks for the element.
-    #[inline]
-    pub fn fetch_element(&self) {
-        let slot = self.leaf.keys().partition_point(|other| *other < self.key);
-        if slot < self.leaf.count() {
-            self.leaf.prefetch_element(slot);
         }
     }
 }
