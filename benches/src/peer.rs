@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::client::Client;
 
-/// Longest wait for a fresh server's first PONG.
-const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest wait for a fresh server's first PONG; it may have a snapshot to load.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Which program, and so which flags.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -125,6 +125,7 @@ impl Server {
         fs::create_dir_all(&directory)?;
         let (port, replication_port) = free_ports(tls.is_some())?;
         let (path, arguments) = arguments(program, tls, port, replication_port);
+        let arguments = without_overridden(arguments, extra);
         let log = fs::File::create(directory.join("log"))?;
         let child = Command::new(path)
             .args(arguments)
@@ -204,6 +205,15 @@ fn free_ports(two: bool) -> io::Result<(u16, u16)> {
     }
     let second = TcpListener::bind("127.0.0.1:0")?;
     Ok((port, second.local_addr()?.port()))
+}
+
+/// A flag is given once: further ones stand in place of the usual.
+fn without_overridden(arguments: Vec<String>, extra: &[String]) -> Vec<String> {
+    let is_named = |argument: &String| {
+        let name = argument.split('=').next().unwrap_or_default();
+        argument.contains('=') && extra.iter().any(|one| one.split('=').next() == Some(name))
+    };
+    arguments.into_iter().filter(|argument| !is_named(argument)).collect()
 }
 
 fn arguments<'a>(

@@ -96,6 +96,16 @@ fn kilobytes_of(path: &Path, field: &str) -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
+/// Has the process `pid` stand still, until it is killed.
+pub fn freeze(pid: u32) -> std::io::Result<()> {
+    let pid = libc::pid_t::try_from(pid).map_err(std::io::Error::other)?;
+    // SAFETY: no pointers.
+    match unsafe { libc::kill(pid, libc::SIGSTOP) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
 /// The process that listens on TCP `port` of this machine, if we may see it.
 pub fn listener_on(port: u16) -> Option<u32> {
     let inodes: Vec<String> =

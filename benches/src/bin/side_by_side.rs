@@ -28,7 +28,8 @@ fn main() -> ExitCode {
 }
 
 /// The families of rows.
-const ROWS: &str = "requests,memory,sync,replicas,tls,costs,shards,types,rest";
+const ROWS: &str =
+    "requests,memory,sync,replicas,tls,costs,shards,types,rest,waits,large,saves,following";
 
 fn flags() -> Command {
     let number = |name: &'static str, default: &'static str, help: &'static str| {
@@ -50,6 +51,7 @@ fn flags() -> Command {
         ))
         .arg(number("keys", "1000000", "keys of the request and replica rows"))
         .arg(number("sync_keys", "5000000", "keys of the memory and full-sync rows"))
+        .arg(number("elements", "10000000", "elements of the large collections"))
         .arg(number("value_bytes", "32", "size of values"))
         .arg(number("write_rate", "20000", "writes per second beside a full sync"))
         .arg(text("redis", "redis-server", "the redis-server program"))
@@ -84,6 +86,10 @@ fn plan(matches: &ArgMatches, directory: PathBuf) -> Result<Plan, String> {
             "shards" => Ok(Row::Shards),
             "types" => Ok(Row::Types),
             "rest" => Ok(Row::Rest),
+            "waits" => Ok(Row::Waits),
+            "large" => Ok(Row::Large),
+            "saves" => Ok(Row::Saves),
+            "following" => Ok(Row::Following),
             other => Err(format!("'{other}' is none of {ROWS}")),
         })
         .collect::<Result<_, _>>()?;
@@ -112,6 +118,7 @@ fn plan(matches: &ArgMatches, directory: PathBuf) -> Result<Plan, String> {
         connections: number("connections") as usize,
         keys: number("keys"),
         sync_keys: number("sync_keys"),
+        elements: number("elements"),
         requests: number("requests"),
         value_bytes: number("value_bytes") as usize,
         write_rate: number("write_rate") as f64,

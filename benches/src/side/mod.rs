@@ -2,7 +2,7 @@
 //! medians with spread.
 //!
 //! ```text
-//!   peers    redis-server, damselfly                            requests, memory, sync, replicas, types
+//!   peers    redis-server, damselfly                            requests, memory, sync, replicas, types, waits, large, saves, following
 //!   costs    the floor, redis-server, damselfly twice           CPU per request, with goals
 //!   shards   damselfly with one shard and with two              CPU per request, with goals
 //! ```
@@ -12,11 +12,16 @@
 //! its replicas of course do.
 
 mod bench;
+mod beside;
 mod costs;
+mod following;
+mod large;
 mod rest;
 mod rows;
+mod saves;
 mod table;
 mod types;
+mod waits;
 
 use std::io;
 use std::path::PathBuf;
@@ -68,6 +73,8 @@ pub struct Plan {
     pub keys: u64,
     /// Keys of the memory and full-sync rows.
     pub sync_keys: u64,
+    /// Elements of the large collections.
+    pub elements: u64,
     /// Requests of one run at pipeline 1; deeper pipelines do `depth_factor` times as many.
     pub requests: u64,
     /// Size of values.

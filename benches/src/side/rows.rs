@@ -11,14 +11,14 @@ use crate::peer::{Certificates, Server};
 use crate::process;
 
 /// Longest wait for a full sync.
-const SYNC_TIMEOUT: Duration = Duration::from_secs(600);
+pub(super) const SYNC_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// How often memory is looked at during a sync.
-const SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
+pub(super) const SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Most requests in flight per connection of the writes beside a full sync: so deep that a stall
 /// does not slow the writer down, but is seen in its latencies.
-const WRITER_DEPTH: usize = 1000;
+pub(super) const WRITER_DEPTH: usize = 1000;
 
 /// A row, or a family of rows that share their servers.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,6 +43,14 @@ pub enum Row {
     Types,
     /// Memory of a process that does nothing, and of connections that do nothing.
     Rest,
+    /// What another client waits beside long requests.
+    Waits,
+    /// The same beside what is done to collections of millions.
+    Large,
+    /// A snapshot under writes, and a start from it.
+    Saves,
+    /// Following a redis-server.
+    Following,
 }
 
 /// Runs the plan and returns the tables that have rows. `progress` is told what is going on.
@@ -73,6 +81,10 @@ pub fn run(plan: &Plan, progress: &mut dyn Write) -> io::Result<Vec<Table>> {
                     Row::Shards => bench.shards(table)?,
                     Row::Types => bench.types(table)?,
                     Row::Rest => bench.rest(table)?,
+                    Row::Waits => bench.waits(table)?,
+                    Row::Large => bench.large(table)?,
+                    Row::Saves => bench.saves(table)?,
+                    Row::Following => bench.following(table)?,
                 }
             }
         }
@@ -240,7 +252,8 @@ struct Sync {
     cpu_seconds: f64,
 }
 
-fn await_sync(replica: &Server, keys: u64) -> io::Result<()> {
+/// Waits until the replica has so many keys and its link stands.
+pub(super) fn await_sync(replica: &Server, keys: u64) -> io::Result<()> {
     let mut client = replica.client()?;
     let start = Instant::now();
     while !(Server::is_in_sync(&mut client).unwrap_or(false)

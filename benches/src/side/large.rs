@@ -1,0 +1,173 @@
+//! One collection with millions of elements: what is done to it as a whole, beside a client that GETs and one
+//! that keeps writing into that very collection.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::bench::Bench;
+use super::beside::{ask, request};
+use super::{Goal, Table, spoiled};
+use crate::peer::Server;
+use crate::process;
+
+/// Elements of one request of the fill.
+const FILLED_AT_ONCE: u64 = 500;
+
+/// What a whole value that a cut or a reply holds may take beside the value.
+const PEAK_MOST: f64 = 1.1;
+
+/// Longest wait for a replica.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// A type: how elements are put, and one that is written again and again.
+struct Large {
+    name: &'static str,
+    /// The command and the words of an element, in which `#` stands for its number.
+    put: &'static str,
+    element: &'static [&'static str],
+}
+
+const TYPES: [Large; 5] = [
+    Large { name: "list", put: "RPUSH", element: &["element:#"] },
+    Large { name: "hash", put: "HSET", element: &["field:#", "value"] },
+    Large { name: "set", put: "SADD", element: &["member:#"] },
+    Large { name: "sorted set", put: "ZADD", element: &["#", "member:#"] },
+    Large { name: "stream", put: "XADD", element: &["1-#", "field", "value"] },
+];
+
+impl Large {
+    /// Requests that put elements, and how many they are.
+    fn puts(&self, key: &str, from: u64, count: u64) -> (Vec<u8>, usize) {
+        let each = if self.put == "XADD" { 1 } else { FILLED_AT_ONCE };
+        let (mut out, mut requests) = (Vec::new(), 0);
+        let mut number = from;
+        while number < from + count {
+            let end = (number + each).min(from + count);
+            let texts: Vec<String> = (number..end)
+                .flat_map(|number| {
+                    let number = (number + 1).to_string();
+                    self.element.iter().map(move |word| word.replace('#', &number))
+                })
+                .collect();
+            let mut words: Vec<&[u8]> = vec![self.put.as_bytes(), key.as_bytes()];
+            words.extend(texts.iter().map(|text| text.as_bytes()));
+            out.extend(request(&words));
+            (number, requests) = (end, requests + 1);
+        }
+        (out, requests)
+    }
+}
+
+impl Bench<'_> {
+    pub(super) fn large(&self, table: &mut Table) -> io::Result<()> {
+        for large in &TYPES {
+            let server = self.start(None)?;
+            let (step, mut from) = (1_000_000, 0);
+            while from < self.plan.elements {
+                let count = step.min(self.plan.elements - from);
+                let (puts, requests) = large.puts("{k}1", from, count);
+                ask(&server, &puts, requests)?;
+                from += count;
+            }
+            self.one_large(&server, large, table)?;
+        }
+        Ok(())
+    }
+
+    fn one_large(&self, server: &Server, large: &Large, table: &mut Table) -> io::Result<()> {
+        let name = |what: &str| format!("{} {what}", large.name);
+        let asked = |words: &[&str]| -> Vec<u8> {
+            request(&words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>())
+        };
+        let mut client = server.client()?;
+        // Keys with another tag lie on another shard, where there are several.
+        let steps: [(&str, Vec<u8>); 5] = [
+            ("COPY", asked(&["COPY", "{k}1", "{k}2"])),
+            ("RENAME", asked(&["RENAME", "{k}2", "{other shard}"])),
+            ("DUMP", asked(&["DUMP", "{k}1"])),
+            ("PEXPIRE", asked(&["PEXPIRE", "{other shard}", "1"])),
+            ("DEL", asked(&["DEL", "{k}3"])),
+        ];
+        for (what, request) in &steps {
+            if *what == "DEL" {
+                client.demand(&["COPY", "{k}1", "{k}3"])?;
+            }
+            self.beside_a_writer(server, &name(what), large, table, || ask(server, request, 1))?;
+        }
+        let payload = client.demand(&["DUMP", "{k}1"])?;
+        let payload = payload.bytes().ok_or_else(|| spoiled("DUMP answers no bytes"))?;
+        let restore = request(&[b"RESTORE", b"restored", b"0", payload]);
+        self.beside_a_writer(server, &name("RESTORE"), large, table, || ask(server, &restore, 1))?;
+        client.demand(&["DEL", "restored"])?;
+        self.synced(server, &name("full sync"), large, table)
+    }
+
+    /// A replica comes while the collection is written to.
+    fn synced(
+        &self,
+        server: &Server,
+        name: &str,
+        large: &Large,
+        table: &mut Table,
+    ) -> io::Result<()> {
+        let memory =
+            || process::family_bytes(server.pid()).ok_or_else(|| spoiled("no memory is known"));
+        let before = memory()? as f64;
+        let replica = self.start(None)?;
+        let mut peak = before;
+        self.beside_a_writer(server, name, large, table, || {
+            replica.follow(server)?;
+            let mut client = replica.client()?;
+            let start = std::time::Instant::now();
+            while !Server::is_in_sync(&mut client).unwrap_or(false) {
+                peak = peak.max(memory()? as f64);
+                if start.elapsed() > SYNC_TIMEOUT {
+                    return Err(spoiled("the replica does not come into sync"));
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Ok(())
+        })?;
+        let figure = format!("{name}: master's peak / before");
+        table.push(&figure, self.column, peak / before);
+        table.aim(&figure, &[Goal { of: 1, beside: None, most: PEAK_MOST }]);
+        Ok(())
+    }
+
+    fn beside_a_writer(
+        &self,
+        server: &Server,
+        name: &str,
+        large: &Large,
+        table: &mut Table,
+        work: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| write_into(server, large, &is_over));
+            let done = self.beside(server, name, table, work);
+            is_over.store(true, Ordering::Relaxed);
+            let written = writer.join().unwrap_or_else(|_| Err(spoiled("the writer panicked")));
+            done.and(written)
+        })
+    }
+}
+
+/// Keeps writing elements: about a thousand requests a second.
+fn write_into(server: &Server, large: &Large, is_over: &AtomicBool) -> io::Result<()> {
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut client = server.client()?;
+    while !is_over.load(Ordering::Relaxed) {
+        let number = random.u64(..1_000_000);
+        let texts: Vec<String> = match large.put {
+            "XADD" => ["*", "field", "value"].map(String::from).to_vec(),
+            _ => large.element.iter().map(|word| word.replace('#', &number.to_string())).collect(),
+        };
+        let mut words = vec![large.put, "{k}1"];
+        words.extend(texts.iter().map(String::as_str));
+        client.demand(&words)?;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
