@@ -81,6 +81,24 @@ impl Patches {
     }
 }
 
+/// Calls `each` for the parts that `told` names: where, how many bytes are replaced, and by what.
+pub(super) fn each_part<'a>(
+    told: &'a [u8],
+    each: &mut dyn FnMut(usize, usize, &'a [u8]) -> Result<(), Unfit>,
+) -> Result<(), Unfit> {
+    let (mut reading, mut at) = (Reading(told), 0usize);
+    let number = |reading: &mut Reading<'_>| reading.number().map(|number| number as usize);
+    while !reading.is_done() {
+        let kept = number(&mut reading).ok_or(Unfit::Malformed)?;
+        let replaced = number(&mut reading).ok_or(Unfit::Malformed)?;
+        let bytes = reading.bytes().ok_or(Unfit::Malformed)?;
+        at = at.saturating_add(kept);
+        each(at, replaced, bytes)?;
+        at = at.saturating_add(replaced);
+    }
+    Ok(())
+}
+
 /// One part.
 struct Patch<'a> {
     at: usize,
@@ -90,20 +108,14 @@ struct Patch<'a> {
 
 /// The parts that `told` names of a string of `length` bytes.
 fn parts(told: &[u8], length: usize) -> Result<Vec<Patch<'_>>, Unfit> {
-    let (mut reading, mut parts, mut at) = (Reading(told), Vec::new(), 0usize);
-    let number = |reading: &mut Reading<'_>| reading.number().map(|number| number as usize);
-    while !reading.is_done() {
-        let kept = number(&mut reading).ok_or(Unfit::Malformed)?;
-        let replaced = number(&mut reading).ok_or(Unfit::Malformed)?;
-        let bytes = reading.bytes().ok_or(Unfit::Malformed)?;
-        at = at.saturating_add(kept);
-        let end = at.saturating_add(replaced);
-        if end > length {
+    let mut parts = Vec::new();
+    each_part(told, &mut |at, replaced, bytes| {
+        if at.saturating_add(replaced) > length {
             return Err(Unfit::Malformed);
         }
         parts.push(Patch { at, replaced, bytes });
-        at = end;
-    }
+        Ok(())
+    })?;
     Ok(parts)
 }
 
