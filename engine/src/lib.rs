@@ -14,6 +14,7 @@
 //!     pubsub         channels: who listens, and what is said
 //!   2 rdb            Redis's own form of values
 //!     journal        records, frames, the log, readers, histories
+//!     tell           the journal in Redis's words
 //!   3 db             the keys of one shard: looked up, changed and told
 //!   4 command        what a command is
 //!   5 commands       the commands that touch keys
@@ -43,6 +44,7 @@ pub mod rt;
 pub mod shard;
 pub mod snapshot;
 pub mod table;
+pub mod tell;
 pub mod types;
 pub mod value;
 pub mod varint;

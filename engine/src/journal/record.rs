@@ -164,7 +164,7 @@ impl<'a> Payload<'a> {
     }
 
     /// The number of the type, where it is said.
-    pub(super) fn kind(&self) -> Option<u8> {
+    pub fn kind(&self) -> Option<u8> {
         match self {
             Payload::Typed(number, _) | Payload::TypedBytes(number, _) => Some(*number),
             Payload::Object(object) => Some(object.type_number()),

@@ -27,6 +27,7 @@ pub mod number;
 mod object;
 mod registry;
 mod rope;
+pub mod saying;
 pub mod set;
 mod shared;
 mod small;

@@ -3,6 +3,7 @@
 use super::hash;
 use super::item::Item;
 use super::list;
+use super::saying::Words;
 use super::set;
 use super::sorted_set;
 use super::stream;
@@ -25,6 +26,19 @@ impl Type {
     /// The type with this number.
     pub fn numbered(number: u8) -> Option<&'static Type> {
         TYPES.iter().copied().find(|one| one.number == number)
+    }
+
+    /// How it is said to a Redis; a type that none has is not.
+    pub fn words(&self) -> Option<Words> {
+        let words = [
+            (&string::TYPE, string::WORDS),
+            (&list::TYPE, list::WORDS),
+            (&hash::TYPE, hash::WORDS),
+            (&set::TYPE, set::WORDS),
+            (&sorted_set::TYPE, sorted_set::WORDS),
+            (&stream::TYPE, stream::WORDS),
+        ];
+        words.iter().find(|(kind, _)| *kind == self).map(|(_, words)| *words)
     }
 
     /// The type and the effect that the journal knows by this number.

@@ -22,9 +22,11 @@ mod effect;
 mod field;
 mod large;
 mod small;
+mod told;
 
 pub use effect::{Date, Given, Remove, Set, TYPE};
 pub use field::{Field, Part};
+pub use told::WORDS;
 
 use super::effect::{Reading, for_each_whole};
 use super::tree::{AsPut, Element, Near, Tree, Walk, hash_of};

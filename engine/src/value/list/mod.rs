@@ -11,9 +11,11 @@
 
 mod effect;
 mod form;
+mod told;
 
 pub use effect::{End, Insert, Push, Remove, Set, TYPE, Trim, event_of};
 pub use form::{Form, Limit};
+pub use told::WORDS;
 
 use super::effect::for_each_whole;
 use super::tree::{AsPut, Element, NewElement, Tree, Walk};

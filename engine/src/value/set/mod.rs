@@ -20,11 +20,13 @@ mod member;
 #[cfg(test)]
 #[path = "set_tests.rs"]
 mod tests;
+mod told;
 
 pub use combine::{Combining, Operation};
 pub use effect::{Add, Remove, TYPE};
 pub use growth::{Form, Growth, Limits};
 pub use member::{Member, Members};
+pub use told::WORDS;
 
 use super::effect::{Reading, for_each_whole};
 use super::tree::{AsPut, Near, NewElement, Place, Tree, hash_of};

@@ -17,9 +17,11 @@ mod packed;
 mod score;
 #[cfg(test)]
 mod sorted_set_tests;
+mod told;
 
 pub use effect::{Remove, RemoveLast, RemoveRange, Set, TYPE};
 pub use entry::{Entry, Lex};
+pub use told::WORDS;
 
 use self::indexed::Indexed;
 use self::packed::{COUNT_MAX, Packed};

@@ -19,6 +19,7 @@ mod id;
 mod pack;
 mod part;
 mod text;
+mod told;
 mod whole;
 
 pub use build::Builder;
@@ -31,6 +32,7 @@ pub use group::{Consumer, Group, Pending};
 pub use id::Id;
 pub use pack::Fields;
 pub use text::Text;
+pub use told::WORDS;
 
 use super::types::OPS_MAX;
 use super::{Item, NewValue, Object, SentEffect, SharedValue};

@@ -4,12 +4,13 @@
 //!   op  effect      bytes
 //!    0  append      what was appended
 //!    1  set range   offset (number), what was written there
-//!    2  patch       parts that are others now (`patch`)
+//!    2  patch       parts that are others now (`patch`), none of them longer or shorter
+//!    3  become      all of it, where a part is: no command of Redis says less
 //! ```
 //!
 //! All else that commands do to strings ends in another string, which is put as a whole: INCR puts a number.
 
-use super::patch;
+use super::patch::{self, Patches};
 use crate::limits::STRING_MAX;
 use crate::value::effect::{ChangeHead, Reading, Told, TypeEffect};
 use crate::value::types::{Type, Unfit};
@@ -18,6 +19,7 @@ use crate::value::{Item, NewValue, Rope, Value};
 const OP_APPEND: u8 = 0;
 const OP_SET_RANGE: u8 = 1;
 const OP_PATCH: u8 = 2;
+const OP_BECOME: u8 = 3;
 
 /// The type.
 pub static TYPE: Type = Type {
@@ -42,10 +44,12 @@ pub enum Effect<'a> {
     },
     /// Parts are others now: what [`Patches`](super::Patches) says.
     Patch(&'a [u8]),
+    /// All of it is another one now; its deadline stays.
+    Become(&'a [u8]),
 }
 
 impl<'a> Effect<'a> {
-    fn decode(op: u8, bytes: &'a [u8]) -> Result<Effect<'a>, Unfit> {
+    pub(super) fn decode(op: u8, bytes: &'a [u8]) -> Result<Effect<'a>, Unfit> {
         match op {
             OP_APPEND => Ok(Effect::Append(bytes)),
             OP_SET_RANGE => {
@@ -54,8 +58,16 @@ impl<'a> Effect<'a> {
                 Ok(Effect::SetRange { offset, bytes: reading.0 })
             }
             OP_PATCH => Ok(Effect::Patch(bytes)),
+            OP_BECOME => Ok(Effect::Become(bytes)),
             _ => Err(Unfit::Unknown),
         }
+    }
+}
+
+impl Patches {
+    /// What happened to the string, which is now `whole`.
+    pub fn effect<'a>(&'a self, whole: &'a [u8]) -> Effect<'a> {
+        if self.resizes() { Effect::Become(whole) } else { Effect::Patch(self.as_bytes()) }
     }
 }
 
@@ -77,6 +89,7 @@ impl TypeEffect for Effect<'_> {
                 Told { op: OP_SET_RANGE, head: ChangeHead::number(offset), bytes }
             }
             Effect::Patch(bytes) => Told { op: OP_PATCH, head: ChangeHead::default(), bytes },
+            Effect::Become(bytes) => Told { op: OP_BECOME, head: ChangeHead::default(), bytes },
         }
     }
 
@@ -92,6 +105,10 @@ impl TypeEffect for Effect<'_> {
                 Ok(item.set_range(offset as usize, bytes))
             }
             Effect::Patch(told) => patch::perform(item, told),
+            Effect::Become(bytes) => {
+                fits(bytes.len() as u64)?;
+                Ok(item.rewrite(bytes))
+            }
         }
     }
 }
@@ -193,12 +210,13 @@ mod tests {
         check(b"abc", Effect::Patch(&[1, 1, 1, b'x', 1, 0, 0]), Ok(b"axc"));
         check(b"abc", Effect::Patch(&[1, 3, 0]), Err(Unfit::Malformed));
         check(b"", Effect::Patch(&[]), Ok(b""));
+        check(b"abc", Effect::Become(b"12"), Ok(b"12"));
     }
 
     #[test]
     fn what_is_no_effect_is_refused() {
         let mut item = Item::new(b"key", NewValue::Int(1), None);
-        assert_eq!(perform(&mut item, 3, b""), Err(Unfit::Unknown));
+        assert_eq!(perform(&mut item, 4, b""), Err(Unfit::Unknown));
         assert_eq!(perform(&mut item, OP_SET_RANGE, &[0x80]), Err(Unfit::Malformed));
         assert_eq!(item.string(), Some(Value::Int(1)));
     }

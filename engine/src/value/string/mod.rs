@@ -5,6 +5,8 @@
 
 mod effect;
 mod patch;
+mod told;
 
 pub use effect::{Effect, TYPE, Written};
 pub use patch::Patches;
+pub use told::WORDS;

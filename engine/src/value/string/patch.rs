@@ -21,12 +21,19 @@ pub struct Patches {
     bytes: Vec<u8>,
     /// What was kept since the last one.
     kept: usize,
+    /// A part is longer or shorter than before.
+    resizes: bool,
 }
 
 impl Patches {
     /// As they are told.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Whether a part is longer or shorter than before.
+    pub(super) fn resizes(&self) -> bool {
+        self.resizes
     }
 
     /// The next part of the string, `old`, is now `new`.
@@ -47,6 +54,7 @@ impl Patches {
 
     /// So many next bytes are now these.
     pub fn replace(&mut self, old: usize, new: &[u8]) {
+        self.resizes |= old != new.len();
         self.bytes.write_number(std::mem::take(&mut self.kept) as u64);
         self.bytes.write_number(old as u64);
         self.bytes.write_bytes(new);
@@ -81,6 +89,24 @@ impl Patches {
     }
 }
 
+/// Calls `each` for the parts that `told` names: where, how many bytes are replaced, and by what.
+pub(super) fn each_part<'a>(
+    told: &'a [u8],
+    each: &mut dyn FnMut(usize, usize, &'a [u8]) -> Result<(), Unfit>,
+) -> Result<(), Unfit> {
+    let (mut reading, mut at) = (Reading(told), 0usize);
+    let number = |reading: &mut Reading<'_>| reading.number().map(|number| number as usize);
+    while !reading.is_done() {
+        let kept = number(&mut reading).ok_or(Unfit::Malformed)?;
+        let replaced = number(&mut reading).ok_or(Unfit::Malformed)?;
+        let bytes = reading.bytes().ok_or(Unfit::Malformed)?;
+        at = at.saturating_add(kept);
+        each(at, replaced, bytes)?;
+        at = at.saturating_add(replaced);
+    }
+    Ok(())
+}
+
 /// One part.
 struct Patch<'a> {
     at: usize,
@@ -90,20 +116,14 @@ struct Patch<'a> {
 
 /// The parts that `told` names of a string of `length` bytes.
 fn parts(told: &[u8], length: usize) -> Result<Vec<Patch<'_>>, Unfit> {
-    let (mut reading, mut parts, mut at) = (Reading(told), Vec::new(), 0usize);
-    let number = |reading: &mut Reading<'_>| reading.number().map(|number| number as usize);
-    while !reading.is_done() {
-        let kept = number(&mut reading).ok_or(Unfit::Malformed)?;
-        let replaced = number(&mut reading).ok_or(Unfit::Malformed)?;
-        let bytes = reading.bytes().ok_or(Unfit::Malformed)?;
-        at = at.saturating_add(kept);
-        let end = at.saturating_add(replaced);
-        if end > length {
+    let mut parts = Vec::new();
+    each_part(told, &mut |at, replaced, bytes| {
+        if at.saturating_add(replaced) > length {
             return Err(Unfit::Malformed);
         }
         parts.push(Patch { at, replaced, bytes });
-        at = end;
-    }
+        Ok(())
+    })?;
     Ok(parts)
 }
 
