@@ -50,7 +50,7 @@ pub enum Journals {
 }
 
 /// Why no moment can be fixed: there is one already.
-pub const ANOTHER: &str = "another snapshot is under way";
+pub(super) const ANOTHER: &str = "another snapshot is under way";
 
 /// A moment that is fixed. To be given back by [`end`](Moment::end), whatever became of it.
 pub struct Moment {

@@ -7,7 +7,7 @@
 //! The file is written beside the one it replaces, which stays as it is until the new one is on the disk.
 //! Whoever asks for it runs on an executor that may be busy for some 100 us at a time.
 
-use super::moment::{Journals, Made, Moment, SaveProgress, Sink, next_cut};
+use super::moment::{ANOTHER, Journals, Made, Moment, SaveProgress, Sink, next_cut};
 use super::name;
 use crate::exec::Front;
 use crate::rt::{self, Appender};
@@ -15,6 +15,7 @@ use crate::types::Lsn;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// What is to be written.
 #[derive(Clone, Debug)]
@@ -40,6 +41,9 @@ pub struct Saved {
     pub lsns: Vec<Lsn>,
 }
 
+/// Between two attempts to fix a moment, while there is another one.
+const AGAIN_AFTER: Duration = Duration::from_millis(20);
+
 /// Writes a snapshot. `begun` is called once it cannot be refused any more: the file is made and the moment fixed.
 pub async fn save(
     front: &Rc<Front>,
@@ -52,7 +56,16 @@ pub async fn save(
     // Of a process that had this number before, and was killed.
     let _ = rt::file::remove(&temp).await;
     let out = Appender::create_new(&temp).await.map_err(|error| error.to_string())?;
-    let outcome = match Moment::named(front, id, plan.held_max, Journals::Leave).await {
+    let fixed = loop {
+        match Moment::named(front, id, plan.held_max, Journals::Leave).await {
+            // Somebody takes a copy of this node, which comes to its end by itself.
+            Err(why) if why == ANOTHER && !progress.cancelled.load(Ordering::Relaxed) => {
+                rt::sleep(AGAIN_AFTER).await;
+            }
+            fixed => break fixed,
+        }
+    };
+    let outcome = match fixed {
         Ok(moment) => {
             begun();
             let outcome = write(front, &moment, plan, progress, out).await;

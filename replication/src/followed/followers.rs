@@ -181,9 +181,14 @@ impl Followers {
         is_reached.then_some(copy)
     }
 
-    /// A copy is made from now on; `None`: no more.
-    pub(super) fn set_copy(&self, copy: Option<Rc<FullCopy>>) {
-        *self.copy.borrow_mut() = copy;
+    /// A copy is made from now on.
+    pub(super) fn copy_is_asked(&self, copy: &Rc<FullCopy>) {
+        *self.copy.borrow_mut() = Some(copy.clone());
+    }
+
+    /// It is made, or given up: who asks now gets another one.
+    pub(super) fn copy_is_made(&self, copy: &Rc<FullCopy>) {
+        self.copy.borrow_mut().take_if(|now| Rc::ptr_eq(now, copy));
     }
 
     /// It is known of when a copy is: who waits for it keeps the stream from there on.

@@ -37,7 +37,7 @@ pub(super) fn join_or_begin(followers: &Rc<Followers>) -> Rc<FullCopy> {
     let name = format!("temp-{}-copy-{number}.rdb", std::process::id());
     let directory = std::env::current_dir().unwrap_or_default();
     let copy = Rc::new(FullCopy::new(directory.join(name)));
-    followers.set_copy(Some(copy.clone()));
+    followers.copy_is_asked(&copy);
     rt::spawn_local(make(followers.clone(), copy.clone())).detach();
     copy
 }
@@ -59,9 +59,7 @@ async fn make(followers: Rc<Followers>, copy: Rc<FullCopy>) {
         tracing::warn!("replication: a copy for Redis replicas was given up: {why}");
     }
     copy.payload.finish(outcome);
-    if followers.copy_to_join().is_none_or(|now| Rc::ptr_eq(&now, &copy)) {
-        followers.set_copy(None);
-    }
+    followers.copy_is_made(&copy);
 }
 
 fn is_given_up(copy: &FullCopy) -> bool {
