@@ -38,8 +38,8 @@ pub const PAYLOAD_MAX: usize = 1024 * 1024;
 
 /// Version of this protocol; both sides must speak the same. Version 3: changes inside values go by the
 /// numbers of their types. Version 4: messages carry sums. Version 5: records tell long values in pieces.
-/// Version 6: so do items.
-pub const VERSION: u32 = 6;
+/// Version 6: so do items. Version 7: effects say what a Redis needs to have them.
+pub const VERSION: u32 = 7;
 
 /// What is said of a message whose sum does not fit.
 pub const DAMAGED: &str =

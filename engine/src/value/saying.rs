@@ -119,12 +119,18 @@ impl<'a> Saying<'a> {
     }
 }
 
+fn owned(words: &[&[u8]]) -> Vec<Vec<u8>> {
+    words.iter().map(|word| word.to_vec()).collect()
+}
+
 /// A command with many elements, which is cut into several where they are too many.
 #[derive(Debug)]
 pub struct Elements<'e> {
     name: &'e str,
     /// What stands between the key and the elements, in each of them.
     before: Vec<Vec<u8>>,
+    /// What stands behind them.
+    after: Vec<Vec<u8>>,
     /// Elements of so many words each: they are not parted.
     words: Vec<Vec<u8>>,
     count: usize,
@@ -136,8 +142,20 @@ pub struct Elements<'e> {
 impl<'e> Elements<'e> {
     /// `name key before... elements...`
     pub fn of(name: &'e str, before: &[&[u8]]) -> Elements<'e> {
-        let before = before.iter().map(|word| word.to_vec()).collect();
-        Elements { name, before, words: Vec::new(), count: 0, bytes: 0, counted: false }
+        Elements {
+            name,
+            before: owned(before),
+            after: Vec::new(),
+            words: Vec::new(),
+            count: 0,
+            bytes: 0,
+            counted: false,
+        }
+    }
+
+    /// `name key before... elements... after...`
+    pub fn between(name: &'e str, before: &[&[u8]], after: &[&[u8]]) -> Elements<'e> {
+        Elements { after: owned(after), ..Elements::of(name, before) }
     }
 
     /// `name key before... count elements...`
@@ -165,7 +183,7 @@ impl<'e> Elements<'e> {
         if self.counted {
             rest.push(count.as_bytes());
         }
-        rest.extend(self.words.iter().map(Vec::as_slice));
+        rest.extend(self.words.iter().chain(&self.after).map(Vec::as_slice));
         saying.of_key(self.name, &rest);
         self.words.clear();
         (self.count, self.bytes) = (0, 0);

@@ -4,7 +4,6 @@ use super::bytes::bytes_of;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Uses, Whole};
 use crate::types::DbIndex;
 use crate::value::hyperloglog::{Edit, Fault, Hashing, HyperLogLog, Mark};
-use crate::value::string::Effect;
 use crate::value::{NewValue, SharedValue, Value};
 
 pub(super) const PFADD: Command = Command {
@@ -101,7 +100,7 @@ impl Adding {
             let old = old.unwrap_or_default();
             self.edit.is_stale();
             let patches = self.edit.patches(&old);
-            cx.keys.change(db, key, &Effect::Patch(patches.as_bytes()));
+            cx.keys.change(db, key, &patches.effect(&self.edit.to_bytes()));
         }
         cx.reply.integer(i64::from(self.has_changed));
         Ok(())

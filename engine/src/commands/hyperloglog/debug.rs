@@ -3,7 +3,6 @@
 use super::bytes::bytes_of;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses, Whole};
 use crate::value::hyperloglog::{Edit, HyperLogLog, self_test};
-use crate::value::string::Effect;
 
 pub(super) const PFDEBUG: Command = Command {
     name: "pfdebug",
@@ -56,7 +55,7 @@ fn pfdebug(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
         let (heights, patches) = (edit.heights()?, edit.patches(&bytes));
         drop(bytes);
         if was_sparse {
-            cx.keys.change(cx.db, key, &Effect::Patch(patches.as_bytes()));
+            cx.keys.change(cx.db, key, &patches.effect(&edit.to_bytes()));
         }
         if is("todense") {
             cx.reply.integer(i64::from(was_sparse));

@@ -8,7 +8,6 @@ use crate::command::{
 use crate::types::DbIndex;
 use crate::value::SentEffect;
 use crate::value::hyperloglog::{Edit, Fault, HyperLogLog, REGISTERS, Union};
-use crate::value::string::Effect;
 
 pub(super) const PFMERGE: Command = Command {
     name: "pfmerge",
@@ -128,7 +127,7 @@ impl Merging {
         edit.is_stale();
         let old = self.old.as_ref().map(|found| bytes_of(found.value.string())).transpose()?;
         let patches = edit.patches(&old.unwrap_or_default());
-        let effect = SentEffect::of(&Effect::Patch(patches.as_bytes()));
+        let effect = SentEffect::of(&patches.effect(&edit.to_bytes()));
         Ok(Write::Change { db: self.db, key: std::mem::take(&mut self.key), effect })
     }
 }

@@ -5,7 +5,7 @@ use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Ru
 use crate::resp::number;
 use crate::types::DbIndex;
 use crate::value::Value;
-use crate::value::list::{Form, Insert, List, Remove, Set, Trim};
+use crate::value::list::{End, Form, Insert, List, Remove, Set, Trim};
 
 pub(super) const LSET: Command = Command {
     name: "lset",
@@ -108,7 +108,8 @@ fn linsert(cx: &mut Cx<'_>, mut args: Args<'_>) -> Result<Whole, Refusal> {
         };
         let form = list.form_with([&element[..]], limit);
         let index = at + found as u64 + u64::from(is_after);
-        let count = cx.keys.change(db, &key, &Insert { index, element: &element, form });
+        let (element, pivot) = (&element[..], &pivot[..]);
+        let count = cx.keys.change(db, &key, &Insert { index, element, pivot, is_after, form });
         cx.reply.integer(count as i64);
         Ok(true)
     };
@@ -215,7 +216,8 @@ impl Removing {
         }
         let found = indexes.len() as u64;
         if found > 0 {
-            cx.keys.change(db, key, &Remove { indexes, form });
+            let end = if is_back { End::Right } else { End::Left };
+            cx.keys.change(db, key, &Remove { indexes, element, end, form });
         }
         (self.removed, self.most, self.left) =
             (self.removed + found, self.most - found, self.left - seen);

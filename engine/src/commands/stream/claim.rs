@@ -164,7 +164,8 @@ impl Claim {
         let there = group.consumer_named(&self.consumer);
         let (is_new, before) = (there.is_none(), there.map_or(-1, |(_, it)| it.active));
         let active = if entries.is_empty() { before } else { now };
-        let put = PutGroup { name: &self.group, last: group.last.max(self.last), read: group.read };
+        let last = group.last.max(self.last);
+        let put = PutGroup { name: &self.group, last, read: group.read, is_new: false };
         let consumer = &self.consumer;
         let deliver = Deliver { group: put, consumer, is_new, seen: now, active, entries };
         cx.keys.change(self.db, &self.key, &deliver);

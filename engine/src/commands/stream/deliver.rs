@@ -245,7 +245,7 @@ impl Delivery {
             let rest = self.entries.split_off(some.min(self.entries.len()));
             let entries = std::mem::replace(&mut self.entries, rest);
             let (last, read) = self.reader.at;
-            let group = PutGroup { name: &self.reader.group, last, read };
+            let group = PutGroup { name: &self.reader.group, last, read, is_new: false };
             let consumer = &self.reader.consumer;
             let is_new = self.effects.is_empty() && self.consumer().is_none();
             let effect = Deliver { group, consumer, is_new, seen, active, entries };

@@ -87,7 +87,7 @@ fn create(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
     if stream.is_some_and(|stream| stream.group(name).is_some()) {
         return Err(Refusal::fixed("BUSYGROUP Consumer Group name already exists"));
     }
-    cx.keys.change(cx.db, key, &PutGroup { name, last, read });
+    cx.keys.change(cx.db, key, &PutGroup { name, last, read, is_new: true });
     cx.reply.ok();
     Ok(())
 }
@@ -132,7 +132,8 @@ fn setid(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
         b"$" => stream.last_id(),
         text => loose_id(text, 0)?,
     };
-    cx.keys.change(cx.db, args.get(2), &PutGroup { name: args.get(3), last, read });
+    let moved = PutGroup { name: args.get(3), last, read, is_new: false };
+    cx.keys.change(cx.db, args.get(2), &moved);
     cx.reply.ok();
     Ok(())
 }
@@ -195,7 +196,7 @@ fn create_consumer(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
     let Some(group) = stream.group(name) else { return Err(no_group(key, name)) };
     let is_there = group.consumer_named(consumer).is_some();
     if !is_there {
-        let group = PutGroup { name, last: group.last, read: group.read };
+        let group = PutGroup { name, last: group.last, read: group.read, is_new: false };
         let deliver =
             Deliver { group, consumer, is_new: true, seen, active: -1, entries: Vec::new() };
         cx.keys.change(cx.db, key, &deliver);

@@ -189,7 +189,8 @@ impl Trimming {
         }
         let (front, has_more) = stream.front(leave, whole, left, Trimming::PACKS);
         if front.packs > 0 || front.entries > 0 {
-            let trim = Trim { packs: front.packs, entries: front.entries };
+            let left = stream.len() - front.total;
+            let trim = Trim { packs: front.packs, entries: front.entries, left };
             cx.keys.call_it("xtrim");
             self.gone += cx.keys.change(db, key, &trim);
         }

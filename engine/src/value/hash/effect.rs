@@ -26,11 +26,11 @@ pub static TYPE: Type = Type {
     perform,
 };
 
-const OP_SET: u8 = 0;
-const OP_REMOVE: u8 = 1;
-const OP_PERSIST: u8 = 2;
-const OP_SET_LARGE: u8 = 3;
-const OP_DATE: u8 = 4;
+pub(super) const OP_SET: u8 = 0;
+pub(super) const OP_REMOVE: u8 = 1;
+pub(super) const OP_PERSIST: u8 = 2;
+pub(super) const OP_SET_LARGE: u8 = 3;
+pub(super) const OP_DATE: u8 = 4;
 
 /// A field's name, its value, and when it ends to be.
 pub type Given<'a> = (&'a [u8], &'a [u8], Option<Millis>);

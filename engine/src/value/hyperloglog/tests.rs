@@ -1,7 +1,6 @@
 //! What is promised of HyperLogLogs, whatever was added in whatever order.
 
 use super::*;
-use crate::value::string::Effect;
 use crate::value::{Item, NewValue, TypeEffect};
 
 fn mark(dice: &mut fastrand::Rng) -> Mark {
@@ -48,7 +47,7 @@ fn sparse_and_dense_hold_the_same_registers_at_every_step() {
             assert!(sparse.is_dense() || after.len() <= most.max(18));
             let mut item = Item::new(b"key", NewValue::Bytes(&before), None);
             let patches = sparse.patches(&before);
-            Effect::Patch(patches.as_bytes()).perform(&mut item).expect("it fits");
+            patches.effect(&after).perform(&mut item).expect("it fits");
             let patched = item.string().expect("a string").to_bytes().into_owned();
             assert_eq!(patched, after);
             if sparse.is_dense() && before.len() == after.len() {
@@ -141,7 +140,7 @@ fn bytes_of_anybody_are_refused_or_counted_and_never_stop_the_program() {
         }
         let patches = edit.patches(&bytes);
         let mut item = Item::new(b"key", NewValue::Bytes(&bytes), None);
-        Effect::Patch(patches.as_bytes()).perform(&mut item).expect("it fits");
+        patches.effect(&edit.to_bytes()).perform(&mut item).expect("it fits");
         let patched = item.string().expect("a string").to_bytes().into_owned();
         assert_eq!(patched, edit.to_bytes());
     }

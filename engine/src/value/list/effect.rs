@@ -6,8 +6,10 @@
 //!   2 3  trim     (count << 1 | form)                             so many go at the left, right
 //!   4    trim     (front << 1 | form) | back                      at both
 //!   5    set      (index << 1 | form) | bytes
-//!   6    insert   (index << 1 | form) | bytes                     before the element that is there
-//!   7    remove   form | gap | gap ...                            numbers, each less the one before and one
+//!   6    insert   (index << 1 | form) | side | bytes | pivot      before the element that is there. How Redis names the
+//!                                                                 place: before (0) or behind (1) the first pivot
+//!   7    remove   form | end | bytes | gap | gap ...              numbers, each less the one before and one. In Redis:
+//!                                                                 the first elements like that, from the left (0) or right
 //! ```
 
 use super::{Form, List, NUMBER, decode};
@@ -25,14 +27,14 @@ pub static TYPE: Type = Type {
     perform,
 };
 
-const OP_PUSH_LEFT: u8 = 0;
-const OP_PUSH_RIGHT: u8 = 1;
-const OP_TRIM_LEFT: u8 = 2;
-const OP_TRIM_RIGHT: u8 = 3;
-const OP_TRIM: u8 = 4;
-const OP_SET: u8 = 5;
-const OP_INSERT: u8 = 6;
-const OP_REMOVE: u8 = 7;
+pub(super) const OP_PUSH_LEFT: u8 = 0;
+pub(super) const OP_PUSH_RIGHT: u8 = 1;
+pub(super) const OP_TRIM_LEFT: u8 = 2;
+pub(super) const OP_TRIM_RIGHT: u8 = 3;
+pub(super) const OP_TRIM: u8 = 4;
+pub(super) const OP_SET: u8 = 5;
+pub(super) const OP_INSERT: u8 = 6;
+pub(super) const OP_REMOVE: u8 = 7;
 
 /// How Redis calls an effect of this number, for those who are told of what happens to keys.
 pub fn event_of(op: u8) -> &'static str {
@@ -97,15 +99,23 @@ pub struct Insert<'a> {
     pub index: u64,
     /// What it is.
     pub element: &'a [u8],
+    /// The first element like this is right behind it, or right before.
+    pub pivot: &'a [u8],
+    /// Whether it is the one before.
+    pub is_after: bool,
     /// The form since then.
     pub form: Form,
 }
 
-/// Elements are gone.
+/// Elements that are all the same are gone.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Remove {
+pub struct Remove<'a> {
     /// Their numbers before that, ascending.
     pub indexes: Vec<u64>,
+    /// What they were. No other one like that stands before them.
+    pub element: &'a [u8],
+    /// Seen from this end.
+    pub end: End,
     /// The form since then.
     pub form: Form,
 }
@@ -136,19 +146,27 @@ fn read(item: &mut Item, op: u8, reading: &mut Reading<'_>) -> Option<Result<(),
         OP_TRIM => Trim { front: number, back: reading.number()?, form }.perform(item),
         OP_SET => Set { index: number, element: reading.bytes()?, form }.perform(item),
         OP_INSERT => {
-            Insert { index: number, element: reading.bytes()?, form }.perform(item).map(drop)
+            let is_after = flag(reading)?;
+            let (element, pivot) = (reading.bytes()?, reading.bytes()?);
+            Insert { index: number, element, pivot, is_after, form }.perform(item).map(drop)
         }
         _ => {
-            let (mut indexes, mut next) = (Vec::new(), 0u64);
+            let end = if flag(reading)? { End::Right } else { End::Left };
+            let (element, mut indexes, mut next) = (reading.bytes()?, Vec::new(), 0u64);
             while !reading.is_done() {
                 let index = next.checked_add(reading.number()?)?;
                 indexes.push(index);
                 next = index.checked_add(1)?;
             }
-            Remove { indexes, form: Form::numbered(first)? }.perform(item)
+            Remove { indexes, element, end, form: Form::numbered(first)? }.perform(item)
         }
     };
     Some(done)
+}
+
+fn flag(reading: &mut Reading<'_>) -> Option<bool> {
+    let number = reading.number()?;
+    (number <= 1).then_some(number == 1)
 }
 
 fn list_in(item: &mut Item) -> Result<&mut List, Unfit> {
@@ -242,9 +260,11 @@ impl TypeEffect for Insert<'_> {
 
     type Done = u64;
 
-    fn told<'a>(&'a self, _: &'a mut Vec<u8>) -> Told<'a> {
+    fn told<'a>(&'a self, room: &'a mut Vec<u8>) -> Told<'a> {
+        room.write_bytes(self.element);
+        room.write_bytes(self.pivot);
         let head = ChangeHead::number(with_form(self.index, self.form));
-        Told { op: OP_INSERT, head: head.and(self.element.len() as u64), bytes: self.element }
+        Told { op: OP_INSERT, head: head.and(u64::from(self.is_after)), bytes: room }
     }
 
     fn perform(&self, item: &mut Item) -> Result<u64, Unfit> {
@@ -258,18 +278,20 @@ impl TypeEffect for Insert<'_> {
     }
 }
 
-impl TypeEffect for Remove {
+impl TypeEffect for Remove<'_> {
     const TYPE: &'static Type = &TYPE;
 
     type Done = ();
 
     fn told<'a>(&'a self, room: &'a mut Vec<u8>) -> Told<'a> {
+        room.write_bytes(self.element);
         let mut next = 0;
         for index in &self.indexes {
             room.write_number(index - next);
             next = index + 1;
         }
-        Told { op: OP_REMOVE, head: ChangeHead::number(self.form as u64), bytes: room }
+        let head = ChangeHead::number(self.form as u64).and(self.end as u64);
+        Told { op: OP_REMOVE, head, bytes: room }
     }
 
     fn perform(&self, item: &mut Item) -> Result<(), Unfit> {

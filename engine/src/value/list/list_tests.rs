@@ -88,7 +88,7 @@ fn effects_do_to_a_list_what_they_do_to_a_deque_and_a_second_one_that_is_told_of
             let form = list_in(item).form_with(elements.iter().copied(), limit);
             if random.u8(..) < 40 {
                 let (index, element) = (random.u64(0..=length), elements[0]);
-                have(&Insert { index, element, form }, item, told);
+                have(&Insert { index, element, pivot: b"p", is_after: true, form }, item, told);
                 model.insert(index as usize, element.to_vec());
                 continue;
             }
@@ -113,7 +113,11 @@ fn effects_do_to_a_list_what_they_do_to_a_deque_and_a_second_one_that_is_told_of
                 1 => {
                     let indexes: Vec<u64> = (0..length).filter(|_| random.u8(..) < 10).collect();
                     let form = list_in(item).form();
-                    have(&Remove { indexes: indexes.clone(), form }, item, told);
+                    have(
+                        &Remove { indexes: indexes.clone(), element: b"e", end: End::Right, form },
+                        item,
+                        told,
+                    );
                     indexes.iter().rev().for_each(|index| drop(model.remove(*index as usize)));
                 }
                 _ => {

@@ -22,8 +22,8 @@ pub static TYPE: Type = Type {
     perform,
 };
 
-const OP_REMOVE: u8 = 3;
-const OP_REMOVE_AND_LIST: u8 = 4;
+pub(super) const OP_REMOVE: u8 = 3;
+pub(super) const OP_REMOVE_AND_LIST: u8 = 4;
 
 /// Members come. How many of them are new is what comes of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

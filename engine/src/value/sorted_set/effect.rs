@@ -27,11 +27,11 @@ pub static TYPE: Type = Type {
     perform,
 };
 
-const OP_SET: u8 = 0;
-const OP_SET_LARGE: u8 = 1;
-const OP_REMOVE: u8 = 2;
-const OP_REMOVE_RANGE: u8 = 3;
-const OP_REMOVE_LAST: u8 = 4;
+pub(super) const OP_SET: u8 = 0;
+pub(super) const OP_SET_LARGE: u8 = 1;
+pub(super) const OP_REMOVE: u8 = 2;
+pub(super) const OP_REMOVE_RANGE: u8 = 3;
+pub(super) const OP_REMOVE_LAST: u8 = 4;
 
 /// Members have these scores now. How many of them are new is what comes of it.
 #[derive(Clone, PartialEq, Debug)]

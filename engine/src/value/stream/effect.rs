@@ -3,16 +3,17 @@
 //! ```text
 //!   op  effect    bytes
 //!    0  add       ms | seq | count of fields, twice, + 1 if it begins a pack | name | value | name ...
-//!    1  trim      packs | entries of the one behind them
+//!    1  trim      packs | entries of the one behind them | how many are left, as Redis names the place
 //!    2  delete    ids
 //!    3  set       last id | entries ever added | greatest id deleted
-//!    4  group     name | last id | how many it has read            made, or as it is from now on
+//!    4  group     name | last id | how many it has read            made
 //!    5  ungroup   name
 //!    6  deliver   group | its last id | how many it has read | consumer, made if there is none | seen at |
 //!                 active at | entries: id | delivered at, after `seen` | how often
 //!    7  dismiss   group | consumer
 //!    8  confirm   group | ids
 //!    9  recruit   as `deliver`: the consumer is made by it
+//!   10  regroup   as `group`: as it is from now on
 //!
 //!   ids: milliseconds, after those of the one before (zigzag) | seq
 //! ```
@@ -37,16 +38,17 @@ pub static TYPE: Type = Type {
     perform,
 };
 
-const ADD: u8 = 0;
-const TRIM: u8 = 1;
-const DELETE: u8 = 2;
-const SET: u8 = 3;
-const GROUP: u8 = 4;
-const UNGROUP: u8 = 5;
-const DELIVER: u8 = 6;
-const DISMISS: u8 = 7;
-const CONFIRM: u8 = 8;
-const RECRUIT: u8 = 9;
+pub(super) const ADD: u8 = 0;
+pub(super) const TRIM: u8 = 1;
+pub(super) const DELETE: u8 = 2;
+pub(super) const SET: u8 = 3;
+pub(super) const GROUP: u8 = 4;
+pub(super) const UNGROUP: u8 = 5;
+pub(super) const DELIVER: u8 = 6;
+pub(super) const DISMISS: u8 = 7;
+pub(super) const CONFIRM: u8 = 8;
+pub(super) const RECRUIT: u8 = 9;
+pub(super) const REGROUP: u8 = 10;
 
 /// How the key event of an effect is called where no command says it; `None`: there is none.
 pub fn name_of_change(op: u8) -> Option<&'static str> {
@@ -56,6 +58,7 @@ pub fn name_of_change(op: u8) -> Option<&'static str> {
         DELETE => "xdel",
         SET => "xsetid",
         GROUP => "xgroup-create",
+        REGROUP => "xgroup-setid",
         UNGROUP => "xgroup-destroy",
         DISMISS => "xgroup-delconsumer",
         RECRUIT => "xgroup-createconsumer",
@@ -96,6 +99,8 @@ pub struct Trim {
     pub packs: u64,
     /// Entries of the one behind them.
     pub entries: u64,
+    /// How many entries there are then.
+    pub left: u64,
 }
 
 /// Entries go. How many there were is what comes of it.
@@ -122,6 +127,8 @@ pub struct PutGroup<'a> {
     pub last: Id,
     /// How many it has read; -1 where that is not known.
     pub read: i64,
+    /// Whether it is made by it.
+    pub is_new: bool,
 }
 
 /// A group goes.
@@ -165,7 +172,7 @@ pub struct Confirm<'a> {
 
 /// Ids one after the other.
 #[derive(Default)]
-struct Ids {
+pub(super) struct Ids {
     before: u64,
 }
 
@@ -177,13 +184,13 @@ impl Ids {
         self.before = id.ms();
     }
 
-    fn read(&mut self, reading: &mut Reading<'_>) -> Option<Id> {
+    pub(super) fn read(&mut self, reading: &mut Reading<'_>) -> Option<Id> {
         let apart = unzigzag(reading.number()?);
         self.before = self.before.wrapping_add(apart as u64);
         Some(Id::new(self.before, reading.number()?))
     }
 
-    fn read_all(reading: &mut Reading<'_>) -> Option<Vec<Id>> {
+    pub(super) fn read_all(reading: &mut Reading<'_>) -> Option<Vec<Id>> {
         let (mut ids, mut read) = (Ids::default(), Vec::new());
         while !reading.is_done() {
             read.push(ids.read(reading)?);
@@ -197,10 +204,10 @@ fn write_ids(ids: &[Id], out: &mut Vec<u8>) {
     ids.iter().for_each(|id| writing.write(*id, out));
 }
 
-fn put_group_of<'a>(reading: &mut Reading<'a>) -> Option<PutGroup<'a>> {
+pub(super) fn put_group_of<'a>(reading: &mut Reading<'a>) -> Option<PutGroup<'a>> {
     let name = reading.bytes()?;
     let last = Ids::default().read(reading)?;
-    Some(PutGroup { name, last, read: unzigzag(reading.number()?) })
+    Some(PutGroup { name, last, read: unzigzag(reading.number()?), is_new: false })
 }
 
 fn write_group(group: &PutGroup<'_>, out: &mut Vec<u8>) {
@@ -209,7 +216,7 @@ fn write_group(group: &PutGroup<'_>, out: &mut Vec<u8>) {
     out.write_number(zigzag(group.read));
 }
 
-fn deliver_of<'a>(reading: &mut Reading<'a>) -> Option<Deliver<'a>> {
+pub(super) fn deliver_of<'a>(reading: &mut Reading<'a>) -> Option<Deliver<'a>> {
     let group = put_group_of(reading)?;
     let consumer = reading.bytes()?;
     let (seen, active) = (unzigzag(reading.number()?), unzigzag(reading.number()?));
@@ -235,15 +242,15 @@ fn perform_told(item: &mut Item, op: u8, reading: &mut Reading<'_>) -> Option<Re
             add(item, id, reading.0)
         }
         TRIM => {
-            let trim = Trim { packs: reading.number()?, entries: reading.number()? };
-            trim.perform(item).map(drop)
+            let (packs, entries) = (reading.number()?, reading.number()?);
+            Trim { packs, entries, left: reading.number()? }.perform(item).map(drop)
         }
         DELETE => Delete(Ids::read_all(reading)?).perform(item).map(drop),
         SET => {
             let (last, added) = (ids.read(reading)?, reading.number()?);
             Set { last, added, max_deleted: ids.read(reading)? }.perform(item)
         }
-        GROUP => put_group_of(reading)?.perform(item),
+        GROUP | REGROUP => put_group_of(reading)?.perform(item),
         UNGROUP => RemoveGroup(reading.0).perform(item),
         DELIVER | RECRUIT => deliver_of(reading)?.perform(item),
         DISMISS => {
@@ -302,6 +309,7 @@ impl TypeEffect for Trim {
     type Done = u64;
 
     fn told<'a>(&'a self, room: &'a mut Vec<u8>) -> Told<'a> {
+        room.write_number(self.left);
         Told { op: TRIM, head: ChangeHead::number(self.packs).and(self.entries), bytes: room }
     }
 
@@ -358,7 +366,7 @@ impl TypeEffect for PutGroup<'_> {
 
     fn told<'a>(&'a self, room: &'a mut Vec<u8>) -> Told<'a> {
         write_group(self, room);
-        told(GROUP, room)
+        told(if self.is_new { GROUP } else { REGROUP }, room)
     }
 
     fn perform(&self, item: &mut Item) -> Result<(), Unfit> {

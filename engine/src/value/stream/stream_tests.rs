@@ -139,7 +139,8 @@ fn trim(items: &mut [Item; 2], model: &mut Model, random: &mut fastrand::Rng) {
     };
     let (whole, limit) = (random.bool(), random.u64(..20));
     let (front, _) = stream.front(leave, whole, limit, random.u64(1..10));
-    let gone = have(items, &Trim { packs: front.packs, entries: front.entries });
+    let left = stream.len() - front.total;
+    let gone = have(items, &Trim { packs: front.packs, entries: front.entries, left });
     assert_eq!(gone, front.total);
     for _ in 0..gone {
         model.entries.pop_first();
@@ -157,7 +158,7 @@ fn groups(items: &mut [Item; 2], model: &mut Model, random: &mut fastrand::Rng) 
     let name = [&b"g"[..], b"h"][random.usize(..2)];
     let consumer = [&b"ann"[..], b"bob", b""][random.usize(..3)];
     let Some((last, pending)) = model.groups.get_mut(name) else {
-        have(items, &PutGroup { name, last: Id::new(3, 4), read: -1 });
+        have(items, &PutGroup { name, last: Id::new(3, 4), read: -1, is_new: true });
         model.groups.insert(name.to_vec(), (Id::new(3, 4), BTreeMap::new()));
         return;
     };
@@ -187,7 +188,7 @@ fn groups(items: &mut [Item; 2], model: &mut Model, random: &mut fastrand::Rng) 
             for (id, at, times) in &entries {
                 pending.insert(id.0, (consumer.to_vec(), *at, *times));
             }
-            let group = PutGroup { name, last: *last, read: random.i64(..) };
+            let group = PutGroup { name, last: *last, read: random.i64(..), is_new: false };
             let (seen, active) = (random.i64(..1 << 45), -1);
             let is_new = random.bool();
             have(items, &Deliver { group, consumer, is_new, seen, active, entries });
@@ -291,8 +292,8 @@ fn whole_values_that_no_stream_wrote_are_refused_or_read_and_never_end_the_progr
         let stream = stream_in(&item);
         stream.visit_back(Id::ZERO, Id::MAX, |_, fields| fields.count() < usize::MAX);
         let front = stream.front(Leave::Count(3), false, 0, 100).0;
-        Trim { packs: front.packs, entries: front.entries }.perform(&mut item).ok();
-        let op = random.u8(..10);
+        Trim { packs: front.packs, entries: front.entries, left: 0 }.perform(&mut item).ok();
+        let op = random.u8(..11);
         let bytes: Vec<u8> = (0..random.usize(..20)).map(|_| random.u8(..8)).collect();
         (TYPE.perform)(&mut item, op, &bytes).ok();
         digest(item.object().expect("a stream"));

@@ -10,7 +10,7 @@
 //!
 //! All else that commands do to strings ends in another string, which is put as a whole: INCR puts a number.
 
-use super::patch;
+use super::patch::{self, Patches};
 use crate::limits::STRING_MAX;
 use crate::value::effect::{ChangeHead, Reading, Told, TypeEffect};
 use crate::value::types::{Type, Unfit};
@@ -61,6 +61,13 @@ impl<'a> Effect<'a> {
             OP_BECOME => Ok(Effect::Become(bytes)),
             _ => Err(Unfit::Unknown),
         }
+    }
+}
+
+impl Patches {
+    /// What happened to the string, which is now `whole`.
+    pub fn effect<'a>(&'a self, whole: &'a [u8]) -> Effect<'a> {
+        if self.resizes() { Effect::Become(whole) } else { Effect::Patch(self.as_bytes()) }
     }
 }
 

@@ -21,12 +21,19 @@ pub struct Patches {
     bytes: Vec<u8>,
     /// What was kept since the last one.
     kept: usize,
+    /// A part is longer or shorter than before.
+    resizes: bool,
 }
 
 impl Patches {
     /// As they are told.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Whether a part is longer or shorter than before.
+    pub(super) fn resizes(&self) -> bool {
+        self.resizes
     }
 
     /// The next part of the string, `old`, is now `new`.
@@ -47,6 +54,7 @@ impl Patches {
 
     /// So many next bytes are now these.
     pub fn replace(&mut self, old: usize, new: &[u8]) {
+        self.resizes |= old != new.len();
         self.bytes.write_number(std::mem::take(&mut self.kept) as u64);
         self.bytes.write_number(old as u64);
         self.bytes.write_bytes(new);
