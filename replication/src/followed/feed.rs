@@ -122,9 +122,12 @@ async fn send(follower: &Follower, bytes: &[u8]) -> Result<(), Reason> {
 
 /// Waits for something that rings the follower's bell, and says now and then that it goes on.
 async fn wait_patiently(follower: &Follower) -> Result<(), Reason> {
-    if !follower.bell.wait_for(NEWLINE_EVERY).await {
+    // What rings it may ring all the time.
+    let left = follower.comfort_left(NEWLINE_EVERY);
+    if left.is_zero() || !follower.bell.wait_for(left).await {
         send(follower, b"\n").await?;
         follower.machine.borrow_mut().took(Instant::now());
+        follower.comforted();
     }
     Ok(())
 }

@@ -8,10 +8,10 @@ use crate::bell::Bell;
 use crate::info::{Lag, Progress, Replica, Speaks};
 use crate::roads::Line;
 use crate::transport::Transport;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// See the module's doc.
 pub struct Follower {
@@ -28,6 +28,8 @@ pub struct Follower {
     /// Its connection.
     pub transport: Transport,
     began: Instant,
+    /// When it was told last that its copy is prepared.
+    comforted: Cell<Instant>,
 }
 
 impl Follower {
@@ -44,6 +46,7 @@ impl Follower {
             copy: RefCell::default(),
             transport,
             began: now,
+            comforted: Cell::new(now),
         })
     }
 
@@ -53,6 +56,16 @@ impl Follower {
             self.transport.close_now();
             self.bell.ring();
         }
+    }
+
+    /// For how long it need not be told that its copy is prepared.
+    pub(super) fn comfort_left(&self, every: Duration) -> Duration {
+        every.saturating_sub(self.comforted.get().elapsed())
+    }
+
+    /// It is told.
+    pub(super) fn comforted(&self) {
+        self.comforted.set(Instant::now());
     }
 
     /// Whether it has ended.

@@ -74,7 +74,7 @@ impl Stream {
 
     /// Reads and says some of what there is. Whether anything was; an error ends the stream.
     pub(super) fn pump(&mut self) -> Result<bool, String> {
-        let mut has_moved = false;
+        let (mut has_moved, before) = (false, self.backlog.end());
         if !self.is_held {
             for (shard, reader) in self.readers.iter_mut().enumerate() {
                 if !self.merge.wants_more(shard) {
@@ -106,7 +106,7 @@ impl Stream {
             self.mark();
         }
         self.ask_if_said();
-        Ok(has_moved)
+        Ok(has_moved || self.backlog.end() != before)
     }
 
     fn mark(&mut self) {
