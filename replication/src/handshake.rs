@@ -102,6 +102,21 @@ pub struct Introduction {
     pub ip_address: Option<String>,
     /// Whether it speaks our protocol.
     pub is_damselfly: bool,
+    /// What it can do where it follows as a Redis does.
+    pub able: Able,
+}
+
+/// What one who follows as a Redis does can do, as REPLCONF said it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Able {
+    /// Its copy may end in a mark, where its length is not known before.
+    pub eof: bool,
+    /// It may be told that the stream has another name now.
+    pub psync2: bool,
+    /// It wants the copy alone.
+    pub rdb_only: bool,
+    /// ... and no keys in it.
+    pub no_keys: bool,
 }
 
 /// The master's answer to `DFLY FOLLOW`.

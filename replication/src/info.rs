@@ -20,6 +20,21 @@ pub struct Info {
     pub upstream: Option<Upstream>,
     /// Counters since start.
     pub counters: Counters,
+    /// The stream of commands, while there is one: its name and offsets are those that a Redis knows this node by.
+    pub stream: Option<Stream>,
+}
+
+/// The stream of commands that those are sent who follow as a Redis does.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// 40 hex digits.
+    pub id: String,
+    /// How many bytes it has.
+    pub offset: u64,
+    /// How many it had before those that are kept.
+    pub first: u64,
+    /// How many are kept.
+    pub bytes: u64,
 }
 
 /// One shard's journal.
@@ -54,6 +69,20 @@ pub struct Replica {
     pub last_ack_ms: u64,
     /// Items sent and items to be sent, during a full sync.
     pub progress: Option<Progress>,
+    /// What it is sent.
+    pub speaks: Speaks,
+}
+
+/// What a replica is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Speaks {
+    /// The journals: it is a node like this one.
+    Journals,
+    /// Commands, as a Redis is.
+    Commands {
+        /// How far it is behind, in bytes of its stream.
+        lag: Lag,
+    },
 }
 
 /// How far a full sync is.
@@ -193,6 +222,28 @@ pub struct Counters {
     pub psync_attempts: u64,
     /// See `psync_attempts`.
     pub psync_successes: u64,
+}
+
+impl Counters {
+    /// A replica was granted to go on, or a full sync for this reason.
+    pub fn note_sync(&mut self, full: bool, why: &str, asked_partial: bool) {
+        /// Reasons told apart: beyond it they are counted together.
+        const REASONS_MAX: usize = 16;
+        if !full {
+            self.partial_ok += 1;
+            return;
+        }
+        self.partial_err += u64::from(asked_partial);
+        self.full += 1;
+        // The words before the figures: reasons of one kind are counted together.
+        let kind = why.split([':', ' ']).next().unwrap_or_default().to_owned();
+        let reasons = &mut self.full_reasons;
+        match reasons.iter().position(|(known, _)| *known == kind) {
+            Some(place) => reasons[place].1 += 1,
+            None if reasons.len() < REASONS_MAX => reasons.push((kind, 1)),
+            None => {}
+        }
+    }
 }
 
 /// How many kinds of drops there are.

@@ -24,6 +24,7 @@
 //!     standing            where the node stands: histories, positions, relays
 //!   5 here                this node as both ends of its links know it
 //!   6 master replica      the two ends of a link
+//!     followed            being followed by a Redis
 //!   7 psync               following a Redis
 //!   8 service             the node's part in it
 //! ```
@@ -35,6 +36,7 @@
 
 pub mod bell;
 pub mod chain;
+pub mod followed;
 pub mod guard;
 pub mod handshake;
 pub mod here;

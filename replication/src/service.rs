@@ -15,6 +15,7 @@ pub use requests::{Linked, Replication, Request, Takeover};
 use self::lead::Lead;
 use self::roles::Roles;
 use crate::bell::Bell;
+use crate::followed::followers::Followers;
 use crate::here::Here;
 use crate::info::{Counters, Info, Journal};
 use crate::master::sessions::Sessions;
@@ -39,11 +40,13 @@ pub struct Service {
     here: Rc<Here>,
     tls: Arc<TlsStore>,
     sessions: Rc<Sessions<Sockets>>,
+    /// Those who follow as a Redis does.
+    followers: Rc<Followers>,
     /// Whose word counts, and which link is followed.
     roles: RefCell<Roles<Lead>>,
     /// Who waits for what an order comes to.
     orders: RefCell<BTreeMap<u64, ReplyTo>>,
-    counters: RefCell<Counters>,
+    counters: Rc<RefCell<Counters>>,
     acks: Rc<Bell>,
     /// Tasks of WAIT, to be woken by acknowledgements.
     waits: RefCell<Vec<Rc<Bell>>>,
@@ -64,19 +67,27 @@ impl Service {
     ) -> Rc<Service> {
         let sessions: Rc<Sessions<Sockets>> =
             Rc::new(Sessions::new(engine::rt::random_u64() % (1 << 40) + 1));
-        let fed = sessions.clone();
-        let end_sessions = Box::new(move |why| fed.end_all(why));
+        let (counters, acks) = (Rc::new(RefCell::default()), Rc::new(Bell::default()));
+        let followers = Rc::new(Followers::new(counters.clone(), acks.clone()));
+        let (fed, told) = (sessions.clone(), followers.clone());
+        let end_sessions = Box::new(move |why| {
+            fed.end_all(why);
+            told.end_all(why);
+        });
         // The second one names this node in chains.
         let (history, id) = (new_history(), new_history().to_string());
         let here = Here::empty(front, (id, history), status, settings, end_sessions).await;
+        let here = Rc::new(here);
+        followers.belong_to(&here);
         let service = Rc::new(Service {
-            here: Rc::new(here),
+            here,
             tls,
             sessions,
+            followers,
             roles: RefCell::default(),
             orders: RefCell::default(),
-            counters: RefCell::default(),
-            acks: Rc::new(Bell::default()),
+            counters,
+            acks,
             waits: RefCell::default(),
             last_follower: Cell::new(Instant::now()),
             keeping: Cell::new(false),
@@ -126,7 +137,12 @@ impl Service {
             }),
             offset: logs.iter().map(|log| log.head().0).sum(),
             journals: logs.iter().map(|log| describe_journal(log, now)).collect(),
-            replicas: self.sessions.live().iter().map(|session| session.describe(now)).collect(),
+            replicas: {
+                let nodes = self.sessions.live();
+                let nodes = nodes.iter().map(|session| session.describe(now));
+                nodes.chain(self.followers.describe(Instant::now())).collect()
+            },
+            stream: self.followers.shown(),
             upstream,
             counters,
         }
@@ -158,12 +174,15 @@ async fn tick(service: Rc<Service>) {
     loop {
         rt::sleep(TICK).await;
         let lag = service.here.settings.borrow().good_replica_lag;
-        let count = service.sessions.good(lag, Instant::now());
+        let now = Instant::now();
+        let count = service.sessions.good(lag, now) + service.followers.good(lag, now);
         service.here.status.set_good_replicas(count as u32);
         // Who only asks, time and again, does not keep the journal.
-        if service.sessions.begun() > 0 {
-            service.last_follower.set(Instant::now());
+        if service.sessions.begun() > 0 || service.followers.reads() {
+            service.last_follower.set(now);
+            service.keeping.set(true);
         }
+        service.followers.look(now);
         service.trim_relays();
         service.stop_keeping_if_unread().await;
     }

@@ -2,6 +2,7 @@
 
 use crate::guard;
 use engine::journal::Bounds;
+use engine::pubsub::Limits;
 use std::time::Duration;
 
 /// What replication needs to know of the configuration.
@@ -39,4 +40,19 @@ pub struct Settings {
     pub journal_ttl: Duration,
     /// How old the last ack of a good replica may be.
     pub good_replica_lag: Duration,
+    /// What those who follow as a Redis does are told, and how.
+    pub followed: Followed,
+}
+
+/// About those who follow this node as a Redis does.
+#[derive(Clone, Debug)]
+pub struct Followed {
+    /// How often the stream says PING.
+    pub ping: Duration,
+    /// What may wait for one of them (`client-output-buffer-limit replica`).
+    pub limits: Limits,
+    /// What may be held of changed keys while a copy is made, in bytes.
+    pub held_max: u64,
+    /// Which Redis a copy says that it is of.
+    pub redis_version: &'static str,
 }

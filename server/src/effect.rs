@@ -1,12 +1,13 @@
 //! What settings mean for shards, replication and TLS: from [`Config`] to their own plain values.
 
-use crate::config::{Config, MaxmemoryPolicy, OutputLimit, TlsAuthClients};
+use crate::config::{Config, MaxmemoryPolicy, OutputLimit, REDIS_VERSION, TlsAuthClients};
 use crate::memory::{self, Bound, Gauge};
 use engine::db::{Encodings, Policy, PolicyKind, Small};
 use engine::journal::Bounds;
 use engine::pubsub::Limits;
 use engine::shard::Shard;
 use replication::guard::Rules;
+use replication::settings::Followed;
 use replication::tls::{AuthClients, Passphrase, TlsSettings};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -62,9 +63,22 @@ pub fn bound(config: &Config) -> Bound {
 
 /// What subscribers may have waiting.
 pub fn inbox_limits(config: &Config) -> Limits {
-    let OutputLimit { hard_bytes, soft_bytes, soft_time } =
-        config.client_output_buffer_limit.pubsub;
+    limits(config.client_output_buffer_limit.pubsub)
+}
+
+fn limits(limit: OutputLimit) -> Limits {
+    let OutputLimit { hard_bytes, soft_bytes, soft_time } = limit;
     Limits { hard_bytes, soft_bytes, soft_time }
+}
+
+/// The share of maxmemory that changed keys may take while a snapshot is written, or a copy for a replica.
+const HELD_SHARE: u64 = 4;
+/// And the least.
+const HELD_MIN: u64 = 64 * 1024 * 1024;
+
+/// What may be held of changed keys while a moment is read.
+pub fn held_max(config: &Config) -> u64 {
+    (maxmemory(config) / HELD_SHARE).max(HELD_MIN)
 }
 
 /// Gives a shard its part of the settings.
@@ -142,6 +156,12 @@ pub fn replication(config: &Config, port: u16) -> replication::Settings {
         journals_bounds: journals_bounds(config),
         journal_ttl: config.repl_backlog_ttl,
         good_replica_lag: config.min_replicas_max_lag,
+        followed: Followed {
+            ping: config.repl_ping_replica_period,
+            limits: limits(config.client_output_buffer_limit.replica),
+            held_max: held_max(config),
+            redis_version: REDIS_VERSION,
+        },
     }
 }
 

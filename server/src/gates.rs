@@ -53,7 +53,7 @@ fn authenticated(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
     if asker.may_ask || entry.command.flags.contains(Flags::NO_AUTH) {
         return Ok(());
     }
-    if matches!(entry.name(), "replconf" | "dfly") {
+    if matches!(entry.name(), "replconf" | "dfly" | "psync" | "sync") {
         asker.server.turned_away.by_password(asker.client.peer.parse().ok());
     }
     Err(Refusal::fixed("NOAUTH Authentication required."))

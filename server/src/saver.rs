@@ -6,7 +6,7 @@
 //!                                          └─ Snapshots: what INFO, LASTSAVE and the gates look at
 //! ```
 
-use crate::config::{Config, REDIS_VERSION};
+use crate::config::REDIS_VERSION;
 use crate::effect;
 use crate::memory;
 use crate::server::Server;
@@ -39,11 +39,6 @@ pub enum Wait {
 
 /// What becomes of an order, for whoever waits.
 type Ordered = Result<(), String>;
-
-/// The share of maxmemory that changed keys may take while a snapshot is written.
-const HELD_SHARE: u64 = 4;
-/// And the least.
-const HELD_MIN: u64 = 64 * 1024 * 1024;
 
 /// How often it is asked whether `save` asks for a snapshot.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -130,11 +125,7 @@ async fn plan(front: &Rc<Front>, server: &Server, path: PathBuf) -> SavePlan {
         facts.push(("damselfly-history", server.replication.info(front).await.history));
     }
     let facts = facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    SavePlan { path, facts, held_max: held_max(&config) }
-}
-
-fn held_max(config: &Config) -> u64 {
-    (effect::maxmemory(config) / HELD_SHARE).max(HELD_MIN)
+    SavePlan { path, facts, held_max: effect::held_max(&config) }
 }
 
 fn note_written(plan: &SavePlan, saved: &Saved, took: Duration) {

@@ -76,6 +76,16 @@ impl File {
         Self::open_with(&options, "create", path).await
     }
 
+    /// Makes a file to be written and read, which has no name any more: it is gone when it is dropped, also where
+    /// the process is killed. `path` is its name for a moment, and must not be there.
+    pub async fn scratch(path: &Path) -> Result<Self> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o600);
+        let file = Self::open_with(&options, "create", path).await?;
+        remove(path).await?;
+        Ok(file)
+    }
+
     /// Opens a file to read.
     pub async fn open(path: &Path) -> Result<Self> {
         let mut options = OpenOptions::new();

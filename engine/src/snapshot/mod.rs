@@ -4,7 +4,8 @@
 //!   bytes ─► Loader ─► Reader ─┬─ short values as they are, in batches ─► shards decode and keep them
 //!            (`load`)          └─ long ones, decoded here in parts ─────► shards keep them
 //!
-//!   a frozen cut of each shard ─► `save` ─► one file beside the old one, which it replaces (`name`)
+//!   a frozen cut of each shard ─► `moment` ─┬─► `save` ─► one file beside the old one, which it replaces (`name`)
+//!                                           └─► who follows this node as a Redis follows another
 //! ```
 //!
 //! It promises:
@@ -17,9 +18,11 @@
 
 mod batch;
 mod load;
+mod moment;
 pub mod name;
 pub mod save;
 
 pub use batch::LOADED_MAX;
 pub use load::{Loaded, Loader, Options};
-pub use save::{SavePlan, SaveProgress, Saved, save};
+pub use moment::{Journals, Made, Moment, SaveProgress, Sink};
+pub use save::{SavePlan, Saved, save};

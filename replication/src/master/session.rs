@@ -13,7 +13,7 @@ use super::machine::{Action, Event, Machine};
 use super::reason::{FellOut, Reason};
 use crate::bell::Bell;
 use crate::handshake::Introduction;
-use crate::info::{Lag, Progress, Replica, ReplicaState};
+use crate::info::{Lag, Progress, Replica, ReplicaState, Speaks};
 use crate::roads::{Line, Roads};
 use crate::settings::Settings;
 use crate::wire::{self, Kind};
@@ -264,6 +264,7 @@ impl<R: Roads> Session<R> {
             },
             last_ack_ms: machine.last_ack_age(self.roads.now()).as_millis() as u64,
             progress: full.then(|| Progress::of(done, total, seconds)),
+            speaks: Speaks::Journals,
         }
     }
 

@@ -2,7 +2,10 @@
 
 use super::Service;
 use super::admission::{self, Agreed};
+use super::roles::Leads;
 use crate::bell::Bell;
+use crate::followed::hello::Asking;
+use crate::followed::{self, feed};
 use crate::handshake::{Asker, Introduction, Terms};
 use crate::info::Info;
 use crate::master::reason::Reason;
@@ -22,12 +25,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A connection that the replication executor takes over, and what for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Takeover {
     /// The control connection of a session.
     Control(u64),
     /// One flow of a session.
     Flow(u64, usize),
+    /// Who follows as a Redis does.
+    Follower(Box<Asking>),
 }
 
 /// One of the links of replication.
@@ -59,6 +64,8 @@ pub enum Request {
     /// REPLICAOF, asked first: whether this node follows that master and nothing else is on its way;
     /// answered with `Option<u64>`, then its place among all changes of role.
     Already((String, u16)),
+    /// Whether somebody may follow as a Redis does; answered with `Result<(), String>`.
+    MayFollow,
     /// DFLY CHECK; answered with `Result<(), String>`.
     Check(Asker),
     /// DFLY FOLLOW; answered with `Result<Terms, String>`.
@@ -159,6 +166,7 @@ impl Service {
         match request {
             Request::TakeOver(what, parked) => self.take_over(what, parked),
             Request::Info => self.answer(reply_to, self.info()),
+            Request::MayFollow => self.answer(reply_to, self.may_tell()),
             Request::Check(asker) => self.answer(reply_to, self.check(&asker)),
             Request::Agree { asker, position, introduction, peer_ip } => {
                 let terms = rt::spawn_local(async move {
@@ -217,6 +225,10 @@ impl Service {
                 link.is_some_and(|link| link.kill())
             }
             Linked::Replica(id) => {
+                if let Some(follower) = self.followers.get(id) {
+                    follower.end(followed::reason::Reason::Killed);
+                    return true;
+                }
                 let session = self.sessions.get(id);
                 session.iter().for_each(|session| session.end(Reason::Killed));
                 session.is_some()
@@ -227,14 +239,46 @@ impl Service {
     fn take_over(self: &Rc<Service>, what: Takeover, parked: Parked) {
         let (transport, unread) = Transport::unpark(parked);
         let _ = transport.stream().set_nodelay(true);
-        let id = match what {
-            Takeover::Control(id) | Takeover::Flow(id, _) => id,
-        };
         // A session that ended meanwhile: dropping the transport closes the connection.
-        let Some(session) = self.sessions.get(id) else { return };
         match what {
-            Takeover::Control(_) => session.attach_control(transport, unread),
-            Takeover::Flow(_, index) => session.attach_flow(index, transport, unread),
+            Takeover::Control(id) => {
+                let Some(session) = self.sessions.get(id) else { return };
+                session.attach_control(transport, unread);
+            }
+            Takeover::Flow(id, index) => {
+                let Some(session) = self.sessions.get(id) else { return };
+                session.attach_flow(index, transport, unread);
+            }
+            Takeover::Follower(asking) => {
+                let (service, followers) = (self.clone(), self.followers.clone());
+                let id = self.sessions.next_id();
+                let may_feed = move || service.may_tell();
+                let serve = feed::serve(followers, (id, *asking), (transport, unread), may_feed);
+                rt::spawn_local(serve).detach();
+            }
+        }
+    }
+
+    /// Whether this node may feed those who follow as a Redis does: its own journals have to tell its data.
+    fn may_tell(&self) -> Result<(), String> {
+        if self.roles.borrow().is_changing() {
+            return Err(
+                "NOMASTERLINK Can't SYNC while whom this node follows is changed".to_owned()
+            );
+        }
+        if self.here.status.is_loading() {
+            return Err("LOADING Damselfly is loading the dataset in memory".to_owned());
+        }
+        let Some(upstream) = self.upstream() else { return Ok(()) };
+        match (self.here.standing.tells(), upstream.is_stable()) {
+            (false, _) => Err(format!(
+                "ERR this node is a replica, whose master is {}:{}: only a master, or a node that follows a Redis,                  can be followed by a Redis",
+                upstream.host, upstream.port
+            )),
+            (true, false) => {
+                Err("NOMASTERLINK Can't SYNC while not connected with my master".to_owned())
+            }
+            (true, true) => Ok(()),
         }
     }
 
@@ -286,7 +330,7 @@ impl Service {
         asked_partial: bool,
     ) {
         self.sessions.tell_others(session);
-        self.note_sync(full, why, asked_partial);
+        self.counters.borrow_mut().note_sync(full, why, asked_partial);
         self.last_follower.set(Instant::now());
         self.keeping.set(true);
         let kind = if full { "full" } else { "partial" };
@@ -306,26 +350,6 @@ impl Service {
         }
     }
 
-    fn note_sync(&self, full: bool, why: &str, asked_partial: bool) {
-        /// Reasons told apart: beyond it they are counted together.
-        const REASONS_MAX: usize = 16;
-        let mut counters = self.counters.borrow_mut();
-        if !full {
-            counters.partial_ok += 1;
-            return;
-        }
-        counters.partial_err += u64::from(asked_partial);
-        counters.full += 1;
-        // The words before the figures: reasons of one kind are counted together.
-        let kind = why.split([':', ' ']).next().unwrap_or_default().to_owned();
-        let reasons = &mut counters.full_reasons;
-        match reasons.iter().position(|(known, _)| *known == kind) {
-            Some(place) => reasons[place].1 += 1,
-            None if reasons.len() < REASONS_MAX => reasons.push((kind, 1)),
-            None => {}
-        }
-    }
-
     /// Waits until every replica that is connected has everything, whatever still comes from commands
     /// that were let in before the node began to stop; answers how many have.
     async fn drain(&self, limit: Duration) -> usize {
@@ -334,6 +358,7 @@ impl Service {
         const LOOK_EVERY: Duration = Duration::from_millis(10);
         let deadline = Instant::now() + limit;
         let mut known = Vec::new();
+        self.followers.give_up_copies();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             // Behind everything that waits for a shard or for keys.
@@ -356,11 +381,12 @@ impl Service {
         let bell = Rc::new(Bell::default());
         self.waits.borrow_mut().push(bell.clone());
         let count = loop {
-            let count = self.sessions.caught_up(heads);
+            let count = self.sessions.caught_up(heads) + self.followers.caught_up(heads);
             let left = deadline.saturating_duration_since(Instant::now());
-            if count >= self.sessions.begun() || left.is_zero() {
+            if count >= self.sessions.begun() + self.followers.online() || left.is_zero() {
                 break count;
             }
+            self.followers.ask_acks();
             bell.wait_for(left.min(LOOK_EVERY)).await;
         };
         self.waits.borrow_mut().retain(|known| !Rc::ptr_eq(known, &bell));
@@ -385,7 +411,7 @@ impl Service {
             if self.is_replica() {
                 break None;
             }
-            let count = self.sessions.caught_up(positions);
+            let count = self.sessions.caught_up(positions) + self.followers.caught_up(positions);
             if given_up.load(Ordering::Acquire) {
                 break Some(count);
             }
@@ -393,6 +419,7 @@ impl Service {
             if count >= replicas || left.is_some_and(|left| left.is_zero()) {
                 break Some(count);
             }
+            self.followers.ask_acks();
             bell.wait_for(left.unwrap_or(LOOK_EVERY).min(LOOK_EVERY)).await;
         };
         self.waits.borrow_mut().retain(|known| !Rc::ptr_eq(known, &bell));

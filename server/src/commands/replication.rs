@@ -12,9 +12,10 @@ use engine::resp::number::parse_i64;
 use engine::resp::{Output, ReplyWriter};
 use engine::rt;
 use engine::types::Lsn;
+use replication::followed::hello::{Asking, From};
 use replication::handshake::Terms;
 use replication::info::{Info, LinkState};
-use replication::{Asker, Request, Takeover};
+use replication::{Asker, Introduction, Request, Takeover};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub(super) const COMMANDS: &[&FrontCommand] = &[
     &ROLE,
     &WAIT,
     &REPLCONF,
+    &SYNC,
+    &PSYNC,
     &DFLY,
     &DFLY_CHECK,
     &DFLY_FOLLOW,
@@ -199,7 +202,7 @@ fn role_redis(info: &Info, reply: &mut ReplyWriter<'_>) {
         None => {
             reply.array(3);
             reply.bulk("master");
-            reply.integer(info.offset as i64);
+            reply.integer(info.stream.as_ref().map_or(info.offset, |stream| stream.offset) as i64);
             reply.array(info.replicas.len());
             for replica in &info.replicas {
                 reply.array(3);
@@ -321,7 +324,18 @@ static REPLCONF: FrontCommand = FrontCommand {
                     // Nothing is where it connects from.
                     session.replica.ip_address = Some(text).filter(|text| !text.is_empty());
                 }
-                b"capa" => asks_for_damselfly |= value == b"damselfly",
+                b"capa" => {
+                    asks_for_damselfly |= value == b"damselfly";
+                    session.replica.able.eof |= value.eq_ignore_ascii_case(b"eof");
+                    session.replica.able.psync2 |= value.eq_ignore_ascii_case(b"psync2");
+                }
+                // What a follower says once it follows, and a master to its followers: asks for no answer.
+                b"ack" | b"getack" => return Ok(()),
+                b"rdb-only" => {
+                    session.replica.able.rdb_only =
+                        parse_i64(value).ok_or(Refusal::NotInteger)? != 0;
+                }
+                b"rdb-filter-only" => session.replica.able.no_keys = has_no_keys(value)?,
                 b"client-id" | b"client-version" | b"version" => {}
                 _ => {
                     return Err(Refusal::quoting("ERR Unrecognized REPLCONF option: ", option, ""));
@@ -339,6 +353,66 @@ static REPLCONF: FrontCommand = FrontCommand {
         Ok(())
     }),
 };
+
+/// Whether a copy that has nothing but these in it has no keys: functions are all that may be asked for.
+fn has_no_keys(filter: &[u8]) -> Result<bool, Refusal> {
+    let mut words = filter.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    match words.find(|word| !word.eq_ignore_ascii_case(b"functions")) {
+        Some(word) => Err(Refusal::quoting("ERR Unsupported rdb-filter-only option: ", word, "")),
+        None => Ok(true),
+    }
+}
+
+/// For replicas; not while a copy is loaded, and not in MULTI, whose answers would stand in its way.
+const FOLLOWED: Flags =
+    Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::NO_MULTI).union(Flags::NO_ASYNC_LOADING);
+
+static SYNC: FrontCommand = FrontCommand {
+    command: declare(
+        "sync",
+        "SYNC",
+        "Makes this connection a replica's, as Redis did before 2.8: a copy and what follows.",
+        "1.0.0",
+        FOLLOWED,
+        "",
+    ),
+    handler: Handler::Later(|session, _, _| Box::pin(followed(session, From::Sync))),
+};
+
+static PSYNC: FrontCommand = FrontCommand {
+    command: declare(
+        "psync",
+        "PSYNC replicationid offset",
+        "Makes this connection a replica's: what follows from there on, or a copy first.",
+        "2.8.0",
+        FOLLOWED,
+        "",
+    ),
+    handler: Handler::Later(|session, args, _| {
+        Box::pin(async move {
+            let offset = parse_i64(args.get(2)).ok_or(Refusal::NotInteger)?;
+            followed(session, From::read(args.get(1), offset)).await
+        })
+    }),
+};
+
+/// Hands the connection over to those who are followed. What is answered is theirs, unless it is refused.
+async fn followed(session: &mut Session, from: From) -> Outcome {
+    let allowed: Result<(), String> =
+        session.server.replication.ask(&session.front, Request::MayFollow).await;
+    allowed.map_err(Refusal::made)?;
+    let Introduction { listening_port: port, ip_address, able, .. } = session.replica.clone();
+    let ip = ip_address.unwrap_or_else(|| peer_ip(session));
+    let asking = Asking { from, able, ip, port };
+    session.handoff = Some(Handoff(Takeover::Follower(Box::new(asking))));
+    Ok(())
+}
+
+/// The address that the other end connected from.
+fn peer_ip(session: &Session) -> String {
+    let peer = &session.client.peer;
+    peer.rsplit_once(':').map_or(peer.as_str(), |(ip, _)| ip).replace(['[', ']'], "")
+}
 
 static DFLY: FrontCommand = FrontCommand {
     command: declare(
@@ -393,12 +467,11 @@ async fn follow(session: &mut Session, args: Args<'_>, out: &mut Output) -> Outc
             Some(text.parse::<Position>().map_err(|_| Refusal::Syntax)?)
         }
     };
-    let peer = session.client.peer.clone();
     let request = Request::Agree {
         asker: asker(args, 6)?,
         position,
         introduction: session.replica.clone(),
-        peer_ip: peer.rsplit_once(':').map_or(peer.as_str(), |(ip, _)| ip).replace(['[', ']'], ""),
+        peer_ip: peer_ip(session),
     };
     let terms: Result<Terms, String> =
         session.server.replication.ask(&session.front, request).await;

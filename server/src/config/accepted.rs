@@ -101,12 +101,6 @@ pub(super) static SETTINGS: &[Setting] = &[
         "commands of one pipeline on different shards may become visible in another order; replies \
          are always in order",
     ),
-    idle(
-        int("10", 1),
-        "repl_ping_replica_period",
-        "both ends of a link show every second that they live",
-    )
-    .aliases(&[Alias::same("repl-ping-replica-period"), Alias::same("repl-ping-slave-period")]),
     idle(text("196mb"), "publish_buffer_limit", PUBSUB),
     idle(boolean("true"), "rdbchecksum", ALWAYS),
     idle(boolean("true"), "rdbcompression", ALWAYS),

@@ -41,6 +41,8 @@ const BACKLOG_MIN: i64 = 16 * 1024;
 const QUERY_MIN: u64 = 1 << 20;
 /// The shortest time-out of a link in milliseconds: below it, a busy machine looks like a dead one.
 const TIMEOUT_MIN: u64 = 100;
+/// The shortest time between two signs of life in a stream, in seconds, as in Redis.
+const PING_MIN: u64 = 1;
 /// The shortest time in milliseconds in which a connection can be made.
 const CONNECT_MIN: u64 = 10;
 
@@ -279,6 +281,9 @@ settings! {
         repl_backlog_size: u64 = size("0", SIZE_MAX).kept_within(BACKLOG_MIN, LONG_MAX).aliases(&[named("repl-backlog-size"), named("shard_repl_backlog_max_bytes")]).mutable();
         /// For how long the log is kept after the last replica left. 0 is for ever.
         repl_backlog_ttl: Duration = seconds("3600", LONG_MAX as u64).aliases(&[named("repl-backlog-ttl")]).mutable();
+        /// How often the stream that a Redis is sent which follows this node says PING, in seconds. Nodes of Damselfly
+        /// show each other every second that they live.
+        repl_ping_replica_period: Duration = seconds("10", INT_MAX as u64).at_least(PING_MIN).aliases(&[named("repl-ping-replica-period"), named("repl-ping-slave-period")]).mutable();
         /// Records older than this leave the log although it is not full; at least a second. 0 is no
         /// such limit.
         shard_repl_backlog_time_ms: Duration = milliseconds("0", MILLIS_MAX).mutable();

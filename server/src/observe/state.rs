@@ -254,13 +254,17 @@ fn state_of(replica: &info::Replica) -> ReplicaState {
 
 fn shown(replica: &info::Replica) -> Replica {
     let millis = replica.lags.iter().map(|lag| lag.millis).max().unwrap_or(0);
+    let stream_bytes = match replica.speaks {
+        info::Speaks::Journals => 0,
+        info::Speaks::Commands { lag } => lag.bytes,
+    };
     Replica {
         ip: replica.ip.clone(),
         port: replica.port,
         state: state_of(replica),
         lag: Lag {
             shard_records: replica.lags.iter().map(|lag| lag.records).collect(),
-            bytes: replica.lags.iter().map(|lag| lag.bytes).sum(),
+            bytes: replica.lags.iter().map(|lag| lag.bytes).sum::<u64>() + stream_bytes,
             seconds: millis as f64 / 1e3,
         },
         progress_ratio: replica.progress.as_ref().map(info::Progress::ratio),

@@ -9,7 +9,7 @@
 use super::view::{Lines, View};
 use crate::config::Config;
 use crate::effect;
-use replication::info::{Info, Lag, LinkState, Replica, ReplicaState, Upstream};
+use replication::info::{Info, Lag, LinkState, Replica, ReplicaState, Speaks, Upstream};
 
 pub(super) fn replication(view: &View<'_>, lines: &mut Lines) {
     let (info, config) = (&view.picture.replication, &*view.picture.config);
@@ -34,6 +34,19 @@ pub(super) fn replication(view: &View<'_>, lines: &mut Lines) {
 
 fn put_history(info: &Info, config: &Config, lines: &mut Lines) {
     const NOBODY: &str = "0000000000000000000000000000000000000000";
+    if let Some(stream) = &info.stream {
+        // Whoever follows as a Redis does, and tools that look at both ends, know this node by its stream.
+        lines.put("master_replid", &stream.id);
+        lines.put("master_replid2", NOBODY);
+        lines.put("master_repl_offset", stream.offset);
+        lines.put("second_repl_offset", -1);
+        lines.put("repl_backlog_active", 1);
+        lines.put("repl_backlog_size", effect::journals_bytes(config));
+        lines.put("repl_backlog_first_byte_offset", stream.first + 1);
+        lines.put("repl_backlog_histlen", stream.bytes);
+        lines.put("damselfly_history", &info.history);
+        return;
+    }
     lines.put("master_replid", &info.history);
     let (parent, branched) = match &info.parent {
         Some((parent, offset)) => (parent.as_str(), *offset as i64 + 1),
@@ -59,7 +72,23 @@ fn whole(lags: &[Lag]) -> Lag {
     }
 }
 
+/// A Redis: in its words alone. Its lag is in seconds.
+fn put_follower(index: usize, replica: &Replica, lines: &mut Lines) {
+    let state = match replica.state {
+        ReplicaState::Preparation => "wait_bgsave",
+        ReplicaState::FullSync => "send_bulk",
+        ReplicaState::StableSync => "online",
+    };
+    let Replica { ip, port, offset, last_ack_ms, .. } = replica;
+    let lag = last_ack_ms / 1000;
+    let row = format_args!("ip={ip},port={port},state={state},offset={offset},lag={lag}");
+    lines.put(format_args!("slave{index}"), row);
+}
+
 fn put_replica(index: usize, replica: &Replica, redis: bool, lines: &mut Lines) {
+    if replica.speaks != Speaks::Journals {
+        return put_follower(index, replica, lines);
+    }
     let state = match replica.state {
         state if !redis => state.word(),
         ReplicaState::Preparation => "wait_bgsave",
@@ -162,6 +191,7 @@ mod tests {
             lags: Vec::new(),
             last_ack_ms: 4,
             progress: None,
+            speaks: Speaks::Journals,
         }
     }
 
@@ -189,6 +219,19 @@ mod tests {
             "slave0:ip=10.0.0.2,port=6380,state=wait_bgsave,offset=120,type=replica,\
              sync_state=preparation\n",
         );
+    }
+
+    #[test]
+    fn a_redis_is_shown_in_its_own_words() {
+        let speaks = Speaks::Commands { lag: Lag { bytes: 7, ..Lag::default() } };
+        for (state, word) in [
+            (ReplicaState::Preparation, "wait_bgsave"),
+            (ReplicaState::FullSync, "send_bulk"),
+            (ReplicaState::StableSync, "online"),
+        ] {
+            let expected = format!("slave0:ip=10.0.0.2,port=6380,state={word},offset=120,lag=2\n");
+            check(&Replica { speaks, last_ack_ms: 2400, ..replica(state) }, &expected);
+        }
     }
 
     #[test]

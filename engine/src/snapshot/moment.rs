@@ -1,0 +1,256 @@
+//! All data of one moment as bytes of a file, for whoever takes them: a file (`save`), or who follows this node.
+//!
+//! ```text
+//!   shard 0   frozen_more ──part──┐
+//!   shard 1   frozen_more ──part──┼─► in turn; all of a value together ─► CRC-64 ─► Sink
+//!   shard 2   frozen_more ──part──┘
+//! ```
+//!
+//! Each shard encodes its own keys and has one part under way, while another is taken: so much is held, however slow
+//! the sink. Where a part ends within a value, the parts of others wait until it is whole.
+
+use crate::cut::{CutId, FrozenPart};
+use crate::exec::Front;
+use crate::rdb::{Crc, file_write};
+use crate::rt;
+use crate::shard::{FrozenBeginning, Shard};
+use crate::types::{DbIndex, Lsn, ShardId};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
+
+/// How far a snapshot has come, for whoever wants to know.
+#[derive(Debug, Default)]
+pub struct SaveProgress {
+    /// Keys that are written.
+    pub keys: AtomicU64,
+    /// Keys that there were at its moment.
+    pub keys_total: AtomicU64,
+    /// Bytes of the file so far.
+    pub bytes: AtomicU64,
+    /// Whoever raises it ends the work.
+    pub cancelled: AtomicBool,
+}
+
+/// Takes the bytes, in order.
+pub trait Sink {
+    /// More of them; an error ends the work.
+    fn take(&mut self, bytes: &[u8]) -> impl Future<Output = Result<(), String>>;
+}
+
+/// What becomes of the journals at the moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Journals {
+    /// They stay as they are.
+    Leave,
+    /// They are kept from there on: somebody will read what follows.
+    Keep,
+}
+
+/// Why no moment can be fixed: there is one already.
+pub(super) const ANOTHER: &str = "another snapshot is under way";
+
+/// A moment that is fixed. To be given back by [`end`](Moment::end), whatever became of it.
+pub struct Moment {
+    id: CutId,
+    beginnings: Vec<FrozenBeginning>,
+}
+
+/// What was made of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Made {
+    /// Keys in it.
+    pub keys: u64,
+    /// The form's version.
+    pub version: u16,
+}
+
+static CUTS: AtomicU64 = AtomicU64::new(1);
+
+/// A number that no cut of this program has had.
+pub(super) fn next_cut() -> CutId {
+    CutId(CUTS.fetch_add(1, Ordering::Relaxed))
+}
+
+impl Moment {
+    /// Fixes the moment, on all shards at once; what is changed from there on may take `held_max` bytes, over all.
+    pub async fn begin(
+        front: &Rc<Front>,
+        held_max: u64,
+        journals: Journals,
+    ) -> Result<Moment, String> {
+        Moment::named(front, next_cut(), held_max, journals).await
+    }
+
+    pub(super) async fn named(
+        front: &Rc<Front>,
+        id: CutId,
+        held_max: u64,
+        journals: Journals,
+    ) -> Result<Moment, String> {
+        let bound = held_max / u64::from(front.node.shards().max(1));
+        let begin = move |shard: &mut Shard| {
+            if journals == Journals::Keep {
+                shard.set_keeping(true);
+            }
+            shard.frozen_begin(id, bound)
+        };
+        let begun: Option<Vec<_>> = front.everywhere(false, begin).await.into_iter().collect();
+        match begun {
+            Some(beginnings) => Ok(Moment { id, beginnings }),
+            // Shards that had begun, where others had not, if that can be.
+            None => {
+                end_cuts(front, id).await;
+                Err(ANOTHER.to_owned())
+            }
+        }
+    }
+
+    /// Where each shard's journal stood.
+    pub fn lsns(&self) -> Vec<Lsn> {
+        self.beginnings.iter().map(|beginning| beginning.lsn).collect()
+    }
+
+    /// Keys that there were.
+    pub fn keys(&self) -> u64 {
+        let sizes = self.beginnings.iter().flat_map(|beginning| &beginning.sizes);
+        sizes.map(|(keys, _)| keys).sum()
+    }
+
+    /// The form's version: above 9 where the data needs it.
+    pub fn version(&self) -> u16 {
+        let has_dated = self.beginnings.iter().any(|beginning| beginning.has_dated);
+        if has_dated { file_write::VERSION_OF_TIMED_FIELDS } else { file_write::VERSION }
+    }
+
+    /// Makes all bytes of the file.
+    pub async fn write(
+        &self,
+        front: &Rc<Front>,
+        facts: &[(String, String)],
+        progress: &SaveProgress,
+        sink: &mut impl Sink,
+    ) -> Result<Made, String> {
+        let version = self.version();
+        let mut head = Vec::new();
+        file_write::begin(version, &mut head);
+        facts.iter().for_each(|(name, value)| file_write::fact(name, value, &mut head));
+        let keys_total = sizes(&self.beginnings, &mut head);
+        progress.keys_total.store(keys_total, Ordering::Relaxed);
+        let mut out = Summed { sink, crc: Crc::default() };
+        out.write(&head).await?;
+        let keys = self.write_parts(front, progress, &mut out).await?;
+        let mut end = Vec::new();
+        file_write::end(out.crc, &mut end);
+        out.sink.take(&end).await?;
+        if keys != keys_total {
+            return Err(format!("{keys} keys were written of {keys_total}: the file is given up"));
+        }
+        Ok(Made { keys, version })
+    }
+
+    /// Writes all parts of all shards; how many keys these were.
+    async fn write_parts<S: Sink>(
+        &self,
+        front: &Rc<Front>,
+        progress: &SaveProgress,
+        out: &mut Summed<'_, S>,
+    ) -> Result<u64, String> {
+        let id = self.id;
+        let ask = |shard: ShardId| -> Asked<'_> {
+            Box::pin(front.call(shard, move |shard| shard.frozen_more(id)))
+        };
+        let shards: Vec<ShardId> = front.node.all_shards().collect();
+        let mut asked: Vec<Option<Asked<'_>>> =
+            shards.iter().map(|shard| Some(ask(*shard))).collect();
+        let (mut keys, mut open, mut turn) = (0, None, 0);
+        while asked.iter().any(Option::is_some) {
+            let (place, part) = next_part(&mut asked, open, turn).await;
+            let part = part.ok_or("the cut is gone")?;
+            if let Some(failed) = part.failed {
+                return Err(failed.to_string());
+            }
+            if progress.cancelled.load(Ordering::Relaxed) {
+                return Err("it was given up, as the node ends".to_owned());
+            }
+            // It goes on encoding while this is written.
+            asked[place] = (!part.is_done).then(|| ask(shards[place]));
+            open = part.is_open.then_some(place);
+            turn = place + 1;
+            keys += part.keys;
+            out.write(&part.bytes).await?;
+            progress.keys.store(keys, Ordering::Relaxed);
+            rt::yield_if_needed().await;
+        }
+        Ok(keys)
+    }
+
+    /// Gives back what is held for it.
+    pub async fn end(self, front: &Rc<Front>) {
+        end_cuts(front, self.id).await;
+    }
+}
+
+pub(super) async fn end_cuts(front: &Rc<Front>, id: CutId) {
+    for shard in front.node.all_shards() {
+        while !front.call(shard, move |shard| shard.frozen_end(id)).await {
+            rt::yield_now().await;
+        }
+    }
+}
+
+/// The file under way, with its sum so far.
+struct Summed<'a, S> {
+    sink: &'a mut S,
+    crc: Crc,
+}
+
+impl<S: Sink> Summed<'_, S> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.crc.add(bytes);
+        self.sink.take(bytes).await
+    }
+}
+
+/// Says of each database that is not empty how large it is; how many keys there are.
+fn sizes(beginnings: &[FrozenBeginning], out: &mut Vec<u8>) -> u64 {
+    let count = beginnings.first().map_or(0, |first| first.sizes.len());
+    let mut total = 0;
+    for db in 0..count {
+        let of_db = beginnings.iter().filter_map(|beginning| beginning.sizes.get(db));
+        let (keys, expire) = of_db.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1));
+        if keys > 0 {
+            file_write::database(DbIndex(db as u16), out);
+            file_write::sizes(keys, expire, out);
+        }
+        total += keys;
+    }
+    total
+}
+
+type Asked<'a> = Pin<Box<dyn Future<Output = Option<FrozenPart>> + 'a>>;
+
+/// The next part that has come, and whose it is: of `only` one of them, or from `turn` on of whichever has one.
+async fn next_part(
+    asked: &mut [Option<Asked<'_>>],
+    only: Option<usize>,
+    turn: usize,
+) -> (usize, Option<FrozenPart>) {
+    let count = asked.len();
+    poll_fn(|cx| {
+        for place in (0..count).map(|step| (turn + step) % count) {
+            if only.is_some_and(|only| only != place) {
+                continue;
+            }
+            let Some(one) = &mut asked[place] else { continue };
+            if let Poll::Ready(part) = one.as_mut().poll(cx) {
+                asked[place] = None;
+                return Poll::Ready((place, part));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}

@@ -1,0 +1,197 @@
+//! Makes a full copy: one moment of all shards, where the stream stands then, and the bytes.
+//!
+//! ```text
+//!   hold the stream ─► fix the moment on all shards ─► say the journals up to it ─► its offset is the copy's
+//!                                                └──────── encode, in slices ─────► payload
+//! ```
+
+use super::copy::{FullCopy, Moment as Place};
+use super::followers::{Followers, Told};
+use super::payload::Filling;
+use super::stream::Stream;
+use super::telling::tell;
+use engine::exec::Front;
+use engine::rdb::file_write;
+use engine::rt;
+use engine::snapshot::{Journals, Moment};
+use engine::tell::Peers;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Between two attempts to fix a moment, where a snapshot is written.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// The longest value in pieces that is put together, where followers have no limit of their own: what Redis takes
+/// in one argument.
+const LONGEST: u64 = 512 * 1024 * 1024;
+
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
+/// The copy that is made, or one that is begun: whoever asks takes it from its beginning on.
+pub(super) fn join_or_begin(followers: &Rc<Followers>) -> Rc<FullCopy> {
+    if let Some(copy) = followers.copy_to_join() {
+        return copy;
+    }
+    let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+    let name = format!("temp-{}-copy-{number}.rdb", std::process::id());
+    let directory = std::env::current_dir().unwrap_or_default();
+    let copy = Rc::new(FullCopy::new(directory.join(name)));
+    followers.copy_is_asked(&copy);
+    rt::spawn_local(make(followers.clone(), copy.clone())).detach();
+    copy
+}
+
+/// Makes a copy. Not to be cancelled: it gives back what the shards hold for it.
+async fn make(followers: Rc<Followers>, copy: Rc<FullCopy>) {
+    // Whoever began it joins it first.
+    rt::yield_now().await;
+    let front = followers.here().front.clone();
+    let outcome = match fix(&followers, &copy, &front).await {
+        Err(why) => Err(why),
+        Ok(moment) => {
+            let outcome = write(&followers, &copy, &front, &moment).await;
+            moment.end(&front).await;
+            outcome
+        }
+    };
+    if let Err(why) = &outcome {
+        tracing::warn!("replication: a copy for Redis replicas was given up: {why}");
+    }
+    copy.payload.finish(outcome);
+    followers.copy_is_made(&copy);
+}
+
+fn is_given_up(copy: &FullCopy) -> bool {
+    copy.payload.is_unwanted() || copy.progress.cancelled.load(Ordering::Relaxed)
+}
+
+/// Fixes the moment; the stream stands at it, or stands still before it until [`write`] lets it go on.
+async fn fix(
+    followers: &Rc<Followers>,
+    copy: &FullCopy,
+    front: &Rc<Front>,
+) -> Result<Moment, String> {
+    let held_max = followers.here().settings.borrow().followed.held_max;
+    loop {
+        if is_given_up(copy) {
+            return Err("nobody waits for it any more".to_owned());
+        }
+        // What is read from here on lies before the moment.
+        let told = followers.told();
+        told.iter().for_each(|told| told.stream.borrow_mut().hold());
+        let era = followers.era();
+        let begun = Moment::begin(front, held_max, Journals::Keep).await;
+        let is_same = followers.told().as_ref().map(Rc::as_ptr) == told.as_ref().map(Rc::as_ptr);
+        match begun {
+            Ok(moment) if followers.era() == era && is_same => return Ok(moment),
+            Ok(moment) => moment.end(front).await,
+            // A snapshot is written, or an earlier copy is not cleared away.
+            Err(_) => {}
+        }
+        if let Some(told) = told {
+            told.stream.borrow_mut().go_on_to(None);
+            told.bell.ring();
+        }
+        rt::sleep(AGAIN_AFTER).await;
+    }
+}
+
+async fn write(
+    followers: &Rc<Followers>,
+    copy: &Rc<FullCopy>,
+    front: &Rc<Front>,
+    moment: &Moment,
+) -> Result<(), String> {
+    let told = match followers.told() {
+        Some(told) => reach(followers, told, moment).await?,
+        None => begin_stream(followers, moment)?,
+    };
+    let place = {
+        let stream = told.stream.borrow();
+        Place { stream: stream.id.clone(), offset: stream.backlog.end() }
+    };
+    told.stream.borrow_mut().go_on_to(None);
+    told.bell.ring();
+    tracing::info!(
+        "replication: a copy of {} keys for Redis replicas, at offset {} of stream {}",
+        moment.keys(),
+        place.offset,
+        place.stream
+    );
+    if moment.version() > file_write::VERSION {
+        tracing::warn!(
+            "replication: fields of hashes expire: Redis 7.4 and later, Valkey 9 and later take the copy"
+        );
+    }
+    let facts = facts(followers, &place);
+    followers.copy_begins(copy, place);
+    let mut sink = Filling(copy.payload.clone());
+    moment.write(front, &facts, &copy.progress, &mut sink).await.map(drop)
+}
+
+/// Says the journals up to the moment.
+async fn reach(
+    followers: &Rc<Followers>,
+    told: Rc<Told>,
+    moment: &Moment,
+) -> Result<Rc<Told>, String> {
+    told.stream.borrow_mut().go_on_to(Some(moment.lsns()));
+    told.bell.ring();
+    loop {
+        if told.is_over.get() || followers.told().is_none_or(|now| !Rc::ptr_eq(&now, &told)) {
+            return Err("the stream has ended".to_owned());
+        }
+        if told.stream.borrow_mut().at_moment().is_some() {
+            return Ok(told);
+        }
+        told.moved.wait().await;
+    }
+}
+
+/// The first one that follows: the stream begins at the moment.
+fn begin_stream(followers: &Rc<Followers>, moment: &Moment) -> Result<Rc<Told>, String> {
+    let mut id = [0; 20];
+    rt::fill_random(&mut id);
+    let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let starts = moment.lsns();
+    // So that the node's offset does not go back when the first one comes.
+    let offset = starts.iter().map(|lsn| lsn.0).sum();
+    let dated = moment.version() > file_write::VERSION;
+    let peers = if dated { Peers::From74 } else { Peers::From62 };
+    let (logs, longest) = {
+        let here = followers.here();
+        let settings = here.settings.borrow();
+        let bounds = settings.followed.limits.hard_bytes.max(settings.journals_bounds.bytes);
+        (here.standing.logs(), bounds.max(LONGEST))
+    };
+    let stream = Stream::begin((id, offset), &logs, &starts, peers, longest)?;
+    let told = followers.begin(stream);
+    rt::spawn_local(tell(followers.clone(), told.clone())).detach();
+    Ok(told)
+}
+
+/// What the copy says of itself.
+fn facts(followers: &Followers, place: &Place) -> Vec<(String, String)> {
+    let version = followers.here().settings.borrow().followed.redis_version;
+    let facts = [
+        ("redis-ver", version.to_owned()),
+        ("redis-bits", "64".to_owned()),
+        ("ctime", (rt::now_millis().0 / 1000).to_string()),
+        ("repl-stream-db", "0".to_owned()),
+        ("repl-id", place.stream.clone()),
+        ("repl-offset", place.offset.to_string()),
+    ];
+    facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// A copy without keys, for who wants only what else is in one.
+pub(super) fn empty(redis_version: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    file_write::begin(file_write::VERSION, &mut bytes);
+    file_write::fact("redis-ver", redis_version, &mut bytes);
+    let mut crc = engine::rdb::Crc::default();
+    crc.add(&bytes);
+    file_write::end(crc, &mut bytes);
+    bytes
+}

@@ -1,0 +1,202 @@
+//! The one stream that all followers are sent: journals in, commands out.
+//!
+//! ```text
+//!   readers ─► merge ─► backlog          marks: (bytes of the stream, what each shard's journal is said up to)
+//!      │ held while a cut is begun
+//!      └ limited to the cut's moment until all are there: the stream's offset is the copy's
+//! ```
+//!
+//! It is driven by one task, which calls [`pump`](Stream::pump) while there is something to read.
+
+use super::backlog::Backlog;
+use super::merge::Merge;
+use crate::bell::Bell;
+use engine::journal::{LogHandle, Read, Reader};
+use engine::resp::client::encode_command;
+use engine::tell::Peers;
+use engine::types::Lsn;
+use std::collections::VecDeque;
+use std::task::{Context, Poll};
+
+/// Bytes of a journal that are read at once.
+const READ: usize = 64 * 1024;
+
+/// Bytes of commands that are made before others have their turn.
+const ROUND: usize = 256 * 1024;
+
+/// Marks that are remembered: of several thousand pumps, then of every second one, and so on.
+const MARKS_MAX: usize = 4096;
+
+/// See the module's doc.
+pub(super) struct Stream {
+    /// Names it: 40 hex digits.
+    pub(super) id: String,
+    pub(super) backlog: Backlog,
+    merge: Merge,
+    readers: Vec<Reader>,
+    marks: VecDeque<(u64, Vec<Lsn>)>,
+    made: Vec<u8>,
+    /// Nothing is read: a cut is begun.
+    is_held: bool,
+    /// Nothing is read beyond this moment, at which somebody's copy is.
+    moment: Option<Vec<Lsn>>,
+    /// Followers are to say how far they are, once this is said.
+    ack_wanted: Option<Vec<Lsn>>,
+    ack_again: bool,
+}
+
+impl Stream {
+    /// Of these journals, from `starts` on, where it has `offset` bytes.
+    pub(super) fn begin(
+        (id, offset): (String, u64),
+        logs: &[LogHandle],
+        starts: &[Lsn],
+        peers: Peers,
+        longest: u64,
+    ) -> Result<Stream, String> {
+        let reader = |(log, lsn): (&LogHandle, &Lsn)| {
+            log.reader_at(*lsn).map_err(|gone| format!("the journal is trimmed already: {gone}"))
+        };
+        let readers = logs.iter().zip(starts).map(reader).collect::<Result<_, _>>()?;
+        Ok(Stream {
+            id,
+            backlog: Backlog::new(offset),
+            merge: Merge::new(starts, peers, longest),
+            readers,
+            marks: VecDeque::from([(offset, starts.to_vec())]),
+            made: Vec::new(),
+            is_held: false,
+            moment: None,
+            ack_wanted: None,
+            ack_again: false,
+        })
+    }
+
+    /// Reads and says some of what there is. Whether anything was; an error ends the stream.
+    pub(super) fn pump(&mut self) -> Result<bool, String> {
+        let (mut has_moved, before) = (false, self.backlog.end());
+        if !self.is_held {
+            for (shard, reader) in self.readers.iter_mut().enumerate() {
+                if !self.merge.wants_more(shard) {
+                    continue;
+                }
+                match reader.next(READ) {
+                    Read::Bytes(span) => {
+                        self.merge.add(shard, &span);
+                        has_moved = true;
+                    }
+                    Read::Empty => {}
+                    Read::Gone(gone) => {
+                        return Err(format!(
+                            "the journal of shard {shard} was trimmed before it was said: {gone}; raise \
+                             repl_backlog_size"
+                        ));
+                    }
+                }
+            }
+        }
+        self.made.clear();
+        let said = self.merge.say(&mut self.made, ROUND);
+        if !self.made.is_empty() {
+            self.backlog.push(&self.made);
+            self.made.shrink_to(ROUND);
+        }
+        if said? {
+            has_moved = true;
+            self.mark();
+        }
+        self.ask_if_said();
+        Ok(has_moved || self.backlog.end() != before)
+    }
+
+    fn mark(&mut self) {
+        let (end, lsns) = (self.backlog.end(), self.merge.lsns());
+        match self.marks.back_mut() {
+            Some(last) if last.0 == end => last.1 = lsns,
+            _ => self.marks.push_back((end, lsns)),
+        }
+        if self.marks.len() > MARKS_MAX {
+            let mut place = 0;
+            self.marks.retain(|_| {
+                place += 1;
+                place % 2 == 1
+            });
+        }
+    }
+
+    /// Whether whoever has so many bytes of the stream has all that journals say up to these positions.
+    pub(super) fn has_all(&self, offset: u64, positions: &[Lsn]) -> bool {
+        let place = self.marks.partition_point(|(end, _)| *end <= offset);
+        let mark = place.checked_sub(1).and_then(|place| self.marks.get(place));
+        mark.is_some_and(|(_, lsns)| lsns.iter().zip(positions).all(|(lsn, wanted)| lsn >= wanted))
+    }
+
+    /// Ready as soon as there is something to read that may be read.
+    pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_held {
+            return Poll::Pending;
+        }
+        for (shard, reader) in self.readers.iter_mut().enumerate() {
+            if self.merge.wants_more(shard) && reader.poll_readable(cx).is_ready() {
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Reads nothing, until [`go_on_to`](Stream::go_on_to).
+    pub(super) fn hold(&mut self) {
+        self.is_held = true;
+    }
+
+    /// Reads on, up to a moment that lies ahead, if one is given.
+    pub(super) fn go_on_to(&mut self, moment: Option<Vec<Lsn>>) {
+        self.is_held = false;
+        for (shard, reader) in self.readers.iter_mut().enumerate() {
+            reader.set_limit(moment.as_ref().map(|lsns| lsns[shard]));
+        }
+        self.moment = moment;
+    }
+
+    /// Once all is said up to the moment: how many bytes the stream has there. From there on it says again which
+    /// database it is about, for those who come with a copy.
+    pub(super) fn at_moment(&mut self) -> Option<u64> {
+        let moment = self.moment.as_ref()?;
+        if *moment != self.merge.lsns() {
+            return None;
+        }
+        self.merge.forget_db();
+        Some(self.backlog.end())
+    }
+
+    /// A command of ours in the stream.
+    pub(super) fn put(&mut self, words: &[&[u8]]) {
+        let mut bytes = Vec::new();
+        encode_command(&mut bytes, words);
+        self.backlog.push(&bytes);
+    }
+
+    /// Followers are to say how far they are, once all is said that journals hold now.
+    pub(super) fn want_acks(&mut self, bell: &Bell) {
+        match self.ack_wanted {
+            Some(_) => self.ack_again = true,
+            None => {
+                let heads = self.readers.iter().map(|reader| reader.log().head());
+                self.ack_wanted = Some(heads.collect());
+                bell.ring();
+            }
+        }
+    }
+
+    fn ask_if_said(&mut self) {
+        let Some(wanted) = &self.ack_wanted else { return };
+        if self.merge.lsns().iter().zip(wanted).any(|(said, wanted)| said < wanted) {
+            return;
+        }
+        self.put(&[b"REPLCONF", b"GETACK", b"*"]);
+        self.ack_wanted = None;
+        if std::mem::take(&mut self.ack_again) {
+            self.want_acks(&Bell::default());
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! A Redis follows a node: the way back, and what tools that speak as a replica get.
+
+mod support;
+
+use engine::resp::client::Reply;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use support::client::text;
+use support::node::Node;
+use support::redis::{self, Redis, replication};
+use support::wait;
+use support::writer::Writer;
+
+fn follow(redis: &Redis, node: &Node) {
+    redis.client().must(&["REPLICAOF", "127.0.0.1", &node.port.to_string()]);
+}
+
+fn info(redis: &Redis, name: &str) -> String {
+    let info = text(&redis.client().must(&["INFO", "replication"]));
+    let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap_or_default().trim().to_owned()
+}
+
+/// A counter of a node's INFO stats.
+fn counter(node: &Node, name: &str) -> u64 {
+    let info = node.ask(&["INFO", "stats"]).unwrap_or_default();
+    let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no {name}"))
+}
+
+fn wait_linked(redis: &Redis) {
+    wait::until("the Redis follows", || info(redis, "master_link_status") == "up");
+}
+
+/// Waits until a Redis has everything; nobody writes meanwhile.
+fn wait_caught_up(redis: &Redis, node: &Node) {
+    wait_linked(redis);
+    let mut client = node.client();
+    client.must(&["SET", "counted", "on"]);
+    assert_eq!(client.must(&["WAIT", "1", "30000"]), Reply::Integer(1));
+}
+
+/// All keys compare equal after random writes during the copy and behind it, with the link cut at both ends in
+/// between: what was missed comes, and nothing else.
+fn a_redis_follows(shards: u16) {
+    let seed = support::seed();
+    let node = Node::start("node", shards, &[]);
+    let writers = [Writer::start(node.client(), seed), Writer::start(node.client(), seed ^ 1)];
+    writers[0].wait_for(2000);
+    let redis = Redis::start(&[]);
+    follow(&redis, &node);
+    wait_linked(&redis);
+    assert_eq!(counter(&node, "sync_full"), 1);
+    for cut in 0..4 {
+        writers[0].wait_for(500);
+        match cut % 2 {
+            0 => drop(node.must(&["CLIENT", "KILL", "TYPE", "replica"])),
+            _ => drop(redis.client().must(&["CLIENT", "KILL", "TYPE", "master"])),
+        }
+        wait::until("the link is back", || counter(&node, "sync_partial_ok") == cut + 1);
+    }
+    writers[1].wait_for(1000);
+    drop(writers);
+    wait_caught_up(&redis, &node);
+    redis::assert_follows(&redis, &node);
+    assert_eq!((counter(&node, "sync_full"), counter(&node, "sync_partial_ok")), (1, 4));
+    // Both ends call it by the same name.
+    assert_eq!(info(&redis, "master_replid"), replication(&node, "master_replid"));
+    let row = replication(&node, "slave0");
+    assert!(row.contains(&format!("port={},state=online,", redis.port)), "{row}");
+}
+
+#[test]
+fn random_writes_are_followed_from_one_shard() {
+    a_redis_follows(1);
+}
+
+#[test]
+fn random_writes_are_followed_from_three_shards() {
+    a_redis_follows(3);
+}
+
+/// Data of every type is in the copy, and a large value goes through the stream.
+#[test]
+fn long_values_and_several_databases_come_over() {
+    let node = Node::start("node", 2, &[]);
+    let mut client = node.client();
+    for database in ["0", "3", "15"] {
+        client.must(&["SELECT", database]);
+        client.must(&[b"SET".as_slice(), b"long", &vec![b'x'; 3 << 20]]);
+        client.must(&["RPUSH", "list", "a", "b", "c"]);
+        client.must(&["SET", "dies", "x", "PX", "9000000"]);
+    }
+    let redis = Redis::start(&[]);
+    follow(&redis, &node);
+    wait_linked(&redis);
+    for database in ["0", "7"] {
+        client.must(&["SELECT", database]);
+        client.must(&[b"SET".as_slice(), b"longer", &vec![b'y'; 9 << 20]]);
+        client.must(&["MSET", "a", "1", "b", "2", "c", "3"]);
+        client.must(&["RENAME", "a", "d"]);
+    }
+    client.must(&["SELECT", "0"]);
+    assert_eq!(client.must(&["WAIT", "1", "30000"]), Reply::Integer(1));
+    assert!(redis::assert_follows(&redis, &node) > 10);
+}
+
+/// A connection that says what a replica says.
+struct Puppet(TcpStream);
+
+impl Puppet {
+    fn new(node: &Node) -> Puppet {
+        let stream =
+            TcpStream::connect(("127.0.0.1", node.port)).expect("the node takes connections");
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a time-out can be set");
+        Puppet(stream)
+    }
+
+    fn say(&mut self, words: &str) {
+        self.0.write_all(format!("{words}\r\n").as_bytes()).expect("it is sent");
+    }
+
+    fn line(&mut self) -> String {
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        while self.0.read(&mut byte).expect("it answers") == 1 {
+            match byte[0] {
+                b'\n' if line.is_empty() => {}
+                b'\n' => break,
+                b'\r' => {}
+                byte => line.push(byte),
+            }
+        }
+        String::from_utf8(line).expect("a line is text")
+    }
+
+    fn ask(&mut self, words: &str) -> String {
+        self.say(words);
+        self.line()
+    }
+}
+
+#[test]
+fn what_a_replica_says_is_answered_as_redis_answers() {
+    let node = Node::start("node", 1, &[]);
+    let mut puppet = Puppet::new(&node);
+    for (words, expected) in [
+        ("REPLCONF listening-port 7001", "+OK"),
+        ("REPLCONF ip-address 10.0.0.9", "+OK"),
+        ("REPLCONF capa eof capa psync2", "+OK"),
+        ("REPLCONF version 8.1.0", "+OK"),
+        ("REPLCONF rdb-only 0", "+OK"),
+        ("REPLCONF rdb-filter-only keys", "-ERR Unsupported rdb-filter-only option: keys"),
+        ("REPLCONF nonsense 1", "-ERR Unrecognized REPLCONF option: nonsense"),
+        ("PSYNC ? x", "-ERR value is not an integer or out of range"),
+        ("MULTI", "+OK"),
+        ("PSYNC ? -1", "-ERR Command not allowed inside a transaction"),
+        ("DISCARD", "+OK"),
+    ] {
+        assert!(puppet.ask(words).starts_with(expected), "{words}");
+    }
+    let granted = puppet.ask("PSYNC 0123456789012345678901234567890123456789 10");
+    assert!(granted.starts_with("+FULLRESYNC "), "{granted}");
+    assert!(puppet.line().starts_with("$EOF:"));
+    let row = replication(&node, "slave0");
+    assert!(row.starts_with("ip=10.0.0.9,port=7001,state=send_bulk,"), "{row}");
+    assert_eq!(counter(&node, "sync_partial_err"), 1);
+    // Only a master, or who follows a Redis, tells.
+    let below = Node::start("below", 1, &[]);
+    below.must(&["REPLICAOF", "127.0.0.1", &node.port.to_string()]);
+    wait::until("it follows", || replication(&below, "master_link_status") == "up");
+    let refused = Puppet::new(&below).ask("PSYNC ? -1");
+    assert!(refused.starts_with("-ERR this node is a replica"), "{refused}");
+    assert!(replication(&node, "slave1").contains("type=replica"), "DFLY: {row}");
+}
+
+/// A copy of a known length for who cannot find its end otherwise, and nothing behind one that is all that is wanted.
+#[test]
+fn copies_come_in_the_form_that_is_asked_for() {
+    let node = Node::start("node", 2, &[]);
+    node.must(&["DEBUG", "POPULATE", "20000", "key", "1000"]);
+    let mut old = Puppet::new(&node);
+    let length: usize =
+        old.ask("SYNC").strip_prefix('$').expect("a length").parse().expect("a number");
+    let mut copy = vec![0; length];
+    old.0.read_exact(&mut copy).expect("all of it comes");
+    assert_eq!(&copy[..9], b"REDIS0009");
+    node.must(&["SET", "later", "1"]);
+    wait::until("the stream goes on", || old.line() == "later");
+    let mut only = Puppet::new(&node);
+    assert_eq!(only.ask("REPLCONF rdb-only 1"), "+OK");
+    assert!(only.ask("PSYNC ? -1").starts_with("+FULLRESYNC"));
+    let length: usize = only.line().strip_prefix('$').expect("a length").parse().expect("a number");
+    let mut rest = Vec::new();
+    only.0.read_to_end(&mut rest).expect("it is closed");
+    assert_eq!(rest.len(), length);
+    let mut empty = Puppet::new(&node);
+    assert_eq!(empty.ask("REPLCONF rdb-only 1 rdb-filter-only functions"), "+OK");
+    assert!(empty.ask("PSYNC ? -1").starts_with("+FULLRESYNC"));
+    let mut rest = Vec::new();
+    empty.0.read_to_end(&mut rest).expect("it is closed");
+    assert!(rest.len() < 100, "{}", rest.len());
+}
+
+/// One that does not read is ended at its bound; writers and others go on.
+#[test]
+fn a_follower_that_does_not_read_is_ended_at_its_bound() {
+    let node = Node::start("node", 2, &["--repl_backlog_size=1mb"]);
+    node.must(&["CONFIG", "SET", "client-output-buffer-limit", "replica 8mb 0 0"]);
+    let redis = Redis::start(&[]);
+    follow(&redis, &node);
+    wait_linked(&redis);
+    let mut slow = Puppet::new(&node);
+    assert_eq!(slow.ask("REPLCONF capa eof"), "+OK");
+    assert!(slow.ask("PSYNC ? -1").starts_with("+FULLRESYNC"));
+    wait::until("both follow", || replication(&node, "connected_slaves") == "2");
+    let mut client = node.client();
+    let value = vec![b'v'; 256 << 10];
+    for number in 0..80 {
+        client.must(&[b"SET".as_slice(), format!("key{}", number % 9).as_bytes(), &value]);
+        assert_eq!(client.must(&["WAIT", "1", "30000"]), Reply::Integer(1));
+    }
+    wait::until("the slow one is ended", || replication(&node, "connected_slaves") == "1");
+    assert_eq!(node.logged("client-output-buffer-limit replica"), 1, "{}", node.log());
+    wait_caught_up(&redis, &node);
+    redis::assert_follows(&redis, &node);
+}
+
+/// While one loads a copy slowly, the cut is not held up: the copy goes to a file, which has no name.
+#[test]
+fn a_slow_copy_goes_to_a_file_and_is_whole() {
+    let node = Node::start("node", 2, &[]);
+    node.must(&["DEBUG", "POPULATE", "30000", "key", "1000"]);
+    let mut slow = Puppet::new(&node);
+    assert!(slow.ask("PSYNC ? -1").starts_with("+FULLRESYNC"));
+    let length: usize = slow.line().strip_prefix('$').expect("a length").parse().expect("a number");
+    assert!(length > 10 << 20, "{length}");
+    // The moment is given back: another one can be fixed.
+    node.must(&["SAVE"]);
+    let mut copy = vec![0; length];
+    slow.0.read_exact(&mut copy).expect("all of it comes");
+    let (body, sum) = copy.split_at(length - 8);
+    let mut crc = engine::rdb::Crc::default();
+    crc.add(body);
+    assert_eq!(sum, crc.0.to_le_bytes());
+    let left = std::fs::read_dir(node.file("")).expect("its directory").flatten();
+    let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().starts_with("temp-")), "{left:?}");
+}
+
+#[test]
+fn redis_cli_takes_a_copy_that_redis_loads() {
+    let node = Node::start("node", 3, &[]);
+    let writer = Writer::start(node.client(), support::seed());
+    writer.wait_for(1000);
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("copy.rdb");
+    let path = file.to_str().expect("a path that is text");
+    let port = node.port.to_string();
+    let taken = Command::new("redis-cli").args(["-p", &port, "--rdb", path]).output();
+    let taken = taken.expect("redis-cli is Debian's package redis-tools");
+    assert!(taken.status.success(), "{taken:?}");
+    drop(writer);
+    let checked = Command::new("redis-check-rdb").arg(path).output();
+    let checked = checked.expect("redis-check-rdb is Debian's package redis-tools");
+    assert!(checked.status.success(), "{checked:?}");
+    let redis = Redis::start(&[
+        "--dir",
+        directory.path().to_str().expect("text"),
+        "--dbfilename",
+        "copy.rdb",
+    ]);
+    assert!(redis.client().must(&["DBSIZE"]).integer().is_some_and(|keys| keys > 10));
+}
+
+#[test]
+fn redis_cli_shows_what_is_written() {
+    let node = Node::start("node", 2, &[]);
+    let port = node.port.to_string();
+    let mut shown = Command::new("redis-cli")
+        .args(["-p", &port, "--replica"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("redis-cli is Debian's package redis-tools");
+    wait::until("it follows", || replication(&node, "slave0").contains("state=online"));
+    node.must(&["SET", "shown", "here"]);
+    let mut output = shown.stdout.take().expect("its output");
+    let (mut all, mut some) = (String::new(), [0; 1024]);
+    while !all.contains("shown") {
+        let read = output.read(&mut some).expect("it shows something");
+        assert!(read > 0, "{all}");
+        all.push_str(&String::from_utf8_lossy(&some[..read]));
+    }
+    shown.kill().expect("it can be ended");
+    let _ = shown.wait();
+    wait::until("it is gone", || replication(&node, "connected_slaves") == "0");
+}
+
+/// What it is fed from is another's now: a follower ends cleanly, and its copy of the old data is refused it.
+#[test]
+fn followers_end_when_the_node_follows_another() {
+    let (node, other) = (Node::start("node", 1, &[]), Node::start("other", 1, &[]));
+    let redis = Redis::start(&[]);
+    follow(&redis, &node);
+    wait_linked(&redis);
+    node.must(&["REPLICAOF", "127.0.0.1", &other.port.to_string()]);
+    wait::until("the Redis is without a master", || info(&redis, "master_link_status") == "down");
+    assert_eq!(node.logged("this node follows another one now"), 1, "{}", node.log());
+    node.must(&["REPLICAOF", "NO", "ONE"]);
+    node.must(&["SET", "again", "mine"]);
+    wait_linked(&redis);
+    wait_caught_up(&redis, &node);
+    redis::assert_follows(&redis, &node);
+}
