@@ -6,6 +6,7 @@ use crate::server::Server;
 use engine::exec::Front;
 use engine::rt::{self, File};
 use engine::snapshot::{Loaded, Loader, Options, name};
+use replication::origin::Origin;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
@@ -13,16 +14,24 @@ use std::time::Instant;
 /// Bytes that are read at once.
 const BLOCK: usize = rt::file::BLOCK;
 
-/// Loads the file that a start has found.
-pub async fn load_at_start(front: &Rc<Front>, server: &Server, path: &Path) -> Result<(), String> {
+/// Loads the file that a start has found; what its data is.
+pub async fn load_at_start(
+    front: &Rc<Front>,
+    server: &Server,
+    path: &Path,
+) -> Result<Origin, String> {
     tracing::info!("loading {}", path.display());
     let began = Instant::now();
+    // What ends by itself from here on is told: whoever goes on where the file was needs it.
+    front.call_all(|shard| shard.set_keeping(true)).await;
     // Whoever follows a master deletes what that deletes.
     let keeps_expired = server.settings.config().replicaof.is_some();
     let loaded = load(front, server, path, Options { keeps_expired }).await;
-    let loaded = loaded.map_err(|error| {
+    let fault = |error| {
         format!("cannot load {}: {error}; move it away to start without it", path.display())
-    })?;
+    };
+    let loaded = loaded.map_err(fault)?;
+    let origin = Origin::of_facts(&loaded.aux).map_err(fault)?;
     tracing::info!(
         "loaded {} keys, {} bytes, after {:.3} s; {} had expired",
         loaded.keys,
@@ -30,7 +39,7 @@ pub async fn load_at_start(front: &Rc<Front>, server: &Server, path: &Path) -> R
         began.elapsed().as_secs_f64(),
         loaded.expired
     );
-    Ok(())
+    Ok(origin)
 }
 
 /// The newest snapshot that the setting `dbfilename` could have named, if there is one.

@@ -22,4 +22,4 @@ pub mod save;
 
 pub use batch::LOADED_MAX;
 pub use load::{Loaded, Loader, Options};
-pub use save::{SavePlan, SaveProgress, Saved, save};
+pub use save::{Save, SavePlan, SaveProgress, Saved};

@@ -6,6 +6,9 @@
 //!   shard 2   frozen_more ──part──┘   CRC-64                                              sync of the directory
 //! ```
 //!
+//! [`Save::prepare`] makes the file, [`Save::fix`] the moment, [`Save::write`] does the rest. Whoever fixes the moment says
+//! what it is of: this knows no histories.
+//!
 //! Each shard encodes its own keys and has one part under way, while another is written: so much is held, however slow the
 //! disk. Where a part ends within a value, the parts of others wait until it is whole.
 //!
@@ -65,38 +68,65 @@ pub struct Saved {
 
 static CUTS: AtomicU64 = AtomicU64::new(1);
 
-/// Writes a snapshot. `begun` is called once it cannot be refused any more: the file is made and the moment fixed.
-pub async fn save(
-    front: &Rc<Front>,
-    plan: &SavePlan,
-    progress: &SaveProgress,
-    begun: impl FnOnce(),
-) -> Result<Saved, String> {
-    let number = CUTS.fetch_add(1, Ordering::Relaxed);
-    let temp = name::temporary(&plan.path, number);
-    // Of a process that had this number before, and was killed.
-    let _ = rt::file::remove(&temp).await;
-    let out = Appender::create_new(&temp).await.map_err(|error| error.to_string())?;
-    let id = CutId(number);
-    let outcome = match begin(front, id, plan.held_max).await {
-        Ok(beginnings) => {
-            begun();
-            write(front, id, plan, progress, out, beginnings).await
-        }
-        Err(error) => Err(error),
-    };
-    end_cuts(front, id).await;
-    let outcome = match outcome {
-        Ok(saved) => {
-            let replaced = rt::file::replace(&temp, &plan.path).await;
-            replaced.map(|()| saved).map_err(|error| error.to_string())
-        }
-        Err(error) => Err(error),
-    };
-    if outcome.is_err() {
+/// A snapshot that is about to be written: the file is made, and a moment is fixed, or fixed anew.
+pub struct Save {
+    front: Rc<Front>,
+    plan: SavePlan,
+    temp: PathBuf,
+    out: Appender,
+    id: CutId,
+    beginnings: Vec<FrozenBeginning>,
+}
+
+impl Save {
+    /// Makes the file.
+    pub async fn prepare(front: &Rc<Front>, plan: SavePlan) -> Result<Save, String> {
+        let number = CUTS.fetch_add(1, Ordering::Relaxed);
+        let temp = name::temporary(&plan.path, number);
+        // Of a process that had this number before, and was killed.
         let _ = rt::file::remove(&temp).await;
+        let out = Appender::create_new(&temp).await.map_err(|error| error.to_string())?;
+        let (front, id, beginnings) = (front.clone(), CutId(number), Vec::new());
+        Ok(Save { front, plan, temp, out, id, beginnings })
     }
-    outcome
+
+    /// Fixes the moment, on all shards at once; where each shard's journal stood. Asked for again it is another one.
+    pub async fn fix(&mut self) -> Result<Vec<Lsn>, String> {
+        end_cuts(&self.front, self.id).await;
+        self.id = CutId(CUTS.fetch_add(1, Ordering::Relaxed));
+        self.beginnings = begin(&self.front, self.id, self.plan.held_max).await?;
+        Ok(self.beginnings.iter().map(|beginning| beginning.lsn).collect())
+    }
+
+    /// What the file says about itself, beside what the plan says.
+    pub fn add_facts(&mut self, facts: impl IntoIterator<Item = (String, String)>) {
+        self.plan.facts.extend(facts);
+    }
+
+    /// Writes the file of the moment that was fixed, in the place of the one before.
+    pub async fn write(self, progress: &SaveProgress) -> Result<Saved, String> {
+        let Save { front, plan, temp, out, id, beginnings } = self;
+        let outcome = write(&front, id, &plan, progress, out, beginnings).await;
+        end_cuts(&front, id).await;
+        let outcome = match outcome {
+            Ok(saved) => {
+                let replaced = rt::file::replace(&temp, &plan.path).await;
+                replaced.map(|()| saved).map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error),
+        };
+        if outcome.is_err() {
+            let _ = rt::file::remove(&temp).await;
+        }
+        outcome
+    }
+
+    /// Nothing is written: the file that was made goes.
+    pub async fn give_up(self) {
+        end_cuts(&self.front, self.id).await;
+        drop(self.out);
+        let _ = rt::file::remove(&self.temp).await;
+    }
 }
 
 /// Fixes the moment, on all shards at once.
@@ -108,10 +138,12 @@ async fn begin(
     let bound = held_max / u64::from(front.node.shards().max(1));
     let begin = move |shard: &mut Shard| shard.frozen_begin(id, bound);
     let begun = front.everywhere(false, begin).await;
-    begun
-        .into_iter()
-        .collect::<Option<_>>()
-        .ok_or_else(|| "another snapshot is under way".to_owned())
+    let outcome = begun.into_iter().collect::<Option<_>>();
+    if outcome.is_none() {
+        // On some shards it may have begun.
+        end_cuts(front, id).await;
+    }
+    outcome.ok_or_else(|| "another snapshot is under way".to_owned())
 }
 
 async fn end_cuts(front: &Rc<Front>, id: CutId) {
@@ -152,8 +184,6 @@ async fn write(
     let mut head = Vec::new();
     file_write::begin(version, &mut head);
     plan.facts.iter().for_each(|(name, value)| file_write::fact(name, value, &mut head));
-    let positions: Vec<String> = lsns.iter().map(|lsn| lsn.0.to_string()).collect();
-    file_write::fact("damselfly-lsns", &positions.join(","), &mut head);
     let keys_total = sizes(&beginnings, &mut head);
     progress.keys_total.store(keys_total, Ordering::Relaxed);
     let mut writer = Writer { out, crc: Crc::default(), progress };
