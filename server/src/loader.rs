@@ -3,8 +3,10 @@
 //! A file that cannot be read on stops the start. Nobody is to find an empty node by accident.
 
 use crate::server::Server;
+use engine::db::Role;
 use engine::exec::Front;
 use engine::rt::{self, File};
+use engine::shard::Shard;
 use engine::snapshot::{Loaded, Loader, Options, name};
 use replication::origin::Origin;
 use std::path::{Path, PathBuf};
@@ -22,10 +24,15 @@ pub async fn load_at_start(
 ) -> Result<Origin, String> {
     tracing::info!("loading {}", path.display());
     let began = Instant::now();
-    // What ends by itself from here on is told: whoever goes on where the file was needs it.
-    front.call_all(|shard| shard.set_keeping(true)).await;
     // Whoever follows a master deletes what that deletes.
     let keeps_expired = server.settings.config().replicaof.is_some();
+    let role = if keeps_expired { Role::Replica } else { Role::Master };
+    // What a master lets end from here on is told: whoever goes on where the file was needs it.
+    let begin = move |shard: &mut Shard| {
+        shard.set_role(role);
+        shard.set_keeping(true);
+    };
+    front.call_all(begin).await;
     let loaded = load(front, server, path, Options { keeps_expired }).await;
     let fault = |error| {
         format!("cannot load {}: {error}; move it away to start without it", path.display())
