@@ -20,6 +20,7 @@
 //!   2 handshake           the words before the journal
 //!     transport           a stream, with TLS or without
 //!   3 guard relay         what a full sync may replace; the upstream's journals
+//!     origin              what a snapshot says its data is
 //!   4 settings info       what comes in as configuration, and goes out as figures
 //!     standing            where the node stands: histories, positions, relays
 //!   5 here                this node as both ends of its links know it
@@ -42,6 +43,7 @@ pub mod handshake;
 pub mod here;
 pub mod info;
 pub mod master;
+pub mod origin;
 pub mod planted;
 pub mod psync;
 pub mod pulse;

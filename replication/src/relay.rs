@@ -37,6 +37,28 @@ impl Relay {
         self.logs.iter().map(LogWriter::held_bytes).sum()
     }
 
+    /// Appends whole frames to a log; answers how many bytes of `bytes` these were.
+    pub fn restore(&mut self, flow: usize, bytes: &[u8], now: Millis) -> Result<usize, String> {
+        let Some(log) = self.logs.get_mut(flow) else {
+            return Err(format!("there is no log {flow}"));
+        };
+        let (mut at, mut decoder) = (0, Decoder::new());
+        loop {
+            match decoder.next(&bytes[at..]) {
+                Ok(Some((frame, used))) => {
+                    log.append_encoded(&frame);
+                    at += used;
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    return Err(format!("a record of log {flow} cannot be read: {error:?}"));
+                }
+            }
+        }
+        log.publish(now);
+        Ok(at)
+    }
+
     /// Appends what was applied, and refers to what keys held then.
     pub(crate) fn append(&mut self, flow: usize, raw: &[u8], values: &mut Vec<PutValue>) {
         let mut value = |db: DbIndex, key: &[u8]| {

@@ -7,6 +7,7 @@
 pub mod admission;
 mod changes;
 mod lead;
+mod moment;
 mod requests;
 pub mod roles;
 

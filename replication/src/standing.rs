@@ -8,6 +8,10 @@
 //!   full_sync_done   the copy is whole: only now may it be promoted
 //!   become_master    a new history branches off there; the relays are kept for siblings
 //!
+//!   restore          a start from a snapshot: a new history branches off where its data is; whoever becomes a
+//!                    replica then, before anything was written, stands there, in the history before
+//!   origin           what the data of a moment is, for a snapshot
+//!
 //!   begin_telling    a full sync from a master that speaks in commands: an unrelated history of our own begins
 //!   end_telling      where its stream is applied
 //! ```
@@ -25,6 +29,7 @@
 
 use crate::guard;
 use crate::handshake::Terms;
+use crate::origin::Origin;
 use crate::planted;
 use crate::relay::Relay;
 use engine::db::Role;
@@ -32,7 +37,7 @@ use engine::exec::Front;
 use engine::journal::{
     Bounds, Global, HeldLogs, HistoryId, Lineage, LogHandle, LogRange, Position, Reason, Verdict,
 };
-use engine::types::{DbIndex, Lsn, Millis, ShardId};
+use engine::types::{Lsn, Millis, ShardId};
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display, Formatter};
 use std::rc::Rc;
@@ -95,15 +100,28 @@ impl Display for Outdated {
     }
 }
 
-/// Where the stream of a master that speaks in commands is applied.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct StreamPosition {
-    /// Names the master's history.
-    pub id: String,
-    /// Bytes of its stream.
-    pub offset: u64,
-    /// The database that the commands behind them are about.
-    pub db: DbIndex,
+pub use crate::origin::StreamPosition;
+
+/// How often the standing had changed at a moment: see [`Standing::mark`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mark(u64);
+
+/// What a session says of its data while nothing of it is on its way to shards.
+#[derive(Clone, Debug)]
+pub struct AtRest {
+    /// The data is the master's, as of one moment.
+    pub is_exact: bool,
+    /// Where a Redis's stream is applied.
+    pub stream: Option<StreamPosition>,
+}
+
+/// A change of the standing under way.
+struct Changing<'a>(&'a Standing);
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.0.changing.set(self.0.changing.get() - 1);
+    }
 }
 
 /// See the module's doc.
@@ -122,6 +140,11 @@ pub struct Standing {
     is_partial_copy: Cell<bool>,
     /// What is here came as commands, and our own journals tell it.
     tells: Cell<bool>,
+    /// How many changes have begun, and how many of them are under way.
+    changes: Cell<u64>,
+    changing: Cell<u32>,
+    /// The history that a start from a snapshot began: nothing is written in it before its first record.
+    restored: Cell<Option<HistoryId>>,
     /// ... up to here; none while it is half of something.
     stream: RefCell<Option<StreamPosition>>,
 }
@@ -145,7 +168,76 @@ impl Standing {
             position: RefCell::new(None),
             is_partial_copy: Cell::new(false),
             tells: Cell::new(false),
+            changes: Cell::new(0),
+            changing: Cell::new(0),
+            restored: Cell::new(None),
             stream: RefCell::new(None),
+        }
+    }
+
+    fn change(&self) -> Changing<'_> {
+        self.changes.set(self.changes.get() + 1);
+        self.changing.set(self.changing.get() + 1);
+        Changing(self)
+    }
+
+    /// Names what the data is the continuation of, for whoever asks later whether that is still so: none while it
+    /// changes.
+    pub fn mark(&self) -> Option<Mark> {
+        (self.changing.get() == 0).then(|| Mark(self.changes.get()))
+    }
+
+    /// Whether the data is one data set: not a part of a copy.
+    pub fn may_be_saved(&self) -> Result<(), String> {
+        match self.is_partial_copy.get() {
+            true => {
+                Err("a full sync is under way: there is nothing whole to be written".to_owned())
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// What the data of a moment is, at which our own journals stood at `own`. While there is a session nothing may
+    /// have been handed out that is not applied: it is told what that session says.
+    pub fn origin(&self, own: Vec<Lsn>, session: Option<&AtRest>) -> Origin {
+        let stream = match session {
+            Some(session) => session.stream.clone().filter(|_| session.is_exact),
+            None => self.stream(),
+        };
+        let lineage = self.lineage();
+        let Some(relay) = &*self.relay.borrow() else {
+            return Origin { lineage: Some(lineage), lsns: own, stream };
+        };
+        let is_exact = match session {
+            Some(session) => session.is_exact,
+            None => self.position.borrow().is_some(),
+        };
+        if !is_exact {
+            return Origin::unknown();
+        }
+        // What has come of a value changes nothing before it is whole, and is not in the data.
+        let logs = relay.borrow().handles();
+        let lsns = logs.iter().map(LogHandle::head_outside_values).collect();
+        Origin { lineage: Some(lineage), lsns, stream: None }
+    }
+
+    /// A start from a snapshot: `history` begins, and branches off where the data is. `tail` is what is held of the
+    /// journals before. Whoever is about to follow a Redis goes on in its stream (`follows`).
+    pub async fn restore(&self, history: HistoryId, origin: Origin, tail: Relay, follows: bool) {
+        let _changing = self.change();
+        // Whoever stands at the branch needs all that comes.
+        self.front.everywhere(false, |shard| shard.set_keeping(true)).await;
+        if let Some(lineage) = origin.lineage {
+            let before = lineage.current();
+            let shards = self.front.node.shards();
+            *self.lineage.borrow_mut() = lineage.branch_off(history, shards, origin.lsns);
+            let relay = Rc::new(RefCell::new(tail));
+            *self.older.borrow_mut() = Some(Older { history: before, relay, used: None });
+            self.restored.set(Some(history));
+        }
+        if follows && origin.stream.is_some() {
+            *self.stream.borrow_mut() = origin.stream;
+            self.tells.set(true);
         }
     }
 
@@ -226,6 +318,7 @@ impl Standing {
     /// A master with data of its own stops writing. Its data and position stay: perhaps the new
     /// master can continue from there.
     pub async fn become_replica(&self) {
+        let _changing = self.change();
         let positions = self
             .front
             .everywhere(false, |shard| {
@@ -233,12 +326,35 @@ impl Standing {
                 shard.log.lsn()
             })
             .await;
+        if self.restored.take() == Some(self.lineage.borrow().current())
+            && !self.tells.get()
+            && positions.iter().all(|lsn| *lsn == Lsn(0))
+        {
+            return self.go_on_as_before();
+        }
         let lineage = self.lineage.borrow();
         // Who never wrote and never followed anybody has nothing that a master could continue.
         let began =
             lineage.branches().next().is_some() || positions.iter().any(|lsn| *lsn > Lsn(0));
         let position = Position { history: lineage.current(), lsns: positions };
         *self.position.borrow_mut() = began.then_some(position);
+    }
+
+    /// Nothing was written since the start from a snapshot: the data is what it was, in the history of that.
+    fn go_on_as_before(&self) {
+        let Some((lineage, at)) = self.lineage().before() else { return };
+        let history = lineage.current();
+        let tail = self
+            .older
+            .borrow_mut()
+            .take()
+            .filter(|older| older.history == history && older.relay.borrow().positions() == at);
+        let relay = tail.map(|older| older.relay);
+        let relay = relay.unwrap_or_else(|| Rc::new(RefCell::new(Relay::starting_at(&at))));
+        *self.logs.borrow_mut() = relay.borrow().handles();
+        *self.relay.borrow_mut() = Some(relay);
+        *self.lineage.borrow_mut() = lineage;
+        *self.position.borrow_mut() = Some(Position { history, lsns: at });
     }
 
     /// Whether `terms`, which no operator asked for, would replace a copy that is worth more.
@@ -280,6 +396,7 @@ impl Standing {
     /// A full sync from a master that speaks in commands begins: what is here goes, and `history` begins, of our
     /// own.
     pub async fn begin_telling(&self, history: HistoryId, end_sessions: &dyn Fn(Outdated)) {
+        let _changing = self.change();
         end_sessions(Outdated::FullSyncs);
         *self.position.borrow_mut() = None;
         *self.stream.borrow_mut() = None;
@@ -328,6 +445,7 @@ impl Standing {
     /// The data stays, `history` begins: it branches off at the position that is held. To be asked
     /// for only if [`may_become_master`](Standing::may_become_master) agrees.
     pub async fn become_master(&self, history: HistoryId) {
+        let _changing = self.change();
         let shards = self.front.node.shards();
         *self.stream.borrow_mut() = None;
         if self.tells.take() {
@@ -378,6 +496,7 @@ impl Standing {
         starts: &[Lsn],
         end_sessions: &dyn Fn(Outdated),
     ) -> Rc<RefCell<Relay>> {
+        let _changing = self.change();
         let same = self.position.borrow().as_ref().is_some_and(|position| {
             !terms.full && position.history == terms.history && position.lsns == starts
         });

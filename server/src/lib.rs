@@ -7,9 +7,9 @@
 //!   0 config memory pauses secret   settings; what memory there is; who sleeps, and what is secret
 //!     stopper supervisor turned_away   the word to stop, the service manager, replicas not let in
 //!   1 clients effect log            the map of connections; what settings mean to others; the log
-//!   2 meters loading snapshots      what is counted and timed; how far loading is, what is known of snapshots
+//!   2 meters loading snapshots tail what is counted and timed; how far loading is, what is known of snapshots
 //!   3 server                        what all executors share
-//!   4 certificates gates listen loader news saver   what needs no connection
+//!   4 certificates gates listen loader news resume saver   what needs no connection
 //!     http                          pages and their server
 //!     observe                       INFO, metrics, the status page
 //!   5 connection                    bytes in, requests, replies, bytes out
@@ -39,6 +39,7 @@ pub mod meters;
 mod news;
 pub mod observe;
 mod pauses;
+pub mod resume;
 pub mod saver;
 mod secret;
 pub mod server;
@@ -47,5 +48,6 @@ pub mod start;
 pub mod stop;
 pub mod stopper;
 pub mod supervisor;
+pub mod tail;
 pub mod turned_away;
 mod welcome;

@@ -3,9 +3,12 @@
 //! A file that cannot be read on stops the start. Nobody is to find an empty node by accident.
 
 use crate::server::Server;
+use engine::db::Role;
 use engine::exec::Front;
 use engine::rt::{self, File};
+use engine::shard::Shard;
 use engine::snapshot::{Loaded, Loader, Options, name};
+use replication::origin::Origin;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
@@ -13,16 +16,29 @@ use std::time::Instant;
 /// Bytes that are read at once.
 const BLOCK: usize = rt::file::BLOCK;
 
-/// Loads the file that a start has found.
-pub async fn load_at_start(front: &Rc<Front>, server: &Server, path: &Path) -> Result<(), String> {
+/// Loads the file that a start has found; what its data is.
+pub async fn load_at_start(
+    front: &Rc<Front>,
+    server: &Server,
+    path: &Path,
+) -> Result<Origin, String> {
     tracing::info!("loading {}", path.display());
     let began = Instant::now();
     // Whoever follows a master deletes what that deletes.
     let keeps_expired = server.settings.config().replicaof.is_some();
+    let role = if keeps_expired { Role::Replica } else { Role::Master };
+    // What a master lets end from here on is told: whoever goes on where the file was needs it.
+    let begin = move |shard: &mut Shard| {
+        shard.set_role(role);
+        shard.set_keeping(true);
+    };
+    front.call_all(begin).await;
     let loaded = load(front, server, path, Options { keeps_expired }).await;
-    let loaded = loaded.map_err(|error| {
+    let fault = |error| {
         format!("cannot load {}: {error}; move it away to start without it", path.display())
-    })?;
+    };
+    let loaded = loaded.map_err(fault)?;
+    let origin = Origin::of_facts(&loaded.aux).map_err(fault)?;
     tracing::info!(
         "loaded {} keys, {} bytes, after {:.3} s; {} had expired",
         loaded.keys,
@@ -30,7 +46,7 @@ pub async fn load_at_start(front: &Rc<Front>, server: &Server, path: &Path) -> R
         began.elapsed().as_secs_f64(),
         loaded.expired
     );
-    Ok(())
+    Ok(origin)
 }
 
 /// The newest snapshot that the setting `dbfilename` could have named, if there is one.

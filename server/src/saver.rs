@@ -2,25 +2,34 @@
 //!
 //! ```text
 //!   SAVE, BGSAVE, the end ──┐
-//!   watch (setting `save`) ─┴─ Order ─► receive ─► save ─► dbfilename in dir
+//!   watch (setting `save`) ─┴─ Order ─► receive ─► Save ─► dbfilename in dir ─► at the end: the journals' tail beside it
 //!                                          └─ Snapshots: what INFO, LASTSAVE and the gates look at
 //! ```
+//!
+//! The service of replication holds still while the moment is fixed, and says what the data of that moment is.
 
 use crate::config::REDIS_VERSION;
 use crate::effect;
 use crate::memory;
 use crate::server::Server;
+use crate::tail;
 use engine::exec::Front;
 use engine::rt;
 use engine::shard::{Answer, ExecutorId, Message, ReplyTo, Shard};
-use engine::snapshot::{self, SavePlan, Saved, name};
-use std::path::PathBuf;
+use engine::snapshot::{ANOTHER, Save, SavePlan, SaveProgress, Saved, name};
+use replication::origin::Origin;
+use replication::service::Service;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// What Redis answers while there is one.
 pub const BUSY: &str = "Background save already in progress";
+
+/// What is answered once the node has been told to stop: the last snapshot is that of the end.
+const STOPPING: &str = "the node is stopping, and writes its last snapshot itself";
 
 /// To write a snapshot.
 pub struct Order {
@@ -35,6 +44,8 @@ pub enum Wait {
     Begun,
     /// Until it is on the disk.
     Written,
+    /// The same of the one at the end.
+    Last,
 }
 
 /// What becomes of an order, for whoever waits.
@@ -42,6 +53,8 @@ type Ordered = Result<(), String>;
 
 /// How often it is asked whether `save` asks for a snapshot.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// Between two attempts to fix a moment, while there is another one.
+const AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// After one that failed the next is tried no sooner, as in Redis.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -55,11 +68,16 @@ pub async fn order(front: &Rc<Front>, server: &Server, wait: Wait) -> Ordered {
 }
 
 /// On the executor of replication: an order has come.
-pub fn receive(front: &Rc<Front>, server: &Arc<Server>, order: Order) {
-    rt::spawn_local(perform(front.clone(), server.clone(), order)).detach();
+pub fn receive(front: &Rc<Front>, server: &Arc<Server>, service: &Rc<Service>, order: Order) {
+    rt::spawn_local(perform(front.clone(), server.clone(), service.clone(), order)).detach();
 }
 
-async fn perform(front: Rc<Front>, server: Arc<Server>, Order { wait, to }: Order) {
+async fn perform(
+    front: Rc<Front>,
+    server: Arc<Server>,
+    service: Rc<Service>,
+    Order { wait, to }: Order,
+) {
     let answer = |outcome: Ordered| {
         front.node.send(to.executor, Message::Answer(to.ticket, Answer::Value(Box::new(outcome))));
     };
@@ -69,37 +87,91 @@ async fn perform(front: Rc<Front>, server: Arc<Server>, Order { wait, to }: Orde
             answer(outcome);
         }
     };
-    let path = match place(&server) {
+    let path = match place(&server, wait) {
         Ok(path) => path,
         Err(error) => return tell(Err(error)),
     };
     let Some(progress) = server.snapshots.begin() else { return tell(Err(BUSY.to_owned())) };
     let began = Instant::now();
     tracing::info!("snapshot: writing {}", path.display());
-    let plan = plan(&front, &server, path).await;
+    let plan = plan(&server, path.clone());
     let begun = || {
         if wait == Wait::Begun {
             tell(Ok(()));
         }
     };
-    let outcome = snapshot::save(&front, &plan, &progress, begun).await;
-    match &outcome {
-        Ok(saved) => {
-            let offset = saved.lsns.iter().map(|lsn| lsn.0).sum();
-            server.snapshots.end(Ok(offset));
-            note_written(&plan, saved, began.elapsed());
+    let outcome = match save(&front, &service, plan, &progress, begun).await {
+        Ok((saved, origin)) => {
+            note_written(&path, &saved, began.elapsed());
+            // Of the snapshot that was there before.
+            match wait {
+                Wait::Last => write_tail(&service, &path, &origin).await,
+                _ => tail::remove(&path).await,
+            }
+            server.snapshots.end(Ok(saved.lsns.iter().map(|lsn| lsn.0).sum()));
+            Ok(())
         }
         Err(error) => {
-            server.snapshots.end(Err(error));
+            server.snapshots.end(Err(&error));
             tracing::error!("snapshot: {error}; the last good file stays as it is");
+            Err(error)
+        }
+    };
+    tell(outcome);
+}
+
+/// Writes a snapshot. `begun` is called once it cannot be refused any more: the file is made and the moment fixed.
+async fn save(
+    front: &Rc<Front>,
+    service: &Service,
+    plan: SavePlan,
+    progress: &SaveProgress,
+    begun: impl FnOnce(),
+) -> Result<(Saved, Origin), String> {
+    let mut save = Save::prepare(front, plan).await?;
+    let origin = loop {
+        match service.at_one_moment(async || save.fix().await).await {
+            Ok(origin) => break origin,
+            // Somebody takes a copy of this node, which comes to its end by itself.
+            Err(error) if error == ANOTHER && !progress.cancelled.load(Ordering::Relaxed) => {
+                rt::sleep(AGAIN_AFTER).await;
+            }
+            Err(error) => {
+                save.give_up().await;
+                return Err(error);
+            }
+        }
+    };
+    begun();
+    save.add_facts(origin.facts());
+    let saved = save.write(progress).await?;
+    Ok((saved, origin))
+}
+
+/// Writes what is held of the journals up to the snapshot beside it. Without it replicas that are behind sync fully.
+async fn write_tail(service: &Service, snapshot: &Path, origin: &Origin) {
+    let Some(position) = origin.position() else { return tail::remove(snapshot).await };
+    let (logs, bound) = service.journals_of(&position);
+    match tail::write(snapshot, &position, &logs, bound).await {
+        Ok(0) => {}
+        Ok(records) => {
+            tracing::info!("snapshot: the journals' last {records} records are beside it")
+        }
+        Err(error) => {
+            tail::remove(snapshot).await;
+            tracing::warn!(
+                "snapshot: the journals' tail could not be written: {error}; replicas that are behind sync fully"
+            );
         }
     }
-    tell(outcome.map(drop));
 }
 
 /// Where the next snapshot goes.
-fn place(server: &Server) -> Result<PathBuf, String> {
+fn place(server: &Server, wait: Wait) -> Result<PathBuf, String> {
     let config = server.settings.config();
+    if wait != Wait::Last && server.stopping.load(Ordering::Acquire) {
+        return Err(STOPPING.to_owned());
+    }
     if config.dbfilename.is_empty() {
         return Err("snapshots are off: dbfilename is empty".to_owned());
     }
@@ -111,30 +183,26 @@ fn place(server: &Server) -> Result<PathBuf, String> {
     Ok(directory.join(name::file_name(&config.dbfilename, rt::now_millis())))
 }
 
-async fn plan(front: &Rc<Front>, server: &Server, path: PathBuf) -> SavePlan {
+fn plan(server: &Server, path: PathBuf) -> SavePlan {
     let config = server.settings.config();
-    let mut facts = vec![
+    let facts = [
         ("redis-ver", REDIS_VERSION.to_owned()),
         ("redis-bits", "64".to_owned()),
         ("ctime", (rt::now_millis().0 / 1000).to_string()),
         ("used-mem", memory::used().to_string()),
         ("damselfly-ver", env!("CARGO_PKG_VERSION").to_owned()),
     ];
-    // A replica's own journals are nobody's coordinates.
-    if !server.status.is_replica() {
-        facts.push(("damselfly-history", server.replication.info(front).await.history));
-    }
     let facts = facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     SavePlan { path, facts, held_max: effect::held_max(&config) }
 }
 
-fn note_written(plan: &SavePlan, saved: &Saved, took: Duration) {
+fn note_written(path: &Path, saved: &Saved, took: Duration) {
     let seconds = took.as_secs_f64().max(0.001);
     tracing::info!(
         "snapshot: {} keys, {} bytes in {} after {seconds:.3} s ({:.1} MB/s)",
         saved.keys,
         saved.bytes,
-        plan.path.display(),
+        path.display(),
         saved.bytes as f64 / 1e6 / seconds
     );
     if saved.version > engine::rdb::file_write::VERSION {
@@ -155,6 +223,7 @@ pub async fn watch(front: Rc<Front>, server: Arc<Server>) {
         let may = !points.is_empty()
             && !config.dbfilename.is_empty()
             && !server.status.is_loading()
+            && !server.stopping.load(Ordering::Acquire)
             && (last.is_ok || last.tried.is_none_or(|tried| tried.elapsed() > RETRY_AFTER));
         if !may {
             continue;
@@ -177,7 +246,7 @@ pub async fn watch(front: Rc<Front>, server: Arc<Server>) {
 /// a moment only.
 pub async fn has_nothing(front: &Rc<Front>, server: &Server) -> bool {
     let keys = front.call_all(|shard: &mut Shard| shard.keys.total_len()).await;
-    let is_there = place(server).is_ok_and(|path| path.exists());
+    let is_there = place(server, Wait::Last).is_ok_and(|path| path.exists());
     keys.into_iter().sum::<usize>() == 0 && !is_there
 }
 
@@ -194,7 +263,7 @@ pub async fn at_the_end(front: &Rc<Front>, server: &Server) -> Ordered {
     server.snapshots.cancel();
     for _ in 0..ROUNDS {
         loop {
-            match order(front, server, Wait::Written).await {
+            match order(front, server, Wait::Last).await {
                 Err(error) if error == BUSY => rt::sleep(Duration::from_millis(10)).await,
                 outcome => break outcome?,
             }

@@ -21,6 +21,7 @@ use crate::meters::slow::SlowLog;
 use crate::meters::stats::{FrontStats, Rates};
 use crate::news;
 use crate::observe;
+use crate::resume;
 use crate::saver;
 use crate::server::{Counters, Server};
 use crate::stop;
@@ -308,7 +309,13 @@ async fn lead_program(
         if let Some(bound) = bound.take() {
             bound.serve(&server);
         }
-        let loading = async { Some(loader::load_at_start(&front, &server, &path).await) };
+        let loading = async {
+            let loaded = loader::load_at_start(&front, &server, &path).await;
+            Some(match loaded {
+                Ok(origin) => Ok(resume::order(&front, &server, &path, origin).await),
+                Err(error) => Err(error),
+            })
+        };
         let ended = async {
             stopped.as_mut().await;
             None
@@ -404,31 +411,45 @@ async fn run_replication(mailbox: Receiver<Message>, server: Arc<Server>) -> Res
     let early: Rc<std::cell::RefCell<Early>> = Rc::default();
     let (served, waiting) = (front.clone(), early.clone());
     let (status, tls) = (server.status.clone(), server.tls.clone());
+    let host = server.clone();
     let serving = rt::spawn_local(async move {
-        let (saves, host) = (served.clone(), server.clone());
+        let (orders, host) = (served.clone(), server.clone());
         let deliver = move |message: Box<dyn std::any::Any + Send>| {
-            let message = match message.downcast::<saver::Order>() {
-                Ok(order) => return saver::receive(&saves, &host, *order),
-                Err(message) => message,
-            };
             let mut early = waiting.borrow_mut();
             match &early.service {
                 Some(service) => {
                     let service = service.clone();
                     drop(early);
-                    service.receive(message);
+                    receive(&orders, &host, &service, message);
                 }
                 None => early.messages.push(message),
             }
         };
         served.serve_mailbox(mailbox, deliver).await;
     });
-    let service = Service::start(front, status, settings, tls).await;
+    let service = Service::start(front.clone(), status, settings, tls).await;
     let messages = std::mem::take(&mut early.borrow_mut().messages);
     early.borrow_mut().service = Some(service.clone());
-    messages.into_iter().for_each(|message| service.receive(message));
+    messages.into_iter().for_each(|message| receive(&front, &host, &service, message));
     serving.await;
     Ok(())
+}
+
+/// What comes to the executor of replication, to whoever it is for.
+fn receive(
+    front: &Rc<Front>,
+    server: &Arc<Server>,
+    service: &Rc<Service>,
+    message: Box<dyn std::any::Any + Send>,
+) {
+    let message = match message.downcast::<saver::Order>() {
+        Ok(order) => return saver::receive(front, server, service, *order),
+        Err(message) => message,
+    };
+    match message.downcast::<resume::Order>() {
+        Ok(order) => resume::receive(front, service, *order),
+        Err(message) => service.receive(message),
+    }
 }
 
 /// Shows a watchdog, if there is one, that the executor of replication lives. Shards have their beat.

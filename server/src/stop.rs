@@ -87,6 +87,11 @@ async fn save_last(front: &Rc<Front>, server: &Server, what: LastSnapshot) -> bo
     }
     match saver::at_the_end(front, server).await {
         Ok(()) => true,
+        Err(error) if server.status.is_loading() => {
+            // It has begun meanwhile: what was here is gone, and what comes is the master's.
+            tracing::info!("ending without a snapshot: {error}; the last good file stays as it is");
+            true
+        }
         Err(error) if what == LastSnapshot::IfPossible => {
             tracing::error!("ending without a snapshot: {error}");
             true

@@ -378,3 +378,33 @@ fn a_redis_where_a_damselfly_was_is_found_out_and_the_other_way_round() {
     proxy.lead_to(damselfly.port);
     wait::until("the Damselfly is followed again", || whose().as_deref() == Some("damselfly"));
 }
+
+#[test]
+fn a_node_that_is_started_anew_goes_on_in_the_stream() {
+    let redis = Redis::start(&[]);
+    let upstream = format!("--replicaof=127.0.0.1:{}", redis.port);
+    let mut node = Node::start("node", 2, &["--dbfilename=dump.rdb", &upstream]);
+    let writer = Writer::start(&redis, support::seed());
+    let wait_up = |node: &Node| {
+        wait::until("the link is up", || replication(node, "master_link_status") == "up");
+    };
+    wait_up(&node);
+    for round in 0..4 {
+        writer.wait_for(300);
+        if round % 2 == 0 {
+            // Of a moment in the middle of it: the rest comes once more.
+            node.must(&["SAVE"]);
+            writer.wait_for(300);
+            node.kill();
+        } else {
+            assert_eq!(node.stop(), Some(0));
+            writer.wait_for(300);
+        }
+        node.restart(&[]);
+        wait_up(&node);
+    }
+    drop(writer);
+    redis::wait_caught_up(&redis, &node);
+    redis::assert_equal(&redis, &node);
+    assert_eq!((redis.figure("sync_full"), redis.figure("sync_partial_ok")), (1, 4));
+}

@@ -285,6 +285,14 @@ impl Lineage {
         Lineage { current, shards, branches: self.branches }
     }
 
+    /// The history that this one branched off, with those before, and where; none if it branched off nothing.
+    pub fn before(&self) -> Option<(Lineage, Vec<Lsn>)> {
+        let (youngest, older) = self.branches.split_first()?;
+        let (current, shards) = (youngest.parent, youngest.at.len() as u16);
+        let lineage = Lineage { current, shards, branches: older.to_vec() };
+        Some((lineage, youngest.at.clone()))
+    }
+
     /// The current history.
     pub fn current(&self) -> HistoryId {
         self.current

@@ -20,6 +20,10 @@ const UNDER_WAY: usize = 2;
 /// What is said about a file is kept up to so many bytes; the rest is of no use to us.
 const AUX_MAX: usize = 64 * 1024;
 
+/// A file that says at which position its data is: whoever goes on there has the keys whose time has come, and is told
+/// when they go.
+const POSITION: &str = "damselfly-lsns";
+
 /// How to load.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -193,6 +197,7 @@ impl Loader {
                     let kept: usize = loaded.aux.iter().map(|(k, v)| k.len() + v.len()).sum();
                     if kept + name.len() + value.len() <= AUX_MAX {
                         let name = String::from_utf8_lossy(&name).into_owned();
+                        self.options.keeps_expired |= name == POSITION;
                         loaded.aux.insert(name, value.into_owned());
                     }
                 }

@@ -50,7 +50,7 @@ pub enum Journals {
 }
 
 /// Why no moment can be fixed: there is one already.
-pub(super) const ANOTHER: &str = "another snapshot is under way";
+pub const ANOTHER: &str = "another snapshot is under way";
 
 /// A moment that is fixed. To be given back by [`end`](Moment::end), whatever became of it.
 pub struct Moment {
@@ -81,15 +81,7 @@ impl Moment {
         held_max: u64,
         journals: Journals,
     ) -> Result<Moment, String> {
-        Moment::named(front, next_cut(), held_max, journals).await
-    }
-
-    pub(super) async fn named(
-        front: &Rc<Front>,
-        id: CutId,
-        held_max: u64,
-        journals: Journals,
-    ) -> Result<Moment, String> {
+        let id = next_cut();
         let bound = held_max / u64::from(front.node.shards().max(1));
         let begin = move |shard: &mut Shard| {
             if journals == Journals::Keep {

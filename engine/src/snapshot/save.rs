@@ -4,10 +4,13 @@
 //!   a moment's bytes (`moment`) ─► temp-PID-N.rdb, by an Appender ─► sync ─► rename ─► sync of the directory
 //! ```
 //!
+//! [`Save::prepare`] makes the file, [`Save::fix`] the moment, [`Save::write`] does the rest. Whoever fixes the moment says
+//! what it is of: this knows no histories.
+//!
 //! The file is written beside the one it replaces, which stays as it is until the new one is on the disk.
 //! Whoever asks for it runs on an executor that may be busy for some 100 us at a time.
 
-use super::moment::{ANOTHER, Journals, Made, Moment, SaveProgress, Sink, next_cut};
+use super::moment::{Journals, Made, Moment, SaveProgress, Sink, next_cut};
 use super::name;
 use crate::exec::Front;
 use crate::rt::{self, Appender};
@@ -15,7 +18,6 @@ use crate::types::Lsn;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 /// What is to be written.
 #[derive(Clone, Debug)]
@@ -41,50 +43,76 @@ pub struct Saved {
     pub lsns: Vec<Lsn>,
 }
 
-/// Between two attempts to fix a moment, while there is another one.
-const AGAIN_AFTER: Duration = Duration::from_millis(20);
+/// A snapshot that is about to be written: the file is made, and a moment is fixed, or fixed anew.
+pub struct Save {
+    front: Rc<Front>,
+    plan: SavePlan,
+    temp: PathBuf,
+    out: Appender,
+    moment: Option<Moment>,
+}
 
-/// Writes a snapshot. `begun` is called once it cannot be refused any more: the file is made and the moment fixed.
-pub async fn save(
-    front: &Rc<Front>,
-    plan: &SavePlan,
-    progress: &SaveProgress,
-    begun: impl FnOnce(),
-) -> Result<Saved, String> {
-    let id = next_cut();
-    let temp = name::temporary(&plan.path, id.0);
-    // Of a process that had this number before, and was killed.
-    let _ = rt::file::remove(&temp).await;
-    let out = Appender::create_new(&temp).await.map_err(|error| error.to_string())?;
-    let fixed = loop {
-        match Moment::named(front, id, plan.held_max, Journals::Leave).await {
-            // Somebody takes a copy of this node, which comes to its end by itself.
-            Err(why) if why == ANOTHER && !progress.cancelled.load(Ordering::Relaxed) => {
-                rt::sleep(AGAIN_AFTER).await;
-            }
-            fixed => break fixed,
-        }
-    };
-    let outcome = match fixed {
-        Ok(moment) => {
-            begun();
-            let outcome = write(front, &moment, plan, progress, out).await;
-            moment.end(front).await;
-            outcome
-        }
-        Err(error) => Err(error),
-    };
-    let outcome = match outcome {
-        Ok(saved) => {
-            let replaced = rt::file::replace(&temp, &plan.path).await;
-            replaced.map(|()| saved).map_err(|error| error.to_string())
-        }
-        Err(error) => Err(error),
-    };
-    if outcome.is_err() {
+impl Save {
+    /// Makes the file.
+    pub async fn prepare(front: &Rc<Front>, plan: SavePlan) -> Result<Save, String> {
+        let temp = name::temporary(&plan.path, next_cut().0);
+        // Of a process that had this number before, and was killed.
         let _ = rt::file::remove(&temp).await;
+        let out = Appender::create_new(&temp).await.map_err(|error| error.to_string())?;
+        Ok(Save { front: front.clone(), plan, temp, out, moment: None })
     }
-    outcome
+
+    /// Fixes the moment, on all shards at once; where each shard's journal stood. Asked for again it is another one.
+    /// [`ANOTHER`](super::ANOTHER) is refused: who takes a copy of this node comes to an end by itself.
+    pub async fn fix(&mut self) -> Result<Vec<Lsn>, String> {
+        self.forget().await;
+        let moment = Moment::begin(&self.front, self.plan.held_max, Journals::Leave).await?;
+        let lsns = moment.lsns();
+        self.moment = Some(moment);
+        Ok(lsns)
+    }
+
+    async fn forget(&mut self) {
+        if let Some(moment) = self.moment.take() {
+            moment.end(&self.front).await;
+        }
+    }
+
+    /// What the file says about itself, beside what the plan says.
+    pub fn add_facts(&mut self, facts: impl IntoIterator<Item = (String, String)>) {
+        self.plan.facts.extend(facts);
+    }
+
+    /// Writes the file of the moment that was fixed, in the place of the one before.
+    pub async fn write(self, progress: &SaveProgress) -> Result<Saved, String> {
+        let Save { front, plan, temp, out, moment } = self;
+        let outcome = match moment {
+            Some(moment) => {
+                let outcome = write(&front, &moment, &plan, progress, out).await;
+                moment.end(&front).await;
+                outcome
+            }
+            None => Err("no moment was fixed".to_owned()),
+        };
+        let outcome = match outcome {
+            Ok(saved) => {
+                let replaced = rt::file::replace(&temp, &plan.path).await;
+                replaced.map(|()| saved).map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error),
+        };
+        if outcome.is_err() {
+            let _ = rt::file::remove(&temp).await;
+        }
+        outcome
+    }
+
+    /// Nothing is written: the file that was made goes.
+    pub async fn give_up(mut self) {
+        self.forget().await;
+        drop(self.out);
+        let _ = rt::file::remove(&self.temp).await;
+    }
 }
 
 /// The file under way.
@@ -109,11 +137,8 @@ async fn write(
     out: Appender,
 ) -> Result<Saved, String> {
     let lsns = moment.lsns();
-    let positions: Vec<String> = lsns.iter().map(|lsn| lsn.0.to_string()).collect();
-    let mut facts = plan.facts.clone();
-    facts.push(("damselfly-lsns".to_owned(), positions.join(",")));
     let mut writer = Writer { out, progress };
-    let Made { keys, version } = moment.write(front, &facts, progress, &mut writer).await?;
+    let Made { keys, version } = moment.write(front, &plan.facts, progress, &mut writer).await?;
     let bytes = writer.out.finish().await.map_err(|error| error.to_string())?;
     progress.bytes.store(bytes, Ordering::Relaxed);
     Ok(Saved { keys, bytes, version, lsns })

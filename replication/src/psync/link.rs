@@ -160,6 +160,13 @@ impl Link {
         (machine.counts().attempts, machine.counts().successes)
     }
 
+    /// The session under way hands out nothing more until it is let go, and what it has is applied.
+    pub(crate) async fn hold(&self) -> Option<Rc<Session>> {
+        let session = self.session.borrow().clone()?;
+        session.hold().await;
+        Some(session)
+    }
+
     /// CLIENT KILL: ends the session with the master, if there is one; the link is made anew.
     pub fn kill(&self) -> bool {
         let is_in_session = self.helm.machine().is_in_session();

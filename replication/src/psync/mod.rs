@@ -24,6 +24,6 @@ pub mod link;
 mod load;
 pub mod machine;
 mod payload;
-mod session;
+pub(crate) mod session;
 mod stream;
 mod work;

@@ -16,7 +16,7 @@ use crate::here::Here;
 use crate::info::Progress;
 use crate::replica::helm::Steered;
 use crate::replica::reason::Reason;
-use crate::standing::StreamPosition;
+use crate::standing::{AtRest, StreamPosition};
 use crate::transport::Transport;
 use engine::exec::Front;
 use engine::resp::client::encode_command;
@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 const READ_BYTES: usize = 256 * 1024;
 
 /// See the module's doc.
-pub(super) struct Session {
+pub(crate) struct Session {
     link: Rc<dyn Steered<Machine>>,
     /// The attempt that brought it.
     attempt: u64,
@@ -49,9 +49,13 @@ pub(super) struct Session {
     last_io: Cell<Instant>,
     /// There is something to be said.
     says: Bell,
-    /// It has ended: who waits for something looks up.
+    /// It has ended, or is held, or goes on: who waits for something looks up.
     pub(super) broke: Bell,
     speaking: RefCell<Option<Task<()>>>,
+    /// Nothing is handed out for now, so that the data stands at one place of the stream; and whether it does.
+    is_held: Cell<bool>,
+    is_at_rest: Cell<bool>,
+    held: Bell,
     is_done: Cell<bool>,
     done: Bell,
 }
@@ -92,6 +96,9 @@ impl Session {
             says: Bell::default(),
             broke: Bell::default(),
             speaking: RefCell::default(),
+            is_held: Cell::new(false),
+            is_at_rest: Cell::new(false),
+            held: Bell::default(),
             is_done: Cell::new(false),
             done: Bell::default(),
         })
@@ -118,6 +125,45 @@ impl Session {
     pub(super) fn end(&self) {
         self.is_done.set(true);
         self.done.ring();
+        self.held.ring();
+    }
+
+    /// Hands out nothing more until it is [let go](Session::let_go), and waits until what was is applied. For one at
+    /// a time.
+    pub(super) async fn hold(&self) {
+        self.is_held.set(true);
+        self.broke.ring();
+        while !self.is_at_rest.get() && !self.is_done.get() {
+            self.held.wait().await;
+        }
+    }
+
+    /// Goes on.
+    pub(crate) fn let_go(&self) {
+        self.is_held.set(false);
+        self.broke.ring();
+    }
+
+    /// What it says of the data while it is held.
+    pub(crate) fn at_rest(&self) -> AtRest {
+        let stream = Some(self.position.borrow().clone());
+        AtRest { is_exact: self.link.helm().machine().is_exact(), stream }
+    }
+
+    /// Whether nothing is to be handed out.
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held.get()
+    }
+
+    /// All is applied that was handed out, up to `position`: waits until it may go on, or has ended.
+    pub(super) async fn rest(&self, position: StreamPosition) {
+        *self.position.borrow_mut() = position;
+        self.is_at_rest.set(true);
+        self.held.ring();
+        while self.is_held.get() && !self.is_broken() {
+            self.broke.wait().await;
+        }
+        self.is_at_rest.set(false);
     }
 
     /// The session has ended: closes its connection and waits until everything that was handed out is applied.

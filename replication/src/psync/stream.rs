@@ -65,6 +65,12 @@ impl Stream {
         self.replay.applied(end)
     }
 
+    /// Up to where it is applied, once all that was handed out is.
+    fn position(&self, id: &str) -> StreamPosition {
+        let db = self.multi.as_ref().map_or(self.db, |multi| multi.db);
+        StreamPosition { id: id.to_owned(), offset: self.applied(), db }
+    }
+
     /// Takes one command, which ends at `end`.
     async fn take(&mut self, args: Args<'_>, end: u64) -> Result<(), Reason> {
         match verb(self.registry, self.dbs, &args)? {
@@ -152,6 +158,16 @@ pub(super) async fn follow(session: &Session, mut buffer: Vec<u8>) {
             break;
         }
         note_applied(session, &mut stream);
+        if session.is_held() {
+            stream.replay.settle().await;
+            if let Err(reason) = stream.misfit() {
+                session.happened(Happened::Broke(reason));
+                break;
+            }
+            note_applied(session, &mut stream);
+            session.rest(stream.position(&id)).await;
+            continue;
+        }
         if let Err(reason) = more(session, &mut stream, &mut buffer).await {
             session.happened(Happened::Broke(reason));
         }
@@ -161,8 +177,7 @@ pub(super) async fn follow(session: &Session, mut buffer: Vec<u8>) {
         session.happened(Happened::Broke(reason));
     }
     session.applied.set(stream.applied());
-    let db = stream.multi.as_ref().map_or(stream.db, |multi| multi.db);
-    *session.position.borrow_mut() = StreamPosition { id, offset: stream.applied(), db };
+    *session.position.borrow_mut() = stream.position(&id);
 }
 
 /// Waits until something has come, or is done.

@@ -21,7 +21,7 @@ use engine::shard::{
 use engine::types::{Lsn, Millis, ShardId, TxId};
 use futures_lite::future;
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// See the module's doc.
@@ -30,6 +30,10 @@ pub struct Applier {
     waiter: Waiter,
     gather: RefCell<Gather>,
     relay: Rc<RefCell<Relay>>,
+    /// Nothing is handed out for now, so that the data stands at one position.
+    is_held: Cell<bool>,
+    /// Rung when nothing is on its way to shards while it is held, and at the end.
+    rests: Bell,
 }
 
 /// A unit that one shard has applied.
@@ -74,9 +78,13 @@ pub async fn apply(session: &impl Applies) {
     let applier = session.applier();
     loop {
         if !session.is_broken()
+            && !applier.is_held.get()
             && let Err(error) = applier.hand_out()
         {
             session.broke(Reason::Malformed(error));
+        }
+        if applier.is_held.get() && applier.is_settled() {
+            applier.rests.ring();
         }
         if session.is_broken() && applier.is_settled() {
             return;
@@ -122,7 +130,22 @@ impl Applier {
         let walks = if terms.full { terms.walks } else { 0 };
         let gather = Gather::new(starts, front.node.shards(), terms.seed, walks, terms.dbs);
         let waiter = front.waiter();
-        Applier { front, waiter, gather: RefCell::new(gather), relay }
+        let (is_held, rests) = (Cell::new(false), Bell::default());
+        Applier { front, waiter, gather: RefCell::new(gather), relay, is_held, rests }
+    }
+
+    /// Hands out nothing more until it is [let go](Applier::let_go), and waits until what was is applied. For one
+    /// at a time.
+    pub async fn hold(&self) {
+        self.is_held.set(true);
+        while !self.is_settled() {
+            self.rests.wait().await;
+        }
+    }
+
+    /// Hands out again.
+    pub fn let_go(&self) {
+        self.is_held.set(false);
     }
 
     /// Takes the whole messages out of what flow `flow` has received. Answers with the

@@ -20,6 +20,7 @@ use crate::info::Progress;
 use crate::relay::Relay;
 use crate::roads::{Line, Roads};
 use crate::settings::Settings;
+use crate::standing::AtRest;
 use crate::wire::{self, News, Said};
 use engine::types::{Lsn, Millis};
 use futures_lite::future;
@@ -248,6 +249,22 @@ impl<R: Roads> Running<R> {
         while !self.is_applied.get() {
             self.applied_all.wait().await;
         }
+    }
+
+    /// Hands out nothing more until it is [let go](Running::let_go), and waits until what was is applied.
+    pub async fn hold(&self) {
+        self.applier.hold().await;
+    }
+
+    /// Goes on.
+    pub fn let_go(&self) {
+        self.applier.let_go();
+        self.arrived.ring();
+    }
+
+    /// What it says of the data while it is held.
+    pub fn at_rest(&self) -> AtRest {
+        AtRest { is_exact: self.is_stable(), stream: None }
     }
 
     /// A sign of life is due on the control connection.

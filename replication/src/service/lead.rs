@@ -13,7 +13,9 @@ use crate::info::{LinkState, Upstream};
 use crate::psync;
 use crate::replica;
 use crate::replica::reason::Reason;
+use crate::standing::AtRest;
 use crate::tls::TlsStore;
+use crate::transport::Sockets;
 use engine::rt;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -24,6 +26,31 @@ use std::sync::Arc;
 enum Kind {
     Damselfly(Rc<replica::link::Link>),
     Redis(Rc<psync::link::Link>),
+}
+
+/// A session of which nothing is on its way to shards. It goes on when this is dropped.
+pub(super) enum Resting {
+    Damselfly(Rc<replica::running::Running<Sockets>>),
+    Redis(Rc<psync::session::Session>),
+}
+
+impl Resting {
+    /// What it says of the data.
+    pub(super) fn at_rest(&self) -> AtRest {
+        match self {
+            Resting::Damselfly(session) => session.at_rest(),
+            Resting::Redis(session) => session.at_rest(),
+        }
+    }
+}
+
+impl Drop for Resting {
+    fn drop(&mut self) {
+        match self {
+            Resting::Damselfly(session) => session.let_go(),
+            Resting::Redis(session) => session.let_go(),
+        }
+    }
 }
 
 /// Calls a method that both have.
@@ -134,6 +161,16 @@ impl Lead {
         either!(&kind, link => link.end());
         // There are never more waiters than allowed: one change of role at a time.
         let _ = self.ended.wait().await;
+    }
+
+    /// The session under way, if there is one, hands out nothing more until what this answers is dropped; and what
+    /// it has is applied.
+    pub(super) async fn hold(&self) -> Option<Resting> {
+        let kind = self.kind.borrow().clone();
+        match kind {
+            Kind::Damselfly(link) => link.hold().await.map(Resting::Damselfly),
+            Kind::Redis(link) => link.hold().await.map(Resting::Redis),
+        }
     }
 
     /// How far it is.

@@ -1,0 +1,77 @@
+//! Data of one moment whose position is known, for a snapshot; and the start from one.
+//!
+//! ```text
+//!   hold the session with the master ─► all that was handed out is applied ─► the cut ─► what is it? ─► go on
+//!                                                                               └─ has it become something else
+//!                                                                                  meanwhile? once more
+//! ```
+
+use super::{Service, new_history};
+use crate::origin::Origin;
+use crate::relay::Relay;
+use engine::journal::Position;
+use engine::rt;
+use engine::types::{Lsn, Millis};
+use std::time::{Duration, Instant};
+
+/// How long it is tried. A change of role takes milliseconds; a full sync ends it at once.
+const TRIED_FOR: Duration = Duration::from_secs(5);
+
+/// Between two looks whether a change is over.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+impl Service {
+    /// Has `cut` fix a moment on all shards, which answers where our own journals stood at it. Answers what the data
+    /// of that moment is. It is refused while the data is a part of a copy.
+    pub async fn at_one_moment(
+        &self,
+        mut cut: impl AsyncFnMut() -> Result<Vec<Lsn>, String>,
+    ) -> Result<Origin, String> {
+        let (standing, began) = (&self.here.standing, Instant::now());
+        while began.elapsed() < TRIED_FOR {
+            standing.may_be_saved()?;
+            let Some(mark) = standing.mark() else {
+                rt::sleep(LOOK_EVERY).await;
+                continue;
+            };
+            let link = self.link();
+            let resting = match &link {
+                Some(link) => link.hold().await,
+                None => None,
+            };
+            let own = cut().await?;
+            // Before it goes on, and as of now: nothing has changed since the cut if nothing has begun to change.
+            let session = resting.as_ref().map(|resting| resting.at_rest());
+            let origin = standing.origin(own, session.as_ref());
+            standing.may_be_saved()?;
+            if standing.mark() == Some(mark) {
+                return Ok(origin);
+            }
+        }
+        Err("whom this node follows has changed time and again: there is no moment to be written"
+            .into())
+    }
+
+    /// The data is that of a snapshot, of `origin`; `tail` is what is held of the journals before.
+    pub async fn restore(&self, origin: Origin, tail: Relay, follows: bool) {
+        if let Some(Position { history, lsns }) = origin.position() {
+            let at: u64 = lsns.iter().map(|lsn| lsn.0).sum();
+            tracing::info!("replication: the data is that of history {history} at {at}");
+        }
+        self.here.standing.restore(new_history(), origin, tail, follows).await;
+        self.keeping.set(true);
+        self.last_follower.set(Instant::now());
+    }
+
+    /// The journals of the history that `position` is of, and the most that may be held of them: for the tail
+    /// beside a snapshot.
+    pub fn journals_of(&self, position: &Position) -> (Vec<engine::journal::LogHandle>, u64) {
+        let logs = self.here.standing.logs_of(position.history);
+        (logs, self.here.settings.borrow().journals_bounds.bytes)
+    }
+
+    /// Keeps a tail within what journals may hold.
+    pub fn keep_bounds(&self, tail: &mut Relay, now: Millis) {
+        tail.trim(&self.here.settings.borrow().journals_bounds, now);
+    }
+}
