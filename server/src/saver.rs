@@ -14,9 +14,11 @@ use engine::exec::Front;
 use engine::rt;
 use engine::shard::{Answer, ExecutorId, Message, ReplyTo, Shard};
 use engine::snapshot::{self, SavePlan, Saved, name};
+use futures_lite::future;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// What Redis answers while there is one.
@@ -45,8 +47,13 @@ const HELD_SHARE: u64 = 4;
 /// And the least.
 const HELD_MIN: u64 = 64 * 1024 * 1024;
 
+/// How often the log hears of one that takes long.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
 /// How often it is asked whether `save` asks for a snapshot.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// Milliseconds of a minute.
+const MINUTE: u64 = 60_000;
 /// After one that failed the next is tried no sooner, as in Redis.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -87,7 +94,8 @@ async fn perform(front: Rc<Front>, server: Arc<Server>, Order { wait, to }: Orde
             tell(Ok(()));
         }
     };
-    let outcome = snapshot::save(&front, &plan, &progress, begun).await;
+    let saving = snapshot::save(&front, &plan, &progress, begun);
+    let outcome = future::or(saving, tell_how_far(&server)).await;
     match &outcome {
         Ok(saved) => {
             let offset = saved.lsns.iter().map(|lsn| lsn.0).sum();
@@ -100,6 +108,25 @@ async fn perform(front: Rc<Front>, server: Arc<Server>, Order { wait, to }: Orde
         }
     }
     tell(outcome.map(drop));
+}
+
+/// Says now and then how far the one under way is.
+async fn tell_how_far<T>(server: &Server) -> T {
+    loop {
+        rt::sleep(TELL_EVERY).await;
+        let Some(now) = server.snapshots.under_way() else { continue };
+        let figures = now.figures();
+        tracing::info!(
+            "snapshot: {} of {} keys, {} bytes after {} s ({:.0} keys/s, {:.1} MB/s), {} s to go",
+            figures.keys,
+            figures.keys_total,
+            figures.bytes,
+            now.since.as_secs(),
+            figures.keys_per_second,
+            figures.bytes_per_second / 1e6,
+            figures.eta_seconds.map_or("?".to_owned(), |left| left.ceil().to_string())
+        );
+    }
 }
 
 /// Where the next snapshot goes.
@@ -179,6 +206,28 @@ pub async fn watch(front: Rc<Front>, server: Arc<Server>) {
         tracing::info!("snapshot: {least} changes in {} s", after.as_secs());
         // What goes wrong is in the log already.
         let _ = order(&front, &server, Wait::Written).await;
+    }
+}
+
+/// Writes snapshots when `snapshot_cron` names the minute.
+pub async fn watch_clock(front: Rc<Front>, server: Arc<Server>) {
+    // The minute of the start was before it.
+    let mut seen = rt::now_millis().0 / MINUTE;
+    loop {
+        rt::sleep(WATCH_EVERY).await;
+        let now = rt::now_millis();
+        if seen == now.0 / MINUTE {
+            continue;
+        }
+        seen = now.0 / MINUTE;
+        let Some(Ok(cron)) = server.settings.config().snapshot_minutes() else { continue };
+        if !cron.is_at(now) || server.stopping.load(Ordering::Acquire) {
+            continue;
+        }
+        tracing::info!("snapshot: it is time, as snapshot_cron says");
+        if let Err(error) = order(&front, &server, Wait::Begun).await {
+            tracing::warn!("snapshot: the one of snapshot_cron is left out: {error}");
+        }
     }
 }
 

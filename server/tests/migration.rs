@@ -540,6 +540,20 @@ fn a_command_that_does_not_fit_costs_a_full_sync() {
     assert!(said.iter().any(|line| line.contains("INCR was answered with: ERR")), "{said:?}");
 }
 
+/// One byte may have been damaged on its way.
+#[test]
+fn data_that_cannot_be_read_is_asked_for_again() {
+    let damaged = b"REDIS0011\xfe\0\xc8\x01a\x01b\xff\0\0\0\0\0\0\0\0";
+    let head = format!("+FULLRESYNC {ID} 100\r\n${}\r\n", damaged.len());
+    let damaged = [head.as_bytes(), damaged].concat();
+    let puppet = Puppet::start(vec![damaged, full(&command("SET a 1"))]);
+    let node = Node::start("node", 2, &[]);
+    follow(&node, puppet.port);
+    wait::until("it is followed", || node.ask(&["GET", "a"]).as_deref() == Some("1"));
+    assert_eq!(puppet.asked(), ["? -1", "? -1"]);
+    assert_eq!(node.logged("it is asked for again"), 1);
+}
+
 /// The data of before stays until what comes can be read.
 #[test]
 fn what_is_no_rdb_costs_nothing() {

@@ -701,7 +701,8 @@ pub(super) mod tests {
         check(&["--replicaof=foo"], "Error in parsing arguments for --replicaof: missing ':'.");
         check(&["--dbfilename=a/b"], "dbfilename can't be a path");
         check(&["--save=900"], "Invalid save parameters");
-        check(&["--snapshot_cron=* * * * *"], "not yet: see save");
+        check(&["--snapshot_cron=* * * *"], "--snapshot_cron: five fields are needed");
+        check(&["--snapshot_cron=61 * * * *"], "'61' is no minute");
         check(&["--aclfile=users.acl"], "no users but the default one");
         check(&["--flagfile=/nowhere/at/all"], "cannot read flagfile /nowhere/at/all");
         check(&["--tls"], "--tls_key_file flag!");
