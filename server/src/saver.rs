@@ -183,30 +183,50 @@ fn note_written(plan: &SavePlan, saved: &Saved, took: Duration) {
 
 /// Writes snapshots when `save` asks for them.
 pub async fn watch(front: Rc<Front>, server: Arc<Server>) {
+    // Calls of FLUSHALL that a snapshot shows, or that were before `save` asked for any.
+    let mut flushes = None;
     loop {
         rt::sleep(WATCH_EVERY).await;
         let config = server.settings.config();
         let points = config.save_points().unwrap_or_default();
+        if points.is_empty() || config.dbfilename.is_empty() {
+            flushes = None;
+            continue;
+        }
         let last = server.snapshots.last();
-        let may = !points.is_empty()
-            && !config.dbfilename.is_empty()
-            && !server.status.is_loading()
+        let may = !server.status.is_loading()
             && (last.is_ok || last.tried.is_none_or(|tried| tried.elapsed() > RETRY_AFTER));
         if !may {
             continue;
         }
-        let heads = front.call_all(|shard: &mut Shard| shard.log.lsn().0).await;
-        let changes = last.changes(heads.into_iter().sum());
+        let (head, flushed) = heads_and_flushes(&front, &server).await;
+        // Statistics may have been reset.
+        let seen = flushes.unwrap_or(flushed).min(flushed);
+        flushes = Some(seen);
+        let changes = last.changes(head);
         let since = last.at.elapsed().unwrap_or_default();
-        let Some((after, least)) =
-            points.into_iter().find(|(after, least)| since >= *after && changes >= *least)
-        else {
-            continue;
-        };
-        tracing::info!("snapshot: {least} changes in {} s", after.as_secs());
+        let mut due = points.iter().filter(|(after, least)| since >= *after && changes >= *least);
+        match due.next() {
+            // As in Redis: what was thrown away is not to come back.
+            _ if flushed > seen => tracing::info!("snapshot: after FLUSHALL"),
+            Some((after, least)) => {
+                tracing::info!("snapshot: {least} changes in {} s", after.as_secs());
+            }
+            None => continue,
+        }
         // What goes wrong is in the log already.
-        let _ = order(&front, &server, Wait::Written).await;
+        if order(&front, &server, Wait::Written).await.is_ok() {
+            flushes = Some(flushed);
+        }
     }
+}
+
+/// The sum of the journals' heads, and how often FLUSHALL was called.
+async fn heads_and_flushes(front: &Rc<Front>, server: &Server) -> (u64, u64) {
+    let flushall = server.registry.find(b"flushall").map_or(0, |entry| usize::from(entry.id));
+    let look = move |shard: &mut Shard| (shard.log.lsn().0, shard.stats[flushall].calls);
+    let shards = front.call_all(look).await;
+    shards.into_iter().fold((0, 0), |(head, calls), (lsn, more)| (head + lsn, calls + more))
 }
 
 /// Writes snapshots when `snapshot_cron` names the minute.

@@ -36,6 +36,14 @@ pub(super) fn temporary(path: &Path, number: u64) -> PathBuf {
     if temp == path { path.with_file_name(format!("temp-{pid}-{number}-0.rdb")) } else { temp }
 }
 
+/// Whether a file of this name is one that this process has not finished, or has not removed.
+pub fn is_unfinished(name: &str) -> bool {
+    let rest = name.strip_prefix("temp-").and_then(|rest| rest.strip_suffix(".rdb"));
+    let pid = std::process::id().to_string();
+    let number = rest.and_then(|rest| rest.strip_prefix(&pid)?.strip_prefix('-'));
+    number.is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'))
+}
+
 /// A time as `2026-11-28T23-10-05`.
 fn timestamp(Millis(now): Millis) -> String {
     let seconds = now / 1000;
@@ -86,6 +94,11 @@ mod tests {
         let wanted = PathBuf::from(format!("/data/temp-{}-7.rdb", std::process::id()));
         assert_ne!(temporary(&wanted, 7), wanted);
         assert_eq!(temporary(Path::new("/data/dump.rdb"), 7), wanted);
+        let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+        assert!(is_unfinished(&name(&wanted)) && is_unfinished(&name(&temporary(&wanted, 7))));
+        for other in ["temp-0-7.rdb", "dump.rdb", "temp-7.rdb"] {
+            assert!(!is_unfinished(other), "{other}");
+        }
     }
 
     #[test]

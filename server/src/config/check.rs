@@ -133,7 +133,8 @@ fn socket_permissions(config: &Config) -> Option<(&'static str, &'static str)> {
 }
 
 fn snapshot_file(config: &Config) -> Option<(&'static str, &'static str)> {
-    let is_path = config.dbfilename.contains('/');
+    let name = &config.dbfilename;
+    let is_path = name.contains('/') || matches!(name.as_str(), "." | "..");
     is_path.then_some(("dbfilename", "dbfilename can't be a path, just a filename"))
 }
 

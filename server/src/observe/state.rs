@@ -75,6 +75,12 @@ fn health(server: &Server) -> Result<(), String> {
 fn replication(info: &Info) -> http::Replication {
     match &info.upstream {
         None => http::Replication::Master,
+        // Of a Redis there are no flows.
+        Some(upstream)
+            if upstream.state == LinkState::StableSync && upstream.applied.is_empty() =>
+        {
+            http::Replication::StableByBytes
+        }
         Some(upstream) if upstream.state == LinkState::StableSync => {
             http::Replication::Stable { lag_records: upstream.lags.iter().copied().max() }
         }
