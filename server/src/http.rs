@@ -318,6 +318,8 @@ pub enum Replication {
         /// The largest number of records over the shards; none while the master is silent.
         lag_records: Option<u64>,
     },
+    /// It follows a Redis, whose stream is counted in bytes: it has all that came.
+    StableByBytes,
     /// It follows, but is not a copy now: the state's name.
     NotStable(String),
 }
@@ -376,7 +378,13 @@ fn lag_bound(query: &str) -> Result<Option<u64>, String> {
 fn readiness(bound: Option<u64>, state: &dyn HttpState) -> Result<(), String> {
     state.health()?;
     match (state.replication(), bound) {
-        (Replication::Master, _) | (Replication::Stable { .. }, None) => Ok(()),
+        (Replication::Master, _)
+        | (Replication::Stable { .. } | Replication::StableByBytes, None) => Ok(()),
+        (Replication::StableByBytes, Some(_)) => {
+            Err("the master is a Redis, whose stream has no records to count: ask without \
+             max_lag_records, and compare slave_repl_offset with its master_repl_offset"
+                .to_owned())
+        }
         (Replication::Stable { lag_records: None }, Some(_)) => {
             Err("how far the replica lags is not \
              known: its master has been silent for seconds"
@@ -577,6 +585,9 @@ mod tests {
         check(stable(None), "", "200 OK");
         check(stable(None), "?max_lag_records=5", "503 Service Unavailable");
         check(stable(None), "?max_lag_records=5", "not known: its master has been silent");
+        check(Replication::StableByBytes, "", "200 OK");
+        check(Replication::StableByBytes, "?max_lag_records=5", "503 Service Unavailable");
+        check(Replication::StableByBytes, "?max_lag_records=5", "no records to count");
         let phase = Replication::NotStable("full_sync".to_owned());
         check(phase, "", "replica is not in stable sync: full_sync\n");
     }

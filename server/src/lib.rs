@@ -18,9 +18,11 @@
 //!     welcome stop                  the first bytes of a connection; the end of the program
 //!   7 start                         the program
 //!     demo                          three nodes, one beside the other
+//!     check_source                  a server that is to be followed, looked at
 //! ```
 
 mod certificates;
+pub mod check_source;
 pub mod clients;
 pub mod commands;
 pub mod config;

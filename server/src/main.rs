@@ -34,10 +34,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// `damselfly demo` is the one word that is not a flag.
+/// Two words are no flags: `damselfly demo` and `damselfly check-source`.
 fn subcommand() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     let first = arguments.next()?;
+    if first == "check-source" {
+        let arguments = std::env::args_os().take(1).chain(arguments).collect();
+        return Some(server::check_source::run(server::commands::registry().0, arguments));
+    }
     if first != "demo" {
         return None;
     }

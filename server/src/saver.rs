@@ -17,6 +17,7 @@ use engine::exec::Front;
 use engine::rt;
 use engine::shard::{Answer, ExecutorId, Message, ReplyTo, Shard};
 use engine::snapshot::{ANOTHER, Save, SavePlan, SaveProgress, Saved, name};
+use futures_lite::future;
 use replication::origin::Origin;
 use replication::service::Service;
 use std::path::{Path, PathBuf};
@@ -51,8 +52,13 @@ pub enum Wait {
 /// What becomes of an order, for whoever waits.
 type Ordered = Result<(), String>;
 
+/// How often the log hears of one that takes long.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
 /// How often it is asked whether `save` asks for a snapshot.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// Milliseconds of a minute.
+const MINUTE: u64 = 60_000;
 /// Between two attempts to fix a moment, while there is another one.
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// After one that failed the next is tried no sooner, as in Redis.
@@ -100,7 +106,8 @@ async fn perform(
             tell(Ok(()));
         }
     };
-    let outcome = match save(&front, &service, plan, &progress, begun).await {
+    let saving = save(&front, &service, plan, &progress, begun);
+    let outcome = match future::or(saving, tell_how_far(&server)).await {
         Ok((saved, origin)) => {
             note_written(&path, &saved, began.elapsed());
             // Of the snapshot that was there before.
@@ -166,6 +173,25 @@ async fn write_tail(service: &Service, snapshot: &Path, origin: &Origin) {
     }
 }
 
+/// Says now and then how far the one under way is.
+async fn tell_how_far<T>(server: &Server) -> T {
+    loop {
+        rt::sleep(TELL_EVERY).await;
+        let Some(now) = server.snapshots.under_way() else { continue };
+        let figures = now.figures();
+        tracing::info!(
+            "snapshot: {} of {} keys, {} bytes after {} s ({:.0} keys/s, {:.1} MB/s), {} s to go",
+            figures.keys,
+            figures.keys_total,
+            figures.bytes,
+            now.since.as_secs(),
+            figures.keys_per_second,
+            figures.bytes_per_second / 1e6,
+            figures.eta_seconds.map_or("?".to_owned(), |left| left.ceil().to_string())
+        );
+    }
+}
+
 /// Where the next snapshot goes.
 fn place(server: &Server, wait: Wait) -> Result<PathBuf, String> {
     let config = server.settings.config();
@@ -215,30 +241,72 @@ fn note_written(path: &Path, saved: &Saved, took: Duration) {
 
 /// Writes snapshots when `save` asks for them.
 pub async fn watch(front: Rc<Front>, server: Arc<Server>) {
+    // Calls of FLUSHALL that a snapshot shows, or that were before `save` asked for any.
+    let mut flushes = None;
     loop {
         rt::sleep(WATCH_EVERY).await;
         let config = server.settings.config();
         let points = config.save_points().unwrap_or_default();
+        if points.is_empty() || config.dbfilename.is_empty() {
+            flushes = None;
+            continue;
+        }
         let last = server.snapshots.last();
-        let may = !points.is_empty()
-            && !config.dbfilename.is_empty()
-            && !server.status.is_loading()
+        let may = !server.status.is_loading()
             && !server.stopping.load(Ordering::Acquire)
             && (last.is_ok || last.tried.is_none_or(|tried| tried.elapsed() > RETRY_AFTER));
         if !may {
             continue;
         }
-        let heads = front.call_all(|shard: &mut Shard| shard.log.lsn().0).await;
-        let changes = last.changes(heads.into_iter().sum());
+        let (head, flushed) = heads_and_flushes(&front, &server).await;
+        // Statistics may have been reset.
+        let seen = flushes.unwrap_or(flushed).min(flushed);
+        flushes = Some(seen);
+        let changes = last.changes(head);
         let since = last.at.elapsed().unwrap_or_default();
-        let Some((after, least)) =
-            points.into_iter().find(|(after, least)| since >= *after && changes >= *least)
-        else {
-            continue;
-        };
-        tracing::info!("snapshot: {least} changes in {} s", after.as_secs());
+        let mut due = points.iter().filter(|(after, least)| since >= *after && changes >= *least);
+        match due.next() {
+            // As in Redis: what was thrown away is not to come back.
+            _ if flushed > seen => tracing::info!("snapshot: after FLUSHALL"),
+            Some((after, least)) => {
+                tracing::info!("snapshot: {least} changes in {} s", after.as_secs());
+            }
+            None => continue,
+        }
         // What goes wrong is in the log already.
-        let _ = order(&front, &server, Wait::Written).await;
+        if order(&front, &server, Wait::Written).await.is_ok() {
+            flushes = Some(flushed);
+        }
+    }
+}
+
+/// The sum of the journals' heads, and how often FLUSHALL was called.
+async fn heads_and_flushes(front: &Rc<Front>, server: &Server) -> (u64, u64) {
+    let flushall = server.registry.find(b"flushall").map_or(0, |entry| usize::from(entry.id));
+    let look = move |shard: &mut Shard| (shard.log.lsn().0, shard.stats[flushall].calls);
+    let shards = front.call_all(look).await;
+    shards.into_iter().fold((0, 0), |(head, calls), (lsn, more)| (head + lsn, calls + more))
+}
+
+/// Writes snapshots when `snapshot_cron` names the minute.
+pub async fn watch_clock(front: Rc<Front>, server: Arc<Server>) {
+    // The minute of the start was before it.
+    let mut seen = rt::now_millis().0 / MINUTE;
+    loop {
+        rt::sleep(WATCH_EVERY).await;
+        let now = rt::now_millis();
+        if seen == now.0 / MINUTE {
+            continue;
+        }
+        seen = now.0 / MINUTE;
+        let Some(Ok(cron)) = server.settings.config().snapshot_minutes() else { continue };
+        if !cron.is_at(now) || server.stopping.load(Ordering::Acquire) {
+            continue;
+        }
+        tracing::info!("snapshot: it is time, as snapshot_cron says");
+        if let Err(error) = order(&front, &server, Wait::Begun).await {
+            tracing::warn!("snapshot: the one of snapshot_cron is left out: {error}");
+        }
     }
 }
 

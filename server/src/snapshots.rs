@@ -1,7 +1,7 @@
 //! What is known of snapshots: the last one, and the one under way.
 
 use engine::snapshot::SaveProgress;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -76,6 +76,42 @@ pub struct UnderWay {
     pub since: Duration,
 }
 
+/// How far it has come, in figures.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct SaveFigures {
+    /// Keys that are written.
+    pub keys: u64,
+    /// Keys that there were at its moment.
+    pub keys_total: u64,
+    /// Bytes of the file so far.
+    pub bytes: u64,
+    /// Keys a second, since it began.
+    pub keys_per_second: f64,
+    /// Bytes a second, since it began.
+    pub bytes_per_second: f64,
+    /// Seconds until it ends, at that rate; none while nothing is known of it.
+    pub eta_seconds: Option<f64>,
+}
+
+impl UnderWay {
+    /// How far it has come, in figures.
+    pub fn figures(&self) -> SaveFigures {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (keys, bytes) = (read(&self.progress.keys), read(&self.progress.bytes));
+        let keys_total = read(&self.progress.keys_total);
+        let seconds = self.since.as_secs_f64().max(0.001);
+        let left = keys_total.saturating_sub(keys) as f64;
+        SaveFigures {
+            keys,
+            keys_total,
+            bytes,
+            keys_per_second: keys as f64 / seconds,
+            bytes_per_second: bytes as f64 / seconds,
+            eta_seconds: (keys > 0).then(|| left * seconds / keys as f64),
+        }
+    }
+}
+
 impl Snapshots {
     fn known(&self) -> MutexGuard<'_, Known> {
         // A panic aborts the program, so a poisoned lock is never met.
@@ -134,5 +170,25 @@ impl Snapshots {
     /// Ends the one under way, if there is one.
     pub fn cancel(&self) {
         self.known().progress.cancelled.store(true, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_of_a_snapshot_is_reckoned_from_its_rate() {
+        let progress = Arc::new(SaveProgress::default());
+        let under_way = UnderWay { progress: progress.clone(), since: Duration::from_secs(4) };
+        progress.keys_total.store(1000, Ordering::Relaxed);
+        assert_eq!(under_way.figures().eta_seconds, None, "nothing is known yet");
+        progress.keys.store(200, Ordering::Relaxed);
+        progress.bytes.store(8000, Ordering::Relaxed);
+        let figures = under_way.figures();
+        assert_eq!((figures.keys_per_second, figures.bytes_per_second), (50.0, 2000.0));
+        assert_eq!(figures.eta_seconds, Some(16.0));
+        progress.keys.store(1001, Ordering::Relaxed);
+        assert_eq!(under_way.figures().eta_seconds, Some(0.0));
     }
 }

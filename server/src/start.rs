@@ -344,6 +344,7 @@ async fn lead_program(
     server.supervisor.ready();
     rt::spawn_local(news::tell_status(front.clone(), server.clone())).detach();
     rt::spawn_local(saver::watch(front.clone(), server.clone())).detach();
+    rt::spawn_local(saver::watch_clock(front.clone(), server.clone())).detach();
     memory::note_startup();
     memory::warn_if_short(config.maxmemory);
     tracing::info!("ready");

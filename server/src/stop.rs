@@ -7,6 +7,9 @@ use crate::stopper::{LastSnapshot, Stop, Stopper};
 use engine::exec::Front;
 use engine::rt::signals::{Signal, signals};
 use engine::rt::{self, Receiver};
+use engine::shard::{Answer, Message};
+use engine::snapshot;
+use futures_lite::future;
 use replication::Request;
 use replication::info::{Replica, ReplicaState};
 use std::rc::Rc;
@@ -14,20 +17,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Turns signals into words: TERM and INT stop, QUIT and a second INT stop at once, HUP reloads, USR1
+/// Turns signals into words: TERM and INT stop, QUIT and an INT while it stops end at once, HUP reloads, USR1
 /// opens the log anew, USR2 tells what the node is doing.
 pub async fn watch_signals(front: Rc<Front>, server: Arc<Server>, stopper: Stopper) {
     let mut incoming = match signals() {
         Ok(incoming) => incoming,
         Err(error) => return tracing::error!("signals cannot be received: {error}"),
     };
-    let mut interrupted = false;
     while let Some(signal) = incoming.recv().await {
         match signal {
-            Signal::Terminate => stopper.stop(Stop::InOrder(LastSnapshot::Usual)),
-            Signal::Interrupt if interrupted => end_at_once(&server),
-            Signal::Interrupt => {
-                interrupted = true;
+            // Where it has gone on since (nothing could be saved), an INT is a first one again.
+            Signal::Interrupt if stopper.is_asked() => end_at_once(&server),
+            Signal::Terminate | Signal::Interrupt => {
                 stopper.stop(Stop::InOrder(LastSnapshot::Usual));
             }
             Signal::Quit => stopper.stop(Stop::Now(LastSnapshot::Skip)),
@@ -39,16 +40,27 @@ pub async fn watch_signals(front: Rc<Front>, server: Arc<Server>, stopper: Stopp
     }
 }
 
-/// Somebody insists: nothing is waited for, but what was said is written.
+/// Somebody insists: nothing is waited for, but what was said is written, and no half a snapshot stays behind.
 fn end_at_once(server: &Server) -> ! {
     tracing::warn!("a second SIGINT: ending at once");
     let pidfile = &server.settings.config().pidfile;
     if !pidfile.is_empty() {
         let _ = std::fs::remove_file(pidfile);
     }
+    remove_unfinished();
     server.log.flush();
     // SAFETY: ends the process. What `exit` would run besides belongs to threads that are at work.
     unsafe { libc::_exit(1) }
+}
+
+/// Removes the snapshot under way.
+fn remove_unfinished() {
+    let Ok(names) = std::fs::read_dir(".") else { return };
+    for entry in names.flatten() {
+        if entry.file_name().to_str().is_some_and(snapshot::name::is_unfinished) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Waits for the word and ends in order: no more writes, replicas get the rest, and a snapshot is written. Where
@@ -56,18 +68,56 @@ fn end_at_once(server: &Server) -> ! {
 pub async fn wait(mut words: Receiver<Stop>, front: Rc<Front>, server: Arc<Server>) {
     loop {
         let word = words.recv().await.unwrap_or(Stop::Now(LastSnapshot::Skip));
-        server.stopping.store(true, Ordering::Release);
-        let limit = server.settings.config().shutdown_timeout;
-        server.supervisor.stopping(limit);
-        let word = match word {
-            Stop::InOrder(_) => drain_unless_insisted(&mut words, word, &front, &server).await,
-            Stop::Now(_) => word,
-        };
-        if save_last(&front, &server, word.snapshot()).await {
-            return;
+        if word != Stop::Not {
+            server.stopping.store(true, Ordering::Release);
+            let limit = server.settings.config().shutdown_timeout;
+            server.supervisor.stopping(limit);
+            let word = match word {
+                Stop::InOrder(_) => drain_unless_insisted(&mut words, word, &front, &server).await,
+                word => word,
+            };
+            if ends(&mut words, word, &front, &server).await {
+                return;
+            }
+            server.stopping.store(false, Ordering::Release);
+            server.supervisor.ready();
         }
-        server.stopping.store(false, Ordering::Release);
-        server.supervisor.ready();
+        // Told to stay, or nothing could be saved.
+        for to in server.stopper.goes_on() {
+            front.node.send(to.executor, Message::Answer(to.ticket, Answer::Value(Box::new(()))));
+        }
+    }
+}
+
+/// Writes what is to be written; whether the program may end.
+async fn ends(
+    words: &mut Receiver<Stop>,
+    mut word: Stop,
+    front: &Rc<Front>,
+    server: &Server,
+) -> bool {
+    while let Some(snapshot) = word.snapshot() {
+        let insisted = async { Err(insisted(words).await) };
+        let saved = async { Ok(save_last(front, server, snapshot).await) };
+        match future::or(insisted, saved).await {
+            Ok(ends) => return ends,
+            Err(insisted) => word = insisted,
+        }
+    }
+    // A snapshot that has begun goes on.
+    tracing::info!("not ending: SHUTDOWN ABORT");
+    false
+}
+
+/// What counts while the last snapshot is written: that the program is not to end, or without one.
+async fn insisted(words: &mut Receiver<Stop>) -> Stop {
+    loop {
+        match words.recv().await.map(|word| (word, word.snapshot())) {
+            Some((word, None | Some(LastSnapshot::Skip))) => return word,
+            Some(_) => {}
+            // Nobody can say any more.
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -117,20 +167,22 @@ async fn drain_unless_insisted(
     let insisted = async {
         let now = loop {
             match words.recv().await {
-                Some(now @ Stop::Now(_)) => break now,
+                Some(now @ (Stop::Now(_) | Stop::Not)) => break now,
                 Some(Stop::InOrder(_)) => {}
                 // Nobody can say any more.
                 None => std::future::pending().await,
             }
         };
-        tracing::warn!("stopping at once: replicas may lack the last changes");
+        if now != Stop::Not {
+            tracing::warn!("stopping at once: replicas may lack the last changes");
+        }
         now
     };
     let drained = async {
         drain(front, server, limit).await;
         word
     };
-    futures_lite::future::or(insisted, drained).await
+    future::or(insisted, drained).await
 }
 
 /// Waits, at most so long, until the replicas have everything.

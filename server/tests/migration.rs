@@ -347,6 +347,20 @@ fn a_command_that_does_not_fit_costs_a_full_sync() {
     assert!(said.iter().any(|line| line.contains("INCR was answered with: ERR")), "{said:?}");
 }
 
+/// One byte may have been damaged on its way.
+#[test]
+fn data_that_cannot_be_read_is_asked_for_again() {
+    let damaged = b"REDIS0011\xfe\0\xc8\x01a\x01b\xff\0\0\0\0\0\0\0\0";
+    let head = format!("+FULLRESYNC {ID} 100\r\n${}\r\n", damaged.len());
+    let damaged = [head.as_bytes(), damaged].concat();
+    let puppet = Puppet::start(vec![damaged, full(&command("SET a 1"))]);
+    let node = Node::start("node", 2, &[]);
+    follow(&node, puppet.port);
+    wait::until("it is followed", || node.ask(&["GET", "a"]).as_deref() == Some("1"));
+    assert_eq!(puppet.asked(), ["? -1", "? -1"]);
+    assert_eq!(node.logged("it is asked for again"), 1);
+}
+
 /// The data of before stays until what comes can be read.
 #[test]
 fn what_is_no_rdb_costs_nothing() {
@@ -359,6 +373,33 @@ fn what_is_no_rdb_costs_nothing() {
         replication(&node, "master_link_last_error").contains("RDB version '9999'")
     });
     assert_eq!(text(&node.must(&["GET", "mine"])), "1");
+}
+
+fn page(node: &Node, path: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", node.port)).expect("it listens");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("it is taken");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it is answered");
+    answer
+}
+
+/// A Redis counts bytes: a bound in records was answered as if its master were silent.
+#[test]
+fn a_node_that_follows_a_redis_is_ready_when_it_is_in_sync() {
+    let redis = Redis::start(&[]);
+    let node = Node::start("node", 1, &[]);
+    follow(&node, redis.port);
+    wait::until("it is in sync", || replication(&node, "master_link_status") == "up");
+    let ready = page(&node, "/readyz");
+    assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+    let bounded = page(&node, "/readyz?max_lag_records=5");
+    assert!(bounded.starts_with("HTTP/1.1 503"), "{bounded}");
+    assert!(bounded.contains("the master is a Redis, whose stream has no records"), "{bounded}");
+    drop(redis);
+    wait::until("it is not ready without its master", || {
+        page(&node, "/readyz").starts_with("HTTP/1.1 503")
+    });
 }
 
 /// A node may be told to follow before anybody is there, and be told of another kind.

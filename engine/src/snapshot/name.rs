@@ -14,21 +14,34 @@ pub fn file_name(setting: &str, now: Millis) -> String {
 /// Whether a file's name is one of those that the setting makes. With a time in them, the last in order is the
 /// newest.
 pub fn is_ours(setting: &str, name: &str) -> bool {
-    let Some((before, behind)) = setting.split_once(TIMESTAMP) else { return name == setting };
-    let middle = name.strip_prefix(before).and_then(|rest| rest.strip_suffix(behind));
     let example = timestamp(Millis(0));
-    middle.is_some_and(|middle| {
-        let fits = |(have, like): (u8, u8)| match like {
-            b'0'..=b'9' => have.is_ascii_digit(),
-            other => have == other,
-        };
-        middle.len() == example.len() && middle.bytes().zip(example.bytes()).all(fits)
-    })
+    let fits = |have: &str| {
+        have.len() == example.len()
+            && have.bytes().zip(example.bytes()).all(|(have, like)| match like {
+                b'0'..=b'9' => have.is_ascii_digit(),
+                other => have == other,
+            })
+    };
+    let Some(at) = setting.find(TIMESTAMP) else { return name == setting };
+    // However often it stands there, it is one time.
+    let time = name.get(at..at + example.len()).filter(|time| fits(time));
+    time.is_some_and(|time| setting.replace(TIMESTAMP, time) == name)
 }
 
 /// Where a snapshot is written before it has its name: beside it, so that renaming is all there is to do.
 pub(super) fn temporary(path: &Path, number: u64) -> PathBuf {
-    path.with_file_name(format!("temp-{}-{number}.rdb", std::process::id()))
+    let pid = std::process::id();
+    let temp = path.with_file_name(format!("temp-{pid}-{number}.rdb"));
+    // Somebody may want the file to be called just so.
+    if temp == path { path.with_file_name(format!("temp-{pid}-{number}-0.rdb")) } else { temp }
+}
+
+/// Whether a file of this name is one that this process has not finished, or has not removed.
+pub fn is_unfinished(name: &str) -> bool {
+    let rest = name.strip_prefix("temp-").and_then(|rest| rest.strip_suffix(".rdb"));
+    let pid = std::process::id().to_string();
+    let number = rest.and_then(|rest| rest.strip_prefix(&pid)?.strip_prefix('-'));
+    number.is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'))
 }
 
 /// A time as `2026-11-28T23-10-05`.
@@ -40,8 +53,8 @@ fn timestamp(Millis(now): Millis) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}-{minute:02}-{second:02}")
 }
 
-/// The date so many days after the first of 1970, by counting in years that begin in March.
-fn date(days: i64) -> (i64, i64, i64) {
+/// Year, month and day so many days after the first of 1970, by counting in years that begin in March.
+pub fn date(days: i64) -> (i64, i64, i64) {
     const DAYS_IN_400_YEARS: i64 = 146_097;
     let days = days + 719_468;
     let era = days.div_euclid(DAYS_IN_400_YEARS);
@@ -72,6 +85,20 @@ mod tests {
             assert!(is_ours("dump-{timestamp}.rdb", &name));
         }
         assert_eq!(file_name("dump.rdb", Millis(7)), "dump.rdb");
+        let twice = "{timestamp}/{timestamp}";
+        assert_eq!(file_name(twice, Millis(0)), "1970-01-01T00-00-00/1970-01-01T00-00-00");
+    }
+
+    #[test]
+    fn a_file_under_way_is_never_the_one_that_it_replaces() {
+        let wanted = PathBuf::from(format!("/data/temp-{}-7.rdb", std::process::id()));
+        assert_ne!(temporary(&wanted, 7), wanted);
+        assert_eq!(temporary(Path::new("/data/dump.rdb"), 7), wanted);
+        let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+        assert!(is_unfinished(&name(&wanted)) && is_unfinished(&name(&temporary(&wanted, 7))));
+        for other in ["temp-0-7.rdb", "dump.rdb", "temp-7.rdb"] {
+            assert!(!is_unfinished(other), "{other}");
+        }
     }
 
     #[test]
@@ -82,6 +109,13 @@ mod tests {
             ("dump-{timestamp}.rdb", "dump-.rdb", false),
             ("dump-{timestamp}.rdb", "dump-2026-11-28T23-10-0x.rdb", false),
             ("dump-{timestamp}.rdb", "dump-2026-11-28T23-10-05.rdb.old", false),
+            ("{timestamp}", "2026-11-28T23-10-05", true),
+            ("{timestamp}-{timestamp}", "2026-11-28T23-10-05-2026-11-28T23-10-05", true),
+            ("{timestamp}-{timestamp}", "2026-11-28T23-10-05-2026-11-28T23-10-06", false),
+            ("{timestamp}-{timestamp}", "2026-11-28T23-10-05-{timestamp}", false),
+            ("temp-{timestamp}.rdb", "temp-4711-3.rdb", false),
+            ("\u{e9}{timestamp}", "\u{e9}2026-11-28T23-10-05", true),
+            ("e{timestamp}", "\u{e9}2026-11-28T23-10-05", false),
         ] {
             assert_eq!(is_ours(setting, name), expected, "{setting} {name}");
         }

@@ -21,7 +21,7 @@ pub(super) async fn load(
             Extent::Mark(_) => usize::MAX,
         };
         let count = buffer.len().min(left);
-        loader.push(&buffer[..count]).await.map_err(|error| payload::unreadable(&error))?;
+        loader.push(&buffer[..count]).await.map_err(|error| payload::damaged(&error))?;
         pushed += count as u64;
         session.progress.set(Some(progress(session, &loader)));
         if loader.is_at_end() {
@@ -32,7 +32,7 @@ pub(super) async fn load(
         buffer.drain(..count);
         if count == left {
             // It is shorter than what it says it holds.
-            return loader.end().await.map(drop).map_err(|error| payload::unreadable(&error));
+            return loader.end().await.map(drop).map_err(|error| payload::damaged(&error));
         }
         if session.is_broken() {
             return Err(Reason::LinkEnded);
@@ -40,7 +40,7 @@ pub(super) async fn load(
         session.read(buffer).await?;
     }
     leave(session, &extent, loader.so_far().bytes, buffer).await?;
-    let loaded = loader.end().await.map_err(|error| payload::unreadable(&error))?;
+    let loaded = loader.end().await.map_err(|error| payload::damaged(&error))?;
     tracing::info!(
         "replication: {} keys are loaded out of {} bytes of RDB version {} in {:.1} s",
         loaded.keys,

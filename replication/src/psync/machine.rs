@@ -35,6 +35,10 @@ const GUARD_EVERY: Duration = Duration::from_secs(2);
 /// How often a Redis wants to hear from its replicas.
 const ACK_EVERY: Duration = Duration::from_secs(1);
 
+/// How often data that cannot be read is asked for again: a byte may have been damaged on its way, but each time
+/// costs the master a fork.
+const DAMAGED_MAX: u32 = 3;
+
 /// See the module's doc.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "the module's doc tells them, downwards")]
@@ -161,6 +165,8 @@ pub struct Machine {
     is_full: bool,
     /// A command did not fit: the copy is not exact any more.
     is_inexact: bool,
+    /// Full syncs, one after the other, whose data could not be read.
+    damaged: u32,
     began: Instant,
     stable_since: Option<Instant>,
     broke: Option<Reason>,
@@ -187,6 +193,7 @@ impl Machine {
             held: None,
             is_full: false,
             is_inexact: false,
+            damaged: 0,
             began: now,
             stable_since: None,
             broke: None,
@@ -355,6 +362,9 @@ impl Machine {
                 // What is not understood is missing: where the stream goes on would not be where we are.
                 self.is_inexact |=
                     matches!(reason, Reason::BrokenPromise(_) | Reason::Senseless(_));
+                if matches!(reason, Reason::Damaged(_)) {
+                    self.damaged += 1;
+                }
                 return self.become_draining(reason);
             }
             _ => {}
@@ -443,8 +453,15 @@ impl Machine {
             actions.extend(self.become_ended());
             return actions;
         }
-        let is_news = self.is_news(&reason);
+        // Each of the few times is said.
+        let is_news = self.is_news(&reason) || matches!(reason, Reason::Damaged(_));
         self.counts.down_since = self.counts.down_since.or(Some(now));
+        let reason = match reason {
+            Reason::Damaged(text) if self.damaged > DAMAGED_MAX => {
+                Reason::Senseless(format!("{text}; it came {} times", self.damaged))
+            }
+            reason => reason,
+        };
         if matches!(reason, Reason::Senseless(_)) {
             actions.extend(self.become_refused(reason));
             return actions;
@@ -540,6 +557,7 @@ impl Machine {
         self.stable_since = Some(now);
         self.counts.down_since = None;
         self.counts.last_error = None;
+        self.damaged = 0;
     }
 
     fn become_draining(&mut self, reason: Reason) -> Vec<Action> {
@@ -562,6 +580,7 @@ impl Machine {
     fn become_refused(&mut self, reason: Reason) -> Vec<Action> {
         let may = self.is_meeting(self.attempt) || self.state == Stage::Draining;
         assert!(may, "{:?}", self.state);
+        self.counts.last_error = Some(reason.clone());
         self.state = Stage::Refused;
         vec![Action::Down { reason, is_news: true, is_final: true }]
     }
@@ -830,6 +849,36 @@ mod tests {
             assert_eq!(play.machine.state(), Stage::Refused);
             assert_eq!(play.step(Event::Stop), [Action::End]);
         }
+    }
+
+    /// One byte that the network had damaged ended the link for good.
+    #[test]
+    fn data_that_cannot_be_read_is_asked_for_again_a_few_times() {
+        let mut play = Play::new(true);
+        for round in 0..2 {
+            for time in 1..=DAMAGED_MAX + 1 {
+                play.run_to(Stage::Loading, true);
+                play.happened(Happened::Broke(Reason::Damaged("bad".to_owned())));
+                let drained = play.happened(Happened::Drained);
+                assert_eq!(drained[0], Action::Conclude { is_exact: false });
+                let Action::Down { reason, is_news: true, is_final } = &drained[1] else {
+                    panic!("{drained:?}")
+                };
+                assert_eq!(*is_final, time > DAMAGED_MAX, "{time}");
+                if round == 0 && time == DAMAGED_MAX {
+                    // One that could be read makes up for those before.
+                    play.run_to(Stage::Streaming, true);
+                    play.run_to(Stage::Pausing, true);
+                    break;
+                }
+                let text = reason.to_string();
+                assert_eq!(text.contains("it came 4 times"), *is_final, "{text}");
+                assert_eq!(text.contains("asked for again"), !is_final, "{text}");
+            }
+        }
+        assert_eq!(play.machine.state(), Stage::Refused);
+        let said = play.machine.counts().last_error.as_ref().map(Reason::to_string);
+        assert_eq!(said.as_deref(), Some("bad; it came 4 times"));
     }
 
     #[test]

@@ -46,12 +46,16 @@ pub(super) fn head(bytes: &[u8]) -> Result<Option<(Extent, usize)>, Reason> {
 
 /// Whether what begins here is an RDB that can be read. Nothing while too little of it has come.
 pub(super) fn can_be_read(bytes: &[u8]) -> Result<Option<u16>, Reason> {
-    file::version(bytes).map_err(|error| unreadable(&error))
+    file::version(bytes).map_err(|error| Reason::Senseless(unreadable(&error)))
 }
 
-/// What comes cannot be read, however often it comes.
-pub(super) fn unreadable(error: &FileError) -> Reason {
-    Reason::Senseless(format!("the master's data cannot be read: {error}"))
+/// What has come cannot be read on. Whether it was so where it comes from is not known.
+pub(super) fn damaged(error: &FileError) -> Reason {
+    Reason::Damaged(unreadable(error))
+}
+
+fn unreadable(error: &FileError) -> String {
+    format!("the master's data cannot be read: {error}")
 }
 
 #[cfg(test)]

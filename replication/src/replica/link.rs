@@ -98,7 +98,11 @@ impl Surroundings for Link {
                     self.here.standing.end_following(is_exact, &running.applied());
                 }
             }
-            Action::Down { reason, is_news, lost } => self.down(reason.as_ref(), is_news, lost),
+            Action::Down { reason, is_news, lost } => {
+                // Nobody is to hold a connection open through a pause.
+                self.met.borrow_mut().take();
+                self.down(reason.as_ref(), is_news, lost);
+            }
             Action::End => {
                 self.met.borrow_mut().take();
             }

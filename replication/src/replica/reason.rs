@@ -40,6 +40,8 @@ pub enum Reason {
     OtherKind,
     /// It will not be otherwise however often it is tried; in words, with what to do about it.
     Senseless(String),
+    /// The data of a full sync cannot be read, as it came over the network; in words.
+    Damaged(String),
     /// Nothing was heard from a master that has one connection only.
     Silent(Duration),
     /// Nothing was heard on the control connection.
@@ -105,6 +107,9 @@ impl Display for Reason {
             | Reason::Held(text)
             | Reason::ControlWords(text)
             | Reason::Malformed(text) => f.write_str(text),
+            Reason::Damaged(text) => {
+                write!(f, "{text}; the network may have damaged it: it is asked for again")
+            }
             Reason::BeginsElsewhere => f.write_str("the master begins elsewhere than it said"),
             Reason::LinkEnded => f.write_str("the link was ended"),
             Reason::OtherKind => f.write_str("another kind of master is there now"),

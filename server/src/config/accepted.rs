@@ -102,8 +102,8 @@ pub(super) static SETTINGS: &[Setting] = &[
          are always in order",
     ),
     idle(text("196mb"), "publish_buffer_limit", PUBSUB),
-    idle(boolean("true"), "rdbchecksum", ALWAYS),
-    idle(boolean("true"), "rdbcompression", ALWAYS),
+    idle(boolean("true"), "rdbchecksum", "snapshots carry a checksum, and it is compared, always"),
+    idle(boolean("true"), "rdbcompression", "strings in snapshots are compressed where that pays, always"),
     idle(
         boolean("true"),
         "replica_delete_expired",
@@ -344,7 +344,6 @@ pub(super) static SETTINGS: &[Setting] = &[
     )
     .aliases(&[Alias::same("replica-serve-stale-data"), Alias::same("slave-serve-stale-data")]),
     fixed("save_schedule", NONE, text(""), "see save"),
-    fixed("snapshot_cron", NONE, text(""), "not yet: see save, or call BGSAVE from cron"),
     fixed("tiered_prefix", NONE, text(""), "values are kept in memory only"),
     fixed("user", NONE, text(""), "start it as the right user, for example by User= of systemd"),
 ];

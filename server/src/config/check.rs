@@ -4,6 +4,7 @@
 //! texts about TLS are Dragonfly's. What the certificate files hold is the TLS room's question.
 
 use super::Config;
+use super::cron::Cron;
 use super::typed::TlsAuthClients;
 use replication::tls::{NO_AUTHENTICATION, NO_IDENTITY, Protocols, judge_ciphers};
 use std::net::IpAddr;
@@ -49,8 +50,18 @@ impl Config {
     pub fn check(&self) -> Result<(), Refusal> {
         match CHECKS.iter().find_map(|check| check(self)) {
             Some((setting, reason)) => Err(Refusal::new(setting, reason)),
-            None => self.check_ciphers(),
+            None => self.check_ciphers().and_then(|()| self.check_cron()),
         }
+    }
+
+    fn check_cron(&self) -> Result<(), Refusal> {
+        let read = self.snapshot_minutes().transpose();
+        read.map(drop).map_err(|reason| Refusal::new("snapshot_cron", reason))
+    }
+
+    /// When a snapshot is written by the clock, if that is wanted.
+    pub fn snapshot_minutes(&self) -> Option<Result<Cron, String>> {
+        (!self.snapshot_cron.trim().is_empty()).then(|| self.snapshot_cron.parse())
     }
 
     /// Also while TLS is off: what is set now is in force at the next start, which would fail.
@@ -122,7 +133,8 @@ fn socket_permissions(config: &Config) -> Option<(&'static str, &'static str)> {
 }
 
 fn snapshot_file(config: &Config) -> Option<(&'static str, &'static str)> {
-    let is_path = config.dbfilename.contains('/');
+    let name = &config.dbfilename;
+    let is_path = name.contains('/') || matches!(name.as_str(), "." | "..");
     is_path.then_some(("dbfilename", "dbfilename can't be a path, just a filename"))
 }
 

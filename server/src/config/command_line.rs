@@ -483,7 +483,8 @@ impl Answer {
     fn text(&self, version: &str) -> String {
         let footer = "Flags are also read from --flagfile=path (one --flag=value per line, # for \
                       comments)\nand from variables DFLY_<flag>. --help=part shows the flags about \
-                      it, --helpfull all.\n";
+                      it, --helpfull all.\nBeside flags there are: damselfly demo; damselfly \
+                      check-source redis://host:port.\n";
         match self {
             Answer::Version => format!("{version}\n"),
             Answer::Help => {
@@ -700,8 +701,10 @@ pub(super) mod tests {
         check(&["--noport"], "'--noport'");
         check(&["--replicaof=foo"], "Error in parsing arguments for --replicaof: missing ':'.");
         check(&["--dbfilename=a/b"], "dbfilename can't be a path");
+        check(&["--dbfilename=.."], "dbfilename can't be a path");
         check(&["--save=900"], "Invalid save parameters");
-        check(&["--snapshot_cron=* * * * *"], "not yet: see save");
+        check(&["--snapshot_cron=* * * *"], "--snapshot_cron: five fields are needed");
+        check(&["--snapshot_cron=61 * * * *"], "'61' is no minute");
         check(&["--aclfile=users.acl"], "no users but the default one");
         check(&["--flagfile=/nowhere/at/all"], "cannot read flagfile /nowhere/at/all");
         check(&["--tls"], "--tls_key_file flag!");

@@ -8,6 +8,7 @@
 //!        +-- settings.rs            the values now: CONFIG GET, CONFIG SET, a Config for each reader
 //!        +-- rewrite.rs             CONFIG REWRITE: what changed, back into the flagfile
 //!        +-- check.rs               what settings may not be together
+//!        +-- cron.rs                minutes of the calendar
 //!        +-- docs.rs                docs/operating/flags.md
 //! ```
 //!
@@ -17,6 +18,7 @@
 mod accepted;
 mod check;
 mod command_line;
+mod cron;
 mod docs;
 mod names;
 mod redis_conf;
@@ -31,6 +33,7 @@ mod value;
 pub use accepted::is_without_effect;
 pub use check::Refusal;
 pub use command_line::{Start, start};
+pub use cron::Cron;
 pub use docs::flags_page;
 pub use names::{find, settings as all_settings};
 pub use rewrite::Rewritten;

@@ -329,7 +329,10 @@ settings! {
         /// When a snapshot is written by itself: pairs of seconds and changes, as in 3600 1 300 100. Empty
         /// is never.
         save: Vec<String> = list("").mutable();
-        /// Writes are refused while snapshots that save asks for fail.
+        /// When a snapshot is written by the clock, whether anything was changed or not, in UTC: minute hour day month
+        /// weekday as in crontab, as in 0 3 * * *. Empty is never.
+        snapshot_cron: String = text("").mutable();
+        /// Writes are refused while snapshots fail and save asks for some.
         stop_writes_on_bgsave_error: bool = boolean("true").aliases(&[named("stop-writes-on-bgsave-error")]).mutable();
         /// A file for the process number. Empty is none.
         pidfile: String = text("");

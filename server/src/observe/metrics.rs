@@ -142,6 +142,27 @@ metrics_table! {
     /// Keys with a deadline, by database.
     DbKeysExpiring = Gauge "db_keys_expiring" ["db"];
 
+    /// 1 while a snapshot is written.
+    SnapshotInProgress = Gauge "snapshot_in_progress" [];
+    /// Keys that the snapshot under way has written.
+    SnapshotKeys = Gauge "snapshot_keys" [];
+    /// Keys that the snapshot under way will have.
+    SnapshotKeysExpected = Gauge "snapshot_keys_expected" [];
+    /// Bytes that the snapshot under way has written.
+    SnapshotBytes = Gauge "snapshot_bytes" [];
+    /// Bytes of changed keys that are held as they were until the snapshot under way has them.
+    SnapshotHeldBytes = Gauge "snapshot_held_bytes" [];
+    /// Seconds that the snapshot under way will take at its present rate.
+    SnapshotEtaSeconds = Gauge "snapshot_eta_seconds" [];
+    /// Snapshots written since the start.
+    SnapshotsWritten = Counter "snapshots_written_total" [];
+    /// 1 if the last snapshot was written, 0 if it failed; 1 before there is any.
+    SnapshotLastStatus = Gauge "snapshot_last_status" [];
+    /// When the last snapshot was written, in seconds since 1970; the start of the program before there is any.
+    SnapshotLastTime = Gauge "snapshot_last_time_seconds" [];
+    /// Seconds that the last snapshot took, written or not.
+    SnapshotLastSeconds = Gauge "snapshot_last_seconds" [];
+
     /// Bytes received from clients.
     NetInputBytes = Counter "net_input_bytes_total" [];
     /// Bytes sent to clients.

@@ -75,6 +75,12 @@ fn health(server: &Server) -> Result<(), String> {
 fn replication(info: &Info) -> http::Replication {
     match &info.upstream {
         None => http::Replication::Master,
+        // Of a Redis there are no flows.
+        Some(upstream)
+            if upstream.state == LinkState::StableSync && upstream.applied.is_empty() =>
+        {
+            http::Replication::StableByBytes
+        }
         Some(upstream) if upstream.state == LinkState::StableSync => {
             http::Replication::Stable { lag_records: upstream.lags.iter().copied().max() }
         }
@@ -89,6 +95,7 @@ fn samples(picture: &Picture, server: &Server) -> Samples {
     put_memory(&mut samples, picture);
     put_commands(&mut samples, picture, server);
     put_keys(&mut samples, picture);
+    put_snapshots(&mut samples, server);
     put_replication(&mut samples, picture);
     if let Some(upstream) = &picture.replication.upstream {
         put_upstream(&mut samples, upstream);
@@ -209,6 +216,28 @@ fn put_keys(samples: &mut Samples, picture: &Picture) {
         let name = format!("db{index}");
         samples.put_labelled(Metric::DbKeys, &[&name], db.keys as f64);
         samples.put_labelled(Metric::DbKeysExpiring, &[&name], db.expires as f64);
+    }
+}
+
+fn put_snapshots(samples: &mut Samples, server: &Server) {
+    let (last, now) = (server.snapshots.last(), server.snapshots.under_way());
+    let one_if = |yes: bool| f64::from(u8::from(yes));
+    samples.put(Metric::SnapshotInProgress, one_if(now.is_some()));
+    samples.put(Metric::SnapshotHeldBytes, engine::cut::held_total() as f64);
+    if let Some(now) = now {
+        let figures = now.figures();
+        samples.put(Metric::SnapshotKeys, figures.keys as f64);
+        samples.put(Metric::SnapshotKeysExpected, figures.keys_total as f64);
+        samples.put(Metric::SnapshotBytes, figures.bytes as f64);
+        if let Some(left) = figures.eta_seconds {
+            samples.put(Metric::SnapshotEtaSeconds, left);
+        }
+    }
+    samples.put(Metric::SnapshotsWritten, last.count as f64);
+    samples.put(Metric::SnapshotLastStatus, one_if(last.is_ok));
+    samples.put(Metric::SnapshotLastTime, last.unix_seconds() as f64);
+    if let Some(took) = last.took {
+        samples.put(Metric::SnapshotLastSeconds, took.as_secs_f64());
     }
 }
 

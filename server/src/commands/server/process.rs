@@ -1,9 +1,10 @@
 //! SHUTDOWN and MODULE.
 
 use super::common::{ADMIN, ALWAYS, CONTAINER, FrontCommand, HELP, Handler, declare};
+use crate::connection::Session;
 use crate::stopper::{LastSnapshot, Stop};
-use engine::command::{Args, Flags, Refusal};
-use std::sync::atomic::Ordering;
+use engine::command::{Args, Flags, Outcome, Refusal};
+use engine::resp::{Output, ReplyWriter};
 
 pub(super) const COMMANDS: &[&FrontCommand] = &[&SHUTDOWN, &MODULE, &MODULE_LIST, &MODULE_HELP];
 
@@ -17,28 +18,47 @@ static SHUTDOWN: FrontCommand = FrontCommand {
         ADMIN.union(Flags::NO_MULTI).union(Flags::ALLOW_BUSY),
         "",
     ),
-    handler: Handler::Now(|session, args, _| {
-        let wish = Wish::of(args)?;
-        let stopping = session.server.stopping.load(Ordering::Acquire);
-        let stop = match (wish, stopping) {
-            (Wish::Abort, false) => {
-                return Err(Refusal::fixed("ERR No shutdown in progress."));
-            }
-            (Wish::Abort, true) => {
-                return Err(Refusal::fixed("ERR a shutdown that has begun cannot be aborted"));
-            }
-            (Wish::Stop(_, true), _) if session.config.dbfilename.is_empty() => {
-                return Err(Refusal::fixed("ERR snapshots are off: dbfilename is empty"));
-            }
-            (Wish::Stop(stop, _), _) => stop,
-        };
-        tracing::info!("SHUTDOWN by {}", session.client.peer);
-        session.server.stopper.stop(stop);
-        // As in Redis, success is the end of the connection.
-        session.close = true;
-        Ok(())
-    }),
+    handler: Handler::Later(|session, args, out| Box::pin(shutdown(session, args, out))),
 };
+
+/// Success is the end of the connection: who is answered knows that the program goes on.
+async fn shutdown(session: &mut Session, args: Args<'_>, out: &mut Output) -> Outcome {
+    let wish = Wish::of(args)?;
+    let (front, server) = (session.front.clone(), session.server.clone());
+    let is_off = session.config.dbfilename.is_empty();
+    let stop = match wish {
+        Wish::Abort if !server.stopper.is_asked() => {
+            return Err(Refusal::fixed("ERR No shutdown in progress."));
+        }
+        Wish::Abort => Stop::Not,
+        Wish::Stop(_, true) if is_off => {
+            return Err(Refusal::fixed("ERR snapshots are off: dbfilename is empty"));
+        }
+        Wish::Stop(stop, _) => stop,
+    };
+    tracing::info!(
+        "SHUTDOWN{} by {}",
+        if stop == Stop::Not { " ABORT" } else { "" },
+        session.client.peer
+    );
+    let goes_on = async {
+        let waiter = front.waiter();
+        server.stopper.tell(waiter.reply_to());
+        server.stopper.stop(stop);
+        waiter.value::<()>().await
+    };
+    match session.unless_gone(goes_on).await {
+        Some(()) if wish == Wish::Abort => {
+            ReplyWriter::new(out, session.protocol).ok();
+            Ok(())
+        }
+        Some(()) => Err(Refusal::fixed("ERR Errors trying to SHUTDOWN. Check logs.")),
+        None => {
+            session.close = true;
+            Ok(())
+        }
+    }
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Wish {

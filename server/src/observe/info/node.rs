@@ -7,10 +7,10 @@ use crate::config::REDIS_VERSION;
 use crate::log;
 use crate::memory;
 use crate::server::Counters;
+use crate::snapshots::UnderWay;
 use replication::info::LinkState;
 use replication::tls::Identity;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub(super) fn server(view: &View<'_>, lines: &mut Lines) {
@@ -199,17 +199,16 @@ fn from_a_file(view: &View<'_>, lines: &mut Lines) {
 
 fn snapshots(view: &View<'_>, lines: &mut Lines) {
     let (last, now) = (view.server.snapshots.last(), view.server.snapshots.under_way());
-    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let (keys, total, bytes) = now.as_ref().map_or((0, 0, 0), |now| {
-        let progress = &now.progress;
-        (read(&progress.keys), read(&progress.keys_total), read(&progress.bytes))
-    });
-    lines.put("current_save_keys_processed", keys);
-    lines.put("current_save_keys_total", total);
-    lines.put("current_save_bytes", bytes);
+    let figures = now.as_ref().map(UnderWay::figures).unwrap_or_default();
+    lines.put("current_save_keys_processed", figures.keys);
+    lines.put("current_save_keys_total", figures.keys_total);
+    lines.put("current_save_bytes", figures.bytes);
     lines.put("current_save_held_bytes", engine::cut::held_total());
-    if let Some(now) = now.as_ref().filter(|_| keys > 0) {
-        let left = now.since.as_secs_f64() * total.saturating_sub(keys) as f64 / keys as f64;
+    if now.is_some() {
+        lines.put("current_save_keys_per_sec", figures.keys_per_second.round());
+        lines.put("current_save_bytes_per_sec", figures.bytes_per_second.round());
+    }
+    if let Some(left) = figures.eta_seconds {
         lines.put("current_save_eta_seconds", left.ceil());
     }
     let seconds = |time: Option<Duration>| time.map_or(-1, |time| time.as_secs() as i64);

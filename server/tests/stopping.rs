@@ -1,0 +1,137 @@
+//! Ends that do not come about, are taken back, or are insisted on; and snapshots that others ask for than clients.
+
+mod support;
+
+use support::client::{Client, text};
+use support::node::Node;
+use support::{scenario, wait};
+
+fn info(node: &Node, name: &str) -> String {
+    let all = text(&node.must(&["INFO", "persistence"]));
+    let line = all.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
+    line.unwrap_or_else(|| panic!("no {name} in {all}")).trim().to_owned()
+}
+
+/// What SHUTDOWN is answered with; nothing where the connection ends.
+fn shutdown(client: &mut Client, words: &[&str]) -> Option<String> {
+    client.try_call(&[&["SHUTDOWN"], words].concat()).ok().map(|reply| text(&reply))
+}
+
+const REFUSED: &str = "ERR Errors trying to SHUTDOWN. Check logs.";
+
+/// The connection was closed as if it had ended; and an interrupt after that ended it without its data.
+#[test]
+fn who_cannot_save_says_so_and_goes_on_whoever_asks() {
+    let mut node = Node::start("node", 2, &["--dbfilename=dump.rdb"]);
+    node.must(&["SET", "a", "1"]);
+    let file = node.file("dump.rdb");
+    std::fs::create_dir_all(file.join("full")).expect("a directory of that name");
+    let mut client = node.client();
+    for words in [&[][..], &["SAVE"], &["NOW"], &["NOW", "SAVE"]] {
+        assert_eq!(shutdown(&mut client, words).as_deref(), Some(REFUSED), "{words:?}");
+        client.must(&["SET", "a", "2"]);
+    }
+    let refused = || node.logged("not ending, as the data could not be saved");
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGINT] {
+        let before = refused();
+        node.signal(signal);
+        wait::until("it tries and goes on", || refused() > before);
+        wait::until("it takes writes", || {
+            node.ask(&["SET", "a", "3"]).is_some_and(|reply| reply == "OK")
+        });
+    }
+    assert_eq!(shutdown(&mut client, &["ABORT"]).as_deref(), Some("ERR No shutdown in progress."));
+    assert_eq!(shutdown(&mut client, &["FORCE"]), None);
+    assert_eq!(node.exit_code(), Some(0));
+    assert_eq!(node.logged("ending without a snapshot"), 1);
+}
+
+#[test]
+fn an_end_that_waits_for_replicas_can_be_taken_back_or_insisted_on() {
+    let flags = ["--pin=off", "--shutdown_timeout=600", "--dbfilename=dump.rdb"];
+    let (mut master, replica) =
+        (Node::start("master", 1, &flags), Node::start("replica", 1, &["--pin=off"]));
+    scenario::follow(&replica, master.port);
+    scenario::wait_stable(&replica);
+    replica.freeze();
+    master.must(&["SET", "a", "1"]);
+    let (mut first, mut second) = (master.client(), master.client());
+    first.send_raw(b"SHUTDOWN\r\n").expect("it is taken");
+    wait::until("it waits", || master.logged("stopping: waiting up to 600 s") == 1);
+    assert!(text(&second.call(&["SET", "a", "2"])).contains("takes no more writes"));
+    assert_eq!(shutdown(&mut second, &["ABORT"]).as_deref(), Some("OK"));
+    assert_eq!(text(&first.read().expect("an answer")), REFUSED);
+    second.must(&["SET", "a", "2"]);
+    assert_eq!(shutdown(&mut second, &["ABORT"]).as_deref(), Some("ERR No shutdown in progress."));
+    assert!(!master.file("dump.rdb").exists());
+    // An interrupt behind any word to end ends it at once, and leaves nothing half behind.
+    let half = master.file(&format!("temp-{}-9.rdb", master.pid()));
+    std::fs::write(&half, "REDIS").expect("a file");
+    master.signal(libc::SIGTERM);
+    wait::until("it waits again", || master.logged("stopping: waiting up to 600 s") == 2);
+    master.signal(libc::SIGTERM);
+    assert_eq!(second.call(&["GET", "a"]), engine::resp::client::Reply::Bulk(b"2".to_vec()));
+    master.signal(libc::SIGINT);
+    assert_eq!(master.exit_code(), Some(1));
+    assert!(!half.exists() && !master.file("dump.rdb").exists());
+}
+
+/// What was thrown away came back after a crash.
+#[test]
+fn flushall_is_saved_where_save_asks_for_snapshots() {
+    let mut node = Node::start("node", 2, &["--dbfilename=dump.rdb", "--save=3600 1000000"]);
+    for (saves, flush) in [("2", &["FLUSHALL", "SYNC"][..]), ("4", &["FLUSHALL"])] {
+        node.must(&["SET", "a", "1"]);
+        node.must(&["SAVE"]);
+        let mut client = node.client();
+        client.must(&["MULTI"]);
+        client.must(flush);
+        client.must(&["EXEC"]);
+        wait::until("it is saved", || info(&node, "rdb_saves") == saves);
+        assert_eq!(info(&node, "rdb_changes_since_last_save"), "0");
+    }
+    node.kill();
+    node.restart(&[]);
+    assert_eq!(text(&node.must(&["DBSIZE"])), "0");
+    // Without points, as in Redis, nothing is.
+    node.must(&["CONFIG", "SET", "save", ""]);
+    node.must(&["SET", "b", "1"]);
+    node.must(&["SAVE"]);
+    node.must(&["FLUSHALL"]);
+    node.kill();
+    node.restart(&["--save="]);
+    assert_eq!(text(&node.must(&["DBSIZE"])), "1");
+}
+
+#[test]
+fn the_clock_of_snapshots_is_set_while_it_runs_and_shown_with_the_rest() {
+    let node = Node::start("node", 1, &["--dbfilename=dump.rdb"]);
+    node.must(&["CONFIG", "SET", "snapshot_cron", "0 3 * * mon-fri"]);
+    let shown = text(&node.must(&["CONFIG", "GET", "snapshot_cron"]));
+    assert_eq!(shown, "snapshot_cron 0 3 * * mon-fri");
+    for wrong in ["0 3 * *", "61 * * * *", "0 0 31 2 *"] {
+        let reply = text(&node.call(&["CONFIG", "SET", "snapshot_cron", wrong]));
+        assert!(reply.starts_with("ERR"), "{wrong}: {reply}");
+    }
+    assert_eq!(text(&node.must(&["CONFIG", "GET", "snapshot_cron"])), shown);
+    node.must(&["SET", "a", "1"]);
+    node.must(&["SAVE"]);
+    let metrics = {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", node.port)).expect("a port");
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("it is taken");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("it is answered");
+        text
+    };
+    for line in [
+        "dfly_snapshot_in_progress 0",
+        "dfly_snapshot_last_status 1",
+        "dfly_snapshots_written_total 1",
+        "dfly_snapshot_last_seconds ",
+        "dfly_snapshot_last_time_seconds ",
+    ] {
+        assert!(metrics.lines().any(|found| found.starts_with(line)), "{line}: {metrics}");
+    }
+    assert!(!metrics.contains("\ndfly_snapshot_keys "), "none is under way");
+}
