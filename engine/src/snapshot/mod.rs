@@ -20,6 +20,6 @@ mod load;
 pub mod name;
 pub mod save;
 
-pub use batch::LOADED_MAX;
-pub use load::{Loaded, Loader, Options};
+pub use batch::{LOADED_MAX, Options};
+pub use load::{Loaded, Loader};
 pub use save::{SavePlan, SaveProgress, Saved, save};

@@ -15,7 +15,7 @@
 use super::name;
 use crate::cut::{CutId, FrozenPart};
 use crate::exec::Front;
-use crate::rdb::{Crc, file_write};
+use crate::rdb::{Crc, file_write, functions};
 use crate::rt::{self, Appender};
 use crate::shard::{FrozenBeginning, Shard};
 use crate::types::{DbIndex, Lsn, ShardId};
@@ -147,13 +147,19 @@ async fn write(
     beginnings: Vec<FrozenBeginning>,
 ) -> Result<Saved, String> {
     let has_dated = beginnings.iter().any(|beginning| beginning.has_dated);
-    let version = if has_dated { file_write::VERSION_OF_TIMED_FIELDS } else { file_write::VERSION };
+    let libraries = front.node.libraries().all();
+    let version = match (has_dated, libraries.is_empty()) {
+        (true, _) => file_write::VERSION_OF_TIMED_FIELDS,
+        (false, false) => functions::VERSION,
+        (false, true) => file_write::VERSION,
+    };
     let lsns: Vec<Lsn> = beginnings.iter().map(|beginning| beginning.lsn).collect();
     let mut head = Vec::new();
     file_write::begin(version, &mut head);
     plan.facts.iter().for_each(|(name, value)| file_write::fact(name, value, &mut head));
     let positions: Vec<String> = lsns.iter().map(|lsn| lsn.0.to_string()).collect();
     file_write::fact("damselfly-lsns", &positions.join(","), &mut head);
+    libraries.values().for_each(|library| functions::write(&library.code, &mut head));
     let keys_total = sizes(&beginnings, &mut head);
     progress.keys_total.store(keys_total, Ordering::Relaxed);
     let mut writer = Writer { out, crc: Crc::default(), progress };

@@ -19,6 +19,7 @@
 
 mod answer;
 mod command;
+mod functions;
 mod hello;
 pub mod link;
 mod load;

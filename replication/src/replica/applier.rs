@@ -15,6 +15,7 @@ use crate::bell::Bell;
 use crate::handshake::Terms;
 use crate::relay::Relay;
 use engine::exec::{ApplyPart, Front, Waiter};
+use engine::libraries::Libraries;
 use engine::shard::{
     Answer, Applied, ApplyBatch, Done, ExecutorId, Message, PutValue, Shard, Wants,
 };
@@ -123,6 +124,11 @@ impl Applier {
         let gather = Gather::new(starts, front.node.shards(), terms.seed, walks, terms.dbs);
         let waiter = front.waiter();
         Applier { front, waiter, gather: RefCell::new(gather), relay }
+    }
+
+    /// The node's libraries of functions.
+    pub fn libraries(&self) -> &Libraries {
+        self.front.node.libraries()
     }
 
     /// Takes the whole messages out of what flow `flow` has received. Answers with the

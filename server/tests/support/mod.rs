@@ -18,11 +18,13 @@ mod collections;
 pub(crate) mod compare;
 pub(crate) mod load;
 pub(crate) mod node;
+pub(crate) mod peers;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod scenario;
 pub(crate) mod wait;
+pub(crate) mod writer;
 
 /// The seed of this run: from the environment, or fresh; printed so that a failure can be repeated.
 pub(crate) fn seed() -> u64 {
