@@ -24,6 +24,7 @@ mod hello;
 pub mod link;
 mod load;
 pub mod machine;
+mod newer;
 mod payload;
 mod session;
 mod stream;

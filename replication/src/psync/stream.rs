@@ -14,10 +14,11 @@
 use super::command::{Verb, verb};
 use super::functions;
 use super::machine::Happened;
+use super::newer;
 use super::session::Session;
 use crate::replica::reason::Reason;
 use crate::standing::StreamPosition;
-use engine::command::{Args, Registry};
+use engine::command::{Args, OwnedArgs, Registry};
 use engine::exec::{Node, Queued, Replay};
 use engine::resp::{Limits, Parsed, Parser, Span};
 use engine::rt;
@@ -71,6 +72,32 @@ impl Stream {
 
     /// Takes one command, which ends at `end`.
     async fn take(&mut self, args: Args<'_>, end: u64) -> Result<(), Reason> {
+        match newer::translated(&args) {
+            Some(commands) => self.take_as_others(&commands).await?,
+            None => self.take_one(args).await?,
+        }
+        self.offset = end;
+        Ok(())
+    }
+
+    /// Takes a command that others stand for, which are run as one.
+    async fn take_as_others(&mut self, commands: &[OwnedArgs]) -> Result<(), Reason> {
+        let mut queued = Vec::with_capacity(commands.len());
+        for command in commands {
+            let args = command.view();
+            match verb(self.registry, self.dbs, &args)? {
+                Verb::Run(entry) => queued.push(Queued::new(self.db, entry, args)),
+                verb => unreachable!("{verb:?} stands for no command"),
+            }
+        }
+        match &mut self.multi {
+            Some(multi) => multi.commands.extend(queued),
+            None => self.replay.as_one(&queued).await,
+        }
+        Ok(())
+    }
+
+    async fn take_one(&mut self, args: Args<'_>) -> Result<(), Reason> {
         match verb(self.registry, self.dbs, &args)? {
             Verb::Run(entry) => match &mut self.multi {
                 Some(multi) => multi.commands.push(Queued::new(self.db, entry, args)),
@@ -94,7 +121,6 @@ impl Stream {
             Verb::Functions => functions::perform(self.node.libraries(), &args),
             Verb::Nothing => {}
         }
-        self.offset = end;
         Ok(())
     }
 

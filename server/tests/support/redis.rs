@@ -78,7 +78,7 @@ impl Redis {
 
     /// A line of its INFO, as a number.
     pub(crate) fn figure(&self, name: &str) -> u64 {
-        let info = text(&self.client().must(&["INFO", "everything"]));
+        let info = text(&self.client().must(&["INFO", "all"]));
         let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no {name}"))
     }
