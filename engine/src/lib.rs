@@ -13,6 +13,7 @@
 //!     value          what stands behind a key
 //!     pubsub         channels: who listens, and what is said
 //!   2 rdb            Redis's own form of values
+//!     libraries      libraries of functions, kept as they came
 //!     journal        records, frames, the log, readers, histories
 //!     tell           the journal in Redis's words
 //!   3 db             the keys of one shard: looked up, changed and told
@@ -34,6 +35,7 @@ pub mod db;
 pub mod exec;
 pub mod glob;
 pub mod journal;
+pub mod libraries;
 pub mod limits;
 #[cfg(feature = "planted-bugs")]
 pub mod model;

@@ -103,6 +103,13 @@ impl Here {
         self.standing.begin_telling(history, &self.end_sessions).await;
     }
 
+    /// A master's data is read from a file: nobody reads it or is fed until all of it is there, which whoever reads
+    /// it says. What is here goes if it `flushes`; `history` begins.
+    pub async fn begin_anew(&self, history: HistoryId, flushes: bool) {
+        self.status.set_loading(true);
+        self.standing.begin_anew(history, flushes, &self.end_sessions).await;
+    }
+
     /// A replica is made a master: of a new history, unless its own journals have told all along.
     pub async fn become_master(&self, history: HistoryId) {
         if !self.standing.tells() {

@@ -19,6 +19,7 @@
 //!     chain               who is above
 //!   2 handshake           the words before the journal
 //!     transport           a stream, with TLS or without
+//!     libraries           libraries of functions on their way
 //!   3 guard relay         what a full sync may replace; the upstream's journals
 //!     origin              what a snapshot says its data is
 //!   4 settings info       what comes in as configuration, and goes out as figures
@@ -42,6 +43,7 @@ pub mod guard;
 pub mod handshake;
 pub mod here;
 pub mod info;
+pub mod libraries;
 pub mod master;
 pub mod origin;
 pub mod planted;

@@ -150,6 +150,17 @@ impl Service {
     }
 }
 
+impl Service {
+    /// The data of a master is read from a file from now on.
+    async fn begin_anew(&self, flushes: bool) -> Result<(), String> {
+        if self.is_replica() || self.roles.borrow().is_changing() {
+            return Err("this node is a replica: its data is its master's".to_owned());
+        }
+        self.here.begin_anew(new_history(), flushes).await;
+        Ok(())
+    }
+}
+
 /// A fresh history's id.
 fn new_history() -> HistoryId {
     let mut id = [0; 20];

@@ -11,6 +11,7 @@
 //!   restore          a start from a snapshot: a new history branches off where its data is; whoever becomes a
 //!                    replica then, before anything was written, stands there, in the history before
 //!   origin           what the data of a moment is, for a snapshot
+//!   begin_anew       a master's data is read from a file: an unrelated history begins
 //!
 //!   begin_telling    a full sync from a master that speaks in commands: an unrelated history of our own begins
 //!   end_telling      where its stream is applied
@@ -37,7 +38,8 @@ use engine::exec::Front;
 use engine::journal::{
     Bounds, Global, HeldLogs, HistoryId, Lineage, LogHandle, LogRange, Position, Reason, Verdict,
 };
-use engine::types::{Lsn, Millis, ShardId};
+use engine::shard::Shard;
+use engine::types::{DbIndex, Lsn, Millis, ShardId};
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display, Formatter};
 use std::rc::Rc;
@@ -86,6 +88,8 @@ pub enum Outdated {
     FullSyncs,
     /// It follows another history.
     RelaysAnother,
+    /// Its data is read from a file again.
+    Reloads,
 }
 
 impl Display for Outdated {
@@ -95,6 +99,7 @@ impl Display for Outdated {
             Outdated::Promoted => "this node was promoted",
             Outdated::ChainChanged => "the chain of masters above this node has changed",
             Outdated::FullSyncs => "this node full-syncs with its own master",
+            Outdated::Reloads => "this node reads its data from a file again",
             Outdated::RelaysAnother => "this node relays another history now",
         })
     }
@@ -419,6 +424,27 @@ impl Standing {
         *self.older.borrow_mut() = None;
         *self.lineage.borrow_mut() = Lineage::unrelated(history, self.front.node.shards());
         self.tells.set(true);
+    }
+
+    /// What a file holds comes here, and what is here goes if it `flushes`: `history` begins.
+    pub async fn begin_anew(
+        &self,
+        history: HistoryId,
+        flushes: bool,
+        end_sessions: &dyn Fn(Outdated),
+    ) {
+        end_sessions(Outdated::Reloads);
+        let begin = move |shard: &mut Shard| {
+            shard.begin_journal();
+            shard.set_keeping(false);
+            if flushes && shard.keys.apply_global(Global::FlushAll).is_err() {
+                unreachable!("FLUSHALL fits every node");
+            }
+            shard.log.handle()
+        };
+        *self.logs.borrow_mut() = self.front.everywhere(false, begin).await;
+        *self.older.borrow_mut() = None;
+        *self.lineage.borrow_mut() = Lineage::unrelated(history, self.front.node.shards());
     }
 
     /// A session with such a master has ended, and everything that came is applied: up to `stream`, or the data

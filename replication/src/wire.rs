@@ -15,6 +15,7 @@
 //!   control, master -> replica   Ping    head u64 per flow: also told while flows are busy
 //!   control, master -> replica   Progress  items sent u64 | keys u64
 //!                                End     why the session ends, as text
+//!                                Libraries  bytes left u64 | libraries of functions, cut anywhere
 //! ```
 //!
 //! Journal and item bytes are frames of `engine::journal`; a frame may span messages, but messages of
@@ -38,7 +39,7 @@ pub const PAYLOAD_MAX: usize = 1024 * 1024;
 
 /// Version of this protocol; both sides must speak the same. Version 3: changes inside values go by the
 /// numbers of their types. Version 4: messages carry sums. Version 5: records tell long values in pieces.
-/// Version 6: so do items. Version 7: effects say what a Redis needs to have them.
+/// Version 6: so do items. Version 7: libraries of functions, and effects say what a Redis needs to have them.
 pub const VERSION: u32 = 7;
 
 /// What is said of a message whose sum does not fit.
@@ -72,9 +73,11 @@ pub enum Kind {
     End,
     /// Where the journal begins.
     Start,
+    /// Libraries of functions.
+    Libraries,
 }
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     Kind::Log,
     Kind::Items,
     Kind::Passed,
@@ -85,6 +88,7 @@ const KINDS: [Kind; 10] = [
     Kind::Progress,
     Kind::End,
     Kind::Start,
+    Kind::Libraries,
 ];
 
 impl Kind {
@@ -147,6 +151,14 @@ pub fn put_bytes(out: &mut Vec<u8>, kind: Kind, bytes: &[u8]) {
     put(out, kind, |out| out.extend_from_slice(bytes));
 }
 
+/// Appends a piece of libraries of functions, with which so many bytes are left.
+pub fn put_libraries(out: &mut Vec<u8>, left: usize, piece: &[u8]) {
+    put(out, Kind::Libraries, |out| {
+        out.extend_from_slice(&(left as u64).to_le_bytes());
+        out.extend_from_slice(piece);
+    });
+}
+
 /// The first message in `buffer` and how many bytes it took; `None` while it is incomplete.
 pub fn next(buffer: &[u8]) -> Result<Option<(Kind, &[u8], usize)>, String> {
     let Some((head, rest)) = buffer.split_first_chunk::<HEADER>() else { return Ok(None) };
@@ -193,6 +205,8 @@ pub enum News {
     Heads(Vec<Lsn>),
     /// It lives, and what its time-out is, if it says so.
     Alive(Option<Duration>),
+    /// Libraries of functions: bytes that are left with this piece, and the piece.
+    Libraries(u64, Vec<u8>),
     /// The session ends.
     End {
         /// Why, in the master's words.
@@ -214,6 +228,11 @@ impl News {
                 all_numbers(payload)?.into_iter().map(lsn).collect::<Result<_, _>>()?,
             )),
             Kind::Alive => Ok(News::Alive(alive(payload)?)),
+            Kind::Libraries => {
+                let (left, piece) =
+                    payload.split_first_chunk().ok_or("libraries without a length")?;
+                Ok(News::Libraries(u64::from_le_bytes(*left), piece.to_vec()))
+            }
             Kind::End => {
                 let why = words(payload);
                 Ok(News::End { fell_out: why.starts_with(FELL_OUT), why })
@@ -345,7 +364,7 @@ mod tests {
 
     #[test]
     fn what_no_peer_sends_is_refused() {
-        for kind in [0, 11, 255] {
+        for kind in [0, 12, 255] {
             assert!(next(&header_of(kind, &[])).unwrap_err().contains("unknown message type"));
         }
         let mut long = header(Kind::Log, &[]);

@@ -795,7 +795,12 @@ fn both_sides_read_signs_of_life_and_news() {
                 wire::put_numbers(&mut acks, Kind::Alive, &[]);
                 acked.push(format!("{:?}", Said::Alive));
             }
-            told.push(match random.u8(..4) {
+            told.push(match random.u8(..5) {
+                4 => {
+                    let piece = text(random).into_bytes();
+                    wire::put_libraries(&mut news, piece.len(), &piece);
+                    News::Libraries(piece.len() as u64, piece)
+                }
                 0 => {
                     let text = text(random);
                     wire::put_bytes(&mut news, Kind::End, text.as_bytes());

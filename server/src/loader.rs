@@ -1,17 +1,22 @@
-//! The data of the last snapshot, at the start: before commands for data are answered.
+//! The data of the last snapshot, at the start: before commands for data are answered. And once more, for DEBUG RELOAD.
 //!
 //! A file that cannot be read on stops the start. Nobody is to find an empty node by accident.
 
+use crate::saver::{self, Wait};
 use crate::server::Server;
 use engine::db::Role;
 use engine::exec::Front;
 use engine::rt::{self, File};
 use engine::shard::Shard;
 use engine::snapshot::{Loaded, Loader, Options, name};
+use replication::Request;
 use replication::origin::Origin;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How often is looked whether the snapshot under way has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Bytes that are read at once.
 const BLOCK: usize = rt::file::BLOCK;
@@ -33,7 +38,7 @@ pub async fn load_at_start(
         shard.set_keeping(true);
     };
     front.call_all(begin).await;
-    let loaded = load(front, server, path, Options { keeps_expired }).await;
+    let loaded = load(front, server, path, Options { keeps_expired, ..Options::default() }).await;
     let fault = |error| {
         format!("cannot load {}: {error}; move it away to start without it", path.display())
     };
@@ -47,6 +52,76 @@ pub async fn load_at_start(
         loaded.expired
     );
     Ok(origin)
+}
+
+/// What DEBUG RELOAD is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reload {
+    /// The data is written to the file before.
+    pub saves: bool,
+    /// What is here goes before.
+    pub flushes: bool,
+    /// A key that is here already is replaced; else it is an error.
+    pub merges: bool,
+}
+
+/// Reads the data from its file again. Whoever asks meanwhile is told that it is loading; replicas begin anew
+/// afterwards.
+pub async fn reload(front: &Rc<Front>, server: &Server, how: Reload) -> Result<(), String> {
+    if how.saves {
+        save(front, server).await?;
+    }
+    let path = newest(server).await?.ok_or("there is no snapshot to load: see dbfilename")?;
+    check(&path).await?;
+    if server.loading.is_under_way() {
+        return Err("the data is being loaded already".to_owned());
+    }
+    server.loading.begin(0);
+    // Even if nobody waits for the end of it any more: half of a data set is none.
+    let begun: Result<(), String> =
+        server.replication.ask(front, Request::Reload(how.flushes)).await;
+    let options = Options { keeps_expired: false, adds: !how.flushes, replaces: how.merges };
+    let loaded = match begun {
+        Ok(()) => load(front, server, &path, options).await,
+        Err(error) => {
+            server.loading.end();
+            return Err(error);
+        }
+    };
+    server.loading.end();
+    server.status.set_loading(false);
+    match loaded {
+        Ok(loaded) => {
+            tracing::info!("loaded {} keys from {} again", loaded.keys, path.display());
+            Ok(())
+        }
+        Err(error) => {
+            tracing::error!("cannot load {}: {error}", path.display());
+            Err(format!("Error trying to load the RDB dump: {error}"))
+        }
+    }
+}
+
+/// Writes a snapshot, behind the one that is under way.
+async fn save(front: &Rc<Front>, server: &Server) -> Result<(), String> {
+    loop {
+        match saver::order(front, server, Wait::Written).await {
+            Err(error) if error == saver::BUSY => rt::sleep(LOOK_EVERY).await,
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Whether a file can be read at all, before anything goes for it.
+async fn check(path: &Path) -> Result<(), String> {
+    let file = File::open(path).await.map_err(|error| error.to_string())?;
+    let mut head = Vec::new();
+    file.read_at(0, BLOCK, &mut head).await.map_err(|error| error.to_string())?;
+    match engine::rdb::file::version(&head) {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err(format!("{} ends too early", path.display())),
+        Err(error) => Err(format!("cannot load {}: {error}", path.display())),
+    }
 }
 
 /// The newest snapshot that the setting `dbfilename` could have named, if there is one.

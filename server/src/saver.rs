@@ -14,6 +14,7 @@ use crate::memory;
 use crate::server::Server;
 use crate::tail;
 use engine::exec::Front;
+use engine::rdb::functions;
 use engine::rt;
 use engine::shard::{Answer, ExecutorId, Message, ReplyTo, Shard};
 use engine::snapshot::{ANOTHER, Save, SavePlan, SaveProgress, Saved, name};
@@ -233,8 +234,12 @@ fn note_written(path: &Path, saved: &Saved, took: Duration) {
     );
     if saved.version > engine::rdb::file_write::VERSION {
         tracing::info!(
-            "snapshot: the file is of version {}, as fields of hashes expire: Redis 7.4 and later load it",
-            saved.version
+            "snapshot: the file is of version {}, as {} load it",
+            saved.version,
+            match saved.version {
+                functions::VERSION => "there are libraries of functions: Redis 7.0 and later",
+                _ => "fields of hashes expire: Redis 7.4 and later",
+            }
         );
     }
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use support::client::{Client, text};
 use support::node::{Node, free_port};
+use support::redis;
 use support::wait;
 
 struct Redis {
@@ -145,7 +146,9 @@ fn a_node_starts_from_what_redis_has_saved() {
         assert!(info.contains("loading:0\r\n"), "{info}");
         let loaded = info.lines().find_map(|line| line.strip_prefix("rdb_last_load_keys_loaded:"));
         assert!(loaded.is_some_and(|count| count != "0"), "{info}");
-        assert_eq!(node.logged("1 libraries of functions"), 1, "{}", node.log());
+        let libraries = redis::libraries(&mut redis.client);
+        assert_eq!(libraries.len(), 1);
+        assert_eq!(redis::libraries(&mut client), libraries);
     }
 }
 

@@ -7,7 +7,6 @@ use engine::resp::client::Reply;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-
 use std::thread;
 use std::time::Duration;
 use support::client::text;
@@ -15,53 +14,11 @@ use support::node::Node;
 use support::proxy::Proxy;
 use support::redis::{self, Redis, replication};
 use support::wait;
-use support::writer::Writer;
+use support::writer::{Writer, fill};
 
 fn follow(node: &Node, port: u16) {
     let reply = node.must(&["REPLICAOF", "127.0.0.1", &port.to_string()]);
     assert!(reply.bytes().is_some_and(|text| text.starts_with(b"OK")), "{reply:?}");
-}
-
-/// Data of every type in several databases, in small forms and large.
-fn fill(redis: &Redis) {
-    let mut client = redis.client();
-    let mut must = |words: &[&[u8]]| drop(client.must(words));
-    must(&[b"SET", b"binary \x00\xff\r\n", b"\x00\x01\xfe\xff"]);
-    must(&[b"SET", b"large", &vec![b'x'; 20 << 20]]);
-    must(&[b"SET", b"packed", "abc".repeat(5000).as_bytes()]);
-    must(&[b"SET", b"integer", b"-12345"]);
-    must(&[b"SET", b"dies", b"x", b"PX", b"9000000"]);
-    must(&[b"PFADD", b"hyperloglog", b"a", b"b", b"c"]);
-    for count in [3, 2000] {
-        let name = |kind: &str| format!("{kind}:{count}").into_bytes();
-        for number in 0..count {
-            let (text, figure) = (format!("element {number}"), number.to_string());
-            must(&[b"RPUSH", &name("list"), text.as_bytes()]);
-            must(&[b"SADD", &name("set"), text.as_bytes()]);
-            must(&[b"SADD", &name("intset"), figure.as_bytes()]);
-            must(&[b"HSET", &name("hash"), text.as_bytes(), figure.as_bytes()]);
-            must(&[b"ZADD", &name("zset"), figure.as_bytes(), text.as_bytes()]);
-            must(&[b"XADD", &name("stream"), b"*", b"field", text.as_bytes()]);
-        }
-        must(&[b"EXPIRE", &name("hash"), b"3600"]);
-        must(&[b"XGROUP", b"CREATE", &name("stream"), b"group", b"0"]);
-        must(&[
-            b"XREADGROUP",
-            b"GROUP",
-            b"group",
-            b"me",
-            b"COUNT",
-            b"2",
-            b"STREAMS",
-            &name("stream"),
-            b">",
-        ]);
-    }
-    for database in ["3", "15"] {
-        must(&[b"SELECT", database.as_bytes()]);
-        must(&[b"SET", b"where", database.as_bytes()]);
-        must(&[b"LPUSH", b"list", b"a", b"b"]);
-    }
 }
 
 /// The large value would be half a minute of the network's time where two links carry it.
@@ -172,6 +129,65 @@ fn replicas_of_a_node_that_follows_a_redis_go_on_through_its_promotion() {
             && below.ask(&["GET", "after"]).as_deref() == Some("(nil)")
             && has("during")
     });
+}
+
+/// Libraries of functions go where the data goes: to replicas, into snapshots, and back to a Redis.
+#[test]
+fn libraries_of_functions_are_kept_and_handed_on() {
+    let redis = Redis::start(&[]);
+    let mut client = redis.client();
+    let code = |name: &str| {
+        format!("#!lua name={name}\nredis.register_function('{name}', function() return 1 end)")
+    };
+    client.must(&["FUNCTION", "LOAD", &code("before")]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = ["--dbfilename=dump.rdb", &format!("--dir={}", directory.path().display())];
+    let (node, below) = (Node::start("node", 2, &place), Node::start("below", 3, &[]));
+    let names = |node: &Node| {
+        let libraries = redis::libraries(&mut node.client());
+        libraries.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(" ")
+    };
+    follow(&node, redis.port);
+    redis::wait_caught_up(&redis, &node);
+    assert_eq!(names(&node), "before");
+    follow(&below, node.port);
+    wait::until("a replica hears of it", || names(&below) == "before");
+    client.must(&["FUNCTION", "LOAD", &code("during")]);
+    client.must(&["FUNCTION", "DELETE", "before"]);
+    client.must(&["FUNCTION", "LOAD", &code("last")]);
+    redis::wait_caught_up(&redis, &node);
+    assert_eq!(redis::libraries(&mut node.client()), redis::libraries(&mut client));
+    wait::until("a replica hears of all", || names(&below) == "during last");
+    let refused = below.call(&["FUNCTION", "FLUSH"]);
+    assert!(text(&refused).starts_with("READONLY"), "{refused:?}");
+    node.must(&["REPLICAOF", "NO", "ONE"]);
+    assert_eq!(names(&node), "during last");
+    node.must(&["FUNCTION", "DELETE", "during"]);
+    wait::until("a replica hears of what is deleted", || names(&below) == "last");
+    // FLUSHALL is about data.
+    node.must(&["FLUSHALL"]);
+    node.must(&["SET", "a", "1"]);
+    node.must(&["SAVE"]);
+    let again = Node::start("again", 1, &place);
+    assert_eq!(
+        (names(&again), again.ask(&["GET", "a"])),
+        ("last".to_owned(), Some("1".to_owned()))
+    );
+    let dir = directory.path().display().to_string();
+    let back = Redis::start(&["--dir", &dir]);
+    assert_eq!(redis::libraries(&mut back.client()), redis::libraries(&mut again.client()));
+    // And by hand, as between Redises.
+    let payload = again.must(&["FUNCTION", "DUMP"]);
+    let payload = payload.bytes().expect("a payload");
+    client.must(&[b"FUNCTION".as_slice(), b"RESTORE", payload, b"FLUSH"]);
+    let all = client.must(&["FUNCTION", "DUMP"]);
+    let all = all.bytes().expect("a payload");
+    node.must(&[b"FUNCTION".as_slice(), b"RESTORE", all, b"REPLACE"]);
+    assert_eq!(redis::libraries(&mut node.client()), redis::libraries(&mut client));
+    for words in [&["FUNCTION", "LOAD", "REPLACE", &code("x")][..], &["FCALL", "last", "0"]] {
+        let refused = node.call(words);
+        assert!(refused.error().is_some(), "{words:?}: {refused:?}");
+    }
 }
 
 #[test]
@@ -425,7 +441,7 @@ fn a_node_that_is_started_anew_goes_on_in_the_stream() {
     let redis = Redis::start(&[]);
     let upstream = format!("--replicaof=127.0.0.1:{}", redis.port);
     let mut node = Node::start("node", 2, &["--dbfilename=dump.rdb", &upstream]);
-    let writer = Writer::start(&redis, support::seed());
+    let writer = Writer::start(redis.client(), support::seed());
     let wait_up = |node: &Node| {
         wait::until("the link is up", || replication(node, "master_link_status") == "up");
     };

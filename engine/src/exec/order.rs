@@ -2,6 +2,7 @@
 
 use crate::command::Registry;
 use crate::db::Going;
+use crate::libraries::Libraries;
 use crate::rt::mailbox::Sender;
 use crate::shard::{Begin, ExecutorId, Message, Pieces};
 use crate::types::{ShardId, TxId};
@@ -23,6 +24,7 @@ pub struct Node {
     pieces: Vec<Arc<Pieces>>,
     /// Flushed tables of all shards.
     going: Going,
+    libraries: Libraries,
     next_tx: AtomicU64,
     /// Held while a transaction's parts are put into the mailboxes: mailboxes are first in, first
     /// out, so every shard sees the transactions in one order. The section is a few pushes long.
@@ -41,8 +43,8 @@ impl Node {
         assert!(mailboxes.len() >= usize::from(shards), "every shard has a mailbox");
         let (next_tx, order) = (AtomicU64::new(1), Mutex::new(()));
         let pieces = mailboxes.iter().map(|_| Arc::default()).collect();
-        let going = Going::default();
-        Node { mailboxes, pieces, shards, dbs, seed, registry, going, next_tx, order }
+        let (going, libraries) = (Going::default(), Libraries::default());
+        Node { mailboxes, pieces, shards, dbs, seed, registry, going, libraries, next_tx, order }
     }
 
     /// How many shards there are.
@@ -73,6 +75,11 @@ impl Node {
     /// Flushed tables of all shards that are not freed yet.
     pub fn going(&self) -> &Going {
         &self.going
+    }
+
+    /// Libraries of functions.
+    pub fn libraries(&self) -> &Libraries {
+        &self.libraries
     }
 
     /// The commands.

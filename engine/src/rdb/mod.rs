@@ -28,6 +28,7 @@ mod extent;
 pub mod file;
 pub mod file_write;
 pub mod forms;
+pub mod functions;
 mod hash;
 mod list;
 mod listpack;

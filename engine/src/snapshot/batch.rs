@@ -23,6 +23,17 @@ const BATCH_KEYS: usize = 256;
 /// Keys, or parts of a value, between two looks at the clock.
 const LOOK: usize = 16;
 
+/// How to load.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Options {
+    /// Keys whose time has come are kept: whoever follows a master deletes what that deletes.
+    pub keeps_expired: bool,
+    /// Libraries that are here stay, unless others of their names come.
+    pub adds: bool,
+    /// A key that is here already is replaced; else it is an error.
+    pub replaces: bool,
+}
+
 /// A key on its way.
 pub(super) struct Coming {
     db: DbIndex,
@@ -50,7 +61,7 @@ pub(super) struct Outcome {
 #[derive(Default)]
 pub(super) struct Batch {
     version: u16,
-    keeps_expired: bool,
+    options: Options,
     bytes: Vec<u8>,
     keys: Vec<Coming>,
     next: usize,
@@ -103,10 +114,10 @@ impl Assembly {
 
 impl Batch {
     /// An empty one, with the memory of this one.
-    pub(super) fn begin(&mut self, version: u16, keeps_expired: bool) {
+    pub(super) fn begin(&mut self, version: u16, options: Options) {
         self.bytes.clear();
         self.keys.clear();
-        (self.version, self.keeps_expired, self.next) = (version, keeps_expired, 0);
+        (self.version, self.options, self.next) = (version, options, 0);
         self.outcome = Outcome::default();
     }
 
@@ -164,13 +175,13 @@ impl Batch {
 
     /// Reads a short value, or a part of another one.
     fn step(&mut self, shard: &mut Shard) -> Result<(), Malformed> {
-        let Batch { version, keeps_expired, bytes, keys, next, under_way, outcome, .. } = self;
+        let Batch { version, options, bytes, keys, next, under_way, outcome, .. } = self;
         let coming = &keys[*next];
         let (key, value) = (&bytes[coming.key.clone()], &bytes[coming.value.clone()]);
         let malformed = |why| Malformed { at: 0, why };
         let built = match under_way {
             Some(assembly) => assembly.step(value)?,
-            None if coming.is_over(*keeps_expired, shard) => {
+            None if coming.is_over(options.keeps_expired, shard) => {
                 outcome.expired += 1;
                 *next += 1;
                 return Ok(());
@@ -179,7 +190,7 @@ impl Batch {
                 let decoder = Decoder::begin(value, *version)?;
                 if let Some(text) = decoder.string() {
                     let string = string(text, value).ok_or(malformed("LZF does not hold"))?;
-                    put(shard, coming.db, key, string, coming).map_err(malformed)?;
+                    coming.put(shard, key, string, *options).map_err(malformed)?;
                     outcome.keys += 1;
                     *next += 1;
                     return Ok(());
@@ -198,7 +209,7 @@ impl Batch {
         match built {
             Built::Yet => return Ok(()),
             Built::Whole(value) => {
-                put(shard, coming.db, key, value, coming).map_err(malformed)?;
+                coming.put(shard, key, value, *options).map_err(malformed)?;
                 outcome.keys += 1;
             }
             Built::Empty => outcome.empty += 1,
@@ -214,6 +225,16 @@ impl Coming {
     /// Whether its time had come, and that is for us to say.
     fn is_over(&self, keeps_expired: bool, shard: &Shard) -> bool {
         !keeps_expired && self.expires.is_some_and(|at| at <= shard.keys.now())
+    }
+
+    fn put(
+        &self,
+        shard: &mut Shard,
+        key: &[u8],
+        value: NewValue<'_>,
+        options: Options,
+    ) -> Result<(), &'static str> {
+        keep(shard, (self.db, key), value, (self.expires, self.used, options.replaces))
     }
 }
 
@@ -256,26 +277,15 @@ fn string<'a>(text: &Text, value: &'a [u8]) -> Option<NewValue<'a>> {
     }
 }
 
-fn put(
-    shard: &mut Shard,
-    db: DbIndex,
-    key: &[u8],
-    value: NewValue<'_>,
-    coming: &Coming,
-) -> Result<(), &'static str> {
-    keep(shard, (db, key), value, coming.expires, coming.used)
-}
-
-/// Puts a value where none is.
+/// Puts a value where none is, or also where one is.
 pub(super) fn keep(
     shard: &mut Shard,
     (db, key): (DbIndex, &[u8]),
     value: NewValue<'_>,
-    expires: Option<Millis>,
-    used: Option<Used>,
+    (expires, used, replaces): (Option<Millis>, Option<Used>, bool),
 ) -> Result<(), &'static str> {
     let keys = &mut shard.keys;
-    if keys.table(db).get(keys.hash(key), key).is_some() {
+    if !replaces && keys.table(db).get(keys.hash(key), key).is_some() {
         return Err(TWICE);
     }
     let deadline = expires.map_or(Deadline::None, Deadline::At);

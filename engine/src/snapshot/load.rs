@@ -1,7 +1,8 @@
 //! A data set that comes as a file or a stream becomes that of this node.
 
-use super::batch::{Assembly, Batch, Outcome, keep};
+use super::batch::{Assembly, Batch, Options, Outcome, keep};
 use crate::exec::{Breath, Front, Waiter};
+use crate::libraries::{self, BYTES_MAX};
 use crate::rdb::file::{Event, FileError, KeyFacts, Reader, Used};
 use crate::rdb::forms::{Limits, building};
 use crate::rdb::{Kind, Part};
@@ -24,13 +25,6 @@ const AUX_MAX: usize = 64 * 1024;
 /// when they go.
 const POSITION: &str = "damselfly-lsns";
 
-/// How to load.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Keys whose time has come are kept: whoever follows a master deletes what that deletes.
-    pub keeps_expired: bool,
-}
-
 /// What was loaded.
 #[derive(Clone, Default, Debug)]
 pub struct Loaded {
@@ -46,8 +40,10 @@ pub struct Loaded {
     pub modules: u64,
     /// What else modules had written, which is left out.
     pub module_data: u64,
-    /// Libraries of functions, which are left out.
-    pub functions: u64,
+    /// Libraries of functions.
+    pub libraries: u64,
+    /// Those that are left out: of Redis 7.0's first candidates, without a name, or too long.
+    pub libraries_left_out: u64,
     /// Bytes that were read.
     pub bytes: u64,
     /// How many keys were announced.
@@ -70,6 +66,7 @@ pub struct Loader {
     under_way: Vec<usize>,
     spare: Vec<Box<Batch>>,
     long: Option<Long>,
+    libraries: libraries::Set,
     loaded: Loaded,
 }
 
@@ -109,6 +106,7 @@ impl Loader {
             under_way: vec![0; shards],
             spare: Vec::new(),
             long: None,
+            libraries: libraries::Set::new(),
             loaded: Loaded::default(),
         }
     }
@@ -143,10 +141,21 @@ impl Loader {
             self.take_answer().await?;
         }
         let loaded = self.loaded;
+        let mut set = self.libraries;
+        let held = self.front.node.libraries();
+        if self.options.adds {
+            let before = held.all();
+            let more = before.iter().filter(|(name, _)| !set.contains_key(*name));
+            let more: Vec<_> = more.map(|(name, it)| (name.clone(), it.clone())).collect();
+            set.extend(more);
+        }
+        if let Err(error) = held.replace_all(set) {
+            log::warn!("loading: {error}: those that were here are kept");
+        }
         for (count, what) in [
             (loaded.modules, "keys of modules"),
             (loaded.module_data, "pieces of data of modules"),
-            (loaded.functions, "libraries of functions"),
+            (loaded.libraries_left_out, "libraries of functions"),
         ] {
             if count > 0 {
                 log::warn!("loading: {count} {what} are left out, which this node does not know");
@@ -183,7 +192,7 @@ impl Loader {
     /// Reads on, for some 20 us at the most.
     fn read_some(&mut self) -> Result<Did, FileError> {
         for _ in 0..Breath::LOOK {
-            let Loader { reader, batches, long, loaded, .. } = self;
+            let Loader { reader, batches, long, libraries, loaded, .. } = self;
             let version = reader.version();
             match reader.next()? {
                 Event::More => return Ok(Did::More),
@@ -205,14 +214,23 @@ impl Loader {
                     .map(drop)
                     .map_err(|why| FileError { at: reader.offset(), key: None, why: why.into() })?,
                 Event::Sizes(keys) => loaded.announced = loaded.announced.saturating_add(keys),
-                Event::Function(_) => loaded.functions += 1,
+                Event::Function(code) => match code.and_then(|code| {
+                    let is_short = libraries::bytes(libraries) + code.len() <= BYTES_MAX;
+                    libraries::named(code.into_owned()).ok().filter(|_| is_short)
+                }) {
+                    Some((name, library)) => {
+                        libraries.insert(name, library);
+                        loaded.libraries = libraries.len() as u64;
+                    }
+                    None => loaded.libraries_left_out += 1,
+                },
                 Event::ModuleData => loaded.module_data += 1,
                 Event::Whole(facts, value) => {
                     let shard = shard_of(facts.key, self.front.node.shards()).index();
                     let db = database(facts.db, self.front.node.dbs())
                         .map_err(|why| outside(facts, why))?;
                     if batches[shard].is_empty() {
-                        batches[shard].begin(version, self.options.keeps_expired);
+                        batches[shard].begin(version, self.options);
                     }
                     batches[shard].push(db, facts, value);
                     if batches[shard].is_full() {
@@ -249,7 +267,7 @@ impl Loader {
         self.wait_for_room(shard).await?;
         let spare = self.spare.pop().unwrap_or_default();
         let batch = std::mem::replace(&mut self.batches[shard], spare);
-        self.batches[shard].begin(0, false);
+        self.batches[shard].begin(0, Options::default());
         self.hand_out(shard, batch);
         Ok(())
     }
@@ -308,7 +326,7 @@ impl Loader {
         self.loaded.expired += expired;
         self.loaded.empty += empty;
         self.loaded.modules += modules;
-        batch.begin(0, false);
+        batch.begin(0, Options::default());
         self.spare.push(batch);
         Ok(())
     }
@@ -337,9 +355,9 @@ impl Loader {
         let shard = shard_of(&key, self.front.node.shards());
         self.wait_for_room(shard.index()).await?;
         self.under_way[shard.index()] += 1;
-        let to = self.waiter.reply_to();
+        let (to, replaces) = (self.waiter.reply_to(), self.options.replaces);
         let work = move |shard: &mut Shard| {
-            let kept = keep(shard, (db, &key), value, expires, used);
+            let kept = keep(shard, (db, &key), value, (expires, used, replaces));
             let kept = Kept(shard.id, kept.map_err(|why| fault(&key, why)));
             shard.answer(to, Answer::Value(Box::new(kept)));
         };

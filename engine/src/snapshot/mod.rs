@@ -22,7 +22,7 @@ mod moment;
 pub mod name;
 pub mod save;
 
-pub use batch::LOADED_MAX;
-pub use load::{Loaded, Loader, Options};
+pub use batch::{LOADED_MAX, Options};
+pub use load::{Loaded, Loader};
 pub use moment::{ANOTHER, Journals, Made, Moment, SaveProgress, Sink};
 pub use save::{Save, SavePlan, Saved};

@@ -11,13 +11,15 @@
 
 use crate::cut::{CutId, FrozenPart};
 use crate::exec::Front;
-use crate::rdb::{Crc, file_write};
+use crate::libraries::Set;
+use crate::rdb::{Crc, file_write, functions};
 use crate::rt;
 use crate::shard::{FrozenBeginning, Shard};
 use crate::types::{DbIndex, Lsn, ShardId};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 
@@ -56,6 +58,7 @@ pub const ANOTHER: &str = "another snapshot is under way";
 pub struct Moment {
     id: CutId,
     beginnings: Vec<FrozenBeginning>,
+    libraries: Arc<Set>,
 }
 
 /// What was made of it.
@@ -91,7 +94,9 @@ impl Moment {
         };
         let begun: Option<Vec<_>> = front.everywhere(false, begin).await.into_iter().collect();
         match begun {
-            Some(beginnings) => Ok(Moment { id, beginnings }),
+            Some(beginnings) => {
+                Ok(Moment { id, beginnings, libraries: front.node.libraries().all() })
+            }
             // Shards that had begun, where others had not, if that can be.
             None => {
                 end_cuts(front, id).await;
@@ -114,7 +119,11 @@ impl Moment {
     /// The form's version: above 9 where the data needs it.
     pub fn version(&self) -> u16 {
         let has_dated = self.beginnings.iter().any(|beginning| beginning.has_dated);
-        if has_dated { file_write::VERSION_OF_TIMED_FIELDS } else { file_write::VERSION }
+        match (has_dated, self.libraries.is_empty()) {
+            (true, _) => file_write::VERSION_OF_TIMED_FIELDS,
+            (false, false) => functions::VERSION,
+            (false, true) => file_write::VERSION,
+        }
     }
 
     /// Makes all bytes of the file.
@@ -129,6 +138,7 @@ impl Moment {
         let mut head = Vec::new();
         file_write::begin(version, &mut head);
         facts.iter().for_each(|(name, value)| file_write::fact(name, value, &mut head));
+        self.libraries.values().for_each(|library| functions::write(&library.code, &mut head));
         let keys_total = sizes(&self.beginnings, &mut head);
         progress.keys_total.store(keys_total, Ordering::Relaxed);
         let mut out = Summed { sink, crc: Crc::default() };

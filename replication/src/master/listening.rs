@@ -1,14 +1,17 @@
 //! What a replica says in a session: acknowledgements on its flows, signs of life on the control connection,
-//! which tells it in turn how far the session is.
+//! which tells it in turn how far the session is, and which libraries of functions there are.
 
 use super::machine::Event;
 use super::reason::Reason;
 use super::session::{Outflow, Session};
 use crate::bell::Bell;
+use crate::libraries::Telling;
 use crate::roads::{Line, Roads};
 use crate::wire::{self, Said};
+use engine::exec::Node;
 use futures_lite::future;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Takes acknowledgements, until the session ends.
 pub(super) async fn read_acks<R: Roads>(
@@ -57,7 +60,7 @@ fn take_acks<R: Roads>(
 }
 
 /// The control connection: signs of life one way, progress the other.
-pub(super) async fn read_control<R: Roads>(session: Rc<Session<R>>) {
+pub(super) async fn read_control<R: Roads>(session: Rc<Session<R>>, node: Arc<Node>) {
     let control = loop {
         let control = session.control.borrow().clone();
         match control {
@@ -67,16 +70,25 @@ pub(super) async fn read_control<R: Roads>(session: Rc<Session<R>>) {
         };
     };
     let mut buffer = session.control_unread.take();
+    let mut telling = Telling::default();
     while !session.is_ended() {
+        let goes_on = telling.has_more();
         let told = async {
-            session.tells.wait().await;
+            if !goes_on {
+                session.tells.wait().await;
+            }
             None
         };
         let read = async { Some(control.read(&mut buffer, 4096).await) };
-        match future::or(told, read).await {
+        // What it says is heard between two pieces of what is told.
+        match future::or(read, told).await {
             None => {
-                let mut news = session.news();
-                wire::put_alive(&mut news, session.settings.borrow().timeout);
+                let mut news = Vec::new();
+                if !goes_on {
+                    news = session.news();
+                    wire::put_alive(&mut news, session.settings.borrow().timeout);
+                }
+                telling.next(node.libraries(), &mut news);
                 if let Err(error) = control.write(&news).await {
                     return session.end(Reason::ControlBroke(error));
                 }

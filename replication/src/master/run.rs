@@ -26,7 +26,8 @@ pub async fn run<R: Roads>(
 ) {
     // From its first moment, so that a replica that gives up is not kept.
     let roads = &session.roads;
-    let mut tasks = vec![roads.spawn("read control", read_control(session.clone()))];
+    let mut tasks =
+        vec![roads.spawn("read control", read_control(session.clone(), front.node.clone()))];
     wait_while(session, |machine| *machine.state() == SessionStage::Preparation).await;
     let has_begun = !session.is_ended();
     if has_begun {

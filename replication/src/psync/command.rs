@@ -19,6 +19,8 @@ pub(super) enum Verb {
     Nothing,
     /// The master wants to know how far we are.
     GetAck,
+    /// FUNCTION: libraries come or go.
+    Functions,
 }
 
 /// What `args` are on a node of so many databases; refused where they would be left out.
@@ -54,6 +56,8 @@ pub(super) fn verb(
         () if is(0, "REPLCONF") && is(1, "GETACK") => Verb::GetAck,
         // Scripts that are only kept change nothing; what they do comes as commands.
         () if is(0, "PING") || is(0, "REPLCONF") || is(0, "SCRIPT") => Verb::Nothing,
+        // What functions do comes as commands.
+        () if is(0, "FUNCTION") => Verb::Functions,
         () => return Err(unknown(args)),
     })
 }
@@ -65,9 +69,6 @@ fn unknown(args: &Args<'_>) -> Reason {
         "EVAL" | "EVALSHA" => {
             "scripts are told as they are where their effects could be told: CONFIG SET lua-replicate-commands yes \
              there (Redis 3.2 to 6)"
-        }
-        "FUNCTION" | "FCALL" => {
-            "this node keeps no functions: leave those of the master as they are while it is followed"
         }
         _ => "this node does not know it: stop using it there",
     };
@@ -119,6 +120,7 @@ mod tests {
             ("PING", "Nothing"),
             ("REPLCONF GETACK *", "GetAck"),
             ("SCRIPT LOAD x", "Nothing"),
+            ("FUNCTION LOAD x", "Functions"),
         ] {
             assert_eq!(said(line), expected, "{line}");
         }
@@ -129,7 +131,7 @@ mod tests {
         for (line, words) in [
             ("EVAL x 0", ["EVAL with 2", "lua-replicate-commands yes"]),
             ("EVALSHA x 0", ["EVALSHA", "lua-replicate-commands yes"]),
-            ("FUNCTION LOAD x", ["FUNCTION", "leave those of the master"]),
+            ("FCALL x 0", ["FCALL with 2", "stop using it"]),
             ("JSON.SET a $ 1", ["JSON.SET", "stop using it"]),
             ("SET a", ["SET with 1", "stop using it"]),
             ("SELECT 16", ["database 16", "--dbnum"]),

@@ -5,6 +5,7 @@
 //!   PING                                                +PONG
 //!   REPLCONF listening-port P [ip-address A]            +OK
 //!   REPLCONF capa eof capa psync2 capa damselfly        +OK            (a Damselfly: an array)
+//!   REPLCONF version 9.1.0                              +OK            (others than Valkey: an error)
 //!   INFO                                                a text         (or no permission)
 //!   CONFIG GET databases                                "databases" n  (or no permission)
 //!   (all of these in one write: a round trip)
@@ -30,13 +31,18 @@ pub(super) struct Facts {
     pub(super) dbs: usize,
 }
 
+/// The version of Valkey whose form of data we read: for who says none Valkey 9 writes that of Valkey 8, and gives
+/// up where the data needs a newer one (fields of hashes that expire).
+const READS: &str = "9.1.0";
+
 /// The requests, but AUTH, in order.
-pub(super) fn requests(port: u16, address: &str) -> [Words; 5] {
+pub(super) fn requests(port: u16, address: &str) -> [Words; 6] {
     let words = |text: &str| text.split(' ').map(|word| word.as_bytes().to_vec()).collect();
     [
         words("PING"),
         handshake::introduction(port, address),
         handshake::capabilities(),
+        words(&format!("REPLCONF version {READS}")),
         words("INFO"),
         words("CONFIG GET databases"),
     ]
@@ -52,8 +58,8 @@ pub(super) fn ask(from: Option<&StreamPosition>) -> Words {
 }
 
 /// What the replies to [`requests`] say.
-pub(super) fn understand(replies: &[Reply; 5]) -> Result<Facts, Reason> {
-    let [ping, introduction, capabilities, info, databases] = replies;
+pub(super) fn understand(replies: &[Reply; 6]) -> Result<Facts, Reason> {
+    let [ping, introduction, capabilities, _, info, databases] = replies;
     for greeting in [ping, introduction] {
         if greeting.error().is_some() {
             return Err(format!("could not greet master: {}", words(greeting)).into());
@@ -124,7 +130,9 @@ mod tests {
             Reply::Array(vec![Reply::Bulk(b"databases".to_vec()), Reply::Bulk(b"32".to_vec())]);
         let info = Reply::Bulk(INFO.as_bytes().to_vec());
         let said = |capabilities, info, databases| {
-            understand(&[Reply::Simple(b"PONG".to_vec()), ok(), capabilities, info, databases])
+            let unknown = Reply::Error(b"ERR Unrecognized REPLCONF option: version".to_vec());
+            let pong = Reply::Simple(b"PONG".to_vec());
+            understand(&[pong, ok(), capabilities, unknown, info, databases])
         };
         let facts = said(ok(), info.clone(), count).unwrap();
         let ids = vec!["aaa".to_owned(), "000".to_owned()];
@@ -140,7 +148,8 @@ mod tests {
         assert_eq!(said(ok(), no.clone(), no.clone()), Ok(Facts::default()));
         let array = Reply::Array(Vec::new());
         assert_eq!(said(array, no.clone(), no.clone()), Err(Reason::OtherKind));
-        let refused = understand(&[Reply::Error(b"NOAUTH x".to_vec()), ok(), ok(), no.clone(), no]);
+        let refused =
+            understand(&[Reply::Error(b"NOAUTH x".to_vec()), ok(), ok(), ok(), no.clone(), no]);
         assert!(matches!(refused, Err(Reason::Words(text)) if text.contains("NOAUTH")));
     }
 

@@ -13,7 +13,8 @@ pub(super) async fn load(
     buffer: &mut Vec<u8>,
 ) -> Result<(), Reason> {
     // What has expired goes when the master says so.
-    let mut loader = Loader::new(&session.front, Options { keeps_expired: true }).await;
+    let mut loader =
+        Loader::new(&session.front, Options { keeps_expired: true, ..Options::default() }).await;
     let mut pushed = 0;
     loop {
         let left = match &extent {

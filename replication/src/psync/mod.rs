@@ -19,10 +19,12 @@
 
 mod answer;
 mod command;
+mod functions;
 mod hello;
 pub mod link;
 mod load;
 pub mod machine;
+mod newer;
 mod payload;
 pub(crate) mod session;
 mod stream;

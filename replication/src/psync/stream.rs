@@ -4,6 +4,7 @@
 //!   bytes ─► parser ─► verb ─┬─ of one shard ───────────► its lane          (`engine::exec::Replay`)
 //!                            ├─ of several ─────────────► alone, behind all that came before
 //!                            ├─ MULTI ... EXEC ─────────► kept, then run as one
+//!                            ├─ FUNCTION ───────────────► the node's libraries (`functions`)
 //!                            └─ SELECT, PING, GETACK ───► here
 //! ```
 //!
@@ -11,16 +12,19 @@
 //! An error is a broken promise: the copy is not exact any more.
 
 use super::command::{Verb, verb};
+use super::functions;
 use super::machine::Happened;
+use super::newer;
 use super::session::Session;
 use crate::replica::reason::Reason;
 use crate::standing::StreamPosition;
-use engine::command::{Args, Registry};
-use engine::exec::{Queued, Replay};
+use engine::command::{Args, OwnedArgs, Registry};
+use engine::exec::{Node, Queued, Replay};
 use engine::resp::{Limits, Parsed, Parser, Span};
 use engine::rt;
 use engine::types::DbIndex;
 use futures_lite::future;
+use std::sync::Arc;
 
 /// Bytes of commands that are handed out and not done, above which nothing more is read.
 const HELD_MAX: usize = 4 * 1024 * 1024;
@@ -39,6 +43,7 @@ const LIMITS: Limits = Limits {
 
 /// See the module's doc.
 struct Stream {
+    node: Arc<Node>,
     registry: &'static Registry,
     dbs: usize,
     replay: Replay,
@@ -73,6 +78,32 @@ impl Stream {
 
     /// Takes one command, which ends at `end`.
     async fn take(&mut self, args: Args<'_>, end: u64) -> Result<(), Reason> {
+        match newer::translated(&args) {
+            Some(commands) => self.take_as_others(&commands).await?,
+            None => self.take_one(args).await?,
+        }
+        self.offset = end;
+        Ok(())
+    }
+
+    /// Takes a command that others stand for, which are run as one.
+    async fn take_as_others(&mut self, commands: &[OwnedArgs]) -> Result<(), Reason> {
+        let mut queued = Vec::with_capacity(commands.len());
+        for command in commands {
+            let args = command.view();
+            match verb(self.registry, self.dbs, &args)? {
+                Verb::Run(entry) => queued.push(Queued::new(self.db, entry, args)),
+                verb => unreachable!("{verb:?} stands for no command"),
+            }
+        }
+        match &mut self.multi {
+            Some(multi) => multi.commands.extend(queued),
+            None => self.replay.as_one(&queued).await,
+        }
+        Ok(())
+    }
+
+    async fn take_one(&mut self, args: Args<'_>) -> Result<(), Reason> {
         match verb(self.registry, self.dbs, &args)? {
             Verb::Run(entry) => match &mut self.multi {
                 Some(multi) => multi.commands.push(Queued::new(self.db, entry, args)),
@@ -93,9 +124,9 @@ impl Stream {
                 }
             }
             Verb::GetAck => self.ack_from = Some(self.offset),
+            Verb::Functions => functions::perform(self.node.libraries(), &args),
             Verb::Nothing => {}
         }
-        self.offset = end;
         Ok(())
     }
 
@@ -144,11 +175,11 @@ impl Stream {
 /// Follows the stream, of which `buffer` has come already, until the session breaks and all is applied.
 pub(super) async fn follow(session: &Session, mut buffer: Vec<u8>) {
     let StreamPosition { id, offset, db } = session.position.borrow().clone();
-    let node = &session.front.node;
+    let node = session.front.node.clone();
     let (registry, dbs) = (node.registry(), node.dbs());
     let replay = Replay::new(session.front.clone());
     let (multi, ack_from) = (None, None);
-    let mut stream = Stream { registry, dbs, replay, offset, db, multi, ack_from };
+    let mut stream = Stream { node, registry, dbs, replay, offset, db, multi, ack_from };
     let mut parser = Parser::new();
     while !session.is_broken() {
         let taken = stream.take_all(&mut parser, &mut buffer).await;

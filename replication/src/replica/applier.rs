@@ -15,6 +15,7 @@ use crate::bell::Bell;
 use crate::handshake::Terms;
 use crate::relay::Relay;
 use engine::exec::{ApplyPart, Front, Waiter};
+use engine::libraries::Libraries;
 use engine::shard::{
     Answer, Applied, ApplyBatch, Done, ExecutorId, Message, PutValue, Shard, Wants,
 };
@@ -146,6 +147,11 @@ impl Applier {
     /// Hands out again.
     pub fn let_go(&self) {
         self.is_held.set(false);
+    }
+
+    /// The node's libraries of functions.
+    pub fn libraries(&self) -> &Libraries {
+        self.front.node.libraries()
     }
 
     /// Takes the whole messages out of what flow `flow` has received. Answers with the

@@ -17,6 +17,7 @@ use crate::bell::Bell;
 use crate::handshake::Terms;
 use crate::here::Here;
 use crate::info::Progress;
+use crate::libraries::Hearing;
 use crate::relay::Relay;
 use crate::roads::{Line, Roads};
 use crate::settings::Settings;
@@ -56,6 +57,8 @@ pub struct Running<R: Roads> {
     control: R::Line,
     /// What had arrived on it before the session began.
     control_unread: RefCell<Vec<u8>>,
+    /// What comes of libraries of functions.
+    hearing: RefCell<Hearing>,
     /// A sign of life is due on the control connection.
     tells: Bell,
     /// Bytes arrived.
@@ -166,6 +169,7 @@ impl<R: Roads> Running<R> {
             flows: flows.into_iter().zip(unread).map(flow).collect(),
             control,
             control_unread: RefCell::new(news),
+            hearing: RefCell::default(),
             tells: Bell::default(),
             arrived: Bell::default(),
             last_io: Cell::new(now),
@@ -391,12 +395,25 @@ fn take_control<R: Roads>(running: &Running<R>, buffer: &mut Vec<u8>) {
                 }
             }
             News::Alive(timeout) => running.happened(Happened::Timeout(timeout)),
+            News::Libraries(left, piece) => {
+                if let Err(error) = take_libraries(running, left, &piece) {
+                    break Some(error);
+                }
+            }
             News::End { why, fell_out } => running.broke(Reason::MasterEnded { why, fell_out }),
         }
     };
     buffer.drain(..at);
     if let Some(error) = malformed {
         running.broke(Reason::ControlWords(error));
+    }
+}
+
+/// A piece of the master's libraries of functions: they replace those of this node.
+fn take_libraries<R: Roads>(running: &Running<R>, left: u64, piece: &[u8]) -> Result<(), String> {
+    match running.hearing.borrow_mut().take(left, piece)? {
+        Some(set) if !running.is_broken() => running.applier.libraries().replace_all(set),
+        _ => Ok(()),
     }
 }
 

@@ -27,6 +27,9 @@ pub struct Agreed {
 pub fn check<L: Leads>(here: &Here, roles: &Roles<L>, asker: &Asker) -> Result<(), String> {
     handshake::check(asker.version, &asker.chain, &here.chain.ids())?;
     handshake::has_room(asker.dbs, here.front.node.dbs())?;
+    if here.status.is_loading() && roles.link().is_none() {
+        return Err("LOADING this node reads its data from a file".to_owned());
+    }
     let is_stable = roles.link().is_none_or(|link| link.is_stable());
     handshake::may_feed(roles.is_changing(), is_stable, &asker.chain, &here.chain.waiting())
 }

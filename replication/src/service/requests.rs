@@ -107,6 +107,9 @@ pub enum Request {
     End(Linked),
     /// Zeroes the counters; answered with `()`.
     ResetCounters,
+    /// DEBUG RELOAD: the data will be read from a file, and what is here goes first if this is `true`; answered with
+    /// `Result<(), String>`. From then on the node is loading, until whoever asked says otherwise.
+    Reload(bool),
 }
 
 struct Posted {
@@ -204,6 +207,12 @@ impl Service {
             }
             Request::End(link) => self.answer(reply_to, self.end_link(link)),
             Request::Already(asked) => self.answer(reply_to, self.already_follows(asked)),
+            Request::Reload(flushes) => {
+                let begin = async move {
+                    service.answer(reply_to, service.begin_anew(flushes).await);
+                };
+                rt::spawn_local(begin).detach();
+            }
             Request::ResetCounters => {
                 self.counters.take();
                 self.answer(reply_to, ());

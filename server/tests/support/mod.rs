@@ -18,6 +18,7 @@ mod collections;
 pub(crate) mod compare;
 pub(crate) mod load;
 pub(crate) mod node;
+pub(crate) mod peers;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod redis;

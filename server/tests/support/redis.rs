@@ -7,7 +7,8 @@ use super::wait;
 use engine::resp::client::Reply;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// Databases of a redis-server that was told nothing else.
@@ -15,6 +16,12 @@ const DATABASES: usize = 16;
 
 /// Differences that a failing test shows.
 const SHOWN_MAX: usize = 20;
+
+/// A string above this is compared by its length and a sum.
+const WHOLE_MAX: usize = 1 << 20;
+
+/// How often both are looked at: a field of a hash may end between the two readings.
+const LOOKS_MAX: usize = 5;
 
 /// A process of Debian's redis-server. It is killed when it is dropped.
 pub(crate) struct Redis {
@@ -27,10 +34,15 @@ pub(crate) struct Redis {
 impl Redis {
     /// Starts one with these settings beside its port, and waits until it serves.
     pub(crate) fn start(settings: &[&str]) -> Redis {
+        let program = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+        Redis::start_program(Path::new(&program), settings)
+    }
+
+    /// The same of another program than Debian's.
+    pub(crate) fn start_program(program: &Path, settings: &[&str]) -> Redis {
         let port = free_port();
         let directory = std::env::temp_dir().join(format!("damselfly-redis-{port}"));
         fs::create_dir_all(&directory).expect("a directory for its files");
-        let program = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
         let child = Command::new(program)
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
             .args(["--repl-diskless-sync-delay", "0"])
@@ -39,7 +51,12 @@ impl Redis {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
-            .expect("redis-server can be started: it is Debian's package redis-server");
+            .unwrap_or_else(|error| {
+                panic!(
+                    "{} can be started (redis-server is Debian's package redis-server): {error}",
+                    program.display()
+                )
+            });
         let redis = Redis { child, port, directory };
         wait::until("redis-server serves", || {
             Client::connect(port).is_ok_and(|mut client| client.try_call(&["PING"]).is_ok())
@@ -61,7 +78,7 @@ impl Redis {
 
     /// A line of its INFO, as a number.
     pub(crate) fn figure(&self, name: &str) -> u64 {
-        let info = text(&self.client().must(&["INFO", "everything"]));
+        let info = text(&self.client().must(&["INFO", "all"]));
         let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no {name}"))
     }
@@ -91,22 +108,11 @@ pub(crate) fn wait_caught_up(redis: &Redis, node: &Node) {
     });
 }
 
-/// What is compared.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum How {
-    /// All that Redis 7 shows.
-    Whole,
-    /// All that every Redis shows.
-    OfAll,
-    /// The same, where deadlines are not shown exactly.
-    Old,
-}
-
 /// What stands at a key: its type, its parts in an order of their own, and its deadline.
 type Entry = (String, Vec<String>, i64);
 
 /// Everything that a server shows of one database.
-fn read(client: &mut Client, how: How, database: usize) -> BTreeMap<Vec<u8>, Entry> {
+fn read(client: &mut Client, asked: Asked, database: usize) -> BTreeMap<Vec<u8>, Entry> {
     client.must(&["SELECT", &database.to_string()]);
     let (mut keys, mut cursor) = (Vec::new(), b"0".to_vec());
     loop {
@@ -120,18 +126,23 @@ fn read(client: &mut Client, how: How, database: usize) -> BTreeMap<Vec<u8>, Ent
         }
     }
     let entries = keys.into_iter().filter_map(|key| {
-        let entry = entry(client, how, &key)?;
+        let entry = entry(client, asked, &key)?;
         Some((key, entry))
     });
     entries.collect()
 }
 
-fn entry(client: &mut Client, how: How, key: &[u8]) -> Option<Entry> {
+fn entry(client: &mut Client, asked: Asked, key: &[u8]) -> Option<Entry> {
     let kind = text(&client.must(&[b"TYPE", key]));
     let mut ask = |words: &[&[u8]]| -> Vec<String> {
         let reply = client.must(words);
         let shown = |reply: &Reply| match (reply.bytes(), reply.elements()) {
-            (Some(bytes), _) => String::from_utf8_lossy(bytes).into_owned(),
+            (Some(bytes), _) if bytes.len() > WHOLE_MAX => {
+                let mut hasher = DefaultHasher::new();
+                bytes.hash(&mut hasher);
+                format!("{} bytes, {:x}", bytes.len(), hasher.finish())
+            }
+            (Some(bytes), _) => bytes.escape_ascii().to_string(),
             (_, Some(_)) => text(reply),
             _ => format!("{reply:?}"),
         };
@@ -144,14 +155,19 @@ fn entry(client: &mut Client, how: How, key: &[u8]) -> Option<Entry> {
         "string" => ask(&[b"GET", key]),
         "list" => ask(&[b"LRANGE", key, b"0", b"-1"]),
         "set" => sorted(ask(&[b"SMEMBERS", key]), 1),
-        "hash" => sorted(ask(&[b"HGETALL", key]), 2),
+        "hash" => {
+            let mut parts = sorted(ask(&[b"HGETALL", key]), 2);
+            if asked.has_fields {
+                parts.extend(field_deadlines(client, key, &parts));
+            }
+            parts
+        }
         "zset" => ask(&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"]),
         "stream" => {
             let mut parts = ask(&[b"XRANGE", key, b"-", b"+"]);
             let info = ask(&[b"XINFO", b"STREAM", key]);
             let wanted = ["last-generated-id", "groups", "max-deleted-entry-id", "entries-added"];
-            let is_counted = how == How::Whole;
-            let wanted = if is_counted { &wanted } else { &wanted[..2] };
+            let wanted = if asked.is_counted { &wanted } else { &wanted[..2] };
             parts.extend(
                 info.chunks(2).filter(|it| wanted.contains(&it[0].as_str())).flatten().cloned(),
             );
@@ -173,7 +189,7 @@ fn entry(client: &mut Client, how: How, key: &[u8]) -> Option<Entry> {
         }
         _ => return None,
     };
-    let deadline = match how == How::Old {
+    let deadline = match asked.is_old {
         true => match client.must(&[b"PTTL", key]).integer().unwrap_or(-2) {
             left @ ..0 => left,
             left => now_millis() + left,
@@ -181,6 +197,16 @@ fn entry(client: &mut Client, how: How, key: &[u8]) -> Option<Entry> {
         false => client.must(&[b"PEXPIRETIME", key]).integer().unwrap_or(-2),
     };
     (deadline != -2).then_some((kind, parts, deadline))
+}
+
+/// When the fields end, of those whose names are plain text.
+fn field_deadlines(client: &mut Client, key: &[u8], parts: &[String]) -> Vec<String> {
+    let names: Vec<&[u8]> = parts.iter().step_by(2).map(String::as_bytes).collect();
+    let count = names.len().to_string();
+    let mut request: Vec<&[u8]> = vec![b"HPEXPIRETIME", key, b"FIELDS", count.as_bytes()];
+    request.extend(names);
+    let reply = client.must(&request);
+    reply.elements().unwrap_or_default().iter().map(text).collect()
 }
 
 fn sorted(parts: Vec<String>, each: usize) -> Vec<String> {
@@ -194,38 +220,98 @@ fn now_millis() -> i64 {
     since.expect("a clock after 1970").as_millis() as i64
 }
 
+/// The libraries of functions of a server, by name and code; none of one that knows no functions.
+pub(crate) fn libraries(client: &mut Client) -> Vec<(String, String)> {
+    let reply = client.call(&["FUNCTION", "LIST", "WITHCODE"]);
+    let mut libraries: Vec<_> = reply
+        .elements()
+        .unwrap_or_default()
+        .iter()
+        .map(|library| {
+            let fields = library.elements().unwrap_or_default();
+            let field = |name: &str| {
+                let at = fields.iter().step_by(2).position(|field| text(field) == name);
+                text(&fields[at.unwrap_or_else(|| panic!("no {name} in {library:?}")) * 2 + 1])
+            };
+            (field("library_name"), field("library_code"))
+        })
+        .collect();
+    libraries.sort_unstable();
+    libraries
+}
+
+/// What of their forms an old Redis does not tell.
+#[derive(Clone, Copy)]
+struct Asked {
+    /// No PEXPIRETIME: before Redis 7.
+    is_old: bool,
+    /// What only Redis 7 tells of streams is compared.
+    is_counted: bool,
+    /// Fields of hashes have deadlines.
+    has_fields: bool,
+}
+
+impl Asked {
+    fn of(client: &mut Client, is_counted: bool) -> Asked {
+        let mut knows = |name: &str| {
+            let reply = client.must(&["COMMAND", "INFO", name]);
+            let found = reply.elements().and_then(|found| found[0].elements());
+            found.is_some_and(|entry| !entry.is_empty())
+        };
+        let is_old = !knows("PEXPIRETIME");
+        let is_counted = is_counted && !is_old;
+        Asked { is_old, is_counted, has_fields: knows("HPEXPIRETIME") }
+    }
+}
+
 /// Compares a Redis that nobody writes with a node that has caught up, key by key in all databases. Answers how
 /// many keys they hold; fails with the differences.
 pub(crate) fn assert_equal(redis: &Redis, node: &Node) -> usize {
-    compare(redis, node, How::Whole)
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        let (count, differences) = compare(redis, node, true);
+        if differences.is_empty() || looks == LOOKS_MAX {
+            return none_differ(count, &differences);
+        }
+        wait_caught_up(redis, node);
+    }
 }
 
 /// The same of a Redis that follows a node: what only Redis 7 knows of streams it is not told, since 6.2 could not
 /// be.
 pub(crate) fn assert_follows(redis: &Redis, node: &Node) -> usize {
-    compare(redis, node, How::OfAll)
+    let (count, differences) = compare(redis, node, false);
+    none_differ(count, &differences)
 }
 
-fn compare(redis: &Redis, node: &Node, how: How) -> usize {
+fn none_differ(count: usize, differences: &[String]) -> usize {
+    let shown = &differences[..differences.len().min(SHOWN_MAX)];
+    let differ = differences.len();
+    assert!(differ == 0, "{differ} of {count} keys differ (Redis, node):\n{}", shown.join("\n"));
+    count
+}
+
+/// How many keys there are, and those that differ.
+fn compare(redis: &Redis, node: &Node, is_counted: bool) -> (usize, Vec<String>) {
     let (mut from_redis, mut from_node) = (redis.client(), node.client());
     let (mut count, mut differences) = (0, Vec::new());
+    let asked = Asked::of(&mut from_redis, is_counted);
     // Before Redis 7 a deadline is told as what is left of it, and the clock goes on between two questions.
-    let is_old = text(&from_redis.must(&["INFO", "server"])).contains("redis_version:6.");
-    let how = if is_old { How::Old } else { how };
-    let tolerance = if is_old { 5000 } else { 0 };
+    let tolerance = if asked.is_old { 5000 } else { 0 };
     let is_same = |one: &Entry, other: &Entry| {
         (&one.0, &one.1) == (&other.0, &other.1) && (one.2 - other.2).abs() <= tolerance
     };
     for database in 0..DATABASES {
-        let left = read(&mut from_redis, how, database);
-        let mut right = read(&mut from_node, how, database);
+        let left = read(&mut from_redis, asked, database);
+        let mut right = read(&mut from_node, asked, database);
         let now = now_millis();
         count += left.len();
         // What is due may have gone between the two readings.
         let is_due = |entry: &Entry| entry.2 != -1 && entry.2 <= now;
         let mut note = |key: &[u8], left: Option<&Entry>, right: Option<&Entry>| {
             let shown: String = format!("{left:?} / {right:?}").chars().take(400).collect();
-            differences.push(format!("db {database} {}: {shown}", String::from_utf8_lossy(key)));
+            differences.push(format!("db {database} {}: {shown}", key.escape_ascii()));
         };
         for (key, entry) in &left {
             match right.remove(key) {
@@ -239,12 +325,5 @@ fn compare(redis: &Redis, node: &Node, how: How) -> usize {
             .filter(|(_, entry)| !is_due(entry))
             .for_each(|(key, it)| note(key, None, Some(it)));
     }
-    let shown = differences.len().min(SHOWN_MAX);
-    assert!(
-        differences.is_empty(),
-        "{} of {count} keys differ (Redis, node):\n{}",
-        differences.len(),
-        differences[..shown].join("\n")
-    );
-    count
+    (count, differences)
 }

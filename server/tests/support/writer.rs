@@ -1,6 +1,7 @@
 //! Random writes of all types, until they are enough.
 
 use super::client::{Client, request};
+use super::redis::Redis;
 use super::wait;
 use fastrand::Rng;
 use std::sync::Arc;
@@ -24,8 +25,9 @@ impl Writer {
         let thread = thread::spawn(move || {
             let (stop, written) = shared;
             let mut random = Rng::with_seed(seed);
+            let lines = known(&mut client);
             while !stop.load(Ordering::Relaxed) {
-                let requests = buffer(&mut random);
+                let requests = buffer(&mut random, &lines);
                 client.pipeline(&requests);
                 written.fetch_add(requests.len() as u64, Ordering::Relaxed);
                 // Not as fast as it can: a machine with other tests on it must be able to follow.
@@ -53,12 +55,22 @@ impl Drop for Writer {
     }
 }
 
+/// The lines whose command is known there: one that is not would undo the MULTI that it stands in.
+fn known(client: &mut Client) -> Vec<&'static str> {
+    let known = |line: &&str| {
+        let name = line.split(' ').next().expect("a line begins with a command");
+        let reply = client.must(&["COMMAND", "INFO", name]);
+        reply.elements().is_some_and(|found| found[0].elements().is_some_and(|it| !it.is_empty()))
+    };
+    LINES.iter().copied().filter(known).collect()
+}
+
 /// Requests of one write, some of them in MULTI. What a key happens to hold may refuse some.
-fn buffer(random: &mut Rng) -> Vec<Request> {
+fn buffer(random: &mut Rng, lines: &[&'static str]) -> Vec<Request> {
     let mut requests = vec![request(&["SELECT", &random.u8(..3).to_string()])];
     for _ in 0..random.usize(1..12) {
         if random.u8(..6) > 0 {
-            requests.push(draw(random));
+            requests.push(draw(random, lines));
             continue;
         }
         requests.push(request(&["MULTI"]));
@@ -67,7 +79,7 @@ fn buffer(random: &mut Rng) -> Vec<Request> {
             if is_other {
                 requests.push(request(&["SELECT", &random.u8(..3).to_string()]));
             }
-            requests.push(draw(random));
+            requests.push(draw(random, lines));
         }
         requests.push(request(&["EXEC"]));
     }
@@ -121,6 +133,13 @@ const LINES: &[&str] = &[
     "HINCRBY %h count #",
     "HINCRBYFLOAT %h float 0.25",
     "HDEL %h f#",
+    "HPEXPIRE %h #00 FIELDS 1 f#",
+    "HPEXPIREAT %h %T FIELDS 2 f# f#",
+    "HPERSIST %h FIELDS 1 f#",
+    "HSETEX %h PX #00 FIELDS 2 f# %v f# #",
+    "HSETEX %h FNX KEEPTTL FIELDS 1 f# %v",
+    "HGETEX %h EX # FIELDS 1 f#",
+    "HGETDEL %h FIELDS 2 f# f#",
     "ZADD %z # %v # %v",
     "ZADD %z GT # %v",
     "ZINCRBY %z 1.5 %v",
@@ -129,6 +148,9 @@ const LINES: &[&str] = &[
     "ZUNIONSTORE %z 2 %z %z",
     "ZRANGESTORE %z %z 0 3",
     "ZREMRANGEBYRANK %z 5 -1",
+    "SET %s %v IFEQ %v",
+    "DELIFEQ %s %v",
+    "BITOP DIFF %b %b %b",
     "GEOADD %g 13.# 38.# %v",
     "GEOSEARCHSTORE %z %g FROMLONLAT 13 38 BYRADIUS 90 km",
     "XADD %x * f %v",
@@ -159,11 +181,12 @@ const LINES: &[&str] = &[
     "PUBLISH channel %v",
     "SPUBLISH channel %v",
     "EVAL redis.call('SET',KEYS[1],ARGV[1]);redis.call('SADD',KEYS[2],ARGV[1]) 2 %s %e %v",
+    "FCALL put 1 %s %v",
     "EVAL return{redis.call('INCR',KEYS[1]),redis.call('SPOP',KEYS[2])} 2 %n %e",
 ];
 
-fn draw(random: &mut Rng) -> Request {
-    let line = LINES[random.usize(..LINES.len())];
+fn draw(random: &mut Rng, lines: &[&'static str]) -> Request {
+    let line = lines[random.usize(..lines.len())];
     let word = |word: &str| word.to_owned();
     let mut words: Vec<String> = match line.strip_prefix("EVAL ") {
         None => line.split(' ').map(word).collect(),
@@ -199,4 +222,46 @@ fn value(random: &mut Rng) -> String {
 fn now_millis() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.expect("a clock after 1970").as_millis() as i64
+}
+
+/// Data of every type in several databases, in small forms and large.
+pub(crate) fn fill(redis: &Redis) {
+    let mut client = redis.client();
+    let mut must = |words: &[&[u8]]| drop(client.must(words));
+    must(&[b"SET", b"binary \x00\xff\r\n", b"\x00\x01\xfe\xff"]);
+    must(&[b"SET", b"large", &vec![b'x'; 20 << 20]]);
+    must(&[b"SET", b"packed", "abc".repeat(5000).as_bytes()]);
+    must(&[b"SET", b"integer", b"-12345"]);
+    must(&[b"SET", b"dies", b"x", b"PX", b"9000000"]);
+    must(&[b"PFADD", b"hyperloglog", b"a", b"b", b"c"]);
+    for count in [3, 2000] {
+        let name = |kind: &str| format!("{kind}:{count}").into_bytes();
+        for number in 0..count {
+            let (text, figure) = (format!("element {number}"), number.to_string());
+            must(&[b"RPUSH", &name("list"), text.as_bytes()]);
+            must(&[b"SADD", &name("set"), text.as_bytes()]);
+            must(&[b"SADD", &name("intset"), figure.as_bytes()]);
+            must(&[b"HSET", &name("hash"), text.as_bytes(), figure.as_bytes()]);
+            must(&[b"ZADD", &name("zset"), figure.as_bytes(), text.as_bytes()]);
+            must(&[b"XADD", &name("stream"), b"*", b"field", text.as_bytes()]);
+        }
+        must(&[b"EXPIRE", &name("hash"), b"3600"]);
+        must(&[b"XGROUP", b"CREATE", &name("stream"), b"group", b"0"]);
+        must(&[
+            b"XREADGROUP",
+            b"GROUP",
+            b"group",
+            b"me",
+            b"COUNT",
+            b"2",
+            b"STREAMS",
+            &name("stream"),
+            b">",
+        ]);
+    }
+    for database in ["3", "15"] {
+        must(&[b"SELECT", database.as_bytes()]);
+        must(&[b"SET", b"where", database.as_bytes()]);
+        must(&[b"LPUSH", b"list", b"a", b"b"]);
+    }
 }

@@ -9,7 +9,7 @@ use crate::value::{Rope, SharedValue};
 
 pub(super) const BITOP: Command = Command {
     name: "bitop",
-    usage: "BITOP <AND | OR | XOR | NOT> destkey key [key ...]",
+    usage: "BITOP <AND | OR | XOR | NOT | DIFF | DIFF1 | ANDOR | ONE> destkey key [key ...]",
     summary: "Combines strings bit by bit, stores the result and returns its length.",
     since: "2.6.0",
     cost: "O(N) for N bytes of the longest string",
@@ -30,6 +30,8 @@ pub(super) const BITOP: Command = Command {
         (integer) 0
         > EXISTS both
         (integer) 0
+        > BITOP DIFF both one
+        (error) ERR BITOP DIFF must be called with at least two source keys.
     "#,
 };
 
@@ -39,20 +41,37 @@ enum Operation {
     Or,
     Xor,
     Not,
+    /// Bits of the first source that no other has.
+    Diff,
+    /// Bits of others that the first source has not.
+    Diff1,
+    /// Bits of the first source that some other has.
+    AndOr,
+    /// Bits that one source has and no other.
+    One,
 }
 
 fn operation(args: Args<'_>) -> Result<Operation, Refusal> {
-    const WORDS: [(&str, Operation); 4] = [
+    const WORDS: [(&str, Operation); 8] = [
         ("AND", Operation::And),
         ("OR", Operation::Or),
         ("XOR", Operation::Xor),
         ("NOT", Operation::Not),
+        ("DIFF", Operation::Diff),
+        ("DIFF1", Operation::Diff1),
+        ("ANDOR", Operation::AndOr),
+        ("ONE", Operation::One),
     ];
     let word = args.get(1);
     let named = WORDS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()));
-    let (_, operation) = named.ok_or(Refusal::Syntax)?;
+    let (name, operation) = named.ok_or(Refusal::Syntax)?;
     if *operation == Operation::Not && args.len() != 4 {
         return Err(Refusal::fixed("ERR BITOP NOT must be called with a single source key."));
+    }
+    let compares = matches!(operation, Operation::Diff | Operation::Diff1 | Operation::AndOr);
+    if compares && args.len() < 5 {
+        let behind = " must be called with at least two source keys.";
+        return Err(Refusal::quoting("ERR BITOP ", name.as_bytes(), behind));
     }
     Ok(*operation)
 }
@@ -120,15 +139,22 @@ struct Combining {
     sources: Vec<Carried>,
     length: usize,
     result: Rope,
+    /// Of `One`: bits of the block that two sources have.
+    twice: Vec<u8>,
     /// The block under way, and its next source.
     block: Vec<u8>,
     next: usize,
 }
 
 impl Combining {
-    fn of(operation: Operation, sources: Vec<Carried>, length: usize) -> Combining {
+    fn of(operation: Operation, mut sources: Vec<Carried>, length: usize) -> Combining {
         let (result, block) = (Rope::of(b""), vec![0; BLOCK.min(length)]);
-        Combining { operation, sources, length, result, block, next: 0 }
+        if matches!(operation, Operation::Diff1 | Operation::AndOr) {
+            // The first one is put against what the others have together.
+            sources.rotate_left(1);
+        }
+        let twice = if operation == Operation::One { block.clone() } else { Vec::new() };
+        Combining { operation, sources, length, result, twice, block, next: 0 }
     }
 
     /// Combines some more; whether that is all.
@@ -139,19 +165,28 @@ impl Combining {
         let end = self.length.min(start + BLOCK);
         let block = &mut self.block[..end - start];
         for source in self.sources.iter().skip(self.next).take(SOURCES) {
-            let mut at = 0;
+            let (mut at, is_last) = (0, self.next + 1 == self.sources.len());
+            let step = match self.operation {
+                Operation::And => Step::And,
+                Operation::AndOr if is_last => Step::And,
+                Operation::Diff => Step::AndNot,
+                Operation::Diff1 if is_last => Step::AndNot,
+                Operation::Xor => Step::Xor,
+                Operation::One => Step::One,
+                Operation::Or | Operation::Not | Operation::Diff1 | Operation::AndOr => Step::Or,
+            };
             if let Some(found) = source {
                 found.value.string().with_stretches(start..end, |bytes| {
                     let place = &mut block[at..at + bytes.len()];
                     if self.next == 0 {
                         place.copy_from_slice(bytes)
                     } else {
-                        fold(self.operation, place, bytes)
+                        fold(step, place, self.twice.get_mut(at..).unwrap_or_default(), bytes)
                     }
                     at += bytes.len();
                 });
             }
-            if self.next == 0 || self.operation == Operation::And {
+            if self.next == 0 || step == Step::And {
                 block[at..].fill(0);
             }
             self.next += 1;
@@ -162,20 +197,38 @@ impl Combining {
         if self.operation == Operation::Not {
             block.iter_mut().for_each(|byte| *byte = !*byte);
         }
+        if self.operation == Operation::One {
+            block.iter_mut().zip(&self.twice).for_each(|(byte, twice)| *byte &= !twice);
+            self.twice.fill(0);
+        }
         self.next = 0;
         self.result.write(start, block);
         self.result.len() == self.length
     }
 }
 
+/// What one more source does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    And,
+    Or,
+    Xor,
+    AndNot,
+    One,
+}
+
 /// Combines one more source into `result`, as long as that. These loops over bytes compile to vector
 /// instructions.
-fn fold(operation: Operation, result: &mut [u8], bytes: &[u8]) {
+fn fold(step: Step, result: &mut [u8], twice: &mut [u8], bytes: &[u8]) {
     let pairs = result.iter_mut().zip(bytes);
-    match operation {
-        Operation::And => pairs.for_each(|(byte, other)| *byte &= other),
-        Operation::Or => pairs.for_each(|(byte, other)| *byte |= other),
-        Operation::Xor => pairs.for_each(|(byte, other)| *byte ^= other),
-        Operation::Not => {}
+    match step {
+        Step::And => pairs.for_each(|(byte, other)| *byte &= other),
+        Step::Or => pairs.for_each(|(byte, other)| *byte |= other),
+        Step::Xor => pairs.for_each(|(byte, other)| *byte ^= other),
+        Step::AndNot => pairs.for_each(|(byte, other)| *byte &= !other),
+        Step::One => pairs.zip(twice).for_each(|((byte, other), twice)| {
+            *twice |= *byte & other;
+            *byte ^= other;
+        }),
     }
 }

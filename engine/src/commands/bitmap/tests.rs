@@ -302,8 +302,12 @@ fn combinations_in_slices_equal_those_in_one_go() {
     let mut random = fastrand::Rng::with_seed(seed);
     for round in 0..24 {
         let mut session = Session::new();
-        let operation = ["AND", "OR", "XOR", "NOT"][round % 4];
-        let count = if operation == "NOT" { 1 } else { random.usize(1..20) };
+        let operation = ["AND", "OR", "XOR", "NOT", "DIFF", "DIFF1", "ANDOR", "ONE"][round % 8];
+        let count = match operation {
+            "NOT" => 1,
+            "AND" | "OR" | "XOR" | "ONE" => random.usize(1..20),
+            _ => random.usize(2..20),
+        };
         // Of one length, of a block's, and of any.
         let longest = [150_000, 163_840, random.usize(131_073..200_000)][round % 3];
         let mut sources: Vec<Vec<u8>> = Vec::new();
@@ -324,6 +328,13 @@ fn combinations_in_slices_equal_those_in_one_go() {
             "AND" => byte(at).fold(0xff, |one, other| one & other),
             "OR" => byte(at).fold(0, |one, other| one | other),
             "XOR" => byte(at).fold(0, |one, other| one ^ other),
+            "DIFF" => byte(at).skip(1).fold(sources[0][at], |one, other| one & !other),
+            "DIFF1" => byte(at).skip(1).fold(0, |one, other| one | other) & !sources[0][at],
+            "ANDOR" => byte(at).skip(1).fold(0, |one, other| one | other) & sources[0][at],
+            "ONE" => (0..8).fold(0, |all, bit| {
+                let have = byte(at).filter(|byte| byte & (1 << bit) != 0).count();
+                all | u8::from(have == 1) << bit
+            }),
             _ => !sources[0][at],
         };
         let expected: Vec<u8> = (0..longest).map(combine).collect();

@@ -3,7 +3,8 @@
 use super::super::replication::next_lsn;
 use super::common::{ADMIN, ALWAYS, FrontCommand, HELP, Handler, declare};
 use crate::connection::Session;
-use engine::command::{Args, Outcome, Refusal};
+use crate::loader::{self, Reload};
+use engine::command::{Args, Flags, Outcome, Refusal};
 use engine::glob::Pattern;
 use engine::resp::number::parse_i64;
 use engine::resp::{Output, Protocol, ReplyWriter};
@@ -16,6 +17,7 @@ pub(super) const COMMANDS: &[&FrontCommand] = &[
     &DEBUG_HELP,
     &DEBUG_LOG,
     &DEBUG_PROTOCOL,
+    &DEBUG_RELOAD,
     &DEBUG_REPLICA,
     &DEBUG_SET_ACTIVE_EXPIRE,
     &DEBUG_SLEEP,
@@ -95,6 +97,40 @@ async fn replica(session: &mut Session, args: Args<'_>, out: &mut Output) -> Out
     if !is_replica {
         return Err(I_AM_MASTER);
     }
+    ReplyWriter::new(out, session.protocol).ok();
+    Ok(())
+}
+
+static DEBUG_RELOAD: FrontCommand = FrontCommand {
+    command: declare(
+        "debug|reload",
+        "DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
+        "Writes the data to its file, drops it and loads it again; replicas begin anew.",
+        "1.0.0",
+        ADMIN.union(Flags::NO_MULTI),
+        "",
+    ),
+    handler: Handler::Later(|session, args, out| Box::pin(reload(session, args, out))),
+};
+
+async fn reload(session: &mut Session, args: Args<'_>, out: &mut Output) -> Outcome {
+    let mut how = Reload { saves: true, flushes: true, merges: false };
+    for word in args.from(2) {
+        match word.to_ascii_uppercase().as_slice() {
+            b"MERGE" => how.merges = true,
+            b"NOFLUSH" => how.flushes = false,
+            b"NOSAVE" => how.saves = false,
+            _ => {
+                return Err(Refusal::fixed(
+                    "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+                ));
+            }
+        }
+    }
+    let (front, server) = (session.front.clone(), session.server.clone());
+    // It goes on when whoever asked has gone: half of a data set is none.
+    let reloaded = loader::reload(&front, &server, how).await;
+    reloaded.map_err(|error| Refusal::quoting("ERR ", error.as_bytes(), ""))?;
     ReplyWriter::new(out, session.protocol).ok();
     Ok(())
 }

@@ -26,7 +26,6 @@ pub(super) const COMMANDS: &[&FrontCommand] = &[
     &PAUSE_CRON,
     &QUICKLIST,
     &QUICKLIST_PACKED_THRESHOLD,
-    &RELOAD,
     &REPLICATE,
     &REPLYBUFFER,
     &RESTART,
@@ -52,7 +51,7 @@ fn refuse(session: &mut Session, args: Args<'_>, _: &mut ReplyWriter<'_>) -> Out
 }
 
 const ENDS: &str = "Refused: a node is not ended for a test. Use SHUTDOWN, or a signal.";
-const NO_FILES: &str = "Refused: there are no snapshot files and no append-only file to read.";
+const NO_FILES: &str = "Refused: there is no append-only file to read.";
 const NO_TABLES: &str =
     "Refused: there are no such tables inside. MEMORY USAGE and INFO memory have figures.";
 const NO_PACKS: &str = "Refused: values are trees of pages and have no such parts. OBJECT ENCODING names Redis's form.";
@@ -105,8 +104,6 @@ static QUICKLIST_PACKED_THRESHOLD: FrontCommand = refused(
     "DEBUG QUICKLIST-PACKED-THRESHOLD size",
     "Refused: large elements of lists stand apart from a fixed size on, which nobody sees in a reply.",
 );
-static RELOAD: FrontCommand =
-    refused("debug|reload", "DEBUG RELOAD [NOSAVE] [NOFLUSH] [MERGE]", NO_FILES);
 static REPLICATE: FrontCommand = refused(
     "debug|replicate",
     "DEBUG REPLICATE string",

@@ -10,6 +10,7 @@ mod common;
 mod config;
 mod debug;
 mod debug_refused;
+mod function;
 mod info;
 mod latency;
 mod lolwut;
@@ -21,7 +22,7 @@ mod snapshot;
 use super::declare::FrontCommand;
 
 /// The families, in the order of the manual.
-pub(super) const FAMILIES: [&[&FrontCommand]; 11] = [
+pub(super) const FAMILIES: [&[&FrontCommand]; 12] = [
     info::COMMANDS,
     lolwut::COMMANDS,
     config::COMMANDS,
@@ -32,5 +33,6 @@ pub(super) const FAMILIES: [&[&FrontCommand]; 11] = [
     debug::COMMANDS,
     debug_refused::COMMANDS,
     snapshot::COMMANDS,
+    function::COMMANDS,
     process::COMMANDS,
 ];

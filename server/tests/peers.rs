@@ -1,0 +1,161 @@
+//! Every Redis and Valkey that can be had is followed while it is written: all its keys come over, and a cut of the
+//! link costs what was missed.
+
+mod support;
+
+use fastrand::Rng;
+use std::time::{Duration, Instant};
+use support::node::Node;
+use support::peers::{self, Peer};
+use support::proxy::Proxy;
+use support::redis::{self, Redis, replication};
+use support::wait;
+use support::writer::{Writer, fill};
+
+/// How often the link is cut where nobody asked for a soak.
+const CUTS: u64 = 3;
+
+/// How long a soak takes where `SOAK_SECONDS` says nothing.
+const SOAK: Duration = Duration::from_secs(3600);
+
+/// The longest value, of bytes that nothing packs.
+const LONG: usize = 100 << 20;
+
+fn soak_time() -> Option<Duration> {
+    let seconds = std::env::var("SOAK_SECONDS").ok().and_then(|text| text.parse().ok());
+    support::soak().then(|| seconds.map_or(SOAK, Duration::from_secs))
+}
+
+/// Cuts the link, in turn in each of the ways in which links break.
+fn cut(number: u64, redis: &Redis, proxy: &Proxy, node: &Node) {
+    match number % 3 {
+        0 => drop(redis.client().must(&["CLIENT", "KILL", "TYPE", "slave"])),
+        1 => proxy.cut(),
+        // Half open: nothing comes through and nobody is told, until the node has had enough of it.
+        _ => {
+            proxy.stall();
+            wait::until("the node notices", || !is_up(node));
+            proxy.cut();
+            proxy.heal();
+        }
+    }
+}
+
+fn is_up(node: &Node) -> bool {
+    replication(node, "master_link_status") == "up"
+}
+
+/// A library with a function that writes.
+fn library(name: &str, function: &str) -> String {
+    format!(
+        "#!lua name={name}\nredis.register_function('{function}', function(keys, args)\n  return \
+         redis.call('SET', keys[1], args[1])\nend)"
+    )
+}
+
+/// Libraries come and go, where there are any.
+fn change_functions(redis: &Redis, random: &mut Rng) {
+    let mut client = redis.client();
+    if client.call(&["FUNCTION", "LIST"]).error().is_some() {
+        return;
+    }
+    client.must(&["FUNCTION", "LOAD", "REPLACE", &library("kept", "put")]);
+    let other = format!("other{}", random.u8(..4));
+    match random.u8(..4) {
+        0 => drop(client.call(&["FUNCTION", "DELETE", &other])),
+        1 => {
+            let all = client.must(&["FUNCTION", "DUMP"]);
+            let all = all.bytes().expect("a payload").to_vec();
+            client.must(&["FUNCTION", "FLUSH"]);
+            client.must(&[b"FUNCTION".as_slice(), b"RESTORE", &all]);
+        }
+        _ => drop(client.must(&["FUNCTION", "LOAD", "REPLACE", &library(&other, &other)])),
+    }
+}
+
+fn assert_equal(redis: &Redis, node: &Node) -> usize {
+    let ours = redis::libraries(&mut node.client());
+    assert_eq!(redis::libraries(&mut redis.client()), ours);
+    redis::assert_equal(redis, node)
+}
+
+fn is_followed(peer: Peer, shards: u16) {
+    let seed = support::seed();
+    let mut random = Rng::with_seed(seed);
+    let settings = ["--repl-backlog-size", "256mb", "--repl-ping-slave-period", "1"];
+    let redis = Redis::start_program(&peer.program(), &settings);
+    redis.client().must(&["CONFIG", "SET", "client-output-buffer-limit", "slave 0 0 0"]);
+    change_functions(&redis, &mut random);
+    let writers = [Writer::start(redis.client(), seed), Writer::start(redis.client(), seed ^ 1)];
+    writers[0].wait_for(1000);
+    let node = Node::start("node", shards, &["--replication_timeout=2000"]);
+    let proxy = Proxy::to(redis.port);
+    support::scenario::follow(&node, proxy.port);
+    wait::until("the full sync is done", || is_up(&node));
+    let full = redis.figure("sync_full");
+    let (began, mut cuts) = (Instant::now(), 0);
+    let is_enough = |cuts| match soak_time() {
+        Some(time) => began.elapsed() >= time,
+        None => cuts == CUTS,
+    };
+    while !is_enough(cuts) {
+        writers[1].wait_for(random.u64(..1000));
+        change_functions(&redis, &mut random);
+        let before = redis.figure("sync_partial_ok");
+        cut(cuts, &redis, &proxy, &node);
+        cuts += 1;
+        wait::until("it goes on where it was", || {
+            redis.figure("sync_partial_ok") > before && is_up(&node)
+        });
+    }
+    drop(writers);
+    redis::wait_caught_up(&redis, &node);
+    assert!(assert_equal(&redis, &node) > 20);
+    assert_eq!(node.logged("broken promise"), 0, "{:?}", node.lines_with("broken promise"));
+    assert_eq!(redis.figure("sync_full"), full);
+    // What was there at first has been flushed since: once more, at rest, and with a value that takes long.
+    fill(&redis);
+    let mut long = vec![0; LONG];
+    let is_packed = random.bool();
+    if is_packed {
+        long[..4096].fill_with(|| random.u8(..));
+        (4096..LONG).step_by(4096).for_each(|at| long.copy_within(..4096, at));
+    } else {
+        random.fill(&mut long);
+    }
+    let packs = if is_packed { "yes" } else { "no" };
+    redis.client().must(&["CONFIG", "SET", "rdbcompression", packs]);
+    redis.client().must(&[b"SET".as_slice(), b"long", &long]);
+    redis::wait_caught_up(&redis, &node);
+    assert!(assert_equal(&redis, &node) > 20);
+    node.must(&["REPLICAOF", "NO", "ONE"]);
+    node.must(&["FLUSHALL"]);
+    support::scenario::follow(&node, redis.port);
+    redis::wait_caught_up(&redis, &node);
+    assert!(assert_equal(&redis, &node) > 20);
+}
+
+#[test]
+fn a_redis_5_0_is_followed() {
+    is_followed(peers::REDIS_5_0, 2);
+}
+
+#[test]
+fn a_redis_6_0_is_followed() {
+    is_followed(peers::REDIS_6_0, 1);
+}
+
+#[test]
+fn a_redis_6_2_is_followed() {
+    is_followed(peers::REDIS_6_2, 3);
+}
+
+#[test]
+fn a_redis_8_2_is_followed() {
+    is_followed(peers::REDIS_8_2, 3);
+}
+
+#[test]
+fn a_valkey_9_is_followed() {
+    is_followed(peers::VALKEY_9_1, 2);
+}

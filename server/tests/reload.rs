@@ -1,0 +1,87 @@
+//! DEBUG RELOAD: the data goes into its file and comes back out of it.
+
+mod support;
+
+use engine::resp::client::Reply;
+use support::client::text;
+use support::compare;
+use support::node::Node;
+use support::scenario::{follow, wait_stable};
+
+fn node(shards: u16) -> (tempfile::TempDir, Node) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let dir = format!("--dir={}", directory.path().display());
+    let node = Node::start("node", shards, &["--dbfilename=dump.rdb", &dir]);
+    (directory, node)
+}
+
+fn digest(node: &Node) -> String {
+    text(&node.must(&["DEBUG", "DIGEST"]))
+}
+
+#[test]
+fn everything_comes_back_and_replicas_take_it_anew() {
+    let (_directory, node) = node(3);
+    let replica = Node::start("replica", 2, &[]);
+    for kind in ["STRING", "LIST", "SET", "HASH", "ZSET", "STREAM"] {
+        let key = format!("{}:", kind.to_lowercase());
+        node.must(&["DEBUG", "POPULATE", "200", &key, "10", "TYPE", kind, "ELEMENTS", "20"]);
+    }
+    let mut client = node.client();
+    client.must(&["SET", "dies", "x", "EX", "10000"]);
+    client.must(&["SELECT", "7"]);
+    client.must(&["SET", "elsewhere", "x"]);
+    follow(&replica, node.port);
+    wait_stable(&replica);
+    let before = digest(&node);
+    assert_eq!(text(&node.must(&["DEBUG", "RELOAD"])), "OK");
+    assert_eq!(digest(&node), before);
+    node.must(&["SET", "after", "1"]);
+    assert!(compare::assert_same(&node, &replica) > 1200);
+    assert_eq!(node.logged("full sync for replica"), 2);
+    let refused = replica.call(&["DEBUG", "RELOAD"]);
+    assert!(refused.error().is_some(), "{refused:?}");
+    // A transaction that watched what came back is not run.
+    client.must(&["WATCH", "elsewhere"]);
+    node.must(&["DEBUG", "RELOAD"]);
+    client.must(&["MULTI"]);
+    client.must(&["SET", "elsewhere", "changed"]);
+    assert_eq!(client.must(&["EXEC"]), Reply::Nil);
+}
+
+#[test]
+fn what_is_kept_and_what_is_replaced_is_as_asked_for() {
+    let (_directory, node) = node(2);
+    node.must(&["MSET", "a", "1", "b", "1"]);
+    node.must(&["DEBUG", "RELOAD"]);
+    let values = || text(&node.must(&["MGET", "a", "b", "c"]));
+    node.must(&["MSET", "a", "2", "c", "2"]);
+    node.must(&["DEBUG", "RELOAD", "NOFLUSH", "MERGE", "NOSAVE"]);
+    assert_eq!(values(), "1 1 2", "the file's win, others stay");
+    node.must(&["DEBUG", "RELOAD", "nosave"]);
+    assert_eq!(values(), "1 1 (nil)", "nothing but the file's");
+    let refused = node.call(&["DEBUG", "RELOAD", "NOFLUSH", "NOSAVE"]);
+    assert!(text(&refused).contains("the same key twice"), "{refused:?}");
+    let refused = node.call(&["DEBUG", "RELOAD", "NOW"]);
+    assert!(text(&refused).contains("only supports the MERGE, NOFLUSH and NOSAVE"), "{refused:?}");
+}
+
+#[test]
+fn nothing_goes_for_a_file_that_cannot_be_read() {
+    let (directory, node) = node(1);
+    node.must(&["SET", "a", "1"]);
+    let refused = node.call(&["DEBUG", "RELOAD", "NOSAVE"]);
+    assert!(text(&refused).contains("there is no snapshot to load"), "{refused:?}");
+    for (bytes, said) in [(&b"REDIS9999"[..], "is not known"), (b"REDI", "ends too early")] {
+        std::fs::write(directory.path().join("dump.rdb"), bytes).expect("a file");
+        let refused = node.call(&["DEBUG", "RELOAD", "NOSAVE"]);
+        assert!(text(&refused).contains(said), "{refused:?}");
+    }
+    assert_eq!(text(&node.must(&["GET", "a"])), "1");
+    node.must(&["SET", "a", "2"]);
+    node.must(&["DEBUG", "RELOAD"]);
+    assert_eq!(text(&node.must(&["GET", "a"])), "2");
+    let without = Node::start("without", 1, &[]);
+    let refused = without.call(&["DEBUG", "RELOAD"]);
+    assert!(text(&refused).contains("snapshots are off"), "{refused:?}");
+}
