@@ -152,6 +152,70 @@ fn clients_that_wait_for_replicas_leave_when_they_go_and_when_they_are_killed() 
     }
 }
 
+/// The story: who had pipelined more behind a BLPOP than the socket's buffers hold, and closed, was never seen to have
+/// gone: it stayed blocked for ever, and was given the next element.
+#[test]
+fn who_leaves_behind_a_long_pipeline_is_seen_to_have_gone() {
+    for shards in [1, 2] {
+        let node = Node::start("node", shards, &[]);
+        let mut observer = node.client();
+        let figure = |observer: &mut Client, name: &str| {
+            let info = text(&observer.must(&["INFO", "clients"]));
+            let line = info.lines().find_map(|line| line.strip_prefix(name)).expect("the figure");
+            line.trim_start_matches(':').trim().parse::<usize>().expect("a number")
+        };
+        let value = "v".repeat(100_000);
+        for (waits, count) in [(["BLPOP", "queue", "0"], 1), (["BLPOP", "queue", "0"], 30)] {
+            let mut bytes = Vec::new();
+            put(&mut bytes, &waits);
+            (0..count).for_each(|_| put(&mut bytes, &["APPEND", "late", &value]));
+            let mut client = Client::connect(node.port).expect("the node listens");
+            client.send_raw(&bytes[..200]).expect("the node reads");
+            wait::until("it waits", || figure(&mut observer, "blocked_clients") == 1);
+            client.send_raw(&bytes[200..]).expect("the node reads what comes meanwhile");
+            drop(client);
+            wait::until("it is gone", || {
+                let left = ["blocked_clients", "connected_clients"];
+                left.map(|name| figure(&mut observer, name)) == [0, 1]
+            });
+        }
+        observer.must(&["RPUSH", "queue", "one"]);
+        assert_eq!(text(&observer.must(&["LLEN", "queue"])), "1", "nobody takes it");
+        assert_eq!(
+            text(&observer.must(&["EXISTS", "late"])),
+            "0",
+            "and what was behind has not run"
+        );
+    }
+}
+
+/// A long command that only reads ends soon after its client has left, and gives its keys back.
+#[test]
+fn what_only_reads_ends_soon_after_its_client_has_left() {
+    for shards in [1, 2] {
+        let node = Node::start("node", shards, &[]);
+        let mut observer = node.client();
+        // On two shards, if there are two. Some minutes of work.
+        let keys = ["a", "b"];
+        let member = |member: usize| format!("member:{member}");
+        for part in 0..200 {
+            let members: Vec<String> = (part * 1000..(part + 1) * 1000).map(member).collect();
+            let words = ["SADD", keys[0]].into_iter().chain(members.iter().map(String::as_str));
+            observer.must(&words.collect::<Vec<_>>());
+        }
+        observer.must(&["SUNIONSTORE", keys[1], keys[0]]);
+        let mut long = vec!["SINTERCARD", "4000"];
+        long.extend((0..4000).map(|at| keys[at % 2]));
+        let client = waiting(&node, &[&long, &["SET", "late", "v"]]);
+        wait::until("it has come", || clients(&mut observer) == 2);
+        drop(client);
+        // It waits for those who read them.
+        observer.must(&["MSET", keys[0], "new", keys[1], "new"]);
+        wait::until("it is gone", || clients(&mut observer) == 1);
+        assert_eq!(text(&observer.must(&["EXISTS", "late"])), "0");
+    }
+}
+
 #[test]
 fn a_client_that_waits_for_the_end_of_a_pause_leaves_when_it_goes() {
     let node = Node::start("node", 1, &[]);

@@ -377,6 +377,28 @@ fn data_that_cannot_be_read_is_asked_for_again() {
     assert_eq!(node.logged("it is asked for again"), 1);
 }
 
+/// A stream whose transactions do not hold together is none that could be gone on with.
+#[test]
+fn a_multi_within_a_multi_and_an_exec_without_one_cost_a_full_sync() {
+    for (stream, why) in [
+        (
+            &["SET a 1", "MULTI", "SET b 1", "MULTI", "SET b 2", "EXEC"][..],
+            "a MULTI within a MULTI",
+        ),
+        (&["SET a 1", "EXEC"], "an EXEC without a MULTI"),
+    ] {
+        let stream: String = stream.iter().map(|words| command(words)).collect();
+        let puppet = Puppet::start(vec![full(&stream), full(&command("SET a 2"))]);
+        let node = Node::start("node", 2, &[]);
+        follow(&node, puppet.port);
+        wait::until("it begins anew", || node.ask(&["GET", "a"]).as_deref() == Some("2"));
+        assert_eq!(puppet.asked(), ["? -1", "? -1"]);
+        assert_eq!(node.ask(&["EXISTS", "b"]).as_deref(), Some("0"));
+        let said = node.lines_with("broken promise");
+        assert!(said.iter().any(|line| line.contains(why)), "{said:?}");
+    }
+}
+
 /// The data of before stays until what comes can be read.
 #[test]
 fn what_is_no_rdb_costs_nothing() {

@@ -79,6 +79,14 @@ impl Call<'_> {
         self.entry.command.run.whole(cx, &self.asked())
     }
 
+    /// Whether it changes nothing, and so may end in its middle: also a SORT that stores nothing.
+    pub fn only_reads(&self) -> bool {
+        let changes = |args| {
+            self.entry.command.keys.each(args).any(|(_, spec)| spec.uses_in(args).is_change())
+        };
+        !self.entry.writes() || self.entry.name() == "sort" && !changes(&self.args)
+    }
+
     /// Whether this request leaves access times alone: TOUCH touches whoever asks.
     #[inline]
     pub fn is_quiet(&self) -> bool {

@@ -47,6 +47,12 @@ impl Cx<'_> {
         self.who.take_room(grown)
     }
 
+    /// Whether all that is written so far may be held: for a reply that grows slice by slice, of which
+    /// [`take_room`](Cx::take_room) sees no more than the last slice.
+    pub fn hold_room(&self) -> Result<(), Refusal> {
+        self.who.hold_room(self.reply.whole())
+    }
+
     /// The time of this task: the same for all commands that it runs.
     pub fn now(&self) -> Millis {
         self.keys.now()

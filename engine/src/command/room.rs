@@ -12,19 +12,21 @@
 
 use super::Refusal;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A client's room for replies; clones are of the same room. The default has no bound.
 #[derive(Clone, Debug, Default)]
 pub struct ReplyRoom(Option<Arc<Counts>>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Counts {
     /// The bound; nothing once somebody was refused, so that one look tells of both.
     most: AtomicU64,
     made: AtomicU64,
     /// The most that anybody was refused; 0: nobody was.
     over: AtomicU64,
+    /// The client has left: nobody reads what is made.
+    left: AtomicBool,
 }
 
 /// Bytes of one reply that are not counted yet: below it counting would cost more than it saves, and the
@@ -34,9 +36,7 @@ pub(crate) const UNCOUNTED_MAX: usize = 64 * 1024;
 impl ReplyRoom {
     /// Room for so many bytes; 0 is no bound.
     pub fn of(most: u64) -> ReplyRoom {
-        let room =
-            Counts { most: AtomicU64::new(0), made: AtomicU64::new(0), over: AtomicU64::new(0) };
-        let room = ReplyRoom(Some(Arc::new(room)));
+        let room = ReplyRoom(Some(Arc::default()));
         room.set_most(most);
         room
     }
@@ -91,6 +91,23 @@ impl ReplyRoom {
     pub fn over_by(&self) -> Option<u64> {
         let over = self.0.as_ref()?.over.load(Ordering::Relaxed);
         (over != 0).then_some(over)
+    }
+
+    /// The client has left: what only reads need not go on.
+    pub fn leave(&self) {
+        if let Some(counts) = &self.0 {
+            counts.left.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it has.
+    pub fn is_left(&self) -> bool {
+        self.0.as_ref().is_some_and(|counts| counts.left.load(Ordering::Relaxed))
+    }
+
+    /// The refusal of what nobody wants any more; nobody reads it.
+    pub fn unless_left(&self) -> Result<(), Refusal> {
+        if self.is_left() { Err(Refusal::fixed("ERR the client has left")) } else { Ok(()) }
     }
 
     /// All that was made is on its way to the client.

@@ -32,6 +32,9 @@ fn long_requests() -> Vec<(Vec<String>, String)> {
         on(list(), "LREM k 0 element11000".to_owned()),
         on(list(), "LPOP k 11000".to_owned()),
         on(list(), "RPOP k 12000".to_owned()),
+        on(list(), "LMPOP 1 k LEFT COUNT 11000".to_owned()),
+        on(list(), "LMPOP 1 k RIGHT COUNT 12000".to_owned()),
+        on(list(), "BLMPOP 0 1 k LEFT COUNT 11000".to_owned()),
         on(set(), format!("SADD k {}", numbers(MANY, |n| format!("more{n}")))),
         on(set(), format!("SREM k {}", numbers(MANY, |n| format!("member{n}")))),
         on(set(), "SPOP k 10000".to_owned()),
@@ -39,6 +42,7 @@ fn long_requests() -> Vec<(Vec<String>, String)> {
         on(sorted(), format!("ZADD k {}", numbers(MANY, |n| format!("{n} more{n}")))),
         on(sorted(), "ZPOPMIN k 11000".to_owned()),
         on(sorted(), "ZMPOP 1 k MAX COUNT 11000".to_owned()),
+        on(sorted(), "BZMPOP 0 1 k MIN COUNT 11000".to_owned()),
         on(stream(), format!("XDEL k {}", ids())),
         on(stream(), "XREADGROUP GROUP g ann STREAMS k >".to_owned()),
         on(pending(), format!("XACK k g {}", ids())),
@@ -107,5 +111,30 @@ fn the_examples_of_all_commands_come_to_the_same_without_replies() {
             let (one, other) = (plain.shard.keys.digest(), silent.shard.keys.digest());
             assert_eq!(one, other, "{line}");
         }
+    }
+}
+
+#[test]
+fn what_only_reads_ends_when_its_client_has_left_and_what_writes_does_not() {
+    for request in ["SORT k ALPHA", "DUMP k", "LRANGE k 0 -1", "LPOS k x COUNT 0 MAXLEN 0"] {
+        let made =
+            (1..=30).map(|part| format!("RPUSH k {}", numbers(400, |n| format!("e{n}.{part}"))));
+        let mut session = made_of(&made.collect::<Vec<_>>());
+        session.who.room = ReplyRoom::of(0);
+        assert!(!session.run(request).starts_with('-'), "{request}");
+        session.who.room.leave();
+        let reply = session.run(request);
+        assert!(reply == "-ERR the client has left", "{request}: {} bytes", reply.len());
+        session.check(&[("LTRIM k 0 0", "+OK")]);
+    }
+    for (made, request) in long_requests() {
+        let mut session = made_of(&made);
+        session.run(&request);
+        let wanted = session.shard.keys.digest();
+        let mut left = made_of(&made);
+        left.who.room = ReplyRoom::of(0);
+        left.who.room.leave();
+        left.run(&request);
+        assert_eq!(left.shard.keys.digest(), wanted, "{}", start_of(&request));
     }
 }

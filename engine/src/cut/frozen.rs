@@ -144,9 +144,11 @@ impl Taken {
         *self.key == *key || self.others.iter().any(|other| **other == *key)
     }
 
-    fn bytes(&self) -> usize {
-        let others: usize = self.others.iter().map(|key| key.len() + TAKEN_BYTES).sum();
-        self.key.len() + TAKEN_BYTES + others
+    /// How many bytes its names take, and what they were charged where each counts for so many at the most.
+    fn bytes(&self, most: u64) -> (u64, u64) {
+        let names = [&self.key].into_iter().chain(&self.others);
+        let bytes = names.map(|key| (key.len() + TAKEN_BYTES) as u64);
+        bytes.fold((0, 0), |(all, charge), bytes| (all + bytes, charge + bytes.min(most)))
     }
 }
 
@@ -316,6 +318,7 @@ impl Frozen {
     }
 
     fn walk_bucket(&mut self, keys: &Keyspace, manner: &Manner, out: &mut Out) -> bool {
+        let bound_of_one = self.share_of(u64::MAX);
         let Frozen { tables, cursor, held, gone, .. } = self;
         let Some(walked) = tables.last_mut() else { return false };
         let table: Option<&Table<Item>> = match &walked.flushed {
@@ -324,7 +327,7 @@ impl Frozen {
             None => keys.db_of(walked.id).map(|db| keys.table(db)),
         };
         let (db, taken, start) = (walked.db, &walked.taken, out.part.bytes.len());
-        let mut counts = 0;
+        let (mut counts, mut charge, most) = (0, 0, bound_of_one);
         let next = table.and_then(|table| {
             table.walk(*cursor, &mut |hash, item| {
                 if taken.get(&hash).is_some_and(|taken| taken.has(item.key())) {
@@ -333,6 +336,7 @@ impl Frozen {
                 if out.part.bytes.len() - start > BUCKET_AT_ONCE || !is_short(item) {
                     let item = Held::of(db, item);
                     counts += item.counts;
+                    charge += item.counts.min(most);
                     return held.push_back(item);
                 }
                 write_short(db, item, manner, out);
@@ -341,31 +345,42 @@ impl Frozen {
         let passed = match next {
             Some(next) => {
                 *cursor = next;
-                forget(&mut walked.taken, next.0)
+                forget(&mut walked.taken, next.0, most)
             }
             None => {
-                let rest = walked.taken.values().map(Taken::bytes).sum::<usize>();
+                let rest = forget(&mut walked.taken, u64::MAX, most);
                 gone.extend(walked.flushed.take());
                 tables.pop();
                 *cursor = Cursor::START;
                 rest
             }
         };
-        self.take_up(counts);
-        self.give_back(passed as u64);
+        self.take_up_as(counts, charge);
+        self.give_back_as(passed.0, passed.1);
         true
     }
 
+    /// One value, or one name, is held from now on.
     fn take_up(&mut self, bytes: u64) {
+        self.take_up_as(bytes, self.share_of(bytes));
+    }
+
+    /// It is held no more.
+    fn give_back(&mut self, bytes: u64) {
+        self.give_back_as(bytes, self.share_of(bytes));
+    }
+
+    /// Several, each of which has its own share: what they were charged goes when they go, to the byte.
+    fn take_up_as(&mut self, bytes: u64, charge: u64) {
         self.held_bytes += bytes;
-        self.charged += self.share_of(bytes);
+        self.charged += charge;
         HELD.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    fn give_back(&mut self, bytes: u64) {
+    fn give_back_as(&mut self, bytes: u64, charge: u64) {
         let bytes = bytes.min(self.held_bytes);
         self.held_bytes -= bytes;
-        self.charged = self.charged.saturating_sub(self.share_of(bytes));
+        self.charged = self.charged.saturating_sub(charge);
         HELD.fetch_sub(bytes, Ordering::Relaxed);
     }
 
@@ -470,13 +485,14 @@ fn write_short(db: DbIndex, item: &Item, manner: &Manner, out: &mut Out) {
     out.part.keys += 1;
 }
 
-/// Forgets keys that the walk has passed; how many bytes they took.
-fn forget(taken: &mut BTreeMap<u64, Taken>, passed: u64) -> usize {
-    let mut bytes = 0;
+/// Forgets keys that the walk has passed; how many bytes they took, and what they were charged.
+fn forget(taken: &mut BTreeMap<u64, Taken>, passed: u64, most: u64) -> (u64, u64) {
+    let (mut all, mut charge) = (0, 0);
     while let Some(first) = taken.first_entry().filter(|first| *first.key() < passed) {
-        bytes += first.remove().bytes();
+        let (bytes, charged) = first.remove().bytes(most);
+        (all, charge) = (all + bytes, charge + charged);
     }
-    bytes
+    (all, charge)
 }
 
 /// Test-only switches that plant the bugs of this file's stories.

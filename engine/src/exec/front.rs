@@ -12,9 +12,10 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// Messages taken from the mailbox before other tasks get their turn: long enough to amortize, short
@@ -338,16 +339,31 @@ impl Waiter {
 
     /// The next answer.
     pub async fn next(&self) -> Answer {
-        poll_fn(|cx| {
-            let mut waiting = self.front.waiting.borrow_mut();
-            let place = &mut waiting.places[self.ticket.index as usize];
-            match place.answers.pop_front() {
-                Some(answer) => Poll::Ready(answer),
-                None => {
-                    place.waker = Some(cx.waker().clone());
-                    Poll::Pending
-                }
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Answer> {
+        let mut waiting = self.front.waiting.borrow_mut();
+        let place = &mut waiting.places[self.ticket.index as usize];
+        match place.answers.pop_front() {
+            Some(answer) => Poll::Ready(answer),
+            None => {
+                place.waker = Some(cx.waker().clone());
+                Poll::Pending
             }
+        }
+    }
+
+    /// The next answer, while something goes on beside, to its end.
+    pub(super) async fn next_beside<F: Future<Output = ()>>(
+        &self,
+        beside: &mut Option<Pin<Box<F>>>,
+    ) -> Answer {
+        poll_fn(|cx| {
+            if beside.as_mut().is_some_and(|beside| beside.as_mut().poll(cx).is_ready()) {
+                *beside = None;
+            }
+            self.poll_next(cx)
         })
         .await
     }

@@ -153,6 +153,16 @@ impl Pipeline {
     /// Answers whether replies are still outstanding: then there are too many bytes of them to hold
     /// at a time, and the rest runs with the next flush, before which `out` should be sent.
     pub async fn flush(&mut self, front: &Rc<Front>, out: &mut Output) -> bool {
+        self.flush_beside(front, out, std::future::pending).await
+    }
+
+    /// The same, with something that goes on beside it from when a command takes long.
+    pub async fn flush_beside<F: Future<Output = ()>>(
+        &mut self,
+        front: &Rc<Front>,
+        out: &mut Output,
+        beside: impl FnOnce() -> F,
+    ) -> bool {
         if self.pieces.is_empty() {
             return false;
         }
@@ -161,15 +171,23 @@ impl Pipeline {
         for (shard, slot) in self.batches.iter_mut().enumerate() {
             if let Some(mut batch) = slot.take() {
                 batch.reply_to = waiter.reply_to();
+                batch.tells = true;
                 front.node.send(ExecutorId(shard as u16), Message::Batch(batch));
                 sent += 1;
             }
         }
         self.home.resize_with(self.batches.len(), || None);
-        for _ in 0..sent {
-            let Answer::Batch(batch) = waiter.next().await else {
-                unreachable!("a batch answers with itself")
+        let (mut beside, mut going) = (Some(beside), None);
+        while sent > 0 {
+            let batch = match waiter.next_beside(&mut going).await {
+                Answer::Batch(batch) => batch,
+                Answer::TakesLong => {
+                    going = going.or_else(|| beside.take().map(|beside| Box::pin(beside())));
+                    continue;
+                }
+                _ => unreachable!("a batch answers with itself"),
             };
+            sent -= 1;
             if batch.written != Lsn(0) {
                 self.wrote(batch.ran_on, batch.written);
             }

@@ -54,7 +54,11 @@ impl Front {
         call: &Call<'_>,
         out: &mut Output,
     ) -> Option<Asleep> {
-        let (start, began) = (out.len(), Instant::now());
+        let start = out.len();
+        if self.did_at_once(call, out).await {
+            return None;
+        }
+        let began = Instant::now();
         let outcome = self.try_request(call, out).await;
         match outcome {
             Ok(Some(asleep)) => {
@@ -66,6 +70,24 @@ impl Front {
                 None
             }
         }
+    }
+
+    /// Whether a request that may take very much has found something, which it takes in slices as one that does not
+    /// wait. Who is served while it sleeps takes all in one piece: what others put there in one piece.
+    async fn did_at_once(self: &Rc<Front>, call: &Call<'_>, out: &mut Output) -> bool {
+        let Run::Wait(wait) = &call.entry.command.run else { return false };
+        // Without a reply nobody could tell.
+        if !(wait.takes_many)(call.args) || call.who.silent {
+            return false;
+        }
+        let (start, mut nothing) = (out.len(), Output::default());
+        self.run_wide(call, out).await;
+        (wait.nothing)(&mut nothing.writer(call.protocol));
+        if out[start..] != nothing[..] {
+            return true;
+        }
+        out.truncate(start);
+        false
     }
 
     fn end_request(

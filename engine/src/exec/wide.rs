@@ -333,7 +333,7 @@ impl Front {
         loop {
             let ponder =
                 |reply: &mut ReplyWriter<'_>| pondering(&mut facts.decision(call.db, reply));
-            let decided = within_room(call.who, call.entry.writes(), reply, ponder)?;
+            let decided = within_room(call.who, !call.only_reads(), reply, ponder)?;
             if let Some(writes) = decided {
                 return Ok(Joined::writes(writes, facts.shards));
             }

@@ -38,6 +38,8 @@ pub struct Decoder {
     strings: Strings,
     /// Whether there was anything yet.
     any: bool,
+    /// A part that was read, and of which strings are still packed.
+    packed: Option<Step>,
 }
 
 #[derive(Clone)]
@@ -88,13 +90,13 @@ impl Decoder {
         let mut cursor = Cursor::at(bytes, at);
         let mut strings = Strings::NONE;
         let (kind, layout) = layout(number, version, &mut cursor, bytes, &mut strings)?;
-        Ok(Decoder { kind, at: cursor.at, layout, strings, any: false })
+        Ok(Decoder { kind, at: cursor.at, layout, strings, any: false, packed: None })
     }
 
     /// What a module has said beside values, from a place on.
     pub(super) fn beside(at: usize) -> Decoder {
         let (kind, layout, strings) = (Kind::Module, Layout::Module, Strings::NONE);
-        Decoder { kind, at, layout, strings, any: false }
+        Decoder { kind, at, layout, strings, any: false, packed: None }
     }
 
     /// Nothing before here is needed any more.
@@ -127,6 +129,26 @@ impl Decoder {
     /// How far it has come.
     pub fn at(&self) -> usize {
         self.at
+    }
+
+    /// A piece of what leads to the next part: with [`Part::Skipped`] nothing was read, and a long string that is
+    /// packed has come a little further.
+    pub fn next_in_pieces<'a>(
+        &'a mut self,
+        bytes: &'a [u8],
+    ) -> Result<Option<Part<'a>>, Malformed> {
+        self.strings.is_patient = true;
+        if self.packed.is_none() {
+            let Some(step) = self.step(bytes)? else { return Ok(None) };
+            self.packed = Some(step);
+        } else {
+            self.strings.unpack_some(bytes)?;
+        }
+        if self.strings.are_packed() {
+            return Ok(Some(Part::Skipped));
+        }
+        let step = self.packed.take().unwrap_or(Step::Skipped);
+        Ok(Some(self.strings.part(step, bytes)))
     }
 
     /// The next part.
@@ -264,10 +286,13 @@ fn plain(
         },
         _ => None,
     };
-    strings.first = Spot::outside(cursor.text()?, all)?;
-    if matches!(item, Item::Pair | Item::UntilPair(_) | Item::PairUntil) {
-        strings.second = Spot::outside(cursor.text()?, all)?;
-    }
+    strings.first = strings.outside(cursor.text()?, all)?;
+    strings.second = match item {
+        Item::Pair | Item::UntilPair(_) | Item::PairUntil => {
+            strings.outside(cursor.text()?, all)?
+        }
+        _ => Spot::Nowhere,
+    };
     Ok(match item {
         Item::Element => Step::Element,
         Item::Pair | Item::UntilPair(_) => Step::Field(until),
@@ -321,7 +346,7 @@ fn packed(
                 *left -= 1;
                 match cursor.length()? {
                     1 => {
-                        strings.first = Spot::outside(cursor.text()?, all)?;
+                        strings.first = strings.outside(cursor.text()?, all)?;
                         *pack = None;
                         return Ok(Some(Step::Element));
                     }
@@ -339,7 +364,7 @@ fn packed_item(
     all: &[u8],
     strings: &mut Strings,
 ) -> Result<Option<Step>, Malformed> {
-    let Strings { blob, first, second } = strings;
+    let Strings { blob, first, second, .. } = strings;
     let bytes = blob.bytes(all);
     let Some(text) = pack.next(bytes)? else { return Ok(None) };
     *first = Spot::inside(text);

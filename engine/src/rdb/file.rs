@@ -34,8 +34,8 @@ pub const WHOLE_MAX: usize = 128 * 1024;
 /// The most bytes of a long string in one piece.
 const PIECE: usize = 64 * 1024;
 
-/// The most bytes that must lie together: the longest string within a value, and what stands around it.
-const TOGETHER_MAX: usize = STRING_MAX + 64 * 1024;
+/// The most bytes that must lie together: the longest field with the longest value, and what stands around them.
+const TOGETHER_MAX: usize = 2 * STRING_MAX + 64 * 1024;
 
 /// The longest string of a whole value. Longer ones were never written by anybody, and no rope is longer.
 const LONGEST: u64 = u32::MAX as u64;

@@ -6,9 +6,9 @@
 //!   24 | the first time, 8 bytes | count | 0, or how long after it and 1 | name | value ...
 //! ```
 
-use super::dump::{write_length, write_text};
+use super::dump::{PACKED_MAX, write_length};
 use super::parts::Part;
-use super::pieces::{Building, Writing};
+use super::pieces::{Building, Pen, Writing};
 use crate::types::Millis;
 use crate::value::hash::{Builder, Hash, Part as Bytes};
 use crate::value::{NewValue, Object, Small, Value};
@@ -17,14 +17,12 @@ use std::any::Any;
 const PLAIN: u8 = 4;
 const TIMED: u8 = 24;
 
-/// Fields that are written in one piece.
-const PIECE: usize = 128;
-
 struct WritingHash {
     hash: Hash,
     /// The first time, if any field has one.
     first: Option<Millis>,
     at: Option<u64>,
+    pen: Pen,
 }
 
 /// How a hash is written; `None` of another type.
@@ -32,7 +30,7 @@ pub(super) fn writing(object: &dyn Object) -> Option<Box<dyn Writing>> {
     let any: &dyn Any = object;
     let hash = any.downcast_ref::<Hash>()?.clone();
     let first = hash.next_deadline();
-    Some(Box::new(WritingHash { hash, first, at: None }))
+    Some(Box::new(WritingHash { hash, first, at: None, pen: Pen::default() }))
 }
 
 impl Writing for WritingHash {
@@ -49,26 +47,29 @@ impl Writing for WritingHash {
             self.at = Some(0);
             return self.hash.is_empty();
         };
-        for field in self.hash.from(at).take(PIECE) {
+        let (mut at, mut room) = (at, self.pen.begin(out));
+        for field in self.hash.from(at) {
+            if !room {
+                break;
+            }
             if let Some(Millis(first)) = self.first {
                 let after = field.deadline().map_or(0, |Millis(at)| at - first + 1);
-                write_length(after as usize, out);
+                write_length(after as usize, self.pen.place(out));
             }
-            write_part(field.name(), out);
-            write_part(field.value(), out);
+            write_part(field.name(), &mut self.pen, out);
+            write_part(field.value(), &mut self.pen, out);
+            (at, room) = (at + 1, self.pen.has_room());
         }
-        self.at = Some(at + PIECE as u64);
-        at + PIECE as u64 >= self.hash.len()
+        self.at = Some(at);
+        at >= self.hash.len() && self.pen.is_clear()
     }
 }
 
-fn write_part(part: Bytes<'_>, out: &mut Vec<u8>) {
+fn write_part(part: Bytes<'_>, pen: &mut Pen, out: &mut Vec<u8>) {
     match part {
-        Bytes::Bytes(bytes) => write_text(Value::Bytes(bytes), out),
-        Bytes::Rope(rope, 0, to) if to == rope.len() => {
-            write_text(Value::from(rope), out);
-        }
-        part => write_text(Value::Bytes(&part.to_bytes()), out),
+        Bytes::Rope(rope, from, to) if to - from > PACKED_MAX => pen.rope(rope, from..to, out),
+        Bytes::Rope(rope, 0, to) if to == rope.len() => pen.text(Value::from(rope), out),
+        part => pen.text(Value::Bytes(&part.to_bytes()), out),
     }
 }
 

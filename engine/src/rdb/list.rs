@@ -4,9 +4,9 @@
 //!   1 | count, strings      what Redis before 7.0 reads as well
 //! ```
 
-use super::dump::{write_length, write_text};
+use super::dump::write_length;
 use super::parts::Part;
-use super::pieces::{Building, Writing};
+use super::pieces::{Building, Pen, Writing};
 use crate::value::list::{Limit, List};
 use crate::value::{NewValue, Object};
 use std::any::Any;
@@ -14,19 +14,17 @@ use std::sync::Arc;
 
 const PLAIN: u8 = 1;
 
-/// Elements in one piece: some 20 us.
-const PIECE: u64 = 128;
-
 /// A list that is held while it is written.
 struct Written {
     list: List,
     at: Option<u64>,
+    pen: Pen,
 }
 
 pub(super) fn writing(object: &dyn Object) -> Option<Box<dyn Writing>> {
     let object: &dyn Any = object;
     let list = object.downcast_ref::<List>()?.clone();
-    Some(Box::new(Written { list, at: None }))
+    Some(Box::new(Written { list, at: None, pen: Pen::default() }))
 }
 
 impl Writing for Written {
@@ -37,9 +35,16 @@ impl Writing for Written {
             self.at = Some(0);
             return false;
         };
-        self.list.range(at..at + PIECE).for_each(|element| write_text(element, out));
-        self.at = Some(at + PIECE);
-        at + PIECE >= self.list.len()
+        let (mut at, mut room) = (at, self.pen.begin(out));
+        for element in self.list.range(at..self.list.len()) {
+            if !room {
+                break;
+            }
+            self.pen.text(element, out);
+            (at, room) = (at + 1, self.pen.has_room());
+        }
+        self.at = Some(at);
+        at >= self.list.len() && self.pen.is_clear()
     }
 }
 

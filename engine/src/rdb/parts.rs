@@ -125,6 +125,23 @@ pub enum Part<'a> {
     Skipped,
 }
 
+impl Part<'_> {
+    /// How long its strings are, together.
+    pub fn len(&self) -> usize {
+        match self {
+            Part::Element(value) | Part::Member { member: value, .. } => value.len(),
+            Part::Field { field, value, .. } => field.len() + value.len(),
+            Part::Group { name, .. } | Part::Consumer { name, .. } => name.len(),
+            _ => 0,
+        }
+    }
+
+    /// Whether it has none, or none with anything in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// A part whose strings lie elsewhere.
 pub(super) enum Step {
     Element,
@@ -150,7 +167,12 @@ pub(super) enum Spot {
     /// In the collection that is gone through.
     Inside(Range<usize>),
     Own(Vec<u8>),
+    /// By LZF, in what is read: so many bytes, which are still to be unpacked.
+    Packed(Range<usize>, usize),
 }
+
+/// A longer string is unpacked in pieces, where that is asked for.
+const UNPACKED_AT_ONCE: usize = 64 * 1024;
 
 /// The strings of the part that was read last.
 pub(super) struct Strings {
@@ -158,15 +180,59 @@ pub(super) struct Strings {
     pub(super) blob: Blob,
     pub(super) first: Spot,
     pub(super) second: Spot,
+    /// Whether long ones may be left packed.
+    pub(super) is_patient: bool,
+    unpacking: Option<(lzf::Unpacking, Vec<u8>)>,
 }
 
 impl Strings {
-    pub(super) const NONE: Strings =
-        Strings { blob: Blob::EMPTY, first: Spot::Nowhere, second: Spot::Nowhere };
+    pub(super) const NONE: Strings = Strings {
+        blob: Blob::EMPTY,
+        first: Spot::Nowhere,
+        second: Spot::Nowhere,
+        is_patient: false,
+        unpacking: None,
+    };
+
+    /// Where a string of what is read is.
+    pub(super) fn outside(&self, text: Text, all: &[u8]) -> Result<Spot, Malformed> {
+        match text {
+            Text::Packed(range, length) if self.is_patient && length > UNPACKED_AT_ONCE => {
+                Ok(Spot::Packed(range, length))
+            }
+            text => Spot::outside(text, all),
+        }
+    }
+
+    /// Whether a string of the part that was read last is still packed.
+    pub(super) fn are_packed(&self) -> bool {
+        matches!(self.first, Spot::Packed(..)) || matches!(self.second, Spot::Packed(..))
+    }
+
+    /// Unpacks a piece of one that is.
+    pub(super) fn unpack_some(&mut self, all: &[u8]) -> Result<(), Malformed> {
+        let spot = match self.first {
+            Spot::Packed(..) => &mut self.first,
+            _ => &mut self.second,
+        };
+        let Spot::Packed(range, length) = &*spot else { return Ok(()) };
+        let malformed = Malformed { at: range.start, why: "LZF does not hold" };
+        let packed = all.get(range.clone()).ok_or(malformed)?;
+        let (unpacking, out) = self.unpacking.get_or_insert_with(|| {
+            // So many bytes may stand for so many: that was checked.
+            (lzf::Unpacking::default(), Vec::with_capacity(*length))
+        });
+        let until = out.len() + UNPACKED_AT_ONCE;
+        if unpacking.more(packed, *length, until, out).ok_or(malformed)? {
+            *spot = Spot::Own(std::mem::take(out));
+            self.unpacking = None;
+        }
+        Ok(())
+    }
 
     fn value<'a>(&'a self, spot: &'a Spot, all: &'a [u8]) -> Value<'a> {
         match spot {
-            Spot::Nowhere => Value::Bytes(b""),
+            Spot::Nowhere | Spot::Packed(..) => Value::Bytes(b""),
             Spot::Int(number) => Value::Int(*number),
             Spot::Outside(range) => Value::Bytes(&all[range.clone()]),
             Spot::Inside(range) => Value::Bytes(&self.blob.bytes(all)[range.clone()]),

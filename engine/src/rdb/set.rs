@@ -5,9 +5,9 @@
 //!    2 | count, strings     of all others: what Redis before 7.2 reads as well
 //! ```
 
-use super::dump::{write_length, write_string, write_text};
+use super::dump::{write_length, write_string};
 use super::parts::Part;
-use super::pieces::{Building, Writing};
+use super::pieces::{Building, Pen, Writing};
 use crate::resp::number::parse_i64;
 use crate::value::set::{Form, Limits, Set};
 use crate::value::{NewValue, Object};
@@ -20,18 +20,16 @@ const LISTPACK: u8 = 20;
 /// The most integers that are written together: more than Redis has in one by itself.
 const INTEGERS_MAX: u64 = 4096;
 
-/// Members in one piece: some 20 us.
-const PIECE: u64 = 128;
-
 /// A set that is held while it is written.
 struct Written {
     set: Set,
     at: Option<u64>,
+    pen: Pen,
 }
 
 pub(super) fn writing(object: &dyn Object) -> Option<Box<dyn Writing>> {
     let set = Set::of(object)?.clone();
-    Some(Box::new(Written { set, at: None }))
+    Some(Box::new(Written { set, at: None, pen: Pen::default() }))
 }
 
 impl Writing for Written {
@@ -47,11 +45,16 @@ impl Writing for Written {
             self.at = Some(0);
             return false;
         };
-        for member in self.set.range(at..at + PIECE) {
-            write_text(member.value, out);
+        let (mut at, mut room) = (at, self.pen.begin(out));
+        for member in self.set.range(at..self.set.len()) {
+            if !room {
+                break;
+            }
+            self.pen.text(member.value, out);
+            (at, room) = (at + 1, self.pen.has_room());
         }
-        self.at = Some(at + PIECE);
-        at + PIECE >= self.set.len()
+        self.at = Some(at);
+        at >= self.set.len() && self.pen.is_clear()
     }
 }
 

@@ -4,9 +4,9 @@
 //!   5 | count, (string, double)      from the highest to the lowest: what Redis before 7.0 reads as well
 //! ```
 
-use super::dump::{write_length, write_text};
+use super::dump::write_length;
 use super::parts::Part;
-use super::pieces::{Building, Writing};
+use super::pieces::{Building, Pen, Writing};
 use crate::value::sorted_set::SortedSet;
 use crate::value::{NewValue, Object, Small};
 use std::any::Any;
@@ -16,20 +16,18 @@ const DOUBLES: u8 = 5;
 /// What Redis keeps as it is, whatever is in it.
 const PACKS: [u8; 2] = [12, 17];
 
-/// Members in one piece: some 20 us.
-const PIECE: u64 = 128;
-
 /// A sorted set that is held while it is written.
 struct Written {
     set: SortedSet,
     /// How many are still to be written.
     left: Option<u64>,
+    pen: Pen,
 }
 
 pub(super) fn writing(object: &dyn Object) -> Option<Box<dyn Writing>> {
     let object: &dyn Any = object;
     let set = object.downcast_ref::<SortedSet>()?.clone();
-    Some(Box::new(Written { set, left: None }))
+    Some(Box::new(Written { set, left: None, pen: Pen::default() }))
 }
 
 impl Writing for Written {
@@ -40,14 +38,17 @@ impl Writing for Written {
             self.left = Some(self.set.len());
             return false;
         };
-        let from = left.saturating_sub(PIECE);
-        self.set.visit(from..left, true, |entry| {
-            write_text(entry.member, out);
-            out.extend_from_slice(&entry.score.to_le_bytes());
-            true
-        });
-        self.left = Some(from);
-        from == 0
+        let mut left = left;
+        if self.pen.begin(out) {
+            self.set.visit(0..left, true, |entry| {
+                self.pen.text(entry.member, out);
+                self.pen.place(out).extend_from_slice(&entry.score.to_le_bytes());
+                left -= 1;
+                self.pen.has_room()
+            });
+        }
+        self.left = Some(left);
+        left == 0 && self.pen.is_clear()
     }
 }
 

@@ -4,14 +4,15 @@
 //! Redis 5, where no entry was deleted and there are no groups; else the second, of Redis 7.0. What only the
 //! third has, when each consumer last got something, is not written.
 
-use super::dump::{write_length, write_string};
+use super::dump::{PACKED_MAX, write_length, write_string};
 use super::listpack::Listpack;
 use super::parts::{Part, StreamFacts, StreamId};
-use super::pieces::{Building, Writing};
-use crate::value::stream::{Builder, Id, NodeLimits, Stream, Text};
+use super::pieces::{Building, Pen, Writing};
+use crate::value::stream::{Builder, Fields, Id, NodeLimits, Stream, Text};
 use crate::value::{NewValue, Object};
 use std::any::Any;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 const FIRST: u8 = 15;
 const SECOND: u8 = 19;
@@ -24,13 +25,19 @@ struct Written {
     stream: Stream,
     is_second: bool,
     steps: VecDeque<Step>,
+    pen: Pen,
 }
+
+/// Bytes of a pack that are copied in one piece: some 10 us. Longer packs are put together first.
+const COPIED: usize = 64 * 1024;
 
 /// What is written next.
 enum Step {
     /// From this pack on those with entries are counted, so many are.
     Count(u64, u64),
     Pack(u64),
+    /// The same of a long one, of which so much is together.
+    Long(u64, Vec<u8>),
     Facts,
     Group(Vec<u8>),
     /// What is pending in a group, from here on.
@@ -54,17 +61,18 @@ pub(super) fn writing(object: &dyn Object) -> Option<Box<dyn Writing>> {
             steps.push_back(Step::Consumer(name.to_vec(), number));
         }
     }
-    Some(Box::new(Written { stream, is_second, steps }))
+    Some(Box::new(Written { stream, is_second, steps, pen: Pen::default() }))
 }
 
 impl Writing for Written {
     fn more(&mut self, out: &mut Vec<u8>) -> bool {
-        if let Some(step) = self.steps.pop_front()
+        if self.pen.begin(out)
+            && let Some(step) = self.steps.pop_front()
             && let Some(next) = self.step(step, out)
         {
             self.steps.push_front(next);
         }
-        self.steps.is_empty()
+        self.steps.is_empty() && self.pen.is_clear()
     }
 }
 
@@ -84,7 +92,29 @@ impl Written {
                 (end > 0).then_some(Step::Pack(0))
             }
             Step::Pack(pack) => {
-                write_pack(stream, pack, out);
+                if let Some(long) = stream.long_pack(pack).filter(|long| long.len() > COPIED) {
+                    return Some(Step::Long(pack, Vec::with_capacity(long.len())));
+                }
+                let mut list = Listpacked::new();
+                let count = stream.pack_len(pack);
+                stream.visit_pack(pack, |id, fields| list.add(count, id, fields, &mut short_text));
+                list.write(None, &mut self.pen, out);
+                (pack + 1 < stream.pack_count()).then_some(Step::Pack(pack + 1))
+            }
+            Step::Long(pack, mut bytes) => {
+                let (from, long) = (bytes.len(), stream.long_pack(pack)?);
+                let stretches = long.stretches(from..from + COPIED);
+                stretches.for_each(|stretch| bytes.extend_from_slice(stretch));
+                if bytes.len() < long.len() {
+                    return Some(Step::Long(pack, bytes));
+                }
+                let mut list = Listpacked::new();
+                let count = stream.pack_len(pack);
+                let mut write = |list: &mut Listpack, text: Text<'_>| long_text(list, text, &bytes);
+                stream.visit_pack_of(pack, &bytes, |id, fields| {
+                    list.add(count, id, fields, &mut write)
+                });
+                list.write(Some(Arc::new(bytes)), &mut self.pen, out);
                 (pack + 1 < stream.pack_count()).then_some(Step::Pack(pack + 1))
             }
             Step::Facts => {
@@ -157,12 +187,27 @@ fn write_id(id: Id, out: &mut Vec<u8>) {
 }
 
 /// A node of Redis's, with the entries of a pack: nothing, where there are none.
-fn write_pack(stream: &Stream, number: u64, out: &mut Vec<u8>) {
-    const SAME_FIELDS: i64 = 2;
-    let count = stream.pack_len(number);
-    let mut list = Listpack::new();
-    let (mut first, mut names) = (None, Vec::new());
-    stream.visit_pack(number, |id, fields| {
+struct Listpacked {
+    list: Listpack,
+    first: Option<Id>,
+    names: Vec<Vec<u8>>,
+}
+
+impl Listpacked {
+    fn new() -> Listpacked {
+        Listpacked { list: Listpack::new(), first: None, names: Vec::new() }
+    }
+
+    /// Adds an entry of so many, writing texts so.
+    fn add(
+        &mut self,
+        count: u64,
+        id: Id,
+        fields: Fields<'_>,
+        write: &mut dyn FnMut(&mut Listpack, Text<'_>),
+    ) {
+        const SAME_FIELDS: i64 = 2;
+        let Listpacked { list, first, names } = self;
         let fields_count = fields.count() as i64;
         let base = *first.get_or_insert_with(|| {
             list.integer(count as i64);
@@ -170,7 +215,7 @@ fn write_pack(stream: &Stream, number: u64, out: &mut Vec<u8>) {
             list.integer(fields_count);
             for (name, _) in fields {
                 names.push(name.bytes(&mut itoa::Buffer::new()).to_vec());
-                text(&mut list, name);
+                write(list, name);
             }
             list.integer(0);
             id
@@ -187,19 +232,41 @@ fn write_pack(stream: &Stream, number: u64, out: &mut Vec<u8>) {
         }
         for (name, value) in fields {
             if !is_same {
-                text(&mut list, name);
+                write(list, name);
             }
-            text(&mut list, value);
+            write(list, value);
         }
         list.integer(if is_same { fields_count + 3 } else { fields_count * 2 + 4 });
-    });
-    if let Some(Id(first)) = first {
+    }
+
+    /// Writes it; `long` is where the texts are that it has not.
+    fn write(self, long: Option<Arc<Vec<u8>>>, pen: &mut Pen, out: &mut Vec<u8>) {
+        let Some(Id(first)) = self.first else { return };
         write_string(&first.to_be_bytes(), out);
-        write_string(&list.into_bytes(), out);
+        let Some(long) = long else { return write_string(&self.list.into_bytes(), out) };
+        let (length, bytes, apart) = self.list.into_parts();
+        write_length(length, out);
+        let mut at = 0;
+        for (before, range) in apart {
+            pen.place(out).extend_from_slice(&bytes[at..before]);
+            pen.held(&long, range);
+            at = before;
+        }
+        pen.place(out).extend_from_slice(&bytes[at..]);
     }
 }
 
-fn text(list: &mut Listpack, text: Text<'_>) {
+/// A text that lies in `bytes`: a long one stays there.
+fn long_text(list: &mut Listpack, text: Text<'_>, bytes: &[u8]) {
+    let Text::Bytes(long) = text else { return short_text(list, text) };
+    let at = (long.as_ptr() as usize).wrapping_sub(bytes.as_ptr() as usize);
+    match at.checked_add(long.len()) {
+        Some(end) if long.len() > PACKED_MAX && end <= bytes.len() => list.string_apart(at..end),
+        _ => short_text(list, text),
+    }
+}
+
+fn short_text(list: &mut Listpack, text: Text<'_>) {
     match text {
         Text::Integer(number) => list.integer(number),
         Text::Bytes([digit @ b'0'..=b'9']) => list.integer(i64::from(digit - b'0')),

@@ -38,6 +38,8 @@ pub enum Message<S> {
 pub enum Answer {
     /// The batch comes home with its replies.
     Batch(Box<Batch>),
+    /// A batch whose asker wanted to know is at a command that takes long.
+    TakesLong,
     /// The transaction's keys are granted everywhere: hops may be sent.
     Armed,
     /// One shard did its hop.
@@ -76,6 +78,10 @@ pub struct Batch {
     pub written: Lsn,
     /// The next command has begun and goes on in slices.
     pub(super) slices: Option<Slices>,
+    /// Whether its asker wants to know when a command that only reads takes long.
+    pub tells: bool,
+    /// Slices that the command has had.
+    pub(super) sliced: u32,
     /// From here on a command of a transaction is slow.
     pub slow_from: Option<Duration>,
     /// Which commands were, and how long they took.
@@ -111,6 +117,8 @@ impl Batch {
             ends: Vec::new(),
             written: Lsn(0),
             slices: None,
+            tells: false,
+            sliced: 0,
             slow_from: None,
             slow: Vec::new(),
         }

@@ -9,13 +9,16 @@
 
 use super::body::{Running, Shard, append};
 use super::locks::{EntryId, Wants};
-use super::message::Batch;
+use super::message::{Answer, Batch};
 use super::run::hush;
 use super::turn::Turn;
 use crate::command::shape::Slices;
 use crate::command::{Call, Refusal};
 use crate::db::Made;
 use crate::resp::Output;
+
+/// Slices after which whoever asked is told that it takes long: some 10 ms of work.
+const LONG_SLICES: u32 = 200;
 
 impl Shard {
     /// A slice of the batch's next command, whose keys it has in hand.
@@ -31,10 +34,15 @@ impl Shard {
         let is_done = self.run_slices(&mut slices, &mut batch);
         let made = self.keys.swap_made(outside);
         if !is_done {
+            batch.sliced += 1;
+            if batch.sliced == LONG_SLICES && batch.tells && batch.next().0.only_reads() {
+                self.answer(batch.reply_to, Answer::TakesLong);
+            }
             batch.slices = Some(slices);
             self.running.push_back(Running::Command { entry, wants, batch, made });
             return;
         }
+        batch.sliced = 0;
         batch.note_ran();
         if !made.frame.is_empty() {
             append(&mut self.log, self.id, &made.frame, None);
@@ -51,7 +59,12 @@ impl Shard {
         let start = batch.next_start();
         let (call, replies) = batch.next();
         let mut turn = Turn::begin();
+        // Nobody wants the rest of what only reads; what writes is done, whoever reads the reply.
+        let left = if call.only_reads() { call.who.room.unless_left() } else { Ok(()) };
         let outcome = loop {
+            if let Err(left) = left {
+                break Err(left);
+            }
             self.keys.go_on_with_command(&call.entry.called);
             let piece = self.within_begun(&call, replies, |cx| match slices(cx) {
                 Ok(true) => {

@@ -355,7 +355,11 @@ impl Link {
     /// Turns the shards to what was agreed on.
     async fn begin(self: &Rc<Link>, attempt: u64) {
         let met = self.met.borrow_mut().take();
-        let Some(Met { transport, unread, from: Some(from), extent, .. }) = met else { return };
+        let Some(Met { transport, unread, from: Some(from), extent, .. }) = met else {
+            // Nobody would say more about this attempt.
+            let reason = "the connection on which the stream was agreed is not there any more";
+            return self.happened(attempt, Happened::Failed(reason.to_owned().into()));
+        };
         if extent.is_some() {
             let mut history = [0; 20];
             rt::fill_random(&mut history);

@@ -321,7 +321,9 @@ impl Machine {
 
     fn happened(&mut self, happened: Happened, now: Instant, rules: &Rules) -> Vec<Action> {
         if let Happened::Failed(reason) = happened {
-            return match self.is_meeting(self.attempt) {
+            // Where the shards were to be turned, and nothing was done yet.
+            let begins = self.state == Stage::Beginning;
+            return match begins || self.is_meeting(self.attempt) {
                 true => self.not_met(reason, now, rules),
                 false => Vec::new(),
             };
@@ -569,7 +571,7 @@ impl Machine {
 
     fn become_pausing(&mut self, pause: Duration, now: Instant) {
         let meets = self.is_meeting(self.attempt);
-        let may = meets || matches!(self.state, Stage::Held | Stage::Draining);
+        let may = meets || matches!(self.state, Stage::Held | Stage::Beginning | Stage::Draining);
         assert!(may, "{:?}", self.state);
         self.state = Stage::Pausing;
         let jitter = self.dice.u64(..=pause.as_millis() as u64 / 4);
@@ -578,7 +580,8 @@ impl Machine {
     }
 
     fn become_refused(&mut self, reason: Reason) -> Vec<Action> {
-        let may = self.is_meeting(self.attempt) || self.state == Stage::Draining;
+        let may = self.is_meeting(self.attempt)
+            || matches!(self.state, Stage::Beginning | Stage::Draining);
         assert!(may, "{:?}", self.state);
         self.counts.last_error = Some(reason.clone());
         self.state = Stage::Refused;
@@ -586,8 +589,7 @@ impl Machine {
     }
 
     fn become_ended(&mut self) -> Vec<Action> {
-        let cannot = self.is_in_session() || self.state == Stage::Beginning;
-        assert!(!cannot, "{:?}", self.state);
+        assert!(!self.is_in_session(), "{:?}", self.state);
         self.state = Stage::Ended;
         vec![Action::End]
     }

@@ -114,15 +114,20 @@ impl Stream {
                 }
             },
             Verb::Select(db) => self.db = db,
+            // A Redis never sends these: whatever it is, its transactions cannot be told apart.
+            Verb::Multi if self.multi.is_some() => {
+                return Err(Reason::BrokenPromise("a MULTI within a MULTI".to_owned()));
+            }
             Verb::Multi => {
                 let (begins, db, commands) = (self.offset, self.db, Vec::new());
                 self.multi = Some(Multi { begins, db, commands });
             }
-            Verb::Exec => {
-                if let Some(multi) = self.multi.take() {
-                    self.replay.as_one(&multi.commands).await;
+            Verb::Exec => match self.multi.take() {
+                Some(multi) => self.replay.as_one(&multi.commands).await,
+                None => {
+                    return Err(Reason::BrokenPromise("an EXEC without a MULTI".to_owned()));
                 }
-            }
+            },
             Verb::GetAck => self.ack_from = Some(self.offset),
             Verb::Functions => functions::perform(self.node.libraries(), &args),
             Verb::Nothing => {}

@@ -425,7 +425,7 @@ async fn flush_pipeline(
             // The client is closed: what has not gone out to other shards is not done.
             session.pipeline.forget_unsent();
         }
-        let more = session.pipeline.flush(&front, out).await;
+        let more = session.flush_or_leave(&front, out).await?;
         if session.is_silent() {
             // CLIENT REPLY OFF: it is no part of a pipeline itself, so this holds for all of it.
             session.drop_reply(start, out);

@@ -1,16 +1,11 @@
 //! One admitted command, run where it belongs.
 
-use super::session::{Handler, Now, Session};
+use super::session::{Handler, Now, READ_FAREWELL, Session};
 use super::waiting;
 use engine::command::shape::Patience;
 use engine::command::{Args, Call, Entry, Refusal, Run, Walk};
 use engine::resp::{Output, ReplyWriter};
 use engine::rt;
-use std::time::Duration;
-
-/// How long a walk over all keys (KEYS) goes on for a client that has ended its side: as `printf ... | nc`
-/// does, which reads on.
-const WALK_FAREWELL: Duration = Duration::from_secs(5);
 
 /// Runs a command that answers at once.
 pub(super) fn run_now(
@@ -62,11 +57,19 @@ pub(super) async fn run_entry(
             let began = rt::monotonic();
             let (db, protocol) = (session.db, session.protocol);
             let call = Call { entry, db, protocol, who: &who, args };
+            let start = out.len();
             let wide = front.run_wide(&call, out);
             match entry.command.run {
                 // Nobody wants the rest of a long walk when its client has left.
                 Run::Walk(Walk { long: true, alone: false, .. }) => {
-                    session.close |= session.unless_gone_for(WALK_FAREWELL, wide).await.is_none();
+                    session.close |= session.unless_gone_for(READ_FAREWELL, wide).await.is_none();
+                }
+                Run::Sliced(_) | Run::Carry(_) if call.only_reads() => {
+                    session.or_leave(wide).await;
+                    if session.who.room.is_left() {
+                        session.close = true;
+                        out.truncate(start);
+                    }
                 }
                 _ => wide.await,
             }

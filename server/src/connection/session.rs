@@ -20,6 +20,7 @@ use engine::types::{DbIndex, Lsn, shard_of};
 use replication::transport::Transport;
 use std::collections::HashSet;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,6 +35,12 @@ pub(super) const VISIT_MAX: Duration = rt::task::POLL_INTERVAL;
 /// An answer that comes this soon still reaches a client that has ended its side and reads on, as
 /// `printf ... | nc` does.
 const FAREWELL: Duration = Duration::from_millis(100);
+
+/// How long what only reads goes on for a client that has ended its side: as `printf ... | nc` does, which reads on.
+pub(super) const READ_FAREWELL: Duration = Duration::from_secs(5);
+
+/// From when on the client of a wide command that only reads is watched: most are done long before.
+const WATCHED_AFTER: Duration = Duration::from_millis(50);
 
 /// `CLIENT REPLY`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -517,6 +524,40 @@ impl Session {
             }
             _ => waited.await,
         }
+    }
+
+    /// Waits for the pipeline's replies, as [`Pipeline::flush`]. Where that takes long the client is watched: what
+    /// only reads ends soon after it has left, and so does the connection.
+    pub(super) async fn flush_or_leave(
+        &mut self,
+        front: &Rc<Front>,
+        out: &mut Output,
+    ) -> io::Result<bool> {
+        let limit = self.request_limit();
+        let Session { pipeline, unread, transport, client, who, .. } = self;
+        let beside = || async {
+            unread.until_gone(transport, limit, &client.input_bytes).await;
+            rt::sleep(READ_FAREWELL).await;
+            who.room.leave();
+        };
+        let more = pipeline.flush_beside(front, out, beside).await;
+        if self.who.room.is_left() {
+            Err(io::ErrorKind::ConnectionAborted.into())
+        } else {
+            Ok(more)
+        }
+    }
+
+    /// The outcome of a wide command that only reads and may take long; it ends soon after the client has left.
+    pub(super) async fn or_leave<T>(&self, wide: impl Future<Output = T>) -> T {
+        let late = async {
+            rt::sleep(WATCHED_AFTER).await;
+            self.gone().await;
+            rt::sleep(READ_FAREWELL).await;
+            self.who.room.leave();
+            std::future::pending().await
+        };
+        futures_lite::future::or(wide, Box::pin(late)).await
     }
 
     /// Waits until the client has ended its side; what it sends meanwhile is kept.

@@ -36,6 +36,9 @@ pub(crate) fn within_room<T>(
     reply: &mut ReplyWriter<'_>,
     piece: impl FnOnce(&mut ReplyWriter<'_>) -> Result<T, Refusal>,
 ) -> Result<T, Refusal> {
+    if !writes {
+        who.room.unless_left()?;
+    }
     match who.hold_room(reply.whole()) {
         Err(_) if writes => piece(&mut Output::default().writer(reply.protocol)),
         room => {

@@ -104,6 +104,12 @@ pub enum Did {
     Part(Part),
 }
 
+impl Did {
+    fn is_of_waiting(&self) -> bool {
+        matches!(self, Did::Sought(_) | Did::Taken(_))
+    }
+}
+
 /// Steps and the shards that do them, in the order of the shards.
 pub type Steps = Vec<(ShardId, Step)>;
 
@@ -202,6 +208,8 @@ impl Run {
     ) -> Result<Joined, Refusal> {
         let carried = match self {
             Run::Carry(carry) => Some(carry),
+            // One that was let wait has looked, and taken.
+            Run::Wait(_) if done.iter().any(|(_, did)| did.is_of_waiting()) => None,
             Run::Wait(wait) => wait.as_carry(asked.args),
             _ => None,
         };

@@ -47,6 +47,8 @@ pub struct Wait {
         fn(cx: &mut Cx<'_>, key: &[u8], index: usize, args: Args<'_>) -> Option<(usize, Vec<u8>)>,
     /// What is done instead for a request that does not wait, where that may take long.
     pub at_once: Option<Carry>,
+    /// Whether a request that may wait takes so much that it is first tried as one that does not: in slices then.
+    pub takes_many: fn(args: Args<'_>) -> bool,
 }
 
 /// How long a request waits.
@@ -65,11 +67,16 @@ impl Patience {
     pub fn of_seconds(arg: &[u8]) -> Result<Patience, Refusal> {
         const RANGE: Refusal = Refusal::fixed("ERR timeout is out of range");
         let Some(seconds) = parse_f64_redis(arg) else {
-            // A number all the same, which no clock has.
-            return Err(match Extended::parse(arg) {
-                Some(_) => RANGE,
-                None => Refusal::fixed("ERR timeout is not a float or out of range"),
-            });
+            return match Extended::parse(arg) {
+                None => Err(Refusal::fixed("ERR timeout is not a float or out of range")),
+                // A number that no double is, but a `long double`, in which Redis reads it: next to nothing ...
+                Some(number) if number.is_tiny() => Ok(match number.is_negative() {
+                    true => Patience::Endless,
+                    false => Patience::For(Duration::from_millis(1)),
+                }),
+                // ... or more than any clock has.
+                Some(_) => Err(RANGE),
+            };
         };
         let millis = (seconds * 1000.0).ceil();
         if millis >= i64::MAX as f64 {
@@ -143,6 +150,7 @@ impl Wait {
             nothing: Wait::no_array,
             settle: Wait::as_asked,
             at_once: None,
+            takes_many: |_| false,
         }
     }
 
@@ -169,7 +177,9 @@ impl Wait {
     /// How a request that does not wait is carried, if it is.
     pub(super) fn as_carry(&self, args: Args<'_>) -> Option<&Carry> {
         let carry = self.at_once.as_ref()?;
-        matches!((self.patience)(args), Ok(Patience::None)).then_some(carry)
+        let is_carried =
+            matches!((self.patience)(args), Ok(Patience::None)) || (self.takes_many)(args);
+        is_carried.then_some(carry)
     }
 
     /// On which of a request's keys it sleeps: of one that moves something, where it comes from.
@@ -419,4 +429,37 @@ fn attempt_carry(
     };
     perform(cx.keys, writes);
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_read_as_the_long_doubles_that_redis_reads() {
+        const RANGE: &str = "ERR timeout is out of range";
+        const NONE: &str = "ERR timeout is not a float or out of range";
+        let millis = |millis| Ok(Patience::For(Duration::from_millis(millis)));
+        for (text, patience) in [
+            ("0", Ok(Patience::Endless)),
+            ("-0", Ok(Patience::Endless)),
+            ("1e-400", millis(1)),
+            ("-1e-400", Ok(Patience::Endless)),
+            ("1e-10", millis(1)),
+            ("-1e-10", Ok(Patience::Endless)),
+            ("0x1p-4", millis(63)),
+            ("+.5", millis(500)),
+            ("-1", Err("ERR timeout is negative")),
+            ("1e16", Err(RANGE)),
+            ("1e400", Err(RANGE)),
+            ("inf", Err(RANGE)),
+            ("nan", Err(NONE)),
+            (" 1", Err(NONE)),
+            ("", Err(NONE)),
+        ] {
+            let read = Patience::of_seconds(text.as_bytes());
+            let read = read.map_err(|refusal| refusal.text().into_owned());
+            assert_eq!(read, patience.map_err(str::to_owned), "{text}");
+        }
+    }
 }

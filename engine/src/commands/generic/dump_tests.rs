@@ -1,6 +1,9 @@
 //! DUMP and RESTORE of what is long, and of what is not here. Payloads are those of real servers.
 
 use crate::commands::testing::{Session, check};
+use crate::rdb::dump::FOOTER;
+use crate::rdb::forms;
+use crate::types::DbIndex;
 
 const TWELVE: &str = "\\x00\\xc0\\x0c\\x09\\x00\\xec\\xd8\\xa9\\x9d\\x08\\x82\\xdf\\x64";
 
@@ -98,4 +101,74 @@ fn a_value_whose_parts_do_not_go_together_is_refused() {
     assert_eq!(refused(b"\x00\x40"), "-ERR Bad data format");
     assert_eq!(refused(b"\x63"), "-ERR Bad data format");
     assert_eq!(refused(b"\x07\x01\x00"), "-ERR Bad data format");
+}
+
+/// Values of few and of many elements, among them long ones.
+fn values_of_long_elements() -> Vec<Vec<Vec<u8>>> {
+    let text =
+        |length: usize| -> Vec<u8> { (0..length).map(|at| (at * at / 11 % 253) as u8).collect() };
+    let words = |command: &str, rest: Vec<Vec<u8>>| {
+        let start = command.split(' ').map(|word| word.as_bytes().to_vec());
+        start.chain(rest).collect::<Vec<_>>()
+    };
+    let lengths = [3, 40, 300, 5000, 16_384, 16_385, 65_536, 100_000, 700_000, 3];
+    let long = || lengths.iter().map(|length| text(*length)).collect::<Vec<_>>();
+    let paired = |before: &dyn Fn(usize) -> Vec<u8>| {
+        long().into_iter().enumerate().flat_map(|(at, long)| [before(at), long]).collect::<Vec<_>>()
+    };
+    let numbered = |at: usize| at.to_string().into_bytes();
+    let mut hash = paired(&|at| [text(lengths[at]), numbered(at)].concat());
+    hash.extend((0..600).flat_map(|at| [numbered(at), text(30)]));
+    let members = paired(&|at| numbered(at))
+        .into_iter()
+        .chain((0..600).flat_map(|at| [numbered(at), numbered(at)]));
+    vec![
+        words("RPUSH k", long()),
+        words("RPUSH k", vec![text(9000); 500]),
+        words("SADD k", long()),
+        words("HSET k", hash),
+        words("ZADD k", members.collect()),
+        words("XADD k 5-1", paired(&numbered)),
+        words("XADD k 5-1", vec![text(70_000), text(80), text(20), text(200_000)]),
+        words("XADD k 5-1", vec![text(3), text(4)]),
+    ]
+}
+
+#[test]
+fn long_elements_are_written_in_pieces_and_restored_as_they_were() {
+    const PIECE_MAX: usize = 64 * 1024 + 2 * 16 * 1024 + 1024;
+    for made in values_of_long_elements() {
+        let (mut session, name) = (Session::new(), String::from_utf8_lossy(&made[0]).into_owned());
+        let words: Vec<&[u8]> = made.iter().map(Vec::as_slice).collect();
+        session.run_args(&words);
+        if name == "XADD" {
+            // Another of the same names, one that is gone, and a group.
+            let mut more = words.clone();
+            more[2] = b"5-2";
+            session.run_args(&more);
+            more[2] = b"6-1";
+            session.run_args(&more);
+            session.run("XDEL k 5-2");
+            session.run("XGROUP CREATE k g 0");
+            session.run("XREADGROUP GROUP g ann STREAMS k >");
+        }
+        let item = session.shard.keys.find(DbIndex(0), b"k").expect("it was made");
+        let object = item.object().expect("no string");
+        let mut writing = forms::writing(object).expect("every type has a form");
+        let mut whole = Vec::new();
+        loop {
+            let mut piece = Vec::new();
+            let is_done = writing.more(&mut piece);
+            assert!(piece.len() <= PIECE_MAX, "{name}: {}", piece.len());
+            whole.extend_from_slice(&piece);
+            if is_done {
+                break;
+            }
+        }
+        let payload = dumped(&mut session, b"k");
+        assert_eq!(payload[..payload.len() - FOOTER], whole, "{name}");
+        let before = session.shard.keys.digest();
+        assert_eq!(session.run_args(&[b"RESTORE", b"k", b"0", &payload, b"REPLACE"]), b"+OK\r\n");
+        assert_eq!(session.shard.keys.digest(), before, "{name}");
+    }
 }

@@ -8,7 +8,7 @@ use crate::db::UsedSoFar;
 use crate::journal::Deadline;
 use crate::limits::STRING_MAX;
 use crate::rdb::forms::building;
-use crate::rdb::{Building, Check, Crc, Decoder, Kind, Malformed, Text, dump, lzf};
+use crate::rdb::{Building, Check, Crc, Decoder, Kind, Malformed, Part, Text, dump, lzf};
 use crate::resp::number::parse_i64;
 use crate::types::Millis;
 use crate::value::{NewValue, Rope, SharedValue};
@@ -121,8 +121,10 @@ fn restore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
 
 /// Bytes that are summed up, unpacked or copied in one piece: some 30 us.
 const PIECE: usize = 64 * 1024;
-/// Parts that are looked at in one piece.
-const PARTS: usize = 128;
+/// What the parts that are looked at in one piece may take, each counting as [`PART`] more: some 30 us. One part
+/// may be longer.
+const PARTS: usize = 64 * 1024;
+const PART: usize = 512;
 
 /// A RESTORE under way.
 struct Restoring {
@@ -347,10 +349,16 @@ fn look(
     let is_list = decoder.kind() == Kind::List;
     let at = decoder.at();
     let malformed = |why| Malformed { at, why };
-    for _ in 0..PARTS {
-        let Some(part) = decoder.next(value)? else {
+    let mut room = PARTS;
+    while room > 0 {
+        let Some(part) = decoder.next_in_pieces(value)? else {
             return check.end().map(|()| true).map_err(malformed);
         };
+        if part == Part::Skipped {
+            // A piece of a long string, or something of a module's.
+            return Ok(false);
+        }
+        room = room.saturating_sub(part.len() + PART);
         check.add(&part, is_list).map_err(malformed)?;
         if let Some(building) = building {
             building.add(&part);

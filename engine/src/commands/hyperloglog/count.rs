@@ -38,8 +38,12 @@ pub(super) const PFCOUNT: Command = Command {
 
 /// Of a single key the count is noted, as in Redis, unless this node's data are not to change.
 fn look(cx: &mut Cx<'_>, key: &[u8], _: usize, args: Args<'_>) -> Result<Carried, Refusal> {
+    if args.len() > 2 {
+        // What is wrong with a key is said in the order of the keys.
+        return Ok(cx.keys.peek(cx.db, key).map(Found::of));
+    }
     let Some(value) = cx.keys.string(cx.db, key)? else { return Ok(None) };
-    if args.len() == 2 {
+    {
         let bytes = bytes_of(value)?;
         let there = HyperLogLog::of(&bytes)?;
         if there.noted().is_none() {

@@ -120,3 +120,26 @@ fn very_long_elements_and_very_many_go_on_in_slices() {
     session.check(&[(&format!("PFMERGE all {}", keys.trim_end()), "+OK")]);
     session.check(&[("PFCOUNT all", ":19894"), ("PFDEBUG ENCODING all", "+dense")]);
 }
+
+#[test]
+fn what_is_wrong_with_several_keys_is_said_of_the_first() {
+    let other = "-WRONGTYPE Operation against a key holding the wrong kind of value";
+    let header = "HYLL\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x80\\x00";
+    let corrupted = format!("SET corrupted {header}\\x7f");
+    check(&[
+        ("PFADD good a", ":1"),
+        ("SET text x", "+OK"),
+        ("RPUSH list a", ":1"),
+        (&corrupted, "+OK"),
+        ("PFCOUNT text list", NONE),
+        ("PFCOUNT list text", other),
+        ("PFCOUNT good text list", NONE),
+        ("PFCOUNT good list text", other),
+        ("PFCOUNT good corrupted list", BAD),
+        ("PFCOUNT good nothing list", other),
+        ("PFCOUNT list", other),
+        ("PFMERGE to text list", NONE),
+        ("PFMERGE to list text", other),
+        ("EXISTS to", ":0"),
+    ]);
+}

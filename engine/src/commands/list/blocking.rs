@@ -1,9 +1,10 @@
 //! What waits until a list is there: BLPOP and its kin.
 
 use super::super::string::reply_value;
+use super::common::PIECE;
 use super::moving::{FROM_TO, ends, gather, move_one};
 use super::pop::take;
-use super::several::{Asked, first, pop_several};
+use super::several::{Asked, first, look, pop_several};
 use crate::command::shape::{Awaited, Patience, Take, Wait};
 use crate::command::{
     Args, Carried, Carry, Command, Cx, Decided, Decision, Flags, Group, Keys, Outcome, Refusal,
@@ -96,13 +97,22 @@ pub(super) const BLMPOP: Command = Command {
     group: Group::List,
     flags: Flags::WRITE.union(Flags::BLOCKING),
     keys: Keys::of([Spec::counted(2).used(Uses::TAKE)]),
-    run: first(
-        |args| {
-            Asked::read(args, 2)?;
-            Patience::of_seconds(args.get(1))
-        },
-        |cx, key, args| pop_several(cx, key, args, 2),
-    ),
+    run: Run::Wait(Wait {
+        at_once: Some(Carry {
+            check: |args| Asked::read(args, 2).map(drop),
+            gather: look,
+            decide: |decision, args, carried| super::several::take(decision, args, carried, 2),
+        }),
+        takes_many: |args| Asked::read(args, 2).is_ok_and(|asked| asked.count > PIECE),
+        ..Wait::first::<List>(
+            &TYPE,
+            |args| {
+                Asked::read(args, 2)?;
+                Patience::of_seconds(args.get(1))
+            },
+            |cx, key, args| pop_several(cx, key, args, 2),
+        )
+    }),
     examples: r#"
         > RPUSH line ann bob carl
         (integer) 3
@@ -135,6 +145,7 @@ const fn moves(
         nothing: |reply| reply.nil(),
         settle: Wait::as_asked,
         at_once: None,
+        takes_many: |_| false,
     })
 }
 

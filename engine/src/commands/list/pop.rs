@@ -112,7 +112,7 @@ fn pop(cx: &mut Cx<'_>, args: Args<'_>, end: End) -> Result<Whole, Refusal> {
             written += piece;
         }
         // What nobody wants, or has room for, is taken all the same.
-        let room = cx.take_room();
+        let room = cx.hold_room();
         if written < count && room.is_ok() {
             return Ok(false);
         }

@@ -57,7 +57,7 @@ fn lrange(cx: &mut Cx<'_>, mut args: Args<'_>) -> Result<Whole, Refusal> {
         let end = range.end.min(at + PIECE);
         list.range(at..end).for_each(|element| reply_value(&mut cx.reply, element));
         at = end;
-        cx.take_room()?;
+        cx.hold_room()?;
         Ok(at == range.end)
     })))
 }

@@ -1,13 +1,16 @@
 //! Elements of the first list of several that there is: LMPOP, and what those that wait have in common with it.
 
+use super::common::PIECE;
 use super::moving::end;
-use super::pop::reply_taken;
+use super::pop::{reply_some, reply_taken, trim_of};
 use crate::command::shape::{Patience, Wait};
 use crate::command::{
-    Args, Command, Counted, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Spec, Uses,
+    Args, Carried, Carry, Command, Counted, Cx, Decided, Decision, Flags, Found, Group, Keys,
+    Outcome, Refusal, Run, Spec, Uses, Write,
 };
 use crate::resp::number;
-use crate::value::list::{End, List, TYPE};
+use crate::value::SentEffect;
+use crate::value::list::{End, Limit, List, TYPE};
 
 pub(super) const LMPOP: Command = Command {
     name: "lmpop",
@@ -18,10 +21,11 @@ pub(super) const LMPOP: Command = Command {
     group: Group::List,
     flags: Flags::WRITE,
     keys: Keys::of([Spec::counted(1).used(Uses::TAKE)]),
-    run: first(
-        |args| Asked::read(args, 1).map(|_| Patience::None),
-        |cx, key, args| pop_several(cx, key, args, 1),
-    ),
+    run: Run::Carry(Carry {
+        check: |args| Asked::read(args, 1).map(drop),
+        gather: look,
+        decide: |decision, args, carried| take(decision, args, carried, 1),
+    }),
     examples: r#"
         > RPUSH line ann bob carl
         (integer) 3
@@ -74,6 +78,52 @@ pub(super) const fn first(
     take: fn(&mut Cx<'_>, &[u8], Args<'_>) -> Outcome,
 ) -> Run {
     Run::Wait(Wait::first::<List>(&TYPE, patience, take))
+}
+
+/// Keys of other types behind the first that is there are not looked at.
+pub(super) fn look(cx: &mut Cx<'_>, key: &[u8], _: usize, _: Args<'_>) -> Result<Carried, Refusal> {
+    Ok(cx.keys.peek(cx.db, key).map(Found::of))
+}
+
+/// Takes from the first key that is there as many elements as a request says from its number of keys on; many
+/// are shown in pieces.
+pub(super) fn take(
+    decision: &mut Decision<'_>,
+    args: Args<'_>,
+    carried: &[Carried],
+    position: usize,
+) -> Result<Decided, Refusal> {
+    let Asked { end, count } = Asked::read(args, position)?;
+    let there = |(index, found): (usize, &'_ Carried)| Some((index, found.clone()?));
+    let Some((index, found)) = carried.iter().enumerate().find_map(there) else {
+        decision.reply.nil_array();
+        return Ok(Vec::new().into());
+    };
+    let list = found.value.object::<List>().ok_or(Refusal::WrongType)?;
+    let count = count.min(list.len());
+    let limit = Limit::of(decision.encodings.list_max_listpack_size);
+    let effect = SentEffect::of(&trim_of(list, end, count, limit));
+    let (db, key) = (decision.db, args.get(position + 1 + index).to_vec());
+    let mut shown = 0;
+    let pondering = move |decision: &mut Decision<'_>| {
+        let reply = &mut decision.reply;
+        if shown == 0 {
+            reply.array(2);
+            reply.bulk(&key);
+            reply.array(count as usize);
+        }
+        let piece = PIECE.min(count - shown);
+        if let Some(list) = found.value.object::<List>() {
+            reply_some(reply, list, end, shown, piece);
+        }
+        shown += piece;
+        if shown < count {
+            return Ok(None);
+        }
+        let change = Write::Change { db, key: key.clone(), effect: effect.clone() };
+        Ok(Some(vec![change]))
+    };
+    Decided::of(Box::new(pondering), count <= PIECE, decision)
 }
 
 /// Takes as many elements as a request says from its number of keys on.

@@ -1,11 +1,11 @@
 //! What waits until a sorted set is there: BZPOPMIN and its kin.
 
-use super::asked::end_and_count;
-use super::pop::{show, taken};
+use super::pop::{asked, look, show, taken};
 use super::remove::remove_range;
+use super::write::PIECE;
 use crate::command::shape::{Patience, Wait};
 use crate::command::{
-    Args, Command, Counted, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Spec, Uses,
+    Args, Carry, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Spec, Uses,
 };
 use crate::value::sorted_set::{SortedSet, TYPE};
 
@@ -99,13 +99,22 @@ pub(super) const BZMPOP: Command = Command {
     group: Group::SortedSet,
     flags: Flags::WRITE.union(Flags::BLOCKING),
     keys: Keys::of([Spec::counted(2).used(Uses::TAKE)]),
-    run: first(
-        |args| {
-            asked(args)?;
-            Patience::of_seconds(args.get(1))
-        },
-        pop_several,
-    ),
+    run: Run::Wait(Wait {
+        at_once: Some(Carry {
+            check: |args| asked(args, 2).map(drop),
+            gather: look,
+            decide: |decision, args, carried| super::pop::take(decision, args, carried, 2),
+        }),
+        takes_many: |args| asked(args, 2).is_ok_and(|(_, count)| count > PIECE),
+        ..Wait::first::<SortedSet>(
+            &TYPE,
+            |args| {
+                asked(args, 2)?;
+                Patience::of_seconds(args.get(1))
+            },
+            pop_several,
+        )
+    }),
     examples: r#"
         > ZADD board 3 ann 5 bob 7 eve
         (integer) 3
@@ -124,15 +133,8 @@ pub(super) const BZMPOP: Command = Command {
     "#,
 };
 
-fn asked(mut args: Args<'_>) -> Result<(bool, u64), Refusal> {
-    args.seek(2);
-    let keys = args.key_count(Counted::Pops, BZMPOP.name)?;
-    args.seek(3 + keys);
-    end_and_count(&mut args)
-}
-
 fn pop_several(cx: &mut Cx<'_>, key: &[u8], args: Args<'_>) -> Outcome {
-    let (is_max, count) = asked(args)?;
+    let (is_max, count) = asked(args, 2)?;
     let there = cx.keys.object_to_change::<SortedSet>(cx.db, key)?;
     let count = there.map_or(0, |set| count.min(set.len()));
     cx.reply.array(2);

@@ -145,7 +145,11 @@ pub(super) const ZMPOP: Command = Command {
     group: Group::SortedSet,
     flags: Flags::WRITE,
     keys: Keys::of([Spec::counted(1).used(Uses::TAKE)]),
-    run: Run::Carry(Carry { check, gather: look, decide: take }),
+    run: Run::Carry(Carry {
+        check: |args| asked(args, 1).map(drop),
+        gather: look,
+        decide: |decision, args, carried| take(decision, args, carried, 1),
+    }),
     examples: r#"
         > ZADD board 3 ann 5 bob 7 eve
         (integer) 3
@@ -164,28 +168,26 @@ pub(super) const ZMPOP: Command = Command {
     "#,
 };
 
-fn asked(mut args: Args<'_>) -> Result<(usize, bool, u64), Refusal> {
+/// What is asked for, from the number of keys on, which is this argument: from which end, and how many.
+pub(super) fn asked(mut args: Args<'_>, position: usize) -> Result<(bool, u64), Refusal> {
+    args.seek(position);
     let keys = args.key_count(Counted::Pops, ZMPOP.name)?;
-    args.seek(2 + keys);
-    let (is_max, count) = end_and_count(&mut args)?;
-    Ok((keys, is_max, count))
-}
-
-fn check(args: Args<'_>) -> Result<(), Refusal> {
-    asked(args).map(drop)
+    args.seek(position + 1 + keys);
+    end_and_count(&mut args)
 }
 
 /// Keys of other types behind the first that is there are not looked at.
-fn look(cx: &mut Cx<'_>, key: &[u8], _: usize, _: Args<'_>) -> Result<Carried, Refusal> {
+pub(super) fn look(cx: &mut Cx<'_>, key: &[u8], _: usize, _: Args<'_>) -> Result<Carried, Refusal> {
     Ok(cx.keys.peek(cx.db, key).map(Found::of))
 }
 
-fn take(
+pub(super) fn take(
     decision: &mut Decision<'_>,
     args: Args<'_>,
     carried: &[Carried],
+    position: usize,
 ) -> Result<Decided, Refusal> {
-    let (_, is_max, count) = asked(args)?;
+    let (is_max, count) = asked(args, position)?;
     let first =
         carried.iter().enumerate().find_map(|(index, found)| Some((index, found.as_ref()?)));
     let Some((index, found)) = first else {
@@ -193,7 +195,7 @@ fn take(
         return Ok(Vec::new().into());
     };
     let set = found.value.object::<SortedSet>().ok_or(Refusal::WrongType)?;
-    let (db, key) = (decision.db, args.get(2 + index).to_vec());
+    let (db, key) = (decision.db, args.get(position + 1 + index).to_vec());
     let range = taken(set.len(), count, is_max);
     let length = range.end - range.start;
     let (shared, mut left, mut is_begun) = (found.value.clone(), range, false);

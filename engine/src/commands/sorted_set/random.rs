@@ -103,7 +103,7 @@ fn several(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
             write(&mut cx.reply, index);
             left -= 1;
         }
-        cx.take_room()?;
+        cx.hold_room()?;
         Ok(left == 0)
     };
     Whole::of(Box::new(slices), number <= PIECE, cx)

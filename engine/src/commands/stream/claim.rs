@@ -196,7 +196,7 @@ impl Claim {
             cx.reply.raw(&bytes);
         }
         self.written = end;
-        cx.take_room().map(|()| end == self.claimed.len())
+        cx.hold_room().map(|()| end == self.claimed.len())
     }
 }
 

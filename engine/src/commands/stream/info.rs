@@ -270,7 +270,7 @@ impl Full {
         {
             self.parts.next();
         }
-        cx.take_room().map(|()| self.parts.len() == 0)
+        cx.hold_room().map(|()| self.parts.len() == 0)
     }
 }
 

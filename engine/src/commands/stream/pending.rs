@@ -171,7 +171,7 @@ fn xpending(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
             write(&mut cx.reply, group, pending, now);
         }
         written = end;
-        cx.take_room().map(|()| written == found.len())
+        cx.hold_room().map(|()| written == found.len())
     };
     Whole::of(Box::new(slices), is_short, cx)
 }

@@ -137,7 +137,7 @@ fn range(cx: &mut Cx<'_>, mut args: Args<'_>, is_back: bool) -> Result<Whole, Re
             let mut walk = Walk::of(shared, range);
             return Ok(Whole::Later(Box::new(move |cx| {
                 let is_done = walk.more(&mut cx.reply, |_| ());
-                cx.take_room().map(|()| is_done)
+                cx.hold_room().map(|()| is_done)
             })));
         }
     }

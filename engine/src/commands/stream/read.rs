@@ -37,6 +37,7 @@ pub(super) const XREAD: Command = Command {
         nothing: Wait::no_array,
         settle,
         at_once: Some(Carry { check: check_read, gather: look, decide: read }),
+        takes_many: |_| false,
     }),
     examples: r#"
         > XADD a 1-1 n 1
@@ -75,6 +76,7 @@ pub(super) const XREADGROUP: Command = Command {
         nothing: Wait::no_array,
         settle: Wait::as_asked,
         at_once: Some(Carry { check: check_read_group, gather: look, decide: read_group }),
+        takes_many: |_| false,
     }),
     examples: r#"
         > XADD jobs 1-1 do this

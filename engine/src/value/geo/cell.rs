@@ -33,7 +33,7 @@ impl Point {
 
     /// The middle of the cell that a score names.
     pub fn of_score(score: f64) -> Point {
-        Cell::of_bits(score as u64, STEPS).bounds().middle()
+        Cell::of_bits(whole_of(score), STEPS).bounds().middle()
     }
 
     /// The eleven characters of a geohash as everybody has it: of latitudes up to the poles.
@@ -46,6 +46,17 @@ impl Point {
             let letter = shift.map_or(0, |shift| bits >> shift & 31);
             ALPHABET[letter as usize]
         })
+    }
+}
+
+/// A score as the number that Redis on x86-64 takes it for: also one that no place has, which anybody may set.
+fn whole_of(score: f64) -> u64 {
+    const HALF: f64 = (1u64 << 63) as f64;
+    let signed =
+        |number: f64| if (-HALF..HALF).contains(&number) { number as i64 } else { i64::MIN };
+    match score {
+        ..HALF => signed(score) as u64,
+        _ => signed(score - HALF) as u64 ^ (1 << 63),
     }
 }
 

@@ -128,3 +128,24 @@ fn nothing_near_is_left_out_by_the_cells_that_are_looked_into() {
         }
     }
 }
+
+#[test]
+fn a_score_that_no_place_has_is_where_a_redis_sees_it() {
+    const SOUTH: &str = "-85.05112751263942528";
+    let (corner, far) = (["-179.99999731779098511", SOUTH], ["180", "85.0511287799999991"]);
+    for (score, place) in [
+        (-1.0, far),
+        (-5.0, far),
+        (1e18, far),
+        (1e19, far),
+        (1e30, corner),
+        (18_446_744_073_709_551_616.0, corner),
+        (f64::INFINITY, corner),
+        (-9_223_372_036_854_775_808.0, ["180", SOUTH]),
+        (-1e30, ["180", SOUTH]),
+        (f64::NEG_INFINITY, ["180", SOUTH]),
+    ] {
+        let there = Point::of_score(score);
+        assert_eq!([degrees(there.longitude), degrees(there.latitude)], place, "{score}");
+    }
+}

@@ -28,6 +28,21 @@ impl Extended {
         self.magnitude != Magnitude::Infinite
     }
 
+    /// Whether it is below 0, or the negative zero.
+    pub fn is_negative(&self) -> bool {
+        self.negative
+    }
+
+    /// Whether it is less than 1, whatever its sign.
+    pub fn is_tiny(&self) -> bool {
+        match self.magnitude {
+            Magnitude::Infinite => false,
+            Magnitude::Finite { mantissa, exponent } => {
+                i64::from(exponent) + i64::from(u64::BITS - mantissa.leading_zeros()) <= 0
+            }
+        }
+    }
+
     /// Writes the number in decimal with at most 17 places, without trailing zeros.
     pub fn format(&self, out: &mut Vec<u8>) {
         let Magnitude::Finite { mantissa, exponent } = self.magnitude else {

@@ -3,6 +3,7 @@
 use super::id::Id;
 use super::pack::{Counts, Fields, Open, Pack};
 use super::part::{pack_opening_bytes, write_pack_opening};
+use crate::value::RopeRef;
 use crate::value::tree::{Bound, Element, Identity, NewElement, Order, Place, Tree};
 use std::borrow::Cow;
 
@@ -46,6 +47,14 @@ pub(super) fn bytes_of<'a>(element: &Element<'a, u128>) -> Cow<'a, [u8]> {
     match element.tail {
         None => Cow::Borrowed(element.head),
         Some(tail) => tail.together().map_or_else(|| Cow::Owned(tail.to_vec()), Cow::Borrowed),
+    }
+}
+
+/// The entries of a pack with these bytes.
+fn visit(bytes: &[u8], first: Id, mut see: impl FnMut(Id, Fields<'_>)) {
+    let slots = Pack::of(bytes).map(|pack| pack.slots(first));
+    for slot in slots.into_iter().flatten().filter(|slot| !slot.is_dead) {
+        see(slot.id, slot.fields);
     }
 }
 
@@ -96,16 +105,25 @@ impl Entries {
         u64::from(counts.live)
     }
 
+    /// The bytes of that pack, where they are a rope.
+    pub(super) fn long_pack(&self, number: u64) -> Option<RopeRef<'_>> {
+        let place = self.packs.at(number);
+        self.packs.get(&place).filter(|_| number < self.packs.len())?.tail
+    }
+
     /// The entries of that pack.
-    pub(super) fn visit_pack(&self, number: u64, mut see: impl FnMut(Id, Fields<'_>)) {
+    pub(super) fn visit_pack(&self, number: u64, see: impl FnMut(Id, Fields<'_>)) {
         let element = self.packs.get(&self.packs.at(number)).filter(|_| number < self.packs.len());
-        let (bytes, first) = match &element {
-            Some(element) => (bytes_of(element), Id(element.key)),
-            None => (Cow::Borrowed(&self.open.bytes[..]), self.open.first),
-        };
-        let slots = Pack::of(&bytes).map(|pack| pack.slots(first));
-        for slot in slots.into_iter().flatten().filter(|slot| !slot.is_dead) {
-            see(slot.id, slot.fields);
+        match &element {
+            Some(element) => visit(&bytes_of(element), Id(element.key), see),
+            None => visit(&self.open.bytes, self.open.first, see),
+        }
+    }
+
+    /// The same of a long one, whose bytes are these.
+    pub(super) fn visit_pack_of(&self, number: u64, bytes: &[u8], see: impl FnMut(Id, Fields<'_>)) {
+        if let Some(element) = self.packs.get(&self.packs.at(number)) {
+            visit(bytes, Id(element.key), see);
         }
     }
 

@@ -112,8 +112,8 @@ pub struct Group {
     /// How many it has read; -1 where that is not known.
     pub read: i64,
     pending: Tree<ByEntry>,
-    /// By their numbers.
-    consumers: Vec<Option<Consumer>>,
+    /// By their numbers. Those of another node need not be dense, whatever it tells.
+    consumers: BTreeMap<u32, Consumer>,
     by_name: BTreeMap<Arc<[u8]>, u32>,
     /// Of the consumers.
     heap: usize,
@@ -154,7 +154,7 @@ impl Group {
 
     /// The consumer with a number.
     pub fn consumer(&self, number: u32) -> Option<&Consumer> {
-        self.consumers.get(number as usize)?.as_ref()
+        self.consumers.get(&number)
     }
 
     /// A consumer, and its number.
@@ -183,26 +183,23 @@ impl Group {
         if let Some(number) = self.by_name.get(name) {
             return *number;
         }
-        let free = self.consumers.iter().position(Option::is_none);
-        let number = free.unwrap_or(self.consumers.len());
+        let free = (0..).zip(self.consumers.keys()).find(|(free, taken)| free != *taken);
+        let number = free.map_or(self.consumers.len() as u32, |(free, _)| free);
         self.put_consumer(number, name, 0, -1);
-        number as u32
+        number
     }
 
-    fn put_consumer(&mut self, number: usize, name: &[u8], seen: i64, active: i64) {
+    fn put_consumer(&mut self, number: u32, name: &[u8], seen: i64, active: i64) {
         let name: Arc<[u8]> = name.into();
         self.heap += CONSUMER_BYTES + name.len();
         self.encoded += CONSUMER_WHOLE + named(&name);
-        self.by_name.insert(name.clone(), number as u32);
-        if self.consumers.len() <= number {
-            self.consumers.resize(number + 1, None);
-        }
-        self.consumers[number] = Some(Consumer { name, seen, active, pending: Tree::new() });
+        self.by_name.insert(name.clone(), number);
+        self.consumers.insert(number, Consumer { name, seen, active, pending: Tree::new() });
     }
 
     /// Notes that a consumer asked, and perhaps got something.
     pub(super) fn note(&mut self, number: u32, seen: i64, active: i64) {
-        if let Some(Some(consumer)) = self.consumers.get_mut(number as usize) {
+        if let Some(consumer) = self.consumers.get_mut(&number) {
             (consumer.seen, consumer.active) = (seen, active);
         }
     }
@@ -210,9 +207,7 @@ impl Group {
     /// Lets go of a consumer, and of what is pending with it.
     pub(super) fn drop_consumer(&mut self, name: &[u8]) -> bool {
         let Some(number) = self.by_name.remove(name) else { return false };
-        let Some(consumer) = self.consumers.get_mut(number as usize).and_then(Option::take) else {
-            return false;
-        };
+        let Some(consumer) = self.consumers.remove(&number) else { return false };
         for element in consumer.pending.iter() {
             let (place, found) = self.pending.find(element.key, b"");
             if found.is_some() {
@@ -221,9 +216,6 @@ impl Group {
         }
         self.heap -= CONSUMER_BYTES + name.len() + heap_of(&consumer.pending);
         self.encoded -= CONSUMER_WHOLE + named(name);
-        while self.consumers.last().is_some_and(Option::is_none) {
-            self.consumers.pop();
-        }
         true
     }
 
@@ -273,7 +265,7 @@ impl Group {
     }
 
     fn edit_own(&mut self, consumer: u32, edit: impl FnOnce(&mut Tree<ByEntry>)) {
-        if let Some(Some(consumer)) = self.consumers.get_mut(consumer as usize) {
+        if let Some(consumer) = self.consumers.get_mut(&consumer) {
             let before = heap_of(&consumer.pending);
             edit(&mut consumer.pending);
             self.heap = self.heap + heap_of(&consumer.pending) - before;
@@ -350,13 +342,10 @@ impl Group {
         seen: i64,
         active: i64,
     ) -> Option<()> {
-        let at = number as usize;
-        let is_free = self.consumers.get(at).is_none_or(Option::is_none);
-        // Numbers are given away from the lowest on, and go up again only while others stay.
-        if !is_free || at >= NUMBERS_MAX || self.by_name.contains_key(name) {
+        if self.consumers.contains_key(&number) || self.by_name.contains_key(name) {
             return None;
         }
-        self.put_consumer(at, name, seen, active);
+        self.put_consumer(number, name, seen, active);
         Some(())
     }
 
@@ -368,9 +357,6 @@ impl Group {
         Some(())
     }
 }
-
-/// Consumers of one group that another node may tell of: each number takes room.
-const NUMBERS_MAX: usize = 1 << 24;
 
 /// All groups of a stream.
 #[derive(Clone, Default)]

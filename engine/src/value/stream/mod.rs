@@ -35,7 +35,7 @@ pub use text::Text;
 pub use told::WORDS;
 
 use super::types::OPS_MAX;
-use super::{Item, NewValue, Object, SentEffect, SharedValue};
+use super::{Item, NewValue, Object, RopeRef, SentEffect, SharedValue};
 use entries::{Entries, bytes_of};
 use group::Groups;
 use part::{Cutting, FACTS_BYTES, write_pack_opening};
@@ -137,6 +137,16 @@ impl Stream {
     /// How many entries are in a pack, by its number.
     pub fn pack_len(&self, number: u64) -> u64 {
         self.entries.pack_len(number)
+    }
+
+    /// The bytes of a pack, where they are a rope.
+    pub fn long_pack(&self, number: u64) -> Option<RopeRef<'_>> {
+        self.entries.long_pack(number)
+    }
+
+    /// The entries of a pack whose bytes those of such a rope are.
+    pub fn visit_pack_of(&self, number: u64, bytes: &[u8], see: impl FnMut(Id, Fields<'_>)) {
+        self.entries.visit_pack_of(number, bytes, see);
     }
 
     /// The entries of a pack.

@@ -315,3 +315,20 @@ fn packs_begin_where_redis_begins_nodes() {
         assert_eq!(stream_in(&item).pack_count(), packs, "{size}");
     }
 }
+
+/// The story: four bytes of a number, and room for all numbers before it was made: 670 MB.
+#[test]
+fn a_consumer_with_any_number_takes_no_more_than_others() {
+    let mut group = Group::default();
+    for number in [3, u32::MAX, 1 << 23, 0] {
+        group.add_consumer(number, &number.to_le_bytes(), 1, 2).expect("a free number and name");
+        assert_eq!(group.consumer(number).map(|it| it.seen), Some(1));
+    }
+    assert_eq!(group.add_consumer(3, b"another", 1, 2), None);
+    assert_eq!(group.add_consumer(5, &3u32.to_le_bytes(), 1, 2), None);
+    assert_eq!(group.consumer_count(), 4);
+    // The lowest that is free.
+    assert_eq!([b"a", b"b", b"c"].map(|name| group.make_consumer(name)), [1, 2, 4]);
+    assert!(group.drop_consumer(b"b"));
+    assert_eq!(group.make_consumer(b"d"), 2);
+}
