@@ -39,7 +39,7 @@ use engine::journal::{
     Bounds, Global, HeldLogs, HistoryId, Lineage, LogHandle, LogRange, Position, Reason, Verdict,
 };
 use engine::shard::Shard;
-use engine::types::{DbIndex, Lsn, Millis, ShardId};
+use engine::types::{Lsn, Millis, ShardId};
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display, Formatter};
 use std::rc::Rc;

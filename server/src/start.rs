@@ -312,7 +312,10 @@ async fn lead_program(
         let loading = async {
             let loaded = loader::load_at_start(&front, &server, &path).await;
             Some(match loaded {
-                Ok(origin) => Ok(resume::order(&front, &server, &path, origin).await),
+                Ok(origin) => {
+                    resume::order(&front, &server, &path, origin).await;
+                    Ok(())
+                }
                 Err(error) => Err(error),
             })
         };

@@ -172,7 +172,8 @@ fn a_random_order_of_arrival_changes_neither_the_order_of_a_key_nor_what_is_one(
         let end = (sent[shard] + random.usize(1..900)).min(journals[shard].len());
         merge.add(shard, &journals[shard][sent[shard]..end]);
         sent[shard] = end;
-        merge.say(&mut out, out.len() + random.usize(1..500)).expect("the journals are good");
+        let most = out.len() + random.usize(1..500);
+        merge.say(&mut out, most).expect("the journals are good");
     }
     merge.say(&mut out, usize::MAX).expect("the journals are good");
     let (mut last, mut inside) = (BTreeMap::new(), None);
