@@ -38,7 +38,7 @@ fn a_string_is_said_with_its_deadline_in_one_command() {
 
 #[test]
 fn a_collection_takes_the_place_of_what_was_there() {
-    let set = Payload::TypedBytes(3, b"\x01\x01a\x01b");
+    let set = Payload::TypedBytes(2, b"\x01\x01a\x01b");
     let put = |deadline| Effect::Put { value: set.clone(), deadline };
     check(Peers::From62, put(Deadline::None), Ok(&["UNLINK k", "SADD k a b"]));
     let dated = ["UNLINK k", "SADD k a b", "PEXPIREAT k 9"];
@@ -64,7 +64,7 @@ fn fields_keep_their_deadlines_from_those_who_know_none() {
     crate::value::TypeEffect::perform(&set, &mut item).expect("it fits");
     let mut bytes = Vec::new();
     item.object().expect("a hash").encode(&mut bytes);
-    let put = || Effect::Put { value: Payload::TypedBytes(2, &bytes), deadline: Deadline::None };
+    let put = || Effect::Put { value: Payload::TypedBytes(4, &bytes), deadline: Deadline::None };
     check(Peers::From70, put(), Ok(&["UNLINK k", "HSET k f v g w"]));
     let dated = ["UNLINK k", "HSET k f v g w", "HPEXPIREAT k 5 FIELDS 1 f"];
     check(Peers::From74, put(), Ok(&dated));
