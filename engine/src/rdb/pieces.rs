@@ -8,6 +8,16 @@
 use super::parts::Part;
 use crate::value::NewValue;
 
+/// For whom a value is written.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Reader {
+    /// One who takes all that there is of it.
+    #[default]
+    Newest,
+    /// A Redis 6.2: what it does not know of a stream is left out.
+    Redis62,
+}
+
 /// A value that is being written.
 pub trait Writing: Send {
     /// Writes some more, a few microseconds' worth; whether that was the last.

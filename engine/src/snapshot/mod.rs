@@ -24,5 +24,5 @@ pub mod save;
 
 pub use batch::LOADED_MAX;
 pub use load::{Loaded, Loader, Options};
-pub use moment::{Journals, Made, Moment, SaveProgress, Sink};
+pub use moment::{Journals, Made, Moment, SaveProgress, Sink, Terms};
 pub use save::{SavePlan, Saved, save};

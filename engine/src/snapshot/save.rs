@@ -7,9 +7,10 @@
 //! The file is written beside the one it replaces, which stays as it is until the new one is on the disk.
 //! Whoever asks for it runs on an executor that may be busy for some 100 us at a time.
 
-use super::moment::{ANOTHER, Journals, Made, Moment, SaveProgress, Sink, next_cut};
+use super::moment::{ANOTHER, Journals, Made, Moment, SaveProgress, Sink, Terms, next_cut};
 use super::name;
 use crate::exec::Front;
+use crate::rdb::forms::Reader;
 use crate::rt::{self, Appender};
 use crate::types::Lsn;
 use std::path::{Path, PathBuf};
@@ -56,8 +57,10 @@ pub async fn save(
     // Of a process that had this number before, and was killed.
     let _ = rt::file::remove(&temp).await;
     let out = Appender::create_new(&temp).await.map_err(|error| error.to_string())?;
+    let terms =
+        Terms { held_max: plan.held_max, journals: Journals::Leave, reader: Reader::Newest };
     let fixed = loop {
-        match Moment::named(front, id, plan.held_max, Journals::Leave).await {
+        match Moment::named(front, id, terms).await {
             // Somebody takes a copy of this node, which comes to its end by itself.
             Err(why) if why == ANOTHER && !progress.cancelled.load(Ordering::Relaxed) => {
                 rt::sleep(AGAIN_AFTER).await;
