@@ -188,3 +188,6 @@ pub fn say_global(global: Global, out: &mut Sayings) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,6 +77,26 @@ impl Sayings {
         encode_command(&mut self.bytes, words);
         self.ends.push((db, self.bytes.len()));
     }
+
+    /// One more whose words are partly written already.
+    fn push_parts(&mut self, db: DbIndex, count: usize, parts: &[&[u8]]) {
+        write_head(&mut self.bytes, b'*', count);
+        parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
+        self.ends.push((Some(db), self.bytes.len()));
+    }
+}
+
+/// How many words, or bytes, follow.
+fn write_head(out: &mut Vec<u8>, mark: u8, count: usize) {
+    out.push(mark);
+    out.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_word(out: &mut Vec<u8>, word: &[u8]) {
+    write_head(out, b'$', word.len());
+    out.extend_from_slice(word);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// What is said of one key.
@@ -103,10 +123,11 @@ impl<'a> Saying<'a> {
 
     /// A command whose first argument is the key.
     pub fn of_key(&mut self, name: &str, rest: &[&[u8]]) {
-        let mut words: Vec<&[u8]> = Vec::with_capacity(2 + rest.len());
-        words.extend([name.as_bytes(), self.key]);
-        words.extend(rest);
-        self.out.push(Some(self.db), &words);
+        let Sayings { bytes, ends } = &mut *self.out;
+        write_head(bytes, b'*', 2 + rest.len());
+        let words = [name.as_bytes(), self.key].into_iter().chain(rest.iter().copied());
+        words.for_each(|word| write_word(bytes, word));
+        ends.push((Some(self.db), bytes.len()));
     }
 
     /// The key is to have this deadline.
@@ -119,8 +140,24 @@ impl<'a> Saying<'a> {
     }
 }
 
-fn owned(words: &[&[u8]]) -> Vec<Vec<u8>> {
-    words.iter().map(|word| word.to_vec()).collect()
+/// Words as they go out.
+#[derive(Default, Debug)]
+struct Written {
+    bytes: Vec<u8>,
+    words: usize,
+}
+
+impl Written {
+    fn push(&mut self, word: &[u8]) {
+        write_word(&mut self.bytes, word);
+        self.words += 1;
+    }
+
+    fn of(words: &[&[u8]]) -> Written {
+        let mut written = Written::default();
+        words.iter().for_each(|word| written.push(word));
+        written
+    }
 }
 
 /// A command with many elements, which is cut into several where they are too many.
@@ -128,49 +165,42 @@ fn owned(words: &[&[u8]]) -> Vec<Vec<u8>> {
 pub struct Elements<'e> {
     name: &'e str,
     /// What stands between the key and the elements, in each of them.
-    before: Vec<Vec<u8>>,
+    before: Written,
     /// What stands behind them.
-    after: Vec<Vec<u8>>,
-    /// Elements of so many words each: they are not parted.
-    words: Vec<Vec<u8>>,
+    after: Written,
+    /// Elements of a word or more, which are not parted.
+    elements: Written,
     count: usize,
-    bytes: usize,
     /// Their number stands before them.
-    counted: bool,
+    is_counted: bool,
 }
 
 impl<'e> Elements<'e> {
     /// `name key before... elements...`
     pub fn of(name: &'e str, before: &[&[u8]]) -> Elements<'e> {
-        Elements {
-            name,
-            before: owned(before),
-            after: Vec::new(),
-            words: Vec::new(),
-            count: 0,
-            bytes: 0,
-            counted: false,
-        }
+        let (before, after) = (Written::of(before), Written::default());
+        Elements { name, before, after, elements: Written::default(), count: 0, is_counted: false }
     }
 
     /// `name key before... elements... after...`
     pub fn between(name: &'e str, before: &[&[u8]], after: &[&[u8]]) -> Elements<'e> {
-        Elements { after: owned(after), ..Elements::of(name, before) }
+        Elements { after: Written::of(after), ..Elements::of(name, before) }
     }
 
     /// `name key before... count elements...`
     pub fn counted(name: &'e str, before: &[&[u8]]) -> Elements<'e> {
-        Elements { counted: true, ..Elements::of(name, before) }
+        Elements { is_counted: true, ..Elements::of(name, before) }
     }
 
     /// One more element, of one word or several.
     pub fn push(&mut self, saying: &mut Saying<'_>, element: &[&[u8]]) {
         let bytes = element.iter().map(|word| word.len()).sum::<usize>();
-        if self.count == ELEMENTS || self.count > 0 && self.bytes + bytes > BYTES {
+        let is_full = self.count == ELEMENTS || self.elements.bytes.len() + bytes > BYTES;
+        if self.count > 0 && is_full {
             self.end(saying);
         }
-        self.words.extend(element.iter().map(|word| word.to_vec()));
-        (self.count, self.bytes) = (self.count + 1, self.bytes + bytes);
+        element.iter().for_each(|word| self.elements.push(word));
+        self.count += 1;
     }
 
     /// Says what was not said yet.
@@ -178,15 +208,17 @@ impl<'e> Elements<'e> {
         if self.count == 0 {
             return;
         }
-        let count = self.count.to_string();
-        let mut rest: Vec<&[u8]> = self.before.iter().map(Vec::as_slice).collect();
-        if self.counted {
-            rest.push(count.as_bytes());
+        let mut head = Written::of(&[self.name.as_bytes(), saying.key]);
+        let mut number = Written::default();
+        if self.is_counted {
+            number.push(itoa::Buffer::new().format(self.count).as_bytes());
         }
-        rest.extend(self.words.iter().chain(&self.after).map(Vec::as_slice));
-        saying.of_key(self.name, &rest);
-        self.words.clear();
-        (self.count, self.bytes) = (0, 0);
+        head.words += self.before.words + number.words + self.elements.words + self.after.words;
+        let Elements { before, elements, after, .. } = &*self;
+        let parts = [&head, before, &number, elements, after].map(|part| &part.bytes[..]);
+        saying.out.push_parts(saying.db, head.words, &parts);
+        self.elements.bytes.clear();
+        (self.elements.words, self.count) = (0, 0);
     }
 }
 
@@ -197,4 +229,50 @@ pub struct Words {
     pub effect: fn(saying: &mut Saying<'_>, op: u8, bytes: &[u8]) -> Result<(), Unfit>,
     /// A whole value, given as bytes: the key is not there before.
     pub whole: fn(saying: &mut Saying<'_>, bytes: &[u8]) -> Result<(), Unfit>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(say: impl FnOnce(&mut Saying<'_>)) -> Vec<String> {
+        let mut out = Sayings::default();
+        say(&mut Saying::new(DbIndex(1), b"k", Peers::From74, &mut out));
+        assert!(out.iter().all(|(db, _)| db == Some(DbIndex(1))));
+        let command = |(_, bytes): (_, &[u8])| String::from_utf8_lossy(bytes).replace("\r\n", " ");
+        out.iter().map(command).collect()
+    }
+
+    #[test]
+    fn many_elements_are_several_commands() {
+        let counts = |elements: usize, bytes: usize| {
+            let commands = said(|saying| {
+                let mut all = Elements::between("X", &[b"b"], &[b"a"]);
+                (0..elements).for_each(|_| all.push(saying, &[&vec![b'e'; bytes], b"f"]));
+                all.end(saying);
+            });
+            let count = |command: &String| command.split(' ').next().unwrap_or_default().to_owned();
+            commands.iter().map(count).collect::<Vec<_>>()
+        };
+        assert_eq!(counts(0, 1), <[&str; 0]>::default());
+        assert_eq!(counts(256, 1), ["*516"]);
+        assert_eq!(counts(257, 1), ["*516", "*6"]);
+        assert_eq!(counts(3, 40_000), ["*6", "*6", "*6"]);
+        assert_eq!(counts(1, 400_000), ["*6"]);
+    }
+
+    #[test]
+    fn a_command_is_said_as_a_client_writes_it() {
+        let elements = said(|saying| {
+            let mut all = Elements::counted("H", &[b"9", b"FIELDS"]);
+            all.push(saying, &[b"f"]);
+            all.push(saying, &[b""]);
+            all.end(saying);
+            saying.deadline(Some(Millis(0)));
+            saying.words(&[b"XGROUP", b"DESTROY", b"k", b"g"]);
+        });
+        let of_fields = "*7 $1 H $1 k $1 9 $6 FIELDS $1 2 $1 f $0  ";
+        let dated = "*3 $9 PEXPIREAT $1 k $1 1 ";
+        assert_eq!(elements, [of_fields, dated, "*4 $6 XGROUP $7 DESTROY $1 k $1 g "]);
+    }
 }

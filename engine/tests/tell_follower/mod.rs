@@ -130,7 +130,8 @@ impl Follower {
             let words: Vec<&[u8]> =
                 request.elements().unwrap_or_default().iter().filter_map(Reply::bytes).collect();
             if let [b"REPLCONF", b"ACK", at, ..] = words[..]
-                && std::str::from_utf8(at).is_ok_and(|at| at.parse() >= Ok(wanted))
+                && std::str::from_utf8(at)
+                    .is_ok_and(|at| at.parse::<u64>().is_ok_and(|at| at >= wanted))
             {
                 return;
             }

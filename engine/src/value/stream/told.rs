@@ -156,6 +156,12 @@ fn whole(saying: &mut Saying<'_>, bytes: &[u8]) -> Result<(), Unfit> {
     }
     let (last, added, max_deleted) = (stream.last, stream.added, stream.max_deleted);
     set(saying, Set { last, added, max_deleted }, added >= stream.len());
+    if saying.peers >= Peers::From70 {
+        // Only now: a group has read no more than there ever were, says Redis 8.
+        for (name, there) in stream.groups() {
+            group(saying, place_of(name, there), false);
+        }
+    }
     Ok(())
 }
 
@@ -181,9 +187,12 @@ fn entries(saying: &mut Saying<'_>, stream: &Stream, gone: &BTreeSet<Id>) {
     gone.for_each(|id| add_gone(saying, id));
 }
 
+fn place_of<'n>(name: &'n [u8], there: &Group) -> PutGroup<'n> {
+    PutGroup { name, last: there.last, read: there.read, is_new: false }
+}
+
 fn group_as_is(saying: &mut Saying<'_>, name: &[u8], there: &Group) {
-    let made = PutGroup { name, last: there.last, read: there.read, is_new: true };
-    group(saying, made, true);
+    group(saying, place_of(name, there), true);
     for consumer in there.consumers() {
         saying.words(&[b"XGROUP", b"CREATECONSUMER", saying.key, name, consumer.name()]);
         let pending = consumer.pending_from(Id::ZERO).filter_map(|id| there.pending(id));
