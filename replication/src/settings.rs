@@ -3,6 +3,7 @@
 use crate::guard;
 use engine::journal::Bounds;
 use engine::pubsub::Limits;
+use engine::tell::Peers;
 use std::time::Duration;
 
 /// What replication needs to know of the configuration.
@@ -55,4 +56,6 @@ pub struct Followed {
     pub held_max: u64,
     /// Which Redis a copy says that it is of.
     pub redis_version: &'static str,
+    /// The words that all of them know.
+    pub oldest: Peers,
 }

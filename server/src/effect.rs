@@ -1,11 +1,14 @@
 //! What settings mean for shards, replication and TLS: from [`Config`] to their own plain values.
 
-use crate::config::{Config, MaxmemoryPolicy, OutputLimit, REDIS_VERSION, TlsAuthClients};
+use crate::config::{
+    Config, MaxmemoryPolicy, OldestFollower, OutputLimit, REDIS_VERSION, TlsAuthClients,
+};
 use crate::memory::{self, Bound, Gauge};
 use engine::db::{Encodings, Policy, PolicyKind, Small};
 use engine::journal::Bounds;
 use engine::pubsub::Limits;
 use engine::shard::Shard;
+use engine::tell::Peers;
 use replication::guard::Rules;
 use replication::settings::Followed;
 use replication::tls::{AuthClients, Passphrase, TlsSettings};
@@ -161,6 +164,11 @@ pub fn replication(config: &Config, port: u16) -> replication::Settings {
             limits: limits(config.client_output_buffer_limit.replica),
             held_max: held_max(config),
             redis_version: REDIS_VERSION,
+            oldest: match config.oldest_redis_replica {
+                OldestFollower::Redis62 => Peers::From62,
+                OldestFollower::Redis70 => Peers::From70,
+                OldestFollower::Redis74 => Peers::From74,
+            },
         },
     }
 }

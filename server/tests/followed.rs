@@ -172,7 +172,9 @@ fn what_a_replica_says_is_answered_as_redis_answers() {
     wait::until("it follows", || replication(&below, "master_link_status") == "up");
     let refused = Puppet::new(&below).ask("PSYNC ? -1");
     assert!(refused.starts_with("-ERR this node is a replica"), "{refused}");
-    assert!(replication(&node, "slave1").contains("type=replica"), "DFLY: {row}");
+    // A node of ours follows the journals.
+    assert!(replication(&node, "slave0").contains("type=replica"), "{row}");
+    assert!(replication(&node, "slave1").contains("port=7001"), "{row}");
 }
 
 /// A copy of a known length for who cannot find its end otherwise, and nothing behind one that is all that is wanted.
@@ -230,8 +232,8 @@ fn a_follower_that_does_not_read_is_ended_at_its_bound() {
 /// While one loads a copy slowly, the cut is not held up: the copy goes to a file, which has no name.
 #[test]
 fn a_slow_copy_goes_to_a_file_and_is_whole() {
-    let node = Node::start("node", 2, &[]);
-    node.must(&["DEBUG", "POPULATE", "30000", "key", "1000"]);
+    let node = Node::start("node", 2, &["--dbfilename=moment.rdb"]);
+    node.must(&["DEBUG", "POPULATE", "30000", "key", "1000", "RAND"]);
     let mut slow = Puppet::new(&node);
     assert!(slow.ask("PSYNC ? -1").starts_with("+FULLRESYNC"));
     let length: usize = slow.line().strip_prefix('$').expect("a length").parse().expect("a number");
@@ -308,10 +310,50 @@ fn followers_end_when_the_node_follows_another() {
     wait_linked(&redis);
     node.must(&["REPLICAOF", "127.0.0.1", &other.port.to_string()]);
     wait::until("the Redis is without a master", || info(&redis, "master_link_status") == "down");
-    assert_eq!(node.logged("this node follows another one now"), 1, "{}", node.log());
+    wait::until("the end is logged", || {
+        node.logged("left: this node follows another one now") == 1
+    });
     node.must(&["REPLICAOF", "NO", "ONE"]);
     node.must(&["SET", "again", "mine"]);
     wait_linked(&redis);
     wait_caught_up(&redis, &node);
     redis::assert_follows(&redis, &node);
+}
+
+#[test]
+fn a_node_that_stops_gives_its_followers_everything() {
+    let mut node = Node::start("node", 2, &[]);
+    let redis = Redis::start(&[]);
+    follow(&redis, &node);
+    wait_linked(&redis);
+    let mut client = node.client();
+    for number in 0..2000 {
+        client.must(&["SET", &format!("key{}", number % 100), &number.to_string()]);
+    }
+    assert_eq!(node.stop(), Some(0));
+    for number in 1900..2000 {
+        let held = redis.client().must(&["GET", &format!("key{}", number % 100)]);
+        assert_eq!(text(&held), number.to_string());
+    }
+}
+
+/// A node that follows a Redis is followed by another: what the one writes the other has.
+#[test]
+fn a_redis_follows_a_node_that_follows_a_redis() {
+    let (above, below) = (Redis::start(&[]), Redis::start(&[]));
+    let node = Node::start("node", 2, &[]);
+    above.client().must(&["RPUSH", "list", "a", "b"]);
+    node.must(&["REPLICAOF", "127.0.0.1", &above.port.to_string()]);
+    redis::wait_caught_up(&above, &node);
+    follow(&below, &node);
+    wait_linked(&below);
+    above.client().must(&["RPOPLPUSH", "list", "other"]);
+    let has = || text(&below.client().must(&["LLEN", "other"])) == "1";
+    wait::until("it comes through", has);
+    // It is a master then, and goes on telling.
+    node.must(&["REPLICAOF", "NO", "ONE"]);
+    node.must(&["SET", "mine", "1"]);
+    wait::until("it goes on", || text(&below.client().must(&["EXISTS", "mine"])) == "1");
+    redis::assert_follows(&below, &node);
+    assert_eq!(counter(&node, "sync_full"), 1);
 }

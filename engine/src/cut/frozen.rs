@@ -19,6 +19,7 @@
 use super::CutId;
 use crate::db::{Before, FlushedTable, Keyspace, Policy, TableId, UsedSoFar};
 use crate::rdb::file_write::{self, Head, InPlace, Rest, Used};
+use crate::rdb::forms::Reader;
 use crate::table::{Cursor, Table};
 use crate::types::{DbIndex, Millis};
 use crate::value::{Item, SharedValue};
@@ -121,6 +122,8 @@ struct Frozen {
     /// The same where one value counts for no more than its share.
     charged: u64,
     failed: Option<FrozenFailure>,
+    /// For whom it is written.
+    reader: Reader,
 }
 
 struct Walked {
@@ -195,6 +198,7 @@ impl Manner {
 struct Out {
     part: FrozenPart,
     db: Option<DbIndex>,
+    reader: Reader,
 }
 
 impl Out {
@@ -203,7 +207,7 @@ impl Out {
             file_write::database(db, &mut self.part.bytes);
             self.db = Some(db);
         }
-        file_write::item(head, value, &mut self.part.bytes)
+        file_write::item(head, value, self.reader, &mut self.part.bytes)
     }
 }
 
@@ -226,7 +230,13 @@ impl FrozenCut {
             held_bytes: 0,
             charged: 0,
             failed: None,
+            reader: Reader::default(),
         })))
+    }
+
+    /// For whom it is written, before any of it is.
+    pub fn write_for(&self, reader: Reader) {
+        self.0.borrow_mut().reader = reader;
     }
 
     /// Its name.
@@ -238,7 +248,7 @@ impl FrozenCut {
     pub fn more(&self, keys: &Keyspace, is_over: &mut dyn FnMut() -> bool) -> FrozenPart {
         let manner = Manner { policy: keys.policy, now: keys.now() };
         let mut cut = self.0.borrow_mut();
-        let mut out = Out { part: FrozenPart::default(), db: None };
+        let mut out = Out { part: FrozenPart::default(), db: None, reader: cut.reader };
         while cut.failed.is_none() {
             if !cut.step(keys, &manner, &mut out) {
                 out.part.is_done = true;

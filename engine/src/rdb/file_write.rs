@@ -130,9 +130,14 @@ impl Rest {
     }
 }
 
-/// Writes a key with its value, or the beginning of it: then there is a rest. Nothing of a type that has no
-/// form here.
-pub fn item(head: Head<'_>, value: InPlace<'_>, out: &mut Vec<u8>) -> Option<Rest> {
+/// Writes a key with its value for somebody, or the beginning of it: then there is a rest. Nothing of a type that has
+/// no form here.
+pub fn item(
+    head: Head<'_>,
+    value: InPlace<'_>,
+    reader: forms::Reader,
+    out: &mut Vec<u8>,
+) -> Option<Rest> {
     match value {
         InPlace::String(value) => {
             write_head(head, out);
@@ -141,7 +146,7 @@ pub fn item(head: Head<'_>, value: InPlace<'_>, out: &mut Vec<u8>) -> Option<Res
             string(value, out)
         }
         InPlace::Object(object) => {
-            let mut writing = forms::writing(object)?;
+            let mut writing = forms::writing_for(object, reader)?;
             write_head(head, out);
             let start = out.len();
             let mut is_done = false;

@@ -2,6 +2,8 @@
 //! in each.
 
 use super::parts::Kind;
+pub use super::pieces::Reader;
+
 use super::pieces::{Building, Writing};
 use super::{hash, list, set, sorted_set, stream_value};
 use crate::value::{Object, Small};
@@ -21,13 +23,18 @@ pub struct Limits {
     pub stream: crate::value::stream::NodeLimits,
 }
 
-/// How a value is written; `None` of a type that has no form.
+/// How a value is written as a whole; `None` of a type that has no form.
 pub fn writing(object: &dyn Object) -> Option<Box<dyn Writing>> {
+    writing_for(object, Reader::Newest)
+}
+
+/// How a value is written for somebody; `None` of a type that has no form.
+pub fn writing_for(object: &dyn Object, reader: Reader) -> Option<Box<dyn Writing>> {
     set::writing(object)
         .or_else(|| list::writing(object))
         .or_else(|| hash::writing(object))
         .or_else(|| sorted_set::writing(object))
-        .or_else(|| stream_value::writing(object))
+        .or_else(|| stream_value::writing(object, reader))
 }
 
 /// How a value of a kind is put together whose form begins with this byte; `None` of a kind that is not here.

@@ -12,6 +12,16 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// For whom a value is written.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Reader {
+    /// One who takes all that there is of it.
+    #[default]
+    Newest,
+    /// A Redis 6.2: what it does not know of a stream is left out.
+    Redis62,
+}
+
 /// A value that is being written.
 pub trait Writing: Send {
     /// Writes some more, a few microseconds' worth; whether that was the last.

@@ -2,12 +2,12 @@
 //!
 //! Of the three versions the oldest that keeps all is taken, so that as many as possible read it: the first, of
 //! Redis 5, where no entry was deleted and there are no groups; else the second, of Redis 7.0. What only the
-//! third has, when each consumer last got something, is not written.
+//! third has, when each consumer last got something, is not written. Whoever reads the first alone is written that.
 
 use super::dump::{PACKED_MAX, write_length, write_string};
 use super::listpack::Listpack;
 use super::parts::{Part, StreamFacts, StreamId};
-use super::pieces::{Building, Pen, Writing};
+use super::pieces::{Building, Pen, Reader, Writing};
 use crate::value::stream::{Builder, Fields, Id, NodeLimits, Stream, Text};
 use crate::value::{NewValue, Object};
 use std::any::Any;
@@ -47,12 +47,13 @@ enum Step {
     Own(Vec<u8>, u32, Id),
 }
 
-pub(super) fn writing(object: &dyn Object) -> Option<Box<dyn Writing>> {
+pub(super) fn writing(object: &dyn Object, reader: Reader) -> Option<Box<dyn Writing>> {
     let object: &dyn Any = object;
     let stream: Stream = object.downcast_ref::<Stream>()?.clone();
-    let is_second = stream.group_count() > 0
+    let has_more = stream.group_count() > 0
         || stream.added() != stream.len()
         || stream.max_deleted() != Id::ZERO;
+    let is_second = has_more && reader == Reader::Newest;
     let mut steps: VecDeque<Step> = [Step::Count(0, 0), Step::Facts].into();
     for (name, group) in stream.groups() {
         steps.push_back(Step::Group(name.to_vec()));
@@ -125,7 +126,9 @@ impl Written {
                 let group = stream.group(&name)?;
                 write_string(&name, out);
                 write_id(group.last, out);
-                write_length(group.read as usize, out);
+                if self.is_second {
+                    write_length(group.read as usize, out);
+                }
                 write_length(group.pending_count() as usize, out);
                 Some(Step::Pending(name, Id::ZERO))
             }

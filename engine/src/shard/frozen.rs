@@ -3,6 +3,7 @@
 use super::body::Shard;
 use super::turn::Turn;
 use crate::cut::{CutId, FrozenCut, FrozenFailure, FrozenPart};
+use crate::rdb::forms::Reader;
 use crate::types::DbIndex;
 use std::time::Duration;
 
@@ -46,6 +47,13 @@ impl Shard {
             sizes: (0..self.keys.db_count()).map(size).collect(),
             has_dated: self.keys.has_dated(),
         })
+    }
+
+    /// For whom a frozen cut is written, said as it begins.
+    pub fn frozen_for(&mut self, id: CutId, reader: Reader) {
+        if let Some(cut) = self.frozen.as_ref().filter(|cut| cut.id() == id) {
+            cut.write_for(reader);
+        }
     }
 
     /// The next part of a frozen cut; `None` when there is no such cut.

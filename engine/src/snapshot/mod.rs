@@ -24,5 +24,5 @@ pub mod save;
 
 pub use batch::{LOADED_MAX, Options};
 pub use load::{Loaded, Loader};
-pub use moment::{ANOTHER, Journals, Made, Moment, SaveProgress, Sink};
+pub use moment::{ANOTHER, Journals, Made, Moment, SaveProgress, Sink, Terms};
 pub use save::{Save, SavePlan, Saved};

@@ -12,6 +12,7 @@
 use crate::cut::{CutId, FrozenPart};
 use crate::exec::Front;
 use crate::libraries::Set;
+use crate::rdb::forms::Reader;
 use crate::rdb::{Crc, file_write, functions};
 use crate::rt;
 use crate::shard::{FrozenBeginning, Shard};
@@ -51,6 +52,17 @@ pub enum Journals {
     Keep,
 }
 
+/// What is fixed besides the data.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// What is changed from there on may take so many bytes, over all shards.
+    pub held_max: u64,
+    /// What becomes of the journals.
+    pub journals: Journals,
+    /// For whom it is written.
+    pub reader: Reader,
+}
+
 /// Why no moment can be fixed: there is one already.
 pub const ANOTHER: &str = "another snapshot is under way";
 
@@ -78,24 +90,28 @@ pub(super) fn next_cut() -> CutId {
 }
 
 impl Moment {
-    /// Fixes the moment, on all shards at once; what is changed from there on may take `held_max` bytes, over all.
-    pub async fn begin(
-        front: &Rc<Front>,
-        held_max: u64,
-        journals: Journals,
-    ) -> Result<Moment, String> {
+    /// Fixes the moment, on all shards at once.
+    pub async fn begin(front: &Rc<Front>, terms: Terms) -> Result<Moment, String> {
+        let Terms { held_max, journals, reader } = terms;
         let id = next_cut();
         let bound = held_max / u64::from(front.node.shards().max(1));
         let begin = move |shard: &mut Shard| {
             if journals == Journals::Keep {
                 shard.set_keeping(true);
             }
-            shard.frozen_begin(id, bound)
+            let beginning = shard.frozen_begin(id, bound);
+            shard.frozen_for(id, reader);
+            beginning
         };
         let begun: Option<Vec<_>> = front.everywhere(false, begin).await.into_iter().collect();
         match begun {
             Some(beginnings) => {
-                Ok(Moment { id, beginnings, libraries: front.node.libraries().all() })
+                // A Redis 6.2 knows none, and reads no file that has some.
+                let libraries = match reader {
+                    Reader::Newest => front.node.libraries().all(),
+                    Reader::Redis62 => Arc::default(),
+                };
+                Ok(Moment { id, beginnings, libraries })
             }
             // Shards that had begun, where others had not, if that can be.
             None => {

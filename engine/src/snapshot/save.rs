@@ -10,9 +10,10 @@
 //! The file is written beside the one it replaces, which stays as it is until the new one is on the disk.
 //! Whoever asks for it runs on an executor that may be busy for some 100 us at a time.
 
-use super::moment::{Journals, Made, Moment, SaveProgress, Sink, next_cut};
+use super::moment::{Journals, Made, Moment, SaveProgress, Sink, Terms, next_cut};
 use super::name;
 use crate::exec::Front;
+use crate::rdb::forms::Reader;
 use crate::rt::{self, Appender};
 use crate::types::Lsn;
 use std::path::{Path, PathBuf};
@@ -66,7 +67,9 @@ impl Save {
     /// [`ANOTHER`](super::ANOTHER) is refused: who takes a copy of this node comes to an end by itself.
     pub async fn fix(&mut self) -> Result<Vec<Lsn>, String> {
         self.forget().await;
-        let moment = Moment::begin(&self.front, self.plan.held_max, Journals::Leave).await?;
+        let (held_max, journals) = (self.plan.held_max, Journals::Leave);
+        let terms = Terms { held_max, journals, reader: Reader::Newest };
+        let moment = Moment::begin(&self.front, terms).await?;
         let lsns = moment.lsns();
         self.moment = Some(moment);
         Ok(lsns)

@@ -135,7 +135,7 @@ async fn wait_patiently(follower: &Follower) -> Result<(), Reason> {
 /// Sends a full copy; which stream goes on behind it.
 async fn send_copy(followers: &Rc<Followers>, follower: &Rc<Follower>) -> Result<String, Reason> {
     let Asking { from, able, .. } = &follower.asking;
-    if able.no_keys {
+    if able.no_keys && able.rdb_only {
         return send_empty(followers, follower).await;
     }
     let copy = full::join_or_begin(followers);
@@ -159,8 +159,18 @@ async fn send_copy(followers: &Rc<Followers>, follower: &Rc<Follower>) -> Result
         let line = format!("+FULLRESYNC {} {}\r\n", place.stream, place.offset);
         send(follower, line.as_bytes()).await?;
     }
-    let mark = begin_bulk(follower, &copy).await?;
-    send_payload(follower, &copy).await?;
+    let mark = match able.no_keys {
+        // Where the copy stands is all that it has to do with it.
+        true => {
+            send_bulk(follower, &full::empty(version(followers))).await?;
+            None
+        }
+        false => {
+            let mark = begin_bulk(follower, &copy).await?;
+            send_payload(follower, &copy).await?;
+            mark
+        }
+    };
     let is_marked = mark.is_some();
     if let Some(mark) = mark {
         send(follower, &mark).await?;
@@ -169,6 +179,15 @@ async fn send_copy(followers: &Rc<Followers>, follower: &Rc<Follower>) -> Result
     *follower.copy.borrow_mut() = None;
     served(follower, is_marked).await?;
     Ok(place.stream)
+}
+
+fn version(followers: &Followers) -> &'static str {
+    followers.here().settings.borrow().followed.redis_version
+}
+
+async fn send_bulk(follower: &Follower, bytes: &[u8]) -> Result<(), Reason> {
+    send(follower, format!("${}\r\n", bytes.len()).as_bytes()).await?;
+    send(follower, bytes).await
 }
 
 /// What stands before a copy; the mark that stands behind it, if there is to be one.
@@ -236,13 +255,11 @@ async fn served(follower: &Follower, is_marked: bool) -> Result<(), Reason> {
 
 /// A copy without keys. Nothing goes on behind it.
 async fn send_empty(followers: &Rc<Followers>, follower: &Rc<Follower>) -> Result<String, Reason> {
-    let bytes = full::empty(followers.here().settings.borrow().followed.redis_version);
     if follower.asking.from != From::Sync {
         let line = format!("+FULLRESYNC {} 0\r\n", "0".repeat(MARK));
         send(follower, line.as_bytes()).await?;
     }
-    send(follower, format!("${}\r\n", bytes.len()).as_bytes()).await?;
-    send(follower, &bytes).await?;
+    send_bulk(follower, &full::empty(version(followers))).await?;
     follower.transport.close().await;
     Err(Reason::Served)
 }

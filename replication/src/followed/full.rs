@@ -12,8 +12,9 @@ use super::stream::Stream;
 use super::telling::tell;
 use engine::exec::Front;
 use engine::rdb::file_write;
+use engine::rdb::forms::Reader;
 use engine::rt;
-use engine::snapshot::{Journals, Moment};
+use engine::snapshot::{Journals, Moment, Terms};
 use engine::tell::Peers;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,8 +56,12 @@ async fn make(followers: Rc<Followers>, copy: Rc<FullCopy>) {
             outcome
         }
     };
-    if let Err(why) = &outcome {
-        tracing::warn!("replication: a copy for Redis replicas was given up: {why}");
+    match &outcome {
+        Err(why) if is_given_up(&copy) => {
+            tracing::info!("replication: a copy for Redis replicas ends: {why}")
+        }
+        Err(why) => tracing::warn!("replication: a copy for Redis replicas was given up: {why}"),
+        Ok(()) => {}
     }
     copy.payload.finish(outcome);
     followers.copy_is_made(&copy);
@@ -72,7 +77,7 @@ async fn fix(
     copy: &FullCopy,
     front: &Rc<Front>,
 ) -> Result<Moment, String> {
-    let held_max = followers.here().settings.borrow().followed.held_max;
+    let terms = terms(followers);
     loop {
         if is_given_up(copy) {
             return Err("nobody waits for it any more".to_owned());
@@ -81,7 +86,7 @@ async fn fix(
         let told = followers.told();
         told.iter().for_each(|told| told.stream.borrow_mut().hold());
         let era = followers.era();
-        let begun = Moment::begin(front, held_max, Journals::Keep).await;
+        let begun = Moment::begin(front, terms).await;
         let is_same = followers.told().as_ref().map(Rc::as_ptr) == told.as_ref().map(Rc::as_ptr);
         match begun {
             Ok(moment) if followers.era() == era && is_same => return Ok(moment),
@@ -95,6 +100,18 @@ async fn fix(
         }
         rt::sleep(AGAIN_AFTER).await;
     }
+}
+
+/// How a moment is fixed for followers.
+fn terms(followers: &Followers) -> Terms {
+    let settings = followers.here().settings.borrow();
+    // In the words of the stream, if there is one.
+    let told = followers.told().map(|told| told.stream.borrow().peers);
+    let reader = match told.unwrap_or(settings.followed.oldest) {
+        Peers::From62 => Reader::Redis62,
+        Peers::From70 | Peers::From74 => Reader::Newest,
+    };
+    Terms { held_max: settings.followed.held_max, journals: Journals::Keep, reader }
 }
 
 async fn write(
@@ -158,13 +175,13 @@ fn begin_stream(followers: &Rc<Followers>, moment: &Moment) -> Result<Rc<Told>, 
     // So that the node's offset does not go back when the first one comes.
     let offset = starts.iter().map(|lsn| lsn.0).sum();
     let dated = moment.version() > file_write::VERSION;
-    let peers = if dated { Peers::From74 } else { Peers::From62 };
-    let (logs, longest) = {
+    let (logs, longest, oldest) = {
         let here = followers.here();
         let settings = here.settings.borrow();
         let bounds = settings.followed.limits.hard_bytes.max(settings.journals_bounds.bytes);
-        (here.standing.logs(), bounds.max(LONGEST))
+        (here.standing.logs(), bounds.max(LONGEST), settings.followed.oldest)
     };
+    let peers = if dated { Peers::From74 } else { oldest };
     let stream = Stream::begin((id, offset), &logs, &starts, peers, longest)?;
     let told = followers.begin(stream);
     rt::spawn_local(tell(followers.clone(), told.clone())).detach();

@@ -32,6 +32,8 @@ pub(super) struct Stream {
     /// Names it: 40 hex digits.
     pub(super) id: String,
     pub(super) backlog: Backlog,
+    /// Whose words it is in.
+    pub(super) peers: Peers,
     merge: Merge,
     readers: Vec<Reader>,
     marks: VecDeque<(u64, Vec<Lsn>)>,
@@ -61,6 +63,7 @@ impl Stream {
         Ok(Stream {
             id,
             backlog: Backlog::new(offset),
+            peers,
             merge: Merge::new(starts, peers, longest),
             readers,
             marks: VecDeque::from([(offset, starts.to_vec())]),

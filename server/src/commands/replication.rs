@@ -382,7 +382,7 @@ static SYNC: FrontCommand = FrontCommand {
 static PSYNC: FrontCommand = FrontCommand {
     command: declare(
         "psync",
-        "PSYNC replicationid offset",
+        "PSYNC replicationid offset [FAILOVER]",
         "Makes this connection a replica's: what follows from there on, or a copy first.",
         "2.8.0",
         FOLLOWED,
@@ -390,6 +390,9 @@ static PSYNC: FrontCommand = FrontCommand {
     ),
     handler: Handler::Later(|session, args, _| {
         Box::pin(async move {
+            if args.len() > 3 {
+                return Err(Refusal::fixed("ERR PSYNC FAILOVER is not supported"));
+            }
             let offset = parse_i64(args.get(2)).ok_or(Refusal::NotInteger)?;
             followed(session, From::read(args.get(1), offset)).await
         })

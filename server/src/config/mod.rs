@@ -41,7 +41,8 @@ pub use setting::{Alias, Effect, Group, Setting};
 pub use settings::{Change, Origin, Reader, Settings};
 pub use table::Config;
 pub use typed::{
-    LogLevel, MaxmemoryPolicy, Pin, PipelineOrder, ReplyStyle, SlowReplicaPolicy, TlsAuthClients,
+    LogLevel, MaxmemoryPolicy, OldestFollower, Pin, PipelineOrder, ReplyStyle, SlowReplicaPolicy,
+    TlsAuthClients,
 };
 pub use upstream::Upstream;
 pub use value::{Kind, OutputLimit, OutputLimits, Unit, Value, parse_size};

@@ -13,7 +13,8 @@ use super::setting::{
     text,
 };
 use super::typed::{
-    LogLevel, MaxmemoryPolicy, Pin, ReplyStyle, SlowReplicaPolicy, TlsAuthClients, take,
+    LogLevel, MaxmemoryPolicy, OldestFollower, Pin, ReplyStyle, SlowReplicaPolicy, TlsAuthClients,
+    take,
 };
 use super::upstream::Upstream;
 use super::value::{Kind, OutputLimits, Value};
@@ -281,6 +282,10 @@ settings! {
         repl_backlog_size: u64 = size("0", SIZE_MAX).kept_within(BACKLOG_MIN, LONG_MAX).aliases(&[named("repl-backlog-size"), named("shard_repl_backlog_max_bytes")]).mutable();
         /// For how long the log is kept after the last replica left. 0 is for ever.
         repl_backlog_ttl: Duration = seconds("3600", LONG_MAX as u64).aliases(&[named("repl-backlog-ttl")]).mutable();
+        /// The oldest Redis that follows this node. With 6.2 all can; those that follow are told what Redis 7.0 and newer know
+        /// besides, how many entries a stream ever had, from 7.0 on, and the times of fields of hashes from 7.4 on. Counts
+        /// for those who take a full copy, once nobody follows from before.
+        oldest_redis_replica: OldestFollower = choice(OldestFollower::WORDS, "6.2").mutable();
         /// How often the stream that a Redis is sent which follows this node says PING, in seconds. Nodes of Damselfly
         /// show each other every second that they live.
         repl_ping_replica_period: Duration = seconds("10", INT_MAX as u64).at_least(PING_MIN).aliases(&[named("repl-ping-replica-period"), named("repl-ping-slave-period")]).mutable();

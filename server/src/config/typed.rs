@@ -178,6 +178,15 @@ choices! {
         /// It is dropped and comes back with a full sync.
         Drop = "drop",
     }
+    /// The oldest Redis that follows this node: what it knows is what all of them are told.
+    OldestFollower {
+        /// Redis 6.2.
+        Redis62 = "6.2",
+        /// Redis 7.0 and 7.2, Valkey 7.2 to 8.
+        Redis70 = "7.0",
+        /// Redis 7.4 and newer, Valkey 9 and newer.
+        Redis74 = "7.4",
+    }
     /// Whether clients must show a certificate on a TLS port.
     TlsAuthClients {
         /// Exactly when a CA is configured.
