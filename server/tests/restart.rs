@@ -49,6 +49,8 @@ fn whoever_is_not_ahead_of_the_snapshot_continues_partially() {
     write(&master, seed ^ 1, 500);
     // What ends while the master is away is told when it is back.
     master.must(&["SET", "short", "lived", "PX", "300"]);
+    // Nothing ends between the snapshot and the end: who has that is ahead.
+    master.must(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]);
     replicas.iter().for_each(|replica| compare::wait_caught_up(&master, replica));
     master.must(&["SAVE"]);
     master.kill();
@@ -190,6 +192,11 @@ impl Counters {
                     while !stop.load(Ordering::Acquire) {
                         let next = (acknowledged.load(Ordering::Acquire) + 1).to_string();
                         let (one, two) = (format!("one:{number}"), format!("two:{number}"));
+                        // Something ends by itself all the time.
+                        let brief = ["SET", &format!("brief:{next}"), "x", "PX", "20"];
+                        if client.try_call(&brief).is_err() {
+                            break;
+                        }
                         match client.try_call(&["MSET", &one, &next, &two, &next]) {
                             Ok(reply) if text(&reply) == "OK" => {
                                 acknowledged.fetch_add(1, Ordering::AcqRel);
