@@ -41,7 +41,7 @@ use replication::status::Status;
 use replication::tls::{TlsContexts, TlsStore};
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -251,7 +251,10 @@ async fn run_shard(
     effect::on_shard(&server.settings.config(), &mut shard);
     shard.gate.victims = server.victims.clone();
     let paused = server.clone();
-    shard.keys.set_paused(move || paused.clients.pause().is_some());
+    // While it stops nothing ends by itself either: else replicas would be ahead of the last snapshot.
+    let is_paused =
+        move || paused.clients.pause().is_some() || paused.stopping.load(Ordering::Acquire);
+    shard.keys.set_paused(is_paused);
     let me = ExecutorId::from(id);
     let front = Front::new(me, server.node.clone(), Some(shard), rt::now_millis);
     let (served, host) = (front.clone(), server.clone());
