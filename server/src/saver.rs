@@ -247,7 +247,7 @@ fn note_written(path: &Path, saved: &Saved, took: Duration) {
 /// Writes snapshots when `save` asks for them.
 pub async fn watch(front: Rc<Front>, server: Arc<Server>) {
     // Calls of FLUSHALL that a snapshot shows, or that were before `save` asked for any.
-    let mut flushes = None;
+    let mut flushes = Some(0);
     loop {
         rt::sleep(WATCH_EVERY).await;
         let config = server.settings.config();

@@ -31,6 +31,8 @@ pub(super) struct Source {
     stream: TcpStream,
     tls: Option<TlsSession>,
     unread: Vec<u8>,
+    /// Bytes of requests that were sent.
+    pub(super) sent: u64,
 }
 
 impl Source {
@@ -49,7 +51,7 @@ impl Source {
         }
         let tls = tls.map(|tls| TlsSession::client(tls, &address.host)).transpose();
         let tls = tls.map_err(|error| error.to_string())?;
-        Ok(Source { stream: outcome?, tls, unread: Vec::new() })
+        Ok(Source { stream: outcome?, tls, unread: Vec::new(), sent: 0 })
     }
 
     /// Shows the password, if there is one, and greets: what the server has against us, if anything.
@@ -80,6 +82,7 @@ impl Source {
             let words: Vec<&[u8]> = request.iter().map(Vec::as_slice).collect();
             encode_command(&mut out, &words);
         }
+        self.sent += out.len() as u64;
         self.send(&out)?;
         requests.iter().map(|_| self.reply(until)).collect()
     }

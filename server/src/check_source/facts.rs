@@ -162,18 +162,21 @@ impl Facts {
         named.into_iter().find_map(|name| self.number(name)).unwrap_or(0)
     }
 
-    /// Bytes a second that are written, as its stream grows or, where there is none, at most what comes in.
-    pub(super) fn write_rate(&self, later: &Fields, over: Duration) -> u64 {
-        let offset = |fields: &Fields| fields.get("master_repl_offset")?.parse::<u64>().ok();
-        match (self.text("repl_backlog_active"), offset(&self.info), offset(later)) {
-            ("1", Some(before), Some(after)) => {
-                (after.saturating_sub(before) as f64 / over.as_secs_f64().max(0.001)) as u64
-            }
-            _ => {
-                let kilobytes = later.get("instantaneous_input_kbps");
-                (kilobytes.and_then(|rate| rate.parse::<f64>().ok()).unwrap_or(0.0) * 1024.0) as u64
-            }
-        }
+    /// Whether what is written there makes a stream, for replicas or a backlog.
+    pub(super) fn has_stream(&self) -> bool {
+        self.text("repl_backlog_active") == "1"
+    }
+
+    /// Bytes a second that are written, as its stream grows or, where there is none, at most what comes in from
+    /// others than us, who sent `own` bytes.
+    pub(super) fn write_rate(&self, later: &Fields, own: u64, over: Duration) -> u64 {
+        let (name, own) = match self.has_stream() {
+            true => ("master_repl_offset", 0),
+            false => ("total_net_input_bytes", own),
+        };
+        let after = later.get(name).and_then(|number| number.parse::<u64>().ok());
+        let more = after.unwrap_or(0).saturating_sub(self.number(name).unwrap_or(0));
+        (more.saturating_sub(own) as f64 / over.as_secs_f64().max(0.001)) as u64
     }
 }
 
@@ -263,17 +266,19 @@ pub(super) mod tests {
 
     #[test]
     fn the_rate_of_writes_is_that_of_the_stream() {
-        let said = |active, offset: u64, input: &str| {
+        let said = |active, offset: u64, input: u64| {
             format!(
-                "repl_backlog_active:{active}\r\nmaster_repl_offset:{offset}\r\ninstantaneous_input_kbps:{input}\r\n"
+                "repl_backlog_active:{active}\r\nmaster_repl_offset:{offset}\r\n\
+                 total_net_input_bytes:{input}\r\n"
             )
         };
-        let before = facts_of(&said(1, 1000, "9.00"), "", &[]);
+        let before = facts_of(&said(1, 1000, 9), "", &[]);
         let over = Duration::from_secs(2);
-        assert_eq!(before.write_rate(&fields(&said(1, 5000, "9.00")), over), 2000);
-        assert_eq!(before.write_rate(&fields(&said(1, 10, "9.00")), over), 0);
-        let before = facts_of(&said(0, 0, "0.00"), "", &[]);
-        assert_eq!(before.write_rate(&fields(&said(0, 0, "2.00")), over), 2048);
+        assert_eq!(before.write_rate(&fields(&said(1, 5000, 9)), 100, over), 2000);
+        assert_eq!(before.write_rate(&fields(&said(1, 10, 9)), 0, over), 0);
+        let before = facts_of(&said(0, 0, 1000), "", &[]);
+        assert_eq!(before.write_rate(&fields(&said(0, 0, 5100)), 100, over), 2000);
+        assert_eq!(before.write_rate(&fields(""), 0, over), 0);
     }
 
     #[test]

@@ -102,15 +102,19 @@ fn look(registry: &'static Registry, config: &Config, address: &Address) -> Resu
     let mut source = Source::reach(address, tls.as_ref())?;
     let mut report = Report::default();
     if let Err(refusal) = source.introduce(address)? {
-        report.problem(
-            format!("the source does not let us in: {refusal}"),
-            "say the right user:password@ in the address, or --masteruser and --masterauth",
-        );
+        let remedy = match refusal.contains("TLS") {
+            true => "say rediss:// where it speaks TLS",
+            false => {
+                "say the right user:password@ in the address, or --masteruser and --masterauth"
+            }
+        };
+        report.problem(format!("the source does not let us in: {refusal}"), remedy);
         return Ok(report);
     }
     let began = Instant::now();
     // First of all: what is asked later is no use of the source's clients.
     let facts = Facts::ask(&mut source)?;
+    let sent = source.sent;
     if let Some(refusal) = &facts.refused {
         report.problem(
             format!("INFO is refused ({refusal}): hardly anything can be known"),
@@ -123,7 +127,7 @@ fn look(registry: &'static Registry, config: &Config, address: &Address) -> Resu
     keys::look(&mut source, &facts, &mut report)?;
     thread::sleep(RATE_OVER.saturating_sub(began.elapsed()));
     let later = Facts::ask_info(&mut source)?;
-    let rate = facts.write_rate(&later, began.elapsed());
+    let rate = facts.write_rate(&later, source.sent - sent, began.elapsed());
     server::feeding(&facts, rate, &mut report);
     server::left_out(&facts, &mut report);
     commands::look(registry, &mut source, &facts, &mut report)?;

@@ -149,7 +149,8 @@ pub(super) fn size(facts: &Facts, config: &Config, report: &mut Report) {
 
 /// How it feeds who follows it, and whether that bears what is written meanwhile.
 pub(super) fn feeding(facts: &Facts, rate: u64, report: &mut Report) {
-    report.say("writes", format!("about {} a second", bytes(rate)));
+    let about = if facts.has_stream() { "about" } else { "no replica counts them yet; at most" };
+    report.say("writes", format!("{about} {} a second", bytes(rate)));
     if facts.kind == Kind::Damselfly {
         return;
     }
