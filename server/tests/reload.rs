@@ -23,11 +23,13 @@ fn digest(node: &Node) -> String {
 fn everything_comes_back_and_replicas_take_it_anew() {
     let (_directory, node) = node(3);
     let replica = Node::start("replica", 2, &[]);
-    for kind in ["STRING", "LIST", "SET", "HASH", "ZSET", "STREAM"] {
+    for kind in ["STRING", "LIST", "SET", "HASH", "ZSET"] {
         let key = format!("{}:", kind.to_lowercase());
         node.must(&["DEBUG", "POPULATE", "200", &key, "10", "TYPE", kind, "ELEMENTS", "20"]);
     }
     let mut client = node.client();
+    client.must(&["XADD", "stream", "1-1", "field", "value"]);
+    client.must(&["XGROUP", "CREATE", "stream", "group", "0"]);
     client.must(&["SET", "dies", "x", "EX", "10000"]);
     client.must(&["SELECT", "7"]);
     client.must(&["SET", "elsewhere", "x"]);
@@ -37,7 +39,7 @@ fn everything_comes_back_and_replicas_take_it_anew() {
     assert_eq!(text(&node.must(&["DEBUG", "RELOAD"])), "OK");
     assert_eq!(digest(&node), before);
     node.must(&["SET", "after", "1"]);
-    assert!(compare::assert_same(&node, &replica) > 1200);
+    assert!(compare::assert_same(&node, &replica) > 1000);
     assert_eq!(node.logged("full sync for replica"), 2);
     let refused = replica.call(&["DEBUG", "RELOAD"]);
     assert!(refused.error().is_some(), "{refused:?}");

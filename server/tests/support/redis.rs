@@ -168,9 +168,10 @@ fn entry(client: &mut Client, asked: Asked, key: &[u8]) -> Option<Entry> {
             let info = ask(&[b"XINFO", b"STREAM", key]);
             let wanted = ["last-generated-id", "groups", "max-deleted-entry-id", "entries-added"];
             let wanted = if asked.is_counted { &wanted } else { &wanted[..2] };
-            parts.extend(
-                info.chunks(2).filter(|it| wanted.contains(&it[0].as_str())).flatten().cloned(),
-            );
+            // In an order of its own in each version.
+            let known = info.chunks(2).filter(|it| wanted.contains(&it[0].as_str()));
+            let known: Vec<String> = known.flatten().cloned().collect();
+            parts.extend(sorted(known, 2));
             let groups = client.must(&[b"XINFO".as_slice(), b"GROUPS", key]);
             for group in groups.elements().unwrap_or_default() {
                 let fields = group.elements().unwrap_or_default();
