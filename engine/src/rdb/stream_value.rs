@@ -92,32 +92,8 @@ impl Written {
                 write_length((before + count) as usize, out);
                 (end > 0).then_some(Step::Pack(0))
             }
-            Step::Pack(pack) => {
-                if let Some(long) = stream.long_pack(pack).filter(|long| long.len() > COPIED) {
-                    return Some(Step::Long(pack, Vec::with_capacity(long.len())));
-                }
-                let mut list = Listpacked::new();
-                let count = stream.pack_len(pack);
-                stream.visit_pack(pack, |id, fields| list.add(count, id, fields, &mut short_text));
-                list.write(None, &mut self.pen, out);
-                (pack + 1 < stream.pack_count()).then_some(Step::Pack(pack + 1))
-            }
-            Step::Long(pack, mut bytes) => {
-                let (from, long) = (bytes.len(), stream.long_pack(pack)?);
-                let stretches = long.stretches(from..from + COPIED);
-                stretches.for_each(|stretch| bytes.extend_from_slice(stretch));
-                if bytes.len() < long.len() {
-                    return Some(Step::Long(pack, bytes));
-                }
-                let mut list = Listpacked::new();
-                let count = stream.pack_len(pack);
-                let mut write = |list: &mut Listpack, text: Text<'_>| long_text(list, text, &bytes);
-                stream.visit_pack_of(pack, &bytes, |id, fields| {
-                    list.add(count, id, fields, &mut write)
-                });
-                list.write(Some(Arc::new(bytes)), &mut self.pen, out);
-                (pack + 1 < stream.pack_count()).then_some(Step::Pack(pack + 1))
-            }
+            Step::Pack(pack) => self.pack(pack, out),
+            Step::Long(pack, bytes) => self.long_pack(pack, bytes, out),
             Step::Facts => {
                 self.facts(out);
                 None
@@ -169,6 +145,35 @@ impl Written {
                 Some(Step::Own(name, number, next))
             }
         }
+    }
+
+    fn pack(&mut self, pack: u64, out: &mut Vec<u8>) -> Option<Step> {
+        let stream = &self.stream;
+        if let Some(long) = stream.long_pack(pack).filter(|long| long.len() > COPIED) {
+            return Some(Step::Long(pack, Vec::with_capacity(long.len())));
+        }
+        let mut list = Listpacked::new();
+        let count = stream.pack_len(pack);
+        stream.visit_pack(pack, |id, fields| list.add(count, id, fields, &mut short_text));
+        list.write(None, &mut self.pen, out);
+        (pack + 1 < stream.pack_count()).then_some(Step::Pack(pack + 1))
+    }
+
+    /// Some of a long pack is put together, or all of it written.
+    fn long_pack(&mut self, pack: u64, mut bytes: Vec<u8>, out: &mut Vec<u8>) -> Option<Step> {
+        let stream = &self.stream;
+        let (from, long) = (bytes.len(), stream.long_pack(pack)?);
+        let stretches = long.stretches(from..from + COPIED);
+        stretches.for_each(|stretch| bytes.extend_from_slice(stretch));
+        if bytes.len() < long.len() {
+            return Some(Step::Long(pack, bytes));
+        }
+        let mut list = Listpacked::new();
+        let count = stream.pack_len(pack);
+        let mut write = |list: &mut Listpack, text: Text<'_>| long_text(list, text, &bytes);
+        stream.visit_pack_of(pack, &bytes, |id, fields| list.add(count, id, fields, &mut write));
+        list.write(Some(Arc::new(bytes)), &mut self.pen, out);
+        (pack + 1 < stream.pack_count()).then_some(Step::Pack(pack + 1))
     }
 
     fn facts(&self, out: &mut Vec<u8>) {
