@@ -5,6 +5,8 @@ use crate::member::{Cluster, Member};
 use crate::net::{BROKEN, Conn, Side};
 use crate::time::Time;
 use engine::journal::Bounds;
+use engine::pubsub::Limits;
+use engine::tell::Peers;
 use engine::types::Lsn;
 use replication::bell::Bell;
 use replication::guard::{self, Held};
@@ -21,7 +23,7 @@ use replication::replica::running::{Parts, Running};
 use replication::replica::steps::{Place, Step};
 use replication::roads::Line;
 use replication::service::roles::Leads;
-use replication::settings::Settings;
+use replication::settings::{Followed, Settings};
 use replication::wire;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -58,6 +60,14 @@ pub(crate) fn settings(dice: &mut fastrand::Rng) -> Settings {
         // Of the world, not of links.
         journal_ttl: Duration::from_secs(3),
         good_replica_lag: Duration::from_secs(10),
+        // Nobody follows the model's nodes as a Redis does.
+        followed: Followed {
+            ping: Duration::from_secs(10),
+            limits: Limits::default(),
+            held_max: u64::MAX,
+            redis_version: "7.2.0",
+            oldest: Peers::From62,
+        },
     }
 }
 
