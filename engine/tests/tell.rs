@@ -290,6 +290,14 @@ impl Looking {
                 }
                 parts.sort();
             }
+            "zset" => {
+                // Each server writes a score in its own way.
+                for pair in elements.chunks(2) {
+                    let score = String::from_utf8_lossy(pair[1].bytes()?).into_owned();
+                    let score: f64 = score.parse().ok()?;
+                    parts.push(format!("{:?} {score:?}", pair[0]));
+                }
+            }
             "set" => {
                 parts = elements.iter().map(|member| format!("{member:?}")).collect();
                 parts.sort();
