@@ -313,6 +313,7 @@ fn followers_end_when_the_node_follows_another() {
     wait::until("the end is logged", || {
         node.logged("left: this node follows another one now") == 1
     });
+    wait::until("the node follows", || replication(&node, "master_link_status") == "up");
     node.must(&["REPLICAOF", "NO", "ONE"]);
     node.must(&["SET", "again", "mine"]);
     wait_linked(&redis);
