@@ -54,6 +54,8 @@ pub struct Followed {
     pub limits: Limits,
     /// What may be held of changed keys while a copy is made, in bytes.
     pub held_max: u64,
+    /// What of the stream is kept for those who come back, in bytes.
+    pub backlog_bytes: u64,
     /// Which Redis a copy says that it is of.
     pub redis_version: &'static str,
     /// The words that all of them know.

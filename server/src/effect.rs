@@ -32,10 +32,22 @@ pub fn maxmemory(config: &Config) -> u64 {
 /// Keys compared per victim: each is a look-up, and more do not find a better one.
 const SAMPLES_MAX: u32 = 64;
 
+/// The share of the journals' bytes that the stream for Redis replicas takes.
+const STREAM_SHARE: u64 = 4;
+
 /// What all journals together may take.
 pub fn journals_bytes(config: &Config) -> u64 {
     match config.repl_backlog_size {
         0 => (maxmemory(config) / 10).max(JOURNALS_MIN),
+        bytes => bytes,
+    }
+}
+
+/// What of the stream for Redis replicas is kept: unlike the journals it does not give way to data, so it takes a share
+/// of them where nobody said how much.
+pub fn stream_bytes(config: &Config) -> u64 {
+    match config.repl_backlog_size {
+        0 => journals_bytes(config) / STREAM_SHARE,
         bytes => bytes,
     }
 }
@@ -163,6 +175,7 @@ pub fn replication(config: &Config, port: u16) -> replication::Settings {
             ping: config.repl_ping_replica_period,
             limits: limits(config.client_output_buffer_limit.replica),
             held_max: held_max(config),
+            backlog_bytes: stream_bytes(config),
             redis_version: REDIS_VERSION,
             oldest: match config.oldest_redis_replica {
                 OldestFollower::Redis62 => Peers::From62,

@@ -37,7 +37,7 @@ pub async fn serve(
     may_feed: impl Fn() -> Result<(), String>,
 ) {
     let follower = Follower::new(id, asking, transport);
-    if let Err(why) = may_feed() {
+    if let Err(why) = may_feed().and_then(|()| followers.has_room()) {
         let _ = follower.transport.write(format!("-{why}\r\n").as_bytes()).await;
         follower.transport.close().await;
         return;

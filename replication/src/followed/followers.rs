@@ -17,6 +17,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+/// The most that follow at once: they are not counted among clients, and each has a task and a buffer.
+const FOLLOWERS_MAX: usize = 256;
+
 /// The stream while it is told.
 pub(super) struct Told {
     pub(super) stream: RefCell<Stream>,
@@ -72,6 +75,14 @@ impl Followers {
 
     pub(super) fn era(&self) -> u64 {
         self.era.get()
+    }
+
+    /// Whether there is room for one more.
+    pub(super) fn has_room(&self) -> Result<(), String> {
+        match self.all.borrow().len() < FOLLOWERS_MAX {
+            true => Ok(()),
+            false => Err(format!("ERR {FOLLOWERS_MAX} replicas follow already")),
+        }
     }
 
     /// One more.
@@ -227,7 +238,7 @@ impl Followers {
         }
         // Without a limit of their own followers have what is kept for those who come back.
         let needed = if limits.hard_bytes == 0 { 0 } else { needed };
-        told.stream.borrow_mut().backlog.trim(settings.journals_bounds.bytes.max(needed));
+        told.stream.borrow_mut().backlog.trim(settings.followed.backlog_bytes.max(needed));
     }
 
     /// What time alone changes.

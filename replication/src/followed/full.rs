@@ -178,7 +178,7 @@ fn begin_stream(followers: &Rc<Followers>, moment: &Moment) -> Result<Rc<Told>, 
     let (logs, longest, oldest) = {
         let here = followers.here();
         let settings = here.settings.borrow();
-        let bounds = settings.followed.limits.hard_bytes.max(settings.journals_bounds.bytes);
+        let bounds = settings.followed.limits.hard_bytes.max(settings.followed.backlog_bytes);
         (here.standing.logs(), bounds.max(LONGEST), settings.followed.oldest)
     };
     let peers = if dated { Peers::From74 } else { oldest };

@@ -92,8 +92,8 @@ fn frames_of_several_shards_are_said_as_one_once_all_parts_are_here() {
     check(
         &[&["a=1", "T5:0,1:x=1", "b=2"], &["c=3", "T5:0,1:y=2", "d=4"]],
         &[
-            "SELECT 0", "SET a 1", "SET c 3", "MULTI", "SET x 1", "SET y 2", "EXEC", "SET d 4",
-            "SET b 2",
+            "SELECT 0", "SET a 1", "SET c 3", "MULTI", "SET x 1", "SET y 2", "EXEC", "SET b 2",
+            "SET d 4",
         ],
     );
     // The other part is not here: what stands behind waits, what others say does not.
@@ -137,7 +137,9 @@ fn what_does_not_fit_is_an_error() {
         for (shard, frames) in journals.iter().enumerate() {
             frames.iter().for_each(|text| merge.add(shard, &frame(text)));
         }
-        assert!(merge.say(&mut Vec::new(), usize::MAX).is_err(), "{journals:?}");
+        let mut say = || merge.say(&mut Vec::new(), usize::MAX);
+        // All heads are known once each was looked at.
+        assert!(say().and_then(|_| say()).is_err(), "{journals:?}");
     }
 }
 
@@ -171,8 +173,8 @@ fn a_random_order_of_arrival_changes_neither_the_order_of_a_key_nor_what_is_one(
         let shard = random.usize(..SHARDS);
         let end = (sent[shard] + random.usize(1..900)).min(journals[shard].len());
         merge.add(shard, &journals[shard][sent[shard]..end]);
-        sent[shard] = end;
         let most = out.len() + random.usize(1..500);
+        sent[shard] = end;
         merge.say(&mut out, most).expect("the journals are good");
     }
     merge.say(&mut out, usize::MAX).expect("the journals are good");

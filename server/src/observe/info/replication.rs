@@ -41,7 +41,7 @@ fn put_history(info: &Info, config: &Config, lines: &mut Lines) {
         lines.put("master_repl_offset", stream.offset);
         lines.put("second_repl_offset", -1);
         lines.put("repl_backlog_active", 1);
-        lines.put("repl_backlog_size", effect::journals_bytes(config));
+        lines.put("repl_backlog_size", effect::stream_bytes(config));
         lines.put("repl_backlog_first_byte_offset", stream.first + 1);
         lines.put("repl_backlog_histlen", stream.bytes);
         lines.put("damselfly_history", &info.history);
