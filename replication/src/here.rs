@@ -7,9 +7,10 @@
 use crate::chain::Chain;
 use crate::guard;
 use crate::handshake::Terms;
+use crate::origin::Origin;
 use crate::relay::Relay;
 use crate::settings::Settings;
-use crate::standing::{Outdated, Standing};
+use crate::standing::{AtRest, Outdated, Standing};
 use crate::status::Status;
 use engine::exec::Front;
 use engine::journal::{HistoryId, Position};
@@ -17,6 +18,12 @@ use engine::types::{Lsn, Millis};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+
+/// A session of which nothing is on its way to shards.
+pub trait Rests {
+    /// What it says of the data.
+    fn at_rest(&self) -> AtRest;
+}
 
 /// See the module's doc.
 pub struct Here {
@@ -83,6 +90,25 @@ impl Here {
     pub fn full_sync_done(&self) {
         self.standing.full_sync_done();
         self.status.set_loading(false);
+    }
+
+    /// Has `cut` fix a moment on all shards, which answers where our own journals stood at it, and answers what the
+    /// data of that moment is; nothing where the standing changes meanwhile. `hold` has the session with the master
+    /// rest, if there is one; it goes on when what it answered is dropped. Refused while the data is a part of a copy.
+    pub async fn moment<S: Rests>(
+        &self,
+        hold: impl AsyncFnOnce() -> Option<S>,
+        cut: impl AsyncFnOnce() -> Result<Vec<Lsn>, String>,
+    ) -> Result<Option<Origin>, String> {
+        self.standing.may_be_saved()?;
+        let Some(mark) = self.standing.mark() else { return Ok(None) };
+        let resting = hold().await;
+        let own = cut().await?;
+        // Before it goes on, and as of now: nothing has changed since the cut if nothing has begun to change.
+        let session = resting.as_ref().map(Rests::at_rest);
+        let origin = self.standing.origin(own, session.as_ref());
+        self.standing.may_be_saved()?;
+        Ok((self.standing.mark() == Some(mark)).then_some(origin))
     }
 
     /// A master with data of its own is made a replica.

@@ -75,6 +75,12 @@ mod switches {
     /// Whether somebody may follow is not asked once more after the wait for the number of keys.
     pub static ADMISSION_IS_ASKED_ONCE: AtomicBool = AtomicBool::new(false);
 
+    /// J6: a snapshot says where the session is, of which something is on its way to the shards.
+    pub static SAVES_DO_NOT_HOLD: AtomicBool = AtomicBool::new(false);
+
+    /// J6: a node that has written since its start stands where its snapshot was.
+    pub static WRITES_SINCE_A_START_ARE_FORGOTTEN: AtomicBool = AtomicBool::new(false);
+
     thread_local! {
         /// What was asked for when a full sync was granted because a journal was trimmed.
         static ASKED: RefCell<Vec<Lsn>> = const { RefCell::new(Vec::new()) };
@@ -164,6 +170,14 @@ mod switches {
 
     pub(crate) fn overtaken_orders_are_obeyed() -> bool {
         OVERTAKEN_ORDERS_ARE_OBEYED.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn saves_do_not_hold() -> bool {
+        SAVES_DO_NOT_HOLD.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn writes_since_a_start_are_forgotten() -> bool {
+        WRITES_SINCE_A_START_ARE_FORGOTTEN.load(Ordering::Relaxed)
     }
 
     pub(crate) fn admission_is_asked_once() -> bool {
@@ -272,6 +286,14 @@ mod off {
     }
 
     pub(crate) fn overtaken_orders_are_obeyed() -> bool {
+        false
+    }
+
+    pub(crate) fn saves_do_not_hold() -> bool {
+        false
+    }
+
+    pub(crate) fn writes_since_a_start_are_forgotten() -> bool {
         false
     }
 

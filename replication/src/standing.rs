@@ -333,7 +333,8 @@ impl Standing {
             .await;
         if self.restored.take() == Some(self.lineage.borrow().current())
             && !self.tells.get()
-            && positions.iter().all(|lsn| *lsn == Lsn(0))
+            && (positions.iter().all(|lsn| *lsn == Lsn(0))
+                || planted::writes_since_a_start_are_forgotten())
         {
             return self.go_on_as_before();
         }

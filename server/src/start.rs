@@ -312,16 +312,7 @@ async fn lead_program(
         if let Some(bound) = bound.take() {
             bound.serve(&server);
         }
-        let loading = async {
-            let loaded = loader::load_at_start(&front, &server, &path).await;
-            Some(match loaded {
-                Ok(origin) => {
-                    resume::order(&front, &server, &path, origin).await;
-                    Ok(())
-                }
-                Err(error) => Err(error),
-            })
-        };
+        let loading = async { Some(load(&front, &server, &path).await) };
         let ended = async {
             stopped.as_mut().await;
             None
@@ -356,6 +347,13 @@ async fn lead_program(
     tracing::info!("ready");
     stopped.await;
     remove(pidfile);
+    Ok(())
+}
+
+/// Loads the snapshot that was found, and goes on where its data was.
+async fn load(front: &Rc<Front>, server: &Server, path: &std::path::Path) -> Result<(), String> {
+    let origin = loader::load_at_start(front, server, path).await?;
+    resume::order(front, server, path, origin).await;
     Ok(())
 }
 

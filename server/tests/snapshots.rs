@@ -177,10 +177,12 @@ fn a_kill_at_any_moment_leaves_a_whole_file() {
     let mut node = Node::start("node", 2, &[FILE]);
     node.must(&["SET", "generation", "0"]);
     node.must(&["SAVE"]);
-    for round in 0..6u64 {
+    let (seed, rounds) = (support::seed(), if support::soak() { 50 } else { 6 });
+    let mut random = fastrand::Rng::with_seed(seed);
+    for _ in 0..rounds {
         node.must(&["DEBUG", "POPULATE", "100000", "key", "100"]);
         node.must(&["BGSAVE"]);
-        wait::let_pass(Duration::from_millis(round * 15));
+        wait::let_pass(Duration::from_millis(random.u64(..90)));
         node.kill();
         check_file(&node.file("dump.rdb"));
         node.restart(&[]);

@@ -188,3 +188,16 @@ fn malformed_text_is_refused() {
         assert!(text.parse::<Lineage>().is_err(), "{text}");
     }
 }
+
+#[test]
+fn what_a_history_branched_off_is_the_lineage_before_it() {
+    let first = Lineage::unrelated(id(1), 2);
+    let second = first.clone().branch_off(id(2), 3, lsns(&[4, 5]));
+    let third = second.clone().branch_off(id(3), 1, lsns(&[6, 7, 8]));
+    assert_eq!(third.before(), Some((second, lsns(&[6, 7, 8]))));
+    assert_eq!(
+        third.before().and_then(|(second, _)| second.before()),
+        Some((first.clone(), lsns(&[4, 5])))
+    );
+    assert_eq!(first.before(), None);
+}

