@@ -9,7 +9,8 @@
 //!   1 clients effect log            the map of connections; what settings mean to others; the log
 //!   2 meters loading snapshots tail what is counted and timed; how far loading is, what is known of snapshots
 //!   3 server                        what all executors share
-//!   4 certificates gates listen loader news resume saver   what needs no connection
+//!   4 certificates gates listen news resume saver   what needs no connection
+//!     loader                        the data of a file, at the start and for DEBUG RELOAD
 //!     http                          pages and their server
 //!     observe                       INFO, metrics, the status page
 //!   5 connection                    bytes in, requests, replies, bytes out

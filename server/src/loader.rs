@@ -65,32 +65,40 @@ pub struct Reload {
     pub merges: bool,
 }
 
-/// Reads the data from its file again. Whoever asks meanwhile is told that it is loading; replicas begin anew
-/// afterwards.
+/// Reads the data from its file again. From the first moment on whoever asks is told that it is loading, so that
+/// nothing is acknowledged that the file does not have; replicas begin anew afterwards.
 pub async fn reload(front: &Rc<Front>, server: &Server, how: Reload) -> Result<(), String> {
-    if how.saves {
-        save(front, server).await?;
+    if server.status.is_replica() {
+        return Err("this node is a replica: its data is its master's".to_owned());
     }
-    let path = newest(server).await?.ok_or("there is no snapshot to load: see dbfilename")?;
-    check(&path).await?;
-    if server.loading.is_under_way() {
+    if server.status.is_loading() || server.loading.is_under_way() {
         return Err("the data is being loaded already".to_owned());
     }
     server.loading.begin(0);
-    // Even if nobody waits for the end of it any more: half of a data set is none.
+    server.status.set_loading(true);
+    let outcome = write_and_read(front, server, how).await;
+    server.loading.end();
+    // Somebody may have been told to follow just before; then that is who says when it is loaded.
+    if !server.status.is_replica() {
+        server.status.set_loading(false);
+    }
+    outcome
+}
+
+async fn write_and_read(front: &Rc<Front>, server: &Server, how: Reload) -> Result<(), String> {
+    if how.saves {
+        server.loading.set_writes_first(true);
+        let saved = save(front, server).await;
+        server.loading.set_writes_first(false);
+        saved?;
+    }
+    let path = newest(server).await?.ok_or("there is no snapshot to load: see dbfilename")?;
+    check(&path).await?;
     let begun: Result<(), String> =
         server.replication.ask(front, Request::Reload(how.flushes)).await;
+    begun?;
     let options = Options { keeps_expired: false, adds: !how.flushes, replaces: how.merges };
-    let loaded = match begun {
-        Ok(()) => load(front, server, &path, options).await,
-        Err(error) => {
-            server.loading.end();
-            return Err(error);
-        }
-    };
-    server.loading.end();
-    server.status.set_loading(false);
-    match loaded {
+    match load(front, server, &path, options).await {
         Ok(loaded) => {
             tracing::info!("loaded {} keys from {} again", loaded.keys, path.display());
             Ok(())
@@ -102,14 +110,24 @@ pub async fn reload(front: &Rc<Front>, server: &Server, how: Reload) -> Result<(
     }
 }
 
-/// Writes a snapshot, behind the one that is under way.
+/// Writes a snapshot, behind the one that is under way; once more where a write that was let in before came behind
+/// it.
 async fn save(front: &Rc<Front>, server: &Server) -> Result<(), String> {
-    loop {
-        match saver::order(front, server, Wait::Written).await {
-            Err(error) if error == saver::BUSY => rt::sleep(LOOK_EVERY).await,
-            outcome => return outcome,
+    /// What has expired is deleted meanwhile too: that may stand in the file.
+    const ROUNDS: usize = 3;
+    for _ in 0..ROUNDS {
+        loop {
+            match saver::order(front, server, Wait::Written).await {
+                Err(error) if error == saver::BUSY => rt::sleep(LOOK_EVERY).await,
+                outcome => break outcome?,
+            }
+        }
+        let heads = front.call_all(|shard: &mut Shard| shard.log.lsn().0).await;
+        if heads.into_iter().sum::<u64>() == server.snapshots.last().offset {
+            break;
         }
     }
+    Ok(())
 }
 
 /// Whether a file can be read at all, before anything goes for it.

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 #[derive(Debug, Default)]
 pub struct Loading {
     under_way: AtomicBool,
+    /// The data set is written before it is read again.
+    writes_first: AtomicBool,
     began: AtomicU64,
     total: AtomicU64,
     bytes: AtomicU64,
@@ -53,6 +55,16 @@ impl Loading {
     /// Whether a file is read just now: then nobody else may bring data.
     pub fn is_under_way(&self) -> bool {
         self.under_way.load(Ordering::Acquire)
+    }
+
+    /// The file is written first, or that is done: while it is, what is here is whole.
+    pub fn set_writes_first(&self, writes: bool) {
+        self.writes_first.store(writes, Ordering::Release);
+    }
+
+    /// Whether the file is being written first.
+    pub fn writes_first(&self) -> bool {
+        self.writes_first.load(Ordering::Acquire)
     }
 
     /// How far it is.

@@ -202,7 +202,7 @@ fn place(server: &Server, wait: Wait) -> Result<PathBuf, String> {
     if config.dbfilename.is_empty() {
         return Err("snapshots are off: dbfilename is empty".to_owned());
     }
-    if server.status.is_loading() {
+    if server.status.is_loading() && !server.loading.writes_first() {
         return Err("a full sync is being loaded: there is nothing whole to be written".to_owned());
     }
     let directory = std::env::current_dir()

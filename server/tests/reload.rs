@@ -3,6 +3,8 @@
 mod support;
 
 use engine::resp::client::Reply;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use support::client::text;
 use support::compare;
 use support::node::Node;
@@ -49,6 +51,45 @@ fn everything_comes_back_and_replicas_take_it_anew() {
     client.must(&["MULTI"]);
     client.must(&["SET", "elsewhere", "changed"]);
     assert_eq!(client.must(&["EXEC"]), Reply::Nil);
+}
+
+/// Who writes meanwhile is refused or kept, each time.
+#[test]
+fn no_acknowledged_write_is_lost() {
+    let (_directory, node) = node(2);
+    node.must(&["DEBUG", "POPULATE", "20000", "k", "20"]);
+    let stop = AtomicBool::new(false);
+    let acknowledged: Vec<u64> = thread::scope(|scope| {
+        let writers: Vec<_> = (0..2)
+            .map(|writer: usize| {
+                let (mut client, stop) = (node.client(), &stop);
+                scope.spawn(move || {
+                    let (mut last, mut round) = (0, 0_u64);
+                    while !stop.load(Ordering::Relaxed) {
+                        round += 1;
+                        let key = format!("w{writer}:{round}");
+                        let reply = client.call(&["SET", &key, "1"]);
+                        match reply.error() {
+                            None => last += 1,
+                            Some(error) => {
+                                assert!(error.starts_with(b"LOADING"), "{reply:?}");
+                                round -= 1;
+                            }
+                        }
+                    }
+                    last
+                })
+            })
+            .collect();
+        for _ in 0..5 {
+            node.must(&["DEBUG", "RELOAD"]);
+        }
+        stop.store(true, Ordering::Relaxed);
+        writers.into_iter().map(|writer| writer.join().expect("a writer")).collect()
+    });
+    assert!(acknowledged.iter().all(|count| *count > 0), "{acknowledged:?}");
+    let keys = 20_000 + acknowledged.iter().sum::<u64>();
+    assert_eq!(node.must(&["DBSIZE"]), Reply::Integer(keys as i64));
 }
 
 #[test]

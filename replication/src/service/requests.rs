@@ -108,7 +108,7 @@ pub enum Request {
     /// Zeroes the counters; answered with `()`.
     ResetCounters,
     /// DEBUG RELOAD: the data will be read from a file, and what is here goes first if this is `true`; answered with
-    /// `Result<(), String>`. From then on the node is loading, until whoever asked says otherwise.
+    /// `Result<(), String>`. The node is loading then, until whoever asked says otherwise.
     Reload(bool),
 }
 

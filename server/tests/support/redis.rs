@@ -157,6 +157,10 @@ fn entry(client: &mut Client, asked: Asked, key: &[u8]) -> Option<Entry> {
         "set" => sorted(ask(&[b"SMEMBERS", key]), 1),
         "hash" => {
             let mut parts = sorted(ask(&[b"HGETALL", key]), 2);
+            if parts.is_empty() {
+                // All its fields have ended, and nobody has deleted it yet.
+                return None;
+            }
             if asked.has_fields {
                 parts.extend(field_deadlines(client, key, &parts));
             }

@@ -113,11 +113,8 @@ fn effects_do_to_a_list_what_they_do_to_a_deque_and_a_second_one_that_is_told_of
                 1 => {
                     let indexes: Vec<u64> = (0..length).filter(|_| random.u8(..) < 10).collect();
                     let form = list_in(item).form();
-                    have(
-                        &Remove { indexes: indexes.clone(), element: b"e", end: End::Right, form },
-                        item,
-                        told,
-                    );
+                    let (of, end) = (indexes.clone(), End::Right);
+                    have(&Remove { indexes: of, element: b"e", end, form }, item, told);
                     indexes.iter().rev().for_each(|index| drop(model.remove(*index as usize)));
                 }
                 _ => {
