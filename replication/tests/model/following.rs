@@ -65,6 +65,7 @@ pub(crate) fn settings(dice: &mut fastrand::Rng) -> Settings {
             ping: Duration::from_secs(10),
             limits: Limits::default(),
             held_max: u64::MAX,
+            backlog_bytes: u64::MAX,
             redis_version: "7.2.0",
             oldest: Peers::From62,
         },
