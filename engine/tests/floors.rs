@@ -367,9 +367,9 @@ fn functions(text: &str) -> Vec<(String, usize)> {
         };
         let name: String =
             code[at + 3..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-        let body =
-            lines[start..].iter().position(|line| line.ends_with('{') || line.ends_with("}"));
-        let Some(body) = body else { continue };
+        let body = lines[start..].iter().position(|line| line.ends_with(['{', '}', ';']));
+        // What a trait asks for has none.
+        let Some(body) = body.filter(|body| !lines[start + body].ends_with(';')) else { continue };
         let end = lines[start + body..]
             .iter()
             .position(|other| indent(other) == indent(line) && other.trim_start().starts_with('}'));

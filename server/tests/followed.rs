@@ -47,9 +47,11 @@ fn wait_caught_up(redis: &Redis, node: &Node) {
 fn a_redis_follows(shards: u16) {
     let seed = support::seed();
     let node = Node::start("node", shards, &[]);
-    let writers = [Writer::start(node.client(), seed), Writer::start(node.client(), seed ^ 1)];
-    writers[0].wait_for(2000);
     let redis = Redis::start(&[]);
+    // Times of fields would want a follower that knows them.
+    let writer = |seed| Writer::start_for(node.client(), &mut redis.client(), seed);
+    let writers = [writer(seed), writer(seed ^ 1)];
+    writers[0].wait_for(2000);
     follow(&redis, &node);
     wait_linked(&redis);
     assert_eq!(counter(&node, "sync_full"), 1);
@@ -254,7 +256,8 @@ fn a_slow_copy_goes_to_a_file_and_is_whole() {
 #[test]
 fn redis_cli_takes_a_copy_that_redis_loads() {
     let node = Node::start("node", 3, &[]);
-    let writer = Writer::start(node.client(), support::seed());
+    let redis = Redis::start(&[]);
+    let writer = Writer::start_for(node.client(), &mut redis.client(), support::seed());
     writer.wait_for(1000);
     drop(writer);
     let directory = tempfile::tempdir().expect("a directory");

@@ -40,10 +40,10 @@ use crate::value::saying::Saying;
 #[derive(Debug)]
 pub struct Teller {
     peers: Peers,
-    /// The longest value that comes in pieces.
+    /// All values together that come in pieces.
     longest: u64,
-    /// A value that comes in pieces.
-    under_way: Option<UnderWay>,
+    /// Values that come in pieces: a transaction may have several, whose ends stand in its frame.
+    under_way: Vec<UnderWay>,
 }
 
 #[derive(Debug)]
@@ -56,14 +56,14 @@ struct UnderWay {
 }
 
 impl Teller {
-    /// Of a log, from the beginning of a frame on. Values that come in pieces may be so long.
+    /// Of a log, from the beginning of a frame on. Values that come in pieces may be so long, together.
     pub fn new(peers: Peers, longest: u64) -> Teller {
-        Teller { peers, longest, under_way: None }
+        Teller { peers, longest, under_way: Vec::new() }
     }
 
     /// Whether a value is in the middle of its pieces.
     pub fn is_in_value(&self) -> bool {
-        self.under_way.is_some()
+        !self.under_way.is_empty()
     }
 
     /// Appends what says the next entry: often one command, none for the pieces of a value, or many.
@@ -105,24 +105,34 @@ impl Teller {
     }
 
     fn begin(&mut self, db: DbIndex, key: &[u8], kind: u8, length: u64) -> Result<(), Unsayable> {
-        if length > self.longest {
-            return Err(Unsayable::TooLong { length, longest: self.longest });
+        // One that begins anew never came to its end.
+        self.under_way.retain(|value| !value.is_at(db, key));
+        let together = self.under_way.iter().fold(length, |sum, it| sum.saturating_add(it.length));
+        if together > self.longest {
+            return Err(Unsayable::TooLong { length: together, longest: self.longest });
         }
-        self.under_way = Some(UnderWay { db, key: key.to_vec(), kind, length, bytes: Vec::new() });
+        let bytes = Vec::new();
+        self.under_way.push(UnderWay { db, key: key.to_vec(), kind, length, bytes });
         Ok(())
     }
 
     fn part(&mut self, db: DbIndex, key: &[u8], part: &Payload<'_>) -> Result<(), Unsayable> {
-        let value = self.under_way.as_mut().filter(|value| value.db == db && value.key == key);
+        let value = self.under_way.iter_mut().find(|value| value.is_at(db, key));
         let value = value.ok_or(Unsayable::NoBeginning)?;
         value.bytes.extend_from_slice(&part.bytes().ok_or(Unsayable::Malformed)?);
         if value.bytes.len() as u64 > value.length { Err(Unsayable::Malformed) } else { Ok(()) }
     }
 
     fn end(&mut self, db: DbIndex, key: &[u8]) -> Result<UnderWay, Unsayable> {
-        let value = self.under_way.take().filter(|value| value.db == db && value.key == key);
-        let value = value.ok_or(Unsayable::NoBeginning)?;
+        let place = self.under_way.iter().position(|value| value.is_at(db, key));
+        let value = self.under_way.swap_remove(place.ok_or(Unsayable::NoBeginning)?);
         if value.bytes.len() as u64 == value.length { Ok(value) } else { Err(Unsayable::Malformed) }
+    }
+}
+
+impl UnderWay {
+    fn is_at(&self, db: DbIndex, key: &[u8]) -> bool {
+        self.db == db && self.key == key
     }
 }
 

@@ -250,8 +250,8 @@ pub(super) fn left_out(facts: &Facts, report: &mut Report) {
     );
     if libraries.is_some_and(|count| count > 0) {
         report.problem(
-            "there are functions (FUNCTION), which are not kept here, and a change of them ends the link",
-            "leave them as they are while the node follows, and let clients do without FCALL before the change over",
+            "there are functions (FUNCTION): their libraries are kept and handed on, but nothing here runs them",
+            "let clients do without FCALL before the change over",
         );
     }
     let tells_scripts = facts.setting("lua-replicate-commands") == Some("no")

@@ -20,12 +20,23 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn start(mut client: Client, seed: u64) -> Writer {
+        let lines = known(&mut client);
+        Writer::start_with(client, lines, seed)
+    }
+
+    /// The same with what another server knows too, which gets it from the first one.
+    pub(crate) fn start_for(mut client: Client, other: &mut Client, seed: u64) -> Writer {
+        let others = known(other);
+        let both = known(&mut client).into_iter().filter(|line| others.contains(line));
+        Writer::start_with(client, both.collect(), seed)
+    }
+
+    fn start_with(mut client: Client, lines: Vec<&'static str>, seed: u64) -> Writer {
         let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let shared = (stop.clone(), written.clone());
         let thread = thread::spawn(move || {
             let (stop, written) = shared;
             let mut random = Rng::with_seed(seed);
-            let lines = known(&mut client);
             while !stop.load(Ordering::Relaxed) {
                 let requests = buffer(&mut random, &lines);
                 client.pipeline(&requests);

@@ -159,17 +159,20 @@ fn odd_bytes_are_no_list_and_no_effect() {
         (4, &[4, 2]),
         (4, &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1]),
         (5, &[6, 1, b'a']),
-        (6, &[8, 1, b'a']),
-        (7, &[0, 3]),
-        (7, &[0, 0, 0, 1]),
-        (7, &[2, 0]),
-        (7, &[0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1]),
+        (6, &[8, 0, 1, b'a', 1, b'b']),
+        (6, &[0, 2, 1, b'a', 1, b'b']),
+        (6, &[0, 0, 1, b'a']),
+        (7, &[0, 0, 1, b'a', 3]),
+        (7, &[0, 0, 1, b'a', 0, 0, 1]),
+        (7, &[0, 2, 1, b'a', 0]),
+        (7, &[2, 0, 1, b'a', 0]),
+        (7, &[0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1]),
     ] {
         assert_eq!((TYPE.perform)(&mut item, op, bytes), Err(Unfit::Malformed), "{op} {bytes:?}");
     }
     assert_eq!((TYPE.perform)(&mut item, 8, &[0]), Err(Unfit::Unknown));
     assert_eq!(list_in(&item).len(), 3);
-    assert_eq!((TYPE.perform)(&mut item, 6, &[6, 1, b'z']), Ok(()));
+    assert_eq!((TYPE.perform)(&mut item, 6, &[6, 1, 1, b'z', 1, b'c']), Ok(()));
     assert_eq!(list_in(&item).get(3).unwrap().to_bytes(), &b"z"[..]);
 }
 
