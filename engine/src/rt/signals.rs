@@ -31,9 +31,10 @@ pub enum Signal {
     Tell,
 }
 
+/// Those that come at once are told in this order: an INT behind another word to stop insists, so it is told first.
 const SIGNALS: [(i32, Signal); 6] = [
-    (libc::SIGTERM, Signal::Terminate),
     (libc::SIGINT, Signal::Interrupt),
+    (libc::SIGTERM, Signal::Terminate),
     (libc::SIGQUIT, Signal::Quit),
     (libc::SIGHUP, Signal::Reload),
     (libc::SIGUSR1, Signal::Reopen),
