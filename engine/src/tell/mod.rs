@@ -42,7 +42,8 @@ pub struct Teller {
     peers: Peers,
     /// All values together that come in pieces.
     longest: u64,
-    /// Values that come in pieces: a transaction may have several, whose ends stand in its frame.
+    /// Values that come in pieces: a transaction may have several, also of one key, whose ends stand in its frame in the
+    /// same order.
     under_way: Vec<UnderWay>,
 }
 
@@ -105,8 +106,6 @@ impl Teller {
     }
 
     fn begin(&mut self, db: DbIndex, key: &[u8], kind: u8, length: u64) -> Result<(), Unsayable> {
-        // One that begins anew never came to its end.
-        self.under_way.retain(|value| !value.is_at(db, key));
         let together = self.under_way.iter().fold(length, |sum, it| sum.saturating_add(it.length));
         if together > self.longest {
             return Err(Unsayable::TooLong { length: together, longest: self.longest });
@@ -117,7 +116,7 @@ impl Teller {
     }
 
     fn part(&mut self, db: DbIndex, key: &[u8], part: &Payload<'_>) -> Result<(), Unsayable> {
-        let value = self.under_way.iter_mut().find(|value| value.is_at(db, key));
+        let value = self.under_way.iter_mut().rfind(|value| value.is_at(db, key));
         let value = value.ok_or(Unsayable::NoBeginning)?;
         value.bytes.extend_from_slice(&part.bytes().ok_or(Unsayable::Malformed)?);
         if value.bytes.len() as u64 > value.length { Err(Unsayable::Malformed) } else { Ok(()) }
@@ -125,7 +124,7 @@ impl Teller {
 
     fn end(&mut self, db: DbIndex, key: &[u8]) -> Result<UnderWay, Unsayable> {
         let place = self.under_way.iter().position(|value| value.is_at(db, key));
-        let value = self.under_way.swap_remove(place.ok_or(Unsayable::NoBeginning)?);
+        let value = self.under_way.remove(place.ok_or(Unsayable::NoBeginning)?);
         if value.bytes.len() as u64 == value.length { Ok(value) } else { Err(Unsayable::Malformed) }
     }
 }
