@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -30,18 +29,17 @@ impl Bench<'_> {
     pub(super) fn saves(&self, table: &mut Table) -> io::Result<()> {
         let directory = self.plan.directory.join("snapshots");
         fs::create_dir_all(&directory)?;
-        {
-            let server = self.full(self.plan.sync_keys, None)?;
-            self.save(&server, &directory, table)?;
-        }
         let place = directory.display().to_string();
         let flags = ["--dir", &place, "--dbfilename", FILE].map(String::from);
+        let flags = [&self.subject.extra[..], &flags[..]].concat();
+        {
+            let server = Server::start(&self.subject.program, None, &flags)?;
+            let fill = Config::fill(server.address, self.plan.sync_keys, self.plan.value_bytes);
+            clean(load::run(&fill)?, "fill")?;
+            self.save(&server, table)?;
+        }
         let start = Instant::now();
-        let server = Server::start(
-            &self.subject.program,
-            None,
-            &[&self.subject.extra[..], &flags[..]].concat(),
-        )?;
+        let server = Server::start(&self.subject.program, None, &flags)?;
         let figure = "start from the snapshot: seconds";
         table.push(figure, self.column, start.elapsed().as_secs_f64());
         table.aim(figure, &[Goal { of: 1, beside: Some(0), most: LOAD_MOST }]);
@@ -53,10 +51,8 @@ impl Bench<'_> {
         fs::remove_dir_all(directory)
     }
 
-    fn save(&self, server: &Server, directory: &Path, table: &mut Table) -> io::Result<()> {
+    fn save(&self, server: &Server, table: &mut Table) -> io::Result<()> {
         let mut client = server.client()?;
-        client.demand(&["CONFIG", "SET", "dir", &directory.display().to_string()])?;
-        client.demand(&["CONFIG", "SET", "dbfilename", FILE])?;
         let writes = Config {
             pipeline: WRITER_DEPTH,
             pace: Pace::Open { rate: self.plan.write_rate },
