@@ -59,12 +59,12 @@ impl Bench<'_> {
         self.beside(&server, "flood of SETs", table, || ask(&server, &flood, KEYS))?;
         let text = |seed: u64| -> Vec<u8> {
             let mut random = fastrand::Rng::with_seed(seed);
-            std::iter::repeat_with(|| random.alphanumeric() as u8).take(16 * 1024).collect()
+            std::iter::repeat_with(|| random.alphanumeric() as u8).take(11 * 1024).collect()
         };
         let pair = request(&[b"MSET", b"{lcs}1", &text(1), b"{lcs}2", &text(2)]);
         ask(&server, &pair, 1)?;
         let lcs = request(&[b"LCS", b"{lcs}1", b"{lcs}2"]);
-        self.beside(&server, "LCS of two of 16 KB", table, || ask(&server, &lcs, 1))
+        self.beside(&server, "LCS of two of 11 KB", table, || ask(&server, &lcs, 1))
     }
 
     fn expiring(&self, table: &mut Table) -> io::Result<()> {
