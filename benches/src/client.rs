@@ -33,11 +33,10 @@ impl Client {
         encode_command(&mut request, &words);
         self.socket.write_all(&request)?;
         loop {
-            let found = self.reader.next(&self.input);
-            if let Some((reply, length)) =
+            let found = self.reader.take(&mut self.input);
+            if let Some(reply) =
                 found.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?
             {
-                self.input.drain(..length);
                 return Ok(reply);
             }
             let mut piece = [0; 16 * 1024];

@@ -13,10 +13,7 @@ use replication::Request;
 use replication::origin::Origin;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
-
-/// How often is looked whether the snapshot under way has ended.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+use std::time::Instant;
 
 /// Bytes that are read at once.
 const BLOCK: usize = rt::file::BLOCK;
@@ -88,7 +85,7 @@ pub async fn reload(front: &Rc<Front>, server: &Server, how: Reload) -> Result<(
 async fn write_and_read(front: &Rc<Front>, server: &Server, how: Reload) -> Result<(), String> {
     if how.saves {
         server.loading.set_writes_first(true);
-        let saved = save(front, server).await;
+        let saved = saver::with_all(front, server, Wait::Written).await;
         server.loading.set_writes_first(false);
         saved?;
     }
@@ -108,26 +105,6 @@ async fn write_and_read(front: &Rc<Front>, server: &Server, how: Reload) -> Resu
             Err(format!("Error trying to load the RDB dump: {error}"))
         }
     }
-}
-
-/// Writes a snapshot, behind the one that is under way; once more where a write that was let in before came behind
-/// it.
-async fn save(front: &Rc<Front>, server: &Server) -> Result<(), String> {
-    /// What has expired is deleted meanwhile too: that may stand in the file.
-    const ROUNDS: usize = 3;
-    for _ in 0..ROUNDS {
-        loop {
-            match saver::order(front, server, Wait::Written).await {
-                Err(error) if error == saver::BUSY => rt::sleep(LOOK_EVERY).await,
-                outcome => break outcome?,
-            }
-        }
-        let heads = front.call_all(|shard: &mut Shard| shard.log.lsn().0).await;
-        if heads.into_iter().sum::<u64>() == server.snapshots.last().offset {
-            break;
-        }
-    }
-    Ok(())
 }
 
 /// Whether a file can be read at all, before anything goes for it.

@@ -62,6 +62,8 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 const MINUTE: u64 = 60_000;
 /// Between two attempts to fix a moment, while there is another one.
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
+/// How often is looked whether the one under way has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// After one that failed the next is tried no sooner, as in Redis.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -323,21 +325,26 @@ pub async fn has_nothing(front: &Rc<Front>, server: &Server) -> bool {
     keys.into_iter().sum::<usize>() == 0 && !is_there
 }
 
-/// Writes a last snapshot, if there is to be one, after the one under way. No more writes are let in meanwhile;
-/// what was let in before stands in it.
+/// Writes a last snapshot, if there is to be one.
 pub async fn at_the_end(front: &Rc<Front>, server: &Server) -> Ordered {
-    /// A write that was let in just before it was told to stop may come behind the snapshot: then one more
-    /// has it.
+    // The one under way would be older.
+    server.snapshots.cancel();
+    with_all(front, server, Wait::Last).await
+}
+
+/// Writes a snapshot, after the one under way. No more writes are let in meanwhile; what was let in before stands in
+/// it.
+pub async fn with_all(front: &Rc<Front>, server: &Server, wait: Wait) -> Ordered {
+    /// A write that was let in just before may come behind the snapshot: then one more has it. So may the deletion of
+    /// what has expired, which may stand in the file.
     const ROUNDS: usize = 3;
     let heads = async || -> u64 {
         front.call_all(|shard: &mut Shard| shard.log.lsn().0).await.into_iter().sum()
     };
-    // The one under way would be older.
-    server.snapshots.cancel();
     for _ in 0..ROUNDS {
         loop {
-            match order(front, server, Wait::Last).await {
-                Err(error) if error == BUSY => rt::sleep(Duration::from_millis(10)).await,
+            match order(front, server, wait).await {
+                Err(error) if error == BUSY => rt::sleep(LOOK_EVERY).await,
                 outcome => break outcome?,
             }
         }

@@ -72,15 +72,8 @@ pub async fn write(
     let path = beside(snapshot);
     let temp = path.with_file_name(format!("temp-{}.tail", std::process::id()));
     let _ = rt::file::remove(&temp).await;
-    let written = write_to(&temp, to, &from, readers).await;
-    let outcome = match written {
-        Ok(()) => rt::file::replace(&temp, &path).await.map_err(|error| error.to_string()),
-        Err(error) => Err(error),
-    };
-    if outcome.is_err() {
-        let _ = rt::file::remove(&temp).await;
-    }
-    outcome.map(|()| records)
+    let written = write_to(&temp, to, &from, readers).await.map(|()| records);
+    rt::file::put_in_place(&temp, &path, written).await
 }
 
 /// A reader of what is to be written of a log, at the end of a frame; none where nothing is.

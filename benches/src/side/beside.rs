@@ -53,7 +53,8 @@ pub(super) fn ask(server: &Server, requests: &[u8], replies: usize) -> io::Resul
     })
 }
 
-fn read_replies(socket: &mut TcpStream, replies: usize) -> io::Result<()> {
+/// Reads so many replies, of which none may be an error.
+pub(super) fn read_replies(socket: &mut TcpStream, replies: usize) -> io::Result<()> {
     let limits = ReplyLimits { bytes: 8 << 30, ..ReplyLimits::default() };
     let mut scanner = ReplyScanner::new(limits);
     let (mut input, mut filled, mut answered) = (vec![0; INPUT_BYTES], 0, 0);

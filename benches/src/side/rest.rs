@@ -4,9 +4,10 @@ use std::io::{self, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use engine::resp::{ReplyLimits, ReplyScanner, encode_command};
+use engine::resp::encode_command;
 
 use super::bench::{Bench, resident};
+use super::beside::read_replies;
 use super::{Goal, Table};
 use crate::peer::Server;
 
@@ -57,20 +58,5 @@ fn pipeline(socket: &mut TcpStream) -> io::Result<()> {
         encode_command(&mut requests, &[b"SET", b"key:000000000001", &[b'v'; 32]]);
     }
     socket.write_all(&requests)?;
-    let mut scanner = ReplyScanner::new(ReplyLimits::default());
-    let (mut input, mut filled, mut answered) = (vec![0; PIPELINE * 8], 0, 0);
-    while answered < PIPELINE {
-        let read = io::Read::read(socket, &mut input[filled..])?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        filled += read;
-        let counted = scanner.count(&input[..filled]);
-        let (replies, bytes) =
-            counted.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        answered += replies;
-        input.copy_within(bytes..filled, 0);
-        filled -= bytes;
-    }
-    Ok(())
+    read_replies(socket, PIPELINE)
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::bench::Bench;
 use super::beside::{ask, request};
+use super::rows::await_sync;
 use super::{Table, spoiled};
 use crate::peer::Server;
 use crate::process;
@@ -107,14 +108,7 @@ impl Bench<'_> {
     fn held_by_a_replica(&self, table: &mut Table) -> io::Result<()> {
         let (server, replica) = (self.start(None)?, self.start(None)?);
         replica.follow(&server)?;
-        let mut client = replica.client()?;
-        let start = Instant::now();
-        while !Server::is_in_sync(&mut client).unwrap_or(false) {
-            if start.elapsed() > BY_ITSELF {
-                return Err(spoiled("the replica does not come into sync"));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        await_sync(&replica, 0)?;
         process::freeze(replica.pid())?;
         ask(&server, &request(&[b"SET", b"long", &vec![b'x'; LONG - 1]]), 1)?;
         let bits: Vec<u8> = (0..100_u64)

@@ -120,6 +120,13 @@ impl ReplyReader {
         let mut rest = &buffer[..length];
         Ok(Some((decode(&mut rest)?, length)))
     }
+
+    /// The same, taken out of the buffer.
+    pub fn take(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Reply>, ReplyError> {
+        let Some((reply, length)) = self.next(buffer)? else { return Ok(None) };
+        buffer.drain(..length);
+        Ok(Some(reply))
+    }
 }
 
 /// Builds the reply at the beginning of `rest`, which the scanner has found to be whole. As deep as

@@ -245,6 +245,22 @@ pub async fn replace(from: &Path, to: &Path) -> Result<()> {
     .await
 }
 
+/// What was `written` as `temp` takes the place of `to`; where it was not, or cannot be put there, `temp` goes.
+pub async fn put_in_place<T>(
+    temp: &Path,
+    to: &Path,
+    written: std::result::Result<T, String>,
+) -> std::result::Result<T, String> {
+    let outcome = match written {
+        Ok(what) => replace(temp, to).await.map(|()| what).map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    };
+    if outcome.is_err() {
+        let _ = remove(temp).await;
+    }
+    outcome
+}
+
 /// Removes a file.
 pub async fn remove(path: &Path) -> Result<()> {
     let gone = path.to_owned();

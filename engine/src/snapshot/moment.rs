@@ -211,7 +211,7 @@ impl Moment {
     }
 }
 
-pub(super) async fn end_cuts(front: &Rc<Front>, id: CutId) {
+async fn end_cuts(front: &Rc<Front>, id: CutId) {
     for shard in front.node.all_shards() {
         while !front.call(shard, move |shard| shard.frozen_end(id)).await {
             rt::yield_now().await;

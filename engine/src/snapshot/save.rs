@@ -89,25 +89,15 @@ impl Save {
     /// Writes the file of the moment that was fixed, in the place of the one before.
     pub async fn write(self, progress: &SaveProgress) -> Result<Saved, String> {
         let Save { front, plan, temp, out, moment } = self;
-        let outcome = match moment {
+        let written = match moment {
             Some(moment) => {
-                let outcome = write(&front, &moment, &plan, progress, out).await;
+                let written = write(&front, &moment, &plan, progress, out).await;
                 moment.end(&front).await;
-                outcome
+                written
             }
             None => Err("no moment was fixed".to_owned()),
         };
-        let outcome = match outcome {
-            Ok(saved) => {
-                let replaced = rt::file::replace(&temp, &plan.path).await;
-                replaced.map(|()| saved).map_err(|error| error.to_string())
-            }
-            Err(error) => Err(error),
-        };
-        if outcome.is_err() {
-            let _ = rt::file::remove(&temp).await;
-        }
-        outcome
+        rt::file::put_in_place(&temp, &plan.path, written).await
     }
 
     /// Nothing is written: the file that was made goes.

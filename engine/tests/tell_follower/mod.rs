@@ -35,8 +35,7 @@ impl Talk {
     /// The next reply, or request: both are of the same form.
     fn next(&mut self) -> Reply {
         loop {
-            if let Some((reply, used)) = self.reader.next(&self.bytes).expect("it speaks RESP") {
-                self.bytes.drain(..used);
+            if let Some(reply) = self.reader.take(&mut self.bytes).expect("it speaks RESP") {
                 return reply;
             }
             let mut some = [0; 64 * 1024];

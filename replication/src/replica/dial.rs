@@ -111,11 +111,8 @@ impl Call {
     async fn next_reply(&mut self) -> Result<Reply, Reason> {
         let mut reader = ReplyReader::new(handshake::REPLY_LIMITS);
         loop {
-            match reader.next(&self.buffer) {
-                Ok(Some((reply, used))) => {
-                    self.buffer.drain(..used);
-                    return Ok(reply);
-                }
+            match reader.take(&mut self.buffer) {
+                Ok(Some(reply)) => return Ok(reply),
                 Ok(None) => {}
                 Err(error) => return Err(format!("the master does not speak RESP: {error}").into()),
             }

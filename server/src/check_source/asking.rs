@@ -105,11 +105,8 @@ impl Source {
     fn reply(&mut self, until: Instant) -> Result<Reply, String> {
         let mut reader = ReplyReader::new(LIMITS);
         loop {
-            match reader.next(&self.unread) {
-                Ok(Some((reply, used))) => {
-                    self.unread.drain(..used);
-                    return Ok(reply);
-                }
+            match reader.take(&mut self.unread) {
+                Ok(Some(reply)) => return Ok(reply),
                 Ok(None) => {}
                 Err(error) => {
                     return Err(format!("what answers there speaks another protocol: {error}"));

@@ -401,14 +401,18 @@ static PSYNC: FrontCommand = FrontCommand {
 
 /// Hands the connection over to those who are followed. What is answered is theirs, unless it is refused.
 async fn followed(session: &mut Session, from: From) -> Outcome {
-    let allowed: Result<(), String> =
-        session.server.replication.ask(&session.front, Request::MayFollow).await;
-    allowed.map_err(Refusal::made)?;
+    granted::<()>(session, Request::MayFollow).await?;
     let Introduction { listening_port: port, ip_address, able, .. } = session.replica.clone();
     let ip = ip_address.unwrap_or_else(|| peer_ip(session));
     let asking = Asking { from, able, ip, port };
     session.handoff = Some(Handoff(Takeover::Follower(Box::new(asking))));
     Ok(())
+}
+
+/// What replication grants, or why not.
+async fn granted<T: 'static>(session: &Session, request: Request) -> Result<T, Refusal> {
+    let outcome: Result<T, String> = session.server.replication.ask(&session.front, request).await;
+    outcome.map_err(Refusal::made)
 }
 
 /// The address that the other end connected from.
@@ -440,10 +444,7 @@ static DFLY_CHECK: FrontCommand = FrontCommand {
     ),
     handler: Handler::Later(|session, args, out| {
         Box::pin(async move {
-            let request = Request::Check(asker(args, 5)?);
-            let outcome: Result<(), String> =
-                session.server.replication.ask(&session.front, request).await;
-            outcome.map_err(Refusal::made)?;
+            granted::<()>(session, Request::Check(asker(args, 5)?)).await?;
             ReplyWriter::new(out, session.protocol).ok();
             Ok(())
         })
@@ -476,9 +477,7 @@ async fn follow(session: &mut Session, args: Args<'_>, out: &mut Output) -> Outc
         introduction: session.replica.clone(),
         peer_ip: peer_ip(session),
     };
-    let terms: Result<Terms, String> =
-        session.server.replication.ask(&session.front, request).await;
-    let terms = terms.map_err(Refusal::made)?;
+    let terms: Terms = granted(session, request).await?;
     let mut reply = ReplyWriter::new(out, session.protocol);
     let fields = terms.to_fields();
     reply.array(fields.len());

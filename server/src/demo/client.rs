@@ -58,11 +58,8 @@ impl Client {
     fn reply(&mut self) -> Result<Reply, String> {
         let mut reader = ReplyReader::new(ReplyLimits::default());
         loop {
-            match reader.next(&self.unread) {
-                Ok(Some((reply, used))) => {
-                    self.unread.drain(..used);
-                    return Ok(reply);
-                }
+            match reader.take(&mut self.unread) {
+                Ok(Some(reply)) => return Ok(reply),
                 Ok(None) => {}
                 Err(error) => return Err(format!("not a reply: {error}")),
             }

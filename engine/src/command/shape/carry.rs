@@ -50,6 +50,11 @@ impl Found {
     pub fn of(item: &Item) -> Found {
         Found { value: item.share(), deadline: item.deadline() }
     }
+
+    /// The first key that is there, and which of them it is.
+    pub fn first(carried: &[Carried]) -> Option<(usize, &Found)> {
+        carried.iter().enumerate().find_map(|(index, found)| Some((index, found.as_ref()?)))
+    }
 }
 
 /// One shard's keys of a [`Carry`] that are to be read, and what was found of them so far.
@@ -75,6 +80,17 @@ impl Carry {
     /// The check of commands whose arguments say nothing wrong.
     pub fn any(_: Args<'_>) -> Result<(), Refusal> {
         Ok(())
+    }
+
+    /// Whatever stands at the key, of any type: a [`gather`](Carry::gather) for those who look at types later, or
+    /// not at all.
+    pub fn whatever(
+        cx: &mut Cx<'_>,
+        key: &[u8],
+        _: usize,
+        _: Args<'_>,
+    ) -> Result<Carried, Refusal> {
+        Ok(cx.keys.peek(cx.db, key).map(Found::of))
     }
 
     /// Reads some of a shard's keys; whether those were the last.

@@ -4,7 +4,7 @@
 //! of any number can apply it.
 
 use crate::command::{
-    Args, Carried, Carry, Command, Cx, Decided, Decision, Flags, Found, Group, Keys, Refusal, Run,
+    Args, Carried, Carry, Command, Decided, Decision, Flags, Found, Group, Keys, Refusal, Run,
     Spec, Uses, Write,
 };
 
@@ -17,7 +17,7 @@ pub(super) const RENAME: Command = Command {
     group: Group::Generic,
     flags: Flags::WRITE,
     keys: Keys::of([Spec::at(1).used(Uses::TAKE), Spec::at(2).used(Uses::REPLACE)]),
-    run: Run::Carry(Carry { check: Carry::any, gather: look, decide: rename }),
+    run: Run::Carry(Carry { check: Carry::any, gather: Carry::whatever, decide: rename }),
     examples: r#"
         > SET old 1
         OK
@@ -45,7 +45,7 @@ pub(super) const RENAMENX: Command = Command {
     group: Group::Generic,
     flags: Flags::WRITE.union(Flags::FAST),
     keys: Keys::of([Spec::at(1).used(Uses::TAKE), Spec::at(2).used(Uses::CREATE)]),
-    run: Run::Carry(Carry { check: Carry::any, gather: look, decide: rename_if_free }),
+    run: Run::Carry(Carry { check: Carry::any, gather: Carry::whatever, decide: rename_if_free }),
     examples: r#"
         > SET one 1
         OK
@@ -61,10 +61,6 @@ pub(super) const RENAMENX: Command = Command {
         (error) ERR no such key
     "#,
 };
-
-fn look(cx: &mut Cx<'_>, key: &[u8], _: usize, _: Args<'_>) -> Result<Carried, Refusal> {
-    Ok(cx.keys.peek(cx.db, key).map(Found::of))
-}
 
 fn rename(
     decision: &mut Decision<'_>,

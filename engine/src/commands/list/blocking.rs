@@ -4,7 +4,7 @@ use super::super::string::reply_value;
 use super::common::PIECE;
 use super::moving::{FROM_TO, ends, gather, move_one};
 use super::pop::take;
-use super::several::{Asked, first, look, pop_several};
+use super::several::{Asked, first, pop_several};
 use crate::command::shape::{Awaited, Patience, Take, Wait};
 use crate::command::{
     Args, Carried, Carry, Command, Cx, Decided, Decision, Flags, Group, Keys, Outcome, Refusal,
@@ -100,7 +100,7 @@ pub(super) const BLMPOP: Command = Command {
     run: Run::Wait(Wait {
         at_once: Some(Carry {
             check: |args| Asked::read(args, 2).map(drop),
-            gather: look,
+            gather: Carry::whatever,
             decide: |decision, args, carried| super::several::take(decision, args, carried, 2),
         }),
         takes_many: |args| Asked::read(args, 2).is_ok_and(|asked| asked.count > PIECE),

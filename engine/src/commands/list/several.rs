@@ -23,7 +23,7 @@ pub(super) const LMPOP: Command = Command {
     keys: Keys::of([Spec::counted(1).used(Uses::TAKE)]),
     run: Run::Carry(Carry {
         check: |args| Asked::read(args, 1).map(drop),
-        gather: look,
+        gather: Carry::whatever,
         decide: |decision, args, carried| take(decision, args, carried, 1),
     }),
     examples: r#"
@@ -80,11 +80,6 @@ pub(super) const fn first(
     Run::Wait(Wait::first::<List>(&TYPE, patience, take))
 }
 
-/// Keys of other types behind the first that is there are not looked at.
-pub(super) fn look(cx: &mut Cx<'_>, key: &[u8], _: usize, _: Args<'_>) -> Result<Carried, Refusal> {
-    Ok(cx.keys.peek(cx.db, key).map(Found::of))
-}
-
 /// Takes from the first key that is there as many elements as a request says from its number of keys on; many
 /// are shown in pieces.
 pub(super) fn take(
@@ -94,11 +89,12 @@ pub(super) fn take(
     position: usize,
 ) -> Result<Decided, Refusal> {
     let Asked { end, count } = Asked::read(args, position)?;
-    let there = |(index, found): (usize, &'_ Carried)| Some((index, found.clone()?));
-    let Some((index, found)) = carried.iter().enumerate().find_map(there) else {
+    // Keys of other types behind it are not looked at.
+    let Some((index, found)) = Found::first(carried) else {
         decision.reply.nil_array();
         return Ok(Vec::new().into());
     };
+    let found = found.clone();
     let list = found.value.object::<List>().ok_or(Refusal::WrongType)?;
     let count = count.min(list.len());
     let limit = Limit::of(decision.encodings.list_max_listpack_size);

@@ -1,6 +1,6 @@
 //! What waits until a sorted set is there: BZPOPMIN and its kin.
 
-use super::pop::{asked, look, show, taken};
+use super::pop::{asked, show, taken};
 use super::remove::remove_range;
 use super::write::PIECE;
 use crate::command::shape::{Patience, Wait};
@@ -102,7 +102,7 @@ pub(super) const BZMPOP: Command = Command {
     run: Run::Wait(Wait {
         at_once: Some(Carry {
             check: |args| asked(args, 2).map(drop),
-            gather: look,
+            gather: Carry::whatever,
             decide: |decision, args, carried| super::pop::take(decision, args, carried, 2),
         }),
         takes_many: |args| asked(args, 2).is_ok_and(|(_, count)| count > PIECE),

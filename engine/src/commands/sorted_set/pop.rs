@@ -147,7 +147,7 @@ pub(super) const ZMPOP: Command = Command {
     keys: Keys::of([Spec::counted(1).used(Uses::TAKE)]),
     run: Run::Carry(Carry {
         check: |args| asked(args, 1).map(drop),
-        gather: look,
+        gather: Carry::whatever,
         decide: |decision, args, carried| take(decision, args, carried, 1),
     }),
     examples: r#"
@@ -176,11 +176,6 @@ pub(super) fn asked(mut args: Args<'_>, position: usize) -> Result<(bool, u64), 
     end_and_count(&mut args)
 }
 
-/// Keys of other types behind the first that is there are not looked at.
-pub(super) fn look(cx: &mut Cx<'_>, key: &[u8], _: usize, _: Args<'_>) -> Result<Carried, Refusal> {
-    Ok(cx.keys.peek(cx.db, key).map(Found::of))
-}
-
 pub(super) fn take(
     decision: &mut Decision<'_>,
     args: Args<'_>,
@@ -188,9 +183,8 @@ pub(super) fn take(
     position: usize,
 ) -> Result<Decided, Refusal> {
     let (is_max, count) = asked(args, position)?;
-    let first =
-        carried.iter().enumerate().find_map(|(index, found)| Some((index, found.as_ref()?)));
-    let Some((index, found)) = first else {
+    // Keys of other types behind it are not looked at.
+    let Some((index, found)) = Found::first(carried) else {
         decision.reply.nil_array();
         return Ok(Vec::new().into());
     };

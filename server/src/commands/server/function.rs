@@ -4,9 +4,9 @@
 //! snapshots and FUNCTION DUMP. What functions a library has only its code would say when it runs, so FUNCTION LIST
 //! names none.
 
-use super::common::{ALWAYS, CONTAINER, FrontCommand, HELP, Handler};
+use super::common::{ALWAYS, CONTAINER, FrontCommand, HELP, Handler, declare};
 use crate::connection::Session;
-use engine::command::{Args, Command, Flags, Group, Keys, Outcome, Refusal, Run};
+use engine::command::{Args, Command, Flags, Group, Outcome, Refusal};
 use engine::glob::Pattern;
 use engine::libraries::{BYTES_MAX, Policy};
 use engine::rdb::functions;
@@ -33,16 +33,9 @@ const fn function(
     examples: &'static str,
 ) -> Command {
     Command {
-        name,
-        usage,
-        summary,
-        since: "7.0.0",
         cost: "O(N) with N the number of libraries",
         group: Group::Scripting,
-        flags,
-        keys: Keys::NONE,
-        run: Run::Front,
-        examples,
+        ..declare(name, usage, summary, "7.0.0", flags, examples)
     }
 }
 
