@@ -47,7 +47,7 @@ use std::time::{Duration, Instant};
 
 /// Runs the program until it is told to stop.
 pub fn run(settings: Arc<Settings>) -> Result<(), String> {
-    rt::signals::hold();
+    rt::signals::hold().map_err(|error| format!("cannot receive signals: {error}"))?;
     let config = settings.config();
     let log = Log::start(&config).map_err(|error| format!("cannot open the log: {error}"))?;
     let last_words = log.clone();

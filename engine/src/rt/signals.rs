@@ -4,12 +4,14 @@
 //!   kernel --> handler: set bit, write eventfd --> thread "signals": read, push --> mailbox
 //! ```
 //!
-//! The handler does only what a handler may. A thread stands between it and the mailbox, because
-//! pushing allocates and locks. Once installed it stays: there is one set of signals per process.
+//! The handler does only what a handler may. A thread stands between it and the mailbox, because pushing allocates
+//! and locks. Where [`hold`] came before every other thread it is also the only one that the kernel interrupts:
+//! handlers on two threads could overtake each other, and the order of words to stop means something. Once
+//! installed it stays: there is one set of signals per process.
 
 use std::io;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::thread;
 
 use super::mailbox::{Receiver, Sender, mailbox};
@@ -46,21 +48,37 @@ const SIGNALS: [(i32, Signal); 6] = [
 const HELD: [i32; 5] = [libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2, libc::SIGXFSZ, libc::SIGPIPE];
 
 /// Passes over what would end the process although nobody wants it to end, until [`signals`] listens.
-/// To be called first; those that stop stop it at once until then.
-pub fn hold() {
+/// To be called before there are other threads; those that stop stop it at once until then.
+pub fn hold() -> io::Result<()> {
     for number in HELD {
         // SAFETY: no handler runs, and no pointers are passed.
         unsafe { libc::signal(number, libc::SIG_IGN) };
     }
+    // Every later thread inherits it.
+    mask(libc::SIG_BLOCK)?;
+    listen()
 }
 
 /// From now on these signals no longer end the process, but come out of the mailbox.
 ///
 /// Several of one kind that come at once may come out as one. A second call is an error.
 pub fn signals() -> io::Result<Receiver<Signal>> {
-    static INSTALLED: OnceLock<()> = OnceLock::new();
-    if INSTALLED.set(()).is_err() {
+    let (sender, receiver) = mailbox();
+    if LISTENER.set(sender).is_err() {
         return Err(io::Error::other("the signals are already taken"));
+    }
+    listen()?;
+    for (number, _) in SIGNALS {
+        install(number)?;
+    }
+    Ok(receiver)
+}
+
+/// Starts the thread "signals", once.
+fn listen() -> io::Result<()> {
+    static LISTENS: AtomicBool = AtomicBool::new(false);
+    if LISTENS.swap(true, Ordering::AcqRel) {
+        return Ok(());
     }
     // SAFETY: no pointers are passed.
     let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
@@ -68,14 +86,31 @@ pub fn signals() -> io::Result<Receiver<Signal>> {
         return Err(io::Error::last_os_error());
     }
     EVENT_FD.store(fd, Ordering::Release);
-    let (sender, receiver) = mailbox();
-    thread::Builder::new().name("signals".to_owned()).spawn(move || forward(fd, &sender))?;
-    for (number, _) in SIGNALS {
-        install(number)?;
-    }
-    Ok(receiver)
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        match mask(libc::SIG_UNBLOCK) {
+            Ok(()) => forward(fd),
+            Err(error) => log::error!("cannot receive signals: {error}"),
+        }
+    })?;
+    Ok(())
 }
 
+/// Whether this thread, and those that it starts, are interrupted by [`SIGNALS`].
+fn mask(how: i32) -> io::Result<()> {
+    // SAFETY: `set` is made empty before it is read, and outlives the calls; the numbers are those of signals.
+    let error = unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for (number, _) in SIGNALS {
+            libc::sigaddset(&raw mut set, number);
+        }
+        libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut())
+    };
+    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+}
+
+/// Who is told.
+static LISTENER: OnceLock<Sender<Signal>> = OnceLock::new();
 /// One bit for each of [`SIGNALS`] that has come and has not been forwarded.
 static PENDING: AtomicU32 = AtomicU32::new(0);
 /// Where the handler rings; -1 before there is any. Never closed.
@@ -101,13 +136,16 @@ fn install(number: i32) -> io::Result<()> {
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = handle as extern "C" fn(libc::c_int) as libc::sighandler_t;
     action.sa_flags = libc::SA_RESTART;
+    // One at a time: a second handler in the middle of the first would ring before it.
+    // SAFETY: the set is part of `action`.
+    unsafe { libc::sigfillset(&raw mut action.sa_mask) };
     // SAFETY: `action` is valid, and its handler does only what a handler may.
     let answer = unsafe { libc::sigaction(number, &raw const action, std::ptr::null_mut()) };
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// The thread: from the handler's bell to the mailbox.
-fn forward(fd: i32, sender: &Sender<Signal>) {
+fn forward(fd: i32) {
     loop {
         let mut count = [0u8; 8];
         // SAFETY: `count` is valid for eight bytes, which is what an eventfd gives.
@@ -118,7 +156,8 @@ fn forward(fd: i32, sender: &Sender<Signal>) {
         }
         let pending = PENDING.swap(0, Ordering::AcqRel);
         for (index, (_, signal)) in SIGNALS.iter().enumerate() {
-            if pending & (1 << index) != 0 && sender.push(*signal).is_err() {
+            let is_told = || LISTENER.get().is_some_and(|to| to.push(*signal).is_ok());
+            if pending & (1 << index) != 0 && !is_told() {
                 log::warn!("a signal came, and nobody listens to signals any more");
             }
         }
