@@ -80,8 +80,8 @@ pub enum Speaks {
     Journals,
     /// Commands, as a Redis is.
     Commands {
-        /// How far it is behind, in bytes of its stream.
-        lag: Lag,
+        /// Bytes of its stream that it has not acknowledged.
+        lag_bytes: u64,
     },
 }
 

@@ -111,7 +111,9 @@ fn is_unpersisted(server: &Server, config: &Config) -> bool {
 }
 
 fn persisted(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
-    if !entry.writes() || !is_unpersisted(asker.server, asker.config) {
+    // PING too, as in Redis: whoever watches over the node is to see it.
+    let is_asked = entry.writes() || entry.name() == "ping";
+    if !is_asked || !is_unpersisted(asker.server, asker.config) {
         return Ok(());
     }
     Err(Refusal::fixed(

@@ -8,10 +8,10 @@ use engine::db::Role;
 use engine::exec::Front;
 use engine::rt::{self, File};
 use engine::shard::Shard;
-use engine::snapshot::{Loaded, Loader, Options, name};
+use engine::snapshot::{Loaded, Loader, Options};
 use replication::Request;
 use replication::origin::Origin;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -89,7 +89,8 @@ async fn write_and_read(front: &Rc<Front>, server: &Server, how: Reload) -> Resu
         server.loading.set_writes_first(false);
         saved?;
     }
-    let path = newest(server).await?.ok_or("there is no snapshot to load: see dbfilename")?;
+    let path =
+        saver::newest(server).await?.ok_or("there is no snapshot to load: see dbfilename")?;
     check(&path).await?;
     let begun: Result<(), String> =
         server.replication.ask(front, Request::Reload(how.flushes)).await;
@@ -117,19 +118,6 @@ async fn check(path: &Path) -> Result<(), String> {
         Ok(None) => Err(format!("{} ends too early", path.display())),
         Err(error) => Err(format!("cannot load {}: {error}", path.display())),
     }
-}
-
-/// The newest snapshot that the setting `dbfilename` could have named, if there is one.
-pub async fn newest(server: &Server) -> Result<Option<PathBuf>, String> {
-    let setting = &server.settings.config().dbfilename;
-    if setting.is_empty() {
-        return Ok(None);
-    }
-    let directory = std::env::current_dir()
-        .map_err(|error| format!("cannot find the working directory: {error}"))?;
-    let names = rt::file::names_in(&directory).await.map_err(|error| error.to_string())?;
-    let newest = names.iter().rfind(|found| name::is_ours(setting, found));
-    Ok(newest.map(|found| directory.join(found)))
 }
 
 async fn load(

@@ -209,7 +209,20 @@ fn place(server: &Server, wait: Wait) -> Result<PathBuf, String> {
     }
     let directory = std::env::current_dir()
         .map_err(|error| format!("cannot find the working directory: {error}"))?;
-    Ok(directory.join(name::file_name(&config.dbfilename, rt::now_millis())))
+    Ok(name::free(&directory, &config.dbfilename, rt::now_millis(), Path::exists))
+}
+
+/// The newest snapshot that the setting `dbfilename` could have named, if there is one.
+pub async fn newest(server: &Server) -> Result<Option<PathBuf>, String> {
+    let setting = &server.settings.config().dbfilename;
+    if setting.is_empty() {
+        return Ok(None);
+    }
+    let directory = std::env::current_dir()
+        .map_err(|error| format!("cannot find the working directory: {error}"))?;
+    let names = rt::file::names_in(&directory).await.map_err(|error| error.to_string())?;
+    let newest = names.iter().rfind(|found| name::is_ours(setting, found));
+    Ok(newest.map(|found| directory.join(found)))
 }
 
 fn plan(server: &Server, path: PathBuf) -> SavePlan {
@@ -321,8 +334,9 @@ pub async fn watch_clock(front: Rc<Front>, server: Arc<Server>) {
 /// a moment only.
 pub async fn has_nothing(front: &Rc<Front>, server: &Server) -> bool {
     let keys = front.call_all(|shard: &mut Shard| shard.keys.total_len()).await;
-    let is_there = place(server, Wait::Last).is_ok_and(|path| path.exists());
-    keys.into_iter().sum::<usize>() == 0 && !is_there
+    // What cannot be looked up may be there.
+    let has_file = newest(server).await.map_or(true, |newest| newest.is_some());
+    keys.into_iter().sum::<usize>() == 0 && !has_file
 }
 
 /// Writes a last snapshot, if there is to be one.

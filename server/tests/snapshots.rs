@@ -244,6 +244,8 @@ fn a_snapshot_that_fails_is_told_and_stops_writes_only_where_save_asks_for_them(
     node.must(&["CONFIG", "SET", "save", "3600 1000"]);
     let refused = text(&node.call(&["SET", "a", "3"]));
     assert!(refused.starts_with("MISCONF "), "{refused}");
+    let refused = text(&node.call(&["PING"]));
+    assert!(refused.starts_with("MISCONF "), "{refused}");
     assert_eq!(text(&node.must(&["GET", "a"])), "2");
     // Told to end it does not, as the data would be lost.
     let mut client = node.client();
@@ -278,4 +280,24 @@ fn save_points_write_by_themselves_and_names_have_the_time_in_them() {
         .map(|entry| entry.expect("an entry").path())
         .find(|path| path.extension().is_some_and(|extension| extension == "rdb"));
     check_file(&name.expect("a file"));
+}
+
+/// The last snapshot was left out where there were no keys and no file of the very second: the keys came back.
+#[test]
+fn what_was_flushed_does_not_come_back_where_names_have_the_time_in_them() {
+    let mut node = Node::start("node", 1, &["--dbfilename=data-{timestamp}.rdb"]);
+    node.must(&["SET", "a", "1"]);
+    node.must(&["SAVE"]);
+    node.must(&["SET", "a", "2"]);
+    // Perhaps in the same second: both files stay.
+    node.must(&["SAVE"]);
+    node.must(&["FLUSHALL"]);
+    assert_eq!(node.stop(), Some(0));
+    let directory = node.file("x").parent().expect("a directory").to_owned();
+    let names = std::fs::read_dir(directory).expect("a directory").flatten();
+    let is_snapshot = |name: &str| name.starts_with("data-") && name.ends_with(".rdb");
+    let files = names.filter(|entry| entry.file_name().to_str().is_some_and(is_snapshot));
+    assert_eq!(files.count(), 3);
+    node.restart(&[]);
+    assert_eq!(text(&node.must(&["DBSIZE"])), "0");
 }

@@ -46,7 +46,7 @@ impl Entry {
         self.command.flags.contains(Flags::WRITE)
     }
 
-    /// Whether it may change the values at its keys, if only by a note in them.
+    /// Whether it may change the values at its keys, if only by a note in them, or is told to replicas.
     pub fn may_change(&self) -> bool {
         self.command.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE))
     }

@@ -87,6 +87,11 @@ impl Queue {
         self.kinds.iter().any(|entry| entry.writes())
     }
 
+    /// Whether one of the commands may be told to replicas.
+    pub fn may_change(&self) -> bool {
+        self.kinds.iter().any(|entry| entry.may_change())
+    }
+
     /// Whether one of the commands may need memory.
     pub fn needs_memory(&self) -> bool {
         self.kinds.iter().any(|entry| entry.command.flags.contains(Flags::DENYOOM))

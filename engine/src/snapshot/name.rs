@@ -11,6 +11,17 @@ pub fn file_name(setting: &str, now: Millis) -> String {
     setting.replace(TIMESTAMP, &timestamp(now))
 }
 
+/// Where a snapshot that is made now is put. A name with a time in it that `is_there` already is left to the one that
+/// was made in the same second: it has the next second's, so that it is newer in the order of names.
+pub fn free(directory: &Path, setting: &str, now: Millis, is_there: fn(&Path) -> bool) -> PathBuf {
+    /// In a row; whoever makes as many a second wants the last of them.
+    const SECONDS: u64 = 60;
+    let name = |second| directory.join(file_name(setting, Millis(now.0 + second * 1000)));
+    let is_timed = setting.contains(TIMESTAMP);
+    let free = (0..SECONDS).map(name).find(|path| !is_timed || !is_there(path));
+    free.unwrap_or_else(|| name(SECONDS))
+}
+
 /// Whether a file's name is one of those that the setting makes. With a time in them, the last in order is the
 /// newest.
 pub fn is_ours(setting: &str, name: &str) -> bool {
@@ -87,6 +98,21 @@ mod tests {
         assert_eq!(file_name("dump.rdb", Millis(7)), "dump.rdb");
         let twice = "{timestamp}/{timestamp}";
         assert_eq!(file_name(twice, Millis(0)), "1970-01-01T00-00-00/1970-01-01T00-00-00");
+    }
+
+    #[test]
+    fn a_second_snapshot_of_a_second_does_not_replace_the_first() {
+        let path = |setting: &str| {
+            free(Path::new("/d"), setting, Millis(1000), |path| {
+                path.ends_with("1970-01-01T00-00-01")
+                    || path.ends_with("1970-01-01T00-00-02")
+                    || path.ends_with("dump.rdb")
+            })
+        };
+        assert_eq!(path("{timestamp}"), Path::new("/d/1970-01-01T00-00-03"));
+        assert_eq!(path("dump.rdb"), Path::new("/d/dump.rdb"));
+        let full = free(Path::new("/d"), "{timestamp}", Millis(0), |_| true);
+        assert_eq!(full, Path::new("/d/1970-01-01T00-01-00"));
     }
 
     #[test]

@@ -4,8 +4,9 @@ use super::copy::FullCopy;
 use super::hello::{Asking, From};
 use super::machine::{Machine, Stage};
 use super::reason::Reason;
+use super::stream::Stream;
 use crate::bell::Bell;
-use crate::info::{Lag, Progress, Replica, Speaks};
+use crate::info::{Progress, Replica, Speaks};
 use crate::roads::Line;
 use crate::transport::Transport;
 use std::cell::{Cell, RefCell};
@@ -79,8 +80,8 @@ impl Follower {
         if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
     }
 
-    /// What INFO and the metrics show; the stream has `end` bytes.
-    pub fn describe(&self, end: u64, now: Instant) -> Replica {
+    /// What INFO and the metrics show.
+    pub(super) fn describe(&self, stream: Option<&Stream>, now: Instant) -> Replica {
         let machine = self.machine.borrow();
         let progress =
             self.copy.borrow().as_ref().filter(|_| machine.stage() == Stage::Copying).map(|copy| {
@@ -89,20 +90,19 @@ impl Follower {
                 Progress::of(done.load(Ordering::Relaxed), total.load(Ordering::Relaxed), seconds)
             });
         let acked = machine.acked();
+        let behind = acked.zip(stream);
         Replica {
             session: self.id,
             ip: self.asking.ip.clone(),
             port: self.asking.port,
             state: machine.state(),
             offset: acked.unwrap_or_default(),
-            lags: Vec::new(),
+            lags: behind.map(|(acked, stream)| stream.lags(acked, now)).unwrap_or_default(),
             last_ack_ms: machine.silence(now).as_millis() as u64,
             progress,
             speaks: Speaks::Commands {
-                lag: Lag {
-                    bytes: acked.map_or(0, |acked| end.saturating_sub(acked)),
-                    ..Lag::default()
-                },
+                lag_bytes: behind
+                    .map_or(0, |(acked, stream)| stream.backlog.end().saturating_sub(acked)),
             },
         }
     }

@@ -311,8 +311,9 @@ impl Followers {
 
     /// What INFO shows of each.
     pub fn describe(&self, now: Instant) -> Vec<Replica> {
-        let end = self.told().map_or(0, |told| told.stream.borrow().backlog.end());
-        self.live().iter().map(|follower| follower.describe(end, now)).collect()
+        let told = self.told();
+        let stream = told.as_ref().map(|told| told.stream.borrow());
+        self.live().iter().map(|follower| follower.describe(stream.as_deref(), now)).collect()
     }
 
     /// What INFO shows of the stream.

@@ -1,7 +1,7 @@
 //! The one stream that all followers are sent: journals in, commands out.
 //!
 //! ```text
-//!   readers ─► merge ─► backlog          marks: (bytes of the stream, what each shard's journal is said up to)
+//!   readers ─► merge ─► backlog          marks: (bytes of the stream, what each shard's journal is said up to, when)
 //!      │ held while a cut is begun
 //!      └ limited to the cut's moment until all are there: the stream's offset is the copy's
 //! ```
@@ -11,12 +11,14 @@
 use super::backlog::Backlog;
 use super::merge::Merge;
 use crate::bell::Bell;
+use crate::info::Lag;
 use engine::journal::{LogHandle, Read, Reader};
 use engine::resp::client::encode_command;
 use engine::tell::Peers;
 use engine::types::Lsn;
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 /// Bytes of a journal that are read at once.
 const READ: usize = 64 * 1024;
@@ -27,6 +29,14 @@ const ROUND: usize = 256 * 1024;
 /// Marks that are remembered: of several thousand pumps, then of every second one, and so on.
 const MARKS_MAX: usize = 4096;
 
+/// What the stream had said when it had so many bytes.
+struct Mark {
+    end: u64,
+    lsns: Vec<Lsn>,
+    /// When it was said.
+    at: Instant,
+}
+
 /// See the module's doc.
 pub(super) struct Stream {
     /// Names it: 40 hex digits.
@@ -36,7 +46,7 @@ pub(super) struct Stream {
     pub(super) peers: Peers,
     merge: Merge,
     readers: Vec<Reader>,
-    marks: VecDeque<(u64, Vec<Lsn>)>,
+    marks: VecDeque<Mark>,
     made: Vec<u8>,
     /// Nothing is read: a cut is begun.
     is_held: bool,
@@ -66,7 +76,11 @@ impl Stream {
             peers,
             merge: Merge::new(starts, peers, longest),
             readers,
-            marks: VecDeque::from([(offset, starts.to_vec())]),
+            marks: VecDeque::from([Mark {
+                end: offset,
+                lsns: starts.to_vec(),
+                at: Instant::now(),
+            }]),
             made: Vec::new(),
             is_held: false,
             moment: None,
@@ -115,8 +129,8 @@ impl Stream {
     fn mark(&mut self) {
         let (end, lsns) = (self.backlog.end(), self.merge.lsns());
         match self.marks.back_mut() {
-            Some(last) if last.0 == end => last.1 = lsns,
-            _ => self.marks.push_back((end, lsns)),
+            Some(last) if last.end == end => last.lsns = lsns,
+            _ => self.marks.push_back(Mark { end, lsns, at: Instant::now() }),
         }
         if self.marks.len() > MARKS_MAX {
             let mut place = 0;
@@ -129,9 +143,27 @@ impl Stream {
 
     /// Whether whoever has so many bytes of the stream has all that journals say up to these positions.
     pub(super) fn has_all(&self, offset: u64, positions: &[Lsn]) -> bool {
-        let place = self.marks.partition_point(|(end, _)| *end <= offset);
-        let mark = place.checked_sub(1).and_then(|place| self.marks.get(place));
-        mark.is_some_and(|(_, lsns)| lsns.iter().zip(positions).all(|(lsn, wanted)| lsn >= wanted))
+        let said = self.mark_at(offset).0;
+        said.is_some_and(|said| said.lsns.iter().zip(positions).all(|(lsn, wanted)| lsn >= wanted))
+    }
+
+    /// How far whoever has so many bytes of the stream is behind each journal. The age is that of the first words that
+    /// it lacks, since they were said; bytes are the stream's, and belong to no shard.
+    pub(super) fn lags(&self, offset: u64, now: Instant) -> Vec<Lag> {
+        let (Some(said), next) = self.mark_at(offset) else { return Vec::new() };
+        let age = next.map_or(Duration::ZERO, |next| now.saturating_duration_since(next.at));
+        let of_shard = |(reader, said): (&Reader, &Lsn)| {
+            let records = reader.log().head().0.saturating_sub(said.0);
+            let millis = if records == 0 { 0 } else { age.as_millis() as u64 };
+            Lag { records, bytes: 0, millis }
+        };
+        self.readers.iter().zip(&said.lsns).map(of_shard).collect()
+    }
+
+    /// The last mark up to so many bytes, and the first one beyond.
+    fn mark_at(&self, offset: u64) -> (Option<&Mark>, Option<&Mark>) {
+        let place = self.marks.partition_point(|mark| mark.end <= offset);
+        (place.checked_sub(1).and_then(|place| self.marks.get(place)), self.marks.get(place))
     }
 
     /// Ready as soon as there is something to read that may be read.

@@ -11,8 +11,8 @@ pub struct Multi {
 }
 
 impl Multi {
-    /// Whether EXEC may change data.
-    pub fn writes(&self) -> bool {
-        self.queue.writes()
+    /// Whether EXEC may change data, or says something that replicas are told.
+    pub fn may_change(&self) -> bool {
+        self.queue.may_change()
     }
 }

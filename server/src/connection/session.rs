@@ -457,11 +457,12 @@ impl Session {
 
     /// Waits while CLIENT PAUSE holds this command up; answers whether it had to.
     ///
-    /// CLIENT's own commands pass, or nobody could end a pause. EXEC writes if its queue does.
+    /// CLIENT's own commands pass, or nobody could end a pause. EXEC writes if its queue does, and a message counts
+    /// as a write: replicas are told it.
     /// If the client leaves meanwhile, the connection is to [`close`](Session::close).
     pub async fn wait_for_pause(&mut self, entry: &Entry) -> bool {
-        let queue_writes = || self.multi.as_ref().is_some_and(Multi::writes);
-        let writes = entry.writes() || (entry.name() == "exec" && queue_writes());
+        let queue_writes = || self.multi.as_ref().is_some_and(Multi::may_change);
+        let writes = entry.may_change() || (entry.name() == "exec" && queue_writes());
         let exempt = self.client.admin || entry.name().starts_with("client|");
         let mut waited = false;
         while let Some(pause) = self.server.clients.pause() {

@@ -285,7 +285,7 @@ fn shown(replica: &info::Replica) -> Replica {
     let millis = replica.lags.iter().map(|lag| lag.millis).max().unwrap_or(0);
     let stream_bytes = match replica.speaks {
         info::Speaks::Journals => 0,
-        info::Speaks::Commands { lag } => lag.bytes,
+        info::Speaks::Commands { lag_bytes } => lag_bytes,
     };
     Replica {
         ip: replica.ip.clone(),

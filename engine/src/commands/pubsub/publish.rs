@@ -5,7 +5,11 @@ use crate::pubsub::Scope;
 
 /// A message has no key. It runs on the shard of its channel's slot (`exec::plan`), which alone speaks in that
 /// channel: so messages keep their order.
-const FLAGS: Flags = Flags::PUBSUB.union(Flags::LOADING).union(Flags::STALE).union(Flags::FAST);
+const FLAGS: Flags = Flags::PUBSUB
+    .union(Flags::LOADING)
+    .union(Flags::STALE)
+    .union(Flags::FAST)
+    .union(Flags::MAY_REPLICATE);
 
 pub(super) const PUBLISH: Command = Command {
     name: "publish",

@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_redis_is_shown_in_its_own_words() {
-        let speaks = Speaks::Commands { lag: Lag { bytes: 7, ..Lag::default() } };
+        let speaks = Speaks::Commands { lag_bytes: 7 };
         for (state, word) in [
             (ReplicaState::Preparation, "wait_bgsave"),
             (ReplicaState::FullSync, "send_bulk"),
