@@ -1,18 +1,27 @@
 //! The data of the last snapshot, at the start: before commands for data are answered. And once more, for DEBUG RELOAD.
 //!
+//! ```text
+//!   load ── Order ─► receive, on the executor of replication: block ─► Loader ─► batches ─► shards
+//!                                                               next block ─┘ is read meanwhile
+//! ```
+//!
 //! A file that cannot be read on stops the start. Nobody is to find an empty node by accident.
+//!
+//! The file is read on the executor of replication, which has no keys: shards only keep theirs meanwhile.
 
 use crate::saver::{self, Wait};
 use crate::server::Server;
 use engine::db::Role;
 use engine::exec::Front;
 use engine::rt::{self, File};
-use engine::shard::Shard;
+use engine::shard::{Answer, ExecutorId, Message, ReplyTo, Shard};
 use engine::snapshot::{Loaded, Loader, Options};
 use replication::Request;
 use replication::origin::Origin;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Bytes that are read at once.
@@ -120,24 +129,68 @@ async fn check(path: &Path) -> Result<(), String> {
     }
 }
 
+/// To load a file.
+pub struct Order {
+    path: PathBuf,
+    options: Options,
+    /// Nobody waits for it any more.
+    is_off: Arc<AtomicBool>,
+    to: ReplyTo,
+}
+
+/// Whoever waits for a file. When it is dropped nobody does.
+struct Waits(Arc<AtomicBool>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Has a file loaded, and waits.
 async fn load(
     front: &Rc<Front>,
     server: &Server,
     path: &Path,
     options: Options,
 ) -> Result<Loaded, String> {
-    let file = File::open(path).await.map_err(|error| error.to_string())?;
+    let waiter = front.waiter();
+    let waits = Waits(Arc::default());
+    let (path, is_off) = (path.to_owned(), waits.0.clone());
+    let order = Order { path, options, is_off, to: waiter.reply_to() };
+    let replication = ExecutorId(server.node.shards());
+    front.node.send(replication, Message::Service(Box::new(order)));
+    waiter.value().await
+}
+
+/// On the executor of replication: an order has come.
+pub fn receive(front: &Rc<Front>, server: &Arc<Server>, order: Order) {
+    let (front, server) = (front.clone(), server.clone());
+    let work = async move {
+        let to = order.to;
+        let loaded = perform(&front, &server, order).await;
+        front.node.send(to.executor, Message::Answer(to.ticket, Answer::Value(Box::new(loaded))));
+    };
+    rt::spawn_local(work).detach();
+}
+
+async fn perform(front: &Rc<Front>, server: &Server, order: Order) -> Result<Loaded, String> {
+    let file = File::open(&order.path).await.map_err(|error| error.to_string())?;
     server.loading.begin(file.size().await.map_err(|error| error.to_string())?);
-    let mut loader = Loader::new(front, options).await;
-    let (mut at, mut block) = (0, Vec::new());
+    let file = Rc::new(file);
+    let mut loader = Loader::new(front, order.options).await;
+    let (mut at, mut next) = (0, read(&file, 0));
     loop {
-        block.clear();
-        let read = file.read_at(at, BLOCK, &mut block).await.map_err(|error| error.to_string())?;
-        if read == 0 {
+        let block = next.await?;
+        if block.is_empty() {
             break;
         }
-        at += read as u64;
+        at += block.len() as u64;
+        next = read(&file, at);
         loader.push(&block).await.map_err(|error| error.to_string())?;
+        if order.is_off.load(Ordering::Acquire) {
+            return Err("nobody waits for it any more".to_owned());
+        }
         let so_far = loader.so_far();
         server.loading.note(at, so_far.keys, so_far.expired);
     }
@@ -147,4 +200,14 @@ async fn load(
         tracing::warn!("{} bytes behind the end of the data are left alone", at - loaded.bytes);
     }
     Ok(loaded)
+}
+
+/// Reads a block, beside whatever else is done.
+fn read(file: &Rc<File>, at: u64) -> rt::Task<Result<Vec<u8>, String>> {
+    let file = file.clone();
+    rt::spawn_local(async move {
+        let mut block = Vec::with_capacity(BLOCK);
+        let read = file.read_at(at, BLOCK, &mut block).await;
+        read.map(|_| block).map_err(|error| error.to_string())
+    })
 }

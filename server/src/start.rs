@@ -451,6 +451,10 @@ fn receive(
         Ok(order) => return saver::receive(front, server, service, *order),
         Err(message) => message,
     };
+    let message = match message.downcast::<loader::Order>() {
+        Ok(order) => return loader::receive(front, server, *order),
+        Err(message) => message,
+    };
     match message.downcast::<resume::Order>() {
         Ok(order) => resume::receive(front, service, *order),
         Err(message) => service.receive(message),

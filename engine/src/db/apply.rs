@@ -8,7 +8,7 @@ use super::Keyspace;
 use super::door::At;
 use super::touched::What;
 use crate::journal::{Deadline, Effect, Global, Record};
-use crate::types::DbIndex;
+use crate::types::{DbIndex, Millis};
 use crate::value::{NewValue, Type, Unfit};
 
 /// A record that cannot have been made by a node whose data equals ours.
@@ -100,6 +100,35 @@ impl Keyspace {
         let value = value.ok_or(Broken::Unfit(Unfit::Malformed))?;
         self.perform_put(at, value, deadline, |_, _| ());
         Ok(())
+    }
+
+    /// A key of a data set that is loaded, told to nobody. `hash` is [`hash`](Keyspace::hash) of the key. Where there is
+    /// one already it stays, and the answer is `false`.
+    #[inline]
+    pub fn load(
+        &mut self,
+        (db, hash, key): (DbIndex, u64, &[u8]),
+        value: NewValue<'_>,
+        deadline: Option<Millis>,
+    ) -> Result<bool, Broken> {
+        if db.index() >= self.door.count() {
+            return Err(Broken::Database);
+        }
+        self.begin_record();
+        Ok(self.perform_load(At { db, hash, key }, value, deadline))
+    }
+
+    /// So many keys of a database will be loaded, beside those that are there, it is said.
+    pub fn expect(&mut self, db: DbIndex, keys: usize) {
+        if db.index() < self.door.count() {
+            let all = self.door.table(db).len().saturating_add(keys);
+            self.door.expect(db, all);
+        }
+    }
+
+    /// All that was said to come has come, or will not.
+    pub fn expect_nothing(&mut self) {
+        self.dbs().for_each(|db| self.door.expect(db, 0));
     }
 
     fn is_there(&self, at: At<'_>) -> bool {

@@ -119,6 +119,11 @@ impl Door {
         self.dbs.iter().map(|database| &database.table)
     }
 
+    /// So many entries will come, as [`Table::expect`].
+    pub(super) fn expect(&mut self, db: DbIndex, entries: usize) {
+        self.dbs[db.index()].table.expect(entries);
+    }
+
     #[inline]
     pub(super) fn expires(&self, db: DbIndex) -> usize {
         self.dbs[db.index()].expires
@@ -297,19 +302,42 @@ impl KeyPlace<'_> {
                 self.what = Some(What::Changed);
                 told(item)
             }
-            None => {
-                *expires += usize::from(instant.is_some());
-                let mut item = Item::new(self.key, value, instant);
-                item.set_clock(clock(&item));
-                note_inside(&item, dated);
-                self.what = Some(What::Created);
-                return told(table.insert_unique(self.hash, item));
-            }
+            None => return self.make(value, instant, clock, told),
         };
         if let Some(at) = instant {
             table.note_due(self.hash, at.0);
         }
         result
+    }
+
+    /// Puts a value where none is, as [`put`](KeyPlace::put); nothing happens where one is.
+    #[inline]
+    pub(super) fn put_new<R>(
+        &mut self,
+        value: NewValue<'_>,
+        deadline: Option<Millis>,
+        clock: impl FnOnce(&Item) -> u32,
+        told: impl FnOnce(&Item) -> R,
+    ) -> Option<R> {
+        let is_there = self.database.table.get(self.hash, self.key).is_some();
+        (!is_there).then(|| self.make(value, deadline, clock, told))
+    }
+
+    #[inline]
+    fn make<R>(
+        &mut self,
+        value: NewValue<'_>,
+        deadline: Option<Millis>,
+        clock: impl FnOnce(&Item) -> u32,
+        told: impl FnOnce(&Item) -> R,
+    ) -> R {
+        let Database { table, expires, dated, .. } = &mut *self.database;
+        *expires += usize::from(deadline.is_some());
+        let mut item = Item::new(self.key, value, deadline);
+        item.set_clock(clock(&item));
+        note_inside(&item, dated);
+        self.what = Some(What::Created);
+        told(table.insert_unique(self.hash, item))
     }
 
     /// Takes the item away, for the reason `why`; `false` when there is none.

@@ -188,6 +188,28 @@ impl Keyspace {
         }
     }
 
+    /// Puts a value where none is; whether there was none.
+    #[inline]
+    pub(super) fn perform_load(
+        &mut self,
+        at: At<'_>,
+        value: NewValue<'_>,
+        deadline: Option<Millis>,
+    ) -> bool {
+        let mark = self.event_mark();
+        let Keyspace { door, made, policy, now, random, stats, .. } = self;
+        let put = door.edit(at, &mut made.touched, |place| {
+            let clock = |item: &Item| policy.clock(item, *now, random);
+            place.put_new(value, deadline, clock, |item| mark.map(|mark| (item.kind(), mark)))
+        });
+        let Some(heard) = put else { return false };
+        stats.mutations += 1;
+        if let Some((kind, mark)) = heard {
+            self.note_put(at, kind, deadline.map_or(Deadline::None, Deadline::At), mark);
+        }
+        true
+    }
+
     pub(super) fn perform_remove(&mut self, at: At<'_>, why: What) -> bool {
         let removed = self.door.edit(at, &mut self.made.touched, |place| place.remove(why));
         self.stats.mutations += u64::from(removed);

@@ -53,6 +53,13 @@ pub enum Text {
     Packed(Range<usize>, usize),
 }
 
+impl Text {
+    /// That of a whole value, behind its type.
+    pub fn of_string(value: &[u8]) -> Result<Text, Malformed> {
+        Cursor::at(value, 1).text()
+    }
+}
+
 /// How a string begins.
 pub(super) enum TextHead {
     /// So many bytes follow.

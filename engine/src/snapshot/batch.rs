@@ -43,6 +43,8 @@ pub(super) struct Coming {
     value: Range<usize>,
     /// Where the value begins in the file.
     at: u64,
+    /// The key's hash, once its bucket is on its way into the cache.
+    hash: u64,
 }
 
 /// What has become of keys.
@@ -65,6 +67,8 @@ pub(super) struct Batch {
     bytes: Vec<u8>,
     keys: Vec<Coming>,
     next: usize,
+    /// How many are hashed.
+    hashed: usize,
     /// The value that is being put together.
     under_way: Option<Assembly>,
     pub(super) outcome: Outcome,
@@ -117,7 +121,7 @@ impl Batch {
     pub(super) fn begin(&mut self, version: u16, options: Options) {
         self.bytes.clear();
         self.keys.clear();
-        (self.version, self.options, self.next) = (version, options, 0);
+        (self.version, self.options, self.next, self.hashed) = (version, options, 0, 0);
         self.outcome = Outcome::default();
     }
 
@@ -144,13 +148,14 @@ impl Batch {
         self.bytes.push(form);
         self.bytes.extend_from_slice(value);
         let (key, value) = (begins..named, named..self.bytes.len());
-        self.keys.push(Coming { db, expires, used, key, value, at });
+        self.keys.push(Coming { db, expires, used, key, value, at, hash: 0 });
     }
 
     /// On the shard: does some of it.
     pub(super) fn run(&mut self, shard: &mut Shard) {
         let began = Instant::now();
         while !self.is_done() && self.error.is_none() {
+            self.fetch_ahead(shard);
             for _ in 0..LOOK {
                 if self.is_done() {
                     break;
@@ -173,6 +178,17 @@ impl Batch {
         }
     }
 
+    /// Hashes the keys that come next, and those behind them: where they will stand comes into the cache meanwhile.
+    fn fetch_ahead(&mut self, shard: &Shard) {
+        let end = self.keys.len().min(self.next + 2 * LOOK);
+        for coming in &mut self.keys[self.hashed.min(end)..end] {
+            let table = shard.keys.table(coming.db);
+            coming.hash = table.hash(&self.bytes[coming.key.clone()]);
+            table.prefetch(coming.hash);
+        }
+        self.hashed = end;
+    }
+
     /// Reads a short value, or a part of another one.
     fn step(&mut self, shard: &mut Shard) -> Result<(), Malformed> {
         let Batch { version, options, bytes, keys, next, under_way, outcome, .. } = self;
@@ -186,15 +202,16 @@ impl Batch {
                 *next += 1;
                 return Ok(());
             }
+            None if value.first() == Some(&STRING) => {
+                let string = string(&Text::of_string(value)?, value);
+                let string = string.ok_or(malformed("LZF does not hold"))?;
+                coming.put(shard, key, string, *options).map_err(malformed)?;
+                outcome.keys += 1;
+                *next += 1;
+                return Ok(());
+            }
             None => {
                 let decoder = Decoder::begin(value, *version)?;
-                if let Some(text) = decoder.string() {
-                    let string = string(text, value).ok_or(malformed("LZF does not hold"))?;
-                    coming.put(shard, key, string, *options).map_err(malformed)?;
-                    outcome.keys += 1;
-                    *next += 1;
-                    return Ok(());
-                }
                 let (kind, form) = (decoder.kind(), value.first().copied().unwrap_or(STRING));
                 match Assembly::new(kind, form, value.len(), shard) {
                     Some(assembly) => {
@@ -234,7 +251,8 @@ impl Coming {
         value: NewValue<'_>,
         options: Options,
     ) -> Result<(), &'static str> {
-        keep(shard, (self.db, key), value, (self.expires, self.used, options.replaces))
+        let place = (self.db, self.hash, key);
+        keep(shard, place, value, (self.expires, self.used, options.replaces))
     }
 }
 
@@ -280,16 +298,20 @@ fn string<'a>(text: &Text, value: &'a [u8]) -> Option<NewValue<'a>> {
 /// Puts a value where none is, or also where one is.
 pub(super) fn keep(
     shard: &mut Shard,
-    (db, key): (DbIndex, &[u8]),
+    (db, hash, key): (DbIndex, u64, &[u8]),
     value: NewValue<'_>,
     (expires, used, replaces): (Option<Millis>, Option<Used>, bool),
 ) -> Result<(), &'static str> {
     let keys = &mut shard.keys;
-    if !replaces && keys.table(db).get(keys.hash(key), key).is_some() {
+    let kept = if replaces {
+        let deadline = expires.map_or(Deadline::None, Deadline::At);
+        keys.apply_put(db, key, Some(value), deadline).map(|()| true)
+    } else {
+        keys.load((db, hash, key), value, expires)
+    };
+    if !kept.map_err(|_| "a database that is not here")? {
         return Err(TWICE);
     }
-    let deadline = expires.map_or(Deadline::None, Deadline::At);
-    keys.apply_put(db, key, Some(value), deadline).map_err(|_| "a database that is not here")?;
     match used {
         Some(Used::Idle(seconds)) => keys.set_used(db, key, UsedSoFar::Idle(seconds)),
         Some(Used::Often(counter)) => keys.set_used(db, key, UsedSoFar::Often(counter)),

@@ -15,8 +15,9 @@ use std::rc::Rc;
 /// Bytes that are read before others have their turn: summing them up takes some 20 us.
 const PIECE: usize = 32 * 1024;
 
-/// Batches that are under way to each shard: one that it works on, and one that waits.
-const UNDER_WAY: usize = 2;
+/// Batches that are under way to each shard: so much that it has enough to do until an executor that had to be woken
+/// has brought more.
+const UNDER_WAY: usize = 8;
 
 /// What is said about a file is kept up to so many bytes; the rest is of no use to us.
 const AUX_MAX: usize = 64 * 1024;
@@ -68,6 +69,8 @@ pub struct Loader {
     long: Option<Long>,
     libraries: libraries::Set,
     loaded: Loaded,
+    /// The database that was named last.
+    db: DbIndex,
 }
 
 /// A long value that comes in parts.
@@ -108,6 +111,7 @@ impl Loader {
             long: None,
             libraries: libraries::Set::new(),
             loaded: Loaded::default(),
+            db: DbIndex(0),
         }
     }
 
@@ -140,6 +144,7 @@ impl Loader {
         while self.under_way.iter().any(|count| *count > 0) {
             self.take_answer().await?;
         }
+        self.front.call_all(|shard| shard.keys.expect_nothing()).await;
         let loaded = self.loaded;
         let mut set = self.libraries;
         let held = self.front.node.libraries();
@@ -171,6 +176,8 @@ enum Did {
     More,
     /// There is enough for a shard.
     Full(usize),
+    /// So many keys follow, it is said.
+    Sizes(u64),
     /// A long value is whole.
     Ended,
     /// It was long enough.
@@ -183,6 +190,7 @@ impl Loader {
             match self.read_some()? {
                 Did::More => return Ok(()),
                 Did::Full(shard) => self.send(shard).await?,
+                Did::Sizes(keys) => self.expect(keys).await,
                 Did::Ended => self.keep_long().await?,
                 Did::Some => self.breath.after(Breath::LOOK).await,
             }
@@ -210,10 +218,17 @@ impl Loader {
                         loaded.aux.insert(name, value.into_owned());
                     }
                 }
-                Event::Database(db) => database(db, self.front.node.dbs())
-                    .map(drop)
-                    .map_err(|why| FileError { at: reader.offset(), key: None, why: why.into() })?,
-                Event::Sizes(keys) => loaded.announced = loaded.announced.saturating_add(keys),
+                Event::Database(db) => {
+                    self.db = database(db, self.front.node.dbs()).map_err(|why| FileError {
+                        at: reader.offset(),
+                        key: None,
+                        why: why.into(),
+                    })?;
+                }
+                Event::Sizes(keys) => {
+                    loaded.announced = loaded.announced.saturating_add(keys);
+                    return Ok(Did::Sizes(keys));
+                }
                 Event::Function(code) => match code.and_then(|code| {
                     let is_short = libraries::bytes(libraries) + code.len() <= BYTES_MAX;
                     libraries::named(code.into_owned()).ok().filter(|_| is_short)
@@ -257,6 +272,13 @@ impl Loader {
             }
         }
         Ok(Did::Some)
+    }
+
+    /// So many keys of a database follow: each shard's table grows towards its share of them.
+    async fn expect(&mut self, keys: u64) {
+        let share = usize::try_from(keys).unwrap_or(usize::MAX) / self.batches.len().max(1);
+        let db = self.db;
+        self.front.call_all(move |shard| shard.keys.expect(db, share)).await;
     }
 
     /// Sends what is collected for a shard.
@@ -357,7 +379,8 @@ impl Loader {
         self.under_way[shard.index()] += 1;
         let (to, replaces) = (self.waiter.reply_to(), self.options.replaces);
         let work = move |shard: &mut Shard| {
-            let kept = keep(shard, (db, &key), value, (expires, used, replaces));
+            let place = (db, shard.keys.hash(&key), &*key);
+            let kept = keep(shard, place, value, (expires, used, replaces));
             let kept = Kept(shard.id, kept.map_err(|why| fault(&key, why)));
             shard.answer(to, Answer::Value(Box::new(kept)));
         };

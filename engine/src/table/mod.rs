@@ -94,6 +94,8 @@ pub struct Table<E, H = SeededHash> {
     bucket_count: usize,
     /// How many segments there are of each depth: tells when the directory can be halved.
     segments_by_depth: [u32; sizes::DEPTH_MAX as usize + 1],
+    /// How many entries somebody says there will be; 0 where nobody does.
+    expected: usize,
 }
 
 impl<E: TableEntry> Table<E> {
@@ -117,6 +119,7 @@ impl<E: TableEntry, H: KeyHash> Table<E, H> {
             shift: 63,
             len: 0,
             segments_by_depth,
+            expected: 0,
         }
     }
 
@@ -184,6 +187,13 @@ impl<E: TableEntry, H: KeyHash> Table<E, H> {
         let index = self.segment_of(hash);
         let segment = &mut self.segments[index];
         segment.find(hash, key).map(|at| segment.get_mut(at))
+    }
+
+    /// So many entries will be put here, it is said: what grows from now on grows at once towards what they need,
+    /// so that most of them are stored once. Memory is taken for those that have come: at most some 16 times what
+    /// they need, if the rest never comes. With 0 nothing is expected any more.
+    pub fn expect(&mut self, entries: usize) {
+        self.expected = entries;
     }
 
     /// Adds an entry whose key is not in the table.

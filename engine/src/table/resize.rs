@@ -4,6 +4,7 @@
 //!  grow    63 -> 79 -> 111 buckets              fill after each step: 70, 62 %
 //!  split   111 buckets, 7/8 full  ->  63 + 63   77 %
 //!  merge   two of 63, together below 40 %  ->  79
+//!  ahead   full, where more are expected   ->  up to 16 at once, as large as they will have to be
 //! ```
 //!
 //! All rebuilding goes through `unload`, then `put` into new buckets: the home order is a matter of
@@ -15,7 +16,8 @@ use super::entry::TableEntry;
 use super::hash::KeyHash;
 use super::segment::{Position, Segment};
 use super::sizes::{
-    BUCKETS, BUCKETS_LAST, BUCKETS_MIN, BUCKETS_SPLIT, DEPTH_MAX, buckets_for, entries_max,
+    AHEAD_DEPTH, BUCKETS, BUCKETS_LAST, BUCKETS_MIN, BUCKETS_SPLIT, DEPTH_MAX, buckets_for,
+    entries_max, shape_for,
 };
 
 /// A search that passes more buckets than this makes the segment grow before it is full.
@@ -61,6 +63,9 @@ impl<E: TableEntry, H: KeyHash> Table<E, H> {
 
     #[cold]
     fn grow(&mut self, index: usize) {
+        if self.len < self.expected && self.grow_ahead(index) {
+            return;
+        }
         let segment = &self.segments[index];
         let buckets = segment.bucket_count();
         if buckets < BUCKETS_LAST {
@@ -70,6 +75,63 @@ impl<E: TableEntry, H: KeyHash> Table<E, H> {
             self.split(index);
         } else {
             self.rebuild(index, buckets * 2);
+        }
+    }
+
+    /// Grows towards what is expected; `false` where the segment is as that wants it already.
+    fn grow_ahead(&mut self, index: usize) -> bool {
+        let (depth, buckets) = shape_for(self.expected);
+        let segment = &self.segments[index];
+        let has = u32::from(segment.depth());
+        let deeper = depth.min(has + AHEAD_DEPTH).min(self.depth_allowed());
+        // On the way there they are full before they are cut again.
+        let buckets = if deeper == depth { buckets } else { BUCKETS_LAST };
+        if deeper > has {
+            self.scatter(index, deeper, buckets);
+            return true;
+        }
+        if has < depth || segment.bucket_count() >= buckets {
+            return false;
+        }
+        self.rebuild(index, buckets);
+        true
+    }
+
+    /// Cuts a segment's range in as many parts as make it so deep, each with so many buckets, or more where its
+    /// share wants them.
+    fn scatter(&mut self, index: usize, depth: u32, buckets: usize) {
+        let (base, had) = (self.segments[index].base(), self.segments[index].depth());
+        while depth > self.depth() {
+            self.double_directory();
+        }
+        let mut entries = Vec::new();
+        self.unload(index, &mut entries);
+        let part_of = |hash: u64| ((hash - base) >> (64 - depth)) as usize;
+        let mut shares = vec![0; 1 << (depth - u32::from(had))];
+        entries.iter().for_each(|(hash, _)| shares[part_of(*hash)] += 1);
+        self.segments_by_depth[usize::from(had)] -= 1;
+        self.segments_by_depth[depth as usize] += shares.len() as u32;
+
+        let new = |(part, share): (usize, &usize)| {
+            let buckets = buckets.max(buckets_for(*share, WIDENED_PERCENT, BUCKETS_SPLIT));
+            Segment::new(base | (part as u64) << (64 - depth), depth as u8, buckets)
+        };
+        let mut parts: Vec<_> = shares.iter().enumerate().map(new).collect();
+        for (hash, entry) in entries {
+            let part = &mut parts[part_of(hash)];
+            let (at, _) = part.vacancy(hash).expect("the new size was chosen to hold its share");
+            part.put(hash, at, entry);
+        }
+        self.bucket_count -= self.segments[index].bucket_count();
+        self.bucket_count += parts.iter().map(Segment::bucket_count).sum::<usize>();
+        for (part, segment) in parts.into_iter().enumerate() {
+            let place = if part == 0 { index } else { self.segments.len() };
+            if part == 0 {
+                self.segments[index] = segment;
+            } else {
+                self.segments.push(segment);
+            }
+            self.point_to(place);
         }
     }
 

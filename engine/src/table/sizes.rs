@@ -24,6 +24,26 @@ pub(super) const BUCKETS: [usize; 9] = [1, 2, 4, 8, 16, 31, BUCKETS_SPLIT, 79, B
 /// The largest size before a split.
 pub(super) const BUCKETS_LAST: usize = 111;
 
+/// Where many entries are expected, a segment is cut into two to the power of this at a time, at the most: some 100 us
+/// of work.
+pub(super) const AHEAD_DEPTH: u32 = 4;
+
+/// How deep segments stand that will hold `entries` together, and how many buckets each has. Hashes are spread as
+/// by chance: the deviation of a segment's share is the root of it, and few are to grow once more.
+pub(super) fn shape_for(entries: usize) -> (u32, usize) {
+    for depth in 0..DEPTH_MAX {
+        let share = entries >> depth;
+        let most = share.saturating_add(2 * share.isqrt());
+        let fits = |buckets: &usize| most <= entries_max(*buckets);
+        let least = if depth == 0 { BUCKETS_MIN } else { BUCKETS_SPLIT };
+        let mut sizes = BUCKETS.into_iter().filter(|buckets| *buckets >= least);
+        if let Some(buckets) = sizes.find(fits) {
+            return (depth, buckets);
+        }
+    }
+    (DEPTH_MAX, BUCKETS_LAST)
+}
+
 /// More than this and the segment grows: 7/8 of its slots, but all 14 of a single bucket.
 pub(super) fn entries_max(buckets: usize) -> usize {
     if buckets == 1 { SLOTS } else { buckets * SLOTS * 7 / 8 }
