@@ -304,7 +304,7 @@ async fn lead_program(
     server.reconfigure(&front).await;
     rt::spawn_local(stop::watch_signals(front.clone(), server.clone(), stopper)).detach();
     let mut stopped = pin!(stop::wait(words, front.clone(), server.clone()));
-    let (found, mut bound) = (loader::newest(&server).await?, Some(bound));
+    let (found, mut bound) = (saver::newest(&server).await?, Some(bound));
     if let Some(path) = found {
         // Whoever comes meanwhile is told that it is loading.
         server.status.set_loading(true);
