@@ -129,11 +129,22 @@ impl Here {
         self.standing.begin_telling(history, &self.end_sessions).await;
     }
 
-    /// A master's data is read from a file: nobody reads it or is fed until all of it is there, which whoever reads
-    /// it says. What is here goes if it `flushes`; `history` begins.
+    /// A master's data is read from a file: nobody reads it, is fed or saves it until [`end_anew`](Here::end_anew). What
+    /// is here goes if it `flushes`; `history` begins.
     pub async fn begin_anew(&self, history: HistoryId, flushes: bool) {
         self.status.set_loading(true);
         self.standing.begin_anew(history, flushes, &self.end_sessions).await;
+    }
+
+    /// Reading has ended; whether all of the file was read.
+    pub fn end_anew(&self, is_read: bool) {
+        self.standing.end_anew(is_read);
+        self.status.set_loading(false);
+    }
+
+    /// A session with a master that speaks in commands goes on where its stream is applied.
+    pub fn go_on_telling(&self) {
+        self.standing.go_on_telling();
     }
 
     /// A replica is made a master: of a new history, unless its own journals have told all along.

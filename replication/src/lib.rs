@@ -61,5 +61,5 @@ pub mod transport;
 pub mod wire;
 
 pub use handshake::{Asker, Introduction};
-pub use service::{Linked, Replication, Request, Takeover};
+pub use service::{Linked, Reading, Replication, Request, Takeover};
 pub use settings::Settings;

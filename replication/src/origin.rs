@@ -105,6 +105,12 @@ impl Origin {
     }
 }
 
+/// The database that the stream behind a full sync is about: a Redis that is a replica itself hands its master's on as
+/// it comes, and says here what the last SELECT in it was. Old versions said -1 for none.
+pub fn stream_db(facts: &BTreeMap<String, Vec<u8>>) -> Option<u64> {
+    std::str::from_utf8(facts.get(STREAM_DB)?).ok()?.parse().ok()
+}
+
 /// As Redis: only where all is there, and a database is chosen in the stream (old versions said -1).
 fn stream(
     id: Option<impl AsRef<str>>,

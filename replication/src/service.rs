@@ -11,7 +11,7 @@ mod moment;
 mod requests;
 pub mod roles;
 
-pub use requests::{Linked, Replication, Request, Takeover};
+pub use requests::{Linked, Reading, Replication, Request, Takeover};
 
 use self::lead::Lead;
 use self::roles::Roles;
@@ -147,17 +147,6 @@ impl Service {
             upstream,
             counters,
         }
-    }
-}
-
-impl Service {
-    /// The data of a master is read from a file from now on.
-    async fn begin_anew(&self, flushes: bool) -> Result<(), String> {
-        if self.is_replica() || self.roles.borrow().is_changing() {
-            return Err("this node is a replica: its data is its master's".to_owned());
-        }
-        self.here.begin_anew(new_history(), flushes).await;
-        Ok(())
     }
 }
 

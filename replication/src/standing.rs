@@ -12,8 +12,10 @@
 //!                    replica then, before anything was written, stands there, in the history before
 //!   origin           what the data of a moment is, for a snapshot
 //!   begin_anew       a master's data is read from a file: an unrelated history begins
+//!   end_anew         all of it is read, or what there is is torn and no snapshot
 //!
 //!   begin_telling    a full sync from a master that speaks in commands: an unrelated history of our own begins
+//!   go_on_telling    a partial one begins
 //!   end_telling      where its stream is applied
 //! ```
 //!
@@ -143,6 +145,9 @@ pub struct Standing {
     position: RefCell<Option<Position>>,
     /// A full sync began here, and none has been completed since.
     is_partial_copy: Cell<bool>,
+    /// The data is being read from a file; and of such a file only a part was read.
+    is_reading: Cell<bool>,
+    is_torn: Cell<bool>,
     /// What is here came as commands, and our own journals tell it.
     tells: Cell<bool>,
     /// How many changes have begun, and how many of them are under way.
@@ -172,6 +177,8 @@ impl Standing {
             older: RefCell::new(None),
             position: RefCell::new(None),
             is_partial_copy: Cell::new(false),
+            is_reading: Cell::new(false),
+            is_torn: Cell::new(false),
             tells: Cell::new(false),
             changes: Cell::new(0),
             changing: Cell::new(0),
@@ -192,14 +199,27 @@ impl Standing {
         (self.changing.get() == 0).then(|| Mark(self.changes.get()))
     }
 
-    /// Whether the data is one data set: not a part of a copy.
+    /// Whether the data is one data set: not a part of a copy, or of a file that it would replace.
     pub fn may_be_saved(&self) -> Result<(), String> {
-        match self.is_partial_copy.get() {
-            true => {
-                Err("a full sync is under way: there is nothing whole to be written".to_owned())
+        let why = match () {
+            () if self.is_partial_copy.get() => {
+                "a full sync is under way: there is nothing whole to be written"
             }
-            false => Ok(()),
-        }
+            () if self.is_reading.get() => {
+                "the data is being read from its file: there is nothing whole to be written"
+            }
+            () if self.is_torn.get() => {
+                "the data was read in part from a file that could not be read on, and is not written over it: mend \
+                 the file and DEBUG RELOAD NOSAVE, follow a master, or end with SHUTDOWN NOSAVE"
+            }
+            () => return Ok(()),
+        };
+        Err(why.to_owned())
+    }
+
+    /// Whether it is worth more than nothing: all of what once was one data set.
+    fn is_whole(&self) -> bool {
+        !self.is_partial_copy.get() && !self.is_torn.get()
     }
 
     /// What the data of a moment is, at which our own journals stood at `own`. While there is a session nothing may
@@ -366,7 +386,7 @@ impl Standing {
     /// Whether `terms`, which no operator asked for, would replace a copy that is worth more.
     pub async fn guard(&self, rules: guard::Rules, terms: &Terms) -> Option<guard::Held> {
         let keys = self.front.call_all(|shard| shard.keys.total_len() as u64).await;
-        let (lineage, is_whole) = (self.lineage(), !self.is_partial_copy.get());
+        let (lineage, is_whole) = (self.lineage(), self.is_whole());
         let ours = guard::Ours { lineage: &lineage, is_whole, keys: keys.into_iter().sum() };
         guard::judge(rules, &ours, terms)
     }
@@ -386,7 +406,7 @@ impl Standing {
             is_related: ids.iter().any(is_known),
             keys: master_keys,
         };
-        guard::judge_keys(rules, (!self.is_partial_copy.get(), keys.into_iter().sum()), theirs)
+        guard::judge_keys(rules, (self.is_whole(), keys.into_iter().sum()), theirs)
     }
 
     /// Whether what is here came as commands of a master, and our own journals tell it.
@@ -407,6 +427,7 @@ impl Standing {
         *self.position.borrow_mut() = None;
         *self.stream.borrow_mut() = None;
         self.is_partial_copy.set(true);
+        self.is_torn.set(false);
         let logs = self
             .front
             .everywhere(false, |shard| {
@@ -434,6 +455,11 @@ impl Standing {
         flushes: bool,
         end_sessions: &dyn Fn(Outdated),
     ) {
+        let _changing = self.change();
+        self.is_reading.set(true);
+        if flushes {
+            self.is_torn.set(true);
+        }
         end_sessions(Outdated::Reloads);
         let begin = move |shard: &mut Shard| {
             shard.begin_journal();
@@ -446,6 +472,21 @@ impl Standing {
         *self.logs.borrow_mut() = self.front.everywhere(false, begin).await;
         *self.older.borrow_mut() = None;
         *self.lineage.borrow_mut() = Lineage::unrelated(history, self.front.node.shards());
+    }
+
+    /// Reading has ended; whether all of the file is here. Where it is not, and what was here had gone for it, what there
+    /// is must not take the file's place.
+    pub fn end_anew(&self, is_read: bool) {
+        self.is_reading.set(false);
+        if is_read {
+            self.is_torn.set(false);
+        }
+    }
+
+    /// A session with such a master goes on where its stream is applied: that place is the session's from here on.
+    pub fn go_on_telling(&self) {
+        let _changing = self.change();
+        *self.stream.borrow_mut() = None;
     }
 
     /// A session with such a master has ended, and everything that came is applied: up to `stream`, or the data
@@ -539,6 +580,7 @@ impl Standing {
         if terms.full {
             *self.position.borrow_mut() = None;
             self.is_partial_copy.set(true);
+            self.is_torn.set(false);
         }
         self.tells.set(false);
         *self.stream.borrow_mut() = None;

@@ -16,16 +16,19 @@ use engine::exec::Front;
 use engine::rt::{self, File};
 use engine::shard::{Answer, ExecutorId, Message, ReplyTo, Shard};
 use engine::snapshot::{Loaded, Loader, Options};
-use replication::Request;
 use replication::origin::Origin;
+use replication::{Reading, Request};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Bytes that are read at once.
 const BLOCK: usize = rt::file::BLOCK;
+
+/// How often is looked whether the snapshot under way has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Loads the file that a start has found; what its data is.
 pub async fn load_at_start(
@@ -72,38 +75,51 @@ pub struct Reload {
 }
 
 /// Reads the data from its file again. From the first moment on whoever asks is told that it is loading, so that
-/// nothing is acknowledged that the file does not have; replicas begin anew afterwards.
+/// nothing is acknowledged that the file does not have; replicas begin anew afterwards. Whoever is told to follow
+/// meanwhile does so afterwards, and so ends the node.
 pub async fn reload(front: &Rc<Front>, server: &Server, how: Reload) -> Result<(), String> {
-    if server.status.is_replica() {
-        return Err("this node is a replica: its data is its master's".to_owned());
-    }
-    if server.status.is_loading() || server.loading.is_under_way() {
+    if !server.loading.begin_again() {
         return Err("the data is being loaded already".to_owned());
     }
-    server.loading.begin(0);
-    server.status.set_loading(true);
-    let outcome = write_and_read(front, server, how).await;
+    let outcome = match server.stopping.load(Ordering::SeqCst) {
+        true => Err(saver::STOPPING.to_owned()),
+        false => hold_and_reload(front, server, how).await,
+    };
     server.loading.end();
-    // Somebody may have been told to follow just before; then that is who says when it is loaded.
-    if !server.status.is_replica() {
-        server.status.set_loading(false);
-    }
     outcome
 }
 
+async fn hold_and_reload(front: &Rc<Front>, server: &Server, how: Reload) -> Result<(), String> {
+    step(front, server, Reading::Hold).await?;
+    server.status.set_loading(true);
+    let outcome = write_and_read(front, server, how).await;
+    step(front, server, Reading::End(outcome.is_ok())).await?;
+    outcome
+}
+
+async fn step(front: &Rc<Front>, server: &Server, step: Reading) -> Result<(), String> {
+    server.replication.ask(front, Request::Reload(step)).await
+}
+
 async fn write_and_read(front: &Rc<Front>, server: &Server, how: Reload) -> Result<(), String> {
-    if how.saves {
-        server.loading.set_writes_first(true);
-        let saved = saver::with_all(front, server, Wait::Written).await;
-        server.loading.set_writes_first(false);
-        saved?;
-    }
-    let path =
-        saver::newest(server).await?.ok_or("there is no snapshot to load: see dbfilename")?;
+    let path = match how.saves {
+        true => {
+            server.loading.set_writes_first(true);
+            let saved = saver::with_all(front, server, Wait::Written).await;
+            server.loading.set_writes_first(false);
+            saved?;
+            server.snapshots.last().path
+        }
+        false => {
+            // It would be of what is read until its moment comes, and take the file's place.
+            while server.snapshots.under_way().is_some() {
+                rt::sleep(LOOK_EVERY).await;
+            }
+            saver::newest(server).await?.ok_or("there is no snapshot to load: see dbfilename")?
+        }
+    };
     check(&path).await?;
-    let begun: Result<(), String> =
-        server.replication.ask(front, Request::Reload(how.flushes)).await;
-    begun?;
+    step(front, server, Reading::Begin(how.flushes)).await?;
     let options = Options { keeps_expired: false, adds: !how.flushes, replaces: how.merges };
     match load(front, server, &path, options).await {
         Ok(loaded) => {

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 #[derive(Debug, Default)]
 pub struct Loading {
     under_way: AtomicBool,
+    /// What is read was here before: DEBUG RELOAD.
+    again: AtomicBool,
     /// The data set is written before it is read again.
     writes_first: AtomicBool,
     began: AtomicU64,
@@ -40,6 +42,22 @@ impl Loading {
         self.under_way.store(true, Ordering::Release);
     }
 
+    /// What is here is going to be read again: `false` where a file is read already.
+    pub fn begin_again(&self) -> bool {
+        if self.under_way.swap(true, Ordering::SeqCst) {
+            return false;
+        }
+        self.again.store(true, Ordering::SeqCst);
+        self.begin(0);
+        true
+    }
+
+    /// Whether what was here is read again. Whoever stops the node says so first and asks then, and whoever reads does it
+    /// the other way round: one of them sees the other.
+    pub fn is_again(&self) -> bool {
+        self.again.load(Ordering::SeqCst)
+    }
+
     /// So far.
     pub fn note(&self, bytes: u64, keys: u64, expired: u64) {
         self.bytes.store(bytes, Ordering::Relaxed);
@@ -49,6 +67,7 @@ impl Loading {
 
     /// All of it is read, or nothing more will be.
     pub fn end(&self) {
+        self.again.store(false, Ordering::SeqCst);
         self.under_way.store(false, Ordering::Release);
     }
 
@@ -77,5 +96,28 @@ impl Loading {
             keys: read(&self.keys),
             expired: read(&self.expired),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two of them each dropped what the other one read.
+    #[test]
+    fn one_reads_at_a_time() {
+        let loading = Loading::default();
+        let began = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..8).map(|_| scope.spawn(|| loading.begin_again())).collect();
+            all.into_iter().map(|one| one.join().expect("a thread")).filter(|began| *began).count()
+        });
+        assert_eq!((began, loading.is_again()), (1, true));
+        // The file is found, and so long.
+        loading.begin(10);
+        assert!(!loading.begin_again());
+        loading.end();
+        assert!(!loading.is_again() && !loading.is_under_way());
+        loading.begin(10);
+        assert!(!loading.begin_again() && !loading.is_again(), "a start reads it");
     }
 }

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 pub const BUSY: &str = "Background save already in progress";
 
 /// What is answered once the node has been told to stop: the last snapshot is that of the end.
-const STOPPING: &str = "the node is stopping, and writes its last snapshot itself";
+pub const STOPPING: &str = "the node is stopping, and writes its last snapshot itself";
 
 /// To write a snapshot.
 pub struct Order {
@@ -118,7 +118,7 @@ async fn perform(
                 Wait::Last => write_tail(&service, &path, &origin).await,
                 _ => tail::remove(&path).await,
             }
-            server.snapshots.end(Ok(saved.lsns.iter().map(|lsn| lsn.0).sum()));
+            server.snapshots.end(Ok((saved.lsns.iter().map(|lsn| lsn.0).sum(), path)));
             Ok(())
         }
         Err(error) => {
@@ -210,19 +210,6 @@ fn place(server: &Server, wait: Wait) -> Result<PathBuf, String> {
     let directory = std::env::current_dir()
         .map_err(|error| format!("cannot find the working directory: {error}"))?;
     Ok(name::free(&directory, &config.dbfilename, rt::now_millis(), Path::exists))
-}
-
-/// The newest snapshot that the setting `dbfilename` could have named, if there is one.
-pub async fn newest(server: &Server) -> Result<Option<PathBuf>, String> {
-    let setting = &server.settings.config().dbfilename;
-    if setting.is_empty() {
-        return Ok(None);
-    }
-    let directory = std::env::current_dir()
-        .map_err(|error| format!("cannot find the working directory: {error}"))?;
-    let names = rt::file::names_in(&directory).await.map_err(|error| error.to_string())?;
-    let newest = names.iter().rfind(|found| name::is_ours(setting, found));
-    Ok(newest.map(|found| directory.join(found)))
 }
 
 fn plan(server: &Server, path: PathBuf) -> SavePlan {
@@ -330,13 +317,25 @@ pub async fn watch_clock(front: Rc<Front>, server: Arc<Server>) {
     }
 }
 
-/// Whether there are no keys, and no file that would say otherwise: then none is left where the program ran for
-/// a moment only.
+/// The newest snapshot that the setting `dbfilename` could have named, if there is one.
+pub async fn newest(server: &Server) -> Result<Option<PathBuf>, String> {
+    let setting = &server.settings.config().dbfilename;
+    if setting.is_empty() {
+        return Ok(None);
+    }
+    let directory = std::env::current_dir()
+        .map_err(|error| format!("cannot find the working directory: {error}"))?;
+    let names = rt::file::names_in(&directory).await.map_err(|error| error.to_string())?;
+    let newest = names.iter().rfind(|found| name::is_ours(setting, found));
+    Ok(newest.map(|found| directory.join(found)))
+}
+
+/// Whether there are no keys, no libraries of functions, and no file from which the next start would have some: then
+/// none is left where the program ran for a moment only.
 pub async fn has_nothing(front: &Rc<Front>, server: &Server) -> bool {
     let keys = front.call_all(|shard: &mut Shard| shard.keys.total_len()).await;
-    // What cannot be looked up may be there.
-    let has_file = newest(server).await.map_or(true, |newest| newest.is_some());
-    keys.into_iter().sum::<usize>() == 0 && !has_file
+    let is_empty = keys.into_iter().sum::<usize>() == 0 && front.node.libraries().all().is_empty();
+    is_empty && newest(server).await == Ok(None)
 }
 
 /// Writes a last snapshot, if there is to be one.

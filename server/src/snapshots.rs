@@ -1,6 +1,7 @@
 //! What is known of snapshots: the last one, and the one under way.
 
 use engine::snapshot::SaveProgress;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -37,6 +38,8 @@ pub struct LastSave {
     pub tried: Option<Instant>,
     /// Sum of the journals' heads at the moment of the last good one.
     pub offset: u64,
+    /// Where the last good one is.
+    pub path: PathBuf,
     /// Why the last one was not good.
     pub error: String,
 }
@@ -50,6 +53,7 @@ impl Default for LastSave {
             count: 0,
             tried: None,
             offset: 0,
+            path: PathBuf::new(),
             error: String::new(),
         }
     }
@@ -130,18 +134,18 @@ impl Snapshots {
         Some(known.progress.clone())
     }
 
-    /// It has ended: at which sum of the journals' heads it shows them, or why it is not there.
-    pub fn end(&self, outcome: Result<u64, &str>) {
+    /// It has ended: at which sum of the journals' heads it shows them, and where, or why it is not there.
+    pub fn end(&self, outcome: Result<(u64, PathBuf), &str>) {
         let mut known = self.known();
         let took = known.began.take().map(|began| began.elapsed());
         let last = &mut known.last;
         last.took = took;
         last.is_ok = outcome.is_ok();
         match outcome {
-            Ok(offset) => {
+            Ok((offset, path)) => {
                 last.at = SystemTime::now();
                 last.count += 1;
-                (last.offset, last.error) = (offset, String::new());
+                (last.offset, last.path, last.error) = (offset, path, String::new());
             }
             Err(error) => error.clone_into(&mut last.error),
         }

@@ -17,6 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+/// How often is looked whether what is waited for has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
 /// Turns signals into words: TERM and INT stop, QUIT and an INT while it stops end at once, HUP reloads, USR1
 /// opens the log anew, USR2 tells what the node is doing.
 pub async fn watch_signals(front: Rc<Front>, server: Arc<Server>, stopper: Stopper) {
@@ -69,7 +72,8 @@ pub async fn wait(mut words: Receiver<Stop>, front: Rc<Front>, server: Arc<Serve
     loop {
         let word = words.recv().await.unwrap_or(Stop::Now(LastSnapshot::Skip));
         if word != Stop::Not {
-            server.stopping.store(true, Ordering::Release);
+            // Before it is asked who reads data again: see `Loading`.
+            server.stopping.store(true, Ordering::SeqCst);
             let limit = server.settings.config().shutdown_timeout;
             server.supervisor.stopping(limit);
             let word = match word {
@@ -123,12 +127,16 @@ async fn insisted(words: &mut Receiver<Stop>) -> Stop {
 
 /// Writes the last snapshot; whether the program may end.
 async fn save_last(front: &Rc<Front>, server: &Server, what: LastSnapshot) -> bool {
+    // While it is read again nothing whole is here; before that the file has not everything.
+    while what != LastSnapshot::Skip && server.loading.is_again() {
+        rt::sleep(LOOK_EVERY).await;
+    }
     let is_off = server.settings.config().dbfilename.is_empty() || server.status.is_loading();
     if what == LastSnapshot::Skip || is_off {
         server.snapshots.cancel();
         // What is under way takes its file with it.
         while server.snapshots.under_way().is_some() {
-            rt::sleep(Duration::from_millis(1)).await;
+            rt::sleep(LOOK_EVERY).await;
         }
         return true;
     }

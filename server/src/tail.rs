@@ -70,7 +70,7 @@ pub async fn write(
         return Ok(0);
     }
     let path = beside(snapshot);
-    let temp = path.with_file_name(format!("temp-{}.tail", std::process::id()));
+    let temp = path.with_file_name(format!("temp-{}-0.tail", std::process::id()));
     let _ = rt::file::remove(&temp).await;
     let written = write_to(&temp, to, &from, readers).await.map(|()| records);
     rt::file::put_in_place(&temp, &path, written).await

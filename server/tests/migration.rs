@@ -458,6 +458,38 @@ fn a_redis_where_a_damselfly_was_is_found_out_and_the_other_way_round() {
     wait::until("the Damselfly is followed again", || whose().as_deref() == Some("damselfly"));
 }
 
+/// A Redis that is a replica itself hands its master's stream on as it comes: where a full sync begins no SELECT stands, and
+/// the data says which database the stream is about. What was written next came into database 0.
+#[test]
+fn a_redis_that_follows_another_is_followed_in_the_database_of_its_stream() {
+    for diskless in ["yes", "no"] {
+        let top = Redis::start(&[]);
+        let (port, of) = (top.port.to_string(), ["--repl-diskless-sync", diskless]);
+        let redis = Redis::start(&["--replicaof", "127.0.0.1", &port, of[0], of[1]]);
+        wait::until("the one below is linked", || {
+            text(&redis.client().must(&["INFO", "replication"])).contains("link_status:up")
+        });
+        let (mut client, mut middle) = (top.client(), redis.client());
+        client.must(&["SELECT", "5"]);
+        middle.must(&["SELECT", "5"]);
+        // Not by WAIT: it has the next command begin with a SELECT.
+        let mut write = |name: &str| {
+            client.must(&["SET", name, "1"]);
+            wait::until("it is handed on", || text(&middle.must(&["GET", name])) == "1");
+        };
+        write("before");
+        let node = Node::start("node", 2, &[]);
+        follow(&node, redis.port);
+        redis::wait_caught_up(&redis, &node);
+        write("after");
+        redis::wait_caught_up(&redis, &node);
+        redis::assert_equal(&redis, &node);
+        let mut own = node.client();
+        own.must(&["SELECT", "5"]);
+        assert_eq!(text(&own.must(&["MGET", "before", "after"])), "1 1");
+    }
+}
+
 #[test]
 fn a_node_that_is_started_anew_goes_on_in_the_stream() {
     let redis = Redis::start(&[]);

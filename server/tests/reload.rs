@@ -5,16 +5,41 @@ mod support;
 use engine::resp::client::Reply;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use support::client::Client;
 use support::client::text;
 use support::compare;
 use support::node::Node;
+use support::proxy::Proxy;
 use support::scenario::{follow, wait_stable};
+use support::wait;
 
 fn node(shards: u16) -> (tempfile::TempDir, Node) {
     let directory = tempfile::tempdir().expect("a directory");
     let dir = format!("--dir={}", directory.path().display());
     let node = Node::start("node", shards, &["--dbfilename=dump.rdb", &dir]);
     (directory, node)
+}
+
+/// What a line of INFO says; nothing where it is not there.
+fn info(node: &Node, name: &str) -> Option<String> {
+    let all = node.ask(&["INFO", "persistence"])?;
+    all.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim().to_owned()))
+}
+
+/// Waits until so much of a file is read that the rest takes a while.
+fn wait_until_it_reads(node: &Node) {
+    wait::until("the file is being read", || {
+        let read = info(node, "loading_loaded_bytes").and_then(|bytes| bytes.parse::<u64>().ok());
+        read.is_some_and(|bytes| bytes > 0)
+    });
+}
+
+/// A request in a thread of its own, and what it is answered with.
+fn asked(node: &Node, words: &'static [&'static str]) -> thread::JoinHandle<String> {
+    let mut client = node.client();
+    thread::spawn(move || {
+        client.try_call(words).map_or_else(|error| error.to_string(), |it| text(&it))
+    })
 }
 
 fn digest(node: &Node) -> String {
@@ -127,4 +152,111 @@ fn nothing_goes_for_a_file_that_cannot_be_read() {
     let without = Node::start("without", 1, &[]);
     let refused = without.call(&["DEBUG", "RELOAD"]);
     assert!(text(&refused).contains("snapshots are off"), "{refused:?}");
+}
+
+/// The file's keys came into the copy of the new master.
+#[test]
+fn who_is_told_to_follow_meanwhile_does_so_afterwards() {
+    let (_directory, node) = node(2);
+    let master = Node::start("master", 2, &[]);
+    master.must(&["DEBUG", "POPULATE", "1000", "master", "10"]);
+    node.must(&["DEBUG", "POPULATE", "400000", "own", "50"]);
+    node.must(&["SAVE"]);
+    let proxy = Proxy::to(master.port);
+    let both: [&'static [&'static str]; 2] = [&["DEBUG", "RELOAD", "NOSAVE"], &["DEBUG", "RELOAD"]];
+    for options in both {
+        node.must(&["REPLICAOF", "NO", "ONE"]);
+        proxy.stall();
+        let mut client = node.client();
+        let port = proxy.port.to_string();
+        let told = thread::spawn(move || text(&client.call(&["REPLICAOF", "127.0.0.1", &port])));
+        wait::until("its master is tried", || proxy.connections() > 0);
+        let reloaded = asked(&node, options);
+        match options.len() {
+            3 => wait_until_it_reads(&node),
+            _ => wait::until("it is written first", || {
+                info(&node, "rdb_bgsave_in_progress").as_deref() == Some("1")
+            }),
+        }
+        proxy.heal();
+        assert_eq!(reloaded.join().expect("a client"), "OK");
+        assert_eq!(told.join().expect("a client"), "OK");
+        wait_stable(&node);
+        assert_eq!(compare::assert_same(&master, &node), 1000);
+        assert_eq!(info(&node, "loading").as_deref(), Some("0"));
+    }
+}
+
+/// What was acknowledged was lost: the snapshot under way was given up, and no other one written.
+#[test]
+fn who_is_told_to_end_meanwhile_ends_with_everything() {
+    let (_directory, mut node) = node(2);
+    node.must(&["DEBUG", "POPULATE", "300000", "own", "50"]);
+    node.must(&["SAVE"]);
+    for round in ["1", "2"] {
+        node.must(&["SET", "last", round]);
+        let reloaded = asked(&node, &["DEBUG", "RELOAD"]);
+        match round {
+            "1" => wait::until("it is written first", || {
+                info(&node, "rdb_bgsave_in_progress").as_deref() == Some("1")
+            }),
+            _ => wait_until_it_reads(&node),
+        }
+        assert_eq!(node.stop(), Some(0));
+        drop(reloaded.join());
+        node.restart(&[]);
+        assert_eq!(text(&node.must(&["GET", "last"])), round);
+        assert_eq!(node.must(&["DBSIZE"]), Reply::Integer(300_001));
+    }
+}
+
+/// A snapshot that waited for a copy of a follower was of what had been read so far, in the place of the good file.
+#[test]
+fn a_snapshot_under_way_is_whole() {
+    let (_directory, mut node) = node(2);
+    node.must(&["DEBUG", "POPULATE", "500000", "own", "50"]);
+    node.must(&["SAVE"]);
+    let mut follower = Client::connect(node.port).expect("the node serves");
+    follower.send_raw(b"PSYNC ? -1\r\n").expect("it is taken");
+    wait::until("a copy is made", || node.logged("a copy of 500000 keys") == 1);
+    let saved = asked(&node, &["BGSAVE"]);
+    wait::until("a snapshot waits for it", || {
+        info(&node, "rdb_bgsave_in_progress").as_deref() == Some("1")
+    });
+    let reloaded = asked(&node, &["DEBUG", "RELOAD", "NOSAVE"]);
+    assert_eq!(reloaded.join().expect("a client"), "OK");
+    assert_eq!(saved.join().expect("a client"), "Background saving started");
+    wait::until("it is written", || info(&node, "rdb_bgsave_in_progress").as_deref() == Some("0"));
+    node.kill();
+    node.restart(&[]);
+    assert_eq!(node.must(&["DBSIZE"]), Reply::Integer(500_000));
+}
+
+/// Half a data set took the place of the file that could have been mended.
+#[test]
+fn what_is_read_in_part_is_not_written() {
+    let (directory, mut node) = node(2);
+    node.must(&["DEBUG", "POPULATE", "20000", "own", "50"]);
+    node.must(&["SAVE"]);
+    let file = directory.path().join("dump.rdb");
+    let good = std::fs::read(&file).expect("a file");
+    let torn = &good[..good.len() / 2];
+    std::fs::write(&file, torn).expect("a file");
+    let refused = node.call(&["DEBUG", "RELOAD", "NOSAVE"]);
+    assert!(text(&refused).contains("Error trying to load"), "{refused:?}");
+    let refused = text(&node.call(&["SAVE"]));
+    assert!(refused.contains("was read in part"), "{refused}");
+    node.signal(libc::SIGTERM);
+    wait::until("it does not end", || {
+        node.logged("not ending, as the data could not be saved") == 1
+    });
+    assert_eq!(std::fs::read(&file).expect("a file"), torn);
+    // Whoever has the file in a better state has it read once more.
+    std::fs::write(&file, &good).expect("a file");
+    wait::until("it has gone on", || {
+        node.ask(&["DEBUG", "RELOAD", "NOSAVE"]).as_deref() == Some("OK")
+    });
+    assert_eq!(text(&node.must(&["SAVE"])), "OK");
+    assert_eq!(node.must(&["DBSIZE"]), Reply::Integer(20_000));
+    assert_eq!(node.stop(), Some(0));
 }

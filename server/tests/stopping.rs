@@ -4,6 +4,7 @@ mod support;
 
 use support::client::{Client, text};
 use support::node::Node;
+use support::redis::Redis;
 use support::{scenario, wait};
 
 fn info(node: &Node, name: &str) -> String {
@@ -101,6 +102,36 @@ fn flushall_is_saved_where_save_asks_for_snapshots() {
     node.kill();
     node.restart(&["--save="]);
     assert_eq!(text(&node.must(&["DBSIZE"])), "1");
+}
+
+/// The file of before was the newest, as a name with the time in it is never there yet: what was thrown away came back.
+#[test]
+fn an_end_without_keys_is_written_where_a_file_says_otherwise() {
+    let mut node = Node::start("node", 2, &["--dbfilename=data-{timestamp}.rdb"]);
+    node.must(&["SET", "a", "1"]);
+    assert_eq!(node.stop(), Some(0));
+    node.restart(&[]);
+    assert_eq!(text(&node.must(&["GET", "a"])), "1");
+    node.must(&["FLUSHALL"]);
+    assert_eq!(node.stop(), Some(0));
+    node.restart(&[]);
+    assert_eq!(text(&node.must(&["DBSIZE"])), "0");
+}
+
+/// Libraries of functions were forgotten where there were no keys beside them.
+#[test]
+fn an_end_without_keys_keeps_libraries_of_functions() {
+    let redis = Redis::start(&[]);
+    let mut client = redis.client();
+    let code = "#!lua name=mine\nredis.register_function('f', function() return 1 end)";
+    client.must(&["FUNCTION", "LOAD", code]);
+    let payload = client.must(&["FUNCTION", "DUMP"]);
+    let payload = payload.bytes().expect("a payload");
+    let mut node = Node::start("node", 2, &["--dbfilename=dump.rdb"]);
+    node.must(&[b"FUNCTION".as_slice(), b"RESTORE", payload]);
+    assert_eq!(node.stop(), Some(0));
+    node.restart(&[]);
+    assert!(text(&node.must(&["FUNCTION", "LIST"])).contains("mine"));
 }
 
 #[test]

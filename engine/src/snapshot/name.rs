@@ -49,7 +49,8 @@ pub(super) fn temporary(path: &Path, number: u64) -> PathBuf {
 
 /// Whether a file of this name is one that this process has not finished, or has not removed.
 pub fn is_unfinished(name: &str) -> bool {
-    let rest = name.strip_prefix("temp-").and_then(|rest| rest.strip_suffix(".rdb"));
+    let rest = name.strip_prefix("temp-");
+    let rest = rest.and_then(|rest| rest.strip_suffix(".rdb").or(rest.strip_suffix(".tail")));
     let pid = std::process::id().to_string();
     let number = rest.and_then(|rest| rest.strip_prefix(&pid)?.strip_prefix('-'));
     number.is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'))
@@ -122,6 +123,7 @@ mod tests {
         assert_eq!(temporary(Path::new("/data/dump.rdb"), 7), wanted);
         let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
         assert!(is_unfinished(&name(&wanted)) && is_unfinished(&name(&temporary(&wanted, 7))));
+        assert!(is_unfinished(&format!("temp-{}-0.tail", std::process::id())));
         for other in ["temp-0-7.rdb", "dump.rdb", "temp-7.rdb"] {
             assert!(!is_unfinished(other), "{other}");
         }

@@ -45,6 +45,8 @@ pub struct Followers {
     pinged: Cell<Instant>,
     /// How often this node's data has become something else.
     era: Cell<u64>,
+    /// A copy is being made, or one that was given up gives back what shards hold for it.
+    pub(super) is_making: Cell<bool>,
 }
 
 impl Followers {
@@ -61,6 +63,7 @@ impl Followers {
             seen: Cell::new(now),
             pinged: Cell::new(now),
             era: Cell::new(0),
+            is_making: Cell::new(false),
         }
     }
 

@@ -47,6 +47,10 @@ pub(super) fn join_or_begin(followers: &Rc<Followers>) -> Rc<FullCopy> {
 async fn make(followers: Rc<Followers>, copy: Rc<FullCopy>) {
     // Whoever began it joins it first.
     rt::yield_now().await;
+    // One after the other: there is one moment at a time, and the stream is held for one.
+    while followers.is_making.replace(true) {
+        rt::sleep(AGAIN_AFTER).await;
+    }
     let front = followers.here().front.clone();
     let outcome = match fix(&followers, &copy, &front).await {
         Err(why) => Err(why),
@@ -63,6 +67,7 @@ async fn make(followers: Rc<Followers>, copy: Rc<FullCopy>) {
         Err(why) => tracing::warn!("replication: a copy for Redis replicas was given up: {why}"),
         Ok(()) => {}
     }
+    followers.is_making.set(false);
     copy.payload.finish(outcome);
     followers.copy_is_made(&copy);
 }

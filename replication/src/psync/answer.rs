@@ -40,6 +40,12 @@ pub(super) fn line(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, Reason> {
     }
 }
 
+/// Lets the signs of life go with which `bytes` begin: however many come, they are not kept.
+pub(super) fn drop_signs(bytes: &mut Vec<u8>) {
+    let signs = bytes.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+    bytes.drain(..signs);
+}
+
 /// The same of its own.
 pub(super) fn line_of(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Reason> {
     Ok(line(bytes)?.map(|(line, used)| (line.to_vec(), used)))
@@ -94,6 +100,16 @@ mod tests {
     use super::*;
 
     const ID: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    /// A master that only says that it lives filled the memory with it.
+    #[test]
+    fn signs_of_life_are_not_kept() {
+        for (came, left) in [("", ""), ("\n\n\r\n", ""), ("\n+CON", "+CON"), ("a\n\n", "a\n\n")] {
+            let mut bytes = came.as_bytes().to_vec();
+            drop_signs(&mut bytes);
+            assert_eq!(bytes, left.as_bytes(), "{came:?}");
+        }
+    }
 
     #[test]
     fn answers_are_understood_and_refusals_named() {

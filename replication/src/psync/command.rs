@@ -40,15 +40,9 @@ pub(super) fn verb(
     };
     if is(0, "SELECT") && args.len() == 2 {
         let index = std::str::from_utf8(args.get(1)).ok().and_then(|text| text.parse().ok());
-        return index.filter(|index| usize::from(*index) < dbs).map(|index| Verb::Select(DbIndex(index))).ok_or_else(
-            || {
-                let index = String::from_utf8_lossy(args.get(1));
-                Reason::Senseless(format!(
-                    "the master writes to its database {index}, this node has {dbs} databases: start it with a larger \
-                     --dbnum"
-                ))
-            },
-        );
+        let index = index.filter(|index| usize::from(*index) < dbs).map(DbIndex);
+        let said = || no_database(&String::from_utf8_lossy(args.get(1)), dbs);
+        return index.map(Verb::Select).ok_or_else(said);
     }
     Ok(match () {
         () if is(0, "MULTI") => Verb::Multi,
@@ -60,6 +54,13 @@ pub(super) fn verb(
         () if is(0, "FUNCTION") => Verb::Functions,
         () => return Err(unknown(args)),
     })
+}
+
+/// The master's stream is about a database that is not here.
+pub(super) fn no_database(index: &str, dbs: usize) -> Reason {
+    Reason::Senseless(format!(
+        "the master writes to its database {index}, this node has {dbs} databases: start it with a larger --dbnum"
+    ))
 }
 
 /// Why a command cannot be left out, and what to do about it.

@@ -364,6 +364,8 @@ impl Link {
             let mut history = [0; 20];
             rt::fill_random(&mut history);
             self.here.begin_telling(HistoryId(history)).await;
+        } else {
+            self.here.go_on_telling();
         }
         let opened = Opened { transport, unread, from, extent };
         *self.session.borrow_mut() =
@@ -379,20 +381,19 @@ impl Met {
         &mut self,
         look: impl Fn(&[u8]) -> Result<Option<(T, usize)>, Reason>,
     ) -> Result<T, Reason> {
-        let found = self.wait_for(look).await?;
-        self.unread.drain(..found.1);
-        Ok(found.0)
+        loop {
+            (self.watch)(Place::Control, Some(Step::Start));
+            if let Some((found, used)) = look(&self.unread)? {
+                self.unread.drain(..used);
+                return Ok(found);
+            }
+            answer::drop_signs(&mut self.unread);
+            self.read().await?;
+        }
     }
 
     /// The same that stays where it is.
     async fn peek<T>(
-        &mut self,
-        look: impl Fn(&[u8]) -> Result<Option<T>, Reason>,
-    ) -> Result<T, Reason> {
-        self.wait_for(look).await
-    }
-
-    async fn wait_for<T>(
         &mut self,
         look: impl Fn(&[u8]) -> Result<Option<T>, Reason>,
     ) -> Result<T, Reason> {
@@ -401,11 +402,15 @@ impl Met {
             if let Some(found) = look(&self.unread)? {
                 return Ok(found);
             }
-            match self.transport.read(&mut self.unread, READ_BYTES).await {
-                Ok(0) => return Err("the master closed the connection".to_owned().into()),
-                Ok(_) => {}
-                Err(error) => return Err(lost(&error).into()),
-            }
+            self.read().await?;
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), Reason> {
+        match self.transport.read(&mut self.unread, READ_BYTES).await {
+            Ok(0) => Err("the master closed the connection".to_owned().into()),
+            Ok(_) => Ok(()),
+            Err(error) => Err(lost(&error).into()),
         }
     }
 }

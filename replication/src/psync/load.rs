@@ -1,10 +1,13 @@
 //! The RDB of a full sync goes to the shards.
 
+use super::command::no_database;
 use super::payload::{self, Extent};
 use super::session::Session;
 use crate::info::Progress;
+use crate::origin;
 use crate::replica::reason::Reason;
-use engine::snapshot::{Loader, Options};
+use engine::snapshot::{Loaded, Loader, Options};
+use engine::types::DbIndex;
 
 /// Loads what comes, of which `buffer` has come already, and leaves in it what stands behind.
 pub(super) async fn load(
@@ -42,6 +45,7 @@ pub(super) async fn load(
     }
     leave(session, &extent, loader.so_far().bytes, buffer).await?;
     let loaded = loader.end().await.map_err(|error| payload::damaged(&error))?;
+    select(session, &loaded)?;
     tracing::info!(
         "replication: {} keys are loaded out of {} bytes of RDB version {} in {:.1} s",
         loaded.keys,
@@ -49,6 +53,16 @@ pub(super) async fn load(
         loaded.version,
         session.began.elapsed().as_secs_f64(),
     );
+    Ok(())
+}
+
+/// The stream goes on in the database that the data says.
+fn select(session: &Session, loaded: &Loaded) -> Result<(), Reason> {
+    let Some(index) = origin::stream_db(&loaded.aux) else { return Ok(()) };
+    let dbs = session.front.node.dbs();
+    let db = u16::try_from(index).ok().filter(|index| usize::from(*index) < dbs);
+    let db = db.ok_or_else(|| no_database(&index.to_string(), dbs))?;
+    session.position.borrow_mut().db = DbIndex(db);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 
 use super::lead::Lead;
 use super::roles::{Action, Event, Refusal};
-use super::{Service, new_history};
+use super::{Reading, Service, new_history};
 use engine::rt;
 use engine::shard::ReplyTo;
 use std::rc::Rc;
@@ -95,6 +95,25 @@ impl Service {
         let (order, link) = again?;
         link.is_meant();
         Some(order)
+    }
+
+    /// The data of a master is read from its file again, step by step.
+    pub(super) async fn read_again(self: &Rc<Service>, step: Reading) -> Result<(), String> {
+        match step {
+            Reading::Hold => {
+                let may = self.roles.borrow_mut().read();
+                return may.then_some(()).ok_or_else(|| {
+                    "this node is a replica, or about to be one: its data is its master's"
+                        .to_owned()
+                });
+            }
+            Reading::Begin(flushes) => self.here.begin_anew(new_history(), flushes).await,
+            Reading::End(is_read) => {
+                self.here.end_anew(is_read);
+                self.change(Event::Done);
+            }
+        }
+        Ok(())
     }
 
     async fn become_replica(&self) {

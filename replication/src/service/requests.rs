@@ -107,9 +107,20 @@ pub enum Request {
     End(Linked),
     /// Zeroes the counters; answered with `()`.
     ResetCounters,
-    /// DEBUG RELOAD: the data will be read from a file, and what is here goes first if this is `true`; answered with
-    /// `Result<(), String>`. The node is loading then, until whoever asked says otherwise.
-    Reload(bool),
+    /// DEBUG RELOAD, step by step; answered with `Result<(), String>`.
+    Reload(Reading),
+}
+
+/// A master's data is read from its file again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reading {
+    /// It is going to be: whoever is told to follow somebody does so afterwards. Refused where this node follows
+    /// somebody, or is about to; else [`Reading::End`] is to be said.
+    Hold,
+    /// From here on it is, and what is here goes first if this is `true`. The node is loading then.
+    Begin(bool),
+    /// It is over; whether all of the file was read.
+    End(bool),
 }
 
 struct Posted {
@@ -207,11 +218,11 @@ impl Service {
             }
             Request::End(link) => self.answer(reply_to, self.end_link(link)),
             Request::Already(asked) => self.answer(reply_to, self.already_follows(asked)),
-            Request::Reload(flushes) => {
-                let begin = async move {
-                    service.answer(reply_to, service.begin_anew(flushes).await);
+            Request::Reload(step) => {
+                let read = async move {
+                    service.answer(reply_to, service.read_again(step).await);
                 };
-                rt::spawn_local(begin).detach();
+                rt::spawn_local(read).detach();
             }
             Request::ResetCounters => {
                 self.counters.take();
@@ -270,18 +281,19 @@ impl Service {
 
     /// Whether this node may feed those who follow as a Redis does: its own journals have to tell its data.
     fn may_tell(&self) -> Result<(), String> {
+        if self.here.status.is_loading() {
+            return Err("LOADING Damselfly is loading the dataset in memory".to_owned());
+        }
         if self.roles.borrow().is_changing() {
             return Err(
                 "NOMASTERLINK Can't SYNC while whom this node follows is changed".to_owned()
             );
         }
-        if self.here.status.is_loading() {
-            return Err("LOADING Damselfly is loading the dataset in memory".to_owned());
-        }
         let Some(upstream) = self.upstream() else { return Ok(()) };
         match (self.here.standing.tells(), upstream.is_stable()) {
             (false, _) => Err(format!(
-                "ERR this node is a replica, whose master is {}:{}: only a master, or a node that follows a Redis,                  can be followed by a Redis",
+                "ERR this node is a replica, whose master is {}:{}: only a master, or a node that follows a Redis, \
+                 can be followed by a Redis",
                 upstream.host, upstream.port
             )),
             (true, false) => {

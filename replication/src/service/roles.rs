@@ -7,6 +7,7 @@
 //!   Turning    a master is made a replica
 //!   Leaving    the link is being ended, to follow nobody
 //!   Branching  a replica is made a master
+//!   Reading    a master's data is read from its file again: whoever is told to follow meanwhile does so afterwards
 //! ```
 //!
 //! REPLICAOF and its kin are numbered as they come. Trying a master takes time: one that took long is not
@@ -53,7 +54,7 @@ pub enum Event<L> {
         /// Its place among all orders.
         order: u64,
     },
-    /// What was to be done is: the link has ended, or the shards have changed.
+    /// What was to be done is: the link has ended, the shards have changed, or a file is read.
     Done,
 }
 
@@ -107,6 +108,7 @@ enum RoleStage<L> {
     Turning(u64, Rc<L>),
     Leaving(u64, Rc<L>),
     Branching(u64),
+    Reading,
 }
 
 /// What waits for its turn.
@@ -168,6 +170,16 @@ impl<L: Leads> Roles<L> {
     /// Whether a change is under way, or told and to come.
     pub fn is_changing(&self) -> bool {
         !matches!(self.state, RoleStage::Quiet) || !self.announced.is_empty()
+    }
+
+    /// This master's data is to be read from a file: from here on nothing changes before that is [`Event::Done`]. `false`
+    /// where it is no master, or may not be one for long.
+    pub fn read(&mut self) -> bool {
+        let may = self.link.is_none() && !self.is_changing() && self.waiting.is_empty();
+        if may {
+            self.state = RoleStage::Reading;
+        }
+        may
     }
 
     /// REPLICAOF to whom this node follows: nothing changes, but what was asked for before and is not done
@@ -259,7 +271,7 @@ impl<L: Leads> Roles<L> {
     /// What takes time is done.
     fn done(&mut self, whole: &Result<(), String>) -> Vec<Action<L>> {
         match std::mem::replace(&mut self.state, RoleStage::Quiet) {
-            RoleStage::Quiet => Vec::new(),
+            RoleStage::Quiet | RoleStage::Reading => Vec::new(),
             RoleStage::Ending(order, link) | RoleStage::Turning(order, link) => {
                 self.link = Some(link.clone());
                 self.withdraw(order);
@@ -430,6 +442,27 @@ mod tests {
         assert!(play.roles.link().is_some() && !play.roles.is_changing());
         play.whole = Ok(());
         assert_eq!((play.promote(), play.done()), ("end a".to_owned(), "branch".to_owned()));
+    }
+
+    /// A file's keys came into the copy of a master that was tried meanwhile.
+    #[test]
+    fn nothing_changes_while_a_file_is_read() {
+        let mut play = Play::new();
+        play.follow("a", false);
+        assert!(play.roles.read() && !play.roles.read(), "one at a time");
+        assert_eq!(play.tried(1, "a"), "");
+        assert!(!play.roles.refuses_writes() && play.roles.is_changing());
+        assert_eq!(play.follow("b", true), "2 is done");
+        assert!(play.roles.refuses_writes(), "it was told so");
+        assert_eq!(play.promote(), "");
+        assert_eq!(play.done(), "turn");
+        assert!(!play.roles.read());
+        assert_eq!(play.done(), "run a for Some(1), 1 is done, end a");
+        assert_eq!(play.done(), "run b for Some(2), 2 is done, end b");
+        assert!(!play.roles.read());
+        assert_eq!((play.done(), play.done()), ("branch".to_owned(), "3 is done".to_owned()));
+        assert!(play.roles.read());
+        assert_eq!((play.done(), play.roles.is_changing()), (String::new(), false));
     }
 
     #[test]
