@@ -361,3 +361,41 @@ fn a_redis_follows_a_node_that_follows_a_redis() {
     redis::assert_follows(&below, &node);
     assert_eq!(counter(&node, "sync_full"), 1);
 }
+
+/// Libraries of functions come with the copy, and as they change with the stream, also to who was away meanwhile.
+#[test]
+fn libraries_of_functions_are_those_of_the_node() {
+    let node = Node::start("node", 2, &["--oldest_redis_replica=7.0"]);
+    let keep = |names: &[(&str, &str)]| {
+        let code = |(name, function): &(&str, &str)| {
+            format!(
+                "#!lua name={name}\nredis.register_function('{function}', function(keys, args) \
+                 return 1 end)"
+            )
+            .into_bytes()
+        };
+        let codes: Vec<Vec<u8>> = names.iter().map(code).collect();
+        let payload = engine::rdb::functions::payload(codes.iter().map(Vec::as_slice));
+        node.must(&[b"FUNCTION".as_slice(), b"RESTORE", &payload, b"FLUSH"]);
+    };
+    keep(&[("a", "f"), ("b", "g")]);
+    let redis = Redis::start(&[]);
+    follow(&redis, &node);
+    wait_linked(&redis);
+    let are_equal =
+        || redis::libraries(&mut redis.client()) == redis::libraries(&mut node.client());
+    assert!(are_equal(), "in the copy");
+    // A function that goes to another library could not be loaded before it is gone from the first.
+    keep(&[("a", "g"), ("b", "f"), ("c", "h")]);
+    wait::until("what was loaded comes", are_equal);
+    node.must(&["FUNCTION", "DELETE", "b"]);
+    wait::until("what was deleted goes", are_equal);
+    redis.client().must(&["REPLICAOF", "NO", "ONE"]);
+    node.must(&["FUNCTION", "FLUSH"]);
+    follow(&redis, &node);
+    wait_linked(&redis);
+    wait::until("what was missed comes", are_equal);
+    assert_eq!(redis::libraries(&mut redis.client()), []);
+    wait_caught_up(&redis, &node);
+    redis::assert_follows(&redis, &node);
+}

@@ -19,7 +19,7 @@
 use super::CutId;
 use crate::db::{Before, FlushedTable, Keyspace, Policy, TableId, UsedSoFar};
 use crate::rdb::file_write::{self, Head, InPlace, Rest, Used};
-use crate::rdb::forms::Reader;
+use crate::rdb::forms::Recipient;
 use crate::table::{Cursor, Table};
 use crate::types::{DbIndex, Millis};
 use crate::value::{Item, SharedValue};
@@ -123,7 +123,7 @@ struct Frozen {
     charged: u64,
     failed: Option<FrozenFailure>,
     /// For whom it is written.
-    reader: Reader,
+    recipient: Recipient,
 }
 
 struct Walked {
@@ -198,7 +198,7 @@ impl Manner {
 struct Out {
     part: FrozenPart,
     db: Option<DbIndex>,
-    reader: Reader,
+    recipient: Recipient,
 }
 
 impl Out {
@@ -207,7 +207,7 @@ impl Out {
             file_write::database(db, &mut self.part.bytes);
             self.db = Some(db);
         }
-        file_write::item(head, value, self.reader, &mut self.part.bytes)
+        file_write::item(head, value, self.recipient, &mut self.part.bytes)
     }
 }
 
@@ -230,13 +230,13 @@ impl FrozenCut {
             held_bytes: 0,
             charged: 0,
             failed: None,
-            reader: Reader::default(),
+            recipient: Recipient::default(),
         })))
     }
 
     /// For whom it is written, before any of it is.
-    pub fn write_for(&self, reader: Reader) {
-        self.0.borrow_mut().reader = reader;
+    pub fn write_for(&self, recipient: Recipient) {
+        self.0.borrow_mut().recipient = recipient;
     }
 
     /// Its name.
@@ -248,7 +248,7 @@ impl FrozenCut {
     pub fn more(&self, keys: &Keyspace, is_over: &mut dyn FnMut() -> bool) -> FrozenPart {
         let manner = Manner { policy: keys.policy, now: keys.now() };
         let mut cut = self.0.borrow_mut();
-        let mut out = Out { part: FrozenPart::default(), db: None, reader: cut.reader };
+        let mut out = Out { part: FrozenPart::default(), db: None, recipient: cut.recipient };
         while cut.failed.is_none() {
             if !cut.step(keys, &manner, &mut out) {
                 out.part.is_done = true;
@@ -535,3 +535,7 @@ mod planted {
         false
     }
 }
+
+#[cfg(test)]
+#[path = "frozen_tests.rs"]
+mod tests;

@@ -135,7 +135,7 @@ impl Rest {
 pub fn item(
     head: Head<'_>,
     value: InPlace<'_>,
-    reader: forms::Reader,
+    recipient: forms::Recipient,
     out: &mut Vec<u8>,
 ) -> Option<Rest> {
     match value {
@@ -146,7 +146,7 @@ pub fn item(
             string(value, out)
         }
         InPlace::Object(object) => {
-            let mut writing = forms::writing_for(object, reader)?;
+            let mut writing = forms::writing_for(object, recipient)?;
             write_head(head, out);
             let start = out.len();
             let mut is_done = false;

@@ -2,7 +2,7 @@
 //! in each.
 
 use super::parts::Kind;
-pub use super::pieces::Reader;
+pub use super::pieces::Recipient;
 
 use super::pieces::{Building, Writing};
 use super::{hash, list, set, sorted_set, stream_value};
@@ -25,16 +25,16 @@ pub struct Limits {
 
 /// How a value is written as a whole; `None` of a type that has no form.
 pub fn writing(object: &dyn Object) -> Option<Box<dyn Writing>> {
-    writing_for(object, Reader::Newest)
+    writing_for(object, Recipient::Newest)
 }
 
 /// How a value is written for somebody; `None` of a type that has no form.
-pub fn writing_for(object: &dyn Object, reader: Reader) -> Option<Box<dyn Writing>> {
+pub fn writing_for(object: &dyn Object, recipient: Recipient) -> Option<Box<dyn Writing>> {
     set::writing(object)
         .or_else(|| list::writing(object))
         .or_else(|| hash::writing(object))
         .or_else(|| sorted_set::writing(object))
-        .or_else(|| stream_value::writing(object, reader))
+        .or_else(|| stream_value::writing(object, recipient))
 }
 
 /// How a value of a kind is put together whose form begins with this byte; `None` of a kind that is not here.

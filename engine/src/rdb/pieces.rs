@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// For whom a value is written.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum Reader {
+pub enum Recipient {
     /// One who takes all that there is of it.
     #[default]
     Newest,

@@ -7,7 +7,7 @@
 use super::dump::{PACKED_MAX, write_length, write_string};
 use super::listpack::Listpack;
 use super::parts::{Part, StreamFacts, StreamId};
-use super::pieces::{Building, Pen, Reader, Writing};
+use super::pieces::{Building, Pen, Recipient, Writing};
 use crate::value::stream::{Builder, Fields, Id, NodeLimits, Stream, Text};
 use crate::value::{NewValue, Object};
 use std::any::Any;
@@ -47,13 +47,13 @@ enum Step {
     Own(Vec<u8>, u32, Id),
 }
 
-pub(super) fn writing(object: &dyn Object, reader: Reader) -> Option<Box<dyn Writing>> {
+pub(super) fn writing(object: &dyn Object, recipient: Recipient) -> Option<Box<dyn Writing>> {
     let object: &dyn Any = object;
     let stream: Stream = object.downcast_ref::<Stream>()?.clone();
     let has_more = stream.group_count() > 0
         || stream.added() != stream.len()
         || stream.max_deleted() != Id::ZERO;
-    let is_second = has_more && reader == Reader::Newest;
+    let is_second = has_more && recipient == Recipient::Newest;
     let mut steps: VecDeque<Step> = [Step::Count(0, 0), Step::Facts].into();
     for (name, group) in stream.groups() {
         steps.push_back(Step::Group(name.to_vec()));

@@ -3,7 +3,7 @@
 use super::body::Shard;
 use super::turn::Turn;
 use crate::cut::{CutId, FrozenCut, FrozenFailure, FrozenPart};
-use crate::rdb::forms::Reader;
+use crate::rdb::forms::Recipient;
 use crate::types::DbIndex;
 use std::time::Duration;
 
@@ -50,9 +50,9 @@ impl Shard {
     }
 
     /// For whom a frozen cut is written, said as it begins.
-    pub fn frozen_for(&mut self, id: CutId, reader: Reader) {
+    pub fn frozen_for(&mut self, id: CutId, recipient: Recipient) {
         if let Some(cut) = self.frozen.as_ref().filter(|cut| cut.id() == id) {
-            cut.write_for(reader);
+            cut.write_for(recipient);
         }
     }
 

@@ -12,7 +12,7 @@
 use crate::cut::{CutId, FrozenPart};
 use crate::exec::Front;
 use crate::libraries::Set;
-use crate::rdb::forms::Reader;
+use crate::rdb::forms::Recipient;
 use crate::rdb::{Crc, file_write, functions};
 use crate::rt;
 use crate::shard::{FrozenBeginning, Shard};
@@ -60,7 +60,7 @@ pub struct Terms {
     /// What becomes of the journals.
     pub journals: Journals,
     /// For whom it is written.
-    pub reader: Reader,
+    pub recipient: Recipient,
 }
 
 /// Why no moment can be fixed: there is one already.
@@ -71,6 +71,8 @@ pub struct Moment {
     id: CutId,
     beginnings: Vec<FrozenBeginning>,
     libraries: Arc<Set>,
+    /// As of which count of changes these are all that there were.
+    libraries_as_of: Option<u64>,
 }
 
 /// What was made of it.
@@ -92,7 +94,7 @@ pub(super) fn next_cut() -> CutId {
 impl Moment {
     /// Fixes the moment, on all shards at once.
     pub async fn begin(front: &Rc<Front>, terms: Terms) -> Result<Moment, String> {
-        let Terms { held_max, journals, reader } = terms;
+        let Terms { held_max, journals, recipient } = terms;
         let id = next_cut();
         let bound = held_max / u64::from(front.node.shards().max(1));
         let begin = move |shard: &mut Shard| {
@@ -100,18 +102,20 @@ impl Moment {
                 shard.set_keeping(true);
             }
             let beginning = shard.frozen_begin(id, bound);
-            shard.frozen_for(id, reader);
+            shard.frozen_for(id, recipient);
             beginning
         };
         let begun: Option<Vec<_>> = front.everywhere(false, begin).await.into_iter().collect();
         match begun {
             Some(beginnings) => {
                 // A Redis 6.2 knows none, and reads no file that has some.
-                let libraries = match reader {
-                    Reader::Newest => front.node.libraries().all(),
-                    Reader::Redis62 => Arc::default(),
+                let libraries_as_of = match recipient {
+                    Recipient::Newest => Some(front.node.libraries().changes()),
+                    Recipient::Redis62 => None,
                 };
-                Ok(Moment { id, beginnings, libraries })
+                let libraries =
+                    libraries_as_of.map(|_| front.node.libraries().all()).unwrap_or_default();
+                Ok(Moment { id, beginnings, libraries, libraries_as_of })
             }
             // Shards that had begun, where others had not, if that can be.
             None => {
@@ -124,6 +128,11 @@ impl Moment {
     /// Where each shard's journal stood.
     pub fn lsns(&self) -> Vec<Lsn> {
         self.beginnings.iter().map(|beginning| beginning.lsn).collect()
+    }
+
+    /// As of which count of their changes libraries of functions are in it; none where they are left out.
+    pub fn libraries_as_of(&self) -> Option<u64> {
+        self.libraries_as_of
     }
 
     /// Keys that there were.

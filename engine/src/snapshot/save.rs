@@ -13,7 +13,7 @@
 use super::moment::{Journals, Made, Moment, SaveProgress, Sink, Terms, next_cut};
 use super::name;
 use crate::exec::Front;
-use crate::rdb::forms::Reader;
+use crate::rdb::forms::Recipient;
 use crate::rt::{self, Appender};
 use crate::types::Lsn;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,7 @@ impl Save {
     pub async fn fix(&mut self) -> Result<Vec<Lsn>, String> {
         self.forget().await;
         let (held_max, journals) = (self.plan.held_max, Journals::Leave);
-        let terms = Terms { held_max, journals, reader: Reader::Newest };
+        let terms = Terms { held_max, journals, recipient: Recipient::Newest };
         let moment = Moment::begin(&self.front, terms).await?;
         let lsns = moment.lsns();
         self.moment = Some(moment);

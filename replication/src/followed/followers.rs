@@ -261,6 +261,11 @@ impl Followers {
             told.stream.borrow_mut().put(&[b"PING"]);
             self.moved(&told);
         }
+        let libraries = self.here().front.node.libraries();
+        let has_changed = has_any && told.stream.borrow_mut().say_libraries(libraries);
+        if has_changed {
+            self.moved(&told);
+        }
         let unused = now.saturating_duration_since(self.seen.get());
         if !has_any && !ttl.is_zero() && unused >= ttl && self.copy.borrow().is_none() {
             tracing::info!(

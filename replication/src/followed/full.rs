@@ -12,7 +12,7 @@ use super::stream::Stream;
 use super::telling::tell;
 use engine::exec::Front;
 use engine::rdb::file_write;
-use engine::rdb::forms::Reader;
+use engine::rdb::forms::Recipient;
 use engine::rt;
 use engine::snapshot::{Journals, Moment, Terms};
 use engine::tell::Peers;
@@ -112,11 +112,11 @@ fn terms(followers: &Followers) -> Terms {
     let settings = followers.here().settings.borrow();
     // In the words of the stream, if there is one.
     let told = followers.told().map(|told| told.stream.borrow().peers);
-    let reader = match told.unwrap_or(settings.followed.oldest) {
-        Peers::From62 => Reader::Redis62,
-        Peers::From70 | Peers::From74 => Reader::Newest,
+    let recipient = match told.unwrap_or(settings.followed.oldest) {
+        Peers::From62 => Recipient::Redis62,
+        Peers::From70 | Peers::From74 => Recipient::Newest,
     };
-    Terms { held_max: settings.followed.held_max, journals: Journals::Keep, reader }
+    Terms { held_max: settings.followed.held_max, journals: Journals::Keep, recipient }
 }
 
 async fn write(
@@ -187,7 +187,8 @@ fn begin_stream(followers: &Rc<Followers>, moment: &Moment) -> Result<Rc<Told>, 
         (here.standing.logs(), bounds.max(LONGEST), settings.followed.oldest)
     };
     let peers = if dated { Peers::From74 } else { oldest };
-    let stream = Stream::begin((id, offset), &logs, &starts, peers, longest)?;
+    let mut stream = Stream::begin((id, offset), &logs, &starts, peers, longest)?;
+    stream.begins_with_libraries(moment.libraries_as_of());
     let told = followers.begin(stream);
     rt::spawn_local(tell(followers.clone(), told.clone())).detach();
     Ok(told)

@@ -251,3 +251,7 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "payload_tests.rs"]
+mod tests;

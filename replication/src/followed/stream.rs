@@ -13,6 +13,8 @@ use super::merge::Merge;
 use crate::bell::Bell;
 use crate::info::Lag;
 use engine::journal::{LogHandle, Read, Reader};
+use engine::libraries::Libraries;
+use engine::rdb::functions;
 use engine::resp::client::encode_command;
 use engine::tell::Peers;
 use engine::types::Lsn;
@@ -55,6 +57,8 @@ pub(super) struct Stream {
     /// Followers are to say how far they are, once this is said.
     ack_wanted: Option<Vec<Lsn>>,
     ack_again: bool,
+    /// As of which count of changes libraries of functions were said, or stand in a copy.
+    libraries: Option<u64>,
 }
 
 impl Stream {
@@ -86,6 +90,7 @@ impl Stream {
             moment: None,
             ack_wanted: None,
             ack_again: false,
+            libraries: None,
         })
     }
 
@@ -209,6 +214,30 @@ impl Stream {
         let mut bytes = Vec::new();
         encode_command(&mut bytes, words);
         self.backlog.push(&bytes);
+    }
+
+    /// Libraries of functions stand in the copy with which it begins, as of this count of changes; none: they do not.
+    pub(super) fn begins_with_libraries(&mut self, as_of: Option<u64>) {
+        self.libraries = as_of;
+    }
+
+    /// Says all libraries of functions where they have changed, in place of those that followers have: so it does not
+    /// matter which these are. Whether it did. Not before a copy's moment is reached: that has them as of its beginning.
+    pub(super) fn say_libraries(&mut self, libraries: &Libraries) -> bool {
+        let changes = libraries.changes();
+        let is_between = self.is_held || self.moment.is_some();
+        if is_between || self.peers < Peers::From70 || self.libraries == Some(changes) {
+            return false;
+        }
+        let (all, is_first) = (libraries.all(), self.libraries.is_none());
+        self.libraries = Some(changes);
+        if !all.is_empty() {
+            let payload = functions::payload(all.values().map(|library| &*library.code));
+            self.put(&[b"FUNCTION", b"RESTORE", &payload, b"FLUSH"]);
+        } else if !is_first {
+            self.put(&[b"FUNCTION", b"FLUSH"]);
+        }
+        true
     }
 
     /// Followers are to say how far they are, once all is said that journals hold now.

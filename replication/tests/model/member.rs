@@ -3,20 +3,27 @@
 use crate::following::{Link, settings};
 use crate::net::{BROKEN, Conn, Side};
 use crate::time::Time;
-use engine::journal::{Bounds, CHUNK_BYTES, HistoryId, LogHandle, Position, Read};
-use engine::model::{ModelNode, World};
+use engine::db::Role;
+use engine::journal::{Bounds, CHUNK_BYTES, Deadline, HistoryId, LogHandle, Position, Read};
+use engine::model::{DBS, ModelNode, World};
 use engine::shard::Shard;
+use engine::table::Cursor;
+use engine::types::{DbIndex, Millis, shard_of};
+use engine::value::{Item, SharedValue};
 use replication::handshake::{Asker, Terms};
-use replication::here::Here;
+use replication::here::{Here, Rests};
 use replication::info::LinkState;
 use replication::master::machine::SessionStage;
 use replication::master::reason::Reason;
 use replication::master::run::run;
 use replication::master::session::Session;
 use replication::master::sessions::Sessions;
+use replication::origin::Origin;
+use replication::relay::Relay;
+use replication::replica::running::Running;
 use replication::service::admission::{self, Agreed};
 use replication::service::roles::{Action as RoleAction, Event as RoleEvent, Roles};
-use replication::standing::Outdated;
+use replication::standing::{AtRest, Outdated};
 use replication::wire;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -44,6 +51,42 @@ pub(crate) struct Member {
     conns: RefCell<HashMap<u64, (Rc<Conn>, Instant)>>,
     /// What must not have happened to sessions.
     wrong: RefCell<Option<String>>,
+    /// A snapshot is under way: one at a time, as in the program.
+    saving: Cell<bool>,
+}
+
+/// A snapshot: all items of one moment, and what they are.
+pub(crate) struct Snapshot {
+    items: Vec<(DbIndex, Vec<u8>, SharedValue, Option<Millis>)>,
+    origin: Origin,
+}
+
+/// A session that rests until this is dropped.
+struct Resting(Rc<Running<Time>>);
+
+impl Rests for Resting {
+    fn at_rest(&self) -> AtRest {
+        self.0.at_rest()
+    }
+}
+
+impl Drop for Resting {
+    fn drop(&mut self) {
+        self.0.let_go();
+    }
+}
+
+fn all_items(shard: &Shard) -> Vec<(DbIndex, Vec<u8>, SharedValue, Option<Millis>)> {
+    let mut items = Vec::new();
+    for db in (0..DBS as u16).map(DbIndex) {
+        let mut cursor = Some(Cursor::START);
+        while let Some(at) = cursor {
+            let mut each =
+                |item: &Item| items.push((db, item.key().to_vec(), item.share(), item.deadline()));
+            cursor = shard.keys.table(db).walk(at, &mut |_, item| each(item));
+        }
+    }
+    items
 }
 
 fn new_history(dice: &mut fastrand::Rng) -> HistoryId {
@@ -76,7 +119,62 @@ impl Member {
             sessions,
             conns: RefCell::default(),
             wrong: RefCell::default(),
+            saving: Cell::new(false),
         })
+    }
+
+    /// BGSAVE; why not.
+    pub(crate) async fn save(&self) -> Result<Snapshot, String> {
+        if self.saving.replace(true) {
+            return Err("another snapshot is under way".to_owned());
+        }
+        let saved = self.save_alone().await;
+        self.saving.set(false);
+        saved
+    }
+
+    async fn save_alone(&self) -> Result<Snapshot, String> {
+        let link = self.link();
+        let hold = async || {
+            let running = link.as_ref()?.running()?;
+            running.hold().await;
+            Some(Resting(running))
+        };
+        let items = RefCell::new(Vec::new());
+        let cut = async || {
+            let front = self.node.outside();
+            let of_shard = |shard: &mut Shard| (all_items(shard), shard.log.lsn());
+            let (all, heads): (Vec<_>, Vec<_>) =
+                front.everywhere(false, of_shard).await.into_iter().unzip();
+            *items.borrow_mut() = all.into_iter().flatten().collect();
+            Ok(heads)
+        };
+        let origin = self.here.moment(hold, cut).await?;
+        let origin = origin.ok_or("whom it follows has changed")?;
+        Ok(Snapshot { items: items.into_inner(), origin })
+    }
+
+    /// A start from a snapshot, before anybody comes; whether it is about to follow somebody.
+    pub(crate) fn load(self: &Rc<Member>, snapshot: &Snapshot, follows: bool) {
+        let shards = self.node.shards();
+        for shard in 0..shards {
+            self.node.with_shard(shard, |shard| {
+                shard.set_role(if follows { Role::Replica } else { Role::Master });
+                shard.set_keeping(true);
+            });
+        }
+        for (db, key, value, deadline) in &snapshot.items {
+            let deadline = deadline.map_or(Deadline::None, Deadline::At);
+            self.node.with_shard(shard_of(key, shards).0, |shard| {
+                let put = shard.keys.apply_put(*db, key, Some(value.clone().into()), deadline);
+                put.expect("it fits");
+            });
+        }
+        let origin = snapshot.origin.clone();
+        let tail = Relay::starting_at(&origin.lsns);
+        let (me, history) = (self.clone(), new_history(&mut self.dice()));
+        let restore = async move { me.here.standing.restore(history, origin, tail, false).await };
+        self.node.world().block_on(restore);
     }
 
     pub(crate) fn dice(&self) -> fastrand::Rng {

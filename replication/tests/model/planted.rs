@@ -519,3 +519,25 @@ fn a_type_whose_values_are_written_in_part_differs_after_a_cut() {
         ..COUNTERS
     });
 }
+
+#[test]
+fn j6_a_snapshot_of_a_replica_is_of_one_position() {
+    check(&replication::planted::SAVES_DO_NOT_HOLD, 200, |dice| Plan {
+        shards: any_shards(dice),
+        load: Load { rounds: 150, ..LOAD },
+        trouble_every: 4,
+        kinds: &[Trouble::Save, Trouble::Reload],
+        ..CALM
+    });
+}
+
+#[test]
+fn j6_a_node_that_wrote_since_its_start_is_not_where_its_snapshot_was() {
+    check(&replication::planted::WRITES_SINCE_A_START_ARE_FORGOTTEN, 200, |dice| Plan {
+        shards: any_shards(dice),
+        load: Load { rounds: 150, ..LOAD },
+        trouble_every: 6,
+        kinds: &[Trouble::Save, Trouble::Reload, Trouble::Move],
+        ..CALM
+    });
+}

@@ -2,7 +2,7 @@
 
 use crate::following::Link;
 use crate::load::{self, Load};
-use crate::member::{Cluster, Member};
+use crate::member::{Cluster, Member, Snapshot};
 use engine::db::{Policy, PolicyKind, Pressure, pressure};
 use engine::journal::{self, Bounds};
 use engine::model::{DBS, World};
@@ -14,7 +14,7 @@ use replication::replica::applier::Applies;
 use replication::replica::gather::FLOW_CREDIT;
 use replication::replica::machine::Event;
 use replication::standing::Outdated;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -66,6 +66,10 @@ pub(crate) enum Trouble {
     Rivals,
     /// A node is killed and comes back empty.
     Restart,
+    /// BGSAVE.
+    Save,
+    /// A node is killed and comes back with its snapshot.
+    Reload,
     /// A master whose journals nobody reads lets them go.
     LetGo,
 }
@@ -84,6 +88,8 @@ pub(crate) const ALL: &[Trouble] = &[
     Trouble::Move,
     Trouble::Rivals,
     Trouble::Restart,
+    Trouble::Save,
+    Trouble::Reload,
     Trouble::LetGo,
 ];
 
@@ -149,6 +155,8 @@ struct Run {
     /// Until which tick what is out of order.
     repairs: Vec<(usize, Repair)>,
     memory: Vec<Rc<Cell<u64>>>,
+    /// The last good snapshot of each place.
+    snapshots: Vec<Rc<RefCell<Option<Rc<Snapshot>>>>>,
 }
 
 enum Repair {
@@ -170,6 +178,7 @@ pub(crate) fn run(seed: u64, plan: impl Fn(&mut fastrand::Rng) -> Plan) -> Outco
     let cluster = Cluster::new((0..plan.nodes).map(member).collect());
     cluster.road.set(plan.road);
     let memory = (0..plan.nodes).map(|_| Rc::default()).collect();
+    let snapshots = (0..plan.nodes).map(|_| Rc::default()).collect();
     let mut run = Run {
         plan,
         world,
@@ -178,6 +187,7 @@ pub(crate) fn run(seed: u64, plan: impl Fn(&mut fastrand::Rng) -> Plan) -> Outco
         restarts: 0,
         repairs: Vec::new(),
         memory,
+        snapshots,
     };
     let outcome = run.whole();
     run.world.end();
@@ -382,6 +392,8 @@ impl Run {
                 }
             }
             (Trouble::Restart, _) => self.restart(place),
+            (Trouble::Save, _) => self.save(place),
+            (Trouble::Reload, _) => self.reload(place),
             (Trouble::LetGo, _) => {
                 self.cluster.members().iter().for_each(|member| member.stop_keeping_if_unread());
             }
@@ -401,15 +413,55 @@ impl Run {
         }
     }
 
+    fn save(&mut self, place: usize) {
+        let (member, kept) = (self.cluster.member(place), self.snapshots[place].clone());
+        let cluster = self.cluster.clone();
+        self.world.spawn("save", async move {
+            let name = member.name.clone();
+            match member.save().await {
+                Ok(snapshot) if member.is_alive.get() => {
+                    cluster.note(format!("{name} is saved"));
+                    *kept.borrow_mut() = Some(Rc::new(snapshot));
+                }
+                Ok(_) => {}
+                Err(why) => cluster.note(format!("{name} is not saved: {why}")),
+            }
+        });
+    }
+
+    /// The node dies and comes back with its snapshot, as a master or following whom it followed.
+    fn reload(&mut self, place: usize) {
+        let old = self.cluster.member(place);
+        let snapshot = self.snapshots[place].borrow().clone();
+        let Some(snapshot) = snapshot.filter(|_| !old.is_changing() && !self.plan.evicts) else {
+            return;
+        };
+        let upstream = old.link().map(|link| link.upstream).filter(|_| self.dice.u8(..3) > 0);
+        self.replace_by(place, Some((&*snapshot, upstream.is_some())));
+        if let Some(upstream) = upstream {
+            self.follow(place, upstream);
+        }
+    }
+
     /// The node dies; an empty one takes its place and follows nobody.
     fn replace(&mut self, place: usize) {
+        self.replace_by(place, None);
+    }
+
+    /// The same with a snapshot, and whether the new one is about to follow somebody.
+    fn replace_by(&mut self, place: usize, snapshot: Option<(&Snapshot, bool)>) {
         let old = self.cluster.member(place);
         self.cluster.note(format!("{} dies", old.name));
         self.kill(&old);
         self.restarts += 1;
         let name = format!("node-{place}-{}", self.restarts);
         let shards = self.dice.u16(1..=4);
-        self.cluster.replace(place, Member::new(&self.world, name, shards));
+        let member = Member::new(&self.world, name, shards);
+        if let Some((snapshot, follows)) = snapshot {
+            self.cluster.note(format!("{} begins with a snapshot", member.name));
+            member.load(snapshot, follows);
+        }
+        self.cluster.replace(place, member);
         self.prepare(place);
     }
 
