@@ -117,6 +117,8 @@ pub struct Able {
     pub rdb_only: bool,
     /// ... and no keys in it.
     pub no_keys: bool,
+    /// It is a Valkey 9, or a later one: who says a version is a Valkey.
+    pub valkey9: bool,
 }
 
 /// The master's answer to `DFLY FOLLOW`.

@@ -62,7 +62,9 @@ impl Here {
 
     /// From where a master is asked to go on.
     pub fn asks_from(&self) -> Option<Position> {
-        self.standing.position().filter(|_| self.settings.borrow().partial_sync)
+        let position = self.standing.position().filter(|_| self.settings.borrow().partial_sync)?;
+        // A master that comes back from a file for the second time does not know the history between.
+        Some(self.standing.lineage().eldest(position))
     }
 
     /// Whether `terms`, which no operator asked for, would replace a copy that is worth more.
@@ -137,8 +139,8 @@ impl Here {
     }
 
     /// Reading has ended; whether all of the file was read.
-    pub fn end_anew(&self, is_read: bool) {
-        self.standing.end_anew(is_read);
+    pub async fn end_anew(&self, is_read: bool) {
+        self.standing.end_anew(is_read).await;
         self.status.set_loading(false);
     }
 

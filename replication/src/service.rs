@@ -18,7 +18,7 @@ use self::roles::Roles;
 use crate::bell::Bell;
 use crate::followed::followers::Followers;
 use crate::here::Here;
-use crate::info::{Counters, Info, Journal};
+use crate::info::{Counters, Info, Journal, Replica};
 use crate::master::sessions::Sessions;
 use crate::settings::Settings;
 use crate::status::Status;
@@ -28,7 +28,7 @@ use engine::exec::Front;
 use engine::journal::{HistoryId, LogHandle, LogRange};
 use engine::rt;
 use engine::shard::ReplyTo;
-use engine::types::Millis;
+use engine::types::{Lsn, Millis};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -140,7 +140,12 @@ impl Service {
             journals: logs.iter().map(|log| describe_journal(log, now)).collect(),
             replicas: {
                 let nodes = self.sessions.live();
-                let nodes = nodes.iter().map(|session| session.describe(now));
+                // Where a Redis follows as well, all offsets are those of its stream.
+                let offset = |acked: Option<Vec<Lsn>>| self.followers.offset_of(&acked?);
+                let nodes = nodes.iter().map(|session| {
+                    let shown = session.describe(now);
+                    Replica { offset: offset(session.acked()).unwrap_or(shown.offset), ..shown }
+                });
                 nodes.chain(self.followers.describe(Instant::now())).collect()
             },
             stream: self.followers.shown(),

@@ -464,6 +464,7 @@ impl Standing {
         let begin = move |shard: &mut Shard| {
             shard.begin_journal();
             shard.set_keeping(false);
+            shard.set_reading(true);
             if flushes && shard.keys.apply_global(Global::FlushAll).is_err() {
                 unreachable!("FLUSHALL fits every node");
             }
@@ -476,7 +477,8 @@ impl Standing {
 
     /// Reading has ended; whether all of the file is here. Where it is not, and what was here had gone for it, what there
     /// is must not take the file's place.
-    pub fn end_anew(&self, is_read: bool) {
+    pub async fn end_anew(&self, is_read: bool) {
+        self.front.call_all(|shard: &mut Shard| shard.set_reading(false)).await;
         self.is_reading.set(false);
         if is_read {
             self.is_torn.set(false);

@@ -399,3 +399,45 @@ fn libraries_of_functions_are_those_of_the_node() {
     wait_caught_up(&redis, &node);
     redis::assert_follows(&redis, &node);
 }
+
+/// While a large value was told, both offsets were equal and the Redis did not have it: whoever waited for them to
+/// be equal, as the way back says, lost what was acknowledged.
+#[test]
+fn offsets_are_equal_only_once_a_redis_has_all_that_is_acknowledged() {
+    let node = Node::start("node", 2, &[]);
+    let redis = Redis::start(&[]);
+    follow(&redis, &node);
+    wait_caught_up(&redis, &node);
+    let value = vec![b'v'; 20_000_000];
+    let (mut client, mut other) = (node.client(), redis.client());
+    for round in 0..4 {
+        let key = format!("big{round}");
+        client.must(&[b"SET".as_slice(), key.as_bytes(), &value]);
+        client.must(&["SET", &format!("small{round}"), "v"]);
+        wait::until("the offsets are equal", || {
+            replication(&node, "master_repl_offset") == info(&redis, "slave_repl_offset")
+        });
+        assert_eq!(other.must(&["STRLEN", &key]), Reply::Integer(20_000_000), "round {round}");
+        assert_eq!(other.must(&["EXISTS", &format!("small{round}")]), Reply::Integer(1));
+    }
+}
+
+/// The offset of a node like this one counts records, that of a Redis bytes: beside each other they are all in bytes.
+#[test]
+fn replicas_of_both_kinds_are_shown_in_one_measure() {
+    let node = Node::start("node", 2, &[]);
+    let (redis, replica) = (Redis::start(&[]), Node::start("replica", 3, &[]));
+    follow(&redis, &node);
+    support::scenario::follow(&replica, node.port);
+    wait_caught_up(&redis, &node);
+    let mut client = node.client();
+    for number in 0..500 {
+        client.must(&["SET", &format!("key{number}"), &"v".repeat(100)]);
+    }
+    wait::until("both have all of it", || client.must(&["WAIT", "2", "1000"]) == Reply::Integer(2));
+    wait::until("both are shown at the end", || {
+        let shown = node.ask(&["INFO", "replication"]).unwrap_or_default();
+        let offset = replication(&node, "master_repl_offset");
+        shown.matches(&format!("offset={offset},")).count() == 2
+    });
+}

@@ -3,6 +3,7 @@
 
 mod support;
 
+use engine::resp::client::Reply;
 use fastrand::Rng;
 use std::time::{Duration, Instant};
 use support::node::Node;
@@ -158,4 +159,37 @@ fn a_redis_8_2_is_followed() {
 #[test]
 fn a_valkey_9_is_followed() {
     is_followed(peers::VALKEY_9_1, 2);
+}
+
+/// Redis and Valkey write times of fields in forms of their own, and neither reads the other's: a Valkey was sent
+/// Redis's, a full sync a second.
+#[test]
+fn a_valkey_9_and_a_redis_8_2_take_times_of_fields_from_a_node() {
+    let node = Node::start("node", 2, &[]);
+    node.must(&["HSET", "hash", "dies", "1", "stays", "2"]);
+    node.must(&["HPEXPIREAT", "hash", "4102444800000", "FIELDS", "1", "dies"]);
+    node.must(&["DEBUG", "POPULATE", "1000"]);
+    let followers = [peers::VALKEY_9_1, peers::REDIS_8_2]
+        .map(|peer| Redis::start_program(&peer.program(), &[]));
+    for follower in &followers {
+        follower.client().must(&["REPLICAOF", "127.0.0.1", &node.port.to_string()]);
+    }
+    node.must(&["HPEXPIREAT", "hash", "4102444800001", "FIELDS", "1", "stays"]);
+    let mut client = node.client();
+    wait::until("both have all of it", || {
+        client.must(&["SET", "counted", "on"]);
+        client.must(&["WAIT", "2", "1000"]) == Reply::Integer(2)
+    });
+    for follower in &followers {
+        let mut client = follower.client();
+        assert_eq!(support::client::text(&client.must(&["DBSIZE"])), "1002");
+        let times = client.must(&["HPEXPIRETIME", "hash", "FIELDS", "2", "dies", "stays"]);
+        let times: Vec<_> =
+            times.elements().expect("an array").iter().map(Reply::integer).collect();
+        assert_eq!(times, [Some(4_102_444_800_000), Some(4_102_444_800_001)]);
+    }
+    assert_eq!(replication(&node, "connected_slaves"), "2");
+    // Each took its copy once.
+    let stats = node.ask(&["INFO", "stats"]).expect("INFO");
+    assert!(stats.lines().any(|line| line.trim() == "sync_full:2"), "{stats}");
 }

@@ -260,3 +260,33 @@ fn what_is_read_in_part_is_not_written() {
     assert_eq!(node.must(&["DBSIZE"]), Reply::Integer(20_000));
     assert_eq!(node.stop(), Some(0));
 }
+
+/// What writes in many steps, or is on its way to a shard, wrote between the keys of the file: then "the same key twice"
+/// was found, and all that was not read yet was lost.
+#[test]
+fn nobody_writes_between_the_keys_of_the_file() {
+    let (_directory, node) = node(2);
+    node.must(&["DEBUG", "POPULATE", "100000", "real", "20"]);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let (mut client, mut made) = (node.client(), 0);
+            while !is_over.load(Ordering::Relaxed) {
+                let reply = client.call(&["DEBUG", "POPULATE", "5000", "p", "10"]);
+                let is_closed = reply.error().is_some_and(|error| error.starts_with(b"LOADING"));
+                assert!(is_closed || reply.error().is_none(), "{reply:?}");
+                made += u32::from(!is_closed);
+                client.call(&["MSET", "p:1", "x", "p:2", "x", "p:3", "x", "p:4", "x"]);
+                client.call(&["DEL", "p:1", "p:2", "p:3"]);
+            }
+            made
+        });
+        let mut client = node.client();
+        for _ in 0..8 {
+            assert_eq!(text(&client.call(&["DEBUG", "RELOAD"])), "OK");
+        }
+        is_over.store(true, Ordering::Relaxed);
+        assert!(writer.join().expect("a writer") > 0);
+    });
+    assert_eq!(text(&node.must(&["EXISTS", "real:0", "real:99999", "p:4999"])), "3");
+}

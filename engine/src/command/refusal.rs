@@ -56,6 +56,10 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The data is not all there yet.
+    pub const LOADING: Refusal =
+        Refusal::fixed("LOADING Damselfly is loading the dataset in memory");
+
     /// A fixed text, code included.
     pub const fn fixed(text: &'static str) -> Refusal {
         Refusal::Text(Cow::Borrowed(text))

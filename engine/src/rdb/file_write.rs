@@ -20,6 +20,8 @@ use std::ops::Range;
 pub const VERSION: u16 = 9;
 /// The first that knows fields of hashes with a time of their own: Redis 7.4's.
 pub const VERSION_OF_TIMED_FIELDS: u16 = 12;
+/// Valkey's first of its own, which knows them too: Valkey 9's.
+pub const VERSION_OF_VALKEY: u16 = 80;
 
 const STRING: u8 = 0;
 const IDLE: u8 = 248;
@@ -35,7 +37,11 @@ const PIECE: usize = 64 * 1024;
 
 /// The beginning of a file.
 pub fn begin(version: u16, out: &mut Vec<u8>) {
-    out.extend_from_slice(format!("REDIS{version:04}").as_bytes());
+    let head = match version {
+        VERSION_OF_VALKEY.. => format!("VALKEY{version:03}"),
+        _ => format!("REDIS{version:04}"),
+    };
+    out.extend_from_slice(head.as_bytes());
 }
 
 /// A fact about the file: Redis passes over those that it does not know.

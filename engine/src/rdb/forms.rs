@@ -32,7 +32,7 @@ pub fn writing(object: &dyn Object) -> Option<Box<dyn Writing>> {
 pub fn writing_for(object: &dyn Object, recipient: Recipient) -> Option<Box<dyn Writing>> {
     set::writing(object)
         .or_else(|| list::writing(object))
-        .or_else(|| hash::writing(object))
+        .or_else(|| hash::writing(object, recipient))
         .or_else(|| sorted_set::writing(object))
         .or_else(|| stream_value::writing(object, recipient))
 }

@@ -20,6 +20,8 @@ pub enum Recipient {
     Newest,
     /// A Redis 6.2: what it does not know of a stream is left out.
     Redis62,
+    /// A Valkey 9, whose fields of hashes with a time have another form than Redis's.
+    Valkey9,
 }
 
 /// A value that is being written.

@@ -53,7 +53,7 @@ pub(super) fn writing(object: &dyn Object, recipient: Recipient) -> Option<Box<d
     let has_more = stream.group_count() > 0
         || stream.added() != stream.len()
         || stream.max_deleted() != Id::ZERO;
-    let is_second = has_more && recipient == Recipient::Newest;
+    let is_second = has_more && recipient != Recipient::Redis62;
     let mut steps: VecDeque<Step> = [Step::Count(0, 0), Step::Facts].into();
     for (name, group) in stream.groups() {
         steps.push_back(Step::Group(name.to_vec()));

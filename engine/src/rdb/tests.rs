@@ -232,3 +232,22 @@ fn a_field_lives_until_a_time_that_can_be_asked_for() {
     assert!(payload(last).is_err_and(|why| why.contains("a time that is none")));
     assert!(payload(u64::MAX).is_err_and(|why| why.contains("a time that is none")));
 }
+
+#[test]
+fn times_of_fields_are_written_for_a_redis_and_for_a_valkey() {
+    use super::forms::{Recipient, writing_for};
+    let mut hash = crate::value::hash::Builder::new(128, 64);
+    assert!(
+        hash.add(b"f", b"v", None)
+            && hash.add(b"n", b"1", Some(crate::types::Millis(2_000_000_000_000)))
+    );
+    let crate::value::NewValue::Object(object) = hash.end() else { panic!("no hash") };
+    let expected = "hash n:1@2000000000000 f:v";
+    for (recipient, version, form) in [(Recipient::Newest, 12, 24), (Recipient::Valkey9, 80, 22)] {
+        let (mut writing, mut bytes) =
+            (writing_for(&*object, recipient).expect("a form"), Vec::new());
+        while !writing.more(&mut bytes) {}
+        assert_eq!(bytes[0], form);
+        assert_eq!(read(&bytes, version), Ok(expected.to_owned()));
+    }
+}

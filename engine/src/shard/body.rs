@@ -56,6 +56,8 @@ pub struct Shard {
     pub cuts: Vec<Cut>,
     /// The frozen cut under way.
     pub(super) frozen: Option<FrozenCut>,
+    /// The data is read from a file: clients do not write.
+    pub(super) is_reading: bool,
     pub(crate) locks: Locks,
     next_entry: u64,
     /// What waits or holds in `locks`.
@@ -92,6 +94,7 @@ impl Shard {
             pieces: Arc::default(),
             cuts: Vec::new(),
             frozen: None,
+            is_reading: false,
             locks: Locks::default(),
             next_entry: 1,
             entries: Map::default(),
@@ -115,6 +118,11 @@ impl Shard {
     pub fn set_keeping(&mut self, keeping: bool) {
         self.log.set_keeping(keeping);
         self.keys.set_telling(keeping);
+    }
+
+    /// Whether the data is read from a file: then it alone writes.
+    pub fn set_reading(&mut self, reading: bool) {
+        self.is_reading = reading;
     }
 
     /// Begins a new journal, of a new history, that keeps records. Readers of the old one end.

@@ -131,7 +131,7 @@ impl Shard {
     fn run_whole(&mut self, call: &Call<'_>, out: &mut Output) -> Option<Slices> {
         let needs_memory = call.entry.command.flags.contains(Flags::DENYOOM);
         let is_asked = needs_memory && !call.who.is_master;
-        if is_asked && !self.is_closed_to(call) && !self.make_room() {
+        if is_asked && self.closed_to(call).is_none() && !self.make_room() {
             let start = out.len();
             self.stats[usize::from(call.entry.id)].rejected += 1;
             self.refuse(&Refusal::OutOfMemory, call.protocol, out);
@@ -148,9 +148,9 @@ impl Shard {
     /// for before that frame began.
     pub(super) fn run_untold(&mut self, call: &Call<'_>, out: &mut Output) -> Option<Slices> {
         let (id, start) = (usize::from(call.entry.id), out.len());
-        if self.is_closed_to(call) {
+        if let Some(refusal) = self.closed_to(call) {
             self.stats[id].rejected += 1;
-            self.refuse(&Refusal::ReadOnly, call.protocol, out);
+            self.refuse(&refusal, call.protocol, out);
             hush(call, start, true, out);
             return None;
         }
@@ -188,10 +188,10 @@ impl Shard {
         step: &mut Step,
     ) -> Result<Option<Did>, Refusal> {
         // What was decided is done; what is still to be decided asks for the role.
-        if !matches!(step, Step::Writes(_)) && self.is_closed_to(call) {
-            return Err(Refusal::ReadOnly);
-        }
         let is_going_on = matches!(step, Step::Writes(_));
+        if let Some(refusal) = self.closed_to(call).filter(|_| !is_going_on) {
+            return Err(refusal);
+        }
         let (mut out, piece) = (Output::default(), |cx: &mut Cx<'_>| call.step(cx, step));
         if is_going_on {
             // What was decided: its shards have begun with a look at their keys.
@@ -209,8 +209,8 @@ impl Shard {
         call: &Call<'_>,
         walked: &mut Walked,
     ) -> Result<bool, Refusal> {
-        if self.is_closed_to(call) {
-            return Err(Refusal::ReadOnly);
+        if let Some(refusal) = self.closed_to(call) {
+            return Err(refusal);
         }
         let step = |cx: &mut Cx<'_>| walk.one_step(cx, call.args, walked);
         let goes_on = self.within(call, &mut Output::default(), step);
@@ -260,10 +260,15 @@ impl Shard {
         done
     }
 
-    /// Whether the node has become a replica since the command passed its connection's gate: a write
-    /// now would be nobody's history.
-    pub(super) fn is_closed_to(&self, call: &Call<'_>) -> bool {
-        self.keys.role() == Role::Replica && call.entry.writes() && !call.who.is_master
+    /// Why a write is refused that has passed its connection's gate: since then the node has become a replica, or
+    /// reads its data from a file. It would be nobody's history, or stand in the way of what the file has.
+    #[inline]
+    pub(super) fn closed_to(&self, call: &Call<'_>) -> Option<Refusal> {
+        let is_closed = self.is_reading || self.keys.role() == Role::Replica;
+        if !is_closed || !call.entry.writes() || call.who.is_master {
+            return None;
+        }
+        Some(if self.is_reading { Refusal::LOADING } else { Refusal::ReadOnly })
     }
 
     /// The batch's next command goes on in slices, with its keys in hand.

@@ -63,8 +63,8 @@ impl Shard {
         out: &mut Output,
     ) -> Result<bool, Refusal> {
         let call = bedding.call.view();
-        if self.is_closed_to(&call) {
-            return Err(Refusal::ReadOnly);
+        if let Some(refusal) = self.closed_to(&call) {
+            return Err(refusal);
         }
         let wait = shape(&call);
         self.within(&call, out, |cx| wait.attempt(cx, call.args, keys, Some(claim)))

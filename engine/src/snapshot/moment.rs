@@ -73,6 +73,7 @@ pub struct Moment {
     libraries: Arc<Set>,
     /// As of which count of changes these are all that there were.
     libraries_as_of: Option<u64>,
+    recipient: Recipient,
 }
 
 /// What was made of it.
@@ -110,12 +111,14 @@ impl Moment {
             Some(beginnings) => {
                 // A Redis 6.2 knows none, and reads no file that has some.
                 let libraries_as_of = match recipient {
-                    Recipient::Newest => Some(front.node.libraries().changes()),
+                    Recipient::Newest | Recipient::Valkey9 => {
+                        Some(front.node.libraries().changes())
+                    }
                     Recipient::Redis62 => None,
                 };
                 let libraries =
                     libraries_as_of.map(|_| front.node.libraries().all()).unwrap_or_default();
-                Ok(Moment { id, beginnings, libraries, libraries_as_of })
+                Ok(Moment { id, beginnings, libraries, libraries_as_of, recipient })
             }
             // Shards that had begun, where others had not, if that can be.
             None => {
@@ -141,13 +144,23 @@ impl Moment {
         sizes.map(|(keys, _)| keys).sum()
     }
 
+    /// Whether fields of hashes have a time of their own.
+    pub fn has_dated(&self) -> bool {
+        self.beginnings.iter().any(|beginning| beginning.has_dated)
+    }
+
+    /// Whether there are libraries of functions in it.
+    pub fn has_libraries(&self) -> bool {
+        !self.libraries.is_empty()
+    }
+
     /// The form's version: above 9 where the data needs it.
     pub fn version(&self) -> u16 {
-        let has_dated = self.beginnings.iter().any(|beginning| beginning.has_dated);
-        match (has_dated, self.libraries.is_empty()) {
+        match (self.has_dated(), self.recipient) {
+            (true, Recipient::Valkey9) => file_write::VERSION_OF_VALKEY,
             (true, _) => file_write::VERSION_OF_TIMED_FIELDS,
-            (false, false) => functions::VERSION,
-            (false, true) => file_write::VERSION,
+            _ if self.has_libraries() => functions::VERSION,
+            _ => file_write::VERSION,
         }
     }
 

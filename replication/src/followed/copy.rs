@@ -20,6 +20,8 @@ pub(super) struct Moment {
 pub(super) struct FullCopy {
     /// Its bytes.
     pub(super) payload: Rc<Payload>,
+    /// It is for a Valkey 9.
+    pub(super) valkey9: bool,
     /// Of when it is, once that is fixed.
     pub(super) moment: RefCell<Option<Moment>>,
     /// How far it is made.
@@ -28,8 +30,9 @@ pub(super) struct FullCopy {
 
 impl FullCopy {
     /// One that is to be made; `scratch` is the name of a file for it.
-    pub(super) fn new(scratch: PathBuf) -> FullCopy {
+    pub(super) fn new(scratch: PathBuf, valkey9: bool) -> FullCopy {
         FullCopy {
+            valkey9,
             payload: Rc::new(Payload::new(scratch)),
             moment: RefCell::default(),
             progress: SaveProgress::default(),

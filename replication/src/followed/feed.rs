@@ -138,7 +138,7 @@ async fn send_copy(followers: &Rc<Followers>, follower: &Rc<Follower>) -> Result
     if able.no_keys && able.rdb_only {
         return send_empty(followers, follower).await;
     }
-    let copy = full::join_or_begin(followers);
+    let copy = full::join_or_begin(followers, able.valkey9);
     copy.payload.join(follower.id, follower.bell.clone(), !able.eof);
     *follower.copy.borrow_mut() = Some(copy.clone());
     if let Some(place) = &*copy.moment.borrow() {

@@ -11,6 +11,7 @@ use crate::bell::Bell;
 use crate::here::Here;
 use crate::info::{Counters, Replica, Stream as Shown};
 use crate::standing::Outdated;
+use engine::tell::Peers;
 use engine::types::Lsn;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -183,8 +184,11 @@ impl Followers {
     }
 
     /// The copy that one more may take, from its beginning on.
-    pub(super) fn copy_to_join(&self) -> Option<Rc<FullCopy>> {
-        let copy = self.copy.borrow().clone().filter(|copy| copy.payload.is_all_here())?;
+    pub(super) fn copy_to_join(&self, valkey9: bool) -> Option<Rc<FullCopy>> {
+        let copy = self.copy.borrow().clone()?;
+        if copy.valkey9 != valkey9 || !copy.payload.is_all_here() {
+            return None;
+        }
         let is_reached = match &*copy.moment.borrow() {
             None => true,
             Some(Moment { stream, offset }) => self.told().is_some_and(|told| {
@@ -262,6 +266,9 @@ impl Followers {
             self.moved(&told);
         }
         let libraries = self.here().front.node.libraries();
+        if !libraries.all().is_empty() && told.stream.borrow().peers < Peers::From70 {
+            return self.broke(&told, "there are functions now, which Redis 7.0 and later take");
+        }
         let has_changed = has_any && told.stream.borrow_mut().say_libraries(libraries);
         if has_changed {
             self.moved(&told);
@@ -324,6 +331,11 @@ impl Followers {
         self.live().iter().map(|follower| follower.describe(stream.as_deref(), now)).collect()
     }
 
+    /// How many bytes of the stream say all up to these positions, where there is a stream.
+    pub fn offset_of(&self, lsns: &[Lsn]) -> Option<u64> {
+        self.told().map(|told| told.stream.borrow().offset_of(lsns))
+    }
+
     /// What INFO shows of the stream.
     pub fn shown(&self) -> Option<Shown> {
         let told = self.told()?;
@@ -331,7 +343,7 @@ impl Followers {
         let backlog = &stream.backlog;
         Some(Shown {
             id: stream.id.clone(),
-            offset: backlog.end(),
+            offset: stream.shown_end(),
             first: backlog.first(),
             bytes: backlog.len(),
         })

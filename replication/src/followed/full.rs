@@ -30,14 +30,14 @@ const LONGEST: u64 = 512 * 1024 * 1024;
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 /// The copy that is made, or one that is begun: whoever asks takes it from its beginning on.
-pub(super) fn join_or_begin(followers: &Rc<Followers>) -> Rc<FullCopy> {
-    if let Some(copy) = followers.copy_to_join() {
+pub(super) fn join_or_begin(followers: &Rc<Followers>, valkey9: bool) -> Rc<FullCopy> {
+    if let Some(copy) = followers.copy_to_join(valkey9) {
         return copy;
     }
     let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
     let name = format!("temp-{}-copy-{number}.rdb", std::process::id());
     let directory = std::env::current_dir().unwrap_or_default();
-    let copy = Rc::new(FullCopy::new(directory.join(name)));
+    let copy = Rc::new(FullCopy::new(directory.join(name), valkey9));
     followers.copy_is_asked(&copy);
     rt::spawn_local(make(followers.clone(), copy.clone())).detach();
     copy
@@ -82,8 +82,8 @@ async fn fix(
     copy: &FullCopy,
     front: &Rc<Front>,
 ) -> Result<Moment, String> {
-    let terms = terms(followers);
     loop {
+        let terms = terms(followers, copy);
         if is_given_up(copy) {
             return Err("nobody waits for it any more".to_owned());
         }
@@ -108,11 +108,16 @@ async fn fix(
 }
 
 /// How a moment is fixed for followers.
-fn terms(followers: &Followers) -> Terms {
-    let settings = followers.here().settings.borrow();
-    // In the words of the stream, if there is one.
+fn terms(followers: &Followers, copy: &FullCopy) -> Terms {
+    let here = followers.here();
+    let settings = here.settings.borrow();
+    // In the words of the stream, if there is one. Functions are not left out where nobody said so: who cannot take
+    // them cannot take this node's place.
     let told = followers.told().map(|told| told.stream.borrow().peers);
-    let recipient = match told.unwrap_or(settings.followed.oldest) {
+    let has_libraries = !here.front.node.libraries().all().is_empty();
+    let least = if has_libraries { Peers::From70 } else { Peers::From62 };
+    let recipient = match told.unwrap_or(settings.followed.oldest.max(least)) {
+        _ if copy.valkey9 => Recipient::Valkey9,
         Peers::From62 => Recipient::Redis62,
         Peers::From70 | Peers::From74 => Recipient::Newest,
     };
@@ -141,10 +146,20 @@ async fn write(
         place.offset,
         place.stream
     );
-    if moment.version() > file_write::VERSION {
-        tracing::warn!(
-            "replication: fields of hashes expire: Redis 7.4 and later, Valkey 9 and later take the copy"
-        );
+    for (is_so, what) in [
+        (
+            moment.has_dated() && copy.valkey9,
+            "fields of hashes expire: Valkey 9 and later take this copy",
+        ),
+        (
+            moment.has_dated() && !copy.valkey9,
+            "fields of hashes expire: Redis 7.4 and later take this copy",
+        ),
+        (moment.has_libraries(), "there are functions: Redis 7.0 and later take this copy"),
+    ] {
+        if is_so {
+            tracing::info!("replication: {what}");
+        }
     }
     let facts = facts(followers, &place);
     followers.copy_begins(copy, place);
@@ -179,14 +194,17 @@ fn begin_stream(followers: &Rc<Followers>, moment: &Moment) -> Result<Rc<Told>, 
     let starts = moment.lsns();
     // So that the node's offset does not go back when the first one comes.
     let offset = starts.iter().map(|lsn| lsn.0).sum();
-    let dated = moment.version() > file_write::VERSION;
     let (logs, longest, oldest) = {
         let here = followers.here();
         let settings = here.settings.borrow();
         let bounds = settings.followed.limits.hard_bytes.max(settings.followed.backlog_bytes);
         (here.standing.logs(), bounds.max(LONGEST), settings.followed.oldest)
     };
-    let peers = if dated { Peers::From74 } else { oldest };
+    let peers = match (moment.has_dated(), moment.has_libraries()) {
+        (true, _) => Peers::From74,
+        (false, true) => oldest.max(Peers::From70),
+        (false, false) => oldest,
+    };
     let mut stream = Stream::begin((id, offset), &logs, &starts, peers, longest)?;
     stream.begins_with_libraries(moment.libraries_as_of());
     let told = followers.begin(stream);

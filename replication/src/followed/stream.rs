@@ -146,6 +146,24 @@ impl Stream {
         }
     }
 
+    /// How many bytes it has, and one more while journals hold what it does not say yet: whoever compares a follower's
+    /// offset with it must not find them equal before the follower has all that is acknowledged here.
+    pub(super) fn shown_end(&self) -> u64 {
+        let mut heads = self.readers.iter().map(|reader| reader.log().head());
+        let is_behind =
+            self.merge.lsns().iter().any(|said| heads.next().is_some_and(|head| head > *said));
+        self.backlog.end() + u64::from(is_behind)
+    }
+
+    /// How many bytes it had when it said all up to these positions: the same place in its own measure.
+    pub(super) fn offset_of(&self, lsns: &[Lsn]) -> u64 {
+        let is_had = |mark: &&Mark| mark.lsns.iter().zip(lsns).all(|(said, had)| said <= had);
+        let of_mark = self.marks.iter().rev().find(is_had).map_or(0, |mark| mark.end);
+        // Signs of life stand behind the last mark.
+        let has_all = self.merge.lsns().iter().zip(lsns).all(|(said, had)| said <= had);
+        if has_all { self.backlog.end() } else { of_mark }
+    }
+
     /// Whether whoever has so many bytes of the stream has all that journals say up to these positions.
     pub(super) fn has_all(&self, offset: u64, positions: &[Lsn]) -> bool {
         let said = self.mark_at(offset).0;

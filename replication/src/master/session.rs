@@ -268,6 +268,13 @@ impl<R: Roads> Session<R> {
         }
     }
 
+    /// What it has acknowledged of each journal, once it follows all of them.
+    pub fn acked(&self) -> Option<Vec<Lsn>> {
+        let machine = self.machine();
+        let is_stable = machine.replica_state() == ReplicaState::StableSync;
+        is_stable.then(|| self.flows.iter().map(|flow| machine.acked_of(flow.index)).collect())
+    }
+
     /// The journals that are sent.
     pub(super) fn logs(&self) -> Vec<LogHandle> {
         self.flows.iter().map(|flow| flow.log.clone()).collect()

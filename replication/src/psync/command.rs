@@ -63,6 +63,14 @@ pub(super) fn no_database(index: &str, dbs: usize) -> Reason {
     ))
 }
 
+/// The same of a form of a command that is known otherwise.
+pub(super) fn unknown_form(form: &str) -> Reason {
+    Reason::Senseless(format!(
+        "the master's stream holds {form}, and this node does not know that form: stop using it there; the next REPLICAOF \
+         begins with a full sync"
+    ))
+}
+
 /// Why a command cannot be left out, and what to do about it.
 fn unknown(args: &Args<'_>) -> Reason {
     let name = String::from_utf8_lossy(args.get(0)).to_ascii_uppercase();

@@ -39,6 +39,13 @@ const ACK_EVERY: Duration = Duration::from_secs(1);
 /// costs the master a fork.
 const DAMAGED_MAX: u32 = 3;
 
+/// How often a stream may bring soon after a full sync what does not fit: each time costs all data, and what the
+/// master goes on saying will not fit the next time either.
+const MISFITS_MAX: u32 = 3;
+
+/// A stream that fitted for so long has nothing to do with what did not fit before.
+const FITTED_FOR: Duration = Duration::from_secs(60);
+
 /// See the module's doc.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "the module's doc tells them, downwards")]
@@ -167,6 +174,8 @@ pub struct Machine {
     is_inexact: bool,
     /// Full syncs, one after the other, whose data could not be read.
     damaged: u32,
+    /// Full syncs, one after the other, soon behind which something did not fit.
+    misfits: u32,
     began: Instant,
     stable_since: Option<Instant>,
     broke: Option<Reason>,
@@ -194,6 +203,7 @@ impl Machine {
             is_full: false,
             is_inexact: false,
             damaged: 0,
+            misfits: 0,
             began: now,
             stable_since: None,
             broke: None,
@@ -367,6 +377,12 @@ impl Machine {
                 if matches!(reason, Reason::Damaged(_)) {
                     self.damaged += 1;
                 }
+                if matches!(reason, Reason::BrokenPromise(_)) {
+                    let has_fitted =
+                        |since: Instant| now.saturating_duration_since(since) >= FITTED_FOR;
+                    let is_new = self.stable_since.is_some_and(has_fitted);
+                    self.misfits = if is_new { 1 } else { self.misfits + 1 };
+                }
                 return self.become_draining(reason);
             }
             _ => {}
@@ -462,6 +478,9 @@ impl Machine {
             Reason::Damaged(text) if self.damaged > DAMAGED_MAX => {
                 Reason::Senseless(format!("{text}; it came {} times", self.damaged))
             }
+            Reason::BrokenPromise(text) if self.misfits > MISFITS_MAX => Reason::Senseless(
+                format!("{text}; so ended {} sessions, each soon after a full sync", self.misfits),
+            ),
             reason => reason,
         };
         if matches!(reason, Reason::Senseless(_)) {
@@ -851,6 +870,21 @@ mod tests {
             assert_eq!(play.machine.state(), Stage::Refused);
             assert_eq!(play.step(Event::Stop), [Action::End]);
         }
+    }
+
+    /// A form of a command that was not known came again with every full sync, and with every one a fork there.
+    #[test]
+    fn a_stream_that_never_fits_for_long_is_not_asked_for_for_ever() {
+        let mut play = Play::new(true);
+        for time in 1..=MISFITS_MAX + 1 {
+            play.run_to(Stage::Streaming, true);
+            play.happened(Happened::Broke(Reason::BrokenPromise("XADD".to_owned())));
+            let drained = play.happened(Happened::Drained);
+            let Action::Down { reason, is_final, .. } = &drained[1] else { panic!("{drained:?}") };
+            assert_eq!(*is_final, time > MISFITS_MAX, "{time}");
+            assert_eq!(reason.to_string().contains("so ended 4 sessions"), *is_final, "{reason}");
+        }
+        assert_eq!(play.machine.state(), Stage::Refused);
     }
 
     /// One byte that the network had damaged ended the link for good.

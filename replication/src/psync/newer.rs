@@ -3,9 +3,11 @@
 //! ```text
 //!   SET k v IFEQ x ...          Valkey 8.1    SET k v ...: the master has compared, and what it compared is here
 //!   MSETEX n k v ... options    Redis 8.4     SET k v options, of each key, as one
+//!   XADD k KEEPREF ...          Redis 8.2     XADD k ...: groups keep what they have not acknowledged, as ever
 //! ```
 //!
-//! What a master tells has happened there: conditions are left out.
+//! What a master tells has happened there: conditions are left out. A form that stands for nothing known here is
+//! told as such: where it was run, the error would be about something else.
 
 use engine::command::{Args, OwnedArgs};
 
@@ -29,7 +31,55 @@ pub(super) fn translated(args: &Args<'_>) -> Option<Vec<OwnedArgs>> {
         };
         return Some((2..end).step_by(2).map(of_pair).collect());
     }
+    if name.eq_ignore_ascii_case(b"XADD") || name.eq_ignore_ascii_case(b"XTRIM") {
+        let (at, _) = references(args).find(|(_, word)| word.eq_ignore_ascii_case(b"KEEPREF"))?;
+        let words = (0..args.len()).filter(|index| *index != at);
+        return Some(vec![words.map(|index| args.get(index)).collect()]);
+    }
     None
+}
+
+/// A form of a command that is not known here, if it is one.
+pub(super) fn unknown_form(args: &Args<'_>) -> Option<String> {
+    let name = args.get(0).to_ascii_uppercase();
+    let word = match name.as_slice() {
+        b"XADD" | b"XTRIM" => {
+            let is_new = |word: &&[u8]| [b"DELREF".as_slice(), b"ACKED"].contains(word);
+            let words = references(args).map(|(_, word)| word.to_ascii_uppercase());
+            words.into_iter().find(|word| is_new(&word.as_slice()))
+        }
+        b"GEOSEARCHSTORE" => {
+            let words = (3..args.len()).map(|index| args.get(index).to_ascii_uppercase());
+            words.into_iter().find(|word| word == b"BYPOLYGON")
+        }
+        _ => None,
+    }?;
+    Some(format!("{} with {}", String::from_utf8_lossy(&name), String::from_utf8_lossy(&word)))
+}
+
+/// The words among the options of XADD or XTRIM that stand alone, and where.
+fn references<'a>(args: &'a Args<'a>) -> impl Iterator<Item = (usize, &'a [u8])> + 'a {
+    let mut at = 2;
+    std::iter::from_fn(move || {
+        while at < args.len() {
+            let (here, word) = (at, args.get(at));
+            let is = |names: &[&str]| {
+                names.iter().any(|name| word.eq_ignore_ascii_case(name.as_bytes()))
+            };
+            if is(&["KEEPREF", "DELREF", "ACKED", "NOMKSTREAM"]) {
+                at += 1;
+                return Some((here, word));
+            }
+            let is_marked = at + 1 < args.len() && matches!(args.get(at + 1), b"~" | b"=");
+            at += match () {
+                () if is(&["MAXLEN", "MINID"]) => 2 + usize::from(is_marked),
+                () if is(&["LIMIT"]) => 2,
+                // The entry itself.
+                () => return None,
+            };
+        }
+        None
+    })
 }
 
 #[cfg(test)]
@@ -48,6 +98,14 @@ mod tests {
             ("MSETEX 3 a 1", "-"),
             ("MSETEX 18446744073709551615 a 1", "-"),
             ("MSETEX", "-"),
+            ("XADD x KEEPREF MAXLEN 1000 1-1 f v", "XADD x MAXLEN 1000 1-1 f v"),
+            (
+                "xadd x maxlen ~ 1000 limit 5 keepref 1-1 f v",
+                "xadd x maxlen ~ 1000 limit 5 1-1 f v",
+            ),
+            ("XADD KEEPREF 1-1 KEEPREF KEEPREF", "-"),
+            ("XTRIM x MINID = 5 KEEPREF", "XTRIM x MINID = 5"),
+            ("XADD x", "-"),
         ] {
             let args: OwnedArgs = line.split(' ').map(str::as_bytes).collect();
             let said = translated(&args.view()).map(|commands| {
@@ -59,6 +117,23 @@ mod tests {
                 commands.iter().map(text).collect::<Vec<_>>().join("|")
             });
             assert_eq!(said.as_deref().unwrap_or("-"), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn forms_that_stand_for_nothing_known_are_named() {
+        for (line, expected) in [
+            ("XADD x DELREF MAXLEN 1000 1-1 f v", "XADD with DELREF"),
+            ("XADD x NOMKSTREAM MAXLEN = 10 acked 1-1 f v", "XADD with ACKED"),
+            ("xtrim x MAXLEN 5 DELREF", "XTRIM with DELREF"),
+            ("XADD x MAXLEN 5 1-1 DELREF ACKED", "-"),
+            ("GEOSEARCHSTORE a b BYPOLYGON 3 0 0 0 1 1 1", "GEOSEARCHSTORE with BYPOLYGON"),
+            ("GEOSEARCHSTORE a BYPOLYGON FROMLONLAT 1 1 BYBOX 1 1 m", "-"),
+            ("XADD x MAXLEN", "-"),
+            ("XADD", "-"),
+        ] {
+            let args: OwnedArgs = line.split(' ').map(str::as_bytes).collect();
+            assert_eq!(unknown_form(&args.view()).as_deref().unwrap_or("-"), expected, "{line}");
         }
     }
 }

@@ -11,7 +11,7 @@
 //! What is applied is counted from the first byte that is not: a MULTI whose EXEC has not come stands before it.
 //! An error is a broken promise: the copy is not exact any more.
 
-use super::command::{Verb, verb};
+use super::command::{Verb, unknown_form, verb};
 use super::functions;
 use super::machine::Happened;
 use super::newer;
@@ -78,6 +78,9 @@ impl Stream {
 
     /// Takes one command, which ends at `end`.
     async fn take(&mut self, args: Args<'_>, end: u64) -> Result<(), Reason> {
+        if let Some(form) = newer::unknown_form(&args) {
+            return Err(unknown_form(&form));
+        }
         match newer::translated(&args) {
             Some(commands) => self.take_as_others(&commands).await?,
             None => self.take_one(args).await?,
@@ -139,7 +142,9 @@ impl Stream {
     fn misfit(&mut self) -> Result<(), Reason> {
         let Some(misfit) = self.replay.take_misfit() else { return Ok(()) };
         let (command, error) = (misfit.command.to_ascii_uppercase(), misfit.error);
-        Err(Reason::BrokenPromise(format!("{command} was answered with: {error}")))
+        Err(Reason::BrokenPromise(format!(
+            "{command} was answered with: {error} (a form of it that is not known here?)"
+        )))
     }
 
     /// Takes the whole commands that `buffer` begins with.

@@ -109,7 +109,7 @@ impl Service {
             }
             Reading::Begin(flushes) => self.here.begin_anew(new_history(), flushes).await,
             Reading::End(is_read) => {
-                self.here.end_anew(is_read);
+                self.here.end_anew(is_read).await;
                 self.change(Event::Done);
             }
         }

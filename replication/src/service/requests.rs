@@ -13,6 +13,7 @@ use crate::master::run::run;
 use crate::master::session::Session;
 use crate::settings::Settings;
 use crate::transport::{Parked, Sockets, Transport};
+use engine::command::Refusal;
 use engine::exec::{Front, Node};
 use engine::journal::Position;
 use engine::rt;
@@ -282,7 +283,7 @@ impl Service {
     /// Whether this node may feed those who follow as a Redis does: its own journals have to tell its data.
     fn may_tell(&self) -> Result<(), String> {
         if self.here.status.is_loading() {
-            return Err("LOADING Damselfly is loading the dataset in memory".to_owned());
+            return Err(Refusal::LOADING.text().into_owned());
         }
         if self.roles.borrow().is_changing() {
             return Err(

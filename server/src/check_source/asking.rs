@@ -33,6 +33,8 @@ pub(super) struct Source {
     unread: Vec<u8>,
     /// Bytes of requests that were sent.
     pub(super) sent: u64,
+    /// As whom we ask.
+    pub(super) user: String,
 }
 
 impl Source {
@@ -51,7 +53,8 @@ impl Source {
         }
         let tls = tls.map(|tls| TlsSession::client(tls, &address.host)).transpose();
         let tls = tls.map_err(|error| error.to_string())?;
-        Ok(Source { stream: outcome?, tls, unread: Vec::new(), sent: 0 })
+        let user = if address.user.is_empty() { "default" } else { &address.user };
+        Ok(Source { stream: outcome?, tls, unread: Vec::new(), sent: 0, user: user.to_owned() })
     }
 
     /// Shows the password, if there is one, and greets: what the server has against us, if anything.

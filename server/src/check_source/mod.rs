@@ -122,17 +122,23 @@ fn look(registry: &'static Registry, config: &Config, address: &Address) -> Resu
         );
     }
     server::kind(&facts, address, &mut report);
-    server::databases(&facts, config, &mut report);
-    server::size(&facts, config, &mut report);
+    // What is not said is not nothing: no line of it, rather than a line of zeros.
+    let is_told = facts.refused.is_none();
+    if is_told {
+        server::databases(&facts, config, &mut report);
+        server::size(&facts, config, &mut report);
+    }
     keys::look(&mut source, &facts, &mut report)?;
     thread::sleep(RATE_OVER.saturating_sub(began.elapsed()));
     let later = Facts::ask_info(&mut source)?;
     let rate = facts.write_rate(&later, source.sent - sent, began.elapsed());
-    server::feeding(&facts, rate, &mut report);
-    server::left_out(&facts, &mut report);
+    if is_told {
+        server::feeding(&facts, rate, &mut report);
+        server::left_out(&facts, &mut report);
+    }
     commands::look(registry, &mut source, &facts, &mut report)?;
     rights::look(&mut source, &facts, config, &mut report)?;
-    if facts.kind != Kind::Dragonfly {
+    if is_told && facts.kind != Kind::Dragonfly {
         report.say("time", server::time(&facts));
     }
     Ok(report)

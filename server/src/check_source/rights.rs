@@ -45,7 +45,8 @@ pub(super) fn look(
         return Ok(());
     }
     let user = source.ask(words("ACL WHOAMI"))?;
-    let user = if user.error().is_some() { "default".to_owned() } else { text(&user) };
+    // Where it may not be asked, it is who we said that we are.
+    let user = if user.error().is_some() { source.user.clone() } else { text(&user) };
     let psync = psync(source, &user)?;
     let says = |right| match right {
         Right::Given => "allowed",

@@ -336,7 +336,11 @@ static REPLCONF: FrontCommand = FrontCommand {
                         parse_i64(value).ok_or(Refusal::NotInteger)? != 0;
                 }
                 b"rdb-filter-only" => session.replica.able.no_keys = has_no_keys(value)?,
-                b"client-id" | b"client-version" | b"version" => {}
+                b"version" => {
+                    let major = text.split('.').next().and_then(|major| major.parse::<u32>().ok());
+                    session.replica.able.valkey9 = major.is_some_and(|major| major >= 9);
+                }
+                b"client-id" | b"client-version" => {}
                 _ => {
                     return Err(Refusal::quoting("ERR Unrecognized REPLCONF option: ", option, ""));
                 }
