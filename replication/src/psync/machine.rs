@@ -921,7 +921,7 @@ mod tests {
     fn a_broken_promise_costs_the_position_and_pauses_grow() {
         let mut play = Play::new(true);
         let mut pauses = Vec::new();
-        for _ in 0..4 {
+        for _ in 0..MISFITS_MAX {
             play.run_to(Stage::Streaming, true);
             play.happened(Happened::Broke(Reason::BrokenPromise("INCR".to_owned())));
             let drained = play.happened(Happened::Drained);
