@@ -118,8 +118,12 @@ pub fn unpack(packed: &[u8], length: usize) -> Option<Vec<u8>> {
     Unpacking::default().more(packed, length, length, &mut out)?.then_some(out)
 }
 
-/// Where bytes were seen: one place for each hash of three.
+/// Where bytes were seen, one place for each hash of three: so many for a long string, and for a short one, for which
+/// to clear them would take longer than all the rest.
 const PLACES: usize = 1 << 12;
+const PLACES_OF_SHORT: usize = 1 << 8;
+/// The longest of those.
+const SHORT_MAX: usize = 256;
 const RUN_MAX: usize = 264;
 /// What is repeated begins at the most so many bytes before.
 pub const BACK_MAX: usize = 1 << 13;
@@ -127,15 +131,24 @@ const LITERALS_MAX: usize = 32;
 
 /// Packs the bytes, fewer than 4 GiB; `None` where that is not shorter by `gain` bytes at least.
 pub fn pack(bytes: &[u8], gain: usize) -> Option<Vec<u8>> {
+    match bytes.len() {
+        ..=SHORT_MAX => pack_with::<PLACES_OF_SHORT>(bytes, gain),
+        _ => pack_with::<PLACES>(bytes, gain),
+    }
+}
+
+fn pack_with<const PLACES: usize>(bytes: &[u8], gain: usize) -> Option<Vec<u8>> {
     let most = bytes.len().checked_sub(gain)?;
     let mut places = [u32::MAX; PLACES];
-    let (mut out, mut at, mut literals) = (Vec::with_capacity(most), 0, 0);
+    let (mut out, mut at, mut literals) = (Vec::new(), 0, 0);
     while at + 2 < bytes.len() {
         let three = [bytes[at], bytes[at + 1], bytes[at + 2], 0];
-        let hash = u32::from_le_bytes(three).wrapping_mul(0x9e37_79b1) >> 20;
+        let hash = u32::from_le_bytes(three).wrapping_mul(0x9e37_79b1) >> (32 - PLACES.ilog2());
         let seen = std::mem::replace(&mut places[hash as usize], at as u32) as usize;
         let back = at.wrapping_sub(seen);
         if seen < at && back <= BACK_MAX && bytes[seen..seen + 3] == three[..3] {
+            // Of most short strings nothing is repeated, and nothing is taken for them.
+            out.reserve(most - out.len());
             push_literals(&mut out, &bytes[literals..at]);
             let here = &bytes[at..bytes.len().min(at + RUN_MAX)];
             let run = here.iter().zip(&bytes[seen..]).take_while(|(one, other)| one == other);
@@ -149,6 +162,9 @@ pub fn pack(bytes: &[u8], gain: usize) -> Option<Vec<u8>> {
         if out.len() > most {
             return None;
         }
+    }
+    if literals == 0 {
+        return None;
     }
     push_literals(&mut out, &bytes[literals..]);
     (out.len() <= most).then_some(out)
