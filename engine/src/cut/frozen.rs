@@ -338,9 +338,12 @@ impl Frozen {
         };
         let (db, taken, start) = (walked.db, &walked.taken, out.part.bytes.len());
         let (mut counts, mut charge, most) = (0, 0, bound_of_one);
+        // What is taken behind the cursor is forgotten: few buckets have any of it.
+        let first_taken = taken.first_key_value().map_or(u64::MAX, |(hash, _)| *hash);
         let next = table.and_then(|table| {
             table.walk(*cursor, &mut |hash, item| {
-                if taken.get(&hash).is_some_and(|taken| taken.has(item.key())) {
+                let is_taken = || taken.get(&hash).is_some_and(|taken| taken.has(item.key()));
+                if hash >= first_taken && is_taken() {
                     return;
                 }
                 if out.part.bytes.len() - start > BUCKET_AT_ONCE || !is_short(item) {

@@ -1,9 +1,55 @@
 //! How far a value reaches, without reading what is in it: enough to hand it to somebody who does.
 
+use super::lzf;
 use super::read::{Cursor, Malformed};
+use std::ops::Range;
 
 /// Versions from here on are Valkey's own.
 const VALKEY: u16 = 80;
+
+/// Where a key with a string lies.
+pub(super) struct ShortString {
+    pub(super) key: Range<usize>,
+    pub(super) value: Range<usize>,
+}
+
+/// A key with a string, if one begins there, all of it is there, and each is shorter than 16 KiB: what most files
+/// consist of. Whatever else there is, or is wrong with it, is for others to say.
+#[inline]
+pub(super) fn short_string(bytes: &[u8], at: usize) -> Option<ShortString> {
+    if *bytes.get(at)? != 0 {
+        return None;
+    }
+    let (length, begins) = short_length(bytes, at + 1)?;
+    let key = begins..begins + length;
+    let from = key.end;
+    let end = match bytes.get(from)? {
+        0xc0 => from + 2,
+        0xc1 => from + 3,
+        0xc2 => from + 5,
+        0xc3 => {
+            let (packed, at) = short_length(bytes, from + 1)?;
+            let (length, at) = short_length(bytes, at)?;
+            lzf::is_possible(packed, length).then_some(at + packed)?
+        }
+        _ => {
+            let (length, at) = short_length(bytes, from)?;
+            at + length
+        }
+    };
+    (end <= bytes.len()).then_some(ShortString { key, value: from..end })
+}
+
+/// A length below 16 KiB, and where what follows it begins.
+#[inline]
+fn short_length(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
+    let first = *bytes.get(at)?;
+    match first >> 6 {
+        0 => Some((usize::from(first), at + 1)),
+        1 => Some((usize::from(first & 0x3f) << 8 | usize::from(*bytes.get(at + 1)?), at + 2)),
+        _ => None,
+    }
+}
 
 /// Goes behind the value of a type. An error that there are too few bytes says in the cursor how many there must
 /// be to go on.

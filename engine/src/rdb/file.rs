@@ -19,7 +19,7 @@
 
 use super::crc::Crc;
 use super::decode::Decoder;
-use super::extent;
+use super::extent::{self, ShortString};
 use super::lzf;
 use super::parts::{Kind, Part};
 use super::read::{Cursor, Malformed, Text, TextHead};
@@ -355,6 +355,9 @@ impl Reader {
     /// What stands between keys, up to what somebody wants to know.
     fn open(&mut self) -> Result<Event<'_>, FileError> {
         loop {
+            if let Some(short) = extent::short_string(&self.window, self.at) {
+                return Ok(self.short(short));
+            }
             let mut cursor = Cursor::at(&self.window, self.at);
             self.marks.key = None;
             let found = read(&mut cursor, self.version, &mut self.marks);
@@ -386,6 +389,16 @@ impl Reader {
             }
             Err(error) => Err(self.fault_between(error)),
         }
+    }
+
+    /// A short key with a short string.
+    #[inline]
+    fn short(&mut self, ShortString { key, value }: ShortString) -> Event<'_> {
+        let (expires, used) = (self.marks.expires.take(), self.marks.used.take());
+        self.at = value.end;
+        let (key, at) = (&self.window[key], self.before + value.start as u64);
+        let facts = KeyFacts { db: self.db, key, expires, used, form: STRING, at };
+        Event::Whole(facts, &self.window[value])
     }
 
     /// What was found between `from` and what is read now.

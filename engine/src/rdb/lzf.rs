@@ -118,40 +118,66 @@ pub fn unpack(packed: &[u8], length: usize) -> Option<Vec<u8>> {
     Unpacking::default().more(packed, length, length, &mut out)?.then_some(out)
 }
 
-/// Where bytes were seen: one place for each hash of three.
+/// Where bytes were seen, one place for each hash of three: so many for a long string, and for a short one, for which
+/// to clear them would take longer than all the rest.
 const PLACES: usize = 1 << 12;
+const PLACES_OF_SHORT: usize = 1 << 8;
+/// The longest of those.
+const SHORT_MAX: usize = 256;
 const RUN_MAX: usize = 264;
 /// What is repeated begins at the most so many bytes before.
 pub const BACK_MAX: usize = 1 << 13;
 const LITERALS_MAX: usize = 32;
 
-/// Packs the bytes, fewer than 4 GiB; `None` where that is not shorter by `gain` bytes at least.
+/// Packs the bytes, fewer than 64 KiB; `None` where that is not shorter by `gain` bytes at least.
 pub fn pack(bytes: &[u8], gain: usize) -> Option<Vec<u8>> {
-    let most = bytes.len().checked_sub(gain)?;
-    let mut places = [u32::MAX; PLACES];
-    let (mut out, mut at, mut literals) = (Vec::with_capacity(most), 0, 0);
+    match bytes.len() {
+        ..=SHORT_MAX => pack_with::<PLACES_OF_SHORT>(bytes, gain),
+        _ => pack_with::<PLACES>(bytes, gain),
+    }
+}
+
+fn pack_with<const PLACES: usize>(bytes: &[u8], gain: usize) -> Option<Vec<u8>> {
+    const NOWHERE: u16 = u16::MAX;
+    let most = bytes.len().checked_sub(gain).filter(|_| bytes.len() < usize::from(NOWHERE))?;
+    let mut places = [NOWHERE; PLACES];
+    let (mut out, mut at, mut literals) = (Vec::new(), 0, 0);
     while at + 2 < bytes.len() {
-        let three = [bytes[at], bytes[at + 1], bytes[at + 2], 0];
-        let hash = u32::from_le_bytes(three).wrapping_mul(0x9e37_79b1) >> 20;
-        let seen = std::mem::replace(&mut places[hash as usize], at as u32) as usize;
-        let back = at.wrapping_sub(seen);
-        if seen < at && back <= BACK_MAX && bytes[seen..seen + 3] == three[..3] {
-            push_literals(&mut out, &bytes[literals..at]);
-            let here = &bytes[at..bytes.len().min(at + RUN_MAX)];
-            let run = here.iter().zip(&bytes[seen..]).take_while(|(one, other)| one == other);
-            let run = run.count();
-            push_repeat(&mut out, back - 1, run - 2);
-            at += run;
-            literals = at;
-        } else {
+        let three = three_at(bytes, at);
+        let hash = (three.wrapping_mul(0x9e37_79b1) >> (32 - PLACES.ilog2())) as usize;
+        let seen = std::mem::replace(&mut places[hash & (PLACES - 1)], at as u16);
+        let back = at.wrapping_sub(usize::from(seen));
+        if seen == NOWHERE || back > BACK_MAX || three_at(bytes, usize::from(seen)) != three {
             at += 1;
+            continue;
         }
+        // Of most short strings nothing is repeated, and nothing is taken for them.
+        out.reserve(most - out.len());
+        push_literals(&mut out, &bytes[literals..at]);
+        let here = &bytes[at..bytes.len().min(at + RUN_MAX)];
+        let run = here.iter().zip(&bytes[usize::from(seen)..]);
+        let run = run.take_while(|(one, other)| one == other).count();
+        push_repeat(&mut out, back - 1, run - 2);
+        at += run;
+        literals = at;
         if out.len() > most {
             return None;
         }
     }
+    if literals == 0 {
+        return None;
+    }
     push_literals(&mut out, &bytes[literals..]);
     (out.len() <= most).then_some(out)
+}
+
+/// Three bytes of which all are there.
+#[inline]
+fn three_at(bytes: &[u8], at: usize) -> u32 {
+    match bytes.get(at..at + 4) {
+        Some(four) => u32::from_le_bytes([four[0], four[1], four[2], 0]),
+        None => u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], 0]),
+    }
 }
 
 fn push_literals(out: &mut Vec<u8>, literals: &[u8]) {

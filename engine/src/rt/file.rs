@@ -16,12 +16,14 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::thread;
 
 use glommio::GlommioError;
 use glommio::io::{BufferedFile, OpenOptions};
 
 use super::reply::ReplySlot;
+use super::task::{Task, spawn_local};
 use super::{executor, task};
 
 /// Bytes that an [`Appender`] writes at once: a call's price is spread well, and copying them into the
@@ -165,22 +167,26 @@ async fn performed<T>(
     })
 }
 
-/// Appends to a file, a block at a time: it holds one block, and one more is on its way.
+/// Appends to a file, a block at a time: it holds one block, and one more is on its way. What was written before goes
+/// to the disk meanwhile.
 #[derive(Debug)]
 pub struct Appender {
-    file: File,
+    file: Rc<File>,
     block: Vec<u8>,
-    /// Bytes in the file.
+    /// Bytes in the file, or on their way there.
     written: u64,
-    /// Of these, those that are on the disk.
+    /// Of these, those that are on the disk, or on their way there.
     synced: u64,
+    writing: Option<Task<Result<()>>>,
+    syncing: Option<Task<Result<()>>>,
 }
 
 impl Appender {
     /// Makes a file that must not be there yet.
     pub async fn create_new(path: &Path) -> Result<Self> {
-        let file = File::create_new(path).await?;
-        Ok(Self { file, block: Vec::with_capacity(BLOCK), written: 0, synced: 0 })
+        let file = Rc::new(File::create_new(path).await?);
+        let block = Vec::with_capacity(BLOCK);
+        Ok(Self { file, block, written: 0, synced: 0, writing: None, syncing: None })
     }
 
     /// How many bytes were appended.
@@ -193,7 +199,7 @@ impl Appender {
         self.len() == 0
     }
 
-    /// Appends bytes; waits where they make a block full.
+    /// Appends bytes; waits where they make a block full and the one before is still on its way.
     pub async fn append(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(bytes.len().min(BLOCK - self.block.len()));
@@ -210,28 +216,38 @@ impl Appender {
         if self.block.is_empty() {
             return Ok(());
         }
+        outcome_of(&mut self.writing).await?;
         let block = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK));
-        let length = block.len() as u64;
-        self.file.write_at(block, self.written).await?;
-        self.written += length;
+        let (file, at) = (self.file.clone(), self.written);
+        self.written += block.len() as u64;
+        self.writing = Some(spawn_local(async move { file.write_at(block, at).await }));
         if self.written - self.synced >= SYNC_EVERY {
-            self.sync_file().await?;
+            outcome_of(&mut self.syncing).await?;
+            self.synced = self.written;
+            let file = self.file.clone();
+            self.syncing = Some(spawn_local(async move { file.sync().await }));
         }
-        Ok(())
-    }
-
-    async fn sync_file(&mut self) -> Result<()> {
-        self.file.sync().await?;
-        self.synced = self.written;
         Ok(())
     }
 
     /// All that was appended is on the disk, and the file is closed. Its length.
     pub async fn finish(mut self) -> Result<u64> {
         self.flush().await?;
-        self.sync_file().await?;
-        self.file.close().await?;
+        outcome_of(&mut self.writing).await?;
+        outcome_of(&mut self.syncing).await?;
+        self.file.sync().await?;
+        if let Some(file) = Rc::into_inner(self.file) {
+            file.close().await?;
+        }
         Ok(self.written)
+    }
+}
+
+/// What became of something that was begun before, if there is such a thing.
+async fn outcome_of(begun: &mut Option<Task<Result<()>>>) -> Result<()> {
+    match begun.take() {
+        Some(begun) => begun.await,
+        None => Ok(()),
     }
 }
 

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 pub const LOADED_MAX: Duration = Duration::from_micros(200);
 
 /// Bytes of a batch, above which it is sent.
-const BATCH_BYTES: usize = 32 * 1024;
+const BATCH_BYTES: usize = 64 * 1024;
 
 /// Keys of a batch.
-const BATCH_KEYS: usize = 256;
+const BATCH_KEYS: usize = 512;
 
 /// Keys, or parts of a value, between two looks at the clock.
 const LOOK: usize = 16;

@@ -9,6 +9,7 @@ use crate::rdb::{Kind, Part};
 use crate::shard::{Answer, ExecutorId, Message, Shard};
 use crate::types::{DbIndex, Millis, ShardId, shard_of};
 use crate::value::{NewValue, Rope, SharedValue};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -17,7 +18,7 @@ const PIECE: usize = 32 * 1024;
 
 /// Batches that are under way to each shard: so much that it has enough to do until an executor that had to be woken
 /// has brought more.
-const UNDER_WAY: usize = 8;
+const UNDER_WAY: usize = 4;
 
 /// What is said about a file is kept up to so many bytes; the rest is of no use to us.
 const AUX_MAX: usize = 64 * 1024;
@@ -229,16 +230,7 @@ impl Loader {
                     loaded.announced = loaded.announced.saturating_add(keys);
                     return Ok(Did::Sizes(keys));
                 }
-                Event::Function(code) => match code.and_then(|code| {
-                    let is_short = libraries::bytes(libraries) + code.len() <= BYTES_MAX;
-                    libraries::named(code.into_owned()).ok().filter(|_| is_short)
-                }) {
-                    Some((name, library)) => {
-                        libraries.insert(name, library);
-                        loaded.libraries = libraries.len() as u64;
-                    }
-                    None => loaded.libraries_left_out += 1,
-                },
+                Event::Function(code) => take_library(code, libraries, loaded),
                 Event::ModuleData => loaded.module_data += 1,
                 Event::Whole(facts, value) => {
                     let shard = shard_of(facts.key, self.front.node.shards()).index();
@@ -409,6 +401,21 @@ impl Long {
             key: Some((u64::from(self.db.0), self.key.clone())),
             why: why.into(),
         })
+    }
+}
+
+/// Keeps a library, if it is one of ours and there is room.
+fn take_library(code: Option<Cow<'_, [u8]>>, set: &mut libraries::Set, loaded: &mut Loaded) {
+    let named = code.and_then(|code| {
+        let is_short = libraries::bytes(set) + code.len() <= BYTES_MAX;
+        libraries::named(code.into_owned()).ok().filter(|_| is_short)
+    });
+    match named {
+        Some((name, library)) => {
+            set.insert(name, library);
+            loaded.libraries = set.len() as u64;
+        }
+        None => loaded.libraries_left_out += 1,
     }
 }
 

@@ -85,16 +85,15 @@ impl<E: TableEntry, H: KeyHash> Table<E, H> {
         let has = u32::from(segment.depth());
         let deeper = depth.min(has + AHEAD_DEPTH).min(self.depth_allowed());
         // On the way there they are full before they are cut again.
-        let buckets = if deeper == depth { buckets } else { BUCKETS_LAST };
-        if deeper > has {
-            self.scatter(index, deeper, buckets);
+        let full = if has < depth { BUCKETS_LAST } else { buckets };
+        if segment.bucket_count() < full {
+            self.rebuild(index, full);
             return true;
         }
-        if has < depth || segment.bucket_count() >= buckets {
-            return false;
+        if deeper > has {
+            self.scatter(index, deeper, if deeper == depth { buckets } else { BUCKETS_LAST });
         }
-        self.rebuild(index, buckets);
-        true
+        deeper > has
     }
 
     /// Cuts a segment's range in as many parts as make it so deep, each with so many buckets, or more where its

@@ -201,9 +201,14 @@ impl<E: TableEntry> Segment<E> {
         mut visit: impl FnMut(u64, &E),
     ) {
         let mut bucket = home;
-        for _ in 0..self.buckets.len() {
+        // Those of the next home, which a walk comes to next, are on their way meanwhile.
+        self.prefetch_entries(home);
+        self.prefetch_entries(self.next(home));
+        for passed in 0..self.buckets.len() {
             let here = &self.buckets[bucket];
-            self.prefetch_entries(bucket);
+            if passed > 1 {
+                self.prefetch_entries(bucket);
+            }
             for slot in here.full() {
                 let entry = here.get(slot);
                 let hash = hasher.hash(entry.key());

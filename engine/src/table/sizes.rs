@@ -29,11 +29,12 @@ pub(super) const BUCKETS_LAST: usize = 111;
 pub(super) const AHEAD_DEPTH: u32 = 4;
 
 /// How deep segments stand that will hold `entries` together, and how many buckets each has. Hashes are spread as
-/// by chance: the deviation of a segment's share is the root of it, and few are to grow once more.
+/// by chance, and the deviation of a segment's share is the root of it: with half of that most need not grow once
+/// more, and none is emptier than others that have grown.
 pub(super) fn shape_for(entries: usize) -> (u32, usize) {
     for depth in 0..DEPTH_MAX {
         let share = entries >> depth;
-        let most = share.saturating_add(2 * share.isqrt());
+        let most = share.saturating_add(share.isqrt() / 2);
         let fits = |buckets: &usize| most <= entries_max(*buckets);
         let least = if depth == 0 { BUCKETS_MIN } else { BUCKETS_SPLIT };
         let mut sizes = BUCKETS.into_iter().filter(|buckets| *buckets >= least);

@@ -339,3 +339,57 @@ fn a_drain_frees_everything_in_slices() {
     assert!((8..=20).contains(&steps), "{steps}");
     assert_eq!(std::rc::Rc::strong_count(&kept), 1);
 }
+
+#[test]
+fn a_table_that_expects_entries_is_as_good_as_one_that_does_not() {
+    let many = scaled(40_000);
+    for (count, expected) in [
+        (many, many),
+        (many, usize::MAX),
+        (many, 1 << 24),
+        (many, many / 30),
+        (many, many * 2),
+        (3000, 3000),
+        (1000, 1000),
+        (15, 15),
+        (5, 6),
+    ] {
+        let mut table = Table::new(test_seed());
+        // What was there before.
+        (0..count as u64 / 3).for_each(|number| table.put(number, number));
+        table.expect(expected);
+        for number in count as u64 / 3..count as u64 {
+            table.put(number, number);
+            if number % 1009 == 0 {
+                table.check();
+            }
+        }
+        table.check();
+        let (mut seen, mut cursor) = (HashSet::new(), Some(Cursor::START));
+        while let Some(at) = cursor {
+            cursor = table.walk(at, &mut |_, word| assert!(seen.insert(word.content)));
+        }
+        assert_eq!(seen.len(), count, "{expected} expected");
+        let each = table.heap_bytes() / count;
+        // What never comes takes no more than so many times what is there.
+        let most = if expected > count { 16 * 15 } else { 17 };
+        assert!(count < 1000 || each <= most, "{each} bytes each, {expected} expected of {count}");
+        table.expect(0);
+        (0..count as u64).for_each(|number| assert!(table.cut(number).is_some()));
+        table.check();
+        assert_eq!(table.bucket_count, 1, "{expected} expected");
+    }
+}
+
+#[test]
+fn hashes_that_agree_in_their_top_bits_are_stored_where_many_are_expected() {
+    for mask in [0xffff, u64::MAX >> 20, 0xf000_0000_0000_00ff] {
+        let mut table = Table::with_hash(Weak(mask));
+        let count = scaled(6000) as u64;
+        table.expect(1 << 20);
+        (0..count).for_each(|number| table.put(number, number));
+        table.check();
+        assert!((0..count).all(|number| table.has(number)), "mask {mask:x}");
+        assert!(table.heap_bytes() < 1_000_000 + 240 * count as usize, "mask {mask:x}");
+    }
+}
