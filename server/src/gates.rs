@@ -86,12 +86,18 @@ fn unrestricted(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
     Err(Refusal::fixed("ERR Cannot execute restricted command (admin only)"))
 }
 
-/// A node that stops takes no more writes: its replicas are given what there is.
+/// A node that stops takes no more writes: its replicas are given what there is. Nor does it make copies for followers:
+/// its last snapshot would wait for them.
 fn running(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {
-    if entry.writes() && asker.server.stopping.load(Ordering::Acquire) {
-        return Err(Refusal::fixed("ERR this node is stopping and takes no more writes"));
+    let copies = matches!(entry.name(), "psync" | "sync");
+    if !(entry.writes() || copies) || !asker.server.stopping.load(Ordering::Acquire) {
+        return Ok(());
     }
-    Ok(())
+    Err(match copies {
+        // Whoever reads this comes back later.
+        true => Refusal::fixed("NOMASTERLINK Can't SYNC while this node is stopping"),
+        false => Refusal::fixed("ERR this node is stopping and takes no more writes"),
+    })
 }
 
 fn allowed_in_multi(asker: &Asker<'_>, entry: &Entry) -> Result<(), Refusal> {

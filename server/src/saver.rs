@@ -100,8 +100,13 @@ async fn perform(
         Ok(path) => path,
         Err(error) => return tell(Err(error)),
     };
+    if wait == Wait::Last {
+        // It would wait for them: there is one moment at a time.
+        service.give_up_copies();
+    }
     let Some(progress) = server.snapshots.begin() else { return tell(Err(BUSY.to_owned())) };
     let began = Instant::now();
+    let path = behind_all(&server, path).await;
     tracing::info!("snapshot: writing {}", path.display());
     let plan = plan(&server, path.clone());
     let begun = || {
@@ -209,7 +214,32 @@ fn place(server: &Server, wait: Wait) -> Result<PathBuf, String> {
     }
     let directory = std::env::current_dir()
         .map_err(|error| format!("cannot find the working directory: {error}"))?;
-    Ok(name::free(&directory, &config.dbfilename, rt::now_millis(), Path::exists))
+    Ok(directory.join(name::file_name(&config.dbfilename, rt::now_millis())))
+}
+
+/// The same, or another place behind those of all that there are: the newest by name is what a start loads.
+async fn behind_all(server: &Server, path: PathBuf) -> PathBuf {
+    let setting = &server.settings.config().dbfilename;
+    let name = |path: &Path| path.file_name().and_then(|name| Some(name.to_str()?.to_owned()));
+    if !setting.contains(name::TIMESTAMP) {
+        return path;
+    }
+    // Where the directory cannot be read, writing says why.
+    let Ok(Some(newest)) = newest(server).await else { return path };
+    let names = name(&newest).zip(name(&path));
+    match names.and_then(|(newest, name)| name::behind(setting, &newest, &name)) {
+        Some(behind) => {
+            // Of the same second it is left to that one.
+            if newest != path {
+                tracing::warn!(
+                    "snapshot: {} is of a time that has not come yet, and so is this one's name: a start loads the newest",
+                    newest.display()
+                );
+            }
+            path.with_file_name(behind)
+        }
+        None => path,
+    }
 }
 
 fn plan(server: &Server, path: PathBuf) -> SavePlan {

@@ -157,14 +157,11 @@ fn nothing_goes_for_a_file_that_cannot_be_read() {
 /// The file's keys came into the copy of the new master.
 #[test]
 fn who_is_told_to_follow_meanwhile_does_so_afterwards() {
-    let (_directory, node) = node(2);
     let master = Node::start("master", 2, &[]);
     master.must(&["DEBUG", "POPULATE", "1000", "master", "10"]);
-    let proxy = Proxy::to(master.port);
     let both: [&'static [&'static str]; 2] = [&["DEBUG", "RELOAD", "NOSAVE"], &["DEBUG", "RELOAD"]];
     for options in both {
-        node.must(&["REPLICAOF", "NO", "ONE"]);
-        // So many that writing and reading them is seen.
+        let ((_directory, node), proxy) = (node(2), Proxy::to(master.port));
         node.must(&["DEBUG", "POPULATE", "400000", "own", "50"]);
         node.must(&["SAVE"]);
         proxy.stall();

@@ -60,6 +60,7 @@ fn an_end_that_waits_for_replicas_can_be_taken_back_or_insisted_on() {
     first.send_raw(b"SHUTDOWN\r\n").expect("it is taken");
     wait::until("it waits", || master.logged("stopping: waiting up to 600 s") == 1);
     assert!(text(&second.call(&["SET", "a", "2"])).contains("takes no more writes"));
+    assert!(text(&second.call(&["PSYNC", "?", "-1"])).starts_with("NOMASTERLINK"));
     assert_eq!(shutdown(&mut second, &["ABORT"]).as_deref(), Some("OK"));
     assert_eq!(text(&first.read().expect("an answer")), REFUSED);
     second.must(&["SET", "a", "2"]);
@@ -75,6 +76,21 @@ fn an_end_that_waits_for_replicas_can_be_taken_back_or_insisted_on() {
     master.signal(libc::SIGINT);
     assert_eq!(master.exit_code(), Some(1));
     assert!(!half.exists() && !master.file("dump.rdb").exists());
+}
+
+/// The last snapshot waited for a copy that nobody would have the rest of.
+#[test]
+fn an_end_does_not_wait_for_a_copy_of_a_follower() {
+    let mut node = Node::start("node", 2, &["--dbfilename=dump.rdb"]);
+    node.must(&["DEBUG", "POPULATE", "500000", "key", "50"]);
+    let mut follower = Client::connect(node.port).expect("the node serves");
+    follower.send_raw(b"PSYNC ? -1\r\n").expect("it is taken");
+    wait::until("a copy is made", || node.logged("a copy of 500000 keys") == 1);
+    assert_eq!(shutdown(&mut node.client(), &["NOW"]), None);
+    assert_eq!(node.exit_code(), Some(0));
+    assert_eq!(node.logged("a copy for Redis replicas ends"), 1);
+    node.restart(&[]);
+    assert_eq!(text(&node.must(&["DBSIZE"])), "500000");
 }
 
 /// What was thrown away came back after a crash.
@@ -116,6 +132,27 @@ fn an_end_without_keys_is_written_where_a_file_says_otherwise() {
     assert_eq!(node.stop(), Some(0));
     node.restart(&[]);
     assert_eq!(text(&node.must(&["DBSIZE"])), "0");
+}
+
+/// A file whose name is of a time that has not come yet was loaded instead of what was written after it.
+#[test]
+fn what_is_written_last_is_loaded_whatever_the_clock_says() {
+    let mut node = Node::start("node", 1, &["--dbfilename=data-{timestamp}.rdb"]);
+    node.must(&["SET", "a", "1"]);
+    node.must(&["SAVE"]);
+    let written = std::fs::read_dir(node.file(".")).expect("a directory").flatten();
+    let written = written
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|it| it == "rdb"));
+    std::fs::rename(written.expect("a file"), node.file("data-2100-01-01T00-00-00.rdb"))
+        .expect("it is renamed");
+    node.must(&["SET", "a", "2"]);
+    node.must(&["DEBUG", "RELOAD"]);
+    assert_eq!(text(&node.must(&["GET", "a"])), "2");
+    node.must(&["SET", "a", "3"]);
+    assert_eq!(node.stop(), Some(0));
+    node.restart(&[]);
+    assert_eq!(text(&node.must(&["GET", "a"])), "3");
 }
 
 /// Libraries of functions were forgotten where there were no keys beside them.

@@ -1,25 +1,38 @@
 //! What snapshot files are called.
 
 use crate::types::Millis;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// What stands for the time in a name.
 pub const TIMESTAMP: &str = "{timestamp}";
+
+/// Days from the first of 1970 to the end of what four digits of a year say.
+const DAYS_MAX: i64 = 2_932_897;
 
 /// The name of a snapshot that is made now: `{timestamp}` in the setting is the time, in UTC.
 pub fn file_name(setting: &str, now: Millis) -> String {
     setting.replace(TIMESTAMP, &timestamp(now))
 }
 
-/// Where a snapshot that is made now is put. A name with a time in it that `is_there` already is left to the one that
-/// was made in the same second: it has the next second's, so that it is newer in the order of names.
-pub fn free(directory: &Path, setting: &str, now: Millis, is_there: fn(&Path) -> bool) -> PathBuf {
-    /// In a row; whoever makes as many a second wants the last of them.
-    const SECONDS: u64 = 60;
-    let name = |second| directory.join(file_name(setting, Millis(now.0 + second * 1000)));
-    let is_timed = setting.contains(TIMESTAMP);
-    let free = (0..SECONDS).map(name).find(|path| !is_timed || !is_there(path));
-    free.unwrap_or_else(|| name(SECONDS))
+/// The name of one that comes after `newest`, where `name` would not: it is the second one of a second, or the clock has
+/// been set back since, and a start would take the older data for the newest. Nothing where `name` will do.
+pub fn behind(setting: &str, newest: &str, name: &str) -> Option<String> {
+    if newest < name || !is_ours(setting, newest) {
+        return None;
+    }
+    let time = newest.get(setting.find(TIMESTAMP)?..)?;
+    let part = |range: Range<usize>| time.get(range)?.parse::<u64>().ok();
+    let day = (part(0..4)? as i64, part(5..7)? as i64, part(8..10)? as i64);
+    let (hour, minute, second) = (part(11..13)?, part(14..16)?, part(17..19)?);
+    let (mut days, mut above) = (0, DAYS_MAX);
+    while above - days > 1 {
+        let middle = (days + above) / 2;
+        *(if date(middle) <= day { &mut days } else { &mut above }) = middle;
+    }
+    let seconds = days as u64 * 86_400 + hour * 3600 + minute * 60 + second;
+    let behind = file_name(setting, Millis((seconds + 1) * 1000));
+    Some(behind).filter(|behind| behind.as_str() > newest)
 }
 
 /// Whether a file's name is one of those that the setting makes. With a time in them, the last in order is the
@@ -102,21 +115,6 @@ mod tests {
     }
 
     #[test]
-    fn a_second_snapshot_of_a_second_does_not_replace_the_first() {
-        let path = |setting: &str| {
-            free(Path::new("/d"), setting, Millis(1000), |path| {
-                path.ends_with("1970-01-01T00-00-01")
-                    || path.ends_with("1970-01-01T00-00-02")
-                    || path.ends_with("dump.rdb")
-            })
-        };
-        assert_eq!(path("{timestamp}"), Path::new("/d/1970-01-01T00-00-03"));
-        assert_eq!(path("dump.rdb"), Path::new("/d/dump.rdb"));
-        let full = free(Path::new("/d"), "{timestamp}", Millis(0), |_| true);
-        assert_eq!(full, Path::new("/d/1970-01-01T00-01-00"));
-    }
-
-    #[test]
     fn a_file_under_way_is_never_the_one_that_it_replaces() {
         let wanted = PathBuf::from(format!("/data/temp-{}-7.rdb", std::process::id()));
         assert_ne!(temporary(&wanted, 7), wanted);
@@ -127,6 +125,27 @@ mod tests {
         for other in ["temp-0-7.rdb", "dump.rdb", "temp-7.rdb"] {
             assert!(!is_unfinished(other), "{other}");
         }
+    }
+
+    /// After a clock was set back a start loaded what was older.
+    #[test]
+    fn a_name_comes_behind_the_newest_whatever_the_clock_says() {
+        let setting = "d-{timestamp}.rdb";
+        let named = |time: &str| setting.replace(TIMESTAMP, time);
+        for (newest, now, expected) in [
+            ("2026-11-28T23-10-05", "2026-11-28T23-10-05", Some("2026-11-28T23-10-06")),
+            ("2026-11-28T23-10-05", "2026-11-28T23-10-06", None),
+            ("2026-11-28T23-10-05", "2026-11-28T23-10-04", Some("2026-11-28T23-10-06")),
+            ("2027-12-31T23-59-59", "1970-01-01T00-00-07", Some("2028-01-01T00-00-00")),
+            ("2028-02-28T23-59-59", "2026-11-28T23-10-04", Some("2028-02-29T00-00-00")),
+            ("9999-99-99T99-99-99", "2026-11-28T23-10-04", None),
+        ] {
+            let expected = expected.map(named);
+            assert_eq!(behind(setting, &named(newest), &named(now)), expected, "{newest} {now}");
+        }
+        assert_eq!(behind("dump.rdb", "dump.rdb", "dump.rdb"), None);
+        assert_eq!(behind(setting, "e.rdb", &named("2026-11-28T23-10-04")), None, "nobody's");
+        assert_eq!(date(DAYS_MAX - 1), (9999, 12, 31));
     }
 
     #[test]

@@ -43,6 +43,11 @@ impl Service {
             .into())
     }
 
+    /// The node ends: copies for those who follow as a Redis does are given up, as the last snapshot waits for them.
+    pub fn give_up_copies(&self) {
+        self.followers.give_up_copies();
+    }
+
     /// The data is that of a snapshot, of `origin`; `tail` is what is held of the journals before.
     pub async fn restore(&self, origin: Origin, tail: Relay, follows: bool) {
         if let Some(Position { history, lsns }) = origin.position() {

@@ -18,6 +18,7 @@ mod collections;
 mod following;
 mod load;
 mod member;
+mod moments;
 mod net;
 mod planted;
 mod scenario;
