@@ -28,6 +28,14 @@ pub fn write(mut number: u64, mut put: impl FnMut(u8)) {
 /// The number at the start of `bytes`, and how many of them it takes.
 #[inline]
 pub fn read(bytes: &[u8]) -> Result<(u64, usize), Unread> {
+    // Nearly all are such.
+    match bytes.first() {
+        Some(byte) if *byte < 0x80 => Ok((u64::from(*byte), 1)),
+        _ => read_long(bytes),
+    }
+}
+
+fn read_long(bytes: &[u8]) -> Result<(u64, usize), Unread> {
     let mut number = 0u64;
     for (place, shift) in (0..64).step_by(7).enumerate() {
         let byte = *bytes.get(place).ok_or(Unread::More)?;

@@ -956,9 +956,11 @@ const COLLECTIONS: [Collection; 4] = [
     (&sorted_set::TYPE, |item, numbers| {
         let names = named(numbers);
         let members = names.iter().map(|name| (name.len() as f64, &name[..])).collect();
-        sorted_set::Set { members, is_large: true }.perform(item).expect("a sorted set");
+        sorted_set::Set { members, is_large: true, seen: None }
+            .perform(item)
+            .expect("a sorted set");
         let last = (1e9, &names[0][..]);
-        let again = sorted_set::Set { members: vec![last], is_large: true };
+        let again = sorted_set::Set { members: vec![last], is_large: true, seen: None };
         again.perform(item).expect("a sorted set");
     }),
     (&sets::TYPE, |item, numbers| {

@@ -98,8 +98,10 @@ impl Entry {
 #[derive(Debug)]
 pub struct Registry {
     entries: Vec<Entry>,
-    /// Open addressing over upper-case names; `u16::MAX` is an empty place.
+    /// Open addressing over names; `u16::MAX` is an empty place.
     places: Vec<u16>,
+    /// The names, in the order of the entries.
+    names: Vec<Folded>,
     count: usize,
 }
 
@@ -137,8 +139,10 @@ impl Registry {
                 .push(entry);
         }
         let mut places = vec![u16::MAX; (entries.len() * 4).next_power_of_two()];
-        for (index, entry) in entries.iter().enumerate() {
-            let mut place = name_hash(entry.name().as_bytes()) as usize & (places.len() - 1);
+        let name = |entry: &Entry| Folded::of(entry.name().as_bytes()).expect("a name is short");
+        let names: Vec<Folded> = entries.iter().map(name).collect();
+        for (index, (entry, name)) in entries.iter().zip(&names).enumerate() {
+            let mut place = name.place(places.len() - 1);
             while places[place] != u16::MAX {
                 let other: &Entry = &entries[usize::from(places[place])];
                 assert_ne!(other.name(), entry.name(), "two commands with one name");
@@ -146,7 +150,7 @@ impl Registry {
             }
             places[place] = index as u16;
         }
-        Registry { entries, places, count: usize::from(id) }
+        Registry { entries, places, names, count: usize::from(id) }
     }
 
     /// How many commands and subcommands there are: ids are below it.
@@ -171,19 +175,16 @@ impl Registry {
 
     /// The command called `name`, in any case.
     pub fn find(&self, name: &[u8]) -> Option<&Entry> {
-        if name.len() > COMMAND_NAME_MAX {
-            return None;
-        }
+        let name = Folded::of(name)?;
         let mask = self.places.len() - 1;
-        let mut place = name_hash(name) as usize & mask;
+        let mut place = name.place(mask);
         loop {
             let index = self.places[place];
             if index == u16::MAX {
                 return None;
             }
-            let entry = &self.entries[usize::from(index)];
-            if entry.name().as_bytes().eq_ignore_ascii_case(name) {
-                return Some(entry);
+            if self.names[usize::from(index)] == name {
+                return Some(&self.entries[usize::from(index)]);
             }
             place = (place + 1) & mask;
         }
@@ -258,11 +259,48 @@ fn unknown(args: &Args<'_>) -> Refusal {
     Refusal::Raw(parts.concat())
 }
 
-/// FNV-1a over the upper-cased name: short, and good enough for a few hundred fixed names.
-fn name_hash(name: &[u8]) -> u32 {
-    name.iter().fold(0x811c_9dc5u32, |hash, byte| {
-        (hash ^ u32::from(byte.to_ascii_uppercase())).wrapping_mul(0x0100_0193)
-    })
+/// Words of a name: as many as the longest has.
+const WORDS: usize = COMMAND_NAME_MAX / 8;
+
+/// A name as numbers, in small letters and with zeros behind it, so that it is compared and hashed by the word. Each is
+/// asked for with every request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Folded {
+    words: [u64; WORDS],
+    length: usize,
+}
+
+impl Folded {
+    /// `None` of what is longer than any name.
+    #[inline]
+    fn of(name: &[u8]) -> Option<Folded> {
+        let mut bytes = [0; COMMAND_NAME_MAX];
+        bytes.get_mut(..name.len())?.copy_from_slice(name);
+        let (chunks, _) = bytes.as_chunks::<8>();
+        let mut words = [0; WORDS];
+        for (word, chunk) in words.iter_mut().zip(chunks) {
+            *word = small_letters(u64::from_le_bytes(*chunk));
+        }
+        Some(Folded { words, length: name.len() })
+    }
+
+    #[inline]
+    fn place(&self, mask: usize) -> usize {
+        let fold = |hash: u64, word: &u64| (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let hash = self.words.iter().fold(self.length as u64, fold);
+        (hash >> 32) as usize & mask
+    }
+}
+
+/// Eight bytes with small letters instead of capital ones.
+#[inline]
+fn small_letters(word: u64) -> u64 {
+    const ALL: u64 = 0x0101_0101_0101_0101;
+    let low = word & 0x7f * ALL;
+    // The top bit of each byte: from A on, behind Z, and whether it is a letter at all.
+    let (from, behind) = (low + (0x80 - b'A' as u64) * ALL, low + (0x7f - b'Z' as u64) * ALL);
+    let capital = (from ^ behind) & !word & 0x80 * ALL;
+    word | capital >> 2
 }
 
 /// Redis's arity out of a usage line: words outside brackets are needed, anything in brackets makes
@@ -345,6 +383,20 @@ fn light_up_to(cost: &str, usage: &str, arity: i32) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_the_same_where_their_letters_are() {
+        for byte in 0..=u8::MAX {
+            for other in 0..=u8::MAX {
+                let (one, other) = ([b'x', byte, 0x80, 0], [b'X', other, 0x80, 0]);
+                let same = Folded::of(&one) == Folded::of(&other);
+                assert_eq!(same, one.eq_ignore_ascii_case(&other), "{one:?} and {other:?}");
+            }
+        }
+        assert_ne!(Folded::of(b"get"), Folded::of(b"get\0"));
+        assert!(Folded::of(&[b'a'; COMMAND_NAME_MAX]).is_some());
+        assert!(Folded::of(&[b'a'; COMMAND_NAME_MAX + 1]).is_none());
+    }
 
     #[test]
     fn the_usage_says_where_an_element_is_named() {

@@ -423,7 +423,7 @@ pub(super) fn short_number(buffer: &[u8], at: usize, marker: u8) -> Option<(usiz
     const DIGITS_MAX: usize = 8;
     let line = buffer.get(at..)?;
     // The most frequent line by far: one digit.
-    let &[first, digit, third, _, ..] = line else { return None };
+    let &[first, digit, third, fourth, ..] = line else { return None };
     let mut number = usize::from(digit.wrapping_sub(b'0'));
     if first != marker || number > 9 {
         return None;
@@ -433,6 +433,11 @@ pub(super) fn short_number(buffer: &[u8], at: usize, marker: u8) -> Option<(usiz
     }
     if number == 0 {
         return None;
+    }
+    // Then those of two.
+    let second = usize::from(third.wrapping_sub(b'0'));
+    if fourth == b'\r' && second <= 9 && line.len() > 4 {
+        return Some((number * 10 + second, at + 5));
     }
     // The line end has two bytes, and the second must be there too.
     let most = line.len().min(DIGITS_MAX + 3) - 1;

@@ -86,8 +86,12 @@ impl<'a> ReplyWriter<'a> {
     /// `marker`, a number, the line's end.
     #[inline]
     pub(super) fn header(&mut self, marker: u8, number: usize) {
+        let ones = b'0' + (number % 10) as u8;
         if number < 10 {
-            self.out.extend_from_slice(&[marker, b'0' + number as u8, b'\r', b'\n']);
+            self.out.extend_from_slice(&[marker, ones, b'\r', b'\n']);
+        } else if number < 100 {
+            let tens = b'0' + (number / 10) as u8;
+            self.out.extend_from_slice(&[marker, tens, ones, b'\r', b'\n']);
         } else {
             self.long_header(marker, number);
         }

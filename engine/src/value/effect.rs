@@ -125,6 +125,7 @@ pub struct Reading<'a>(pub &'a [u8]);
 
 impl<'a> Reading<'a> {
     /// A number, in as many bytes as it needs and no more.
+    #[inline]
     pub fn number(&mut self) -> Option<u64> {
         let (number, used) = varint::read(self.0).ok()?;
         self.0 = &self.0[used..];
@@ -132,6 +133,7 @@ impl<'a> Reading<'a> {
     }
 
     /// Bytes with their length before them.
+    #[inline]
     pub fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.number()?).ok()?;
         let (bytes, rest) = self.0.split_at_checked(length)?;

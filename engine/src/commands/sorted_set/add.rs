@@ -4,7 +4,7 @@ use super::asked::score;
 use crate::command::{
     Args, Command, Cx, Flags, Group, Keys, Outcome, OwnedArgs, Refusal, Run, Uses, Whole,
 };
-use crate::value::sorted_set::{Set, SortedSet};
+use crate::value::sorted_set::{Seen, Set, SortedSet};
 use bitflags::bitflags;
 use std::collections::HashMap;
 
@@ -175,7 +175,8 @@ impl Adding {
             self.is_over = true;
             return Ok(());
         }
-        let mut now = Now { there, set: HashMap::new(), is_single: members.len() == 1 };
+        let is_single = members.len() == 1;
+        let mut now = Now { there, set: HashMap::new(), is_single, seen: None };
         let (mut told, mut longest, mut added) = (Vec::with_capacity(members.len()), 0, 0);
         for &(score, member) in members {
             let Some((score, is_new)) = self.judge(now.score(member), score)? else { continue };
@@ -198,11 +199,12 @@ impl Adding {
         let is_large = length > small.entries
             || self.pairs as u64 > small.entries
             || longest.max(first) > small.value;
+        let seen = now.seen;
         let is_large = is_large && !there.is_some_and(SortedSet::is_large);
         if self.ways.contains(Ways::INCR) {
             cx.keys.call_it("zincr");
         }
-        cx.keys.change(cx.db, key, &Set { members: told, is_large });
+        cx.keys.change(cx.db, key, &Set { members: told, is_large, seen });
         Ok(())
     }
 
@@ -255,12 +257,19 @@ struct Now<'a> {
     there: Option<&'a SortedSet>,
     set: HashMap<&'a [u8], f64>,
     is_single: bool,
+    /// Where the single one stands.
+    seen: Option<Seen>,
 }
 
 impl<'a> Now<'a> {
-    fn score(&self, member: &[u8]) -> Option<f64> {
+    fn score(&mut self, member: &[u8]) -> Option<f64> {
+        if self.is_single {
+            let (score, seen) = self.there?.look(member)?;
+            self.seen = seen;
+            return Some(score);
+        }
         let there = || self.there.and_then(|there| there.score(member));
-        if self.is_single { there() } else { self.set.get(member).copied().or_else(there) }
+        self.set.get(member).copied().or_else(there)
     }
 
     fn note(&mut self, member: &'a [u8], score: f64) {

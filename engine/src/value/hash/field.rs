@@ -82,6 +82,7 @@ pub struct Field<'a> {
 
 impl<'a> Field<'a> {
     /// What an element says; `None` of one that no hash has.
+    #[inline]
     pub(super) fn of<K>(element: Element<'a, K>) -> Option<Field<'a>> {
         match element.tail {
             Some(tail) if element.head.is_empty() => {
@@ -164,6 +165,7 @@ impl<'n> Sought<'n> {
 }
 
 /// What stands before a field: how long it is, when it ends, and where it begins.
+#[inline]
 pub(super) fn opening(bytes: &[u8]) -> Option<(usize, Option<Millis>, usize)> {
     let mut reading = Reading(bytes);
     let number = reading.number()?;

@@ -11,7 +11,7 @@
 
 use super::packed::{read, write_opening};
 use super::score::{key_of, score_of};
-use super::{NUMBER, SortedSet, decode};
+use super::{NUMBER, Seen, SortedSet, decode};
 use crate::value::effect::{ChangeHead, Reading, Told, TypeEffect, Write};
 use crate::value::types::{Type, Unfit};
 use crate::value::{Item, NewValue};
@@ -40,6 +40,8 @@ pub struct Set<'a> {
     pub members: Vec<(f64, &'a [u8])>,
     /// Whether the set is large from now on ([`SortedSet::is_large`]).
     pub is_large: bool,
+    /// Where the only member was seen.
+    pub seen: Option<Seen>,
 }
 
 /// Members are gone. How many there were is what comes of it.
@@ -64,7 +66,7 @@ fn perform(item: &mut Item, op: u8, bytes: &[u8]) -> Result<(), Unfit> {
                 let (key, member) = read(&mut reading).ok_or(Unfit::Malformed)?;
                 members.push((score_of(key), member));
             }
-            Set { members, is_large: op == OP_SET_LARGE }.perform(item).map(drop)
+            Set { members, is_large: op == OP_SET_LARGE, seen: None }.perform(item).map(drop)
         }
         OP_REMOVE => {
             let mut members = Vec::new();
@@ -110,7 +112,8 @@ impl TypeEffect for Set<'_> {
         if self.is_large {
             set.make_large();
         }
-        Ok(self.members.iter().filter(|(score, member)| set.set(*score, member)).count())
+        let set = |(score, member): &&(f64, &[u8])| set.set_seen(*score, member, self.seen);
+        Ok(self.members.iter().filter(set).count())
     }
 }
 

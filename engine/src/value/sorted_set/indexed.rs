@@ -102,7 +102,7 @@ impl<'a> Indication<'a> {
 }
 
 /// Where a member stands: in the tree and in the index.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     pub(super) key: u64,
     pub(super) place: Place,
@@ -153,7 +153,18 @@ impl Indexed {
     #[inline]
     fn find_hashed(&self, hash: u32, member: &[u8]) -> Option<Found> {
         let (indication, found) = self.scores.first_of(hash);
-        let said = Indication::of(found?);
+        self.find_said(hash, member, indication, Indication::of(found?))
+    }
+
+    /// The same, where the first that the index says of the hash is this.
+    #[inline]
+    fn find_said(
+        &self,
+        hash: u32,
+        member: &[u8],
+        indication: Place,
+        said: Indication<'_>,
+    ) -> Option<Found> {
         if said.is_of(member) || self.scores.is_only(&indication) {
             let (key, place) = self.judge(said, member)?;
             return Some(Found { key, place, indication });
@@ -200,17 +211,30 @@ impl Indexed {
     #[inline]
     pub(super) fn score(&self, member: &[u8]) -> Option<f64> {
         let hash = hash_of(member);
-        let said = Indication::of(self.scores.first_of(hash).1?);
+        let (indication, found) = self.scores.first_of(hash);
+        let said = Indication::of(found?);
         if said.is_of(member) {
             return Some(score_of(said.key));
         }
-        self.find_hashed(hash, member).map(|found| score_of(found.key))
+        self.find_said(hash, member, indication, said).map(|found| score_of(found.key))
     }
 
-    /// Sets a member's score; whether it is new.
-    pub(super) fn set(&mut self, key: u64, member: &[u8]) -> bool {
+    /// Whether a member still stands where it was found.
+    #[inline]
+    fn is_at(&self, found: &Found, hash: u32, member: &[u8]) -> bool {
+        let there = self.members.get(&found.place);
+        let indicated = self.scores.get(&found.indication).filter(|it| it.key == hash);
+        there.is_some_and(|it| it.key == found.key && it.tail.is_none() && it.head == member)
+            && indicated.map(Indication::of).is_some_and(|said| {
+                said.key == found.key && said.member.is_none_or(|other| other == member)
+            })
+    }
+
+    /// Sets a member's score; whether it is new. Where it was found is looked at first.
+    pub(super) fn set(&mut self, key: u64, member: &[u8], seen: Option<Found>) -> bool {
         let hash = hash_of(member);
-        let found = self.find_hashed(hash, member);
+        let seen = seen.filter(|seen| self.is_at(seen, hash, member));
+        let found = seen.or_else(|| self.find_hashed(hash, member));
         if let Some(Found { key: before, place, .. }) = found {
             if before == key {
                 return false;

@@ -23,7 +23,7 @@ pub use effect::{Remove, RemoveLast, RemoveRange, Set, TYPE};
 pub use entry::{Entry, Lex};
 pub use told::WORDS;
 
-use self::indexed::Indexed;
+use self::indexed::{Found, Indexed};
 use self::packed::{COUNT_MAX, Packed};
 use self::score::{key_of, score_of};
 use super::effect::Reading;
@@ -42,6 +42,18 @@ pub struct SortedSet(Form);
 enum Form {
     Packed(Packed),
     Indexed(Box<Indexed>),
+}
+
+/// Where a member was seen, for who sets its score right after: it spares looking for it once more. Nothing depends on
+/// it, since what stands there is looked at again.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen(Found);
+
+/// It says nothing about an effect.
+impl PartialEq for Seen {
+    fn eq(&self, _: &Seen) -> bool {
+        true
+    }
 }
 
 impl Default for SortedSet {
@@ -87,6 +99,17 @@ impl SortedSet {
         match &self.0 {
             Form::Packed(packed) => packed.find(member).map(|spot| score_of(spot.key)),
             Form::Indexed(indexed) => indexed.score(member),
+        }
+    }
+
+    /// The score of a member, and where it was found, for [`Set`].
+    #[inline]
+    pub fn look(&self, member: &[u8]) -> Option<(f64, Option<Seen>)> {
+        match &self.0 {
+            Form::Packed(packed) => packed.find(member).map(|spot| (score_of(spot.key), None)),
+            Form::Indexed(indexed) => {
+                indexed.find(member).map(|found| (score_of(found.key), Some(Seen(found))))
+            }
         }
     }
 
@@ -193,6 +216,11 @@ impl SortedSet {
 
     /// Sets a member's score, which is not NaN; whether the member is new.
     pub fn set(&mut self, score: f64, member: &[u8]) -> bool {
+        self.set_seen(score, member, None)
+    }
+
+    /// The same, where it may have been seen.
+    fn set_seen(&mut self, score: f64, member: &[u8], seen: Option<Seen>) -> bool {
         match &mut self.0 {
             Form::Packed(packed) => {
                 let is_new = packed.set(key_of(score), member);
@@ -201,7 +229,9 @@ impl SortedSet {
                 }
                 is_new
             }
-            Form::Indexed(indexed) => indexed.set(key_of(score), member),
+            Form::Indexed(indexed) => {
+                indexed.set(key_of(score), member, seen.map(|Seen(found)| found))
+            }
         }
     }
 

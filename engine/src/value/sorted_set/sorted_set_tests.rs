@@ -100,7 +100,7 @@ fn effects_do_to_a_sorted_set_what_they_do_to_a_map_and_a_second_one_that_is_tol
                         .collect();
                     let before = model.len();
                     model.extend(members.iter().map(|(score, member)| (member.to_vec(), *score)));
-                    let set = Set { members, is_large: random.u8(..) == 0 };
+                    let set = Set { members, is_large: random.u8(..) == 0, seen: None };
                     assert_eq!(set.perform(&mut item), Ok(model.len() - before));
                     let told = set.told(&mut room);
                     (told.op, [told.head.as_bytes(), told.bytes].concat())

@@ -11,9 +11,9 @@
 //! a sixth of a page of new elements to split it again, and else both are made equal, so that each is a
 //! twelfth above the third at which it would be joined.
 
-use super::find::{LEVELS, Place, Tree, element, totals};
+use super::find::{Place, Tree, element, totals};
 use super::order::{NewElement, Order, tie_between};
-use super::page::{Key, Page, PageRef, Totals};
+use super::page::{Key, LEVELS, Page, PageRef, Totals};
 use crate::value::rope::Rope;
 use std::ops::Range;
 
@@ -87,6 +87,12 @@ impl<O: Order> Tree<O> {
     /// If there is none.
     #[inline]
     pub fn replace(&mut self, place: &Place, new: NewElement<'_, O::Key>) {
+        // Nearly all are as long as what they replace.
+        if new.tail.is_none()
+            && self.root.as_mut().is_some_and(|root| root.overwrite(&place.slots, new.head))
+        {
+            return;
+        }
         self.change(place, Change::Replace(new));
     }
 
@@ -135,6 +141,9 @@ impl<O: Order> Tree<O> {
             // A longer one lies outside of the leaf.
             self.make_room(usize::from(length <= inline_max::<O>()), length);
         }
+        if self.change_leaf_alone(place, &change) {
+            return;
+        }
         let root = self.root.get_or_insert_with(|| Page::new(0));
         let height = root.borrow().height();
         let edges = Edges { is_first: true, is_last: true };
@@ -150,6 +159,42 @@ impl<O: Order> Tree<O> {
             root.set_totals(sum);
         }
         self.lower();
+    }
+
+    /// What most changes are: nobody else holds a page on the way, and the leaf becomes neither too long nor too
+    /// short. `false`, having done nothing, where it is another one.
+    #[inline]
+    fn change_leaf_alone(&mut self, place: &Place, change: &Change<'_, O::Key>) -> bool {
+        let Some(root) = &mut self.root else { return false };
+        root.edit_leaf(&place.slots, |leaf, slot, is_edge| {
+            let page = leaf.borrow();
+            let (before, mut more) = (page.heap(), Totals::default());
+            match change {
+                Change::Insert(NewElement { key, head, tail: None }) => {
+                    let length = head.iter().map(|part| part.len()).sum::<usize>();
+                    if length > inline_max::<O>() || page.used_with(length) > O::LEAF {
+                        return None;
+                    }
+                    leaf.put_element(slot, false, *key, None, head);
+                    more.encoded = element(leaf.borrow(), slot).map_or(0, O::encoded);
+                    more.count = 1;
+                }
+                Change::Remove => {
+                    let old = element(page, slot)?;
+                    // Its ends may become shorter with it.
+                    let left = (page.used() - page.used_by(slot)).saturating_sub(page.count());
+                    if page.count() == 1 || !is_edge && left < least(O::LEAF) {
+                        return None;
+                    }
+                    more.encoded = 0u64.wrapping_sub(O::encoded(old));
+                    more.count = 0u64.wrapping_sub(1);
+                    leaf.remove(slot..slot + 1);
+                }
+                _ => return None,
+            }
+            more.heap = leaf.borrow().heap().wrapping_sub(before);
+            Some(more)
+        })
     }
 
     /// Makes the tree no higher than it must be.

@@ -1,13 +1,9 @@
 //! Looking into a tree: by order, by position, and what is at a place.
 
 use super::order::{Bound, Element, Order, TIE_MAX};
-use super::page::{Key, Page, PageRef, Totals};
+use super::page::{Key, LEVELS, Page, PageRef, Totals};
 use std::cmp::Ordering;
 use std::marker::PhantomData;
-
-/// The most levels of a tree. Nodes have at least five entries each (of the longest ties, a third full)
-/// but at the edges: with that many levels more elements than memory has room for.
-pub(super) const LEVELS: usize = 16;
 
 /// A tree of elements in an order: see the module's front page. A clone is one reference, and goes on
 /// holding what was there when it was made.
@@ -114,14 +110,8 @@ impl<O: Order> Tree<O> {
             return self.end();
         }
         while page.height() > 0 {
-            let mut slot = 0;
-            for count in page.child_counts() {
-                if index < count {
-                    break;
-                }
-                index -= count;
-                slot += 1;
-            }
+            let slot;
+            (slot, index) = page.entry_with(index);
             place.slots[usize::from(page.height())] = slot as u16;
             page = page.child(slot);
         }
@@ -135,7 +125,7 @@ impl<O: Order> Tree<O> {
         let mut rank = 0;
         while page.height() > 0 {
             let slot = usize::from(place.slots[usize::from(page.height())]);
-            rank += page.child_counts().take(slot).sum::<u64>();
+            rank += page.count_before(slot);
             page = page.child(slot);
         }
         rank + u64::from(place.slots[0])
@@ -206,7 +196,11 @@ impl<O: Order> Tree<O> {
     fn leaf_of(&self, place: &Place) -> Option<(PageRef<'_, O::Key>, usize)> {
         let mut page = self.page()?;
         while page.height() > 0 {
-            page = page.child(usize::from(place.slots[usize::from(page.height())]));
+            let slot = usize::from(place.slots[usize::from(page.height())]);
+            if slot >= page.count() {
+                return None;
+            }
+            page = page.child(slot);
         }
         Some((page, usize::from(place.slots[0])))
     }
@@ -306,11 +300,14 @@ pub(super) fn totals<O: Order>(page: PageRef<'_, O::Key>) -> Totals {
 fn same_key<K: Key>(keys: &[K], key: K) -> (usize, usize) {
     let from = keys.partition_point(|other| *other < key);
     // Few have the same, if any; then many of them.
-    let same = keys[from..].iter().take(4).take_while(|other| **other == key).count();
-    if same < 4 {
-        return (from, from + same);
+    let mut to = from;
+    while keys.get(to) == Some(&key) {
+        to += 1;
+        if to == from + 4 {
+            return (from, to + keys[to..].partition_point(|other| *other <= key));
+        }
     }
-    (from, from + keys[from..].partition_point(|other| *other <= key))
+    (from, to)
 }
 
 /// As `binary_search_by`, on numbers.

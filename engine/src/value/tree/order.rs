@@ -23,7 +23,7 @@ pub trait Order: 'static {
     /// What tells an element from others of the same key.
     fn identity(element: Element<'_, Self::Key>) -> Identity<'_>;
 
-    /// What the element takes when the value is written as a whole.
+    /// What the element takes when the value is written as a whole: as any other with its key and length.
     #[inline]
     fn encoded(element: Element<'_, Self::Key>) -> u64 {
         let length = element.length() as u64;

@@ -23,7 +23,7 @@
 //! A block is as long as what is in it, rounded up to what allocators give anyway; it grows and shrinks with
 //! its elements.
 //!
-//! This file and `look` hold the unsafe code. What makes it sound:
+//! This file, `look` and `alone` hold the unsafe code. What makes it sound:
 //! 1. A `Page` owns one of `strong` references to its block, which lives while there is one. A [`PageRef`]
 //!    borrows from such an owner and lives no longer.
 //! 2. Nobody writes into a block (its `strong` apart) but through `&mut Page` while `strong` is 1. Then no
@@ -37,6 +37,7 @@
 //! 4. `lines` times 16 is what the block was allocated with.
 //! 5. `strong` never comes near overflow: each reference takes 8 bytes of memory, or is refused.
 
+mod alone;
 mod look;
 
 use crate::value::aside::{self, Aside};
@@ -83,6 +84,10 @@ impl Totals {
         }
     }
 }
+
+/// The most levels of a tree. Nodes have at least five entries each (of the longest ties, a third full)
+/// but at the edges: with that many levels more elements than memory has room for.
+pub(super) const LEVELS: usize = 16;
 
 const LINE: usize = 16;
 

@@ -1,8 +1,8 @@
 //! Going along a tree, one element after the other, in either direction.
 
-use super::find::{LEVELS, Place, Tree, element};
+use super::find::{Place, Tree, element};
 use super::order::{Bound, Element, Order};
-use super::page::PageRef;
+use super::page::{LEVELS, PageRef};
 use std::ops::Range;
 
 /// Elements from a place on. [`Iterator::next`] goes towards the end, [`Walk::back`] towards the start; both

@@ -11,6 +11,13 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
+/// An entry of a node without a tie.
+#[repr(C)]
+struct EvenEntry {
+    _page: NonNull<()>,
+    count: u64,
+}
+
 impl<'a, K: Key> PageRef<'a, K> {
     /// # Safety
     /// The pointer comes from [`Page::into_raw`], and its reference is held for `'a`.
@@ -140,9 +147,11 @@ impl<'a, K: Key> PageRef<'a, K> {
     #[inline]
     pub(in crate::value::tree) fn keys_to_search(self) -> &'a [K] {
         let form = self.form();
-        for line in (form.end_at::<K>(0)..form.size).step_by(64) {
+        let mut line = form.end_at::<K>(0);
+        while line < form.size {
             // SAFETY: the foot lies within the block.
             prefetch(unsafe { self.at(line) }.as_ptr());
+            line += 64;
         }
         self.keys()
     }
@@ -269,6 +278,57 @@ impl<'a, K: Key> PageRef<'a, K> {
                 count
             }
         })
+    }
+
+    /// The entries of a node in which none has a tie, as nearly all are: one as long as the other.
+    #[inline]
+    fn even_entries(self) -> Option<&'a [EvenEntry]> {
+        let form = self.form();
+        if self.height() == 0 || form.bytes != form.count * ENTRY {
+            return None;
+        }
+        // SAFETY: each entry has a pointer and a count at least, so that all of them have just these. They are
+        // initialized and aligned to 8 as what stands before them is, and nobody changes them during `'a` (promises 2
+        // and 3).
+        Some(unsafe {
+            let entries = self.at(form.start).cast::<EvenEntry>();
+            std::slice::from_raw_parts(entries.as_ptr(), form.count)
+        })
+    }
+
+    /// How many elements of a node are before an entry.
+    #[inline]
+    pub(in crate::value::tree) fn count_before(self, slot: usize) -> u64 {
+        let Some(entries) = self.even_entries() else {
+            return self.child_counts().take(slot).sum();
+        };
+        let sum = |entries: &[EvenEntry]| entries.iter().map(|entry| entry.count).sum::<u64>();
+        let (before, behind) = entries.split_at(slot);
+        if slot <= entries.len() / 2 { sum(before) } else { self.totals().count - sum(behind) }
+    }
+
+    /// The entry of a node below which the element with a number is, and its number there. There is one.
+    #[inline]
+    pub(in crate::value::tree) fn entry_with(self, mut index: u64) -> (usize, u64) {
+        let all = self.totals().count;
+        if let Some(entries) = self.even_entries().filter(|_| index > all / 2) {
+            let mut start = all;
+            for (slot, entry) in entries.iter().enumerate().rev() {
+                start -= entry.count;
+                if start <= index {
+                    return (slot, index - start);
+                }
+            }
+        }
+        let mut slot = 0;
+        for count in self.child_counts() {
+            if index < count {
+                break;
+            }
+            index -= count;
+            slot += 1;
+        }
+        (slot, index)
     }
 
     /// What stands with the key before an entry of a node.
