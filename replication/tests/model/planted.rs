@@ -522,7 +522,7 @@ fn a_type_whose_values_are_written_in_part_differs_after_a_cut() {
 
 #[test]
 fn j6_a_snapshot_of_a_replica_is_of_one_position() {
-    check(&replication::planted::SAVES_DO_NOT_HOLD, 200, |dice| Plan {
+    check(&replication::planted::SAVES_DO_NOT_HOLD, 400, |dice| Plan {
         shards: any_shards(dice),
         load: Load { rounds: 150, ..LOAD },
         trouble_every: 4,
@@ -533,7 +533,7 @@ fn j6_a_snapshot_of_a_replica_is_of_one_position() {
 
 #[test]
 fn j6_a_node_that_wrote_since_its_start_is_not_where_its_snapshot_was() {
-    check(&replication::planted::WRITES_SINCE_A_START_ARE_FORGOTTEN, 200, |dice| Plan {
+    check(&replication::planted::WRITES_SINCE_A_START_ARE_FORGOTTEN, 400, |dice| Plan {
         shards: any_shards(dice),
         load: Load { rounds: 150, ..LOAD },
         trouble_every: 6,
