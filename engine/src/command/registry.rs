@@ -296,10 +296,10 @@ impl Folded {
 #[inline]
 fn small_letters(word: u64) -> u64 {
     const ALL: u64 = 0x0101_0101_0101_0101;
-    let low = word & 0x7f * ALL;
+    let low = word & (0x7f * ALL);
     // The top bit of each byte: from A on, behind Z, and whether it is a letter at all.
     let (from, behind) = (low + (0x80 - b'A' as u64) * ALL, low + (0x7f - b'Z' as u64) * ALL);
-    let capital = (from ^ behind) & !word & 0x80 * ALL;
+    let capital = (from ^ behind) & !word & (0x80 * ALL);
     word | capital >> 2
 }
 
