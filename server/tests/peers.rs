@@ -35,11 +35,25 @@ fn cut(number: u64, redis: &Redis, proxy: &Proxy, node: &Node) {
         // Half open: nothing comes through and nobody is told, until the node has had enough of it.
         _ => {
             proxy.stall();
-            wait::until("the node notices", || !is_up(node));
+            wait_noticed(node);
             proxy.cut();
             proxy.heal();
         }
     }
+}
+
+/// Waits until a node has noticed that nothing comes any more. What has come is read and applied before, which lasts on a
+/// busy machine: what must not be is that neither happens.
+fn wait_noticed(node: &Node) {
+    let (mut applied, mut moved) = (String::new(), Instant::now());
+    wait::until_within(20 * wait::PATIENCE, "the node notices", || {
+        let now = replication(node, "slave_repl_offset");
+        if now != applied {
+            (applied, moved) = (now, Instant::now());
+        }
+        assert!(moved.elapsed() < wait::PATIENCE, "nothing comes at {applied}, and it is up");
+        !is_up(node)
+    });
 }
 
 fn is_up(node: &Node) -> bool {

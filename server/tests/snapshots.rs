@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::client::{Client, text};
 use support::node::{Node, free_port};
@@ -172,21 +172,42 @@ fn a_snapshot_under_writes_is_of_one_moment_and_redis_loads_it() {
     assert_eq!(redis.ask("GET filler:59999").len(), 200);
 }
 
+/// Removes what is left of a snapshot that was under way when the process was killed, if one was.
+fn take_unfinished(node: &Node) -> bool {
+    let mut names = std::fs::read_dir(node.file("")).expect("its directory").flatten();
+    let left = names.find(|entry| entry.file_name().to_string_lossy().starts_with("temp-"));
+    left.is_some_and(|left| std::fs::remove_file(left.path()).is_ok())
+}
+
 #[test]
 fn a_kill_at_any_moment_leaves_a_whole_file() {
     let mut node = Node::start("node", 2, &[FILE]);
-    node.must(&["SET", "generation", "0"]);
+    node.must(&["DEBUG", "POPULATE", "100000", "key", "100"]);
+    node.must(&["SET", "round", "0"]);
+    let began = Instant::now();
     node.must(&["SAVE"]);
+    let most = began.elapsed().as_micros() as u64 * 5 / 4;
     let (seed, rounds) = (support::seed(), if support::soak() { 50 } else { 6 });
     let mut random = fastrand::Rng::with_seed(seed);
-    for _ in 0..rounds {
-        node.must(&["DEBUG", "POPULATE", "100000", "key", "100"]);
+    let (mut saved, mut inside, mut is_new) = ("0".to_owned(), 0, 0);
+    for round in 1..=rounds {
+        let round = round.to_string();
+        node.must(&["SET", "round", &round]);
         node.must(&["BGSAVE"]);
-        wait::let_pass(Duration::from_millis(random.u64(..90)));
+        wait::let_pass(Duration::from_micros(random.u64(..most)));
         node.kill();
+        inside += usize::from(take_unfinished(&node));
         check_file(&node.file("dump.rdb"));
         node.restart(&[]);
+        // The old one or the new one, and all of it.
+        assert_eq!(text(&node.must(&["DBSIZE"])), "100001");
+        let loaded = text(&node.must(&["GET", "round"]));
+        assert!(loaded == round || loaded == saved, "{loaded} in round {round}, after {saved}");
+        is_new += usize::from(loaded == round);
+        saved = loaded;
     }
+    println!("{rounds} kills, {inside} in the middle of a snapshot; {is_new} files were new");
+    assert!(inside > 0);
 }
 
 /// Three keys of each writer, on all shards, one after the other.
