@@ -62,9 +62,7 @@ impl Here {
 
     /// From where a master is asked to go on.
     pub fn asks_from(&self) -> Option<Position> {
-        let position = self.standing.position().filter(|_| self.settings.borrow().partial_sync)?;
-        // A master that comes back from a file for the second time does not know the history between.
-        Some(self.standing.lineage().eldest(position))
+        self.standing.position().filter(|_| self.settings.borrow().partial_sync)
     }
 
     /// Whether `terms`, which no operator asked for, would replace a copy that is worth more.

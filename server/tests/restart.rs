@@ -80,27 +80,6 @@ fn whoever_is_not_ahead_of_the_snapshot_continues_partially() {
     assert!(master.logged("ahead of its branch") > 0, "it is said why");
 }
 
-/// A master that is killed again and again, from one and the same file: each of the histories between is known to
-/// nobody but the replica, which stands at its beginning.
-#[test]
-fn a_master_that_dies_again_and_again_is_continued_from() {
-    let mut master = Node::start("master", 2, &[QUICK_TIMEOUT, FILE]);
-    let replica = Node::start("replica", 3, &[QUICK_TIMEOUT]);
-    scenario::follow(&replica, master.port);
-    scenario::wait_follows(&master, &replica);
-    // Nothing that ends by itself: that would be told in the history between.
-    master.must(&["DEBUG", "POPULATE", "1000"]);
-    compare::wait_caught_up(&master, &replica);
-    master.must(&["SAVE"]);
-    for _ in 0..3 {
-        master.kill();
-        master.restart(&[]);
-        scenario::wait_follows(&master, &replica);
-    }
-    compare::assert_same_contents(&master, &replica);
-    assert_eq!(scenario::syncs(&master).0, 1, "full syncs");
-}
-
 #[test]
 fn whoever_is_behind_continues_from_the_tail_that_a_clean_stop_leaves() {
     let seed = support::seed();

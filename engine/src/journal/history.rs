@@ -310,20 +310,6 @@ impl Lineage {
             .map(|branch| Position { history: branch.parent, lsns: branch.at.clone() })
     }
 
-    /// The same place, named after the eldest history that has it: at its beginning a history is where it branched
-    /// off, and more nodes know that one.
-    pub fn eldest(&self, mut place: Position) -> Position {
-        if place.history == self.current {
-            for branch in self.branches() {
-                if place.lsns.iter().any(|lsn| lsn.0 != 0) {
-                    break;
-                }
-                place = branch;
-            }
-        }
-        place
-    }
-
     /// How many shards `history` has, if it is the current one or an ancestor.
     pub fn shards_of(&self, history: &HistoryId) -> Option<usize> {
         if *history == self.current {

@@ -201,17 +201,3 @@ fn what_a_history_branched_off_is_the_lineage_before_it() {
     );
     assert_eq!(first.before(), None);
 }
-
-#[test]
-fn the_beginning_of_a_history_is_a_place_in_the_one_before() {
-    let lineage = three_generations();
-    assert_eq!(lineage.eldest(at(3, &[0])), at(2, &[5, 0, 7]));
-    assert_eq!(lineage.eldest(at(3, &[1])), at(3, &[1]));
-    let twice = lineage.branch_off(id(4), 2, lsns(&[0]));
-    assert_eq!(twice.eldest(at(4, &[0, 0])), at(2, &[5, 0, 7]));
-    assert_eq!(twice.eldest(at(4, &[0, 1])), at(4, &[0, 1]));
-    // A master of the very history finds the same way.
-    let held: Logs<'_> = &[(4, &[(0, 9), (0, 9)])];
-    check(&twice, at(4, &[0, 0]), held, "#4 0,0..");
-    check(&twice, at(2, &[5, 0, 7]), held, "#4 0,0..");
-}
