@@ -129,10 +129,15 @@ impl Here {
         self.standing.begin_telling(history, &self.end_sessions).await;
     }
 
-    /// A master's data is read from a file: nobody reads it, is fed or saves it until [`end_anew`](Here::end_anew). What
-    /// is here goes if it `flushes`; `history` begins.
-    pub async fn begin_anew(&self, history: HistoryId, flushes: bool) {
+    /// A master's data is going to be read from a file: it is loading, and clients do not write, until
+    /// [`end_anew`](Here::end_anew).
+    pub async fn hold_anew(&self) {
         self.status.set_loading(true);
+        self.standing.refuse_writes().await;
+    }
+
+    /// It is read from here on: nobody is fed or saves it. What is here goes if it `flushes`; `history` begins.
+    pub async fn begin_anew(&self, history: HistoryId, flushes: bool) {
         self.standing.begin_anew(history, flushes, &self.end_sessions).await;
     }
 

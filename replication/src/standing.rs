@@ -448,6 +448,12 @@ impl Standing {
         self.tells.set(true);
     }
 
+    /// A file is going to be read: who has passed the gate before, and what goes on in many steps, is refused by the
+    /// shards until [`end_anew`](Standing::end_anew).
+    pub async fn refuse_writes(&self) {
+        self.front.call_all(|shard: &mut Shard| shard.set_reading(true)).await;
+    }
+
     /// What a file holds comes here, and what is here goes if it `flushes`: `history` begins.
     pub async fn begin_anew(
         &self,
@@ -464,7 +470,6 @@ impl Standing {
         let begin = move |shard: &mut Shard| {
             shard.begin_journal();
             shard.set_keeping(false);
-            shard.set_reading(true);
             if flushes && shard.keys.apply_global(Global::FlushAll).is_err() {
                 unreachable!("FLUSHALL fits every node");
             }

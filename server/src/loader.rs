@@ -91,9 +91,6 @@ pub async fn reload(front: &Rc<Front>, server: &Server, how: Reload) -> Result<(
 
 async fn hold_and_reload(front: &Rc<Front>, server: &Server, how: Reload) -> Result<(), String> {
     step(front, server, Reading::Hold).await?;
-    server.status.set_loading(true);
-    // Who has passed the gate before, and what goes on in many steps, is refused by the shards.
-    front.call_all(|shard: &mut Shard| shard.set_reading(true)).await;
     let outcome = write_and_read(front, server, how).await;
     step(front, server, Reading::End(outcome.is_ok())).await?;
     outcome

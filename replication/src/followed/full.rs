@@ -146,20 +146,12 @@ async fn write(
         place.offset,
         place.stream
     );
-    for (is_so, what) in [
-        (
-            moment.has_dated() && copy.valkey9,
-            "fields of hashes expire: Valkey 9 and later take this copy",
-        ),
-        (
-            moment.has_dated() && !copy.valkey9,
-            "fields of hashes expire: Redis 7.4 and later take this copy",
-        ),
-        (moment.has_libraries(), "there are functions: Redis 7.0 and later take this copy"),
-    ] {
-        if is_so {
-            tracing::info!("replication: {what}");
-        }
+    if moment.has_dated() {
+        let oldest = if copy.valkey9 { "Valkey 9" } else { "Redis 7.4" };
+        tracing::info!("replication: fields of hashes expire: {oldest} and later take this copy");
+    }
+    if moment.has_libraries() {
+        tracing::info!("replication: there are functions: Redis 7.0 and later take this copy");
     }
     let facts = facts(followers, &place);
     followers.copy_begins(copy, place);

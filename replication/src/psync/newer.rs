@@ -31,7 +31,7 @@ pub(super) fn translated(args: &Args<'_>) -> Option<Vec<OwnedArgs>> {
         };
         return Some((2..end).step_by(2).map(of_pair).collect());
     }
-    if name.eq_ignore_ascii_case(b"XADD") || name.eq_ignore_ascii_case(b"XTRIM") {
+    if has_references(name) {
         let (at, _) = references(args).find(|(_, word)| word.eq_ignore_ascii_case(b"KEEPREF"))?;
         let words = (0..args.len()).filter(|index| *index != at);
         return Some(vec![words.map(|index| args.get(index)).collect()]);
@@ -41,20 +41,24 @@ pub(super) fn translated(args: &Args<'_>) -> Option<Vec<OwnedArgs>> {
 
 /// A form of a command that is not known here, if it is one.
 pub(super) fn unknown_form(args: &Args<'_>) -> Option<String> {
-    let name = args.get(0).to_ascii_uppercase();
-    let word = match name.as_slice() {
-        b"XADD" | b"XTRIM" => {
-            let is_new = |word: &&[u8]| [b"DELREF".as_slice(), b"ACKED"].contains(word);
-            let words = references(args).map(|(_, word)| word.to_ascii_uppercase());
-            words.into_iter().find(|word| is_new(&word.as_slice()))
-        }
-        b"GEOSEARCHSTORE" => {
-            let words = (3..args.len()).map(|index| args.get(index).to_ascii_uppercase());
-            words.into_iter().find(|word| word == b"BYPOLYGON")
-        }
-        _ => None,
+    let is_one_of = |word: &[u8], names: &[&str]| {
+        names.iter().any(|name| word.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    let name = args.get(0);
+    let word = if has_references(name) {
+        references(args).map(|(_, word)| word).find(|word| is_one_of(word, &["DELREF", "ACKED"]))
+    } else if is_one_of(name, &["GEOSEARCHSTORE"]) {
+        (3..args.len()).map(|at| args.get(at)).find(|word| is_one_of(word, &["BYPOLYGON"]))
+    } else {
+        None
     }?;
-    Some(format!("{} with {}", String::from_utf8_lossy(&name), String::from_utf8_lossy(&word)))
+    let text = |word: &[u8]| String::from_utf8_lossy(word).to_ascii_uppercase();
+    Some(format!("{} with {}", text(name), text(word)))
+}
+
+/// Whether a command may say what becomes of groups' references to entries.
+fn has_references(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"XADD") || name.eq_ignore_ascii_case(b"XTRIM")
 }
 
 /// The words among the options of XADD or XTRIM that stand alone, and where.

@@ -101,11 +101,13 @@ impl Service {
     pub(super) async fn read_again(self: &Rc<Service>, step: Reading) -> Result<(), String> {
         match step {
             Reading::Hold => {
-                let may = self.roles.borrow_mut().read();
-                return may.then_some(()).ok_or_else(|| {
-                    "this node is a replica, or about to be one: its data is its master's"
-                        .to_owned()
-                });
+                if !self.roles.borrow_mut().read() {
+                    return Err(
+                        "this node is a replica, or about to be one: its data is its master's"
+                            .to_owned(),
+                    );
+                }
+                self.here.hold_anew().await;
             }
             Reading::Begin(flushes) => self.here.begin_anew(new_history(), flushes).await,
             Reading::End(is_read) => {
