@@ -139,7 +139,7 @@ async fn send_copy(followers: &Rc<Followers>, follower: &Rc<Follower>) -> Result
         return send_empty(followers, follower).await;
     }
     let copy = full::join_or_begin(followers, able.valkey9);
-    copy.payload.join(follower.id, follower.bell.clone(), !able.eof);
+    copy.payload.join(follower.id, follower.bell.clone(), !follower.asking.takes_mark());
     *follower.copy.borrow_mut() = Some(copy.clone());
     if let Some(place) = &*copy.moment.borrow() {
         follower.machine.borrow_mut().copies(place.offset, Instant::now());
@@ -192,7 +192,7 @@ async fn send_bulk(follower: &Follower, bytes: &[u8]) -> Result<(), Reason> {
 
 /// What stands before a copy; the mark that stands behind it, if there is to be one.
 async fn begin_bulk(follower: &Follower, copy: &FullCopy) -> Result<Option<Vec<u8>>, Reason> {
-    if follower.asking.able.eof {
+    if follower.asking.takes_mark() {
         let mut mark = [0; MARK / 2];
         rt::fill_random(&mut mark);
         let mark: String = mark.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -85,7 +85,7 @@ impl Followers {
     pub(super) fn has_room(&self) -> Result<(), String> {
         match self.all.borrow().len() < FOLLOWERS_MAX {
             true => Ok(()),
-            false => Err(format!("ERR {FOLLOWERS_MAX} replicas follow already")),
+            false => Err(format!("NOMASTERLINK {FOLLOWERS_MAX} replicas follow already")),
         }
     }
 

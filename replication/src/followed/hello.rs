@@ -51,6 +51,14 @@ pub struct Asking {
     pub port: u16,
 }
 
+impl Asking {
+    /// Whether the end of its copy may be a mark. What follows one is not sent before the follower has acknowledged the
+    /// copy, since it would take it for a part of that; and who says SYNC acknowledges nothing.
+    pub(super) fn takes_mark(&self) -> bool {
+        self.able.eof && (self.from != From::Sync || self.able.rdb_only)
+    }
+}
+
 /// What is read and not understood yet: nobody who follows says anything as long.
 const UNREAD_MAX: usize = 64 * 1024;
 

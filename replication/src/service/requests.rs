@@ -115,10 +115,10 @@ pub enum Request {
 /// A master's data is read from its file again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reading {
-    /// It is going to be: whoever is told to follow somebody does so afterwards. Refused where this node follows
-    /// somebody, or is about to; else [`Reading::End`] is to be said.
+    /// It is going to be: the node is loading, and whoever is told to follow somebody does so afterwards. Refused where
+    /// this node follows somebody, or is about to; else [`Reading::End`] is to be said.
     Hold,
-    /// From here on it is, and what is here goes first if this is `true`. The node is loading then.
+    /// From here on it is, and what is here goes first if this is `true`.
     Begin(bool),
     /// It is over; whether all of the file was read.
     End(bool),
@@ -280,7 +280,8 @@ impl Service {
         }
     }
 
-    /// Whether this node may feed those who follow as a Redis does: its own journals have to tell its data.
+    /// Whether this node may feed those who follow as a Redis does: its own journals have to tell its data. Why not is
+    /// said as `NOMASTERLINK`: a Redis that is told `ERR` tries SYNC at once, and has no place in the stream then.
     fn may_tell(&self) -> Result<(), String> {
         if self.here.status.is_loading() {
             return Err(Refusal::LOADING.text().into_owned());
@@ -293,7 +294,7 @@ impl Service {
         let Some(upstream) = self.upstream() else { return Ok(()) };
         match (self.here.standing.tells(), upstream.is_stable()) {
             (false, _) => Err(format!(
-                "ERR this node is a replica, whose master is {}:{}: only a master, or a node that follows a Redis, \
+                "NOMASTERLINK this node is a replica, whose master is {}:{}: only a master, or a node that follows a Redis, \
                  can be followed by a Redis",
                 upstream.host, upstream.port
             )),
