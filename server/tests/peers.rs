@@ -88,10 +88,11 @@ fn change_functions(redis: &Redis, random: &mut Rng) {
     }
 }
 
-fn assert_equal(redis: &Redis, node: &Node) -> usize {
+/// `late`: see [`redis::assert_equal_where_late`].
+fn assert_equal(redis: &Redis, node: &Node, late: Duration) -> usize {
     let ours = redis::libraries(&mut node.client());
     assert_eq!(redis::libraries(&mut redis.client()), ours);
-    redis::assert_equal(redis, node)
+    redis::assert_equal_where_late(redis, node, late)
 }
 
 fn is_followed(peer: Peer, shards: u16) {
@@ -108,7 +109,7 @@ fn is_followed(peer: Peer, shards: u16) {
     support::scenario::follow(&node, proxy.port);
     wait::until("the full sync is done", || is_up(&node));
     let full = redis.figure("sync_full");
-    let (began, mut cuts) = (Instant::now(), 0);
+    let (began, mut cuts, mut late) = (Instant::now(), 0, Duration::ZERO);
     let is_enough = |cuts| match soak_time() {
         Some(time) => began.elapsed() >= time,
         None => cuts == CUTS,
@@ -117,15 +118,20 @@ fn is_followed(peer: Peer, shards: u16) {
         writers[1].wait_for(random.u64(..1000));
         change_functions(&redis, &mut random);
         let before = redis.figure("sync_partial_ok");
+        let is_cut = Instant::now();
         cut(cuts, &redis, &proxy, &node);
         cuts += 1;
         wait::until("it goes on where it was", || {
             redis.figure("sync_partial_ok") > before && is_up(&node)
         });
+        late = late.max(is_cut.elapsed());
     }
+    let caught_up = Instant::now();
     drop(writers);
     redis::wait_caught_up(&redis, &node);
-    assert!(assert_equal(&redis, &node) > 20);
+    // What came while it was cut is applied behind what came before that.
+    late += caught_up.elapsed();
+    assert!(assert_equal(&redis, &node, 2 * late) > 20);
     assert_eq!(node.logged("broken promise"), 0, "{:?}", node.lines_with("broken promise"));
     assert_eq!(redis.figure("sync_full"), full);
     // What was there at first has been flushed since: once more, at rest, and with a value that takes long.
@@ -142,12 +148,12 @@ fn is_followed(peer: Peer, shards: u16) {
     redis.client().must(&["CONFIG", "SET", "rdbcompression", packs]);
     redis.client().must(&[b"SET".as_slice(), b"long", &long]);
     redis::wait_caught_up(&redis, &node);
-    assert!(assert_equal(&redis, &node) > 20);
+    assert!(assert_equal(&redis, &node, late) > 20);
     node.must(&["REPLICAOF", "NO", "ONE"]);
     node.must(&["FLUSHALL"]);
     support::scenario::follow(&node, redis.port);
     redis::wait_caught_up(&redis, &node);
-    assert!(assert_equal(&redis, &node) > 20);
+    assert!(assert_equal(&redis, &node, late) > 20);
 }
 
 #[test]

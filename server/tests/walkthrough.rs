@@ -46,9 +46,30 @@ fn steps(page: &str) -> Vec<Step> {
 /// Stands before the output of each step.
 const MARK: &str = "@@@ step";
 
-/// Everything that the page names as a port becomes a free one.
+/// Everything that the page names as a port becomes a free one. In one pass: a free port may contain the
+/// digits of one that the page names.
 fn with_free_ports(text: &str, ports: &[(String, String)]) -> String {
-    ports.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    let mut replaced = String::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let found = ports.iter().find(|(from, _)| rest.starts_with(from));
+        replaced.push_str(found.map_or(&rest[..first.len_utf8()], |(_, to)| to));
+        rest = &rest[found.map_or(first.len_utf8(), |(from, _)| from.len())..];
+    }
+    replaced
+}
+
+/// What the page's nodes said, whichever directory is theirs.
+fn logs(directory: &Path) -> String {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .map(|path| match path.file_name().is_some_and(|name| name == "log") {
+            _ if path.is_dir() => logs(&path),
+            true => fs::read_to_string(&path).unwrap_or_default(),
+            false => String::new(),
+        })
+        .collect()
 }
 
 fn check_page(name: &str) {
@@ -85,7 +106,8 @@ fn check_page(name: &str) {
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         printed.contains(&format!("{MARK} end")),
-        "{name} does not come to its end:\n{printed}"
+        "{name} does not come to its end:\n{printed}\nits nodes said:\n{}",
+        logs(directory.path())
     );
     for (index, step) in steps.iter().enumerate() {
         let mark = format!("{MARK} {index}\n");
@@ -114,6 +136,12 @@ fn the_page_about_tls_is_true() {
 #[test]
 fn the_page_about_migration_is_true() {
     check_page("migration.md");
+}
+
+#[test]
+fn ports_are_replaced_once() {
+    let ports = [("6379", "16380"), ("6380", "20001")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+    assert_eq!(with_free_ports("a 6379, b 6380", &ports), "a 16380, b 20001");
 }
 
 #[test]

@@ -3,12 +3,14 @@
 use super::client::{Client, text};
 use super::wait;
 use engine::resp::client::Reply;
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Lines of each log that a failed test shows.
@@ -37,12 +39,19 @@ fn fresh_directory(name: &str) -> PathBuf {
     directory
 }
 
-/// A port that nobody listens on, below those that the kernel gives to outgoing connections: nobody
-/// takes it while its node is restarted.
+/// A port that nobody listens on and that this process has not given out before, below those that the
+/// kernel gives to outgoing connections: nobody takes it before its node listens, or while that is
+/// restarted.
+///
+/// The story: the tests of one program run beside each other, and two of them had drawn one port before
+/// either's server listened there. Each then talked to the other's.
 pub(crate) fn free_port() -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     wait::until_some("a free port", || {
         let port = fastrand::u16(10_000..32_000);
-        TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
+        let is_free = TcpListener::bind(("127.0.0.1", port)).is_ok();
+        let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+        (is_free && given.insert(port)).then_some(port)
     })
 }
 
@@ -55,9 +64,6 @@ impl Node {
         // Somebody else may take a port between looking and listening: then others are tried.
         for _ in 0..20 {
             let (port, admin_port) = (free_port(), free_port());
-            if port == admin_port {
-                continue;
-            }
             let child = launch(port, admin_port, &flags, &directory);
             let mut node = Node {
                 child,

@@ -10,6 +10,7 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// Databases of a redis-server that was told nothing else.
 const DATABASES: usize = 16;
@@ -269,13 +270,21 @@ impl Asked {
     }
 }
 
+/// How late an old Redis's stream comes, where nothing stands in its way.
+const LATE: Duration = Duration::from_secs(5);
+
 /// Compares a Redis that nobody writes with a node that has caught up, key by key in all databases. Answers how
 /// many keys they hold; fails with the differences.
 pub(crate) fn assert_equal(redis: &Redis, node: &Node) -> usize {
+    assert_equal_where_late(redis, node, LATE)
+}
+
+/// The same where the stream came as late as this: before Redis 7 it tells a deadline as what is left of it.
+pub(crate) fn assert_equal_where_late(redis: &Redis, node: &Node, late: Duration) -> usize {
     let mut looks = 0;
     loop {
         looks += 1;
-        let (count, differences) = compare(redis, node, true);
+        let (count, differences) = compare(redis, node, true, late.max(LATE));
         if differences.is_empty() || looks == LOOKS_MAX {
             return none_differ(count, &differences);
         }
@@ -286,7 +295,7 @@ pub(crate) fn assert_equal(redis: &Redis, node: &Node) -> usize {
 /// The same of a Redis that follows a node: what only Redis 7 knows of streams it is not told, since 6.2 could not
 /// be.
 pub(crate) fn assert_follows(redis: &Redis, node: &Node) -> usize {
-    let (count, differences) = compare(redis, node, false);
+    let (count, differences) = compare(redis, node, false, LATE);
     none_differ(count, &differences)
 }
 
@@ -298,12 +307,11 @@ fn none_differ(count: usize, differences: &[String]) -> usize {
 }
 
 /// How many keys there are, and those that differ.
-fn compare(redis: &Redis, node: &Node, is_counted: bool) -> (usize, Vec<String>) {
+fn compare(redis: &Redis, node: &Node, is_counted: bool, late: Duration) -> (usize, Vec<String>) {
     let (mut from_redis, mut from_node) = (redis.client(), node.client());
     let (mut count, mut differences) = (0, Vec::new());
     let asked = Asked::of(&mut from_redis, is_counted);
-    // Before Redis 7 a deadline is told as what is left of it, and the clock goes on between two questions.
-    let tolerance = if asked.is_old { 5000 } else { 0 };
+    let tolerance = if asked.is_old { late.as_millis() as i64 } else { 0 };
     let is_same = |one: &Entry, other: &Entry| {
         (&one.0, &one.1) == (&other.0, &other.1) && (one.2 - other.2).abs() <= tolerance
     };
