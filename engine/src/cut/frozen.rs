@@ -97,6 +97,8 @@ pub struct FrozenPart {
     pub failed: Option<FrozenFailure>,
     /// Bytes that are held on this shard now.
     pub held: u64,
+    /// Requests came since the part before, and little is held: the next one is better not asked for at once.
+    pub may_wait: bool,
 }
 
 /// A frozen cut under way on one shard; the door has another reference to it.

@@ -56,6 +56,8 @@ pub struct Shard {
     pub cuts: Vec<Cut>,
     /// The frozen cut under way.
     pub(super) frozen: Option<FrozenCut>,
+    /// How much had been asked and changed when its last part was made.
+    pub(super) frozen_saw: u64,
     /// The data is read from a file: clients do not write.
     pub(super) is_reading: bool,
     pub(crate) locks: Locks,
@@ -94,6 +96,7 @@ impl Shard {
             pieces: Arc::default(),
             cuts: Vec::new(),
             frozen: None,
+            frozen_saw: 0,
             is_reading: false,
             locks: Locks::default(),
             next_entry: 1,

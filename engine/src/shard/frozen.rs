@@ -60,9 +60,14 @@ impl Shard {
     pub fn frozen_more(&mut self, id: CutId) -> Option<FrozenPart> {
         let cut = self.frozen.clone().filter(|cut| cut.id() == id)?;
         let mut turn = Turn::begin();
-        let most = if cut.pressure() < PRESSURE { SLICE } else { SLICE_UNDER_PRESSURE };
+        let is_pressed = cut.pressure() >= PRESSURE;
+        let most = if is_pressed { SLICE_UNDER_PRESSURE } else { SLICE };
         let is_timed = self.is_timed;
-        let part = cut.more(&self.keys, &mut || !is_timed || turn.is_longer(most));
+        let mut part = cut.more(&self.keys, &mut || !is_timed || turn.is_longer(most));
+        let stats = self.keys.stats;
+        let requested = stats.hits + stats.misses + stats.mutations;
+        part.may_wait =
+            std::mem::replace(&mut self.frozen_saw, requested) != requested && !is_pressed;
         self.bury_gone(&cut);
         Some(part)
     }

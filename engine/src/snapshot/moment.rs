@@ -7,11 +7,13 @@
 //! ```
 //!
 //! Each shard encodes its own keys and has one part under way, while another is taken: so much is held, however slow
-//! the sink. Where a part ends within a value, the parts of others wait until it is whole.
+//! the sink. Where a part ends within a value, the parts of others wait until it is whole. A shard that serves
+//! somebody is asked for its next part a little later (`PAUSE`): it takes longer, and who is served does not wait for it.
 
 use crate::cut::{CutId, FrozenPart};
 use crate::exec::Front;
 use crate::libraries::Set;
+use crate::limits::SLICE_MICROS;
 use crate::rdb::forms::Recipient;
 use crate::rdb::{Crc, file_write, functions};
 use crate::rt;
@@ -23,6 +25,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 /// How far a snapshot has come, for whoever wants to know.
 #[derive(Debug, Default)]
@@ -62,6 +65,10 @@ pub struct Terms {
     /// For whom it is written.
     pub recipient: Recipient,
 }
+
+/// How long a shard that serves somebody is left alone between two parts. As long as a part takes, so that half of its
+/// time at most goes to them; with the timer's own delay a snapshot takes less than twice as long.
+const PAUSE: Duration = Duration::from_micros(SLICE_MICROS);
 
 /// Why no moment can be fixed: there is one already.
 pub const ANOTHER: &str = "another snapshot is under way";
@@ -199,12 +206,17 @@ impl Moment {
         out: &mut Summed<'_, S>,
     ) -> Result<u64, String> {
         let id = self.id;
-        let ask = |shard: ShardId| -> Asked<'_> {
-            Box::pin(front.call(shard, move |shard| shard.frozen_more(id)))
+        let ask = |shard: ShardId, later: bool| -> Asked<'_> {
+            Box::pin(async move {
+                if later {
+                    rt::sleep(PAUSE).await;
+                }
+                front.call(shard, move |shard| shard.frozen_more(id)).await
+            })
         };
         let shards: Vec<ShardId> = front.node.all_shards().collect();
         let mut asked: Vec<Option<Asked<'_>>> =
-            shards.iter().map(|shard| Some(ask(*shard))).collect();
+            shards.iter().map(|shard| Some(ask(*shard, false))).collect();
         let (mut keys, mut open, mut turn) = (0, None, 0);
         while asked.iter().any(Option::is_some) {
             let (place, part) = next_part(&mut asked, open, turn).await;
@@ -216,7 +228,7 @@ impl Moment {
                 return Err("it was given up, as the node ends".to_owned());
             }
             // It goes on encoding while this is written.
-            asked[place] = (!part.is_done).then(|| ask(shards[place]));
+            asked[place] = (!part.is_done).then(|| ask(shards[place], part.may_wait));
             open = part.is_open.then_some(place);
             turn = place + 1;
             keys += part.keys;
