@@ -276,6 +276,13 @@ impl Speaker {
         })
     }
 
+    /// Changes of values are called nothing from here on; answers what they were called.
+    pub(super) fn hush(&mut self) -> (Called, Option<&'static str>) {
+        let before = (self.called, self.called_now.take());
+        self.called.value = Name::Nothing;
+        before
+    }
+
     pub(super) fn value_name(&self, kind: &Type, change: Change<'_>) -> Option<&'static str> {
         self.called_now.or(match self.called.value {
             Name::Nothing => None,

@@ -60,6 +60,14 @@ impl Keyspace {
         self.speaker.called_now = Some(name);
     }
 
+    /// What is done here is no event: where Redis changes nothing that a client could see, or says nothing of it.
+    pub fn unsaid<R>(&mut self, act: impl FnOnce(&mut Keyspace) -> R) -> R {
+        let before = self.speaker.hush();
+        let done = act(self);
+        (self.speaker.called, self.speaker.called_now) = before;
+        done
+    }
+
     /// What a command says of a key beside what its changes say, as Redis does.
     pub fn say_also(&mut self, db: DbIndex, key: &[u8], class: Events, name: &'static str) {
         if self.speaker.is_on() {

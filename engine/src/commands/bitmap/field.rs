@@ -6,7 +6,9 @@
 use super::bit::BITS_MAX;
 use super::integer::{IntegerType, Overflow, WINDOW};
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
+use crate::db::Keyspace;
 use crate::resp::number::parse_i64;
+use crate::types::DbIndex;
 use crate::value::Value;
 use crate::value::string::Effect;
 
@@ -196,15 +198,19 @@ fn run(cx: &mut Cx<'_>, args: Args<'_>, only_reads: bool) -> Outcome {
         cx.keys.string(cx.db, key)?;
     }
     cx.reply.array(count);
-    let mut operations = Operations::of(args);
+    let (mut operations, mut has_written) = (Operations::of(args), false);
     while let Some(operation) = operations.next()? {
-        match perform(cx, key, operation)? {
+        let number = perform(cx, key, operation)?;
+        has_written |= number.is_some() && !matches!(operation.action, Action::Get);
+        match number {
             Some(number) => cx.reply.integer(number),
             None => cx.reply.nil(),
         }
     }
     match reach {
-        Some(reach) => grow(cx, key, reach),
+        Some(reach) if has_written => grow(cx.keys, cx.db, key, reach),
+        // All that was to be written failed: the room is made all the same, but it is no event.
+        Some(reach) => cx.keys.unsaid(|keys| grow(keys, cx.db, key, reach)),
         None => Ok(()),
     }
 }
@@ -244,11 +250,11 @@ fn window_of(value: Value<'_>, at: usize) -> [u8; WINDOW] {
 }
 
 /// As in Redis, a request that may write makes room for all that it names, also for what then fails.
-fn grow(cx: &mut Cx<'_>, key: &[u8], reach: usize) -> Outcome {
-    let length = cx.keys.string_to_change(cx.db, key)?.map_or(0, Value::len);
+fn grow(keys: &mut Keyspace, db: DbIndex, key: &[u8], reach: usize) -> Outcome {
+    let length = keys.string_to_change(db, key)?.map_or(0, Value::len);
     if length < reach {
         let offset = reach as u64 - 1;
-        cx.keys.change(cx.db, key, &Effect::SetRange { offset, bytes: &[0] });
+        keys.change(db, key, &Effect::SetRange { offset, bytes: &[0] });
     }
     Ok(())
 }

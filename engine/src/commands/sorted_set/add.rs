@@ -301,6 +301,8 @@ pub(super) const ZINCRBY: Command = Command {
 
 fn zincrby(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
     let key = args.required()?;
+    // Redis reads both commands in one place: ZADD's words are none of the two that must follow here.
+    check(ways(&mut args), args.left())?;
     let (increment, member) = (score(args.required()?)?, args.required()?);
     let mut adding = Adding::begin(Ways::INCR, 1);
     adding.add(cx, key, &[(increment, member)])?;

@@ -191,8 +191,13 @@ impl Trimming {
         if front.packs > 0 || front.entries > 0 {
             let left = stream.len() - front.total;
             let trim = Trim { packs: front.packs, entries: front.entries, left };
-            cx.keys.call_it("xtrim");
-            self.gone += cx.keys.change(db, key, &trim);
+            if front.total == 0 {
+                // Only dead slots go.
+                cx.keys.unsaid(|keys| keys.change(db, key, &trim));
+            } else {
+                cx.keys.call_it("xtrim");
+                self.gone += cx.keys.change(db, key, &trim);
+            }
         }
         Ok((!has_more).then_some(self.gone))
     }
