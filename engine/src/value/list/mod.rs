@@ -175,7 +175,12 @@ impl List {
     /// The form when so many elements, which there are, are gone at each end.
     pub fn form_trimmed(&self, front: u64, back: u64, limit: Limit) -> Form {
         let kept = front..self.len() - back;
-        self.form_left(self.range(kept.clone()), kept.end - kept.start, limit)
+        let count = kept.end - kept.start;
+        // The elements of a long one are not even sought.
+        if self.form == Form::Pack || !limit.half().may_hold(count) {
+            return self.form;
+        }
+        self.form_left(self.range(kept), count, limit)
     }
 
     /// The form when another element stands in place of the one with this number: first as if it came beside

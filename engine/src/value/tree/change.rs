@@ -168,14 +168,18 @@ impl<O: Order> Tree<O> {
         let Some(root) = &mut self.root else { return false };
         root.edit_leaf(&place.slots, |leaf, slot, is_edge| {
             let page = leaf.borrow();
-            let (before, mut more) = (page.heap(), Totals::default());
+            let mut more = Totals::default();
             match change {
                 Change::Insert(NewElement { key, head, tail: None }) => {
                     let length = head.iter().map(|part| part.len()).sum::<usize>();
                     if length > inline_max::<O>() || page.used_with(length) > O::LEAF {
                         return None;
                     }
-                    leaf.put_element(slot, false, *key, None, head);
+                    if !leaf.put_alone(slot, *key, head, length) {
+                        let before = leaf.borrow().heap();
+                        leaf.put_element(slot, false, *key, None, head);
+                        more.heap = leaf.borrow().heap().wrapping_sub(before);
+                    }
                     more.encoded = element(leaf.borrow(), slot).map_or(0, O::encoded);
                     more.count = 1;
                 }
@@ -188,11 +192,14 @@ impl<O: Order> Tree<O> {
                     }
                     more.encoded = 0u64.wrapping_sub(O::encoded(old));
                     more.count = 0u64.wrapping_sub(1);
-                    leaf.remove(slot..slot + 1);
+                    if !leaf.remove_alone(slot) {
+                        let before = leaf.borrow().heap();
+                        leaf.remove(slot..slot + 1);
+                        more.heap = leaf.borrow().heap().wrapping_sub(before);
+                    }
                 }
                 _ => return None,
             }
-            more.heap = leaf.borrow().heap().wrapping_sub(before);
             Some(more)
         })
     }
@@ -247,7 +254,11 @@ fn change_page<O: Order>(
         };
         let mut behind = Page::new(height);
         behind.take_from(0, page, from..count);
-        let theirs = sum_of_children::<O>(behind.borrow());
+        // Of leaves each element is looked at: at an edge one of the two has a single entry.
+        let theirs = match from <= count / 2 {
+            true => sum.minus(sum_of_children::<O>(page.borrow())),
+            false => sum_of_children::<O>(behind.borrow()),
+        };
         behind.set_totals(theirs);
         page.set_totals(sum.minus(theirs));
         let (key, tie) = (behind.borrow().keys()[0], behind.borrow().tie(0).to_vec());

@@ -106,6 +106,9 @@ impl<O: Order> Tree<O> {
     pub fn at(&self, mut index: u64) -> Place {
         let mut place = self.start();
         let Some(mut page) = self.page() else { return place };
+        if index == 0 {
+            return place;
+        }
         if index >= page.count_below() {
             return self.end();
         }
