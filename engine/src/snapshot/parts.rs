@@ -162,9 +162,6 @@ pub(super) async fn facts_of(path: &Path) -> Result<BTreeMap<String, Vec<u8>>, S
     let mut begins = Vec::new();
     let read = file.read_at(0, rt::file::BLOCK, &mut begins).await;
     read.map_err(|error| error.to_string())?;
-    if begins.len() < HEAD {
-        return Err("it ends too early".to_owned());
-    }
     facts_in(&begins).map_err(|error| error.to_string())
 }
 
@@ -172,6 +169,9 @@ pub(super) async fn facts_of(path: &Path) -> Result<BTreeMap<String, Vec<u8>>, S
 fn facts_in(begins: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, FileError> {
     let mut reader = Reader::default();
     reader.push(begins);
+    if begins.len() < HEAD {
+        reader.end()?;
+    }
     let mut facts = BTreeMap::new();
     while let Event::Aux(name, value) = reader.next()? {
         facts.insert(String::from_utf8_lossy(&name).into_owned(), value.into_owned());
@@ -237,6 +237,8 @@ mod tests {
         file_write::module(MODULE, &mut bytes);
         file_write::fact("c", "behind", &mut bytes);
         assert_eq!(facts_in(&bytes), Ok(expected));
-        assert!(facts_in(b"nothing of the sort").is_err());
+        for wrong in [&b""[..], b"REDIS", b"nothing of the sort", b"REDIS0042"] {
+            assert!(facts_in(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

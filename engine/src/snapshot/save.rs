@@ -224,7 +224,7 @@ async fn write_parts(
     let saved = Saved {
         keys: parts.iter().map(|(made, _)| made.keys).sum(),
         bytes: summary.total(),
-        version: moment.version(),
+        version: parts.iter().map(|(made, _)| made.version).max().unwrap_or(file_write::VERSION),
         lsns: moment.lsns(),
         parts: Some(id),
     };
