@@ -199,6 +199,13 @@ mod tests {
         for other in ["temp-0-7.rdb", "dump.rdb", "temp-7.rdb"] {
             assert!(!is_unfinished(other), "{other}");
         }
+        let part = "dump-00000000000000aa-0001.rdb";
+        for (under_way, expected) in
+            [(Some(SaveId(0xaa)), true), (Some(SaveId(0xab)), false), (None, false)]
+        {
+            parts_begin(under_way);
+            assert_eq!(is_unfinished(part), expected, "{under_way:?}");
+        }
     }
 
     /// After a clock was set back a start loaded what was older.

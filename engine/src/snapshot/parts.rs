@@ -139,14 +139,6 @@ pub async fn look(path: &Path) -> Result<Option<Summary>, String> {
     Ok(Some(summary))
 }
 
-/// Whether the file there is the summary of this save, as far as can be told: where it cannot be read it may be.
-pub(super) async fn may_name(path: &Path, id: SaveId) -> bool {
-    match facts_of(path).await.and_then(|facts| Summary::of_facts(&facts)) {
-        Ok(summary) => summary.is_some_and(|summary| summary.id == id),
-        Err(_) => length_of(path).await != Ok(None),
-    }
-}
-
 /// How long a file is; nothing where there is none.
 async fn length_of(path: &Path) -> Result<Option<u64>, String> {
     match File::open(path).await {
@@ -157,7 +149,7 @@ async fn length_of(path: &Path) -> Result<Option<u64>, String> {
 }
 
 /// What a file says about itself: what stands before all else in it, which is at its very beginning.
-pub(super) async fn facts_of(path: &Path) -> Result<BTreeMap<String, Vec<u8>>, String> {
+async fn facts_of(path: &Path) -> Result<BTreeMap<String, Vec<u8>>, String> {
     let file = File::open(path).await.map_err(|error| error.to_string())?;
     let mut begins = Vec::new();
     let read = file.read_at(0, rt::file::BLOCK, &mut begins).await;

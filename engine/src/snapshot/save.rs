@@ -15,7 +15,7 @@
 
 use super::moment::{Journals, Made, Moment, SaveProgress, Share, Sink, Terms, head, next_cut};
 use super::name::{self, SaveId};
-use super::parts::{self, MODULE, Place, Summary};
+use super::parts::{MODULE, Place, Summary};
 use crate::exec::Front;
 use crate::libraries::Set;
 use crate::rdb::forms::Recipient;
@@ -124,14 +124,19 @@ impl Save {
         moment.end(&front).await;
         // From here on whoever ends at once leaves them to the summary, or to the next snapshot.
         name::parts_begin(None);
-        let is_written = written.is_ok();
-        let placed = rt::file::put_in_place(&temp, &plan.path, written).await;
-        if placed.is_err() && plan.form == Form::Parts {
-            // The summary may have its place all the same, where only the directory could not be synced.
-            let may_be_there = is_written && parts::may_name(&plan.path, id).await;
-            if !may_be_there {
-                remove_parts(&front, &plan.path, id).await;
+        if plan.form == Form::One {
+            return rt::file::put_in_place(&temp, &plan.path, written).await;
+        }
+        let placed = match written {
+            Ok(saved) => {
+                let placed = rt::file::replace(&temp, &plan.path).await;
+                placed.map(|()| saved).map_err(|error| error.to_string())
             }
+            Err(error) => Err(error),
+        };
+        // Where the summary has its place, and only the directory could not be synced, it needs them.
+        if placed.is_err() && rt::file::remove(&temp).await.is_ok() {
+            remove_parts(&front, &plan.path, id).await;
         }
         placed
     }
