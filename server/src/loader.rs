@@ -3,11 +3,13 @@
 //! ```text
 //!   load ── Order ─► receive, on the executor of replication: block ─► Loader ─► batches ─► shards
 //!                                                               next block ─┘ is read meanwhile
+//!   where it is a summary: the same of each part, on the executor of a shard
 //! ```
 //!
 //! A file that cannot be read on stops the start. Nobody is to find an empty node by accident.
 //!
-//! The file is read on the executor of replication, which has no keys: shards only keep theirs meanwhile.
+//! The file is read on the executor of replication, which has no keys: shards only keep theirs meanwhile. Parts are read
+//! where about all of their keys will be, so that what waits between executors is bounded by what one file needs.
 
 use crate::saver::{self, Wait};
 use crate::server::Server;
@@ -15,13 +17,14 @@ use engine::db::Role;
 use engine::exec::Front;
 use engine::rt::{self, File};
 use engine::shard::{Answer, ExecutorId, Message, ReplyTo, Shard};
+use engine::snapshot::parts::{self, Place, Summary};
 use engine::snapshot::{Loaded, Loader, Options};
 use replication::origin::Origin;
 use replication::{Reading, Request};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Bytes that are read at once.
@@ -132,16 +135,10 @@ async fn write_and_read(front: &Rc<Front>, server: &Server, how: Reload) -> Resu
     }
 }
 
-/// Whether a file can be read at all, before anything goes for it.
+/// Whether a snapshot can be read at all, before anything goes for it.
 async fn check(path: &Path) -> Result<(), String> {
-    let file = File::open(path).await.map_err(|error| error.to_string())?;
-    let mut head = Vec::new();
-    file.read_at(0, BLOCK, &mut head).await.map_err(|error| error.to_string())?;
-    match engine::rdb::file::version(&head) {
-        Ok(Some(_)) => Ok(()),
-        Ok(None) => Err(format!("{} ends too early", path.display())),
-        Err(error) => Err(format!("cannot load {}: {error}", path.display())),
-    }
+    let looked = parts::look(path).await;
+    looked.map(drop).map_err(|error| format!("cannot load {}: {error}", path.display()))
 }
 
 /// To load a file.
@@ -189,12 +186,87 @@ pub fn receive(front: &Rc<Front>, server: &Arc<Server>, order: Order) {
     rt::spawn_local(work).detach();
 }
 
-async fn perform(front: &Rc<Front>, server: &Server, order: Order) -> Result<Loaded, String> {
-    let file = File::open(&order.path).await.map_err(|error| error.to_string())?;
-    server.loading.begin(file.size().await.map_err(|error| error.to_string())?);
-    let file = Rc::new(file);
-    let mut loader = Loader::new(front, order.options).await;
+async fn perform(front: &Rc<Front>, server: &Arc<Server>, order: Order) -> Result<Loaded, String> {
+    let Order { path, options, is_off, .. } = order;
+    let summary = parts::look(&path).await?;
+    let whole = File::open(&path).await.map_err(|error| error.to_string())?;
+    let whole = whole.size().await.map_err(|error| error.to_string())?;
+    server.loading.begin(whole + summary.as_ref().map_or(0, Summary::total));
+    let mut loaded = load_file(front, server, &path, options, &is_off).await?;
+    if let Some(Place { number, count, .. }) = Place::of_facts(&loaded.aux) {
+        tracing::warn!(
+            "{} is part {number} of the {count} of a snapshot: the others are not loaded",
+            path.display()
+        );
+    }
+    if let Some(summary) = summary {
+        let keeps_expired = options.keeps_expired || loaded.keeps_expired();
+        // Libraries of functions stand in the summary.
+        let options = Options { keeps_expired, adds: true, ..options };
+        let paths = summary.paths(&path);
+        load_parts(front, server, &paths, options, &is_off, &mut loaded).await?;
+    }
+    Ok(loaded)
+}
+
+/// Loads the parts of a snapshot, on all shards' executors at the same time: on each those of about its own keys, one
+/// after the other.
+async fn load_parts(
+    front: &Rc<Front>,
+    server: &Arc<Server>,
+    paths: &[PathBuf],
+    options: Options,
+    is_off: &Arc<AtomicBool>,
+    loaded: &mut Loaded,
+) -> Result<(), String> {
+    let (shards, count) = (usize::from(front.node.shards()), paths.len());
+    let failed = Arc::<OnceLock<String>>::default();
+    let begin = |shard: usize| {
+        // Shards have contiguous ranges of slots, however many there are.
+        let is_here = |(number, _): &(usize, &PathBuf)| number * shards / count == shard;
+        let here: Vec<_> = paths.iter().enumerate().filter(is_here).collect();
+        let here: Vec<_> = here.into_iter().map(|(_, path)| path.clone()).collect();
+        let (server, is_off, failed) = (server.clone(), is_off.clone(), failed.clone());
+        front.have_run(ExecutorId(shard as u16), async move |front: Rc<Front>| {
+            let mut loaded = Loaded::default();
+            for path in here {
+                match load_file(&front, &server, &path, options, &is_off).await {
+                    Ok(part) => loaded.add(&part),
+                    Err(error) => {
+                        // The others need not go on.
+                        failed.get_or_init(|| format!("its part {}: {error}", path.display()));
+                        is_off.store(true, Ordering::Release);
+                        break;
+                    }
+                }
+            }
+            loaded
+        })
+    };
+    let under_way: Vec<_> = (0..shards).map(begin).collect();
+    for part in under_way {
+        loaded.add(&part.await);
+    }
+    failed.get().map_or(Ok(()), |error| Err(error.clone()))
+}
+
+/// Loads one file, on whichever executor this is.
+async fn load_file(
+    front: &Rc<Front>,
+    server: &Server,
+    path: &Path,
+    options: Options,
+    is_off: &AtomicBool,
+) -> Result<Loaded, String> {
+    let file = Rc::new(File::open(path).await.map_err(|error| error.to_string())?);
+    let mut loader = Loader::new(front, options).await;
     let (mut at, mut next) = (0, read(&file, 0));
+    let mut told = (0, 0, 0);
+    let mut tell = |at: u64, loaded: &Loaded| {
+        let now = (at, loaded.keys, loaded.expired);
+        server.loading.add(now.0 - told.0, now.1 - told.1, now.2 - told.2);
+        told = now;
+    };
     loop {
         let block = next.await?;
         if block.is_empty() {
@@ -203,14 +275,13 @@ async fn perform(front: &Rc<Front>, server: &Server, order: Order) -> Result<Loa
         at += block.len() as u64;
         next = read(&file, at);
         loader.push(&block).await.map_err(|error| error.to_string())?;
-        if order.is_off.load(Ordering::Acquire) {
+        if is_off.load(Ordering::Acquire) {
             return Err("nobody waits for it any more".to_owned());
         }
-        let so_far = loader.so_far();
-        server.loading.note(at, so_far.keys, so_far.expired);
+        tell(at, loader.so_far());
     }
     let loaded = loader.end().await.map_err(|error| error.to_string())?;
-    server.loading.note(at, loaded.keys, loaded.expired);
+    tell(at, &loaded);
     if loaded.bytes < at {
         tracing::warn!("{} bytes behind the end of the data are left alone", at - loaded.bytes);
     }

@@ -23,7 +23,7 @@ pub struct Loading {
 pub struct Far {
     /// When it began, in seconds since 1970.
     pub began: u64,
-    /// Bytes of the file.
+    /// Bytes of the file, or of all its parts.
     pub total: u64,
     /// Bytes that are read.
     pub bytes: u64,
@@ -38,7 +38,9 @@ impl Loading {
     pub fn begin(&self, total: u64) {
         self.began.store(rt::now_millis().0 / 1000, Ordering::Relaxed);
         self.total.store(total, Ordering::Relaxed);
-        self.note(0, 0, 0);
+        for sum in [&self.bytes, &self.keys, &self.expired] {
+            sum.store(0, Ordering::Relaxed);
+        }
         self.under_way.store(true, Ordering::Release);
     }
 
@@ -58,11 +60,11 @@ impl Loading {
         self.again.load(Ordering::SeqCst)
     }
 
-    /// So far.
-    pub fn note(&self, bytes: u64, keys: u64, expired: u64) {
-        self.bytes.store(bytes, Ordering::Relaxed);
-        self.keys.store(keys, Ordering::Relaxed);
-        self.expired.store(expired, Ordering::Relaxed);
+    /// So much more, of one of the files.
+    pub fn add(&self, bytes: u64, keys: u64, expired: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.keys.fetch_add(keys, Ordering::Relaxed);
+        self.expired.fetch_add(expired, Ordering::Relaxed);
     }
 
     /// All of it is read, or nothing more will be.

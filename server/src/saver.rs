@@ -17,7 +17,7 @@ use engine::exec::Front;
 use engine::rdb::functions;
 use engine::rt;
 use engine::shard::{Answer, ExecutorId, Message, ReplyTo, Shard};
-use engine::snapshot::{ANOTHER, Save, SavePlan, SaveProgress, Saved, name};
+use engine::snapshot::{ANOTHER, Form, Save, SavePlan, SaveProgress, Saved, name, parts};
 use futures_lite::future;
 use replication::origin::Origin;
 use replication::service::Service;
@@ -118,6 +118,8 @@ async fn perform(
     let outcome = match future::or(saving, tell_how_far(&server)).await {
         Ok((saved, origin)) => {
             note_written(&path, &saved, began.elapsed());
+            // Of the one that was there before, and of such as never came to be.
+            parts::remove_left(&server.settings.config().dbfilename, &path, saved.parts).await;
             // Of the snapshot that was there before.
             match wait {
                 Wait::Last => write_tail(&service, &path, &origin).await,
@@ -140,7 +142,7 @@ async fn save(
     front: &Rc<Front>,
     service: &Service,
     plan: SavePlan,
-    progress: &SaveProgress,
+    progress: &Arc<SaveProgress>,
     begun: impl FnOnce(),
 ) -> Result<(Saved, Origin), String> {
     let mut save = Save::prepare(front, plan).await?;
@@ -252,16 +254,18 @@ fn plan(server: &Server, path: PathBuf) -> SavePlan {
         ("damselfly-ver", env!("CARGO_PKG_VERSION").to_owned()),
     ];
     let facts = facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    SavePlan { path, facts, held_max: effect::held_max(&config) }
+    let form = if config.snapshot_parts { Form::Parts } else { Form::One };
+    SavePlan { path, form, facts, of_data: Vec::new(), held_max: effect::held_max(&config) }
 }
 
 fn note_written(path: &Path, saved: &Saved, took: Duration) {
     let seconds = took.as_secs_f64().max(0.001);
     tracing::info!(
-        "snapshot: {} keys, {} bytes in {} after {seconds:.3} s ({:.1} MB/s)",
+        "snapshot: {} keys, {} bytes in {}{} after {seconds:.3} s ({:.1} MB/s)",
         saved.keys,
         saved.bytes,
         path.display(),
+        if saved.parts.is_some() { " and its parts" } else { "" },
         saved.bytes as f64 / 1e6 / seconds
     );
     if saved.version > engine::rdb::file_write::VERSION {

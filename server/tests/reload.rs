@@ -140,7 +140,7 @@ fn nothing_goes_for_a_file_that_cannot_be_read() {
     node.must(&["SET", "a", "1"]);
     let refused = node.call(&["DEBUG", "RELOAD", "NOSAVE"]);
     assert!(text(&refused).contains("there is no snapshot to load"), "{refused:?}");
-    for (bytes, said) in [(&b"REDIS9999"[..], "is not known"), (b"REDI", "ends too early")] {
+    for (bytes, said) in [(&b"REDIS9999"[..], "is not known"), (b"REDI", "the file ends here")] {
         std::fs::write(directory.path().join("dump.rdb"), bytes).expect("a file");
         let refused = node.call(&["DEBUG", "RELOAD", "NOSAVE"]);
         assert!(text(&refused).contains(said), "{refused:?}");

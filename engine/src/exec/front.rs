@@ -26,6 +26,9 @@ const MESSAGES_PER_TURN: usize = 256;
 /// a connection, for the same reason.
 const TURN_MAX: Duration = rt::task::POLL_INTERVAL;
 
+/// The beginning of a task that was sent from another executor. It only spawns: the shard is at work.
+struct Errand(Box<dyn FnOnce(Rc<Front>) + Send>);
+
 /// What coordinators on one executor work with.
 pub struct Front {
     /// Which executor this is.
@@ -169,7 +172,7 @@ impl Front {
     /// Serves the mailbox for ever; `service` gets the messages for the executor's own service, and
     /// `turn` lets other tasks run.
     pub async fn serve_mailbox(
-        &self,
+        self: &Rc<Front>,
         mut mailbox: Receiver<Message>,
         mut service: impl FnMut(Box<dyn Any + Send>),
     ) {
@@ -192,7 +195,7 @@ impl Front {
                         left -= 1;
                         match message {
                             Message::Answer(ticket, answer) => self.answer(ticket, answer),
-                            Message::Service(message) => service(message),
+                            Message::Service(message) => self.serve(message, &mut service),
                             message => {
                                 shard.receive(message);
                                 left = if began.elapsed() >= TURN_MAX { 0 } else { left };
@@ -208,13 +211,25 @@ impl Front {
                 {
                     left -= 1;
                     if let Some(message) = self.handle(message) {
-                        service(message);
+                        self.serve(message, &mut service);
                     }
                 }
             }
             if left == 0 || goes_on {
                 crate::rt::yield_now().await;
             }
+        }
+    }
+
+    /// A message that is for no shard: an errand begins, all else is the service's.
+    fn serve(
+        self: &Rc<Front>,
+        message: Box<dyn Any + Send>,
+        service: &mut impl FnMut(Box<dyn Any + Send>),
+    ) {
+        match message.downcast::<Errand>() {
+            Ok(errand) => (errand.0)(self.clone()),
+            Err(message) => service(message),
         }
     }
 
@@ -277,6 +292,26 @@ impl Front {
         }
         results.sort_by_key(|(shard, _)| *shard);
         results.into_iter().map(|(_, value)| value).collect()
+    }
+
+    /// Has a task run on another executor, with the front there, and answers what comes of it. It begins at once, and
+    /// goes on also where nobody waits any more.
+    pub fn have_run<T: Send + 'static, F: Future<Output = T> + 'static>(
+        self: &Rc<Front>,
+        on: ExecutorId,
+        task: impl FnOnce(Rc<Front>) -> F + Send + 'static,
+    ) -> impl Future<Output = T> + 'static {
+        let waiter = self.waiter();
+        let to = waiter.reply_to();
+        let begin = move |front: Rc<Front>| {
+            let work = async move {
+                let value = Answer::Value(Box::new(task(front.clone()).await));
+                front.node.send(to.executor, Message::Answer(to.ticket, value));
+            };
+            rt::spawn_local(work).detach();
+        };
+        self.node.send(on, Message::Service(Box::new(Errand(Box::new(begin)))));
+        async move { waiter.value().await }
     }
 
     fn post_call<T: Send + 'static>(

@@ -26,6 +26,7 @@ pub const VERSION_OF_VALKEY: u16 = 80;
 const STRING: u8 = 0;
 const IDLE: u8 = 248;
 const OFTEN: u8 = 249;
+const MODULE: u8 = 247;
 const AUX: u8 = 250;
 const SIZES: u8 = 251;
 const UNTIL: u8 = 252;
@@ -49,6 +50,22 @@ pub fn fact(name: &str, value: &str, out: &mut Vec<u8>) {
     out.push(AUX);
     write_string(name.as_bytes(), out);
     write_text(Value::Bytes(value.as_bytes()), out);
+}
+
+/// Something of the module of this name, nine letters long: a Redis without it does not load the file, and says the name.
+pub fn module(name: &[u8; 9], out: &mut Vec<u8>) {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    /// Of what follows: numbers of variable length, and the end.
+    const UINT: u8 = 2;
+    const EOF: u8 = 0;
+    /// It has to do with what stands before the keys.
+    const BEFORE: u8 = 1;
+    let place = |byte: &u8| LETTERS.iter().position(|letter| letter == byte).unwrap_or(0) as u64;
+    // Six bits a letter, and ten of a version.
+    let id = name.iter().fold(0, |id, byte| id << 6 | place(byte)) << 10;
+    out.push(MODULE);
+    write_length(id as usize, out);
+    out.extend_from_slice(&[UINT, BEFORE, EOF]);
 }
 
 /// Whose keys follow.

@@ -261,6 +261,13 @@ pub async fn replace(from: &Path, to: &Path) -> Result<()> {
     .await
 }
 
+/// The names that files have in the directory of `path` are on the disk.
+pub async fn sync_directory(path: &Path) -> Result<()> {
+    let directory = directory_of(path).to_owned();
+    let opened = directory.clone();
+    on_a_thread("sync", directory, move || std::fs::File::open(opened)?.sync_all()).await
+}
+
 /// What was `written` as `temp` takes the place of `to`; where it was not, or cannot be put there, `temp` goes.
 pub async fn put_in_place<T>(
     temp: &Path,

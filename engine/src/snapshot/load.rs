@@ -1,6 +1,7 @@
 //! A data set that comes as a file or a stream becomes that of this node.
 
 use super::batch::{Assembly, Batch, Options, Outcome, keep};
+use super::parts::SUMMARY;
 use crate::exec::{Breath, Front, Waiter};
 use crate::libraries::{self, BYTES_MAX};
 use crate::rdb::file::{Event, FileError, KeyFacts, Reader, Used};
@@ -52,6 +53,29 @@ pub struct Loaded {
     pub announced: u64,
     /// What is said about the file, by name.
     pub aux: BTreeMap<String, Vec<u8>>,
+}
+
+impl Loaded {
+    /// Beside it, a part of the same snapshot was loaded.
+    pub fn add(&mut self, part: &Loaded) {
+        self.version = self.version.max(part.version);
+        for (sum, more) in [
+            (&mut self.keys, part.keys),
+            (&mut self.expired, part.expired),
+            (&mut self.empty, part.empty),
+            (&mut self.modules, part.modules),
+            (&mut self.module_data, part.module_data),
+            (&mut self.bytes, part.bytes),
+            (&mut self.announced, part.announced),
+        ] {
+            *sum += more;
+        }
+    }
+
+    /// What is said about the file tells those who go on from there when keys end.
+    pub fn keeps_expired(&self) -> bool {
+        self.aux.contains_key(POSITION)
+    }
 }
 
 /// Loading under way: bytes go in, in pieces of any size; keys come to stand on their shards. Nobody else may
@@ -146,7 +170,9 @@ impl Loader {
             self.take_answer().await?;
         }
         self.front.call_all(|shard| shard.keys.expect_nothing()).await;
-        let loaded = self.loaded;
+        let mut loaded = self.loaded;
+        // Our own: it keeps a Redis from loading a summary.
+        loaded.module_data -= u64::from(loaded.module_data > 0 && loaded.aux.contains_key(SUMMARY));
         let mut set = self.libraries;
         let held = self.front.node.libraries();
         if self.options.adds {

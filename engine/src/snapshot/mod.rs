@@ -5,6 +5,7 @@
 //!            (`load`)          └─ long ones, decoded here in parts ─────► shards keep them
 //!
 //!   a frozen cut of each shard ─► `moment` ─┬─► `save` ─► one file beside the old one, which it replaces (`name`)
+//!                                           │        └─► or one for each shard, written there, and a summary (`parts`)
 //!                                           └─► who follows this node as a Redis follows another
 //! ```
 //!
@@ -20,9 +21,10 @@ mod batch;
 mod load;
 mod moment;
 pub mod name;
+pub mod parts;
 pub mod save;
 
 pub use batch::{LOADED_MAX, Options};
 pub use load::{Loaded, Loader};
 pub use moment::{ANOTHER, Journals, Made, Moment, SaveProgress, Sink, Terms};
-pub use save::{Save, SavePlan, Saved};
+pub use save::{Form, Save, SavePlan, Saved};

@@ -171,7 +171,7 @@ impl Moment {
         }
     }
 
-    /// Makes all bytes of the file.
+    /// Makes all bytes of a file of all of it.
     pub async fn write(
         &self,
         front: &Rc<Front>,
@@ -179,13 +179,79 @@ impl Moment {
         progress: &SaveProgress,
         sink: &mut impl Sink,
     ) -> Result<Made, String> {
-        let version = self.version();
-        let mut head = Vec::new();
-        file_write::begin(version, &mut head);
-        facts.iter().for_each(|(name, value)| file_write::fact(name, value, &mut head));
-        self.libraries.values().for_each(|library| functions::write(&library.code, &mut head));
+        progress.keys_total.store(self.keys(), Ordering::Relaxed);
+        let beginnings = front.node.all_shards().zip(self.beginnings.iter().cloned()).collect();
+        let libraries = self.libraries.clone();
+        let all = Share { id: self.id, version: self.version(), beginnings, libraries };
+        all.write(front, facts, progress, sink).await
+    }
+
+    /// What each shard has of it, without libraries of functions.
+    pub(super) fn shares(&self, front: &Front) -> Vec<Share> {
+        let share = |(shard, beginning): (ShardId, &FrozenBeginning)| Share {
+            id: self.id,
+            version: match (beginning.has_dated, self.recipient) {
+                (true, Recipient::Valkey9) => file_write::VERSION_OF_VALKEY,
+                (true, _) => file_write::VERSION_OF_TIMED_FIELDS,
+                _ => file_write::VERSION,
+            },
+            beginnings: vec![(shard, beginning.clone())],
+            libraries: Arc::default(),
+        };
+        front.node.all_shards().zip(&self.beginnings).map(share).collect()
+    }
+
+    /// Libraries of functions in it.
+    pub(super) fn libraries(&self) -> &Set {
+        &self.libraries
+    }
+
+    /// Gives back what is held for it.
+    pub async fn end(self, front: &Rc<Front>) {
+        end_cuts(front, self.id).await;
+    }
+}
+
+/// What goes into one file: the data of some shards.
+pub(super) struct Share {
+    id: CutId,
+    /// The form's version.
+    version: u16,
+    /// Of at least one shard.
+    beginnings: Vec<(ShardId, FrozenBeginning)>,
+    libraries: Arc<Set>,
+}
+
+/// The beginning of a file: what it says about itself, and libraries of functions.
+pub(super) fn head<'a>(
+    version: u16,
+    facts: impl IntoIterator<Item = &'a (String, String)>,
+    libraries: &Set,
+) -> Vec<u8> {
+    let mut head = Vec::new();
+    file_write::begin(version, &mut head);
+    facts.into_iter().for_each(|(name, value)| file_write::fact(name, value, &mut head));
+    libraries.values().for_each(|library| functions::write(&library.code, &mut head));
+    head
+}
+
+impl Share {
+    /// The first shard whose data it is.
+    pub(super) fn shard(&self) -> ShardId {
+        self.beginnings.first().map_or(ShardId(0), |(shard, _)| *shard)
+    }
+
+    /// Makes all bytes of its file.
+    pub(super) async fn write(
+        &self,
+        front: &Rc<Front>,
+        facts: &[(String, String)],
+        progress: &SaveProgress,
+        sink: &mut impl Sink,
+    ) -> Result<Made, String> {
+        let version = self.version;
+        let mut head = head(version, facts, &self.libraries);
         let keys_total = sizes(&self.beginnings, &mut head);
-        progress.keys_total.store(keys_total, Ordering::Relaxed);
         let mut out = Summed { sink, crc: Crc::default() };
         out.write(&head).await?;
         let keys = self.write_parts(front, progress, &mut out).await?;
@@ -198,7 +264,7 @@ impl Moment {
         Ok(Made { keys, version })
     }
 
-    /// Writes all parts of all shards; how many keys these were.
+    /// Writes all parts of its shards; how many keys these were.
     async fn write_parts<S: Sink>(
         &self,
         front: &Rc<Front>,
@@ -214,7 +280,7 @@ impl Moment {
                 front.call(shard, move |shard| shard.frozen_more(id)).await
             })
         };
-        let shards: Vec<ShardId> = front.node.all_shards().collect();
+        let shards: Vec<ShardId> = self.beginnings.iter().map(|(shard, _)| *shard).collect();
         let mut asked: Vec<Option<Asked<'_>>> =
             shards.iter().map(|shard| Some(ask(*shard, false))).collect();
         let (mut keys, mut open, mut turn) = (0, None, 0);
@@ -233,15 +299,11 @@ impl Moment {
             turn = place + 1;
             keys += part.keys;
             out.write(&part.bytes).await?;
-            progress.keys.store(keys, Ordering::Relaxed);
-            rt::yield_if_needed().await;
+            progress.keys.fetch_add(part.keys, Ordering::Relaxed);
+            // On the executor of its own shard nothing else has waited.
+            rt::yield_now().await;
         }
         Ok(keys)
-    }
-
-    /// Gives back what is held for it.
-    pub async fn end(self, front: &Rc<Front>) {
-        end_cuts(front, self.id).await;
     }
 }
 
@@ -267,11 +329,11 @@ impl<S: Sink> Summed<'_, S> {
 }
 
 /// Says of each database that is not empty how large it is; how many keys there are.
-fn sizes(beginnings: &[FrozenBeginning], out: &mut Vec<u8>) -> u64 {
-    let count = beginnings.first().map_or(0, |first| first.sizes.len());
+fn sizes(beginnings: &[(ShardId, FrozenBeginning)], out: &mut Vec<u8>) -> u64 {
+    let count = beginnings.first().map_or(0, |(_, first)| first.sizes.len());
     let mut total = 0;
     for db in 0..count {
-        let of_db = beginnings.iter().filter_map(|beginning| beginning.sizes.get(db));
+        let of_db = beginnings.iter().filter_map(|(_, beginning)| beginning.sizes.get(db));
         let (keys, expire) = of_db.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1));
         if keys > 0 {
             file_write::database(DbIndex(db as u16), out);

@@ -1,8 +1,10 @@
 //! What snapshot files are called.
 
 use crate::types::Millis;
+use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What stands for the time in a name.
 pub const TIMESTAMP: &str = "{timestamp}";
@@ -52,6 +54,74 @@ pub fn is_ours(setting: &str, name: &str) -> bool {
     time.is_some_and(|time| setting.replace(TIMESTAMP, time) == name)
 }
 
+/// The ending that parts keep, where the setting has it.
+const ENDING: &str = ".rdb";
+
+/// Names one snapshot of several files among all that were ever written: as 16 hex digits, also in its parts' names.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct SaveId(pub u64);
+
+impl fmt::Display for SaveId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl SaveId {
+    /// The one that is written so, and not otherwise.
+    pub fn read(text: &str) -> Option<SaveId> {
+        let id = SaveId(u64::from_str_radix(text, 16).ok()?);
+        (id.to_string() == text).then_some(id)
+    }
+}
+
+/// Where a part of the snapshot at `path` stands: beside it, as `dump-0123456789abcdef-0003.rdb`.
+pub fn part(path: &Path, id: SaveId, number: usize) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let (stem, ending) = parted(&name);
+    path.with_file_name(format!("{stem}-{id}-{number:04}{ending}"))
+}
+
+/// A name's ending apart, where it has the one that parts keep.
+fn parted(name: &str) -> (&str, &str) {
+    name.strip_suffix(ENDING).map_or((name, ""), |stem| (stem, ENDING))
+}
+
+/// Of a part of a snapshot that the setting could have named: which file that is, and which save of it.
+pub fn part_of(setting: &str, name: &str) -> Option<(String, SaveId)> {
+    let (_, ending) = parted(setting);
+    let (rest, number) = name.strip_suffix(ending)?.rsplit_once('-')?;
+    let (stem, id) = rest.rsplit_once('-')?;
+    let is_number = number.len() == 4 && number.bytes().all(|byte| byte.is_ascii_digit());
+    let whole = format!("{stem}{ending}");
+    let id = SaveId::read(id).filter(|_| is_number && is_ours(setting, &whole))?;
+    Some((whole, id))
+}
+
+/// The parts among `names` that belong to no snapshot: those beside the file `newest` that are not of the save `kept`,
+/// and those of files that are not there.
+pub fn left_over<'a>(
+    setting: &str,
+    names: &'a [String],
+    newest: &str,
+    kept: Option<SaveId>,
+) -> Vec<&'a str> {
+    let is_left = |name: &&str| match part_of(setting, name) {
+        Some((whole, id)) if whole == newest => kept != Some(id),
+        Some((whole, _)) => names.binary_search(&whole).is_err(),
+        None => false,
+    };
+    names.iter().map(String::as_str).filter(is_left).collect()
+}
+
+/// The save of several files whose parts are being written; 0 while there is none.
+static PARTS: AtomicU64 = AtomicU64::new(0);
+
+/// Parts of this save are unfinished from now on; of none, if it is none.
+pub(super) fn parts_begin(id: Option<SaveId>) {
+    PARTS.store(id.map_or(0, |id| id.0), Ordering::Release);
+}
+
 /// Where a snapshot is written before it has its name: beside it, so that renaming is all there is to do.
 pub(super) fn temporary(path: &Path, number: u64) -> PathBuf {
     let pid = std::process::id();
@@ -62,6 +132,10 @@ pub(super) fn temporary(path: &Path, number: u64) -> PathBuf {
 
 /// Whether a file of this name is one that this process has not finished, or has not removed.
 pub fn is_unfinished(name: &str) -> bool {
+    let parts = SaveId(PARTS.load(Ordering::Acquire));
+    if parts.0 != 0 && name.contains(&format!("-{parts}-")) {
+        return true;
+    }
     let rest = name.strip_prefix("temp-");
     let rest = rest.and_then(|rest| rest.strip_suffix(".rdb").or(rest.strip_suffix(".tail")));
     let pid = std::process::id().to_string();
@@ -125,6 +199,13 @@ mod tests {
         for other in ["temp-0-7.rdb", "dump.rdb", "temp-7.rdb"] {
             assert!(!is_unfinished(other), "{other}");
         }
+        let part = "dump-00000000000000aa-0001.rdb";
+        for (under_way, expected) in
+            [(Some(SaveId(0xaa)), true), (Some(SaveId(0xab)), false), (None, false)]
+        {
+            parts_begin(under_way);
+            assert_eq!(is_unfinished(part), expected, "{under_way:?}");
+        }
     }
 
     /// After a clock was set back a start loaded what was older.
@@ -146,6 +227,65 @@ mod tests {
         assert_eq!(behind("dump.rdb", "dump.rdb", "dump.rdb"), None);
         assert_eq!(behind(setting, "e.rdb", &named("2026-11-28T23-10-04")), None, "nobody's");
         assert_eq!(date(DAYS_MAX - 1), (9999, 12, 31));
+    }
+
+    #[test]
+    fn a_part_belongs_to_the_snapshot_whose_name_it_has() {
+        let id = SaveId(0x0123_4567_89ab_cdef);
+        let named = |whole: &str| {
+            let part = part(&Path::new("/data").join(whole), id, 7);
+            part.file_name().unwrap().to_str().unwrap().to_owned()
+        };
+        for (setting, whole, part) in [
+            ("dump.rdb", "dump.rdb", "dump-0123456789abcdef-0007.rdb"),
+            ("dump", "dump", "dump-0123456789abcdef-0007"),
+            (
+                "d-{timestamp}.rdb",
+                "d-2026-11-28T23-10-05.rdb",
+                "d-2026-11-28T23-10-05-0123456789abcdef-0007.rdb",
+            ),
+        ] {
+            assert_eq!(named(whole), part);
+            assert_eq!(part_of(setting, part), Some((whole.to_owned(), id)));
+            assert!(!is_ours(setting, part), "it is no snapshot by itself");
+        }
+        for other in [
+            "dump.rdb",
+            "dump-0123456789abcdef-0007.rdb.old",
+            "dump-0123456789ABCDEF-0007.rdb",
+            "dump-+123456789abcdef-0007.rdb",
+            "dump-123456789abcdef-0007.rdb",
+            "dump-0123456789abcdef-007.rdb",
+            "dump-0123456789abcdef-+007.rdb",
+            "dump-x-0123456789abcdef-0007.rdb",
+            "other-0123456789abcdef-0007.rdb",
+            "0123456789abcdef-0007.rdb",
+        ] {
+            assert_eq!(part_of("dump.rdb", other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn parts_that_no_snapshot_names_are_left_over_and_nothing_else_is() {
+        let (old, new) = ("00000000000000aa", "00000000000000bb");
+        let check = |setting: &str, newest: &str, names: &[&str], kept, expected: &[&str]| {
+            let mut names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            names.sort_unstable();
+            assert_eq!(left_over(setting, &names, newest, kept), expected);
+        };
+        let part = |stem: &str, id: &str| format!("{stem}-{id}-0000.rdb");
+        let (was, is) = (part("dump", old), part("dump", new));
+        let others = part("others", old);
+        let names = ["dump.rdb", &was, &is, &others, "dump.rdb.tail", "dump-me-0000.rdb"];
+        check("dump.rdb", "dump.rdb", &names, Some(SaveId(0xbb)), &[&was]);
+        check("dump.rdb", "dump.rdb", &names, None, &[&was, &is]);
+        // With a time in the name each is of its own file, which is there, or never came to be.
+        let times = ["d-2026-11-28T23-10-05", "d-2026-11-28T23-10-06", "d-2026-11-28T23-10-07"];
+        let whole = times.map(|time| format!("{time}.rdb"));
+        let parts = times.map(|time| part(time, old));
+        let names = [&whole[0], &whole[2], &parts[0], &parts[1], &parts[2]].map(String::as_str);
+        check("d-{timestamp}.rdb", &whole[2], &names, Some(SaveId(0xaa)), &[&parts[1]]);
+        check("d-{timestamp}.rdb", &whole[2], &names, None, &[&parts[1], &parts[2]]);
     }
 
     #[test]

@@ -1,7 +1,10 @@
-//! Writes a snapshot: one RDB file of all shards' data of one moment.
+//! Writes a snapshot: one RDB file of all shards' data of one moment, or one for each shard.
 //!
 //! ```text
 //!   a moment's bytes (`moment`) ─► temp-PID-N.rdb, by an Appender ─► sync ─► rename ─► sync of the directory
+//!
+//!   of each shard, on its executor ─► dump-ID-0000.rdb ... ─► sync of all, and of the directory
+//!                                                                 └─► the summary, as one file above (`parts`)
 //! ```
 //!
 //! [`Save::prepare`] makes the file, [`Save::fix`] the moment, [`Save::write`] does the rest. Whoever fixes the moment says
@@ -10,23 +13,41 @@
 //! The file is written beside the one it replaces, which stays as it is until the new one is on the disk.
 //! Whoever asks for it runs on an executor that may be busy for some 100 us at a time.
 
-use super::moment::{Journals, Made, Moment, SaveProgress, Sink, Terms, next_cut};
-use super::name;
+use super::moment::{Journals, Made, Moment, SaveProgress, Share, Sink, Terms, head, next_cut};
+use super::name::{self, SaveId};
+use super::parts::{MODULE, Place, Summary};
 use crate::exec::Front;
+use crate::libraries::Set;
 use crate::rdb::forms::Recipient;
+use crate::rdb::{Crc, file_write, functions};
 use crate::rt::{self, Appender};
+use crate::shard::ExecutorId;
 use crate::types::Lsn;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+
+/// How many files a snapshot has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Form {
+    /// One, which any Redis loads.
+    One,
+    /// One for each shard, written by it, and a summary: see [`parts`](super::parts).
+    Parts,
+}
 
 /// What is to be written.
 #[derive(Clone, Debug)]
 pub struct SavePlan {
     /// Where the file is in the end.
     pub path: PathBuf,
-    /// What the file says about itself, by name, in their order.
+    /// One file, or several.
+    pub form: Form,
+    /// What each file says about itself, by name, in their order.
     pub facts: Vec<(String, String)>,
+    /// What all of the data is; parts do not say it.
+    pub of_data: Vec<(String, String)>,
     /// What may be held back of changed keys, in bytes, over all shards.
     pub held_max: u64,
 }
@@ -36,12 +57,14 @@ pub struct SavePlan {
 pub struct Saved {
     /// Keys in it.
     pub keys: u64,
-    /// Bytes of it.
+    /// Bytes of it, over all files.
     pub bytes: u64,
     /// The form's version: above 9 where the data needs it, which Redis 6.2 does not load then.
     pub version: u16,
     /// Where each shard's journal stood.
     pub lsns: Vec<Lsn>,
+    /// The save that its parts are of, if it has parts.
+    pub parts: Option<SaveId>,
 }
 
 /// A snapshot that is about to be written: the file is made, and a moment is fixed, or fixed anew.
@@ -81,23 +104,41 @@ impl Save {
         }
     }
 
-    /// What the file says about itself, beside what the plan says.
+    /// What the data is, beside what the plan says of it.
     pub fn add_facts(&mut self, facts: impl IntoIterator<Item = (String, String)>) {
-        self.plan.facts.extend(facts);
+        self.plan.of_data.extend(facts);
     }
 
     /// Writes the file of the moment that was fixed, in the place of the one before.
-    pub async fn write(self, progress: &SaveProgress) -> Result<Saved, String> {
+    pub async fn write(self, progress: &Arc<SaveProgress>) -> Result<Saved, String> {
         let Save { front, plan, temp, out, moment } = self;
-        let written = match moment {
-            Some(moment) => {
-                let written = write(&front, &moment, &plan, progress, out).await;
-                moment.end(&front).await;
-                written
+        let Some(moment) = moment else { return Err("no moment was fixed".to_owned()) };
+        let id = SaveId(rt::random_u64().max(1));
+        let written = match plan.form {
+            Form::One => write(&front, &moment, &plan, progress, out).await,
+            Form::Parts => {
+                name::parts_begin(Some(id));
+                write_parts(&front, &moment, &plan, progress, (id, out)).await
             }
-            None => Err("no moment was fixed".to_owned()),
         };
-        rt::file::put_in_place(&temp, &plan.path, written).await
+        moment.end(&front).await;
+        // From here on whoever ends at once leaves them to the summary, or to the next snapshot.
+        name::parts_begin(None);
+        if plan.form == Form::One {
+            return rt::file::put_in_place(&temp, &plan.path, written).await;
+        }
+        let placed = match written {
+            Ok(saved) => {
+                let placed = rt::file::replace(&temp, &plan.path).await;
+                placed.map(|()| saved).map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error),
+        };
+        // Where the summary has its place, and only the directory could not be synced, it needs them.
+        if placed.is_err() && rt::file::remove(&temp).await.is_ok() {
+            remove_parts(&front, &plan.path, id).await;
+        }
+        placed
     }
 
     /// Nothing is written: the file that was made goes.
@@ -108,17 +149,33 @@ impl Save {
     }
 }
 
-/// The file under way.
-struct Writer<'a> {
+/// A file under way.
+struct Writer {
     out: Appender,
-    progress: &'a SaveProgress,
+    progress: Arc<SaveProgress>,
+    /// Why another part of the snapshot could not be written: then this one need not be.
+    failed: Arc<OnceLock<String>>,
 }
 
-impl Sink for Writer<'_> {
+impl Sink for Writer {
     async fn take(&mut self, bytes: &[u8]) -> Result<(), String> {
+        if self.failed.get().is_some() {
+            return Err("another part of the snapshot could not be written".to_owned());
+        }
         self.out.append(bytes).await.map_err(|error| error.to_string())?;
-        self.progress.bytes.store(self.out.len(), Ordering::Relaxed);
+        self.progress.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+impl Writer {
+    fn new(out: Appender, progress: &Arc<SaveProgress>, failed: &Arc<OnceLock<String>>) -> Writer {
+        Writer { out, progress: progress.clone(), failed: failed.clone() }
+    }
+
+    /// All of it is on the disk; how many bytes these are.
+    async fn finish(self) -> Result<u64, String> {
+        self.out.finish().await.map_err(|error| error.to_string())
     }
 }
 
@@ -126,15 +183,95 @@ async fn write(
     front: &Rc<Front>,
     moment: &Moment,
     plan: &SavePlan,
-    progress: &SaveProgress,
+    progress: &Arc<SaveProgress>,
     out: Appender,
 ) -> Result<Saved, String> {
-    let lsns = moment.lsns();
-    let mut writer = Writer { out, progress };
-    let Made { keys, version } = moment.write(front, &plan.facts, progress, &mut writer).await?;
-    let bytes = writer.out.finish().await.map_err(|error| error.to_string())?;
-    progress.bytes.store(bytes, Ordering::Relaxed);
-    Ok(Saved { keys, bytes, version, lsns })
+    let facts = [&plan.facts[..], &plan.of_data[..]].concat();
+    let mut writer = Writer::new(out, progress, &Arc::default());
+    let Made { keys, version } = moment.write(front, &facts, progress, &mut writer).await?;
+    let bytes = writer.finish().await?;
+    Ok(Saved { keys, bytes, version, lsns: moment.lsns(), parts: None })
+}
+
+/// Writes the parts, each on its shard's executor, and then the summary, which is not in its place yet.
+async fn write_parts(
+    front: &Rc<Front>,
+    moment: &Moment,
+    plan: &SavePlan,
+    progress: &Arc<SaveProgress>,
+    (id, out): (SaveId, Appender),
+) -> Result<Saved, String> {
+    progress.keys_total.store(moment.keys(), Ordering::Relaxed);
+    let shares = moment.shares(front);
+    let (count, failed) = (shares.len(), Arc::<OnceLock<String>>::default());
+    let begin = |(number, share): (usize, Share)| {
+        let path = name::part(&plan.path, id, number);
+        let facts = [&plan.facts[..], &[Place { id, number, count }.fact()]].concat();
+        let (progress, failed) = (progress.clone(), failed.clone());
+        let on = ExecutorId::from(share.shard());
+        front.have_run(on, async move |front: Rc<Front>| {
+            let written = write_part(&front, &share, &path, &facts, (&progress, &failed)).await;
+            written.map_err(|error| failed.get_or_init(|| error).clone())
+        })
+    };
+    let under_way: Vec<_> = shares.into_iter().enumerate().map(begin).collect();
+    let mut parts = Vec::with_capacity(count);
+    for part in under_way {
+        // All of them come to an end before the first error is told.
+        parts.push(part.await);
+    }
+    if let Some(error) = failed.get() {
+        return Err(error.clone());
+    }
+    let parts = parts.into_iter().collect::<Result<Vec<(Made, u64)>, String>>()?;
+    rt::file::sync_directory(&plan.path).await.map_err(|error| error.to_string())?;
+    let summary = Summary { id, bytes: parts.iter().map(|(_, bytes)| *bytes).collect() };
+    let saved = Saved {
+        keys: parts.iter().map(|(made, _)| made.keys).sum(),
+        bytes: summary.total(),
+        version: parts.iter().map(|(made, _)| made.version).max().unwrap_or(file_write::VERSION),
+        lsns: moment.lsns(),
+        parts: Some(id),
+    };
+    let mut writer = Writer::new(out, progress, &failed);
+    writer.take(&summary_bytes(moment, plan, &summary)).await?;
+    let bytes = writer.finish().await?;
+    Ok(Saved { bytes: saved.bytes + bytes, ..saved })
+}
+
+/// On the executor of its shard.
+async fn write_part(
+    front: &Rc<Front>,
+    share: &Share,
+    path: &Path,
+    facts: &[(String, String)],
+    (progress, failed): (&Arc<SaveProgress>, &Arc<OnceLock<String>>),
+) -> Result<(Made, u64), String> {
+    let out = Appender::create_new(path).await.map_err(|error| error.to_string())?;
+    let mut writer = Writer::new(out, progress, failed);
+    let made = share.write(front, facts, progress, &mut writer).await?;
+    Ok((made, writer.finish().await?))
+}
+
+/// All of the summary. The parts stand before what the data is, of which a reader leaves out what is too much.
+fn summary_bytes(moment: &Moment, plan: &SavePlan, summary: &Summary) -> Vec<u8> {
+    let version = if moment.has_libraries() { functions::VERSION } else { file_write::VERSION };
+    let of_parts = [summary.fact()];
+    let facts = plan.facts.iter().chain(&of_parts).chain(&plan.of_data);
+    let mut bytes = head(version, facts, &Set::new());
+    file_write::module(MODULE, &mut bytes);
+    moment.libraries().values().for_each(|library| functions::write(&library.code, &mut bytes));
+    let mut crc = Crc::default();
+    crc.add(&bytes);
+    file_write::end(crc, &mut bytes);
+    bytes
+}
+
+/// What was written of a save that came to nothing goes.
+async fn remove_parts(front: &Front, path: &Path, id: SaveId) {
+    for number in 0..usize::from(front.node.shards()) {
+        let _ = rt::file::remove(&name::part(path, id, number)).await;
+    }
 }
 
 /// Whether a snapshot could be put there, as far as can be told before: in a directory that is there.

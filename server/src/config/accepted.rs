@@ -65,7 +65,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     idle(boolean("false"), "background_snapshotting", SCHEDULER),
     idle(count("2"), "compression_level", "a full sync is not compressed by this setting"),
     idle(text("3"), "compression_mode", "a full sync is not compressed by this setting"),
-    idle(boolean("true"), "df_snapshot_format", "snapshots are RDB files, always"),
+    idle(boolean("true"), "df_snapshot_format", "snapshots are RDB files, always: see snapshot_parts"),
     idle(boolean("true"), "enable_heartbeat_eviction", "see maxmemory_policy"),
     idle(count("10"), "interpreter_per_thread", SCRIPTS),
     idle(count("1"), "io_threads", "see proactor_threads").aliases(&[Alias::same("io-threads")]),

@@ -331,6 +331,9 @@ settings! {
         /// The file that a snapshot is written to, in dir: by SAVE and BGSAVE, by the setting save, and
         /// when the program ends. {timestamp} in it is the time, in UTC. Empty turns all of that off.
         dbfilename: String = text("dump.rdb").mutable();
+        /// Snapshots are of several files: one for each shard, which writes it by itself and loads it again, and a summary of the
+        /// name that dbfilename says. A Redis loads each part alone. Without it a snapshot is one file.
+        snapshot_parts: bool = boolean("false").mutable();
         /// When a snapshot is written by itself: pairs of seconds and changes, as in 3600 1 300 100. Empty
         /// is never.
         save: Vec<String> = list("").mutable();
