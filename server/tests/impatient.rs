@@ -214,7 +214,9 @@ fn what_only_reads_ends_soon_after_its_client_has_left() {
         drop(client);
         // They wait for it; or they come first, as it has come and does not run yet, and leave it as much to do. Once
         // they were overwritten here: then it ended at once, and what is behind it was done.
-        keys.map(|key| observer.must(&["SADD", key, "new"]));
+        for key in keys {
+            observer.must(&["SADD", key, "new"]);
+        }
         wait::until("it is gone", || clients(&mut observer) == 1);
         assert_eq!(text(&observer.must(&["EXISTS", "late"])), "0");
     }
