@@ -274,13 +274,12 @@ impl Folded {
     /// `None` of what is longer than any name.
     #[inline]
     fn of(name: &[u8]) -> Option<Folded> {
-        if name.len() > COMMAND_NAME_MAX {
-            return None;
-        }
+        let mut bytes = [0; COMMAND_NAME_MAX];
+        bytes.get_mut(..name.len())?.copy_from_slice(name);
+        let (chunks, _) = bytes.as_chunks::<8>();
         let mut words = [0; WORDS];
-        // Nearly all names are one word.
-        for (word, bytes) in words.iter_mut().zip(name.chunks(8)) {
-            *word = small_letters(word_of(bytes));
+        for (word, chunk) in words.iter_mut().zip(chunks) {
+            *word = small_letters(u64::from_le_bytes(*chunk));
         }
         Some(Folded { words, length: name.len() })
     }
@@ -288,23 +287,9 @@ impl Folded {
     #[inline]
     fn place(&self, mask: usize) -> usize {
         let fold = |hash: u64, word: &u64| (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let words = &self.words[..self.length.div_ceil(8)];
-        (words.iter().fold(self.length as u64, fold) >> 32) as usize & mask
+        let hash = self.words.iter().fold(self.length as u64, fold);
+        (hash >> 32) as usize & mask
     }
-}
-
-/// Up to eight bytes as a number, the first the lowest, zeros behind them: read as two halves, which may have some in
-/// common.
-#[inline]
-fn word_of(bytes: &[u8]) -> u64 {
-    if let Some(bytes) = bytes.first_chunk::<8>() {
-        return u64::from_le_bytes(*bytes);
-    }
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        let last = u64::from(u32::from_le_bytes(*last)) << (8 * (bytes.len() - 4));
-        return u64::from(u32::from_le_bytes(*first)) | last;
-    }
-    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
 /// Eight bytes with small letters instead of capital ones.
@@ -409,11 +394,6 @@ mod tests {
             }
         }
         assert_ne!(Folded::of(b"get"), Folded::of(b"get\0"));
-        for length in 0..=8 {
-            let name = &b"geoRADIU"[..length];
-            let naive = name.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-            assert_eq!(word_of(name), naive, "{length}");
-        }
         assert!(Folded::of(&[b'a'; COMMAND_NAME_MAX]).is_some());
         assert!(Folded::of(&[b'a'; COMMAND_NAME_MAX + 1]).is_none());
     }
