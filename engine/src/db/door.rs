@@ -20,7 +20,7 @@ use super::touched::{Touched, What};
 use crate::journal::Deadline;
 use crate::table::{Cursor, Sweep, Table};
 use crate::types::{DbIndex, Millis};
-use crate::value::{Item, NewValue, Object, Type};
+use crate::value::{Item, NewValue, Object, Type, TypeEffect, Unfit};
 
 /// A database's contents keep their identity when SWAPDB gives them another number: cuts walk
 /// identities, so a swap in the middle neither skips nor repeats half a table (J4).
@@ -155,6 +155,12 @@ impl Door {
         before: Option<Box<dyn Before>>,
     ) -> Option<Box<dyn Before>> {
         std::mem::replace(&mut self.before, before)
+    }
+
+    /// Whether somebody is asked before changes.
+    #[inline]
+    pub(super) fn is_watched_before(&self) -> bool {
+        self.before.is_some()
     }
 
     /// Whose changes are noted in `db`: bits of [`heard_bit`].
@@ -392,6 +398,40 @@ impl KeyPlace<'_> {
             self.what = Some(What::Created);
         }
         Some(outcome)
+    }
+}
+
+/// An effect that was decided on, if one was, and what it came to: what it says of itself, and whether nothing is left.
+type Decided<E> = Option<(E, Result<(<E as TypeEffect>::Done, bool), Unfit>)>;
+
+impl KeyPlace<'_> {
+    /// As [`change`](KeyPlace::change), with an effect that `decide` finds by what is there: `None` where that is
+    /// no `T`.
+    #[inline]
+    pub(super) fn decide<T: Object, E: TypeEffect>(
+        &mut self,
+        kind: &'static Type,
+        clock: impl FnOnce(&Item) -> u32,
+        decide: impl FnOnce(Option<&T>) -> Option<E>,
+    ) -> Option<Decided<E>> {
+        let Database { table, dated, .. } = &mut *self.database;
+        if let Some(item) = table.get_mut(self.hash, self.key) {
+            let Some(effect) = decide(Some(item.object_as::<T>()?)) else { return Some(None) };
+            let done = effect.perform(item);
+            let object = item.object();
+            let is_empty = object.is_some_and(Object::is_empty);
+            if let Some(due) = object.and_then(Object::next_due) {
+                dated.note(self.key, due);
+            }
+            self.what = done.is_ok().then_some(What::Changed);
+            return Some(Some((effect, done.map(|done| (done, is_empty)))));
+        }
+        let Some(effect) = decide(None) else { return Some(None) };
+        let outcome = self.change(kind, clock, |item| {
+            let done = effect.perform(item)?;
+            Ok((done, item.object().is_some_and(Object::is_empty)))
+        });
+        Some(Some((effect, outcome?)))
     }
 }
 

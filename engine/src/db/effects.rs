@@ -8,7 +8,7 @@
 
 use super::door::At;
 use super::touched::What;
-use super::{Broken, Keyspace, Role};
+use super::{Broken, Keyspace, Role, WrongType};
 use crate::journal::{Change, Deadline, Effect, FrameBuilder, FrameEntry, Global, Payload, Record};
 use crate::pubsub::Scope;
 use crate::types::{DbIndex, Millis};
@@ -86,6 +86,48 @@ impl Keyspace {
         let done = self.perform_change(at, E::TYPE, |item| effect.perform(item));
         let (done, is_empty) =
             done.unwrap_or_else(|broken| panic!("a command's own effect is {broken:?}"));
+        self.told_change(at, effect, is_empty, mark);
+        done
+    }
+
+    /// As [`object_to_change`](Keyspace::object_to_change) and [`change`](Keyspace::change), with one look for both:
+    /// `decide` sees the value, `None` where there is no such key, and says what is to happen to it, if anything.
+    /// Answers with what the effect says of itself.
+    #[inline]
+    pub fn decide<T: Object, E: TypeEffect>(
+        &mut self,
+        db: DbIndex,
+        key: &[u8],
+        decide: impl FnOnce(Option<&T>) -> Option<E>,
+    ) -> Result<Option<E::Done>, WrongType> {
+        if self.door.is_watched_before() || self.door.expires(db) > 0 || self.has_dated_in(db) {
+            // There is more to do before it changes, or even before it is looked at.
+            let effect = decide(self.object_to_change(db, key)?);
+            return Ok(effect.map(|effect| self.change(db, key, &effect)));
+        }
+        let at = At { db, hash: self.hash(key), key };
+        let mark = self.event_mark();
+        let Keyspace { door, made, policy, now, random, .. } = self;
+        let clock = |item: &Item| policy.clock(item, *now, random);
+        let outcome =
+            door.edit(at, &mut made.touched, |place| place.decide(E::TYPE, clock, decide));
+        let Some((effect, outcome)) = outcome.ok_or(WrongType)? else { return Ok(None) };
+        let (done, is_empty) =
+            outcome.unwrap_or_else(|unfit| panic!("a command's own effect is {unfit:?}"));
+        self.stats.mutations += 1;
+        self.told_change(at, &effect, is_empty, mark);
+        Ok(Some(done))
+    }
+
+    /// Tells of a change inside a value, and of the end of the key where nothing is left in it.
+    #[inline]
+    fn told_change<E: TypeEffect>(
+        &mut self,
+        at: At<'_>,
+        effect: &E,
+        is_empty: bool,
+        mark: Option<usize>,
+    ) {
         let Keyspace { made, telling, told_room, .. } = self;
         tell(&mut made.frame, *telling, |frame| {
             told_room.clear();
@@ -95,7 +137,7 @@ impl Keyspace {
                 None => Payload::Bytes(bytes),
             };
             let effect = Effect::Change(Change { what: E::TYPE.change(op), head, body });
-            frame.push(&Record { db, key, effect });
+            frame.push(&Record { db: at.db, key: at.key, effect });
             told_room.shrink_to(TOLD_ROOM_KEPT);
         });
         if let Some(mark) = mark {
@@ -107,7 +149,6 @@ impl Keyspace {
         if is_empty {
             self.remove_present(at, What::Deleted);
         }
-        done
     }
 
     /// Has an effect that was decided on elsewhere by what was found here: while the keys were held all

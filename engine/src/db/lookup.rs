@@ -5,7 +5,6 @@ use super::policy::UsedSoFar;
 use super::{Keyspace, Role, WrongType};
 use crate::types::{DbIndex, Millis};
 use crate::value::{Item, Object, Value};
-use std::any::Any;
 
 impl Keyspace {
     /// The item at `key`, as a read: counted as a hit or a miss, its access remembered.
@@ -109,6 +108,12 @@ impl Keyspace {
         }
     }
 
+    /// Whether a value of a database has something inside that ends by itself.
+    #[inline]
+    pub fn has_dated_in(&self, db: DbIndex) -> bool {
+        !self.door.dated(db).is_empty()
+    }
+
     /// The deadline of `key`: `None` without such a key, `Some(None)` without a deadline.
     pub fn deadline(&mut self, db: DbIndex, key: &[u8]) -> Option<Option<Millis>> {
         self.peek(db, key).map(Item::deadline)
@@ -148,6 +153,5 @@ impl Keyspace {
 
 fn typed<T: Object>(found: Option<&Item>) -> Result<Option<&T>, WrongType> {
     let Some(item) = found else { return Ok(None) };
-    let object: &dyn Any = item.object().ok_or(WrongType)?;
-    Ok(Some(object.downcast_ref().ok_or(WrongType)?))
+    Ok(Some(item.object_as().ok_or(WrongType)?))
 }

@@ -171,6 +171,13 @@ impl Item {
         Some(unsafe { &*self.tail_start().cast::<*const dyn Object>().read_unaligned() })
     }
 
+    /// The value as `T`, if it is one.
+    #[inline]
+    pub fn object_as<T: Object>(&self) -> Option<&T> {
+        let object: &dyn Any = self.object()?;
+        object.downcast_ref::<T>()
+    }
+
     /// The value as `T`, to be changed by its type; a copy of it where somebody else holds it.
     pub fn object_mut<T: Object>(&mut self) -> Option<&mut T> {
         if let kind @ IN_ITEM.. = self.header().kind() {

@@ -117,14 +117,20 @@ pub(super) fn set(
     of_how_many: usize,
 ) -> Result<usize, WrongType> {
     let small = cx.keys.encodings().hash;
+    let is_large = |hash: Option<&Hash>| {
+        hash.is_none_or(Hash::is_small)
+            && (of_how_many as u64 > small.entries || becomes_large(hash, fields, small))
+    };
+    if !cx.keys.has_dated_in(db) {
+        let set = |hash: Option<&Hash>| Some(Set { fields, is_large: is_large(hash) });
+        return Ok(cx.keys.decide(db, key, set)?.unwrap_or(0));
+    }
     let mut seen = look_to_change(cx, db, key)?;
     if seen.is_some_and(Seen::has_due) {
         make_way(cx, db, key, fields.iter().map(|(name, ..)| *name))?;
         seen = look_to_change(cx, db, key)?;
     }
-    let hash = seen.map(|seen| seen.hash);
-    let is_large = hash.is_none_or(Hash::is_small)
-        && (of_how_many as u64 > small.entries || becomes_large(hash, fields, small));
+    let is_large = is_large(seen.map(|seen| seen.hash));
     Ok(cx.keys.change(db, key, &Set { fields, is_large }))
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::string::reply_value;
 use super::common::{PIECE, limit};
-use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Uses, Whole};
+use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses, Whole};
 use crate::resp::{ReplyWriter, number};
 use crate::types::DbIndex;
 use crate::value::list::{End, List, Trim};
@@ -79,23 +79,14 @@ fn pop(cx: &mut Cx<'_>, args: Args<'_>, end: End) -> Result<Whole, Refusal> {
         _ => None,
     };
     let (db, key) = (cx.db, args.get(1));
+    if count.is_none() {
+        return pop_one(cx, key, end).map(|()| Whole::Done);
+    }
     let Some(list) = cx.keys.object_to_change::<List>(db, key)? else {
-        match count {
-            None => cx.reply.nil(),
-            Some(_) => cx.reply.nil_array(),
-        }
+        cx.reply.nil_array();
         return Ok(Whole::Done);
     };
-    let Some(count) = count else {
-        let index = if end == End::Left { 0 } else { list.len() - 1 };
-        match list.get(index) {
-            Some(element) => reply_value(&mut cx.reply, element),
-            None => cx.reply.nil(),
-        }
-        take(cx, db, key, end, 1);
-        return Ok(Whole::Done);
-    };
-    let count = count.min(list.len());
+    let count = count.unwrap_or(1).min(list.len());
     if count <= PIECE {
         reply_taken(cx, db, key, end, count);
         return Ok(Whole::Done);
@@ -121,6 +112,21 @@ fn pop(cx: &mut Cx<'_>, args: Args<'_>, end: End) -> Result<Whole, Refusal> {
         take(cx, db, &key, end, count);
         room.map(|()| true)
     })))
+}
+
+fn pop_one(cx: &mut Cx<'_>, key: &[u8], end: End) -> Outcome {
+    let limit = limit(cx.keys);
+    let Cx { keys, db, reply, .. } = cx;
+    let taken = keys.decide(*db, key, |list: Option<&List>| {
+        let list = list?;
+        let element = list.get(if end == End::Left { 0 } else { list.len() - 1 })?;
+        reply_value(reply, element);
+        Some(trim_of(list, end, 1, limit))
+    })?;
+    if taken.is_none() {
+        reply.nil();
+    }
+    Ok(())
 }
 
 /// Replies with so many elements, which there are, as an array, and takes them.
@@ -151,12 +157,10 @@ pub(super) fn reply_some(
 /// Takes so many elements, which there are.
 pub(super) fn take(cx: &mut Cx<'_>, db: DbIndex, key: &[u8], end: End, count: u64) {
     let limit = limit(cx.keys);
-    if let Ok(Some(list)) = cx.keys.object_to_change::<List>(db, key)
-        && count > 0
-    {
-        let trim = trim_of(list, end, count, limit);
-        cx.keys.change(db, key, &trim);
-    }
+    let trim = |list: &List| trim_of(list, end, count, limit);
+    let decide = |list: Option<&List>| list.filter(|_| count > 0).map(trim);
+    // What is of another type is left alone.
+    let _ = cx.keys.decide(db, key, decide);
 }
 
 /// The effect that takes so many elements, which there are.

@@ -114,11 +114,6 @@ const FEW: usize = 512;
 
 fn push(cx: &mut Cx<'_>, args: Args<'_>, end: End, wants_list: bool) -> Result<Whole, Refusal> {
     let (db, key, limit) = (cx.db, args.get(1), limit(cx.keys));
-    let there: Option<&List> = cx.keys.object_to_change(db, key)?;
-    if wants_list && there.is_none() {
-        cx.reply.integer(0);
-        return Ok(Whole::Done);
-    }
     if args.len() <= 2 + FEW {
         let (one, several): (_, Vec<&[u8]>);
         let elements = if args.len() == 3 {
@@ -129,9 +124,16 @@ fn push(cx: &mut Cx<'_>, args: Args<'_>, end: End, wants_list: bool) -> Result<W
             several = args.from(2).collect();
             &several[..]
         };
-        let form = form_with(there, elements, limit);
-        let count = cx.keys.change(db, key, &Push { end, elements, form });
-        cx.reply.integer(count as i64);
+        let count = cx.keys.decide(db, key, |list: Option<&List>| {
+            let form = form_with(list, elements, limit);
+            (list.is_some() || !wants_list).then_some(Push { end, elements, form })
+        })?;
+        cx.reply.integer(count.unwrap_or(0) as i64);
+        return Ok(Whole::Done);
+    }
+    let there: Option<&List> = cx.keys.object_to_change(db, key)?;
+    if wants_list && there.is_none() {
+        cx.reply.integer(0);
         return Ok(Whole::Done);
     }
     let (args, mut at) = (OwnedArgs::copy(args), 2);

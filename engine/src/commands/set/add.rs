@@ -64,16 +64,17 @@ fn add_some(
     which: std::ops::Range<usize>,
 ) -> Result<usize, Refusal> {
     let (key, limits, coming) = (args.get(1), cx.keys.encodings().set_limits(), args.len() - 2);
-    let there: Option<&Set> = cx.keys.object_to_change(cx.db, key)?;
     if which.len() == 1 {
         // Nearly all are such.
-        let member = args.get(which.start);
-        if there.is_some_and(|set| set.has(member)) {
-            return Ok(0);
-        }
-        let form = Growth::of(there, &[member], coming, &limits).form;
-        return Ok(cx.keys.change(cx.db, key, &Add { form, members: &[member] }));
+        let members = &[args.get(which.start)];
+        let added = cx.keys.decide(cx.db, key, |there: Option<&Set>| {
+            let is_there = there.is_some_and(|set| set.has(members[0]));
+            (!is_there)
+                .then(|| Add { form: Growth::of(there, members, coming, &limits).form, members })
+        })?;
+        return Ok(added.unwrap_or(0));
     }
+    let there: Option<&Set> = cx.keys.object_to_change(cx.db, key)?;
     let is_hashed = there.is_some_and(|set| set.form() == Form::Hashed);
     let mut new: Vec<&[u8]> = Vec::with_capacity(which.len());
     for member in which.map(|index| args.get(index)) {

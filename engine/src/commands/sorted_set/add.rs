@@ -4,6 +4,7 @@ use super::asked::score;
 use crate::command::{
     Args, Command, Cx, Flags, Group, Keys, Outcome, OwnedArgs, Refusal, Run, Uses, Whole,
 };
+use crate::db::Small;
 use crate::value::sorted_set::{Seen, Set, SortedSet};
 use bitflags::bitflags;
 use std::collections::HashMap;
@@ -170,10 +171,29 @@ impl Adding {
         members: &[(f64, &[u8])],
     ) -> Outcome {
         let small = cx.keys.encodings().sorted_set;
-        let there: Option<&SortedSet> = cx.keys.object_to_change(cx.db, key)?;
+        if self.ways.contains(Ways::INCR) {
+            cx.keys.call_it("zincr");
+        }
+        let mut refused = Ok(());
+        cx.keys.decide(cx.db, key, |there: Option<&SortedSet>| {
+            self.decide(there, members, small).unwrap_or_else(|refusal| {
+                refused = Err(refusal);
+                None
+            })
+        })?;
+        refused
+    }
+
+    /// What is to happen, where something is.
+    fn decide<'m>(
+        &mut self,
+        there: Option<&SortedSet>,
+        members: &[(f64, &'m [u8])],
+        small: Small,
+    ) -> Result<Option<Set<'m>>, Refusal> {
         if there.is_none() && self.ways.contains(Ways::XX) {
             self.is_over = true;
-            return Ok(());
+            return Ok(None);
         }
         let is_single = members.len() == 1;
         let mut now = Now { there, set: HashMap::new(), is_single, seen: None };
@@ -191,7 +211,7 @@ impl Adding {
         }
         self.added += added;
         if told.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let length = there.map_or(0, SortedSet::len) + added as u64;
         // Redis looks at the first member of a new one, and how many are said, before it adds any.
@@ -201,11 +221,7 @@ impl Adding {
             || longest.max(first) > small.value;
         let seen = now.seen;
         let is_large = is_large && !there.is_some_and(SortedSet::is_large);
-        if self.ways.contains(Ways::INCR) {
-            cx.keys.call_it("zincr");
-        }
-        cx.keys.change(cx.db, key, &Set { members: told, is_large, seen });
-        Ok(())
+        Ok(Some(Set { members: told, is_large, seen }))
     }
 
     /// What becomes of a member that has this score or none: the new one and whether it is the first one.

@@ -364,16 +364,7 @@ impl<K: Key> Page<K> {
                 foot();
                 bytes();
             }
-            let by = length.wrapping_sub(to - from);
-            let ends = self.at(new.end_at::<K>(at + added));
-            if new.end == 2 {
-                // Ends are aligned to 2: they stand before keys, whose length is even, at the block's end.
-                let ends = std::slice::from_raw_parts_mut(ends.cast::<u16>().as_ptr(), tail);
-                ends.iter_mut().for_each(|end| *end = end.wrapping_add(by as u16));
-            } else {
-                let ends = std::slice::from_raw_parts_mut(ends.as_ptr(), tail);
-                ends.iter_mut().for_each(|end| *end = end.wrapping_add(by as u8));
-            }
+            self.move_ends(new, at + added..new.count, length.wrapping_sub(to - from));
         }
     }
 
@@ -381,7 +372,7 @@ impl<K: Key> Page<K> {
     fn rebuild(&mut self, old: Form, new: Form, change: Change, from: usize, to: usize) {
         let Change { at, removed, added, length, leaving, .. } = change;
         let (height, marks) = (self.borrow().height(), self.borrow().header().marks);
-        let made = Page::<K>::allocate(height, marks, new.size);
+        let mut made = Page::<K>::allocate(height, marks, new.size);
         let after = at + removed;
         // SAFETY: as in `shift`, from one block into another.
         unsafe {
@@ -397,18 +388,25 @@ impl<K: Key> Page<K> {
             copy(old.key_at::<K>(0), new.key_at::<K>(0), at * size_of::<K>());
             let tail = (old.count - after) * size_of::<K>();
             copy(old.key_at::<K>(after), new.key_at::<K>(at + added), tail);
-            let by = length.wrapping_sub(to - from) as u16;
-            let end = |index: usize, target: usize, by: u16| {
-                let end = self.borrow().end(index).wrapping_add(by);
-                let place = made.at(new.end_at::<K>(target));
-                if new.end == 2 {
-                    place.cast::<u16>().write(end);
-                } else {
-                    place.write(end as u8);
-                }
-            };
-            (0..at).for_each(|index| end(index, index, 0));
-            (after..old.count).for_each(|index| end(index, index - removed + added, by));
+            let by = length.wrapping_sub(to - from);
+            if new.end == old.end {
+                copy(old.end_at::<K>(0), new.end_at::<K>(0), at * new.end);
+                let tail = (old.count - after) * new.end;
+                copy(old.end_at::<K>(after), new.end_at::<K>(at + added), tail);
+                made.move_ends(new, at + added..new.count, by);
+            } else {
+                let end = |index: usize, target: usize, by: usize| {
+                    let end = self.borrow().end(index).wrapping_add(by as u16);
+                    let place = made.at(new.end_at::<K>(target));
+                    if new.end == 2 {
+                        place.cast::<u16>().write(end);
+                    } else {
+                        place.write(end as u8);
+                    }
+                };
+                (0..at).for_each(|index| end(index, index, 0));
+                (after..old.count).for_each(|index| end(index, index - removed + added, by));
+            }
         }
         let before = std::mem::replace(self, made);
         if before.borrow().holders() > 1 {

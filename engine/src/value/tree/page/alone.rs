@@ -159,13 +159,14 @@ impl<K: Key> Page<K> {
         true
     }
 
-    /// Adds a number to ends, which have no marks.
+    /// Adds a number to ends, which keep their marks.
     ///
     /// # Safety
     /// The block is its holder's own, and in this form these ends are there.
     #[inline]
-    unsafe fn move_ends(&mut self, form: Form, slots: Range<usize>, by: usize) {
-        // SAFETY: the caller's promise; ends of 2 bytes are aligned (see `shift`).
+    pub(super) unsafe fn move_ends(&mut self, form: Form, slots: Range<usize>, by: usize) {
+        // SAFETY: the caller's promise. Ends of 2 bytes are aligned to 2: they stand before keys, whose length is even, at the
+        // block's end.
         unsafe {
             let ends = self.at(form.end_at::<K>(slots.start));
             if form.end == 2 {

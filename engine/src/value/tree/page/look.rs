@@ -181,7 +181,7 @@ impl<'a, K: Key> PageRef<'a, K> {
     pub(super) fn end(self, index: usize) -> u16 {
         let form = self.form();
         debug_assert!(index < form.count);
-        // SAFETY: the callers ask for elements that are there; ends of 2 bytes are aligned (see `shift`).
+        // SAFETY: the callers ask for elements that are there; ends of 2 bytes are aligned (see `move_ends`).
         unsafe {
             let place = self.at(form.end_at::<K>(index));
             if form.end == 2 { place.cast::<u16>().read() } else { u16::from(place.read()) }
