@@ -8,7 +8,7 @@
 //!
 //! Each shard encodes its own keys and has one part under way, while another is taken: so much is held, however slow
 //! the sink. Where a part ends within a value, the parts of others wait until it is whole. A shard that serves
-//! somebody is asked for its next part a little later (`PAUSE`): it takes longer, and who is served does not wait for it.
+//! somebody is left alone for a moment (`PAUSE`) now and then.
 
 use crate::cut::{CutId, FrozenPart};
 use crate::exec::Front;
@@ -66,9 +66,14 @@ pub struct Terms {
     pub recipient: Recipient,
 }
 
-/// How long a shard that serves somebody is left alone between two parts. As long as a part takes, so that half of its
-/// time at most goes to them; with the timer's own delay a snapshot takes less than twice as long.
+/// How long a shard that serves somebody is left alone, each time it has made [`PARTS_AT_ONCE`]: with the timer's own delay
+/// it is about half a millisecond.
 const PAUSE: Duration = Duration::from_micros(SLICE_MICROS);
+
+/// Parts that are asked for without a pause. Measured with 3 M keys under 20,000 writes a second on two CPUs, seconds and
+/// the p99 of a writer beside that without a snapshot: with 1, 8.8 s and 1.2 times; with 3, 2.8 s and 7 times; with 8,
+/// 1.3 s and 4 times. A snapshot that takes so much longer costs four times the CPU as well, so it is the last one.
+const PARTS_AT_ONCE: u32 = 8;
 
 /// Why no moment can be fixed: there is one already.
 pub const ANOTHER: &str = "another snapshot is under way";
@@ -284,6 +289,7 @@ impl Share {
         let mut asked: Vec<Option<Asked<'_>>> =
             shards.iter().map(|shard| Some(ask(*shard, false))).collect();
         let (mut keys, mut open, mut turn) = (0, None, 0);
+        let mut at_once = vec![0; shards.len()];
         while asked.iter().any(Option::is_some) {
             let (place, part) = next_part(&mut asked, open, turn).await;
             let part = part.ok_or("the cut is gone")?;
@@ -294,7 +300,9 @@ impl Share {
                 return Err("it was given up, as the node ends".to_owned());
             }
             // It goes on encoding while this is written.
-            asked[place] = (!part.is_done).then(|| ask(shards[place], part.may_wait));
+            at_once[place] = if part.may_wait { (at_once[place] + 1) % PARTS_AT_ONCE } else { 0 };
+            let later = part.may_wait && at_once[place] == 0;
+            asked[place] = (!part.is_done).then(|| ask(shards[place], later));
             open = part.is_open.then_some(place);
             turn = place + 1;
             keys += part.keys;
