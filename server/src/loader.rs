@@ -17,7 +17,7 @@ use engine::db::Role;
 use engine::exec::Front;
 use engine::rt::{self, File};
 use engine::shard::{Answer, ExecutorId, Message, ReplyTo, Shard};
-use engine::snapshot::parts::{self, Place, Summary};
+use engine::snapshot::parts::{self, Looked, Place};
 use engine::snapshot::{Loaded, Loader, Options};
 use replication::origin::Origin;
 use replication::{Reading, Request};
@@ -188,10 +188,8 @@ pub fn receive(front: &Rc<Front>, server: &Arc<Server>, order: Order) {
 
 async fn perform(front: &Rc<Front>, server: &Arc<Server>, order: Order) -> Result<Loaded, String> {
     let Order { path, options, is_off, .. } = order;
-    let summary = parts::look(&path).await?;
-    let whole = File::open(&path).await.map_err(|error| error.to_string())?;
-    let whole = whole.size().await.map_err(|error| error.to_string())?;
-    server.loading.begin(whole + summary.as_ref().map_or(0, Summary::total));
+    let Looked { bytes, summary } = parts::look(&path).await?;
+    server.loading.begin(bytes);
     let mut loaded = load_file(front, server, &path, options, &is_off).await?;
     if let Some(Place { number, count, .. }) = Place::of_facts(&loaded.aux) {
         tracing::warn!(
@@ -224,8 +222,8 @@ async fn load_parts(
     let begin = |shard: usize| {
         // Shards have contiguous ranges of slots, however many there are.
         let is_here = |(number, _): &(usize, &PathBuf)| number * shards / count == shard;
-        let here: Vec<_> = paths.iter().enumerate().filter(is_here).collect();
-        let here: Vec<_> = here.into_iter().map(|(_, path)| path.clone()).collect();
+        let here = paths.iter().enumerate().filter(is_here).map(|(_, path)| path.clone());
+        let here: Vec<PathBuf> = here.collect();
         let (server, is_off, failed) = (server.clone(), is_off.clone(), failed.clone());
         front.have_run(ExecutorId(shard as u16), async move |front: Rc<Front>| {
             let mut loaded = Loaded::default();

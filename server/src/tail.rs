@@ -73,7 +73,7 @@ pub async fn write(
     let temp = path.with_file_name(format!("temp-{}-0.tail", std::process::id()));
     let _ = rt::file::remove(&temp).await;
     let written = write_to(&temp, to, &from, readers).await.map(|()| records);
-    rt::file::put_in_place(&temp, &path, written).await
+    rt::file::put_in_place(&temp, &path, written).await.outcome
 }
 
 /// A reader of what is to be written of a log, at the end of a frame; none where nothing is.

@@ -6,8 +6,8 @@ use engine::resp::client::Reply;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
-use support::client::{Client, text};
+use std::time::Duration;
+use support::client::text;
 use support::node::Node;
 use support::redis::{self, Redis, replication};
 use support::wait;
@@ -40,18 +40,11 @@ fn wait_caught_up(redis: &Redis, node: &Node) {
     let last = fastrand::u64(..).to_string();
     let (mut ours, mut theirs) = (node.client(), redis.client());
     ours.must(&["SET", "counted", &last]);
-    let deadline = Instant::now() + wait::PATIENCE;
-    while text(&theirs.must(&["GET", "counted"])) != last {
-        let told = |client: &mut Client| text(&client.must(&["INFO", "replication"]));
-        assert!(
-            Instant::now() < deadline,
-            "the last write does not come; the node: {}\nthe Redis: {}",
-            told(&mut ours),
-            told(&mut theirs)
-        );
+    wait::until("the last write has come", || {
         // Some follow beside it, and may be sooner.
         ours.must(&["WAIT", "1", "100"]);
-    }
+        text(&theirs.must(&["GET", "counted"])) == last
+    });
     assert_ne!(ours.must(&["WAIT", "1", "30000"]), Reply::Integer(0), "and it says so");
 }
 

@@ -9,10 +9,7 @@ use engine::resp::client::Reply;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use support::client::text;
 use support::compare;
 use support::load::{self, Load, Plan};
@@ -20,6 +17,7 @@ use support::node::{Node, free_port};
 use support::proxy::Proxy;
 use support::redis::{self, Redis};
 use support::scenario::{self, QUICK_TIMEOUT};
+use support::snapshots::{Writers, info, kill_in_snapshots, round_of, save_under_writes};
 use support::wait;
 
 const FILE: &str = "--dbfilename=dump.rdb";
@@ -33,13 +31,6 @@ fn node_in(directory: &tempfile::TempDir, shards: u16) -> Node {
 
 fn directory() -> tempfile::TempDir {
     tempfile::tempdir().expect("a directory")
-}
-
-/// What one line of INFO says.
-fn info(node: &Node, name: &str) -> String {
-    let all = text(&node.must(&["INFO", "persistence"]));
-    let line = all.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
-    line.unwrap_or_else(|| panic!("no {name} in {all}")).trim().to_owned()
 }
 
 fn digest(node: &Node) -> String {
@@ -156,57 +147,15 @@ fn the_parts_come_back_on_any_number_of_shards_and_a_redis_loads_each_alone() {
     assert!(!output.status.success() && said.contains("'dfly-part'"), "{said}");
 }
 
-/// What a client writes over all shards as one, until it is told to stop; how many rounds were acknowledged.
-struct Writer {
-    stop: Arc<AtomicBool>,
-    acknowledged: Arc<AtomicU64>,
-    thread: thread::JoinHandle<()>,
-}
-
-impl Writer {
-    fn start(node: &Node, number: usize) -> Writer {
-        let (stop, acknowledged) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
-        let (stops, rounds, mut client) = (stop.clone(), acknowledged.clone(), node.client());
-        let thread = thread::spawn(move || {
-            for round in 1u64.. {
-                let value = round.to_string();
-                let [a, b, c] = ["a", "b", "c"].map(|name| format!("{name}:{number}"));
-                let words = ["MSET", &a, &value, &b, &value, &c, &value];
-                match client.try_call(&words) {
-                    Ok(reply) if reply.error().is_none() => rounds.store(round, Ordering::Release),
-                    // It is ending.
-                    _ => return,
-                }
-                if stops.load(Ordering::Acquire) {
-                    return;
-                }
-            }
-        });
-        Writer { stop, acknowledged, thread }
-    }
-
-    fn rounds(&self) -> u64 {
-        self.acknowledged.load(Ordering::Acquire)
-    }
-
-    fn end(self) -> u64 {
-        self.stop.store(true, Ordering::Release);
-        self.thread.join().expect("a writer");
-        self.acknowledged.load(Ordering::Acquire)
-    }
+/// What a client writes over all shards as one.
+fn over_all(number: usize, round: u64) -> Vec<String> {
+    vec![format!("MSET a:{number} {round} b:{number} {round} c:{number} {round}")]
 }
 
 /// The round that all three keys of a writer say.
-fn round_of(node: &Node, number: usize) -> u64 {
-    let reply = text(&node.must(&[
-        "MGET",
-        &format!("a:{number}"),
-        &format!("b:{number}"),
-        &format!("c:{number}"),
-    ]));
-    let rounds: Vec<u64> = reply.split(' ').map(|word| word.parse().unwrap()).collect();
-    assert!(rounds.iter().all(|round| *round == rounds[0]), "half an MSET: {reply}");
-    rounds[0]
+fn round_on(node: &Node, number: usize) -> u64 {
+    let keys = ["a", "b", "c"].map(|name| format!("{name}:{number}"));
+    round_of(&text(&node.must(&["MGET", &keys[0], &keys[1], &keys[2]])))
 }
 
 #[test]
@@ -214,27 +163,21 @@ fn parts_written_under_writes_are_of_one_moment_and_have_what_was_acknowledged_b
     let directory = directory();
     let mut node = node_in(&directory, 3);
     node.must(&["DEBUG", "POPULATE", "60000", "filler", "200"]);
-    let writers: Vec<Writer> = (0..3).map(|number| Writer::start(&node, number)).collect();
-    wait::until("all write", || writers.iter().all(|writer| writer.rounds() > 20));
-    let at_least: Vec<u64> = writers.iter().map(Writer::rounds).collect();
-    assert_eq!(text(&node.must(&["BGSAVE"])), "Background saving started");
-    wait::until("it is written", || info(&node, "rdb_bgsave_in_progress") == "0");
-    let at_most: Vec<u64> = writers.into_iter().map(Writer::end).collect();
-    assert_eq!(info(&node, "rdb_last_bgsave_status"), "ok");
+    let rounds = save_under_writes(&node, over_all);
     node.kill();
     let mut node = node_in(&directory, 2);
-    for (number, (least, most)) in at_least.into_iter().zip(at_most).enumerate() {
-        let round = round_of(&node, number);
+    for (number, (least, most)) in rounds.into_iter().enumerate() {
+        let round = round_on(&node, number);
         assert!((least..=most).contains(&round), "{least}..={most}: {round}");
     }
 
-    let writers: Vec<Writer> = (0..3).map(|number| Writer::start(&node, number)).collect();
-    wait::until("all write", || writers.iter().all(|writer| writer.rounds() > 20));
+    let writers = Writers::start(node.port, 3, over_all);
+    wait::until("all write", || writers.rounds().iter().all(|rounds| *rounds > 20));
     assert_eq!(node.stop(), Some(0));
-    let acknowledged: Vec<u64> = writers.into_iter().map(Writer::end).collect();
+    let acknowledged = writers.end();
     let node = node_in(&directory, 1);
     for (number, acknowledged) in acknowledged.into_iter().enumerate() {
-        let round = round_of(&node, number);
+        let round = round_on(&node, number);
         assert!(round >= acknowledged, "{round} of {acknowledged}");
     }
     assert_eq!(parts(directory.path()).len(), 2, "those of the last snapshot");
@@ -244,30 +187,7 @@ fn parts_written_under_writes_are_of_one_moment_and_have_what_was_acknowledged_b
 fn a_kill_at_any_moment_leaves_the_old_parts_or_the_new_ones_and_the_next_save_clears_up() {
     let directory = directory();
     let mut node = node_in(&directory, 2);
-    node.must(&["DEBUG", "POPULATE", "100000", "key", "100"]);
-    node.must(&["SET", "round", "0"]);
-    let began = Instant::now();
-    node.must(&["SAVE"]);
-    let most = began.elapsed().as_micros() as u64 * 5 / 4;
-    let (seed, rounds) = (support::seed(), if support::soak() { 50 } else { 6 });
-    let mut random = fastrand::Rng::with_seed(seed);
-    let (mut saved, mut inside, mut is_new) = ("0".to_owned(), 0, 0);
-    for round in 1..=rounds {
-        let round = round.to_string();
-        node.must(&["SET", "round", &round]);
-        node.must(&["BGSAVE"]);
-        wait::let_pass(Duration::from_micros(random.u64(..most)));
-        node.kill();
-        inside += usize::from(parts(directory.path()).len() > 2);
-        node.restart(&[]);
-        assert_eq!(text(&node.must(&["DBSIZE"])), "100001");
-        let loaded = text(&node.must(&["GET", "round"]));
-        assert!(loaded == round || loaded == saved, "{loaded} in round {round}, after {saved}");
-        is_new += usize::from(loaded == round);
-        saved = loaded;
-    }
-    println!("{rounds} kills, {inside} with parts of two snapshots; {is_new} were new");
-    assert!(inside > 0);
+    kill_in_snapshots(&mut node, |_| parts(directory.path()).len() > 2);
     node.must(&["SAVE"]);
     assert_eq!(parts(directory.path()).len(), 2, "{:?}", files(directory.path()));
 }

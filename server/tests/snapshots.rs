@@ -7,23 +7,12 @@ mod support;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
-
 use support::client::{Client, text};
 use support::node::{Node, free_port};
+use support::snapshots::{Writers, info, kill_in_snapshots, round_of, save_under_writes};
 use support::wait;
 
 const FILE: &str = "--dbfilename=dump.rdb";
-
-/// What one line of INFO says.
-fn info(node: &Node, name: &str) -> String {
-    let all = text(&node.must(&["INFO", "persistence"]));
-    let line = all.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
-    line.unwrap_or_else(|| panic!("no {name} in {all}")).trim().to_owned()
-}
 
 fn check_file(path: &Path) {
     let output = Command::new("redis-check-rdb").arg(path).output();
@@ -71,54 +60,6 @@ impl Drop for Redis {
     }
 }
 
-/// Clients that write until they are dropped, each what `line` says of its number and round; how many rounds each has
-/// had acknowledged.
-struct Writers {
-    stop: Arc<AtomicBool>,
-    acknowledged: Vec<Arc<AtomicU64>>,
-    threads: Vec<thread::JoinHandle<()>>,
-}
-
-impl Writers {
-    fn start(port: u16, count: usize, lines: fn(usize, u64) -> Vec<String>) -> Writers {
-        let stop = Arc::new(AtomicBool::new(false));
-        let acknowledged: Vec<Arc<AtomicU64>> = (0..count).map(|_| Arc::default()).collect();
-        let write = |(number, acknowledged): (usize, &Arc<AtomicU64>)| {
-            let (stop, acknowledged) = (stop.clone(), acknowledged.clone());
-            thread::spawn(move || {
-                let mut client = Client::connect(port).expect("the node serves");
-                for round in 1.. {
-                    for line in lines(number, round) {
-                        let words: Vec<&str> = line.split(' ').collect();
-                        match client.try_call(&words) {
-                            Ok(reply) if !text(&reply).starts_with("ERR") => {}
-                            // It is ending.
-                            _ => return,
-                        }
-                    }
-                    acknowledged.store(round, Ordering::Release);
-                    if stop.load(Ordering::Acquire) {
-                        return;
-                    }
-                }
-            })
-        };
-        let threads = acknowledged.iter().enumerate().map(write).collect();
-        Writers { stop, acknowledged, threads }
-    }
-
-    fn rounds(&self) -> Vec<u64> {
-        self.acknowledged.iter().map(|round| round.load(Ordering::Acquire)).collect()
-    }
-
-    /// The rounds of each when all have ended.
-    fn end(mut self) -> Vec<u64> {
-        self.stop.store(true, Ordering::Release);
-        self.threads.drain(..).for_each(|thread| thread.join().expect("a writer"));
-        self.rounds()
-    }
-}
-
 /// Values of every type that all say the round.
 fn all_types(number: usize, round: u64) -> Vec<String> {
     let key = |name: &str| format!("{name}:{number}");
@@ -144,19 +85,11 @@ fn a_snapshot_under_writes_is_of_one_moment_and_redis_loads_it() {
     let node = Node::start("node", 3, &[FILE]);
     node.must(&["DEBUG", "POPULATE", "60000", "filler", "200"]);
     node.must(&["DEBUG", "POPULATE", "1", "large", "20", "TYPE", "hash", "ELEMENTS", "100000"]);
-    let writers = Writers::start(node.port, 3, all_types);
-    wait::until("all write", || writers.rounds().iter().all(|rounds| *rounds > 20));
-    let at_least = writers.rounds();
-    assert_eq!(text(&node.must(&["BGSAVE"])), "Background saving started");
-    wait::until("it is written", || info(&node, "rdb_bgsave_in_progress") == "0");
-    let at_most = writers.end();
-    assert_eq!(info(&node, "rdb_last_bgsave_status"), "ok");
+    let rounds = save_under_writes(&node, all_types);
     let mut redis = Redis::load(&node.file("dump.rdb"));
-    for (number, (least, most)) in at_least.into_iter().zip(at_most).enumerate() {
+    for (number, (least, most)) in rounds.into_iter().enumerate() {
         let together = redis.ask(&format!("MGET a:{number} b:{number} c:{number}"));
-        let rounds: Vec<u64> = together.split(' ').map(|word| word.parse().unwrap()).collect();
-        assert!(rounds.iter().all(|round| *round == rounds[0]), "half an MSET: {together}");
-        assert!((least..=most + 1).contains(&rounds[0]), "{least}..={most}: {together}");
+        assert!((least..=most + 1).contains(&round_of(&together)), "{least}..={most}: {together}");
         let said = [
             redis.ask(&format!("HGET hash:{number} round")),
             redis.ask(&format!("LINDEX list:{number} -1")),
@@ -182,32 +115,10 @@ fn take_unfinished(node: &Node) -> bool {
 #[test]
 fn a_kill_at_any_moment_leaves_a_whole_file() {
     let mut node = Node::start("node", 2, &[FILE]);
-    node.must(&["DEBUG", "POPULATE", "100000", "key", "100"]);
-    node.must(&["SET", "round", "0"]);
-    let began = Instant::now();
-    node.must(&["SAVE"]);
-    let most = began.elapsed().as_micros() as u64 * 5 / 4;
-    let (seed, rounds) = (support::seed(), if support::soak() { 50 } else { 6 });
-    let mut random = fastrand::Rng::with_seed(seed);
-    let (mut saved, mut inside, mut is_new) = ("0".to_owned(), 0, 0);
-    for round in 1..=rounds {
-        let round = round.to_string();
-        node.must(&["SET", "round", &round]);
-        node.must(&["BGSAVE"]);
-        wait::let_pass(Duration::from_micros(random.u64(..most)));
-        node.kill();
-        inside += usize::from(take_unfinished(&node));
+    kill_in_snapshots(&mut node, |node| {
         check_file(&node.file("dump.rdb"));
-        node.restart(&[]);
-        // The old one or the new one, and all of it.
-        assert_eq!(text(&node.must(&["DBSIZE"])), "100001");
-        let loaded = text(&node.must(&["GET", "round"]));
-        assert!(loaded == round || loaded == saved, "{loaded} in round {round}, after {saved}");
-        is_new += usize::from(loaded == round);
-        saved = loaded;
-    }
-    println!("{rounds} kills, {inside} in the middle of a snapshot; {is_new} files were new");
-    assert!(inside > 0);
+        take_unfinished(node)
+    });
 }
 
 /// Three keys of each writer, on all shards, one after the other.

@@ -5,13 +5,8 @@ mod support;
 use support::client::{Client, text};
 use support::node::Node;
 use support::redis::Redis;
+use support::snapshots::info;
 use support::{scenario, wait};
-
-fn info(node: &Node, name: &str) -> String {
-    let all = text(&node.must(&["INFO", "persistence"]));
-    let line = all.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
-    line.unwrap_or_else(|| panic!("no {name} in {all}")).trim().to_owned()
-}
 
 /// What SHUTDOWN is answered with; nothing where the connection ends.
 fn shutdown(client: &mut Client, words: &[&str]) -> Option<String> {

@@ -268,20 +268,26 @@ pub async fn sync_directory(path: &Path) -> Result<()> {
     on_a_thread("sync", directory, move || std::fs::File::open(opened)?.sync_all()).await
 }
 
+/// What came of [`put_in_place`].
+pub struct Placed<T> {
+    /// What was written, or why it is not, for certain, in its place.
+    pub outcome: std::result::Result<T, String>,
+    /// It is not in its place, for certain, and gone.
+    pub is_taken_back: bool,
+}
+
 /// What was `written` as `temp` takes the place of `to`; where it was not, or cannot be put there, `temp` goes.
 pub async fn put_in_place<T>(
     temp: &Path,
     to: &Path,
     written: std::result::Result<T, String>,
-) -> std::result::Result<T, String> {
+) -> Placed<T> {
     let outcome = match written {
         Ok(what) => replace(temp, to).await.map(|()| what).map_err(|error| error.to_string()),
         Err(error) => Err(error),
     };
-    if outcome.is_err() {
-        let _ = remove(temp).await;
-    }
-    outcome
+    let is_taken_back = outcome.is_err() && remove(temp).await.is_ok();
+    Placed { outcome, is_taken_back }
 }
 
 /// Removes a file.

@@ -168,12 +168,7 @@ impl Moment {
 
     /// The form's version: above 9 where the data needs it.
     pub fn version(&self) -> u16 {
-        match (self.has_dated(), self.recipient) {
-            (true, Recipient::Valkey9) => file_write::VERSION_OF_VALKEY,
-            (true, _) => file_write::VERSION_OF_TIMED_FIELDS,
-            _ if self.has_libraries() => functions::VERSION,
-            _ => file_write::VERSION,
-        }
+        version(self.has_dated(), self.has_libraries(), self.recipient)
     }
 
     /// Makes all bytes of a file of all of it.
@@ -195,11 +190,7 @@ impl Moment {
     pub(super) fn shares(&self, front: &Front) -> Vec<Share> {
         let share = |(shard, beginning): (ShardId, &FrozenBeginning)| Share {
             id: self.id,
-            version: match (beginning.has_dated, self.recipient) {
-                (true, Recipient::Valkey9) => file_write::VERSION_OF_VALKEY,
-                (true, _) => file_write::VERSION_OF_TIMED_FIELDS,
-                _ => file_write::VERSION,
-            },
+            version: version(beginning.has_dated, false, self.recipient),
             beginnings: vec![(shard, beginning.clone())],
             libraries: Arc::default(),
         };
@@ -214,6 +205,16 @@ impl Moment {
     /// Gives back what is held for it.
     pub async fn end(self, front: &Rc<Front>) {
         end_cuts(front, self.id).await;
+    }
+}
+
+/// The form's version that data needs: whether it has fields that expire, and libraries of functions.
+fn version(has_dated: bool, has_libraries: bool, recipient: Recipient) -> u16 {
+    match (has_dated, recipient) {
+        (true, Recipient::Valkey9) => file_write::VERSION_OF_VALKEY,
+        (true, _) => file_write::VERSION_OF_TIMED_FIELDS,
+        _ if has_libraries => functions::VERSION,
+        _ => file_write::VERSION,
     }
 }
 

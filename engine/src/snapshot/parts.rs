@@ -109,48 +109,55 @@ impl Summary {
     }
 }
 
+/// A snapshot that can be loaded, as far as can be told before.
+pub struct Looked {
+    /// Bytes of all its files.
+    pub bytes: u64,
+    /// What it says of its parts, if it has some.
+    pub summary: Option<Summary>,
+}
+
 /// Looks at a snapshot before it is loaded: whether it can be read at all and, where it is a summary, whether all parts
 /// that it names are there, of its own save, and as long as they were.
-pub async fn look(path: &Path) -> Result<Option<Summary>, String> {
-    let facts = facts_of(path).await?;
-    let Some(summary) = Summary::of_facts(&facts)? else { return Ok(None) };
+pub async fn look(path: &Path) -> Result<Looked, String> {
+    let file = File::open(path).await.map_err(|error| error.to_string())?;
+    let whole = file.size().await.map_err(|error| error.to_string())?;
+    let Some(summary) = Summary::of_facts(&facts_of(&file).await?)? else {
+        return Ok(Looked { bytes: whole, summary: None });
+    };
     let count = summary.bytes.len();
     for (number, (part, bytes)) in summary.paths(path).iter().zip(&summary.bytes).enumerate() {
-        let found = length_of(part).await;
-        let fault = |why: String| {
+        let place = Place { id: summary.id, number, count };
+        look_at_part(part, *bytes, place).await.map_err(|why| {
             format!(
                 "part {number} of the {count} that it names, {}, {why}: bring all of its parts back beside it",
                 part.display()
             )
-        };
-        match found.map_err(|error| fault(format!("cannot be read ({error})")))? {
-            None => return Err(fault("is not there".to_owned())),
-            Some(found) if found != *bytes => {
-                return Err(fault(format!("has {found} bytes, and {bytes} were written")));
-            }
-            Some(_) => {}
-        }
-        let facts =
-            facts_of(part).await.map_err(|error| fault(format!("cannot be read ({error})")))?;
-        if Place::of_facts(&facts) != Some(Place { id: summary.id, number, count }) {
-            return Err(fault("is of another snapshot".to_owned()));
-        }
+        })?;
     }
-    Ok(Some(summary))
+    Ok(Looked { bytes: whole.saturating_add(summary.total()), summary: Some(summary) })
 }
 
-/// How long a file is; nothing where there is none.
-async fn length_of(path: &Path) -> Result<Option<u64>, String> {
-    match File::open(path).await {
-        Ok(file) => file.size().await.map(Some).map_err(|error| error.to_string()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.to_string()),
+/// Whether a file is this part, and so long; else what is wrong with it.
+async fn look_at_part(path: &Path, bytes: u64, place: Place) -> Result<(), String> {
+    let unread = |error: String| format!("cannot be read ({error})");
+    let file = match File::open(path).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err("is not there".to_owned()),
+        file => file.map_err(|error| unread(error.to_string()))?,
+    };
+    let found = file.size().await.map_err(|error| unread(error.to_string()))?;
+    if found != bytes {
+        return Err(format!("has {found} bytes, and {bytes} were written"));
+    }
+    let facts = facts_of(&file).await.map_err(unread)?;
+    match Place::of_facts(&facts) == Some(place) {
+        true => Ok(()),
+        false => Err("is of another snapshot".to_owned()),
     }
 }
 
 /// What a file says about itself: what stands before all else in it, which is at its very beginning.
-async fn facts_of(path: &Path) -> Result<BTreeMap<String, Vec<u8>>, String> {
-    let file = File::open(path).await.map_err(|error| error.to_string())?;
+async fn facts_of(file: &File) -> Result<BTreeMap<String, Vec<u8>>, String> {
     let mut begins = Vec::new();
     let read = file.read_at(0, rt::file::BLOCK, &mut begins).await;
     read.map_err(|error| error.to_string())?;

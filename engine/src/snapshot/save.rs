@@ -20,6 +20,7 @@ use crate::exec::Front;
 use crate::libraries::Set;
 use crate::rdb::forms::Recipient;
 use crate::rdb::{Crc, file_write, functions};
+use crate::rt::file::Placed;
 use crate::rt::{self, Appender};
 use crate::shard::ExecutorId;
 use crate::types::Lsn;
@@ -124,21 +125,13 @@ impl Save {
         moment.end(&front).await;
         // From here on whoever ends at once leaves them to the summary, or to the next snapshot.
         name::parts_begin(None);
-        if plan.form == Form::One {
-            return rt::file::put_in_place(&temp, &plan.path, written).await;
-        }
-        let placed = match written {
-            Ok(saved) => {
-                let placed = rt::file::replace(&temp, &plan.path).await;
-                placed.map(|()| saved).map_err(|error| error.to_string())
-            }
-            Err(error) => Err(error),
-        };
+        let Placed { outcome, is_taken_back } =
+            rt::file::put_in_place(&temp, &plan.path, written).await;
         // Where the summary has its place, and only the directory could not be synced, it needs them.
-        if placed.is_err() && rt::file::remove(&temp).await.is_ok() {
+        if is_taken_back && plan.form == Form::Parts {
             remove_parts(&front, &plan.path, id).await;
         }
-        placed
+        outcome
     }
 
     /// Nothing is written: the file that was made goes.
@@ -219,9 +212,6 @@ async fn write_parts(
     for part in under_way {
         // All of them come to an end before the first error is told.
         parts.push(part.await);
-    }
-    if let Some(error) = failed.get() {
-        return Err(error.clone());
     }
     let parts = parts.into_iter().collect::<Result<Vec<(Made, u64)>, String>>()?;
     rt::file::sync_directory(&plan.path).await.map_err(|error| error.to_string())?;

@@ -23,6 +23,7 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod scenario;
+pub(crate) mod snapshots;
 pub(crate) mod wait;
 pub(crate) mod writer;
 

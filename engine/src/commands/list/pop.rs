@@ -74,19 +74,16 @@ fn pop(cx: &mut Cx<'_>, args: Args<'_>, end: End) -> Result<Whole, Refusal> {
         let name = if end == End::Left { LPOP.name } else { RPOP.name };
         return Err(Refusal::Arity(name.to_owned()));
     }
-    let count = match args.len() {
-        3 => Some(positive(args.get(2), "ERR value is out of range, must be positive")?),
-        _ => None,
-    };
     let (db, key) = (cx.db, args.get(1));
-    if count.is_none() {
+    if args.len() == 2 {
         return pop_one(cx, key, end).map(|()| Whole::Done);
     }
+    let count = positive(args.get(2), "ERR value is out of range, must be positive")?;
     let Some(list) = cx.keys.object_to_change::<List>(db, key)? else {
         cx.reply.nil_array();
         return Ok(Whole::Done);
     };
-    let count = count.unwrap_or(1).min(list.len());
+    let count = count.min(list.len());
     if count <= PIECE {
         reply_taken(cx, db, key, end, count);
         return Ok(Whole::Done);
