@@ -405,18 +405,23 @@ impl KeyPlace<'_> {
 type Decided<E> = Option<(E, Result<(<E as TypeEffect>::Done, bool), Unfit>)>;
 
 impl KeyPlace<'_> {
-    /// As [`change`](KeyPlace::change), with an effect that `decide` finds by what is there: `None` where that is
-    /// no `T`.
+    /// As [`change`](KeyPlace::change), with an effect that `decide` finds by what is there: `Ok(None)` where that is
+    /// no `T`. Nobody has decided, and nothing has happened, where the time of what is there has come at `now`.
     #[inline]
-    pub(super) fn decide<T: Object, E: TypeEffect>(
+    pub(super) fn decide<T: Object, E: TypeEffect, D: FnOnce(Option<&T>) -> Option<E>>(
         &mut self,
         kind: &'static Type,
+        now: Millis,
         clock: impl FnOnce(&Item) -> u32,
-        decide: impl FnOnce(Option<&T>) -> Option<E>,
-    ) -> Option<Decided<E>> {
+        decide: D,
+    ) -> Result<Option<Decided<E>>, D> {
         let Database { table, dated, .. } = &mut *self.database;
         if let Some(item) = table.get_mut(self.hash, self.key) {
-            let Some(effect) = decide(Some(item.object_as::<T>()?)) else { return Some(None) };
+            if item.deadline().is_some_and(|deadline| deadline <= now) {
+                return Err(decide);
+            }
+            let Some(object) = item.object_as::<T>() else { return Ok(None) };
+            let Some(effect) = decide(Some(object)) else { return Ok(Some(None)) };
             let done = effect.perform(item);
             let object = item.object();
             let is_empty = object.is_some_and(Object::is_empty);
@@ -424,14 +429,14 @@ impl KeyPlace<'_> {
                 dated.note(self.key, due);
             }
             self.what = done.is_ok().then_some(What::Changed);
-            return Some(Some((effect, done.map(|done| (done, is_empty)))));
+            return Ok(Some(Some((effect, done.map(|done| (done, is_empty))))));
         }
-        let Some(effect) = decide(None) else { return Some(None) };
+        let Some(effect) = decide(None) else { return Ok(Some(None)) };
         let outcome = self.change(kind, clock, |item| {
             let done = effect.perform(item)?;
             Ok((done, item.object().is_some_and(Object::is_empty)))
         });
-        Some(Some((effect, outcome?)))
+        Ok(outcome.map(|outcome| Some((effect, outcome))))
     }
 }
 

@@ -100,23 +100,39 @@ impl Keyspace {
         key: &[u8],
         decide: impl FnOnce(Option<&T>) -> Option<E>,
     ) -> Result<Option<E::Done>, WrongType> {
-        if self.door.is_watched_before() || self.door.expires(db) > 0 || self.has_dated_in(db) {
-            // There is more to do before it changes, or even before it is looked at.
-            let effect = decide(self.object_to_change(db, key)?);
-            return Ok(effect.map(|effect| self.change(db, key, &effect)));
+        if self.door.is_watched_before() || self.has_dated_in(db) {
+            return self.decide_slowly(db, key, decide);
         }
         let at = At { db, hash: self.hash(key), key };
         let mark = self.event_mark();
-        let Keyspace { door, made, policy, now, random, .. } = self;
+        let Keyspace { door, made, policy, now, random, commanded, .. } = self;
+        // A master's command finds what has expired here.
+        let due_at = if *commanded { Millis(0) } else { *now };
         let clock = |item: &Item| policy.clock(item, *now, random);
         let outcome =
-            door.edit(at, &mut made.touched, |place| place.decide(E::TYPE, clock, decide));
+            door.edit(at, &mut made.touched, |place| place.decide(E::TYPE, due_at, clock, decide));
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(decide) => return self.decide_slowly(db, key, decide),
+        };
         let Some((effect, outcome)) = outcome.ok_or(WrongType)? else { return Ok(None) };
         let (done, is_empty) =
             outcome.unwrap_or_else(|unfit| panic!("a command's own effect is {unfit:?}"));
         self.stats.mutations += 1;
         self.told_change(at, &effect, is_empty, mark);
         Ok(Some(done))
+    }
+
+    /// As [`decide`](Keyspace::decide), where there is more to do before it changes, or even before it is looked at.
+    #[cold]
+    fn decide_slowly<T: Object, E: TypeEffect>(
+        &mut self,
+        db: DbIndex,
+        key: &[u8],
+        decide: impl FnOnce(Option<&T>) -> Option<E>,
+    ) -> Result<Option<E::Done>, WrongType> {
+        let effect = decide(self.object_to_change(db, key)?);
+        Ok(effect.map(|effect| self.change(db, key, &effect)))
     }
 
     /// Tells of a change inside a value, and of the end of the key where nothing is left in it.
