@@ -449,9 +449,10 @@ impl Standing {
     }
 
     /// A file is going to be read: who has passed the gate before, and what goes on in many steps, is refused by the
-    /// shards until [`end_anew`](Standing::end_anew).
+    /// shards until [`end_anew`](Standing::end_anew). What is on several shards is done on all of them before, or
+    /// refused by all.
     pub async fn refuse_writes(&self) {
-        self.front.call_all(|shard: &mut Shard| shard.set_reading(true)).await;
+        self.front.everywhere(false, |shard| shard.set_reading(true)).await;
     }
 
     /// What a file holds comes here, and what is here goes if it `flushes`: `history` begins.

@@ -100,21 +100,18 @@ async fn perform(
         Ok(path) => path,
         Err(error) => return tell(Err(error)),
     };
-    if wait == Wait::Last {
-        // It would wait for them: there is one moment at a time.
-        service.give_up_copies();
-    }
     let Some(progress) = server.snapshots.begin() else { return tell(Err(BUSY.to_owned())) };
     let began = Instant::now();
     let path = behind_all(&server, path).await;
     tracing::info!("snapshot: writing {}", path.display());
+    make_place(&server, &path).await;
     let plan = plan(&server, path.clone());
     let begun = || {
         if wait == Wait::Begun {
             tell(Ok(()));
         }
     };
-    let saving = save(&front, &service, plan, &progress, begun);
+    let saving = save(&front, &service, (plan, wait), &progress, begun);
     let outcome = match future::or(saving, tell_how_far(&server)).await {
         Ok((saved, origin)) => {
             note_written(&path, &saved, began.elapsed());
@@ -141,12 +138,17 @@ async fn perform(
 async fn save(
     front: &Rc<Front>,
     service: &Service,
-    plan: SavePlan,
+    (plan, wait): (SavePlan, Wait),
     progress: &Arc<SaveProgress>,
     begun: impl FnOnce(),
 ) -> Result<(Saved, Origin), String> {
     let mut save = Save::prepare(front, plan).await?;
     let origin = loop {
+        if wait == Wait::Last {
+            // It would wait for them, also for those that were asked for just before the node began to stop: there is
+            // one moment at a time.
+            service.give_up_copies();
+        }
         match service.at_one_moment(async || save.fix().await).await {
             Ok(origin) => break origin,
             // Somebody takes a copy of this node, which comes to its end by itself.
@@ -202,6 +204,23 @@ async fn tell_how_far<T>(server: &Server) -> T {
     }
 }
 
+/// Removes parts that no snapshot names, of a process that was killed in the middle of one: beside them there may be
+/// no room for the next.
+async fn make_place(server: &Server, next: &Path) {
+    let setting = &server.settings.config().dbfilename;
+    match newest(server).await {
+        Ok(Some(newest)) => {
+            // Where it cannot be read, which are its own cannot be told.
+            if let Ok(kept) = parts::save_of(&newest).await {
+                parts::remove_left(setting, &newest, kept).await;
+            }
+        }
+        Ok(None) => parts::remove_left(setting, next, None).await,
+        // Writing says why.
+        Err(_) => {}
+    }
+}
+
 /// Where the next snapshot goes.
 fn place(server: &Server, wait: Wait) -> Result<PathBuf, String> {
     let config = server.settings.config();
@@ -211,7 +230,9 @@ fn place(server: &Server, wait: Wait) -> Result<PathBuf, String> {
     if config.dbfilename.is_empty() {
         return Err("snapshots are off: dbfilename is empty".to_owned());
     }
-    if server.status.is_loading() && !server.loading.writes_first() {
+    // Who reads the data again writes it first, and nobody else then: what it has written is what it reads.
+    let is_first = server.loading.writes_first() && wait != Wait::Begun;
+    if server.status.is_loading() && !is_first {
         return Err("a full sync is being loaded: there is nothing whole to be written".to_owned());
     }
     let directory = std::env::current_dir()

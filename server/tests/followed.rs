@@ -239,7 +239,7 @@ fn a_follower_that_does_not_read_is_ended_at_its_bound() {
         assert_eq!(client.must(&["WAIT", "1", "30000"]), Reply::Integer(1));
     }
     wait::until("the slow one is ended", || replication(&node, "connected_slaves") == "1");
-    assert_eq!(node.logged("client-output-buffer-limit replica"), 1, "{}", node.log());
+    node.assert_logged("client-output-buffer-limit replica", 1);
     wait_caught_up(&redis, &node);
     redis::assert_follows(&redis, &node);
 }

@@ -55,7 +55,7 @@ fn a_master_that_lost_its_data_and_took_a_write_does_not_wipe_a_replica() {
         assert_eq!(info(node, "replica_guard_holding"), "1");
         assert_eq!(info(node, "replica_guard_own_keys"), had.to_string());
         assert_eq!(size(node), had);
-        assert_eq!(node.logged("the guard holds"), 1, "it is said once");
+        node.assert_logged("the guard holds", 1);
     }
     assert!(compare::is_stable(&end), "who follows a guarded node goes on");
     assert_eq!(size(&end), had);
@@ -96,7 +96,7 @@ fn a_guard_that_asks_again_and_again_leaves_no_full_sync_in_the_statistics() {
     }
     assert!(!stats.contains("sync_full_reason"), "{stats}");
     assert_eq!(scenario::syncs(&master), (1, 0), "the one of before");
-    assert_eq!(replica.logged("full sync from"), 1);
+    replica.assert_logged("full sync from", 1);
     scenario::follow(&replica, master.port);
     compare::assert_same(&master, &replica);
     let stats = master.ask(&["INFO", "stats"]).expect("statistics");
@@ -400,5 +400,5 @@ fn a_replica_is_online_once_it_says_so() {
     wire::put_numbers(&mut ack, Kind::Ack, &start.expect("the flow has begun"));
     flow.write_all(&ack).expect("it is acknowledged");
     wait::until("it is online", || state().contains("state=online,offset=1,lag=0"));
-    assert_eq!(master.logged(complete), 1, "the log says when it was over");
+    master.assert_logged(complete, 1);
 }

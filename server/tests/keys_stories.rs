@@ -483,7 +483,7 @@ fn a_replica_beyond_its_maxmemory_says_so_and_refuses_the_first_write_when_it_is
     for key in ["a", "b", "c", "d"] {
         assert_eq!(error_of(&replica.call(&["SET", key, "1"])), OUT_OF_MEMORY);
     }
-    assert_eq!(replica.logged(said), 1, "once");
+    replica.assert_logged(said, 1);
 }
 
 /// The story: MGET of very many strings below 64 KiB took twice as much memory as all of its reply.

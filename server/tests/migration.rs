@@ -120,7 +120,7 @@ fn replicas_of_a_node_that_follows_a_redis_go_on_through_its_promotion() {
     node.must(&["SET", "after", "1"]);
     wait::until("it has what its master writes", || has("after"));
     assert_eq!(replication(&below, "master_link_reconnects"), "0");
-    assert_eq!(node.logged("full sync for replica"), 1);
+    node.assert_logged("full sync for replica", 1);
     // A full sync from a Redis is another history: what follows the node begins anew, where its guard lets it.
     client.must(&["MSET", "e", "1", "f", "1", "g", "1"]);
     follow(&node, redis.port);
@@ -342,7 +342,7 @@ fn a_script_is_refused_by_name_and_not_tried_again() {
     });
     assert_eq!(replication(&node, "master_link_status"), "down");
     assert_eq!(text(&node.must(&["GET", "a"])), "1", "what came before is there");
-    assert_eq!(node.logged("it is not tried again"), 1);
+    node.assert_logged("it is not tried again", 1);
     assert_eq!(puppet.asked().len(), 1);
     // An operator may: it begins anew.
     follow(&node, puppet.port);
@@ -374,7 +374,7 @@ fn data_that_cannot_be_read_is_asked_for_again() {
     follow(&node, puppet.port);
     wait::until("it is followed", || node.ask(&["GET", "a"]).as_deref() == Some("1"));
     assert_eq!(puppet.asked(), ["? -1", "? -1"]);
-    assert_eq!(node.logged("it is asked for again"), 1);
+    node.assert_logged("it is asked for again", 1);
 }
 
 /// A stream whose transactions do not hold together is none that could be gone on with.

@@ -172,9 +172,9 @@ fn a_client_that_does_not_read_is_closed_at_its_output_limits() {
     let stats = text(&operator.must(&["INFO", "stats"]));
     assert!(stats.contains("client_output_buffer_limit_disconnections:2"), "{stats}");
     for words in ["name=greedy omem=", "name=idler omem="] {
-        assert_eq!(node.logged(words), 1, "{words}");
+        node.assert_logged(words, 1);
     }
-    assert_eq!(node.logged("of client-output-buffer-limit normal"), 2);
+    node.assert_logged("of client-output-buffer-limit normal", 2);
 }
 
 #[test]
@@ -339,7 +339,7 @@ fn a_multi_above_the_limit_of_requests_is_told_so_and_its_client_goes_on() {
     assert!(said.map_or(true, |reply| text(&reply).contains("too big request")));
     let stats = text(&operator.must(&["INFO", "stats"]));
     assert!(stats.contains("client_query_buffer_limit_disconnections:1"), "{stats}");
-    assert_eq!(node.logged("of client-query-buffer-limit"), 2);
+    node.assert_logged("of client-query-buffer-limit", 2);
 }
 
 #[test]

@@ -249,7 +249,7 @@ fn a_subscriber_that_does_not_read_is_ended_and_nobody_waits_for_it() {
         text(&heard) == "1"
     });
     assert_eq!(info(&node, "stats", "client_output_buffer_limit_disconnections"), "1");
-    assert_eq!(node.logged("client-output-buffer-limit pubsub"), 1);
+    node.assert_logged("client-output-buffer-limit pubsub", 1);
     // By the soft limit, which is a matter of time, also when nothing is said any more.
     node.must(&["CONFIG", "SET", "client-output-buffer-limit", "pubsub 0 1mb 1"]);
     let mut slow = node.client();

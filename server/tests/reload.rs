@@ -67,7 +67,7 @@ fn everything_comes_back_and_replicas_take_it_anew() {
     assert_eq!(digest(&node), before);
     node.must(&["SET", "after", "1"]);
     assert!(compare::assert_same(&node, &replica) > 1000);
-    assert_eq!(node.logged("full sync for replica"), 2);
+    node.assert_logged("full sync for replica", 2);
     let refused = replica.call(&["DEBUG", "RELOAD"]);
     assert!(refused.error().is_some(), "{refused:?}");
     // A transaction that watched what came back is not run.
@@ -115,6 +115,52 @@ fn no_acknowledged_write_is_lost() {
     assert!(acknowledged.iter().all(|count| *count > 0), "{acknowledged:?}");
     let keys = 20_000 + acknowledged.iter().sum::<u64>();
     assert_eq!(node.must(&["DBSIZE"]), Reply::Integer(keys as i64));
+}
+
+/// The gate for writes closes on each shard at its own time, once: some were done on one shard, refused by the next, and
+/// saved so.
+#[test]
+fn what_is_on_several_shards_is_done_by_all_or_refused_by_all() {
+    let (_directory, node) = node(3);
+    node.must(&["DEBUG", "POPULATE", "3000", "k", "20"]);
+    let keys = |writer: usize, round: usize| {
+        ["a", "b", "c"].map(|name| format!("{name}:{writer}:{round}"))
+    };
+    let stop = AtomicBool::new(false);
+    let outcomes: Vec<Vec<bool>> = thread::scope(|scope| {
+        let writers: Vec<_> = (0..8)
+            .map(|writer: usize| {
+                let (mut client, stop) = (node.client(), &stop);
+                scope.spawn(move || {
+                    let mut outcomes = Vec::new();
+                    while !stop.load(Ordering::Relaxed) {
+                        let [a, b, c] = keys(writer, outcomes.len());
+                        let reply = client.call(&["MSET", &a, "1", &b, "1", &c, "1"]);
+                        if let Some(error) = reply.error() {
+                            assert!(error.starts_with(b"LOADING"), "{reply:?}");
+                        }
+                        outcomes.push(reply.error().is_none());
+                    }
+                    outcomes
+                })
+            })
+            .collect();
+        for _ in 0..10 {
+            node.must(&["DEBUG", "RELOAD"]);
+        }
+        stop.store(true, Ordering::Relaxed);
+        writers.into_iter().map(|writer| writer.join().expect("a writer")).collect()
+    });
+    let all = outcomes.concat();
+    assert!(all.contains(&true) && all.contains(&false), "there were both");
+    let mut client = node.client();
+    for (writer, outcomes) in outcomes.iter().enumerate() {
+        for (round, is_done) in outcomes.iter().enumerate() {
+            let [a, b, c] = keys(writer, round);
+            let there = client.must(&["EXISTS", &a, &b, &c]);
+            assert_eq!(there, Reply::Integer(if *is_done { 3 } else { 0 }), "{a}: {is_done}");
+        }
+    }
 }
 
 #[test]

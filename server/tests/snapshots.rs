@@ -170,7 +170,7 @@ fn a_snapshot_that_fails_is_told_and_stops_writes_only_where_save_asks_for_them(
         "{refused}"
     );
     assert_eq!(info(&node, "rdb_last_bgsave_status"), "err");
-    assert!(node.logged("snapshot: cannot rename") > 0);
+    node.wait_logged("snapshot: cannot rename");
     assert_eq!(std::fs::read(&file).expect("it is there"), good);
     node.must(&["SET", "a", "2"]);
     node.must(&["CONFIG", "SET", "save", "3600 1000"]);

@@ -39,7 +39,7 @@ fn who_cannot_save_says_so_and_goes_on_whoever_asks() {
     assert_eq!(shutdown(&mut client, &["ABORT"]).as_deref(), Some("ERR No shutdown in progress."));
     assert_eq!(shutdown(&mut client, &["FORCE"]), None);
     assert_eq!(node.exit_code(), Some(0));
-    assert_eq!(node.logged("ending without a snapshot"), 1);
+    node.assert_logged("ending without a snapshot", 1);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn an_end_does_not_wait_for_a_copy_of_a_follower() {
     wait::until("a copy is made", || node.logged("a copy of 500000 keys") == 1);
     assert_eq!(shutdown(&mut node.client(), &["NOW"]), None);
     assert_eq!(node.exit_code(), Some(0));
-    assert_eq!(node.logged("a copy for Redis replicas ends"), 1);
+    node.assert_logged("a copy for Redis replicas ends", 1);
     node.restart(&[]);
     assert_eq!(text(&node.must(&["DBSIZE"])), "500000");
 }

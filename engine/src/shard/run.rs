@@ -268,7 +268,16 @@ impl Shard {
         if !is_closed || !call.entry.writes() || call.who.is_master {
             return None;
         }
-        Some(if self.is_reading { Refusal::LOADING } else { Refusal::ReadOnly })
+        self.closed_to_writes()
+    }
+
+    /// Why writes of clients are refused, if they are.
+    pub fn closed_to_writes(&self) -> Option<Refusal> {
+        match self.keys.role() {
+            _ if self.is_reading => Some(Refusal::LOADING),
+            Role::Replica => Some(Refusal::ReadOnly),
+            Role::Master => None,
+        }
     }
 
     /// The batch's next command goes on in slices, with its keys in hand.

@@ -64,7 +64,8 @@ impl Shard {
     ) -> Result<bool, Refusal> {
         let call = bedding.call.view();
         if let Some(refusal) = self.closed_to(&call) {
-            return Err(refusal);
+            // Another shard may have served it.
+            return if claim() { Err(refusal) } else { Ok(false) };
         }
         let wait = shape(&call);
         self.within(&call, out, |cx| wait.attempt(cx, call.args, keys, Some(claim)))

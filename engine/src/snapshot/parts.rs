@@ -138,6 +138,12 @@ pub async fn look(path: &Path) -> Result<Looked, String> {
     Ok(Looked { bytes: whole.saturating_add(summary.total()), summary: Some(summary) })
 }
 
+/// The save that a snapshot's parts are of, if it has parts.
+pub async fn save_of(path: &Path) -> Result<Option<SaveId>, String> {
+    let file = File::open(path).await.map_err(|error| error.to_string())?;
+    Ok(Summary::of_facts(&facts_of(&file).await?)?.map(|summary| summary.id))
+}
+
 /// Whether a file is this part, and so long; else what is wrong with it.
 async fn look_at_part(path: &Path, bytes: u64, place: Place) -> Result<(), String> {
     let unread = |error: String| format!("cannot be read ({error})");
@@ -178,10 +184,10 @@ fn facts_in(begins: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, FileError> {
     Ok(facts)
 }
 
-/// Removes parts that belong to no snapshot, after the one at `path` was written: those of the one before, and of such as never came to
-/// be. `kept` is the save whose parts are its own, if it has some.
-pub async fn remove_left(setting: &str, path: &Path, kept: Option<SaveId>) {
-    let (Some(directory), Some(newest)) = (path.parent(), path.file_name()) else { return };
+/// Removes parts that belong to no snapshot, where `newest` is the newest: those of the one before, and of such as never
+/// came to be. `kept` is the save whose parts are its own, if it has some.
+pub async fn remove_left(setting: &str, newest: &Path, kept: Option<SaveId>) {
+    let (Some(directory), Some(newest)) = (newest.parent(), newest.file_name()) else { return };
     let names = match rt::file::names_in(directory).await {
         Ok(names) => names,
         Err(error) => return log::warn!("snapshot: {error}: parts of former ones may be left"),

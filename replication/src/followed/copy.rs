@@ -39,6 +39,11 @@ impl FullCopy {
         }
     }
 
+    /// Whether all its bytes are made, so that no shard holds anything for it.
+    pub(super) fn is_made(&self) -> bool {
+        self.payload.length().is_some()
+    }
+
     /// It is given up.
     pub(super) fn give_up(&self, why: &str) {
         self.progress.cancelled.store(true, Ordering::Relaxed);

@@ -319,7 +319,10 @@ impl Followers {
 
     /// The node stops: copies that are not complete are given up, so that the last snapshot can be written.
     pub fn give_up_copies(&self) {
-        if let Some(copy) = self.copy.borrow_mut().take() {
+        let newest = self.copy.borrow_mut().take();
+        // Who came later may have another one than those who were first.
+        let taken = self.live().into_iter().filter_map(|follower| follower.copy.borrow().clone());
+        for copy in newest.into_iter().chain(taken).filter(|copy| !copy.is_made()) {
             copy.give_up("this node stops");
         }
     }

@@ -166,7 +166,8 @@ impl Machine {
         let is_silent = self.speaks && self.silence(now) > timeout;
         let is_still = now.saturating_duration_since(self.took) > timeout;
         match self.stage {
-            Stage::Online if is_silent => return Some(Reason::Silent(timeout)),
+            // Who loads its copy says that it goes on.
+            Stage::Online | Stage::Loading if is_silent => return Some(Reason::Silent(timeout)),
             Stage::Copying if is_still => return Some(Reason::Still(timeout)),
             _ => {}
         }
@@ -209,14 +210,22 @@ mod tests {
         machine.copies(50, now);
         machine.copied(true, now);
         assert_eq!((machine.stage(), machine.acked()), (Stage::Loading, None));
-        // A large copy takes its time to load.
-        assert_eq!(after(&mut machine, 60, now, 300), None);
-        assert!(!machine.heard(None, now) && !machine.is_online());
+        // A large copy takes its time to load, and who loads it says that it goes on.
+        for seconds in (30..=300).step_by(30) {
+            assert_eq!(after(&mut machine, 60, now, seconds), None);
+            assert!(!machine.heard(None, now + Duration::from_secs(seconds)));
+        }
+        assert!(!machine.is_online());
         assert!(machine.heard(Some(0), now) && machine.is_online());
         machine.took_stream(10, now);
         assert!(machine.heard(Some(70), now));
         assert_eq!((machine.sent(), machine.acked()), (Some(60), Some(60)));
         assert!(!machine.heard(Some(55), now) && machine.acked() == Some(60));
+
+        let mut frozen = Machine::new(true, now);
+        frozen.copies(50, now);
+        frozen.copied(true, now);
+        assert_eq!(after(&mut frozen, 50, now, 31), Some(Reason::Silent(TIMEOUT)));
     }
 
     #[test]

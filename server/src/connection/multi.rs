@@ -21,15 +21,15 @@ use super::queue::Multi;
 use super::run::run_entry;
 use super::session::{ReplyMode, Session, VISIT_MAX, breathe_after};
 use engine::command::{Args, Call, Entry, Flags, Group, Refusal};
-use engine::db::{Pressure, Role, WatchKey};
+use engine::db::{Pressure, WatchKey};
 use engine::exec::{Home, Queue, Row, Setting, Tx};
 use engine::resp::{Output, Protocol, ReplyWriter};
 use engine::rt;
 use engine::shard::{Batch, Shard};
 use engine::types::{ShardId, shard_of};
 use std::iter::Peekable;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// Replies of a transaction above this size are set aside as they are: one buffer for all of them would be
@@ -187,7 +187,7 @@ async fn run_queue(
         return run_at_once(session, multi, shard, out).await;
     }
     let mut tx = multi.queue.begin(&front).await;
-    // Or while the keys were waited for. From here on the role stays: changing it needs them all.
+    // Or while the keys were waited for. From here on it stays so: changing it needs them all.
     if let Err(refusal) = pass_gates(session, &multi) {
         tx.conclude().await;
         return Err(refusal);
@@ -222,25 +222,25 @@ async fn run_at_once(
     let (db, protocol, slow_from) = (session.db, session.protocol, session.stopwatch.slow_from());
     let setting = Setting { db, protocol, who: &who, slow_from, replied: 0 };
     let (flag, writes) = (session.watch_flag.clone(), multi.queue.writes());
-    // Asked once more when the keys are in hand: the role, and whether a watched key was touched.
-    let closed = Arc::new(AtomicBool::new(false));
-    let is_closed = closed.clone();
+    // Asked once more when the keys are in hand: whether writes are refused by now, and whether a watched key was touched.
+    let closed = Arc::new(OnceLock::new());
+    let closed_for = closed.clone();
     let keys: Vec<WatchKey> = watched.iter().cloned().collect();
     let unless = move |shard: &mut Shard| {
-        let is_replica = writes && shard.keys.role() == Role::Replica;
-        is_closed.store(is_replica, Ordering::Release);
-        let Some(flag) = &flag else { return is_replica };
+        let refusal = shard.closed_to_writes().filter(|_| writes);
+        let is_closed = refusal.is_some_and(|refusal| closed_for.set(refusal).is_ok());
+        let Some(flag) = &flag else { return is_closed };
         for (db, key) in &keys {
             shard.keys.look_at_watched(*db, key, flag);
         }
-        is_replica || flag.load(Ordering::Acquire)
+        is_closed || flag.load(Ordering::Acquire)
     };
     let (front, count) = (session.front.clone(), multi.queue.len());
     let done = multi.queue.run_at_once(&front, shard, &setting, Some(Box::new(unless))).await;
     session.watched = watched;
     let Some((batches, wrote)) = done else {
-        if closed.load(Ordering::Acquire) {
-            return Err(aborted(&Refusal::ReadOnly));
+        if let Some(refusal) = closed.get() {
+            return Err(aborted(refusal));
         }
         ReplyWriter::new(out, session.protocol).nil_array();
         return Ok(());

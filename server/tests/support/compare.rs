@@ -4,8 +4,8 @@ use super::client::{Client, request, text};
 use super::node::Node;
 use super::wait;
 use engine::resp::client::Reply;
-use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Databases of a node that is started without `--dbnum`.
 const DATABASES: usize = 16;
@@ -16,8 +16,9 @@ const AT_ONCE: usize = 500;
 /// Differences that a failing test shows.
 const SHOWN_MAX: usize = 20;
 
-/// How often two nodes are compared, one of which takes out what has come to its end.
-const LOOKS_MAX: usize = 5;
+/// How long two nodes are compared, one of which takes out what comes to its end: fields of hashes that nobody writes any
+/// more end within a second (`collections`), and their master may be slow to take them out.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 /// A key's value and deadline (`-1`: none).
 type Entry = (Vec<u8>, i64);
@@ -96,8 +97,13 @@ fn collection(client: &mut Client, key: &[u8]) -> Vec<u8> {
     format!("{kind:?} {digest:?} {form:?}").into_bytes()
 }
 
-/// The elements of a collection, in an order of their own.
+/// What clients see of a collection: its type and its elements, in an order of their own.
 fn contents(client: &mut Client, key: &[u8]) -> Vec<u8> {
+    let (kind, elements) = elements(client, key);
+    if kind == "none" { Vec::new() } else { format!("{kind} {}", elements.join(" ")).into_bytes() }
+}
+
+fn elements(client: &mut Client, key: &[u8]) -> (String, Vec<String>) {
     let kind = text(&client.call(&[b"TYPE".as_slice(), key]));
     let ask: &[&[u8]] = match kind.as_str() {
         "list" => &[b"LRANGE", key, b"0", b"-1"],
@@ -105,9 +111,8 @@ fn contents(client: &mut Client, key: &[u8]) -> Vec<u8> {
         "zset" => &[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"],
         "hash" => &[b"HGETALL", key],
         "stream" => &[b"XRANGE", key, b"-", b"+"],
-        // It has ended since.
-        "none" => return Vec::new(),
-        other => panic!("a key of type {other}"),
+        // It has ended since, or is a string.
+        _ => return (kind, Vec::new()),
     };
     let reply = client.call(ask);
     let elements = reply.elements().unwrap_or_default();
@@ -120,7 +125,7 @@ fn contents(client: &mut Client, key: &[u8]) -> Vec<u8> {
         let groups = client.call(&[b"XINFO".as_slice(), b"GROUPS", key]);
         shown.push(format!("{groups:?}"));
     }
-    format!("{kind} {}", shown.join(" ")).into_bytes()
+    (kind, shown)
 }
 
 fn now_millis() -> i64 {
@@ -135,21 +140,16 @@ pub(crate) fn assert_equal(master: &Node, replica: &Node) -> usize {
 }
 
 fn assert_equal_in(master: &Node, replica: &Node, of: Of) -> usize {
-    // A field may end between the two readings: what differs is looked at once more.
-    let mut looks = 0;
+    // A field may end between the two readings: what differs is looked at again.
+    let until = Instant::now() + ENDS_WITHIN;
     loop {
-        looks += 1;
         let (count, differences) = compare(master, replica, of);
         if differences.is_empty() {
             return count;
         }
-        let shown = differences.len().min(SHOWN_MAX);
-        assert!(
-            looks < LOOKS_MAX,
-            "{} of {count} keys differ (master, replica):\n{}",
-            differences.len(),
-            differences[..shown].join("\n")
-        );
+        if Instant::now() >= until {
+            fail(master, replica, count, &differences);
+        }
         // One that was promoted takes out by itself what has ended.
         if replica.ask(&["ROLE"]).is_some_and(|role| role.starts_with("replica")) {
             wait_caught_up(master, replica);
@@ -157,8 +157,62 @@ fn assert_equal_in(master: &Node, replica: &Node, of: Of) -> usize {
     }
 }
 
+/// Fails, with what can be seen of the keys that differ.
+fn fail(master: &Node, replica: &Node, count: usize, differences: &[Difference]) -> ! {
+    let shown: Vec<String> = differences
+        .iter()
+        .take(SHOWN_MAX)
+        .map(|difference| {
+            let (ours, theirs) = (seen(master, difference), seen(replica, difference));
+            let only = |these: &BTreeSet<String>, those: &BTreeSet<String>| {
+                these
+                    .difference(those)
+                    .take(SHOWN_MAX)
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .join("\n      ")
+            };
+            let (here, there) = (only(&ours, &theirs), only(&theirs, &ours));
+            format!(
+                "{}\n    only there:\n      {here}\n    only here:\n      {there}",
+                difference.shown
+            )
+        })
+        .collect();
+    panic!(
+        "{} of {count} keys differ (master, replica), now {}:\n{}",
+        differences.len(),
+        now_millis(),
+        shown.join("\n")
+    );
+}
+
+/// What a client sees of a key: its elements, and when fields end.
+fn seen(node: &Node, Difference { database, key, .. }: &Difference) -> BTreeSet<String> {
+    let mut client = node.client();
+    client.must(&["SELECT", &database.to_string()]);
+    let mut seen: BTreeSet<String> = elements(&mut client, key).1.into_iter().collect();
+    let names = client.call(&[b"HKEYS".as_slice(), key]);
+    for name in names.elements().unwrap_or_default().iter().filter_map(Reply::bytes) {
+        let ask = [b"HPEXPIRETIME".as_slice(), key, b"FIELDS", b"1", name];
+        seen.insert(format!(
+            "{} until {}",
+            String::from_utf8_lossy(name),
+            text(&client.call(&ask))
+        ));
+    }
+    seen
+}
+
+/// A key that is not the same on both.
+struct Difference {
+    database: usize,
+    key: Vec<u8>,
+    shown: String,
+}
+
 /// How many keys there are, and those that differ.
-fn compare(master: &Node, replica: &Node, of: Of) -> (usize, Vec<String>) {
+fn compare(master: &Node, replica: &Node, of: Of) -> (usize, Vec<Difference>) {
     let (mut from_master, mut from_replica) = (master.client(), replica.client());
     let (mut count, mut differences) = (0, Vec::new());
     for database in 0..DATABASES {
@@ -184,7 +238,7 @@ fn compare(master: &Node, replica: &Node, of: Of) -> (usize, Vec<String>) {
     (count, differences)
 }
 
-fn show(database: usize, key: &[u8], left: Option<&Entry>, right: Option<&Entry>) -> String {
+fn show(database: usize, key: &[u8], left: Option<&Entry>, right: Option<&Entry>) -> Difference {
     let entry = |entry: Option<&Entry>| match entry {
         None => "missing".to_owned(),
         Some((value, deadline)) => {
@@ -193,8 +247,9 @@ fn show(database: usize, key: &[u8], left: Option<&Entry>, right: Option<&Entry>
             format!("{start:?} ({length} bytes, deadline {deadline})")
         }
     };
-    let key = String::from_utf8_lossy(key);
-    format!("  db {database} {key:?}: {} / {}", entry(left), entry(right))
+    let (key, name) = (key.to_vec(), String::from_utf8_lossy(key));
+    let shown = format!("  db {database} {name:?}: {} / {}", entry(left), entry(right));
+    Difference { database, key, shown }
 }
 
 /// The journal heads of a node, one a shard of its master's (or its own).

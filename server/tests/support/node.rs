@@ -194,7 +194,19 @@ impl Node {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// How many lines of the log hold these words.
+    /// Waits until a line of the log holds these words: it is written by a thread of its own, after the reply.
+    pub(crate) fn wait_logged(&self, words: &str) {
+        wait::until(words, || self.logged(words) > 0);
+    }
+
+    /// The same of so many lines, and no more.
+    #[track_caller]
+    pub(crate) fn assert_logged(&self, words: &str, count: usize) {
+        wait::until(words, || self.logged(words) >= count);
+        assert_eq!(self.logged(words), count, "{words}: {:?}", self.lines_with(words));
+    }
+
+    /// How many lines of the log hold these words so far.
     pub(crate) fn logged(&self, words: &str) -> usize {
         self.log().lines().filter(|line| line.contains(words)).count()
     }
