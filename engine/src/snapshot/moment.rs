@@ -6,8 +6,8 @@
 //!   shard 2   frozen_more ──part──┘
 //! ```
 //!
-//! Each shard encodes its own keys and has one part under way, while another is taken: so much is held, however slow
-//! the sink. Where a part ends within a value, the parts of others wait until it is whole. A shard that serves
+//! Each shard encodes its own keys and has one part under way, while another shard's is taken: so much is held, however
+//! slow the sink. Where a part ends within a value, the parts of others wait until it is whole. A shard that serves
 //! somebody is left alone for a moment (`PAUSE`) now and then.
 
 use crate::cut::{CutId, FrozenPart};
@@ -300,7 +300,7 @@ impl Share {
             if progress.cancelled.load(Ordering::Relaxed) {
                 return Err("it was given up, as the node ends".to_owned());
             }
-            // It goes on encoding while this is written.
+            // It begins with it when it is asked next; other shards go on encoding while this is written.
             at_once[place] = if part.may_wait { (at_once[place] + 1) % PARTS_AT_ONCE } else { 0 };
             let later = part.may_wait && at_once[place] == 0;
             asked[place] = (!part.is_done).then(|| ask(shards[place], later));

@@ -18,6 +18,7 @@
 use engine::journal::{Decoder, Entries, Frame, FrameEntry, Global};
 use engine::tell::{Peers, Sayings, Teller, say_global};
 use engine::types::{DbIndex, Lsn, ShardId, TxId};
+use std::rc::Rc;
 
 /// Bytes of a journal that wait here before no more is read of it, unless a frame is not whole yet.
 const CREDIT: usize = 1024 * 1024;
@@ -43,9 +44,17 @@ struct Inflow {
     /// What is said.
     lsn: Lsn,
     /// The frame at the head has parts elsewhere.
-    waiting: Option<TxId>,
+    waiting: Option<Parts>,
     /// The frame at the head is not whole.
     is_short: bool,
+}
+
+/// A frame of several shards: looked at once, however often it is asked whether all its parts have come.
+#[derive(Clone)]
+struct Parts {
+    id: TxId,
+    /// Who has one, in their order.
+    members: Rc<[usize]>,
 }
 
 impl Merge {
@@ -112,16 +121,16 @@ impl Merge {
         while out.len() < most {
             let Merge { inflows, tellers, sayings, db, .. } = self;
             let (inflow, teller) = (&mut inflows[shard], &mut tellers[shard]);
-            if let Some(tx) = inflow.waiting {
-                return Ok(self.take_transaction(tx, shard, out)? || has_moved);
+            if let Some(parts) = inflow.waiting.clone() {
+                return Ok(self.take_transaction(&parts, out)? || has_moved);
             }
             let Inflow { buffer, at, decoder, .. } = inflow;
             let Some((frame, used)) = decode(decoder, &buffer[*at..])? else {
                 inflow.is_short = true;
                 return Ok(has_moved);
             };
-            if let Some(id) = others(&frame, shard, count)? {
-                inflow.waiting = Some(id);
+            if let Some(parts) = others(&frame, shard, count)? {
+                inflow.waiting = Some(parts);
                 continue;
             }
             sayings.clear();
@@ -141,17 +150,14 @@ impl Merge {
     }
 
     /// Says a frame of several shards, if all its parts are here.
-    fn take_transaction(
-        &mut self,
-        tx: TxId,
-        shard: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<bool, String> {
-        let Some(members) = self.members(tx, shard)? else { return Ok(false) };
+    fn take_transaction(&mut self, parts: &Parts, out: &mut Vec<u8>) -> Result<bool, String> {
+        if !self.are_here(parts)? {
+            return Ok(false);
+        }
         self.sayings.clear();
-        let ends = self.say_parts(tx, &members)?;
-        for (member, (used, lsns)) in members.into_iter().zip(ends) {
-            let inflow = &mut self.inflows[member];
+        let ends = self.say_parts(parts.id, &parts.members)?;
+        for (member, (used, lsns)) in parts.members.iter().zip(ends) {
+            let inflow = &mut self.inflows[*member];
             inflow.at += used;
             inflow.lsn = Lsn(inflow.lsn.0 + lsns);
             inflow.waiting = None;
@@ -190,24 +196,19 @@ impl Merge {
         }
     }
 
-    /// The shards of a transaction, if it stands at the heads of all of them.
-    fn members(&self, tx: TxId, shard: usize) -> Result<Option<Vec<usize>>, String> {
-        let inflow = &self.inflows[shard];
-        let found = decode(&mut Decoder::new(), &inflow.buffer[inflow.at..])?;
-        let transaction =
-            found.and_then(|(frame, _)| frame.transaction()).ok_or_else(|| lost(tx))?;
-        let members: Vec<usize> = transaction.shards.iter().map(ShardId::index).collect();
-        for &member in &members {
-            match self.inflows[member].waiting {
-                Some(other) if other == tx => {}
+    /// Whether a transaction stands at the heads of all its shards' journals.
+    fn are_here(&self, Parts { id, members }: &Parts) -> Result<bool, String> {
+        for member in members.iter() {
+            match &self.inflows[*member].waiting {
+                Some(other) if other.id == *id => {}
                 // In one global order a younger one is not before it: both would wait for ever.
-                Some(other) if other > tx => {
-                    return Err(format!("transactions {} and {} cross", tx.0, other.0));
+                Some(other) if other.id > *id => {
+                    return Err(format!("transactions {} and {} cross", id.0, other.id.0));
                 }
-                _ => return Ok(None),
+                _ => return Ok(false),
             }
         }
-        Ok(Some(members))
+        Ok(true)
     }
 }
 
@@ -238,13 +239,17 @@ fn decode<'a>(
 }
 
 /// The transaction that a frame is a part of, if it has parts on other shards.
-fn others(frame: &Frame<'_>, shard: usize, shards: usize) -> Result<Option<TxId>, String> {
+fn others(frame: &Frame<'_>, shard: usize, shards: usize) -> Result<Option<Parts>, String> {
     let Some(transaction) = frame.transaction() else { return Ok(None) };
     let (count, highest) = (transaction.shards.count(), transaction.shards.highest().index());
     if !transaction.shards.contains(ShardId(shard as u16)) || highest >= shards {
         return Err(lost(transaction.id));
     }
-    Ok((count > 1).then_some(transaction.id))
+    let parts = || Parts {
+        id: transaction.id,
+        members: transaction.shards.iter().map(ShardId::index).collect(),
+    };
+    Ok((count > 1).then(parts))
 }
 
 /// Appends the commands of one frame.
