@@ -512,7 +512,8 @@ impl Standing {
     pub fn may_become_master(&self) -> Result<(), String> {
         if self.is_partial_copy.get() && !planted::promotes_partial_copies() {
             return Err("LOADING this node has only a part of its master's data: wait until the \
-                        full sync is complete, follow another master, or restart it to begin empty"
+                        full sync is complete, follow another master, or restart it: it begins with its last \
+                        snapshot, or empty"
                 .to_owned());
         }
         Ok(())

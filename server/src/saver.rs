@@ -96,42 +96,55 @@ async fn perform(
             answer(outcome);
         }
     };
-    let path = match place(&server, wait) {
-        Ok(path) => path,
+    let name = match name_of_next(&server, wait) {
+        Ok(name) => name,
         Err(error) => return tell(Err(error)),
     };
     let Some(progress) = server.snapshots.begin() else { return tell(Err(BUSY.to_owned())) };
-    let began = Instant::now();
-    let path = behind_all(&server, path).await;
-    tracing::info!("snapshot: writing {}", path.display());
-    make_place(&server, &path).await;
-    let plan = plan(&server, path.clone());
     let begun = || {
         if wait == Wait::Begun {
             tell(Ok(()));
         }
     };
-    let saving = save(&front, &service, (plan, wait), &progress, begun);
-    let outcome = match future::or(saving, tell_how_far(&server)).await {
-        Ok((saved, origin)) => {
-            note_written(&path, &saved, began.elapsed());
-            // Of the one that was there before, and of such as never came to be.
-            parts::remove_left(&server.settings.config().dbfilename, &path, saved.parts).await;
-            // Of the snapshot that was there before.
-            match wait {
-                Wait::Last => write_tail(&service, &path, &origin).await,
-                _ => tail::remove(&path).await,
-            }
-            server.snapshots.end(Ok((saved.lsns.iter().map(|lsn| lsn.0).sum(), path)));
-            Ok(())
+    let written = write(&front, (&server, &service), (&name, wait), &progress, begun).await;
+    if let Err(error) = &written {
+        server.snapshots.end(Err(error));
+        match progress.cancelled.load(Ordering::Relaxed) {
+            // The last one follows.
+            true => tracing::info!("snapshot: {error}"),
+            false => tracing::error!("snapshot: {error}; the last good file stays as it is"),
         }
-        Err(error) => {
-            server.snapshots.end(Err(&error));
-            tracing::error!("snapshot: {error}; the last good file stays as it is");
-            Err(error)
-        }
-    };
-    tell(outcome);
+    }
+    tell(written);
+}
+
+/// Writes a snapshot, and notes it.
+async fn write(
+    front: &Rc<Front>,
+    (server, service): (&Arc<Server>, &Service),
+    (name, wait): (&str, Wait),
+    progress: &Arc<SaveProgress>,
+    begun: impl FnOnce(),
+) -> Ordered {
+    let (began, setting) = (Instant::now(), server.settings.config().dbfilename.clone());
+    let directory = std::env::current_dir()
+        .map_err(|error| format!("cannot find the working directory: {error}"))?;
+    let path = behind_all(server, directory.join(name)).await;
+    tracing::info!("snapshot: writing {}", path.display());
+    make_place(server, &path).await;
+    let plan = plan(server, path.clone());
+    let saving = save(front, service, (plan, wait), progress, begun);
+    let (saved, origin) = future::or(saving, tell_how_far(server)).await?;
+    note_written(&path, &saved, began.elapsed());
+    // Of the one that was there before, and of such as never came to be.
+    parts::remove_left(&setting, &path, saved.parts).await;
+    tail::remove_others(&setting, &path).await;
+    match wait {
+        Wait::Last => write_tail(service, &path, &origin).await,
+        _ => tail::remove(&path).await,
+    }
+    server.snapshots.end(Ok((saved.lsns.iter().map(|lsn| lsn.0).sum(), path)));
+    Ok(())
 }
 
 /// Writes a snapshot. `begun` is called once it cannot be refused any more: the file is made and the moment fixed.
@@ -221,8 +234,8 @@ async fn make_place(server: &Server, next: &Path) {
     }
 }
 
-/// Where the next snapshot goes.
-fn place(server: &Server, wait: Wait) -> Result<PathBuf, String> {
+/// What the next snapshot is called, or why there is none now.
+fn name_of_next(server: &Server, wait: Wait) -> Result<String, String> {
     let config = server.settings.config();
     if wait != Wait::Last && server.stopping.load(Ordering::Acquire) {
         return Err(STOPPING.to_owned());
@@ -235,12 +248,10 @@ fn place(server: &Server, wait: Wait) -> Result<PathBuf, String> {
     if server.status.is_loading() && !is_first {
         return Err("a full sync is being loaded: there is nothing whole to be written".to_owned());
     }
-    let directory = std::env::current_dir()
-        .map_err(|error| format!("cannot find the working directory: {error}"))?;
-    Ok(directory.join(name::file_name(&config.dbfilename, rt::now_millis())))
+    Ok(name::file_name(&config.dbfilename, rt::now_millis()))
 }
 
-/// The same, or another place behind those of all that there are: the newest by name is what a start loads.
+/// This place, or another one behind those of all that there are: the newest by name is what a start loads.
 async fn behind_all(server: &Server, path: PathBuf) -> PathBuf {
     let setting = &server.settings.config().dbfilename;
     let name = |path: &Path| path.file_name().and_then(|name| Some(name.to_str()?.to_owned()));

@@ -15,6 +15,7 @@
 use engine::journal::{LogHandle, Position, Read, Reader};
 use engine::rdb::Crc;
 use engine::rt::{self, Appender, File};
+use engine::snapshot::name;
 use engine::types::Lsn;
 use replication::relay::Relay;
 use std::io::ErrorKind;
@@ -44,6 +45,24 @@ pub fn beside(snapshot: &Path) -> PathBuf {
 pub async fn remove(snapshot: &Path) {
     // Most snapshots have none.
     let _ = rt::file::remove(&beside(snapshot)).await;
+}
+
+/// Removes the tails of all other snapshots that the setting could have named: each is of use beside the newest alone.
+pub async fn remove_others(setting: &str, newest: &Path) {
+    let Some(directory) = newest.parent() else { return };
+    // Where the directory cannot be read, whoever looks for snapshots there says so.
+    let names = rt::file::names_in(directory).await.unwrap_or_default();
+    for found in &names {
+        let of = found.strip_suffix(".tail").map(|of| directory.join(of));
+        if let Some(of) = of.filter(|of| of != newest && is_ours_at(setting, of)) {
+            remove(&of).await;
+        }
+    }
+}
+
+fn is_ours_at(setting: &str, snapshot: &Path) -> bool {
+    let name = snapshot.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name::is_ours(setting, name))
 }
 
 /// Writes what `logs` hold up to `to`, the position of the data in `snapshot`: at most `bound` bytes, the newest.

@@ -48,6 +48,21 @@ fn wait_caught_up(redis: &Redis, node: &Node) {
     assert_ne!(ours.must(&["WAIT", "1", "30000"]), Reply::Integer(0), "and it says so");
 }
 
+/// Who waits asks once: with a replica that never answers the stream was full of questions, and pushed the others out.
+#[test]
+fn who_waits_in_vain_asks_once() {
+    let node = Node::start("node", 2, &[]);
+    let redis = Redis::start(&[]);
+    follow(&redis, &node);
+    wait_caught_up(&redis, &node);
+    let offset = || replication(&node, "master_repl_offset").parse::<u64>().expect("a number");
+    let before = offset();
+    node.must(&["SET", "k", "v"]);
+    assert_eq!(node.must(&["WAIT", "2", "1000"]), Reply::Integer(1));
+    // One write, one question, and some pings at the most.
+    assert!(offset() - before < 500, "{} bytes", offset() - before);
+}
+
 /// All keys compare equal after random writes during the copy and behind it, with the link cut at both ends in
 /// between: what was missed comes, and nothing else.
 fn a_redis_follows(shards: u16) {

@@ -121,6 +121,37 @@ fn a_kill_at_any_moment_leaves_a_whole_file() {
     });
 }
 
+/// It was told to who asked, and nowhere else: `save` went on in silence.
+#[test]
+fn where_the_directory_is_gone_no_snapshot_is_written_and_that_is_said() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let dir = format!("--dir={}", directory.path().display());
+    let node = Node::start("node", 1, &[FILE, &dir]);
+    node.must(&["SET", "a", "1"]);
+    drop(directory);
+    for command in ["SAVE", "BGSAVE"] {
+        let refused = text(&node.call(&[command]));
+        assert!(refused.contains("cannot find the working directory"), "{refused}");
+    }
+    assert_eq!(info(&node, "rdb_last_bgsave_status"), "err");
+    node.wait_logged("snapshot: cannot find the working directory");
+    node.must(&["CONFIG", "SET", "save", "1 1"]);
+    let refused = text(&node.call(&["SET", "a", "2"]));
+    assert!(refused.starts_with("MISCONF "), "{refused}");
+}
+
+/// Each is of use beside the newest snapshot alone.
+#[test]
+fn the_tail_of_a_former_snapshot_goes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (dir, place) = (format!("--dir={}", directory.path().display()), directory.path());
+    let node = Node::start("node", 1, &["--dbfilename=d-{timestamp}.rdb", &dir]);
+    let others = ["d-2020-01-01T00-00-00.rdb.tail", "x-2020-01-01T00-00-00.rdb.tail"];
+    others.iter().for_each(|name| std::fs::write(place.join(name), b"x").expect("a file"));
+    node.must(&["SAVE"]);
+    assert_eq!(others.map(|name| place.join(name).exists()), [false, true]);
+}
+
 /// Three keys of each writer, on all shards, one after the other.
 fn counts(number: usize, round: u64) -> Vec<String> {
     ["x", "y", "z"].map(|name| format!("SET {name}:{number} {round}")).to_vec()

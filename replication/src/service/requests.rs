@@ -403,13 +403,16 @@ impl Service {
         const LOOK_EVERY: Duration = Duration::from_millis(100);
         let bell = Rc::new(Bell::default());
         self.waits.borrow_mut().push(bell.clone());
+        let mut has_asked = false;
         let count = loop {
             let count = self.sessions.caught_up(heads) + self.followers.caught_up(heads);
             let left = deadline.saturating_duration_since(Instant::now());
             if count >= self.sessions.begun() + self.followers.online() || left.is_zero() {
                 break count;
             }
-            self.followers.ask_acks();
+            if !std::mem::replace(&mut has_asked, true) {
+                self.followers.ask_acks();
+            }
             bell.wait_for(left.min(LOOK_EVERY)).await;
         };
         self.waits.borrow_mut().retain(|known| !Rc::ptr_eq(known, &bell));
@@ -430,6 +433,7 @@ impl Service {
         let bell = Rc::new(Bell::default());
         self.waits.borrow_mut().push(bell.clone());
         let deadline = limit.map(|limit| Instant::now() + limit);
+        let mut has_asked = false;
         let count = loop {
             if self.is_replica() {
                 break None;
@@ -442,7 +446,11 @@ impl Service {
             if count >= replicas || left.is_some_and(|left| left.is_zero()) {
                 break Some(count);
             }
-            self.followers.ask_acks();
+            // Once: it stands in the stream behind all that is waited for, and who comes later says by itself how far
+            // it is.
+            if !std::mem::replace(&mut has_asked, true) {
+                self.followers.ask_acks();
+            }
             bell.wait_for(left.unwrap_or(LOOK_EVERY).min(LOOK_EVERY)).await;
         };
         self.waits.borrow_mut().retain(|known| !Rc::ptr_eq(known, &bell));
