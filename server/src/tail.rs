@@ -52,17 +52,13 @@ pub async fn remove_others(setting: &str, newest: &Path) {
     let Some(directory) = newest.parent() else { return };
     // Where the directory cannot be read, whoever looks for snapshots there says so.
     let names = rt::file::names_in(directory).await.unwrap_or_default();
-    for found in &names {
-        let of = found.strip_suffix(".tail").map(|of| directory.join(of));
-        if let Some(of) = of.filter(|of| of != newest && is_ours_at(setting, of)) {
-            remove(&of).await;
+    let snapshots = names.iter().filter_map(|found| found.strip_suffix(".tail"));
+    for snapshot in snapshots.filter(|name| name::is_ours(setting, name)) {
+        let snapshot = directory.join(snapshot);
+        if snapshot != newest {
+            remove(&snapshot).await;
         }
     }
-}
-
-fn is_ours_at(setting: &str, snapshot: &Path) -> bool {
-    let name = snapshot.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| name::is_ours(setting, name))
 }
 
 /// Writes what `logs` hold up to `to`, the position of the data in `snapshot`: at most `bound` bytes, the newest.

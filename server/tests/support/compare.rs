@@ -100,7 +100,11 @@ fn collection(client: &mut Client, key: &[u8]) -> Vec<u8> {
 /// What clients see of a collection: its type and its elements, in an order of their own.
 fn contents(client: &mut Client, key: &[u8]) -> Vec<u8> {
     let (kind, elements) = elements(client, key);
-    if kind == "none" { Vec::new() } else { format!("{kind} {}", elements.join(" ")).into_bytes() }
+    match kind.as_str() {
+        "none" => Vec::new(),
+        "string" => panic!("a collection is a string now"),
+        _ => format!("{kind} {}", elements.join(" ")).into_bytes(),
+    }
 }
 
 fn elements(client: &mut Client, key: &[u8]) -> (String, Vec<String>) {
@@ -111,8 +115,9 @@ fn elements(client: &mut Client, key: &[u8]) -> (String, Vec<String>) {
         "zset" => &[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"],
         "hash" => &[b"HGETALL", key],
         "stream" => &[b"XRANGE", key, b"-", b"+"],
-        // It has ended since, or is a string.
-        _ => return (kind, Vec::new()),
+        // It has ended since, or has no elements.
+        "none" | "string" => return (kind, Vec::new()),
+        other => panic!("a key of type {other}"),
     };
     let reply = client.call(ask);
     let elements = reply.elements().unwrap_or_default();
@@ -172,9 +177,9 @@ fn fail(master: &Node, replica: &Node, count: usize, differences: &[Difference])
                     .collect::<Vec<_>>()
                     .join("\n      ")
             };
-            let (here, there) = (only(&ours, &theirs), only(&theirs, &ours));
+            let (first, second) = (only(&ours, &theirs), only(&theirs, &ours));
             format!(
-                "{}\n    only there:\n      {here}\n    only here:\n      {there}",
+                "{}\n    only the master:\n      {first}\n    only the replica:\n      {second}",
                 difference.shown
             )
         })
