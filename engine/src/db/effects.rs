@@ -156,6 +156,9 @@ impl Keyspace {
             frame.push(&Record { db: at.db, key: at.key, effect });
             told_room.shrink_to(TOLD_ROOM_KEPT);
         });
+        if !self.made.touched.is_empty() {
+            self.note_whether_tended(at, E::TYPE, || effect.told(&mut Vec::new()).op);
+        }
         if let Some(mark) = mark {
             let mut room = Vec::new();
             let Told { op, head, bytes } = effect.told(&mut room);
@@ -178,11 +181,22 @@ impl Keyspace {
         let performed = self.perform_change(at, kind, |item| (kind.perform)(item, op, bytes));
         let Ok(((), is_empty)) = performed else { return };
         self.tell(at, Effect::Change(Change::new(*change, bytes)));
+        self.note_whether_tended(at, kind, || op);
         if let Some(mark) = mark {
             self.note_change(at, kind, (op, bytes), mark);
         }
         if is_empty {
             self.remove_present(at, What::Deleted);
+        }
+    }
+
+    /// Who waits at a key is not woken by what it cannot be waiting for: a group's place in a stream, a consumer.
+    fn note_whether_tended(&mut self, at: At<'_>, kind: &'static Type, op: impl FnOnce() -> u8) {
+        let Some(wakes) = kind.wakes else { return };
+        let last = self.made.touched.last_mut();
+        let last = last.filter(|last| last.what == What::Changed && *last.key == *at.key);
+        if let Some(last) = last.filter(|last| last.db == at.db && !wakes(op())) {
+            last.what = What::Tended;
         }
     }
 

@@ -349,7 +349,9 @@ impl Keyspace {
     #[cold]
     fn serve(&mut self, touched: &mut Vec<Touched>) {
         for touched in touched.drain(..) {
-            self.waits.note(touched.db, &touched.key);
+            if touched.what != What::Tended {
+                self.waits.note(touched.db, &touched.key);
+            }
             self.watchers.note(touched);
         }
     }

@@ -14,6 +14,8 @@ pub enum What {
     Created,
     /// Its value was replaced or changed.
     Changed,
+    /// Something in its value was changed by a command here, and nobody waits for that.
+    Tended,
     /// Its deadline was set or dropped.
     Deadline,
     /// It was deleted, by whatever command.

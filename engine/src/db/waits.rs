@@ -84,7 +84,10 @@ impl Waits {
         }
         for (db, key) in self.keys.keys().filter(|(db, _)| dbs.contains(db)) {
             // One that is watched as well is told already.
-            if !touched.iter().any(|other| other.db == *db && other.key == *key) {
+            let tells = |other: &Touched| {
+                other.db == *db && other.key == *key && other.what != What::Tended
+            };
+            if !touched.iter().any(tells) {
                 let what = What::Swapped { was: There::Nothing, is: There::Nothing };
                 touched.push(Touched { db: *db, key: key.clone(), what });
             }

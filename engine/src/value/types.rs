@@ -16,6 +16,8 @@ pub struct Type {
     pub decode: for<'a> fn(bytes: &'a [u8]) -> Option<NewValue<'a>>,
     /// Performs one of its effects, given as a number and bytes, on an item that holds this type.
     pub perform: fn(item: &mut Item, op: u8, bytes: &[u8]) -> Result<(), Unfit>,
+    /// Which of its effects may be what somebody waits for who sleeps at a key; none said: all of them.
+    pub wakes: Option<fn(op: u8) -> bool>,
 }
 
 /// Why an effect cannot be performed: it was made by nobody whose value equals ours.

@@ -59,6 +59,46 @@ fn consumers_who_wait_get_each_entry_once_in_the_order_in_which_they_came() {
 }
 
 #[test]
+fn a_consumer_who_waits_is_woken_by_entries_and_not_by_what_is_done_to_its_group() {
+    let node = Node::start("tended", 2, &[]);
+    let mut control = Client::connect(node.port).expect("the node listens");
+    control.must(&["XADD", "jobs", "1-1", "do", "this"]);
+    control.must(&["XGROUP", "CREATE", "jobs", "team", "$"]);
+    let mut consumer = waiting(
+        node.port,
+        &["XREADGROUP", "GROUP", "team", "ann", "BLOCK", "0", "STREAMS", "jobs", ">"],
+    );
+    until_blocked(&mut control, 1);
+    // It does not come back by itself, nor gets what is there by the group's other place: so in Redis.
+    control.must(&["XGROUP", "DELCONSUMER", "jobs", "team", "ann"]);
+    control.must(&["XGROUP", "SETID", "jobs", "team", "0"]);
+    assert_eq!(text(&control.must(&["XINFO", "CONSUMERS", "jobs", "team"])), "");
+    until_blocked(&mut control, 1);
+    control.must(&["XADD", "jobs", "2-1", "do", "that"]);
+    assert_eq!(answer(&mut consumer), "jobs 1-1 do this 2-1 do that");
+}
+
+/// The story: XACK, which wakes nobody, hid from the consumer what the same transaction did to its stream.
+#[test]
+fn a_consumer_is_told_that_its_group_goes_in_a_transaction_that_has_touched_the_stream_before() {
+    let node = Node::start("tended-gone", 2, &[]);
+    let mut control = Client::connect(node.port).expect("the node listens");
+    for end in [&["FLUSHALL"][..], &["SWAPDB", "0", "1"], &["DEL", "jobs"]] {
+        control.must(&["FLUSHALL"]);
+        control.must(&["XGROUP", "CREATE", "jobs", "team", "$", "MKSTREAM"]);
+        let mut consumer = waiting(
+            node.port,
+            &["XREADGROUP", "GROUP", "team", "ann", "BLOCK", "0", "STREAMS", "jobs", ">"],
+        );
+        until_blocked(&mut control, 1);
+        let setid = request(&["XGROUP", "SETID", "jobs", "team", "0"]);
+        control.pipeline(&[request(&["MULTI"]), setid, request(end), request(&["EXEC"])]);
+        let answer = answer(&mut consumer);
+        assert!(answer.starts_with("NOGROUP"), "{end:?}: {answer}");
+    }
+}
+
+#[test]
 fn consumers_whose_group_goes_are_told() {
     let node = Node::start("groups", 2, &[]);
     let mut control = Client::connect(node.port).expect("the node listens");

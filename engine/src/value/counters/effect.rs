@@ -19,6 +19,7 @@ pub static TYPE: Type = Type {
     empty: || NewValue::Object(Arc::new(Counters::default())),
     decode,
     perform,
+    wakes: None,
 };
 
 const OP_SET: u8 = 0;

@@ -24,6 +24,7 @@ pub static TYPE: Type = Type {
     empty: || NewValue::Object(Arc::new(Hash::default())),
     decode,
     perform,
+    wakes: None,
 };
 
 pub(super) const OP_SET: u8 = 0;

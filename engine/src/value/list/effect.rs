@@ -25,6 +25,7 @@ pub static TYPE: Type = Type {
     empty: || NewValue::Object(Arc::new(List::default())),
     decode,
     perform,
+    wakes: None,
 };
 
 pub(super) const OP_PUSH_LEFT: u8 = 0;

@@ -20,6 +20,7 @@ pub static TYPE: Type = Type {
     empty: || NewValue::Object(Arc::new(Set::default())),
     decode,
     perform,
+    wakes: None,
 };
 
 pub(super) const OP_REMOVE: u8 = 3;

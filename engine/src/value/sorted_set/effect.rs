@@ -25,6 +25,7 @@ pub static TYPE: Type = Type {
     empty: || NewValue::Object(Arc::new(SortedSet::default())),
     decode,
     perform,
+    wakes: None,
 };
 
 pub(super) const OP_SET: u8 = 0;

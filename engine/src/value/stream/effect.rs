@@ -36,6 +36,8 @@ pub static TYPE: Type = Type {
     empty: || NewValue::Object(Arc::new(Stream::default())),
     decode,
     perform,
+    // Entries come, or a group goes.
+    wakes: Some(|op| op == ADD || op == UNGROUP),
 };
 
 pub(super) const ADD: u8 = 0;

@@ -28,6 +28,7 @@ pub static TYPE: Type = Type {
     empty: || NewValue::Bytes(b""),
     decode: |bytes| Some(NewValue::Bytes(bytes)),
     perform,
+    wakes: None,
 };
 
 /// One effect.
