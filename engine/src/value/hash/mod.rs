@@ -29,13 +29,13 @@ pub use field::{Field, Part};
 pub use told::WORDS;
 
 use super::effect::{Reading, for_each_whole};
-use super::tree::{AsPut, Element, Near, Tree, Walk, hash_of};
+use super::tree::{AsPut, Either, Element, Near, Tree, TreeOr, Walk, hash_of};
 use super::{InItem, NewValue, Object};
 use crate::types::Millis;
 use crate::varint;
 use field::{ByHash, opening};
 use large::Large;
-use small::Small;
+use small::{Small, SmallMut};
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -43,28 +43,30 @@ use std::sync::Arc;
 /// Of the type, for ever.
 const NUMBER: u8 = 4;
 
-/// The value.
-#[derive(Clone)]
-pub struct Hash(Form);
+/// The value: one word, as small ones without deadlines are many.
+#[derive(Clone, Default)]
+pub struct Hash(TreeOr<AsPut, Other>);
 
+/// What is not a small one without deadlines.
 #[derive(Clone)]
-enum Form {
-    Small(Small),
-    Large(Box<Large>),
+enum Other {
+    /// A small one that has or had deadlines.
+    Dated(Tree<AsPut>),
+    Large(Large),
 }
 
-impl Default for Hash {
-    fn default() -> Hash {
-        Hash(Form::Small(Small::default()))
-    }
+/// What it is, to be read or to be changed.
+enum Form<S, L> {
+    Small(S),
+    Large(L),
 }
 
 /// Calls the same on either form.
 macro_rules! either {
-    ($hash:expr, $form:ident => $call:expr) => {
-        match $hash {
-            Form::Small($form) => $call,
-            Form::Large($form) => $call,
+    ($form:expr, $it:ident => $call:expr) => {
+        match $form {
+            Form::Small($it) => $call,
+            Form::Large($it) => $call,
         }
     };
 }
@@ -90,9 +92,51 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 impl Hash {
+    /// An empty one of which a value as a whole begins with this mark.
+    fn of_mark(mark: u8) -> Option<Hash> {
+        Some(Hash(match mark {
+            0 => TreeOr::default(),
+            1 => TreeOr::boxed(Other::Dated(Tree::new())),
+            2 => TreeOr::boxed(Other::Large(Large::default())),
+            _ => return None,
+        }))
+    }
+
+    fn mark(&self) -> u8 {
+        match self.form() {
+            Form::Small(small) => u8::from(small.is_dated),
+            Form::Large(_) => 2,
+        }
+    }
+
+    #[inline]
+    fn form(&self) -> Form<Small<'_>, &Large> {
+        match self.0.get() {
+            Either::Tree(fields) => Form::Small(Small { fields, is_dated: false }),
+            Either::Boxed(Other::Dated(fields)) => Form::Small(Small { fields, is_dated: true }),
+            Either::Boxed(Other::Large(large)) => Form::Large(large),
+        }
+    }
+
+    #[inline]
+    fn form_mut(&mut self) -> Form<SmallMut<'_>, &mut Large> {
+        match self.0.get_mut() {
+            Either::Tree(fields) => Form::Small(SmallMut { fields, is_dated: false }),
+            Either::Boxed(Other::Dated(fields)) => Form::Small(SmallMut { fields, is_dated: true }),
+            Either::Boxed(Other::Large(large)) => Form::Large(large),
+        }
+    }
+
+    /// A small one has room for deadlines from now on.
+    fn become_dated(&mut self) {
+        if let Either::Tree(fields) = self.0.get_mut() {
+            self.0 = TreeOr::boxed(Other::Dated(std::mem::take(fields)));
+        }
+    }
+
     /// How many fields it has, those among them that have come to their end.
     pub fn len(&self) -> u64 {
-        either!(&self.0, form => form.fields.len())
+        either!(self.form(), form => form.fields.len())
     }
 
     /// Whether it has none.
@@ -102,18 +146,18 @@ impl Hash {
 
     /// Whether it is in its small form.
     pub fn is_small(&self) -> bool {
-        matches!(self.0, Form::Small(_))
+        matches!(self.form(), Form::Small(_))
     }
 
     /// A field.
     pub fn get(&self, name: &[u8]) -> Option<Field<'_>> {
-        either!(&self.0, form => form.get(name))
+        either!(self.form(), form => form.get(name))
     }
 
     /// The fields from this number on: of a small hash as they were put, of a large one in no order that
     /// means anything.
     pub fn from(&self, index: u64) -> Fields<'_> {
-        Fields(match &self.0 {
+        Fields(match self.form() {
             Form::Small(Small { fields, .. }) => Walked::Small(fields.walk(&fields.at(index))),
             Form::Large(large) => Walked::Large(large.fields.walk(&large.fields.at(index))),
         })
@@ -126,12 +170,12 @@ impl Hash {
 
     /// The field with this number, below [`Hash::len`].
     pub fn at(&self, index: u64) -> Option<Field<'_>> {
-        either!(&self.0, form => form.fields.get(&form.fields.at(index)).and_then(Field::of))
+        either!(self.form(), form => form.fields.get(&form.fields.at(index)).and_then(Field::of))
     }
 
     /// A step of a scan: see [`Tree::scan`]. A small hash is seen as a whole.
     pub fn scan<'a>(&'a self, cursor: u64, count: usize, mut see: impl FnMut(Field<'a>)) -> u64 {
-        match &self.0 {
+        match self.form() {
             Form::Small(_) => {
                 self.iter().for_each(see);
                 0
@@ -146,34 +190,34 @@ impl Hash {
 
     /// The first deadline of a field.
     pub fn next_deadline(&self) -> Option<Millis> {
-        either!(&self.0, form => form.next_deadline())
+        either!(self.form(), form => form.next_deadline())
     }
 
     /// How many fields have come to their end.
     pub fn due_count(&self, now: Millis) -> u64 {
-        either!(&self.0, form => form.due_count(now))
+        either!(self.form(), form => form.due_count(now))
     }
 
     /// Names of fields whose deadline has come, up to about so many.
     pub fn due(&self, now: Millis, most: usize) -> Vec<Vec<u8>> {
-        either!(&self.0, form => form.due(now, most))
+        either!(self.form(), form => form.due(now, most))
     }
 
     /// Makes it large.
     fn grow(&mut self) {
-        if let Form::Small(small) = &self.0 {
+        if let Form::Small(small) = self.form() {
             let mut large = Large::default();
             for field in small.fields.iter().filter_map(Field::of) {
                 let (name, value) = (field.name().to_bytes(), field.value().to_bytes());
                 large.set(&name, &value, field.deadline());
             }
-            self.0 = Form::Large(Box::new(large));
+            self.0 = TreeOr::boxed(Other::Large(large));
         }
     }
 
     /// Makes room for the first fields of a small one.
     fn make_room<'f>(&mut self, fields: impl ExactSizeIterator<Item = (&'f [u8], &'f [u8])>) {
-        if let Form::Small(Small { fields: tree, .. }) = &mut self.0
+        if let Form::Small(SmallMut { fields: tree, .. }) = self.form_mut()
             && tree.is_empty()
         {
             let count = fields.len();
@@ -184,23 +228,32 @@ impl Hash {
 
     /// Sets a field; whether it is new.
     fn set(&mut self, name: &[u8], value: &[u8], deadline: Option<Millis>) -> bool {
-        either!(&mut self.0, form => form.set(name, value, deadline))
+        if deadline.is_some() {
+            self.become_dated();
+        }
+        match self.form_mut() {
+            Form::Small(mut small) => small.set(name, value, deadline),
+            Form::Large(large) => large.set(name, value, deadline),
+        }
     }
 
     /// Gives a field another deadline or none; `false` where it is not there or had none before.
     fn date(&mut self, name: &[u8], deadline: Option<Millis>) -> bool {
-        either!(&mut self.0, form => form.date(name, deadline))
+        let is_plain = matches!(self.0.get(), Either::Tree(_));
+        if is_plain && deadline.is_some() && self.get(name).is_some() {
+            self.become_dated();
+        }
+        match self.form_mut() {
+            Form::Small(mut small) => small.date(name, deadline),
+            Form::Large(large) => large.date(name, deadline),
+        }
     }
 
     /// Removes a field; whether there was one.
     fn remove(&mut self, name: &[u8]) -> bool {
-        either!(&mut self.0, form => form.remove(name))
-    }
-
-    fn mark(&self) -> u8 {
-        match &self.0 {
-            Form::Small(small) => u8::from(small.is_dated),
-            Form::Large(_) => 2,
+        match self.form_mut() {
+            Form::Small(mut small) => small.remove(name),
+            Form::Large(large) => large.remove(name),
         }
     }
 }
@@ -272,18 +325,18 @@ impl Object for Hash {
     }
 
     fn prefetch(&self) {
-        either!(&self.0, form => form.fields.prefetch());
+        either!(self.form(), form => form.fields.prefetch());
     }
 
     fn near(&self, field: &[u8]) -> Option<Near<'_>> {
-        match &self.0 {
+        match self.form() {
             Form::Small(_) => None,
             Form::Large(large) => large.fields.near(hash_of(field)),
         }
     }
 
     fn encoding(&self) -> &'static str {
-        match &self.0 {
+        match self.form() {
             Form::Small(small) if small.is_dated => "listpackex",
             Form::Small(_) => "listpack",
             Form::Large(_) => "hashtable",
@@ -292,11 +345,11 @@ impl Object for Hash {
 
     fn encode(&self, out: &mut Vec<u8>) {
         out.push(self.mark());
-        either!(&self.0, form => form.fields.iter().for_each(|element| encode(element, out)));
+        either!(self.form(), form => form.fields.iter().for_each(|element| encode(element, out)));
     }
 
     fn encoded_len(&self) -> usize {
-        let fields = either!(&self.0, form => form.fields.encoded_len());
+        let fields = either!(self.form(), form => form.fields.encoded_len());
         usize::try_from(fields).unwrap_or(usize::MAX).saturating_add(1)
     }
 
@@ -309,22 +362,22 @@ impl Object for Hash {
             out.push(self.mark());
         }
         let (start, end) = (range.start.saturating_sub(1), range.end.saturating_sub(1));
-        either!(&self.0, form => form.fields.encode_range(start as u64..end as u64, out));
+        either!(self.form(), form => form.fields.encode_range(start as u64..end as u64, out));
     }
 
     fn decode_slice(&mut self, at: u64, bytes: &[u8]) -> Option<usize> {
         let mut elements = bytes;
         if at == 0 {
             let Some((mark, behind)) = bytes.split_first() else { return Some(0) };
-            self.0 = empty_form(*mark)?;
+            *self = Hash::of_mark(*mark)?;
             elements = behind;
         }
         let taken = for_each_whole(elements, &mut |element| {
             let (length, deadline, at) = opening(element)?;
             let (name, value) = element[at..].split_at_checked(length)?;
-            let fits = match &mut self.0 {
+            let fits = match self.form_mut() {
                 Form::Large(large) => large.set(name, value, deadline),
-                Form::Small(small) => small.push(name, value, deadline),
+                Form::Small(mut small) => small.push(name, value, deadline),
             };
             fits.then_some(())
         })?;
@@ -332,27 +385,28 @@ impl Object for Hash {
     }
 
     fn shared_as(&self) -> Option<(usize, u64)> {
-        Some(either!(&self.0, form => (form.fields.address(), form.fields.holders())))
+        Some(either!(self.form(), form => (form.fields.address(), form.fields.holders())))
     }
 
     fn kept_from(&self, at: u64) -> (u64, Option<u64>, usize) {
-        let (kept, next, pages) = either!(&self.0, form => form.fields.kept_from(at));
+        let (kept, next, pages) = either!(self.form(), form => form.fields.kept_from(at));
         (kept, Some(next).filter(|next| *next < self.len()), pages)
     }
 
     fn heap_bytes(&self) -> usize {
-        let bytes = match &self.0 {
+        let trees = match self.form() {
             Form::Small(small) => small.fields.heap_bytes(),
-            Form::Large(large) => {
-                let trees = large.fields.heap_bytes() + large.deadlines.heap_bytes();
-                trees + size_of::<Large>() as u64
-            }
+            Form::Large(large) => large.fields.heap_bytes() + large.deadlines.heap_bytes(),
         };
-        size_of::<Hash>() + usize::try_from(bytes).unwrap_or(usize::MAX)
+        let boxed = match self.0.get() {
+            Either::Tree(_) => 0,
+            Either::Boxed(_) => size_of::<Other>(),
+        };
+        size_of::<Hash>() + boxed + usize::try_from(trees).unwrap_or(usize::MAX)
     }
 
     fn digest(&self, part: &mut dyn FnMut(&[u8])) {
-        either!(&self.0, form => form.fields.iter().for_each(|element| digest(element, part)));
+        either!(self.form(), form => form.fields.iter().for_each(|element| digest(element, part)));
     }
 
     fn copy(&self) -> Arc<dyn Object> {
@@ -372,29 +426,14 @@ impl std::fmt::Debug for Hash {
 
 fn decode(bytes: &[u8]) -> Option<NewValue<'_>> {
     let (mark, bytes) = bytes.split_first()?;
-    let hash = match mark {
-        0 | 1 => {
-            let mut small = Small { is_dated: *mark == 1, ..Small::default() };
-            small.fields = small_fields(bytes, small.is_dated)?;
-            Hash(Form::Small(small))
-        }
-        2 => {
-            let mut large = Large::default();
+    let mut hash = Hash::of_mark(*mark)?;
+    match hash.form_mut() {
+        Form::Small(small) => *small.fields = small_fields(bytes, small.is_dated)?,
+        Form::Large(large) => {
             for_each(bytes, &mut |name, value, deadline| large.set(name, value, deadline))?;
-            Hash(Form::Large(Box::new(large)))
         }
-        _ => return None,
-    };
-    Some(NewValue::Object(Arc::new(hash)))
-}
-
-/// What begins with this mark.
-fn empty_form(mark: u8) -> Option<Form> {
-    match mark {
-        0 | 1 => Some(Form::Small(Small { is_dated: mark == 1, ..Small::default() })),
-        2 => Some(Form::Large(Box::default())),
-        _ => None,
     }
+    Some(NewValue::Object(Arc::new(hash)))
 }
 
 /// The fields of a small one, in the order in which they are told.

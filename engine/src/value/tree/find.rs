@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 
 /// A tree of elements in an order: see the module's front page. A clone is one reference, and goes on
 /// holding what was there when it was made.
+#[repr(transparent)]
 pub struct Tree<O: Order> {
     pub(super) root: Option<Page<O::Key>>,
     pub(super) order: PhantomData<O>,

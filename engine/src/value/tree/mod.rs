@@ -35,12 +35,13 @@
 //! It does not know what the bytes mean, and does not refuse two equal elements: who puts one asks
 //! [`Tree::find`] first. A [`Place`] is good until the next change.
 //!
-//! Files, from below: `page` (the block: all unsafe code, with its proof), `order` (elements), `find`, `change`,
-//! `walk`; `near` brings what `find` will look at into the cache.
+//! Files, from below: `page` (the block: unsafe code, with its proof), `order` (elements), `find`, `change`,
+//! `walk`; `near` brings what `find` will look at into the cache; `either` is a tree or something else (unsafe code).
 
 mod change;
 #[cfg(test)]
 mod check_tests;
+mod either;
 mod encode;
 mod find;
 mod hint;
@@ -51,6 +52,7 @@ mod page;
 mod tests;
 mod walk;
 
+pub use self::either::{Either, TreeOr};
 pub use self::find::{Place, Tree};
 pub use self::hint::Near;
 #[cfg(feature = "planted-bugs")]
