@@ -217,29 +217,6 @@ fn at_the_bound_the_cut_fails_and_not_the_writer() {
     while !node.with_shard(0, |shard| shard.frozen_end(CutId(2))) {}
 }
 
-#[test]
-fn a_part_says_whether_the_next_may_wait_for_those_who_are_served() {
-    let _alone = alone();
-    let node = begun(1000, 20_000);
-    let may_wait = || {
-        let part = node.with_shard(0, |shard| shard.frozen_more(CutId(1))).expect("it is there");
-        part.may_wait
-    };
-    may_wait();
-    assert!(!may_wait(), "nobody is served");
-    for (line, expected) in
-        [("GET key:1", true), ("GET none", true), ("SET key:1 w", true), ("PING", false)]
-    {
-        say(&node, line);
-        assert_eq!(may_wait(), expected, "{line}");
-    }
-    for key in 0..60 {
-        say(&node, &format!("SET key:{key} other"));
-    }
-    assert!(!may_wait(), "much is held: it is to be written soon");
-    while !node.with_shard(0, |shard| shard.frozen_end(CutId(1))) {}
-}
-
 /// The story: memory was short, what was flushed was kept for a snapshot, and writes were refused.
 #[test]
 fn what_was_flushed_is_given_up_where_memory_is_short() {

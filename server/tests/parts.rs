@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use support::client::text;
+use support::client::{Client, text};
 use support::compare;
 use support::load::{self, Load, Plan};
 use support::node::{Node, free_port};
@@ -394,4 +394,26 @@ fn a_replica_of_a_master_that_starts_from_parts_continues_partially() {
     scenario::wait_follows(&master, &second);
     compare::assert_same_contents(&master, &second);
     assert_eq!(scenario::syncs(&master).0, full, "full syncs");
+}
+
+/// The story: a shard that looked for itself between its slices took away what was to wake its executor, and was deaf to the
+/// other shards until one of its own sockets stirred.
+#[test]
+fn shards_without_connections_answer_while_they_write_their_parts() {
+    let directory = directory();
+    let node = node_in(&directory, 3);
+    node.must(&["DEBUG", "POPULATE", "200000", "key:", "100"]);
+    let mut client = Client::connect(node.port).expect("the node listens");
+    for _ in 0..4 {
+        client.must(&["BGSAVE"]);
+        let mut is_saving = true;
+        while is_saving {
+            for number in 0..16 {
+                client.must(&["SET", &format!("other:{number}"), "value"]);
+            }
+            let info = text(&client.must(&["INFO", "persistence"]));
+            is_saving = info.contains("rdb_bgsave_in_progress:1");
+            assert!(is_saving || info.contains("rdb_last_bgsave_status:ok"), "{info}");
+        }
+    }
 }

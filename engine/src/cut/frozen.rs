@@ -97,8 +97,29 @@ pub struct FrozenPart {
     pub failed: Option<FrozenFailure>,
     /// Bytes that are held on this shard now.
     pub held: u64,
-    /// Requests came since the part before, and little is held: the next one is better not asked for at once.
-    pub may_wait: bool,
+}
+
+impl FrozenPart {
+    /// What comes behind it is a part of it now.
+    pub fn join(&mut self, more: FrozenPart) {
+        if more.bytes.is_empty() {
+            // Keys that were taken, or were not there at the moment.
+        } else if self.bytes.is_empty() {
+            let room = (PART_BYTES + BUCKET_AT_ONCE).saturating_sub(more.bytes.len());
+            self.bytes = more.bytes;
+            self.bytes.reserve(room);
+        } else {
+            self.bytes.extend_from_slice(&more.bytes);
+        }
+        self.keys += more.keys;
+        (self.is_open, self.is_done, self.failed) = (more.is_open, more.is_done, more.failed);
+        self.held = more.held;
+    }
+
+    /// Whether it is as long as a part may be, or the last one.
+    pub fn is_full(&self) -> bool {
+        self.is_done || self.failed.is_some() || self.bytes.len() >= PART_BYTES
+    }
 }
 
 /// A frozen cut under way on one shard; the door has another reference to it.

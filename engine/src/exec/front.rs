@@ -164,6 +164,11 @@ impl Front {
         Breath { pieces: self.pieces.clone(), served, done: 0, began }
     }
 
+    /// A task on this executor let nobody else run for so long.
+    pub fn note_piece(&self, piece: Piece, took: Duration) {
+        self.pieces.note(piece, took);
+    }
+
     /// Whether the shard has something under way that goes on in slices.
     pub fn is_running(&self) -> bool {
         self.shard.as_ref().is_some_and(|shard| shard.borrow().is_running())

@@ -43,6 +43,6 @@ pub use net::{Accepted, Listener, Peer, Stream, Unreached, connect_any, resolve}
 pub use notify::{Event, Notify};
 pub use random::{fill_random, random_u64};
 pub use reply::{ReplySlot, ReplyTo};
-pub use task::{Task, spawn_local, yield_if_needed, yield_now};
+pub use task::{Task, glance, spawn_local, yield_if_needed, yield_now};
 pub use time::{Elapsed, Patience, monotonic, now_millis, sleep, timeout};
 pub use wake::ForeignWaker;

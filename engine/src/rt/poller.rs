@@ -64,6 +64,8 @@ pub(super) struct Poller {
     alarm: Alarm,
     sockets: RefCell<Sockets>,
     events: RefCell<Vec<libc::epoll_event>>,
+    /// The ring was asked to say when there is something in the set, and has not.
+    is_in_ring: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -96,6 +98,7 @@ impl Poller {
             alarm,
             sockets: RefCell::default(),
             events: RefCell::new(vec![ZERO; EVENTS_MAX]),
+            is_in_ring: Cell::new(false),
         });
         CURRENT.set(Some(Rc::clone(&poller)));
         Ok(poller)
@@ -127,12 +130,26 @@ impl Poller {
                 }
             }
             if self.bell.may_sleep() {
+                self.is_in_ring.set(true);
                 ring_hears_of(&self.set).await;
+                self.is_in_ring.set(false);
                 self.bell.awake();
                 task::looked();
             }
             self.look(0);
         }
+    }
+
+    /// Wakes the tasks of this executor for which there is something now; `false` where that is the ring's at the moment:
+    /// what is in the set is what wakes the poller there, and nobody may take it away.
+    pub(super) fn glance() -> bool {
+        CURRENT.with_borrow(|current| match current {
+            Some(poller) if !poller.is_in_ring.get() => {
+                poller.look(0);
+                true
+            }
+            _ => false,
+        })
     }
 
     /// Sleeps in the set. How much there was, also before in the same short sleep: if nothing, that has

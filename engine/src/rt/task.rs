@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::poller::Poller;
 use glommio::timer::Timer;
 use pin_project_lite::pin_project;
 
@@ -76,14 +77,30 @@ pub const POLL_INTERVAL: Duration = Duration::from_micros(500);
 /// that is up at once: no task is ready then, and the executor looks.
 pub async fn yield_now() {
     if look_is_due() {
-        let wanting = Wanting::begin();
-        Timer::new(Duration::from_micros(1)).await;
-        drop(wanting);
-        futures_lite::future::yield_now().await;
-        looked();
+        let_look().await;
     } else {
         futures_lite::future::yield_now().await;
     }
+}
+
+/// As [`yield_now`], and looks at the sockets and at what other threads want in any case: whoever has something now runs
+/// first. That is one call of the kernel's, or some ten where a file is being written here; for work in slices that are as
+/// long as it is worth.
+pub async fn glance() {
+    if Poller::glance() {
+        yield_now().await;
+    } else {
+        let_look().await;
+    }
+}
+
+/// Lets the executor look at its sockets, timers and foreign wake-ups.
+async fn let_look() {
+    let wanting = Wanting::begin();
+    Timer::new(Duration::from_micros(1)).await;
+    drop(wanting);
+    futures_lite::future::yield_now().await;
+    looked();
 }
 
 /// Whether [`POLL_INTERVAL`] has passed since the executor last looked.

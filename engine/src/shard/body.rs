@@ -3,6 +3,7 @@
 use super::address::{ExecutorId, ReplyTo};
 use super::applying::{ApplyPlace, Applying};
 use super::errors::ErrorCounts;
+use super::frozen::Served;
 use super::gate::Gate;
 use super::locks::{EntryId, Locks, Map, Wants};
 use super::message::{self, Answer, Batch, Done, TxShared};
@@ -56,8 +57,8 @@ pub struct Shard {
     pub cuts: Vec<Cut>,
     /// The frozen cut under way.
     pub(super) frozen: Option<FrozenCut>,
-    /// How much had been asked and changed when its last part was made.
-    pub(super) frozen_saw: u64,
+    /// When somebody was served, for the length of its slices.
+    pub(super) served: Served,
     /// The data is read from a file: clients do not write.
     pub(super) is_reading: bool,
     pub(crate) locks: Locks,
@@ -96,7 +97,7 @@ impl Shard {
             pieces: Arc::default(),
             cuts: Vec::new(),
             frozen: None,
-            frozen_saw: 0,
+            served: Served::default(),
             is_reading: false,
             locks: Locks::default(),
             next_entry: 1,

@@ -3,12 +3,19 @@
 use super::body::Shard;
 use super::turn::Turn;
 use crate::cut::{CutId, FrozenCut, FrozenFailure, FrozenPart};
+use crate::db::KeyStats;
 use crate::rdb::forms::Recipient;
 use crate::types::DbIndex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a slice is while little is held: as other background work.
 const SLICE: Duration = Duration::from_micros(crate::limits::SLICE_MICROS);
+
+/// And while somebody is served, who waits for it: looking whether somebody wants something costs a tenth of it.
+const SLICE_BESIDE_OTHERS: Duration = Duration::from_micros(25);
+
+/// Whoever was served so short a time ago will want more.
+const SERVED_LATELY: Duration = Duration::from_millis(2);
 
 /// And while much is held: others wait longer, and less is held.
 const SLICE_UNDER_PRESSURE: Duration = Duration::from_micros(4 * crate::limits::SLICE_MICROS);
@@ -60,14 +67,10 @@ impl Shard {
     pub fn frozen_more(&mut self, id: CutId) -> Option<FrozenPart> {
         let cut = self.frozen.clone().filter(|cut| cut.id() == id)?;
         let mut turn = Turn::begin();
-        let is_pressed = cut.pressure() >= PRESSURE;
-        let most = if is_pressed { SLICE_UNDER_PRESSURE } else { SLICE };
-        let is_timed = self.is_timed;
-        let mut part = cut.more(&self.keys, &mut || !is_timed || turn.is_longer(most));
         let stats = self.keys.stats;
-        let requested = stats.hits + stats.misses + stats.mutations;
-        part.may_wait =
-            std::mem::replace(&mut self.frozen_saw, requested) != requested && !is_pressed;
+        let most = slice(cut.pressure(), self.served.since(&stats, turn.now()));
+        let is_timed = self.is_timed;
+        let part = cut.more(&self.keys, &mut || !is_timed || turn.is_longer(most));
         self.bury_gone(&cut);
         Some(part)
     }
@@ -102,5 +105,67 @@ impl Shard {
             cut.fail(FrozenFailure::MemoryWanted);
             self.bury_gone(&cut);
         }
+    }
+}
+
+/// How long the next slice is, by how much is held, in percent of what may be, and how long ago somebody was served.
+fn slice(pressure: u64, served: Option<Duration>) -> Duration {
+    match served {
+        _ if pressure >= PRESSURE => SLICE_UNDER_PRESSURE,
+        Some(ago) if ago < SERVED_LATELY => SLICE_BESIDE_OTHERS,
+        _ => SLICE,
+    }
+}
+
+/// When somebody was served, as whoever makes slices sees it.
+#[derive(Default)]
+pub(super) struct Served {
+    /// How much had been asked and changed.
+    saw: u64,
+    last: Option<Instant>,
+}
+
+impl Served {
+    /// How long ago somebody was; none, where nobody was since there are slices.
+    fn since(&mut self, stats: &KeyStats, now: Instant) -> Option<Duration> {
+        let requested = stats.hits + stats.misses + stats.mutations;
+        if std::mem::replace(&mut self.saw, requested) != requested {
+            self.last = Some(now);
+        }
+        self.last.map(|last| now.duration_since(last))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_served_lately_waits_for_a_short_slice_unless_much_is_held() {
+        let (lately, long_ago) = (Duration::from_micros(1900), Duration::from_micros(2100));
+        for (pressure, served, micros) in [
+            (0, None, 100),
+            (24, Some(Duration::ZERO), 25),
+            (0, Some(lately), 25),
+            (0, Some(long_ago), 100),
+            (25, None, 400),
+            (100, Some(Duration::ZERO), 400),
+        ] {
+            let expected = Duration::from_micros(micros);
+            assert_eq!(slice(pressure, served), expected, "{pressure} %, {served:?}");
+        }
+    }
+
+    #[test]
+    fn who_asks_or_changes_is_served() {
+        let (mut served, began) = (Served::default(), Instant::now());
+        let at = |millis: u64| began + Duration::from_millis(millis);
+        let mut stats = KeyStats::default();
+        assert_eq!(served.since(&stats, at(0)), None);
+        stats.misses += 1;
+        assert_eq!(served.since(&stats, at(1)), Some(Duration::ZERO));
+        assert_eq!(served.since(&stats, at(4)), Some(Duration::from_millis(3)));
+        stats.mutations += 1;
+        assert_eq!(served.since(&stats, at(5)), Some(Duration::ZERO));
     }
 }

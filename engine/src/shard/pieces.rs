@@ -13,7 +13,7 @@ pub enum Piece {
     Visit,
     /// Messages of other executors.
     Mailbox,
-    /// A part of a long command.
+    /// A part of a long command, or of a snapshot.
     Slice,
     /// Deleting what has expired.
     Expiry,

@@ -1,23 +1,22 @@
 //! All data of one moment as bytes of a file, for whoever takes them: a file (`save`), or who follows this node.
 //!
 //! ```text
-//!   shard 0   frozen_more ──part──┐
-//!   shard 1   frozen_more ──part──┼─► in turn; all of a value together ─► CRC-64 ─► Sink
-//!   shard 2   frozen_more ──part──┘
+//!   shard 0   slice, slice, slice ──part──┐
+//!   shard 1   slice, slice, slice ──part──┼─► in turn; all of a value together ─► CRC-64 ─► Sink
+//!   shard 2   slice, slice, slice ──part──┘
+//!                  └─ sockets are looked at, and who wants something is served
 //! ```
 //!
-//! Each shard encodes its own keys and has one part under way, while another shard's is taken: so much is held, however
-//! slow the sink. Where a part ends within a value, the parts of others wait until it is whole. A shard that serves
-//! somebody is left alone for a moment (`PAUSE`) now and then.
+//! Each shard encodes its own keys and has one part under way while its last one is written: two of each shard are held,
+//! however slow the sink. Where a part ends within a value, the parts of others wait until it is whole.
 
 use crate::cut::{CutId, FrozenPart};
 use crate::exec::Front;
 use crate::libraries::Set;
-use crate::limits::SLICE_MICROS;
 use crate::rdb::forms::Recipient;
 use crate::rdb::{Crc, file_write, functions};
 use crate::rt;
-use crate::shard::{FrozenBeginning, Shard};
+use crate::shard::{ExecutorId, FrozenBeginning, Piece, Shard};
 use crate::types::{DbIndex, Lsn, ShardId};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -25,7 +24,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::Instant;
 
 /// How far a snapshot has come, for whoever wants to know.
 #[derive(Debug, Default)]
@@ -65,15 +64,6 @@ pub struct Terms {
     /// For whom it is written.
     pub recipient: Recipient,
 }
-
-/// How long a shard that serves somebody is left alone, each time it has made [`PARTS_AT_ONCE`]: with the timer's own delay
-/// it is about half a millisecond.
-const PAUSE: Duration = Duration::from_micros(SLICE_MICROS);
-
-/// Parts that are asked for without a pause. Measured with 3 M keys under 20,000 writes a second on two CPUs, seconds and
-/// the p99 of a writer beside that without a snapshot: with 1, 8.8 s and 1.2 times; with 3, 2.8 s and 7 times; with 8,
-/// 1.3 s and 4 times. A snapshot that takes so much longer costs four times the CPU as well, so it is the last one.
-const PARTS_AT_ONCE: u32 = 8;
 
 /// Why no moment can be fixed: there is one already.
 pub const ANOTHER: &str = "another snapshot is under way";
@@ -278,19 +268,15 @@ impl Share {
         out: &mut Summed<'_, S>,
     ) -> Result<u64, String> {
         let id = self.id;
-        let ask = |shard: ShardId, later: bool| -> Asked<'_> {
-            Box::pin(async move {
-                if later {
-                    rt::sleep(PAUSE).await;
-                }
-                front.call(shard, move |shard| shard.frozen_more(id)).await
-            })
+        let ask = |shard: ShardId| -> Asked<'_> {
+            Box::pin(front.have_run(ExecutorId::from(shard), async move |front: Rc<Front>| {
+                gather(&front, id).await
+            }))
         };
         let shards: Vec<ShardId> = self.beginnings.iter().map(|(shard, _)| *shard).collect();
         let mut asked: Vec<Option<Asked<'_>>> =
-            shards.iter().map(|shard| Some(ask(*shard, false))).collect();
+            shards.iter().map(|shard| Some(ask(*shard))).collect();
         let (mut keys, mut open, mut turn) = (0, None, 0);
-        let mut at_once = vec![0; shards.len()];
         while asked.iter().any(Option::is_some) {
             let (place, part) = next_part(&mut asked, open, turn).await;
             let part = part.ok_or("the cut is gone")?;
@@ -300,19 +286,32 @@ impl Share {
             if progress.cancelled.load(Ordering::Relaxed) {
                 return Err("it was given up, as the node ends".to_owned());
             }
-            // It begins with it when it is asked next; other shards go on encoding while this is written.
-            at_once[place] = if part.may_wait { (at_once[place] + 1) % PARTS_AT_ONCE } else { 0 };
-            let later = part.may_wait && at_once[place] == 0;
-            asked[place] = (!part.is_done).then(|| ask(shards[place], later));
+            // It begins with the next one at once, while this is written.
+            asked[place] = (!part.is_done).then(|| ask(shards[place]));
             open = part.is_open.then_some(place);
             turn = place + 1;
             keys += part.keys;
             out.write(&part.bytes).await?;
             progress.keys.fetch_add(part.keys, Ordering::Relaxed);
-            // On the executor of its own shard nothing else has waited.
+            // Where parts have come already and the sink takes all at once, nothing else has waited.
             rt::yield_now().await;
         }
         Ok(keys)
+    }
+}
+
+/// On a shard's executor: a part as long as it may be. Others are served between its slices.
+async fn gather(front: &Front, id: CutId) -> Option<FrozenPart> {
+    let mut whole = FrozenPart::default();
+    loop {
+        let began = Instant::now();
+        let part = front.with_shard(|shard| shard.frozen_more(id))?;
+        front.note_piece(Piece::Slice, began.elapsed());
+        whole.join(part);
+        if whole.is_full() {
+            return Some(whole);
+        }
+        rt::glance().await;
     }
 }
 
