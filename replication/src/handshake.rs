@@ -19,7 +19,7 @@
 
 use crate::chain::WAITING_MAX;
 use crate::{planted, wire};
-use engine::journal::{HistoryId, Lineage, Position};
+use engine::journal::{AHEAD, HistoryId, Lineage, Position};
 use engine::resp::ReplyLimits;
 use engine::resp::client::Reply;
 use engine::types::Lsn;
@@ -151,6 +151,12 @@ pub struct Terms {
 }
 
 impl Terms {
+    /// Whether the replica drops what it has and its master never had, or has lost: as the reason says, of which only the first
+    /// is told.
+    pub fn takes_back(&self) -> bool {
+        self.full && self.reason.contains(AHEAD)
+    }
+
     /// As the fields of the reply.
     pub fn to_fields(&self) -> Vec<String> {
         vec![

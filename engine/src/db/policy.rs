@@ -169,7 +169,11 @@ impl Policy {
     #[inline]
     pub(super) fn clock(&self, item: &Item, now: Millis, random: &mut fastrand::Rng) -> u32 {
         if self.kind.is_lfu() {
-            let counter = self.grown(self.frequency(item, now), random);
+            let counter = match item.clock() {
+                // It is new: that it was made is no access.
+                0 => LFU_INITIAL,
+                _ => self.grown(self.frequency(item, now), random),
+            };
             (minutes(now) << 8) | counter
         } else {
             ((now.0 / 1000) & CLOCK_MASK) as u32

@@ -240,6 +240,9 @@ pub enum Reason {
     NotHeld(HistoryId),
 }
 
+/// Stands in the text of a [`Reason`] where who asked has what this node never had.
+pub const AHEAD: &str = "ahead of";
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -249,10 +252,10 @@ impl fmt::Display for Reason {
             }
             Reason::AheadOfBranch { shard, history, asked, branch } => write!(
                 f,
-                "shard {shard} is at {asked} of history {history}, ahead of its branch at {branch}"
+                "shard {shard} is at {asked} of history {history}, {AHEAD} its branch at {branch}"
             ),
             Reason::AheadOfHead { shard, asked, head } => {
-                write!(f, "shard {shard} is at {asked}, ahead of the head at {head}")
+                write!(f, "shard {shard} is at {asked}, {AHEAD} the head at {head}")
             }
             Reason::Trimmed { history, shard, asked, held } => write!(
                 f,

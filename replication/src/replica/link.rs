@@ -391,7 +391,14 @@ impl Link {
     /// The master has let us begin.
     fn say_begun(&self, terms: &Terms) {
         let (host, port) = (&self.host, self.port);
-        if terms.full {
+        if terms.takes_back() {
+            tracing::warn!(
+                "replication: full sync from {host}:{port}: {}: what this node has beyond that is dropped, its data \
+                 is replaced by the {} keys there",
+                terms.reason,
+                terms.keys
+            );
+        } else if terms.full {
             tracing::info!("replication: full sync from {host}:{port}: {}", terms.reason);
         } else {
             let from = lsns_to_text(&terms.from);

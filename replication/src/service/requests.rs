@@ -329,12 +329,11 @@ impl Service {
             self.last_follower.set(Instant::now());
         }
         let service = self.clone();
-        let (full, why, asked_partial) = (terms.full, terms.reason.clone(), position.is_some());
+        let (begun, asked_partial) = (terms.clone(), position.is_some());
         let runs = async move {
             let acks = service.acks.clone();
-            let attached = |session: &Session<Sockets>| {
-                service.session_begins(session, full, &why, asked_partial)
-            };
+            let attached =
+                |session: &Session<Sockets>| service.session_begins(session, &begun, asked_partial);
             run(&session, &service.here.front, (beginning, walks), acks, attached).await;
             service.note_end(&session);
             service.sessions.forget(session.id);
@@ -345,19 +344,21 @@ impl Service {
     }
 
     /// The replica has come with all its connections: now it is a sync.
-    fn session_begins(
-        &self,
-        session: &Session<Sockets>,
-        full: bool,
-        why: &str,
-        asked_partial: bool,
-    ) {
+    fn session_begins(&self, session: &Session<Sockets>, terms: &Terms, asked_partial: bool) {
+        let (full, why) = (terms.full, &terms.reason);
         self.sessions.tell_others(session);
         self.counters.borrow_mut().note_sync(full, why, asked_partial);
         self.last_follower.set(Instant::now());
         self.keeping.set(true);
-        let kind = if full { "full" } else { "partial" };
-        tracing::info!("replication: {kind} sync for replica {}: {why}", session.address());
+        let (kind, address) = (if full { "full" } else { "partial" }, session.address());
+        if terms.takes_back() {
+            tracing::warn!(
+                "replication: full sync for replica {address}: {why}: what it has beyond that is dropped, as this node \
+                 is its master"
+            );
+        } else {
+            tracing::info!("replication: {kind} sync for replica {address}: {why}");
+        }
     }
 
     fn note_end(&self, session: &Session<Sockets>) {
