@@ -56,6 +56,20 @@ fn wait_noticed(node: &Node) {
     });
 }
 
+/// Bytes that a node may be behind, above which the writers wait for it.
+const BEHIND_MAX: u64 = 16 << 20;
+
+/// A node that has less of the machine than its master falls behind for as long as that is so, and out of the backlog in the
+/// end: that would be no soak of cuts.
+fn keep_near(redis: &Redis, node: &Node, writers: &[Writer]) {
+    let applied: u64 = replication(node, "slave_repl_offset").parse().expect("an offset");
+    if redis.figure("master_repl_offset").saturating_sub(applied) > BEHIND_MAX {
+        writers.iter().for_each(|writer| writer.rest(true));
+        redis::wait_caught_up(redis, node);
+        writers.iter().for_each(|writer| writer.rest(false));
+    }
+}
+
 fn is_up(node: &Node) -> bool {
     replication(node, "master_link_status") == "up"
 }
@@ -125,6 +139,7 @@ fn is_followed(peer: Peer, shards: u16) {
             redis.figure("sync_partial_ok") > before && is_up(&node)
         });
         late = late.max(is_cut.elapsed());
+        keep_near(&redis, &node, &writers);
     }
     let caught_up = Instant::now();
     drop(writers);

@@ -14,6 +14,7 @@ type Request = Vec<Vec<u8>>;
 /// A thread that writes all kinds of things to a server until it is stopped.
 pub(crate) struct Writer {
     stop: Arc<AtomicBool>,
+    held: Arc<AtomicBool>,
     written: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
@@ -33,11 +34,16 @@ impl Writer {
 
     fn start_with(mut client: Client, lines: Vec<&'static str>, seed: u64) -> Writer {
         let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let shared = (stop.clone(), written.clone());
+        let held = Arc::new(AtomicBool::new(false));
+        let shared = (stop.clone(), held.clone(), written.clone());
         let thread = thread::spawn(move || {
-            let (stop, written) = shared;
+            let (stop, held, written) = shared;
             let mut random = Rng::with_seed(seed);
             while !stop.load(Ordering::Relaxed) {
+                if held.load(Ordering::Relaxed) {
+                    thread::sleep(Duration::from_millis(1));
+                    continue;
+                }
                 let requests = buffer(&mut random, &lines);
                 client.pipeline(&requests);
                 written.fetch_add(requests.len() as u64, Ordering::Relaxed);
@@ -45,7 +51,12 @@ impl Writer {
                 thread::sleep(Duration::from_millis(1));
             }
         });
-        Writer { stop, written, thread: Some(thread) }
+        Writer { stop, held, written, thread: Some(thread) }
+    }
+
+    /// It rests until it is told that it may go on, but for what it has begun.
+    pub(crate) fn rest(&self, rests: bool) {
+        self.held.store(rests, Ordering::Relaxed);
     }
 
     /// Waits until so many more requests were answered.
