@@ -155,7 +155,7 @@ async fn performed<T>(
     path: &Path,
     what: impl Future<Output = glommio::Result<T, ()>>,
 ) -> Result<T> {
-    let wanting = task::Wanting::begin();
+    let wanting = task::Wanting::file();
     let outcome = what.await;
     drop(wanting);
     outcome.map_err(|error| {

@@ -128,6 +128,10 @@ impl Poller {
                     }
                     continue;
                 }
+            } else if task::only_looks_are_wanted() {
+                // With those who want it: what is in the set needs no poll of the ring's then.
+                task::let_look().await;
+                continue;
             }
             if self.bell.may_sleep() {
                 self.is_in_ring.set(true);
@@ -137,6 +141,10 @@ impl Poller {
                 task::looked();
             }
             self.look(0);
+            if task::look_is_due() {
+                // Where other threads always want something it does not sleep: files and timers have their turn all the same.
+                task::let_look().await;
+            }
         }
     }
 

@@ -95,10 +95,12 @@ pub async fn glance() {
 }
 
 /// Lets the executor look at its sockets, timers and foreign wake-ups.
-async fn let_look() {
-    let wanting = Wanting::begin();
+pub(super) async fn let_look() {
+    let wanting = Wanting::look();
     Timer::new(Duration::from_micros(1)).await;
     drop(wanting);
+    // The timer may be up before the poller has had its turn.
+    Poller::glance();
     futures_lite::future::yield_now().await;
     looked();
 }
@@ -113,19 +115,35 @@ pub(super) fn ring_is_wanted() -> bool {
     WANTING.get() > 0
 }
 
+/// Whether all of them wait on timers that are up at once.
+pub(super) fn only_looks_are_wanted() -> bool {
+    WANTING.get() > 0 && WANTING_FILES.get() == 0
+}
+
 /// While it lives, a task waits for the executor to look at its ring: at timers, or at files.
-pub(super) struct Wanting;
+pub(super) struct Wanting {
+    is_of_file: bool,
+}
 
 impl Wanting {
-    pub(super) fn begin() -> Self {
+    /// At a timer that is up at once.
+    fn look() -> Self {
         WANTING.set(WANTING.get() + 1);
-        Self
+        Self { is_of_file: false }
+    }
+
+    /// At a file.
+    pub(super) fn file() -> Self {
+        WANTING.set(WANTING.get() + 1);
+        WANTING_FILES.set(WANTING_FILES.get() + 1);
+        Self { is_of_file: true }
     }
 }
 
 impl Drop for Wanting {
     fn drop(&mut self) {
         WANTING.set(WANTING.get() - 1);
+        WANTING_FILES.set(WANTING_FILES.get() - u32::from(self.is_of_file));
     }
 }
 
@@ -216,6 +234,7 @@ thread_local! {
     static NEXT_ID: Cell<u64> = const { Cell::new(0) };
     static POLLS: Cell<u64> = const { Cell::new(0) };
     static WANTING: Cell<u32> = const { Cell::new(0) };
+    static WANTING_FILES: Cell<u32> = const { Cell::new(0) };
     /// The tasks whose futures exist.
     static LIVE: RefCell<LiveTasks> =
         RefCell::new(HashMap::with_hasher(foldhash::fast::FixedState::with_seed(0)));
