@@ -13,7 +13,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::poller::Poller;
 use glommio::timer::Timer;
 use pin_project_lite::pin_project;
 
@@ -83,24 +82,11 @@ pub async fn yield_now() {
     }
 }
 
-/// As [`yield_now`], and looks at the sockets and at what other threads want in any case: whoever has something now runs
-/// first. That is one call of the kernel's, or some ten where a file is being written here; for work in slices that are as
-/// long as it is worth.
-pub async fn glance() {
-    if Poller::glance() {
-        yield_now().await;
-    } else {
-        let_look().await;
-    }
-}
-
 /// Lets the executor look at its sockets, timers and foreign wake-ups.
 pub(super) async fn let_look() {
     let wanting = Wanting::look();
     Timer::new(Duration::from_micros(1)).await;
     drop(wanting);
-    // The timer may be up before the poller has had its turn.
-    Poller::glance();
     futures_lite::future::yield_now().await;
     looked();
 }

@@ -3,11 +3,11 @@
 use super::address::{ExecutorId, ReplyTo};
 use super::applying::{ApplyPlace, Applying};
 use super::errors::ErrorCounts;
-use super::frozen::Served;
 use super::gate::Gate;
 use super::locks::{EntryId, Locks, Map, Wants};
 use super::message::{self, Answer, Batch, Done, TxShared};
 use super::pieces::Pieces;
+use super::served::Served;
 use super::sleepers::Sleepers;
 use super::stats::CommandStats;
 use super::turn::Turn;

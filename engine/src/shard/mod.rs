@@ -55,6 +55,7 @@ mod room;
 mod run;
 mod running;
 mod serve;
+mod served;
 mod sleepers;
 mod slices;
 mod stats;
