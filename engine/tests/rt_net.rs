@@ -9,7 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use engine::rt::{
-    Accepted, Listener, Peer, Stream, connect_any, mailbox, resolve, sleep, spawn_local, timeout,
+    Accepted, Listener, Nap, Peer, Stream, connect_any, mailbox, resolve, sleep, spawn_local,
+    timeout,
 };
 use rt_common::{join, run, start, thread_cpu};
 
@@ -430,4 +431,83 @@ fn full_listener() -> (socket2::Socket, Vec<TcpStream>) {
 
 fn refused_address() -> SocketAddr {
     TcpListener::bind(LOCAL).unwrap().local_addr().unwrap()
+}
+
+#[test]
+fn what_comes_while_nobody_listens_is_read_afterwards() {
+    run(|| async {
+        let (stream, mut client) = pair().await;
+        let nap = Nap::new().unwrap();
+        for round in 0..100 {
+            client.write_all(b"a").unwrap();
+            assert_eq!(read_exactly(&stream, 1).await, b"a");
+            stream.listen(false);
+            if round % 3 > 0 {
+                client.write_all(b"bc").unwrap();
+            }
+            nap.until(Instant::now() + Duration::from_micros(300)).await;
+            if round % 3 == 0 {
+                client.write_all(b"bc").unwrap();
+            }
+            stream.listen(true);
+            let read = timeout(rt_common::DEADLINE, read_exactly(&stream, 2)).await;
+            assert_eq!(read.unwrap(), b"bc", "round {round}");
+        }
+        stream.listen(false);
+        client.write_all(b"end").unwrap();
+        drop(client);
+        nap.until(Instant::now() + Duration::from_millis(1)).await;
+        stream.listen(true);
+        let read = timeout(rt_common::DEADLINE, read_exactly(&stream, 3)).await;
+        assert_eq!(read.unwrap(), b"end");
+        let end = timeout(rt_common::DEADLINE, stream.read(&mut [0; 16])).await;
+        assert_eq!(end.unwrap().unwrap(), 0);
+    });
+}
+
+#[test]
+fn who_writes_hears_of_room_also_while_nobody_listens() {
+    for is_deaf_before in [true, false] {
+        run(move || async move {
+            let (stream, mut client) = pair().await;
+            client.write_all(b"a").unwrap();
+            assert_eq!(read_exactly(&stream, 1).await, b"a");
+            let stream = Rc::new(stream);
+            stream.listen(!is_deaf_before);
+            let of_task = stream.clone();
+            let writing = spawn_local(async move {
+                // More than the kernel takes without a reader.
+                of_task.write_all(&pattern(16 << 20)).await.unwrap();
+            });
+            sleep(Duration::from_millis(50)).await;
+            stream.listen(false);
+            let reader = thread::spawn(move || {
+                let mut all = vec![0; 16 << 20];
+                client.read_exact(&mut all).unwrap();
+                all == pattern(16 << 20)
+            });
+            timeout(rt_common::DEADLINE, writing).await.unwrap();
+            assert!(reader.join().unwrap());
+        });
+    }
+}
+
+#[test]
+fn a_nap_ends_at_its_time_however_often_it_is_dropped_and_asked_for_again() {
+    run(|| async {
+        let nap = Nap::new().unwrap();
+        for round in 0..50 {
+            let when = Instant::now() + Duration::from_millis(2);
+            // Dropped half-way, and in every other round not waited for until its time has come.
+            let pauses = if round % 2 == 0 { 4 } else { 1 };
+            for _ in 0..pauses {
+                let _ = timeout(Duration::from_micros(400), nap.until(when)).await;
+            }
+            if round % 3 == 0 {
+                sleep(Duration::from_millis(3)).await;
+            }
+            timeout(rt_common::DEADLINE, nap.until(when)).await.unwrap();
+            assert!(Instant::now() >= when, "round {round}");
+        }
+    });
 }

@@ -30,7 +30,7 @@ pub use declared::{Command, Flags, Group};
 pub use keys::{Begin, Extent, KeyRange, Keys, Spec, Uses, Word};
 pub use long::LongArg;
 pub use refusal::{Outcome, Refusal};
-pub use registry::{Entry, Registry, arity_of};
+pub use registry::{Entry, Recent, Registry, arity_of};
 pub use room::ReplyRoom;
 pub use shape::{
     All, Carried, Carry, Decided, Decision, Each, Found, Join, Part, Run, Walk, Walked, Whole,

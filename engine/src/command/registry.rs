@@ -259,6 +259,31 @@ fn unknown(args: &Args<'_>) -> Refusal {
     Refusal::Raw(parts.concat())
 }
 
+/// The command that was asked for last: often it is the next one, too, and need not be looked up.
+#[derive(Debug, Default)]
+pub struct Recent(Option<&'static Entry>);
+
+impl Recent {
+    /// As [`Registry::resolve`].
+    #[inline]
+    pub fn resolve(
+        &mut self,
+        registry: &'static Registry,
+        args: &Args<'_>,
+    ) -> Result<&'static Entry, Refusal> {
+        let name = args.get(0);
+        if let Some(entry) = self.0
+            && entry.name().as_bytes().eq_ignore_ascii_case(name)
+        {
+            return check_arity(entry, args);
+        }
+        let entry = registry.resolve(args)?;
+        // What has subcommands is not found by its name alone.
+        self.0 = Some(entry).filter(|entry| entry.subcommands.is_empty());
+        Ok(entry)
+    }
+}
+
 /// Words of a name: as many as the longest has.
 const WORDS: usize = COMMAND_NAME_MAX / 8;
 
@@ -383,6 +408,25 @@ fn light_up_to(cost: &str, usage: &str, arity: i32) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_command_asked_for_last_is_told_from_the_next_one() {
+        let registry = crate::model::registry();
+        let mut recent = Recent::default();
+        let lines =
+            ["GET a", "get b", "GET", "SET a b", "CONFIG GET a", "CONFIG RESETSTAT", "COMMAND"];
+        let more = ["COMMAND COUNT", "COMMAND COUNT", "config|get a", "NONE", "GET a", "GETX a"];
+        for line in lines.into_iter().chain(more) {
+            let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            let mut args = crate::command::OwnedArgs::default();
+            words.iter().for_each(|word| args.push(word));
+            let name = |found: Result<&Entry, Refusal>| {
+                found.map(Entry::name).map_err(|it| it.text().into_owned())
+            };
+            let plain = name(registry.resolve(&args.view()));
+            assert_eq!(name(recent.resolve(registry, &args.view())), plain, "{line}");
+        }
+    }
 
     #[test]
     fn names_are_the_same_where_their_letters_are() {

@@ -11,6 +11,8 @@
 
 mod answers;
 mod front;
+mod group;
+mod misfit;
 mod order;
 mod pipeline;
 mod plan;
@@ -22,11 +24,13 @@ mod waiting;
 mod wide;
 
 pub use front::{Breath, Front, Waiter};
+pub use group::Queued;
+pub use misfit::Misfit;
 pub use order::Node;
 pub use pipeline::{Added, Pipeline};
 pub use plan::{Route, route_of};
 pub use queue::{Home, Queue, Row, Setting};
-pub use replay::{Misfit, Queued, Replay};
+pub use replay::Replay;
 pub use tx::{Tx, TxKeys};
 pub use waiting::{Asleep, Slept};
 pub use wide::ApplyPart;

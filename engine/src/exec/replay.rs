@@ -3,20 +3,27 @@
 //! ```text
 //!   add ─► lane of shard 0: [away] [waits: db 0] [db 1]     one batch of a lane is away at a time: a batch may
 //!          lane of shard 1: [away] [waits: db 0]            have to wait for keys, and none may overtake it
-//!   alone ─► settled ─► a command of several shards, or MULTI's queue as one transaction
+//!   MULTI, and what spans shards ─► [away] [group] [group]  each a transaction; all that comes while one waits
+//!                                                           joins the last of them (`group`)
 //! ```
 //!
-//! On one shard commands keep their order; those of different shards may become visible in either order, as in
-//! [`Pipeline`](super::Pipeline). Whoever adds a command says where it begins in the master's stream: what
-//! stands before the first that is not done is applied.
+//! A group is begun when none is away and the lanes of its shards have nothing away; what waits in those it takes along
+//! if that is little, so that it is one hop and not two. A lane sends nothing to a shard of the group that is away. So on one shard commands keep their order; those of different shards may become
+//! visible in either order, as in [`Pipeline`](super::Pipeline). Whoever adds a command says where it begins in
+//! the master's stream: what stands before the first that is not done is applied.
 
-use super::{Front, Queue, Route, Row, Setting, Tx, TxKeys, Waiter, route_of};
-use crate::command::{Args, Call, Entry, OwnedArgs, Who};
+use super::group::{Group, Queued};
+use super::misfit::Misfit;
+use super::{Front, Route, Waiter, route_of};
+use crate::command::shape::MANY_KEYS;
+use crate::command::{Args, Call, Entry, Who};
 use crate::limits::BATCH_COMMANDS_MAX;
-use crate::resp::{Output, Protocol};
+use crate::resp::Protocol;
 use crate::shard::{Answer, Batch, ExecutorId, Message};
-use crate::types::DbIndex;
+use crate::types::{DbIndex, ShardId};
+use futures_lite::future;
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::rc::Rc;
 
 /// Bytes of commands in one batch: it is sent when the lane is free, and copied while it grows.
@@ -26,35 +33,14 @@ const BATCH_BYTES_MAX: usize = 256 * 1024;
 const SPARES_MAX: usize = 16;
 const SPARE_BYTES_MAX: usize = 2 * BATCH_BYTES_MAX;
 
-/// A command that did not do here what it did there.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Misfit {
-    /// Its name.
-    pub command: &'static str,
-    /// What it was answered.
-    pub error: String,
-}
-
-/// One of MULTI's commands.
-pub struct Queued {
-    entry: &'static Entry,
-    db: DbIndex,
-    args: OwnedArgs,
-}
-
-impl Queued {
-    /// A command as it stands in `db`.
-    pub fn new(db: DbIndex, entry: &'static Entry, args: Args<'_>) -> Queued {
-        Queued { entry, db, args: OwnedArgs::copy(args) }
-    }
-}
-
 /// See the module's doc.
 pub struct Replay {
     front: Rc<Front>,
     waiter: Waiter,
     who: Who,
     lanes: Vec<Lane>,
+    groups: VecDeque<Group>,
+    away: Option<Away>,
     spare: Vec<Box<Batch>>,
     /// Bytes of what is not done.
     held: usize,
@@ -69,11 +55,23 @@ struct Lane {
     waits: VecDeque<(u64, Box<Batch>)>,
 }
 
+/// A group that is under way.
+struct Away {
+    at: u64,
+    bytes: usize,
+    shards: Vec<bool>,
+    run: Pin<Box<dyn Future<Output = Option<Misfit>>>>,
+}
+
 impl Lane {
     /// Where the first command that is not done begins.
     fn first(&self) -> Option<u64> {
         let waits = self.waits.front().map(|(at, _)| *at);
         self.away.map(|(at, _)| at).or(waits)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.away.is_none() && self.waits.is_empty()
     }
 }
 
@@ -82,16 +80,66 @@ impl Replay {
     pub fn new(front: Rc<Front>) -> Replay {
         let lanes = front.node.all_shards().map(|_| Lane::default()).collect();
         let who = Who { is_master: true, ..Who::default() };
-        let (waiter, spare) = (front.waiter(), Vec::new());
-        Replay { front, waiter, who, lanes, spare, held: 0, misfit: None }
+        let (waiter, groups, spare) = (front.waiter(), VecDeque::new(), Vec::new());
+        let (away, held, misfit) = (None, 0, None);
+        Replay { front, waiter, who, lanes, groups, away, spare, held, misfit }
     }
 
-    /// Adds a command that begins `at`. Answers `false` if it is none that one shard can run: then it has to be
-    /// run [alone](Replay::alone).
-    pub fn add(&mut self, db: DbIndex, entry: &'static Entry, args: Args<'_>, at: u64) -> bool {
-        let Route::One(shard) = route_of(entry, &args, self.front.node.shards()) else {
-            return false;
-        };
+    /// Adds a command that begins `at`.
+    pub fn add(&mut self, db: DbIndex, entry: &'static Entry, args: Args<'_>, at: u64) {
+        match route_of(entry, &args, self.front.node.shards()) {
+            Route::One(shard) if self.groups.is_empty() => self.add_to(shard, db, entry, args, at),
+            _ => {
+                let who = self.who.clone();
+                let call = Call { entry, db, protocol: Protocol::Resp2, who: &who, args };
+                match args.len() {
+                    ..=MANY_KEYS => self.join(&[call], at),
+                    _ => self.push_group(Group::vast(at, &call)),
+                }
+            }
+        }
+    }
+
+    /// Adds MULTI's commands, the first of which begins `at`: they are run as one.
+    pub fn add_as_one(&mut self, commands: &[Queued], at: u64) {
+        let who = self.who.clone();
+        let calls: Vec<Call<'_>> = commands.iter().map(|it| it.call(&who)).collect();
+        match calls.as_slice() {
+            [] => {}
+            [one] => self.add(one.db, one.entry, one.args, at),
+            _ => self.join(&calls, at),
+        }
+    }
+
+    /// All of them join one group.
+    fn join(&mut self, calls: &[Call<'_>], at: u64) {
+        let last = self.groups.back();
+        if !last.is_some_and(|group| group.has_room_for(&self.front, calls)) {
+            self.push_group(Group::new(at));
+        }
+        let Some(group) = self.groups.back_mut() else { return };
+        let before = group.bytes();
+        calls.iter().for_each(|call| group.push(&self.front, call));
+        self.held += group.bytes() - before;
+        if group.is_full() {
+            // What comes behind it is for the lanes, if it can begin.
+            self.begin_group();
+        }
+    }
+
+    fn push_group(&mut self, group: Group) {
+        self.held += group.bytes();
+        self.groups.push_back(group);
+    }
+
+    fn add_to(
+        &mut self,
+        shard: ShardId,
+        db: DbIndex,
+        entry: &'static Entry,
+        args: Args<'_>,
+        at: u64,
+    ) {
         let has_room = |batch: &Batch| {
             let is_short = batch.commands.len() < BATCH_COMMANDS_MAX;
             batch.db == db && is_short && batch.bytes.len() < BATCH_BYTES_MAX
@@ -108,27 +156,67 @@ impl Replay {
             };
             lane.waits.push_back((at, batch));
         }
-        let Some((_, batch)) = lane.waits.back_mut() else { return false };
+        let Some((_, batch)) = lane.waits.back_mut() else { return };
         let before = batch.bytes.len();
         batch.push(entry, args);
         self.held += batch.bytes.len() - before;
-        true
     }
 
     /// Sends what waits to shards that have nothing of ours.
     pub fn send(&mut self) {
-        (0..self.lanes.len()).for_each(|shard| self.send_to(shard));
+        let next = self.groups.front().filter(|_| self.away.is_none());
+        let is_kept: Vec<bool> = match next.filter(|group| self.takes_along(group)) {
+            Some(group) => self.front.node.all_shards().map(|it| group.is_on(it)).collect(),
+            None => vec![false; self.lanes.len()],
+        };
+        (0..self.lanes.len()).filter(|&it| !is_kept[it]).for_each(|it| self.send_to(it));
+        self.begin_group();
+    }
+
+    /// Whether what waits in the lanes of a group's shards is little enough to go along with it.
+    fn takes_along(&self, group: &Group) -> bool {
+        let lanes = self.lanes.iter().zip(self.front.node.all_shards());
+        let waits = lanes.filter(|(_, shard)| group.is_on(*shard)).flat_map(|(it, _)| &it.waits);
+        let (mut commands, mut bytes) = (0, 0);
+        for (_, batch) in waits {
+            (commands, bytes) = (commands + batch.commands.len(), bytes + batch.bytes.len());
+        }
+        group.takes_along(commands, bytes)
     }
 
     fn send_to(&mut self, shard: usize) {
+        let is_taken = self.away.as_ref().is_some_and(|group| group.shards[shard]);
         let lane = &mut self.lanes[shard];
-        if lane.away.is_some() {
+        if is_taken || lane.away.is_some() {
             return;
         }
         let Some((at, mut batch)) = lane.waits.pop_front() else { return };
         lane.away = Some((at, batch.bytes.len()));
         batch.reply_to = self.waiter.reply_to();
         self.front.node.send(ExecutorId(shard as u16), Message::Batch(batch));
+    }
+
+    /// Begins the next group, if it is its turn. It goes on in [`progress`](Replay::progress).
+    fn begin_group(&mut self) {
+        let Some(next) = self.groups.front().filter(|_| self.away.is_none()) else { return };
+        let shards: Vec<bool> = self.front.node.all_shards().map(|it| next.is_on(it)).collect();
+        let takes_along = self.takes_along(next);
+        let is_ready = |lane: &Lane| lane.away.is_none() && (takes_along || lane.waits.is_empty());
+        if self.lanes.iter().zip(&shards).any(|(lane, is_on)| *is_on && !is_ready(lane)) {
+            return;
+        }
+        let Some(mut group) = self.groups.pop_front() else { return };
+        let (mut at, mut bytes) = (group.at, group.bytes());
+        for (lane, shard) in self.lanes.iter_mut().zip(self.front.node.all_shards()) {
+            let waits = if shards[shard.index()] { lane.waits.drain(..) } else { continue };
+            let batches = waits.map(|(from, batch)| {
+                (at, bytes) = (at.min(from), bytes + batch.bytes.len());
+                batch
+            });
+            group.take_along(&self.front, shard, batches.collect());
+        }
+        let run = Box::pin(group.run(self.front.clone(), self.who.clone()));
+        self.away = Some(Away { at, bytes, shards, run });
     }
 
     /// Bytes of commands that are not done.
@@ -138,12 +226,13 @@ impl Replay {
 
     /// Whether everything that was added is done.
     pub fn is_settled(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.away.is_none() && lane.waits.is_empty())
+        self.away.is_none() && self.groups.is_empty() && self.lanes.iter().all(Lane::is_empty)
     }
 
     /// Up to where the stream is applied, all before `end` having been added.
     pub fn applied(&self, end: u64) -> u64 {
-        self.lanes.iter().filter_map(Lane::first).min().unwrap_or(end)
+        let of_groups = self.away.iter().map(|it| it.at).chain(self.groups.front().map(|it| it.at));
+        self.lanes.iter().filter_map(Lane::first).chain(of_groups).min().unwrap_or(end)
     }
 
     /// The first command that did not fit, since this was asked last.
@@ -153,10 +242,32 @@ impl Replay {
 
     /// Waits until a shard has done something. Nothing is lost when it is dropped.
     pub async fn progress(&mut self) {
-        let answer = self.waiter.next().await;
-        self.take(answer);
+        enum Came {
+            Batch(Answer),
+            Group(Option<Misfit>),
+        }
+        let batch = async { Came::Batch(self.waiter.next().await) };
+        let came = match &mut self.away {
+            None => batch.await,
+            Some(group) => {
+                let group = async { Came::Group(group.run.as_mut().await) };
+                future::or(group, batch).await
+            }
+        };
+        match came {
+            Came::Batch(answer) => self.take(answer),
+            Came::Group(misfit) => self.end_group(misfit),
+        }
         while let Some(answer) = self.waiter.try_next() {
             self.take(answer);
+        }
+        self.send();
+    }
+
+    fn end_group(&mut self, misfit: Option<Misfit>) {
+        self.misfit = self.misfit.take().or(misfit);
+        if let Some(group) = self.away.take() {
+            self.held -= group.bytes;
         }
     }
 
@@ -171,7 +282,7 @@ impl Replay {
     fn take(&mut self, answer: Answer) {
         let Answer::Batch(mut batch) = answer else { unreachable!("a batch answers with itself") };
         let shard = batch.ran_on.index();
-        self.note_misfits(&batch);
+        self.misfit = self.misfit.take().or_else(|| Misfit::in_batch(&batch));
         if batch.is_unfinished() {
             batch.forget_replies();
             batch.reply_to = self.waiter.reply_to();
@@ -184,85 +295,5 @@ impl Replay {
         if batch.heap_bytes() <= SPARE_BYTES_MAX && self.spare.len() < SPARES_MAX {
             self.spare.push(batch);
         }
-        self.send_to(shard);
     }
-
-    /// Nobody wants the replies: all that there are are errors.
-    fn note_misfits(&mut self, batch: &Batch) {
-        if batch.replies.whole() == 0 {
-            return;
-        }
-        let (mut start, replies) = (0, batch.replies.to_bytes());
-        let ran = batch.iter().skip(batch.ran - batch.ends.len());
-        for ((entry, _), end) in ran.zip(batch.ends.iter().copied()) {
-            self.note_reply(entry, &replies[start..end]);
-            start = end;
-        }
-    }
-
-    fn note_reply(&mut self, entry: &'static Entry, reply: &[u8]) {
-        let Some(error) = reply.strip_prefix(b"-") else { return };
-        if self.misfit.is_none() {
-            let error = String::from_utf8_lossy(error.trim_ascii_end()).into_owned();
-            self.misfit = Some(Misfit { command: entry.name(), error });
-        }
-    }
-
-    /// Runs one command behind everything that was added, whatever its shape.
-    pub async fn alone(&mut self, db: DbIndex, entry: &'static Entry, args: Args<'_>) {
-        self.settle().await;
-        let (front, who, protocol) = (self.front.clone(), self.who.clone(), Protocol::Resp2);
-        let mut out = Output::default();
-        front.run_wide(&Call { entry, db, protocol, who: &who, args }, &mut out).await;
-        self.note_reply(entry, &out.to_bytes());
-    }
-
-    /// Runs MULTI's commands as one transaction, behind everything that was added.
-    pub async fn as_one(&mut self, commands: &[Queued]) {
-        self.settle().await;
-        let (front, who) = (self.front.clone(), self.who.clone());
-        let is_of_one_db = commands.windows(2).all(|pair| pair[0].db == pair[1].db);
-        if let Some(first) = commands.first().filter(|_| is_of_one_db) {
-            let mut queue = Queue::default();
-            for Queued { entry, db, args } in commands {
-                let (protocol, args) = (Protocol::Resp2, args.view());
-                queue.push(&front, &Call { entry, db: *db, protocol, who: &who, args });
-            }
-            if let Some(shard) = queue.only_shard() {
-                let setting = setting(first.db, &who);
-                let done = queue.run_at_once(&front, shard, &setting, None).await;
-                done.iter().flat_map(|(batches, _)| batches).for_each(|it| self.note_misfits(it));
-                return;
-            }
-        }
-        let mut keys = TxKeys::default();
-        commands.iter().for_each(|it| keys.add(&front, it.entry, &it.args.view()));
-        let mut tx = Tx::begin(&front, keys).await;
-        for of_one_db in commands.chunk_by(|one, next| one.db == next.db) {
-            self.run_in_order(of_one_db, &mut tx, &who).await;
-        }
-        tx.conclude().await;
-    }
-
-    async fn run_in_order(&mut self, commands: &[Queued], tx: &mut Tx, who: &Who) {
-        let Some(db) = commands.first().map(|first| first.db) else { return };
-        let front = self.front.clone();
-        let mut rest = commands.iter().map(|it| (it.entry, it.args.view())).peekable();
-        loop {
-            let row = Row::take(&front, &setting(db, who), &mut rest);
-            if !row.is_empty() {
-                let home = row.run(tx).await;
-                home.batches().for_each(|batch| self.note_misfits(batch));
-                continue;
-            }
-            let Some((entry, args)) = rest.next() else { return };
-            let (mut out, protocol) = (Output::default(), Protocol::Resp2);
-            tx.run(&Call { entry, db, protocol, who, args }, &mut out).await;
-            self.note_reply(entry, &out.to_bytes());
-        }
-    }
-}
-
-fn setting(db: DbIndex, who: &Who) -> Setting<'_> {
-    Setting { db, protocol: Protocol::Resp2, who, slow_from: None, replied: 0 }
 }

@@ -70,6 +70,16 @@ impl TxKeys {
         self.keys.entry(shard).or_default().push((front.node.hash(key), mode));
     }
 
+    /// Whether some command may change data.
+    pub(super) fn writes(&self) -> bool {
+        self.writes
+    }
+
+    /// Whether some command looks at this shard.
+    pub(super) fn is_on(&self, shard: ShardId) -> bool {
+        self.everything || self.spread || self.keys.contains_key(&shard)
+    }
+
     /// The one shard that can run all of it as one task, if there is one.
     pub fn only_shard(&self) -> Option<ShardId> {
         let is_one = self.is_one_task && !self.everything && !self.spread && self.keys.len() == 1;

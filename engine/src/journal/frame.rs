@@ -443,7 +443,9 @@ impl FrameBuilder {
         }
         self.large.clear();
         self.large_bytes = 0;
-        self.ahead = Ahead::default();
+        if !self.ahead.bytes.is_empty() {
+            self.ahead = Ahead::default();
+        }
         self.count = 0;
         self.has_global = false;
         self.unfit = false;

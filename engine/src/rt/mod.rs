@@ -25,6 +25,7 @@
 pub mod executor;
 pub mod file;
 pub mod mailbox;
+mod nap;
 pub mod net;
 pub mod notify;
 mod poller;
@@ -39,6 +40,7 @@ pub mod wake;
 pub use executor::{Executor, Pin, Settings};
 pub use file::{Appender, File, FileError};
 pub use mailbox::{Receiver, Sender, mailbox};
+pub use nap::Nap;
 pub use net::{Accepted, Listener, Peer, Stream, Unreached, connect_any, resolve};
 pub use notify::{Event, Notify};
 pub use poller::glance;

@@ -52,6 +52,9 @@ const ZERO: libc::epoll_event = libc::epoll_event { events: 0, u64: 0 };
 /// Both directions at once, so that a socket enters the set once in its life.
 const INTEREST: u32 =
     (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET).cast_unsigned();
+const READ_INTEREST: u32 = (libc::EPOLLIN | libc::EPOLLRDHUP).cast_unsigned();
+/// Of one that is not listened to: nothing but that it is broken, which always is told.
+const EDGES: u32 = libc::EPOLLET.cast_unsigned();
 const READ_SIGNS: u32 =
     (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR).cast_unsigned();
 const WRITE_SIGNS: u32 = (libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR).cast_unsigned();
@@ -354,6 +357,7 @@ pub(super) struct Readiness {
     fd: RawFd,
     index: usize,
     state: Rc<PollerState>,
+    is_deaf: Cell<bool>,
 }
 
 impl Readiness {
@@ -378,9 +382,26 @@ impl Readiness {
                 }
             }
         };
-        let readiness = Self { poller, fd, index, state };
+        let readiness = Self { poller, fd, index, state, is_deaf: Cell::new(false) };
         control(&readiness.poller.set, libc::EPOLL_CTL_ADD, fd, INTEREST, index as u64)?;
         Ok(readiness)
+    }
+
+    /// Whether what comes is told: else it wakes nobody, not even the executor, until it is told again. That the
+    /// connection is broken always is, and that there is room, to who waits for it.
+    pub(super) fn listen(&self, to_what_comes: bool) {
+        if self.is_deaf.replace(!to_what_comes) == to_what_comes {
+            self.tell_interest();
+        }
+    }
+
+    /// To be told anew has what is ready now told as an edge.
+    fn tell_interest(&self) {
+        let deaf = if self.state.writer.waits.get() { INTEREST & !READ_INTEREST } else { EDGES };
+        let interest = if self.is_deaf.get() { deaf } else { INTEREST };
+        // It fails for wrong arguments only: the descriptor is in the set.
+        let index = self.index as u64;
+        let _ = control(&self.poller.set, libc::EPOLL_CTL_MOD, self.fd, interest, index);
     }
 
     /// Whether reading is worth a try.
@@ -404,6 +425,9 @@ impl Readiness {
     /// After a call that said "not now": wakes this task when there is room.
     pub(super) fn wake_to_write(&self, cx: &Context<'_>) {
         self.state.writer.wait(cx.waker());
+        if self.is_deaf.get() {
+            self.tell_interest();
+        }
     }
 
     /// Waits until the peer has ended its side or the connection is broken; what there is to read

@@ -9,6 +9,7 @@
 //!   load      the RDB goes to the shards
 //!   command   what a command of the stream is for us
 //!   stream    commands, counted in bytes, go to the shards          `engine::exec::Replay`
+//!   portions  when the stream is read again
 //!   session   the connection: what comes on it, and what is said
 //!   work      a session from its beginning to its end
 //! ```
@@ -26,6 +27,7 @@ mod load;
 pub mod machine;
 mod newer;
 mod payload;
+mod portions;
 pub(crate) mod session;
 mod stream;
 mod work;

@@ -213,6 +213,11 @@ impl Session {
         self.link.happened(self.attempt, happened);
     }
 
+    /// Whether what comes wakes anybody; not while it is left to become more.
+    pub(super) fn listen(&self, to_what_comes: bool) {
+        self.transport.stream().listen(to_what_comes);
+    }
+
     /// Reads what there is; may be dropped, and has read nothing then.
     pub(super) async fn read(&self, buffer: &mut Vec<u8>) -> Result<(), Reason> {
         while self.link.is_paused() && !self.is_broken() {

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   bytes ─► parser ─► verb ─┬─ of one shard ───────────► its lane          (`engine::exec::Replay`)
-//!                            ├─ of several ─────────────► alone, behind all that came before
-//!                            ├─ MULTI ... EXEC ─────────► kept, then run as one
+//!                            ├─ of several ─────────────► a transaction
+//!                            ├─ MULTI ... EXEC ─────────► kept, then a transaction
 //!                            ├─ FUNCTION ───────────────► the node's libraries (`functions`)
 //!                            └─ SELECT, PING, GETACK ───► here
 //! ```
@@ -15,16 +15,18 @@ use super::command::{Verb, unknown_form, verb};
 use super::functions;
 use super::machine::Happened;
 use super::newer;
+use super::portions::Portions;
 use super::session::Session;
 use crate::replica::reason::Reason;
 use crate::standing::StreamPosition;
 use engine::command::{Args, OwnedArgs, Registry};
 use engine::exec::{Node, Queued, Replay};
 use engine::resp::{Limits, Parsed, Parser, Span};
-use engine::rt;
+use engine::rt::{self, Nap};
 use engine::types::DbIndex;
 use futures_lite::future;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Bytes of commands that are handed out and not done, above which nothing more is read.
 const HELD_MAX: usize = 4 * 1024 * 1024;
@@ -53,6 +55,9 @@ struct Stream {
     multi: Option<Multi>,
     /// The master waits until so much is applied.
     ack_from: Option<u64>,
+    portions: Portions,
+    /// None where there is no descriptor left for it.
+    nap: Option<Nap>,
 }
 
 /// A transaction whose EXEC has not come.
@@ -77,20 +82,20 @@ impl Stream {
     }
 
     /// Takes one command, which ends at `end`.
-    async fn take(&mut self, args: Args<'_>, end: u64) -> Result<(), Reason> {
+    fn take(&mut self, args: Args<'_>, end: u64) -> Result<(), Reason> {
         if let Some(form) = newer::unknown_form(&args) {
             return Err(unknown_form(&form));
         }
         match newer::translated(&args) {
-            Some(commands) => self.take_as_others(&commands).await?,
-            None => self.take_one(args).await?,
+            Some(commands) => self.take_as_others(&commands)?,
+            None => self.take_one(args)?,
         }
         self.offset = end;
         Ok(())
     }
 
     /// Takes a command that others stand for, which are run as one.
-    async fn take_as_others(&mut self, commands: &[OwnedArgs]) -> Result<(), Reason> {
+    fn take_as_others(&mut self, commands: &[OwnedArgs]) -> Result<(), Reason> {
         let mut queued = Vec::with_capacity(commands.len());
         for command in commands {
             let args = command.view();
@@ -101,20 +106,16 @@ impl Stream {
         }
         match &mut self.multi {
             Some(multi) => multi.commands.extend(queued),
-            None => self.replay.as_one(&queued).await,
+            None => self.replay.add_as_one(&queued, self.offset),
         }
         Ok(())
     }
 
-    async fn take_one(&mut self, args: Args<'_>) -> Result<(), Reason> {
+    fn take_one(&mut self, args: Args<'_>) -> Result<(), Reason> {
         match verb(self.registry, self.dbs, &args)? {
             Verb::Run(entry) => match &mut self.multi {
                 Some(multi) => multi.commands.push(Queued::new(self.db, entry, args)),
-                None => {
-                    if !self.replay.add(self.db, entry, args, self.offset) {
-                        self.replay.alone(self.db, entry, args).await;
-                    }
-                }
+                None => self.replay.add(self.db, entry, args, self.offset),
             },
             Verb::Select(db) => self.db = db,
             // A Redis never sends these: whatever it is, its transactions cannot be told apart.
@@ -126,12 +127,15 @@ impl Stream {
                 self.multi = Some(Multi { begins, db, commands });
             }
             Verb::Exec => match self.multi.take() {
-                Some(multi) => self.replay.as_one(&multi.commands).await,
+                Some(multi) => self.replay.add_as_one(&multi.commands, multi.begins),
                 None => {
                     return Err(Reason::BrokenPromise("an EXEC without a MULTI".to_owned()));
                 }
             },
-            Verb::GetAck => self.ack_from = Some(self.offset),
+            Verb::GetAck => {
+                self.ack_from = Some(self.offset);
+                self.portions.asked(Instant::now());
+            }
             Verb::Functions => functions::perform(self.node.libraries(), &args),
             Verb::Nothing => {}
         }
@@ -161,7 +165,7 @@ impl Stream {
                 }
                 Ok(Parsed::Request { consumed }) => {
                     let end = self.offset + consumed as u64;
-                    if let Err(reason) = self.take(Args::of(parser.args(rest)), end).await {
+                    if let Err(reason) = self.take(Args::of(parser.args(rest)), end) {
                         break Err(reason);
                     }
                     consumed
@@ -188,8 +192,9 @@ pub(super) async fn follow(session: &Session, mut buffer: Vec<u8>) {
     let node = session.front.node.clone();
     let (registry, dbs) = (node.registry(), node.dbs());
     let replay = Replay::new(session.front.clone());
-    let (multi, ack_from) = (None, None);
-    let mut stream = Stream { node, registry, dbs, replay, offset, db, multi, ack_from };
+    let (multi, ack_from, portions, nap) = (None, None, Portions::default(), Nap::new().ok());
+    let mut stream =
+        Stream { node, registry, dbs, replay, offset, db, multi, ack_from, portions, nap };
     let mut parser = Parser::new();
     while !session.is_broken() {
         let taken = stream.take_all(&mut parser, &mut buffer).await;
@@ -213,6 +218,7 @@ pub(super) async fn follow(session: &Session, mut buffer: Vec<u8>) {
             session.happened(Happened::Broke(reason));
         }
     }
+    session.listen(true);
     stream.replay.settle().await;
     if let Err(reason) = stream.misfit() {
         session.happened(Happened::Broke(reason));
@@ -223,7 +229,8 @@ pub(super) async fn follow(session: &Session, mut buffer: Vec<u8>) {
 
 /// Waits until something has come, or is done.
 async fn more(session: &Session, stream: &mut Stream, buffer: &mut Vec<u8>) -> Result<(), Reason> {
-    let is_settled = stream.replay.is_settled();
+    let (is_settled, before) = (stream.replay.is_settled(), buffer.len());
+    let rests_until = stream.portions.rests_until(Instant::now());
     let progress = async {
         match is_settled {
             true => future::pending().await,
@@ -235,7 +242,18 @@ async fn more(session: &Session, stream: &mut Stream, buffer: &mut Vec<u8>) -> R
         session.broke.wait().await;
         Ok(())
     };
-    let more = future::or(broke, future::or(progress, session.read(buffer))).await;
+    let read = async {
+        if let (Some(until), Some(nap)) = (rests_until, &stream.nap) {
+            session.listen(false);
+            nap.until(until).await;
+        }
+        session.listen(true);
+        session.read(buffer).await
+    };
+    let more = future::or(broke, future::or(progress, read)).await;
+    if buffer.len() > before {
+        stream.portions.came(buffer.len() - before, Instant::now());
+    }
     // Who reads without a pause lets others run.
     rt::yield_now().await;
     more

@@ -18,7 +18,7 @@
 //!   coming   rope of what has come of it, and how much is missing
 //! ```
 
-use engine::command::{Args, Entry, Group, LongArg, Refusal, Registry};
+use engine::command::{Args, Entry, Group, LongArg, Recent, Refusal, Registry};
 use engine::resp::{self, Limits, Parsed, Parser, ProtocolError, Span};
 use engine::value::Rope;
 use replication::transport::Taker;
@@ -107,6 +107,7 @@ pub(super) struct Input {
     long: Vec<LongArg>,
     /// Bytes of long arguments that came since others had their turn.
     long_in_a_row: usize,
+    recent: Recent,
 }
 
 /// Brings what requests will need into the cache.
@@ -151,6 +152,7 @@ impl Input {
             coming: None,
             long: Vec::new(),
             long_in_a_row: 0,
+            recent: Recent::default(),
         }
     }
 
@@ -200,10 +202,15 @@ impl Input {
             }
         }
         if self.ahead.len() > 1 {
-            self.ahead.iter().filter_map(|ahead| ahead.hash).for_each(|hash| fetch.item(hash));
+            // Often all are one key's.
+            let mut last = None;
+            for hash in self.ahead.iter().filter_map(|ahead| ahead.hash) {
+                if last.replace(hash) != Some(hash) {
+                    fetch.item(hash);
+                }
+            }
             let mut last = None;
             for hash in self.ahead.iter().filter_map(Ahead::hash_of_collection) {
-                // Often all are one key's.
                 if last.replace(hash) != Some(hash) {
                     fetch.value(hash);
                 }
@@ -264,7 +271,7 @@ impl Input {
         let elsewhere = args.bytes().as_ptr() != rest.as_ptr();
         let unquoted = elsewhere.then(|| Box::from(args.bytes()));
         let args = Args::of(args).with_long(&self.long);
-        let entry = registry.resolve(&args).map_err(Box::new);
+        let entry = self.recent.resolve(registry, &args).map_err(Box::new);
         let hash = entry.as_ref().ok().and_then(|entry| fetch.places(entry, &args));
         let (start, length) = (self.parsed, consumed);
         let (first, count) = (first as u32, (self.spans.len() - first) as u32);

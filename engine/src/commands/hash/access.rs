@@ -134,6 +134,42 @@ pub(super) fn set(
     Ok(cx.keys.change(db, key, &Set { fields, is_large }))
 }
 
+/// Gives a field another value, which `make` puts into `room` by the one that it has; its deadline stays.
+pub(super) fn change_one<'r, R>(
+    cx: &mut Cx<'_>,
+    key: &[u8],
+    name: &[u8],
+    room: &'r mut R,
+    make: impl FnOnce(Option<&[u8]>, &'r mut R) -> Result<&'r [u8], Refusal>,
+) -> Result<(), Refusal> {
+    let db = cx.db;
+    if cx.keys.has_dated_in(db) {
+        let field = look_to_change(cx, db, key)?.and_then(|seen| seen.get(name));
+        let deadline = field.and_then(Field::deadline);
+        let value = make(field.map(|field| field.value().to_bytes()).as_deref(), room)?;
+        set(cx, db, key, &[(name, value, deadline)], 1)?;
+        return Ok(());
+    }
+    // No field has a deadline: one look finds the value and changes it.
+    let small = cx.keys.encodings().hash;
+    let (mut fields, mut refused) = ([(name, name, None)], None);
+    let (of_set, refusal) = (&mut fields, &mut refused);
+    let decide = move |hash: Option<&Hash>| {
+        let before = hash.and_then(|hash| hash.get(name)).map(|field| field.value().to_bytes());
+        match make(before.as_deref(), room) {
+            Ok(value) => of_set[0].1 = value,
+            Err(why) => {
+                *refusal = Some(why);
+                return None;
+            }
+        }
+        let is_large = hash.is_none_or(Hash::is_small) && becomes_large(hash, of_set, small);
+        Some(Set { fields: of_set, is_large })
+    };
+    cx.keys.decide(db, key, decide)?;
+    refused.map_or(Ok(()), Err)
+}
+
 /// Whether these fields are too many or too long for a hash that is small.
 fn becomes_large(hash: Option<&Hash>, fields: &[Given<'_>], small: Small) -> bool {
     let is_long =

@@ -1,9 +1,10 @@
 //! Counters in fields. A counter keeps the time to live of its field; a sum is told as the text that it came to.
 
-use super::access::{look_to_change, set};
+use super::access::change_one;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
 use crate::commands::string::float_of;
 use crate::resp::number::parse_i64;
+use crate::value::Digits;
 
 const FLAGS: Flags = Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST);
 
@@ -36,19 +37,13 @@ pub(super) const HINCRBY: Command = Command {
 fn hincrby(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
     let (key, name) = (args.get(1), args.get(2));
     let increment = parse_i64(args.get(3)).ok_or(Refusal::NotInteger)?;
-    let seen = look_to_change(cx, cx.db, key)?;
-    let (current, deadline) = match seen.and_then(|seen| seen.get(name)) {
-        None => (0, None),
-        Some(field) => {
-            let refusal = Refusal::fixed("ERR hash value is not an integer");
-            let number = parse_i64(&field.value().to_bytes());
-            (number.ok_or(refusal)?, field.deadline())
-        }
-    };
-    let sum = current.checked_add(increment).ok_or(Refusal::Overflow)?;
-    let mut digits = itoa::Buffer::new();
-    let value = digits.format(sum).as_bytes();
-    set(cx, cx.db, key, &[(name, value, deadline)], 1)?;
+    let (mut sum, mut digits) = (0, Digits::new());
+    change_one(cx, key, name, &mut digits, |value, digits| {
+        let refusal = Refusal::fixed("ERR hash value is not an integer");
+        let current = value.map_or(Some(0), parse_i64).ok_or(refusal)?;
+        sum = current.checked_add(increment).ok_or(Refusal::Overflow)?;
+        Ok(digits.of(sum))
+    })?;
     cx.reply.integer(sum);
     Ok(())
 }
@@ -90,22 +85,17 @@ fn hincrbyfloat(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
     if !increment.is_finite() {
         return Err(Refusal::fixed("ERR value is NaN or Infinity"));
     }
-    let seen = look_to_change(cx, cx.db, key)?;
-    let (current, deadline) = match seen.and_then(|seen| seen.get(name)) {
-        None => (float_of(b"0")?, None),
-        Some(field) => {
-            let number = float_of(&field.value().to_bytes());
-            let refusal = Refusal::fixed("ERR hash value is not a float");
-            (number.map_err(|_| refusal)?, field.deadline())
-        }
-    };
-    let sum = current + increment;
-    if !sum.is_finite() {
-        return Err(Refusal::fixed("ERR increment would produce NaN or Infinity"));
-    }
     let mut text = Vec::new();
-    sum.format(&mut text);
-    set(cx, cx.db, key, &[(name, &text, deadline)], 1)?;
+    change_one(cx, key, name, &mut text, |value, text| {
+        let refusal = Refusal::fixed("ERR hash value is not a float");
+        let current = float_of(value.unwrap_or(b"0")).map_err(|_| refusal)?;
+        let sum = current + increment;
+        if !sum.is_finite() {
+            return Err(Refusal::fixed("ERR increment would produce NaN or Infinity"));
+        }
+        sum.format(text);
+        Ok(text)
+    })?;
     cx.reply.bulk(&text);
     Ok(())
 }

@@ -144,6 +144,13 @@ impl Stream {
         poll_fn(|cx| self.poll_receive(cx, &mut [])).await.map(drop)
     }
 
+    /// Whether what comes is told: while it is not, it wakes nobody, and waiting to read would be for ever.
+    pub fn listen(&self, to_what_comes: bool) {
+        if let Some(readiness) = self.readiness.get() {
+            readiness.listen(to_what_comes);
+        }
+    }
+
     /// Waits until the peer has ended its side or the connection is broken, reading nothing: for whom
     /// its peer waits. No other task may wait to read meanwhile.
     pub async fn ended(&self) {

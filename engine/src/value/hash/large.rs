@@ -23,6 +23,10 @@ impl Large {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Millis> {
+        if self.deadlines.is_empty() {
+            // A walk is more than a look, and each change asks.
+            return None;
+        }
         self.deadlines.iter().next().map(|element| Millis(element.key))
     }
 
