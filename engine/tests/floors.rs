@@ -319,6 +319,26 @@ fn the_files_that_the_architecture_names_are_there() {
     }
 }
 
+/// A file of some tool's had slipped in beside the README.
+#[test]
+fn the_top_level_is_what_it_is() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a crate of the workspace");
+    let known = ["Cargo.lock", "Cargo.toml", "LICENSE", "README.md"];
+    let rooms = ["benches", "docs", "engine", "replication", "server"];
+    // What .gitignore names: built things, and the snapshot of a node that was started here.
+    let is_ours = |name: &&String| {
+        let is_built = *name == "target" || name.ends_with(".rdb");
+        !name.starts_with('.') && !is_built
+    };
+    let names = std::fs::read_dir(root).expect("the workspace can be read").map(|entry| {
+        entry.expect("an entry can be read").file_name().to_string_lossy().into_owned()
+    });
+    let all: Vec<String> = names.collect();
+    let mut found: Vec<&String> = all.iter().filter(is_ours).collect();
+    found.sort();
+    assert_eq!(found, [known.as_slice(), rooms.as_slice()].concat());
+}
+
 #[test]
 fn only_the_runtime_names_glommio() {
     for (path, text) in sources() {

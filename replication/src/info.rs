@@ -185,6 +185,8 @@ pub struct Upstream {
 pub enum LinkState {
     /// No connection.
     Connecting,
+    /// It cannot be followed, however often it is tried: an operator has to do something.
+    Refused,
     /// Talking about terms.
     Handshake,
     /// Receiving items.
@@ -198,6 +200,7 @@ impl LinkState {
     pub fn word(self) -> &'static str {
         match self {
             LinkState::Connecting => "connecting",
+            LinkState::Refused => "refused",
             LinkState::Handshake => "preparation",
             LinkState::FullSync => "full_sync",
             LinkState::StableSync => "stable_sync",

@@ -40,6 +40,7 @@ fn summary(info: &Info) -> String {
                 LinkState::FullSync => "in full sync",
                 LinkState::Handshake => "shaking hands",
                 LinkState::Connecting => "connecting",
+                LinkState::Refused => "refused",
             });
             let is_syncing = upstream.state == LinkState::FullSync;
             if let Some(progress) = upstream.progress.as_ref().filter(|_| is_syncing) {
@@ -52,7 +53,7 @@ fn summary(info: &Info) -> String {
                 }
                 text.push(')');
             }
-            let is_down = matches!(upstream.state, LinkState::Connecting | LinkState::Handshake);
+            let is_down = !matches!(upstream.state, LinkState::FullSync | LinkState::StableSync);
             if let Some(error) = upstream.last_error.as_ref().filter(|_| is_down) {
                 text += &format!(": {error}");
             }

@@ -197,6 +197,12 @@ impl Registry {
         subcommands.iter().find(|entry| entry.name().as_bytes().eq_ignore_ascii_case(name))
     }
 
+    /// The command (or subcommand) that `args` names, however many arguments there are.
+    pub fn named(&self, args: &Args<'_>) -> Option<&Entry> {
+        let entry = self.find(args.get(0))?;
+        if entry.subcommands.is_empty() || args.len() < 2 { Some(entry) } else { sub(entry, args) }
+    }
+
     /// The command (or subcommand) that `args` asks for, with Redis's refusals for unknown commands,
     /// unknown subcommands and wrong counts of arguments.
     pub fn resolve<'r>(&'r self, args: &Args<'_>) -> Result<&'r Entry, Refusal> {
@@ -207,21 +213,23 @@ impl Registry {
         if args.len() < 2 {
             return check_arity(entry, args);
         }
-        let word = args.get(1);
-        let sub = entry.subcommands.iter().find(|sub| {
-            let name = sub.name().split('|').nth(1).unwrap_or_default();
-            name.as_bytes().eq_ignore_ascii_case(word)
-        });
-        match sub {
+        match sub(entry, args) {
             Some(sub) => check_arity(sub, args),
             // A container that runs by itself (COMMAND, or MEMORY's HELP) decides alone.
             None => {
                 let name = entry.name().to_ascii_uppercase();
-                let (word, after) = (shown(word, SHOWN_MAX), format!("'. Try {name} HELP."));
+                let (word, after) = (shown(args.get(1), SHOWN_MAX), format!("'. Try {name} HELP."));
                 Err(Refusal::quoting("ERR unknown subcommand '", &word, &after))
             }
         }
     }
+}
+
+fn sub<'a>(container: &'a Entry, args: &Args<'_>) -> Option<&'a Entry> {
+    container.subcommands.iter().find(|sub| {
+        let name = sub.name().split('|').nth(1).unwrap_or_default();
+        name.as_bytes().eq_ignore_ascii_case(args.get(1))
+    })
 }
 
 fn check_arity<'a>(entry: &'a Entry, args: &Args<'_>) -> Result<&'a Entry, Refusal> {
@@ -278,8 +286,9 @@ impl Recent {
             return check_arity(entry, args);
         }
         let entry = registry.resolve(args)?;
-        // What has subcommands is not found by its name alone.
-        self.0 = Some(entry).filter(|entry| entry.subcommands.is_empty());
+        // What has subcommands, and what is one, is not found by its name alone.
+        let is_one_word = entry.subcommands.is_empty() && !entry.name().contains('|');
+        self.0 = Some(entry).filter(|_| is_one_word);
         Ok(entry)
     }
 }
@@ -414,7 +423,7 @@ mod tests {
         let registry = crate::model::registry();
         let mut recent = Recent::default();
         let lines =
-            ["GET a", "get b", "GET", "SET a b", "CONFIG GET a", "CONFIG RESETSTAT", "COMMAND"];
+            ["GET a", "get b", "GET", "SET a b", "CONFIG GET a", "CONFIG|GET x a", "COMMAND"];
         let more = ["COMMAND COUNT", "COMMAND COUNT", "config|get a", "NONE", "GET a", "GETX a"];
         for line in lines.into_iter().chain(more) {
             let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();

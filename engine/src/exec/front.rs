@@ -26,6 +26,9 @@ const MESSAGES_PER_TURN: usize = 256;
 /// a connection, for the same reason.
 const TURN_MAX: Duration = rt::task::POLL_INTERVAL;
 
+/// Short turns after which others have theirs, where there is always a message again.
+const TURNS_IN_A_ROW_MAX: usize = 8;
+
 /// The beginning of a task that was sent from another executor. It only spawns: the shard is at work.
 struct Errand(Box<dyn FnOnce(Rc<Front>) + Send>);
 
@@ -185,8 +188,10 @@ impl Front {
         if self.shard.is_some() {
             self.with_shard(Shard::set_timed);
         }
-        let mut goes_on = false;
+        let (mut goes_on, mut in_a_row) = (false, 0);
         loop {
+            // What arrives during each turn lets nobody else run, however short the turns are.
+            in_a_row = if mailbox.is_empty() { 0 } else { in_a_row + 1 };
             if !goes_on {
                 mailbox.wait().await;
             }
@@ -220,7 +225,8 @@ impl Front {
                     }
                 }
             }
-            if left == 0 || goes_on {
+            if left == 0 || goes_on || in_a_row >= TURNS_IN_A_ROW_MAX {
+                in_a_row = 0;
                 crate::rt::yield_now().await;
             }
         }

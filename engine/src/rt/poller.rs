@@ -126,9 +126,7 @@ impl Poller {
                     self.look(0).max(1)
                 };
                 if found > 0 {
-                    if task::look_is_due() {
-                        task::yield_now().await;
-                    }
+                    task::yield_if_needed().await;
                     continue;
                 }
             } else if task::only_looks_are_wanted() {

@@ -35,6 +35,10 @@ const GUARD_EVERY: Duration = Duration::from_secs(2);
 /// How often a Redis wants to hear from its replicas.
 const ACK_EVERY: Duration = Duration::from_secs(1);
 
+/// How often when a copy is loaded and nothing of the stream has come: the master hands it out from the first
+/// acknowledgement on that comes once it has noticed that the copy is sent, and WAIT counts us no sooner.
+const ACK_SOON: Duration = Duration::from_millis(50);
+
 /// How often data that cannot be read is asked for again: a byte may have been damaged on its way, but each time
 /// costs the master a fork.
 const DAMAGED_MAX: u32 = 3;
@@ -163,6 +167,8 @@ pub struct Machine {
     silent: Option<Instant>,
     /// When it was said last how far we are.
     acked: Instant,
+    /// Until when that is said sooner, if nothing comes.
+    soon_until: Option<Instant>,
     pace: Pace,
     dice: fastrand::Rng,
     /// An operator asked for this master by name: the guard does not hold.
@@ -195,6 +201,7 @@ impl Machine {
             until: now,
             silent: None,
             acked: now,
+            soon_until: None,
             pace: Pace::default(),
             dice: fastrand::Rng::with_seed(seed),
             is_explicit,
@@ -224,6 +231,7 @@ impl Machine {
             }
             Stage::Loading => LinkState::FullSync,
             Stage::Streaming => LinkState::StableSync,
+            Stage::Refused => LinkState::Refused,
             _ => LinkState::Connecting,
         }
     }
@@ -295,7 +303,7 @@ impl Machine {
             Stage::Held | Stage::Pausing => Some(self.until),
             Stage::Loading | Stage::Streaming => {
                 let silent = self.silent.map(|since| since + rules.timeout);
-                Some(silent.map_or(self.acked + ACK_EVERY, |at| at.min(self.acked + ACK_EVERY)))
+                Some(silent.map_or(self.ack_due(), |at| at.min(self.ack_due())))
             }
             Stage::Idle | Stage::Beginning | Stage::Draining | Stage::Refused | Stage::Ended => {
                 None
@@ -367,6 +375,9 @@ impl Machine {
     fn lives(&mut self, happened: Happened, now: Instant) -> Vec<Action> {
         match happened {
             Happened::Reads => self.silent = Some(now),
+            Happened::Read if self.state == Stage::Streaming => {
+                (self.silent, self.soon_until) = (None, None);
+            }
             Happened::Read => self.silent = None,
             Happened::Loaded if self.state == Stage::Loading => return self.become_streaming(now),
             Happened::AckAsked => return self.ack(now),
@@ -390,6 +401,11 @@ impl Machine {
         Vec::new()
     }
 
+    fn ack_due(&self) -> Instant {
+        let is_soon = self.soon_until.is_some_and(|until| self.acked < until);
+        self.acked + if is_soon { ACK_SOON } else { ACK_EVERY }
+    }
+
     fn ack(&mut self, now: Instant) -> Vec<Action> {
         self.acked = now;
         vec![Action::Ack]
@@ -408,7 +424,7 @@ impl Machine {
                 if self.silent.is_some_and(|since| now >= since + rules.timeout) {
                     return self.become_draining(Reason::Silent(rules.timeout));
                 }
-                if now >= self.acked + ACK_EVERY { self.ack(now) } else { Vec::new() }
+                if now >= self.ack_due() { self.ack(now) } else { Vec::new() }
             }
             _ => Vec::new(),
         }
@@ -551,7 +567,7 @@ impl Machine {
     fn become_following(&mut self, now: Instant) -> Vec<Action> {
         assert_eq!(self.state, Stage::Beginning);
         self.is_explicit = false;
-        (self.silent, self.acked) = (None, now);
+        (self.silent, self.acked, self.soon_until) = (None, now, None);
         let mut actions = vec![Action::Run(self.attempt)];
         self.state = Stage::Loading;
         if !self.is_full {
@@ -570,6 +586,7 @@ impl Machine {
         self.state = Stage::Streaming;
         self.came_up(now);
         self.acked = now;
+        self.soon_until = Some(now + ACK_EVERY);
         // The master counts us as online from the first acknowledgement on.
         vec![Action::Stable, Action::LetIn, Action::Ack]
     }
@@ -792,6 +809,34 @@ mod tests {
         assert_eq!(begun, [Action::Run(2), Action::Stable, Action::Ack]);
         let counts = play.machine.counts();
         assert_eq!((counts.attempts, counts.successes, counts.reconnects), (1, 1, 1));
+    }
+
+    /// A Redis hears no acknowledgement that comes before it has noticed that its copy is sent: the next one came a second
+    /// later, and WAIT waited so long.
+    #[test]
+    fn a_loaded_copy_is_acknowledged_until_the_stream_comes() {
+        let mut play = Play::to(Stage::Loading);
+        play.happened(Happened::Loaded);
+        let loaded = play.now;
+        for count in 1..=5 {
+            play.happened(Happened::Reads);
+            assert_eq!(play.wait(), [Action::Ack]);
+            assert_eq!(play.now, loaded + count * ACK_SOON);
+        }
+        play.happened(Happened::Read);
+        let acked = play.now;
+        assert_eq!(play.wait(), [Action::Ack]);
+        assert_eq!(play.now, acked + ACK_EVERY);
+        // A master to which nobody writes.
+        let mut play = Play::to(Stage::Loading);
+        play.happened(Happened::Loaded);
+        let soon = ACK_EVERY.as_millis() / ACK_SOON.as_millis();
+        for _ in 0..soon {
+            assert_eq!(play.wait(), [Action::Ack]);
+        }
+        let acked = play.now;
+        assert_eq!(play.wait(), [Action::Ack]);
+        assert_eq!(play.now, acked + ACK_EVERY);
     }
 
     /// A fork of the master every two seconds, for data that is not taken.

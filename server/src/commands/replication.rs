@@ -192,7 +192,7 @@ fn role_redis(info: &Info, reply: &mut ReplyWriter<'_>) {
             reply.bulk(&upstream.host);
             reply.integer(i64::from(upstream.port));
             reply.bulk(match upstream.state {
-                LinkState::Connecting => "connect",
+                LinkState::Connecting | LinkState::Refused => "connect",
                 LinkState::Handshake => "handshake",
                 LinkState::FullSync => "sync",
                 LinkState::StableSync => "connected",

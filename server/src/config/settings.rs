@@ -11,7 +11,7 @@
 //! A `Config` is one consistent picture: nobody ever sees half of a `CONFIG SET`. The lock is held for
 //! the caller's own check too (certificates are read there), so it is never taken on a data path.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -172,11 +172,12 @@ impl Settings {
         self.flagfile.as_deref()
     }
 
-    /// `CONFIG GET`: the names that fit one of the patterns, each once, with their values.
+    /// `CONFIG GET`: the names that fit one of the patterns, each once, with their values. What is no pattern is called as
+    /// it was asked for.
     pub fn get(&self, patterns: &[&[u8]]) -> Vec<(String, String)> {
         let state = lock(&self.state);
         // In the order of the settings. However often something is named, it stands here once.
-        let mut shown: BTreeSet<(usize, String, String)> = BTreeSet::new();
+        let mut shown: BTreeMap<(usize, String), (String, String)> = BTreeMap::new();
         let mut read: Vec<Pattern> = Vec::new();
         for &asked in patterns {
             if asked.iter().any(|byte| b"*?[".contains(byte)) {
@@ -187,7 +188,8 @@ impl Settings {
             let name = String::from_utf8_lossy(asked).to_ascii_lowercase();
             if let Some(found) = find(&name) {
                 let text = show(found.setting, found.alias, &name, &state.values[found.index]);
-                shown.insert((found.index, name, text));
+                let called = String::from_utf8_lossy(asked).into_owned();
+                shown.entry((found.index, name)).or_insert((called, text));
             }
         }
         for (index, setting) in settings().enumerate() {
@@ -196,11 +198,12 @@ impl Settings {
             for (name, alias) in std::iter::once(own).chain(others) {
                 if read.iter().any(|pattern| pattern.fits(name.as_bytes())) {
                     let text = show(setting, alias, name, &state.values[index]);
-                    shown.insert((index, name.to_owned(), text));
+                    let called = name.to_owned();
+                    shown.entry((index, called.clone())).or_insert((called, text));
                 }
             }
         }
-        shown.into_iter().map(|(_, name, text)| (name, text)).collect()
+        shown.into_values().collect()
     }
 
     /// `CONFIG SET`: all pairs or none. `prepare` sees the change before anybody else does and may
@@ -417,7 +420,8 @@ mod tests {
             assert_eq!(get(&settings, patterns), want, "{patterns:?}");
         };
         check(&["port"], "port=6379");
-        check(&["PORT"], "port=6379");
+        check(&["PORT"], "PORT=6379");
+        check(&["port", "PORT"], "port=6379");
         check(&["nothing"], "");
         check(&["save", "appendonly"], "save= appendonly=no");
         check(&["tls"], "tls=false");

@@ -397,9 +397,9 @@ impl Session {
         self.refuse(refusal, out);
     }
 
-    /// Counts a request that was not admitted.
+    /// Counts a request that was not admitted, also one of too few or too many arguments.
     pub fn note_rejected(&self, args: &Args<'_>) {
-        if let Ok(entry) = self.server.registry.resolve(args) {
+        if let Some(entry) = self.server.registry.named(args) {
             self.server.front_stats.rejected(entry.id);
         }
     }

@@ -210,7 +210,7 @@ metrics_table! {
     /// Records that the master is known to have and that are not applied here: the largest number over
     /// its shards, in stable sync only. The master tells its heads about once a second.
     MasterLagRecords = Gauge "master_lag_records" [];
-    /// Records of the master that are applied here, over all shards.
+    /// Records of the master that are applied here, over all shards; of a Redis, bytes of its stream.
     SlaveReplOffset = Gauge "slave_repl_offset" [];
     /// How often the link to the master was made anew.
     ReplicaReconnects = Counter "replica_reconnect_count" [];
