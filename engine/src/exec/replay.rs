@@ -8,9 +8,10 @@
 //! ```
 //!
 //! A group is begun when none is away and the lanes of its shards have nothing away; what waits in those it takes along
-//! if that is little, so that it is one hop and not two. A lane sends nothing to a shard of the group that is away. So on one shard commands keep their order; those of different shards may become
-//! visible in either order, as in [`Pipeline`](super::Pipeline). Whoever adds a command says where it begins in
-//! the master's stream: what stands before the first that is not done is applied.
+//! if that is little, so that it is one hop and not two. A lane sends nothing to a shard of the group that is away. So
+//! on one shard commands keep their order; those of different shards may become visible in either order, as in
+//! [`Pipeline`](super::Pipeline). Whoever adds a command says where it begins in the master's stream: what stands
+//! before the first that is not done is applied.
 
 use super::group::{Group, Queued};
 use super::misfit::Misfit;
@@ -87,16 +88,17 @@ impl Replay {
 
     /// Adds a command that begins `at`.
     pub fn add(&mut self, db: DbIndex, entry: &'static Entry, args: Args<'_>, at: u64) {
-        match route_of(entry, &args, self.front.node.shards()) {
-            Route::One(shard) if self.groups.is_empty() => self.add_to(shard, db, entry, args, at),
-            _ => {
-                let who = self.who.clone();
-                let call = Call { entry, db, protocol: Protocol::Resp2, who: &who, args };
-                match args.len() {
-                    ..=MANY_KEYS => self.join(&[call], at),
-                    _ => self.push_group(Group::vast(at, &call)),
-                }
-            }
+        let route = route_of(entry, &args, self.front.node.shards());
+        if let Route::One(shard) = route
+            && self.groups.is_empty()
+        {
+            return self.add_to(shard, db, entry, args, at);
+        }
+        let who = self.who.clone();
+        let call = Call { entry, db, protocol: Protocol::Resp2, who: &who, args };
+        match route {
+            Route::Many if args.len() > MANY_KEYS => self.push_group(Group::vast(at, &call)),
+            _ => self.join(&[call], at),
         }
     }
 

@@ -198,19 +198,6 @@ impl<O: Order> Tree<O> {
                         more.heap = leaf.borrow().heap().wrapping_sub(before);
                     }
                 }
-                Change::Replace(NewElement { key, head, tail: None }) => {
-                    let length = head.iter().map(|part| part.len()).sum::<usize>();
-                    let used = page.used_with(length) - page.used_by(slot);
-                    let is_short = used.saturating_sub(page.count()) < least(O::LEAF);
-                    if length > inline_max::<O>() || used > O::LEAF || is_short && !is_edge {
-                        return None;
-                    }
-                    let (encoded, before) = (O::encoded(element(page, slot)?), page.heap());
-                    leaf.put_element(slot, true, *key, None, head);
-                    let put = element(leaf.borrow(), slot).map_or(0, O::encoded);
-                    more.encoded = put.wrapping_sub(encoded);
-                    more.heap = leaf.borrow().heap().wrapping_sub(before);
-                }
                 _ => return None,
             }
             Some(more)
