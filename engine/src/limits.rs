@@ -24,6 +24,9 @@ pub const EVICTION_MICROS: u64 = 500;
 /// Commands in one batch to another shard: bounds how long a batch occupies that shard.
 pub const BATCH_COMMANDS_MAX: usize = 1024;
 
+/// Bytes of requests in one batch, as long as it has several: what is copied at a time while it grows.
+pub const BATCH_BYTES_MAX: usize = 256 * 1024;
+
 /// Keys that one step of SCAN visits at the most, whatever COUNT says: about a millisecond of a shard's
 /// time. A caller that asks for more gets its keys in more calls.
 pub const SCAN_VISITED_MAX: u64 = 10_000;

@@ -8,7 +8,7 @@ mod model_common;
 #[path = "model_common/rdb_file.rs"]
 mod rdb_file;
 
-use engine::cut::{CutId, FrozenFailure, frozen_planted, held_total};
+use engine::cut::{CutId, FrozenFailure, FrozenPart, frozen_planted, held_total};
 use engine::db::Digest;
 use engine::model::{DBS, ModelNode, World};
 use engine::rdb::forms;
@@ -40,6 +40,12 @@ fn contents(shard: &Shard) -> Contents {
         }
     }
     contents
+}
+
+/// A part of one slice.
+fn slice(shard: &mut Shard, id: CutId) -> Option<FrozenPart> {
+    let mut part = FrozenPart::default();
+    shard.frozen_more(id, &mut part).then_some(part)
 }
 
 #[derive(Clone, Copy)]
@@ -99,18 +105,25 @@ fn cut(node: &ModelNode, dice: &mut fastrand::Rng, plan: Plan, id: CutId) -> Res
         front.everywhere(false, begin).await
     });
     let mut found: Vec<Vec<u8>> = vec![Vec::new(); begun.len()];
+    let mut parts: Vec<FrozenPart> = begun.iter().map(|_| FrozenPart::default()).collect();
     let mut running: Vec<u16> = (0..node.shards()).collect();
     while !running.is_empty() {
         let number = running[dice.usize(..running.len())];
-        let part = node.with_shard(number, |shard| shard.frozen_more(id)).expect("it is running");
-        if let Some(failed) = part.failed {
-            return Err(failed.to_string());
-        }
-        found[usize::from(number)].extend_from_slice(&part.bytes);
-        if part.is_done {
-            while !node.with_shard(number, |shard| shard.frozen_end(id)) {}
-            assert!(node.with_shard(number, |shard| shard.frozen_more(id)).is_none());
-            running.retain(|&other| other != number);
+        let part = &mut parts[usize::from(number)];
+        let is_running = node.with_shard(number, |shard| shard.frozen_more(id, part));
+        assert!(is_running, "it is running");
+        // A part has several slices, of different moments.
+        if part.is_full() || dice.bool() {
+            let part = std::mem::take(part);
+            if let Some(failed) = part.failed {
+                return Err(failed.to_string());
+            }
+            found[usize::from(number)].extend_from_slice(&part.bytes);
+            if part.is_done {
+                while !node.with_shard(number, |shard| shard.frozen_end(id)) {}
+                assert!(node.with_shard(number, |shard| slice(shard, id)).is_none());
+                running.retain(|&other| other != number);
+            }
         }
         for _ in 0..dice.usize(..plan.haste) {
             node.world().step();
@@ -202,7 +215,7 @@ fn say(node: &ModelNode, line: &str) {
 fn at_the_bound_the_cut_fails_and_not_the_writer() {
     let _alone = alone();
     let node = begun(1000, 20_000);
-    let more = || node.with_shard(0, |shard| shard.frozen_more(CutId(1))).expect("it is there");
+    let more = || node.with_shard(0, |shard| slice(shard, CutId(1))).expect("it is there");
     assert_eq!(more().failed, None);
     for key in 0..300 {
         say(&node, &format!("SET key:{key} other"));
@@ -228,7 +241,7 @@ fn what_was_flushed_is_given_up_where_memory_is_short() {
         shard.gate.pressure = Some(Box::new(|| engine::db::Pressure::Refuse));
         // It is freed as well: nobody else has anything to do meanwhile.
         shard.make_room();
-        let part = shard.frozen_more(CutId(1)).expect("it is there");
+        let part = slice(shard, CutId(1)).expect("it is there");
         assert_eq!(part.failed, Some(FrozenFailure::MemoryWanted));
         while !shard.frozen_end(CutId(1)) {}
     });
@@ -251,7 +264,7 @@ fn a_value_that_is_deleted_is_in_the_cut_in_pieces() {
     say(&node, "LPOP list");
     let (mut bytes, mut is_open) = (Vec::new(), 0);
     loop {
-        let part = node.with_shard(0, |shard| shard.frozen_more(CutId(2))).expect("it is there");
+        let part = node.with_shard(0, |shard| slice(shard, CutId(2))).expect("it is there");
         bytes.extend_from_slice(&part.bytes);
         is_open += usize::from(part.is_open);
         if part.is_done {

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -75,6 +75,50 @@ fn no_wake_up_between_two_executors_is_lost() {
         slowest
     });
     eprintln!("the slowest of {ROUNDS} rounds took {:?}", join(asker));
+    join(echo);
+}
+
+#[test]
+fn who_was_patient_has_all_that_came_meanwhile_and_is_woken_from_then_on() {
+    const ROUNDS: usize = 50_000;
+    let (there, mut there_end) = mailbox::<usize>();
+    let (back, mut back_end) = mailbox::<usize>();
+    let (bell, is_patient) = (back.clone(), Arc::new(AtomicBool::new(false)));
+    let asked = is_patient.clone();
+    let echo = start(move || async move {
+        while let Some(number) = there_end.recv().await {
+            back.push_unless(number, || asked.load(Ordering::Relaxed)).unwrap();
+        }
+    });
+    let asker = start(move || async move {
+        let (came, notify) = (Rc::new(Cell::new(0)), Rc::new(Notify::new()));
+        let (counted, told) = (came.clone(), notify.clone());
+        let taking = spawn_local(async move {
+            while let Some(number) = back_end.recv().await {
+                counted.set(number);
+                told.notify_all();
+            }
+        });
+        for number in 1..=ROUNDS {
+            is_patient.store(true, Ordering::Relaxed);
+            there.push(number).unwrap();
+            // It comes before, after, or just as the patience ends.
+            for _ in 0..fastrand::usize(..300) {
+                std::hint::spin_loop();
+            }
+            if number % 16 == 0 {
+                yield_now().await;
+            }
+            is_patient.store(false, Ordering::Relaxed);
+            bell.ring();
+            while came.get() < number {
+                let waited = timeout(DEADLINE, notify.wait()).await;
+                assert!(waited.is_ok(), "round {number} is slept over");
+            }
+        }
+        drop(taking);
+    });
+    join(asker);
     join(echo);
 }
 

@@ -18,6 +18,7 @@ use engine::types::{Lsn, Millis};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A session of which nothing is on its way to shards.
 pub trait Rests {
@@ -152,7 +153,7 @@ impl Here {
         self.standing.go_on_telling();
     }
 
-    /// A replica is made a master: of a new history, unless its own journals have told all along.
+    /// A replica is made a master: of a new history, unless its own journals have told all along, or nothing has come.
     pub async fn become_master(&self, history: HistoryId) {
         if !self.standing.tells() {
             (self.end_sessions)(Outdated::Promoted);
@@ -164,9 +165,9 @@ impl Here {
 
     /// Keeps what is relayed within its bounds; `is_read` says that somebody reads the former master's
     /// journals. Answers whether they were let go because nobody does.
-    pub fn trim_relays(&self, is_read: bool, now: Millis) -> bool {
+    pub fn trim_relays(&self, is_read: bool, (now, clock): (Millis, Instant)) -> bool {
         let settings = self.settings.borrow();
         self.standing.trim_relays(&settings.journals_bounds, now);
-        self.standing.age_relay(settings.journal_ttl, is_read, now)
+        self.standing.age_relay(settings.journal_ttl, is_read, clock)
     }
 }

@@ -133,6 +133,8 @@ pub enum ReplicaState {
     Preparation,
     /// Items are sent.
     FullSync,
+    /// It has yet to read the rest of the journal that was before the one of now, and has nothing of that.
+    CatchingUp,
     /// It follows the journal.
     StableSync,
 }
@@ -143,6 +145,7 @@ impl ReplicaState {
         match self {
             ReplicaState::Preparation => "preparation",
             ReplicaState::FullSync => "full_sync",
+            ReplicaState::CatchingUp => "catching_up",
             ReplicaState::StableSync => "stable_sync",
         }
     }

@@ -127,7 +127,7 @@ fn stream(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::journal::HistoryId;
+    use engine::journal::{HistoryId, LSN_MAX};
 
     fn read_back(origin: &Origin) -> Result<Origin, String> {
         let facts = origin.facts().into_iter();
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let lsns = vec![Lsn(1), Lsn(u64::MAX), Lsn(0)];
+        let lsns = vec![Lsn(1), Lsn(LSN_MAX), Lsn(0)];
         let rows = [
             Origin::unknown(),
             Origin { lineage: Some(lineage()), lsns: lsns.clone(), stream: None },
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn ancestors_without_end_do_not_make_a_file_that_is_not_understood() {
-        let many = |number: u8| (HistoryId([number; 20]), vec![Lsn(u64::MAX); 1024]);
+        let many = |number: u8| (HistoryId([number; 20]), vec![Lsn(LSN_MAX); 1024]);
         let lineage =
             (2..12).fold(Lineage::unrelated(HistoryId([1; 20]), 1024), |lineage, number| {
                 let (history, at) = many(number);

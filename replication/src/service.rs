@@ -18,7 +18,7 @@ use self::roles::Roles;
 use crate::bell::Bell;
 use crate::followed::followers::Followers;
 use crate::here::Here;
-use crate::info::{Counters, Info, Journal, Replica};
+use crate::info::{Counters, Info, Journal, LinkState, Replica};
 use crate::master::sessions::Sessions;
 use crate::settings::Settings;
 use crate::status::Status;
@@ -143,7 +143,7 @@ impl Service {
                 // Where a Redis follows as well, all offsets are those of its stream.
                 let offset = |acked: Option<Vec<Lsn>>| self.followers.offset_of(&acked?);
                 let nodes = nodes.iter().map(|session| {
-                    let shown = session.describe(now);
+                    let shown = session.describe();
                     Replica { offset: offset(session.acked()).unwrap_or(shown.offset), ..shown }
                 });
                 nodes.chain(self.followers.describe(Instant::now())).collect()
@@ -183,6 +183,7 @@ async fn tick(service: Rc<Service>) {
         let now = Instant::now();
         let count = service.sessions.good(lag, now) + service.followers.good(lag, now);
         service.here.status.set_good_replicas(count as u32);
+        service.sessions.see(service.knows_heads());
         // Who only asks, time and again, does not keep the journal.
         if service.sessions.begun() > 0 || service.followers.reads() {
             service.last_follower.set(now);
@@ -195,8 +196,18 @@ async fn tick(service: Rc<Service>) {
 }
 
 impl Service {
+    /// Whether it is known how far the one at the top is: a master is it, and who follows hears it as long as his link lives.
+    fn knows_heads(&self) -> bool {
+        let Some(link) = self.upstream() else { return true };
+        let upstream = link.describe();
+        let is_heard = self.here.standing.tells() || !upstream.lags.is_empty();
+        upstream.state == LinkState::StableSync && is_heard
+    }
+
     fn trim_relays(&self) {
-        if self.here.trim_relays(self.sessions.read_older_history(), rt::now_millis()) {
+        let (is_read, clocks) =
+            (self.sessions.read_older_history(), (rt::now_millis(), Instant::now()));
+        if self.here.trim_relays(is_read, clocks) {
             tracing::info!(
                 "replication: nobody read the former master's journal for {} s, it is let go",
                 self.here.settings.borrow().journal_ttl.as_secs()

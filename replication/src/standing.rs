@@ -45,7 +45,7 @@ use engine::types::{Lsn, Millis, ShardId};
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display, Formatter};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Which shards bring items.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,7 +74,7 @@ struct Older {
     history: HistoryId,
     relay: Rc<RefCell<Relay>>,
     /// When it was read last, or seen first.
-    used: Option<Millis>,
+    used: Option<Instant>,
 }
 
 /// Why those who are fed from what a node was are not any more.
@@ -157,6 +157,8 @@ pub struct Standing {
     restored: Cell<Option<HistoryId>>,
     /// ... up to here; none while it is half of something.
     stream: RefCell<Option<StreamPosition>>,
+    /// Whose stream that was, also where it is half of something: the guard knows that master.
+    streams_of: RefCell<Option<String>>,
 }
 
 impl Standing {
@@ -184,6 +186,7 @@ impl Standing {
             changing: Cell::new(0),
             restored: Cell::new(None),
             stream: RefCell::new(None),
+            streams_of: RefCell::new(None),
         }
     }
 
@@ -261,6 +264,7 @@ impl Standing {
             self.restored.set(Some(history));
         }
         if follows && origin.stream.is_some() {
+            *self.streams_of.borrow_mut() = origin.stream.as_ref().map(|stream| stream.id.clone());
             *self.stream.borrow_mut() = origin.stream;
             self.tells.set(true);
         }
@@ -399,7 +403,7 @@ impl Standing {
         master_keys: u64,
     ) -> Option<guard::Held> {
         let keys = self.front.call_all(|shard| shard.keys.total_len() as u64).await;
-        let known = self.stream().map(|stream| stream.id);
+        let known = self.streams_of.borrow().clone();
         let is_known = |id: &String| known.as_ref() == Some(id);
         let theirs = guard::Theirs {
             is_same: ids.first().is_some_and(is_known),
@@ -426,6 +430,7 @@ impl Standing {
         end_sessions(Outdated::FullSyncs);
         *self.position.borrow_mut() = None;
         *self.stream.borrow_mut() = None;
+        *self.streams_of.borrow_mut() = None;
         self.is_partial_copy.set(true);
         self.is_torn.set(false);
         let logs = self
@@ -497,14 +502,15 @@ impl Standing {
         *self.stream.borrow_mut() = None;
     }
 
-    /// A session with such a master has ended, and everything that came is applied: up to `stream`, or the data
-    /// is nobody's.
-    pub fn end_telling(&self, stream: Option<StreamPosition>) {
+    /// A session with such a master has ended, and everything that came is applied: up to `stream`, or, unless it `is_exact`,
+    /// the data is nobody's.
+    pub fn end_telling(&self, stream: Option<StreamPosition>, is_exact: bool) {
         let (history, logs) = (self.lineage.borrow().current(), self.logs());
         let lsns = logs.iter().map(LogHandle::head).collect();
         let is_whole = !self.is_partial_copy.get();
         *self.position.borrow_mut() = is_whole.then_some(Position { history, lsns });
-        *self.stream.borrow_mut() = stream;
+        *self.streams_of.borrow_mut() = stream.as_ref().map(|stream| stream.id.clone());
+        *self.stream.borrow_mut() = stream.filter(|_| is_exact);
     }
 
     /// Whether the data may be served as a master's; the reason if not. What a full sync that is not
@@ -519,13 +525,22 @@ impl Standing {
         Ok(())
     }
 
-    /// The data stays, `history` begins: it branches off at the position that is held. To be asked
+    /// A master was told to follow, and no session has begun: its own journals end where its data is.
+    fn has_stood_still(&self) -> bool {
+        let heads: Vec<Lsn> = self.logs.borrow().iter().map(LogHandle::head).collect();
+        let history = self.lineage.borrow().current();
+        let is_own = self.relay.borrow().is_none() && !self.is_partial_copy.get();
+        is_own && *self.position.borrow() == Some(Position { history, lsns: heads })
+    }
+
+    /// The data stays, `history` begins, unless that of now can go on: it branches off at the position that is held. To be asked
     /// for only if [`may_become_master`](Standing::may_become_master) agrees.
     pub async fn become_master(&self, history: HistoryId) {
         let _changing = self.change();
         let shards = self.front.node.shards();
         *self.stream.borrow_mut() = None;
-        if self.tells.take() {
+        *self.streams_of.borrow_mut() = None;
+        if self.tells.take() || self.has_stood_still() {
             // Nobody else has written in this history: it goes on.
             self.front.everywhere(false, |shard| shard.set_role(Role::Master)).await;
             *self.position.borrow_mut() = None;
@@ -593,6 +608,7 @@ impl Standing {
         }
         self.tells.set(false);
         *self.stream.borrow_mut() = None;
+        *self.streams_of.borrow_mut() = None;
         let (full, reached) = (terms.full, starts.to_vec());
         self.front
             .everywhere(false, move |shard| {
@@ -670,15 +686,14 @@ impl Standing {
 
     /// Lets the relay of the history before go when nobody has read it for `ttl` (zero is for ever);
     /// `is_read` says that somebody does. Answers whether it was let go.
-    pub fn age_relay(&self, ttl: Duration, is_read: bool, now: Millis) -> bool {
+    pub fn age_relay(&self, ttl: Duration, is_read: bool, now: Instant) -> bool {
         let mut older = self.older.borrow_mut();
         let Some(known) = &mut *older else { return false };
         if is_read {
             known.used = Some(now);
         }
         let used = *known.used.get_or_insert(now);
-        let unread = u128::from(now.0.saturating_sub(used.0));
-        let is_over = !ttl.is_zero() && unread >= ttl.as_millis();
+        let is_over = !ttl.is_zero() && now.saturating_duration_since(used) >= ttl;
         if is_over {
             *older = None;
         }

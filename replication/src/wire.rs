@@ -28,6 +28,7 @@
 //! quarter of a megabyte and costs next to nothing, so it is there over TLS too.
 
 use crate::planted;
+pub use engine::journal::LSN_MAX;
 use engine::types::Lsn;
 use std::time::Duration;
 
@@ -100,10 +101,6 @@ impl Kind {
         KINDS.get(usize::from(byte).checked_sub(1)?).copied()
     }
 }
-
-/// The highest LSN that a peer may name: 28 years of ten million records a second. So positions can be
-/// counted on, and those of all shards summed up, without an overflow.
-pub const LSN_MAX: u64 = 1 << 53;
 
 /// An LSN that a peer named.
 pub fn lsn(number: u64) -> Result<Lsn, String> {

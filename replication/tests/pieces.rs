@@ -693,6 +693,39 @@ fn a_flow_is_not_read_beyond_its_credit_but_for_the_rest_of_a_frame() {
     assert!(gather.wants_more(1), "the rest of a frame is always read");
 }
 
+/// The story: it was complete only where nothing at all was under way, which under load is never.
+#[test]
+fn a_full_sync_is_complete_also_where_there_is_always_something_newer_under_way() {
+    let mut gather = Gather::new(&[Lsn(0)], 1, 1, 1, 16);
+    let mut relay = Relay::starting_at(&[Lsn(0)]);
+    let parts: Parts = &[(&["a"], None), (&["b"], None), (&["c"], None)];
+    let mut frames = encoded(parts, 0, 1).into_iter();
+    let mut next = |gather: &mut Gather| {
+        let mut message = Vec::new();
+        wire::put_bytes(&mut message, wire::Kind::Log, &frames.next().expect("one more"));
+        gather.receive(0, &mut message).expect("a frame");
+        match gather.next() {
+            Ok(Some(Dispatch::Batch(batch))) => batch.unit,
+            _ => panic!("it can be applied"),
+        }
+    };
+    let before = next(&mut gather);
+    let mut end = Vec::new();
+    wire::put_bytes(&mut end, wire::Kind::CutDone, &[]);
+    gather.receive(0, &mut end).expect("the end");
+    assert!(gather.next().expect("nothing is wrong").is_none());
+    let mut newer = next(&mut gather);
+    assert!(!gather.is_complete(), "what came before the end is under way");
+    gather.completed(before, &mut relay, Millis(1));
+    assert!(gather.is_complete());
+    let one_more = next(&mut gather);
+    gather.completed(newer, &mut relay, Millis(1));
+    newer = one_more;
+    assert!(gather.is_complete());
+    gather.completed(newer, &mut relay, Millis(1));
+    assert!(gather.is_complete());
+}
+
 /// What a gather of a full sync says to these messages on its only flow.
 fn check_refused(walks: usize, messages: &[(wire::Kind, &[u8])], why: &str) {
     let mut gather = Gather::new(&[Lsn(0)], 1, 1, walks, 1);

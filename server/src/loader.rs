@@ -170,7 +170,7 @@ async fn load(
     let waits = Waits(Arc::default());
     let (path, is_off) = (path.to_owned(), waits.0.clone());
     let order = Order { path, options, is_off, to: waiter.reply_to() };
-    let replication = ExecutorId(server.node.shards());
+    let replication = ExecutorId::replication(server.node.shards());
     front.node.send(replication, Message::Service(Box::new(order)));
     waiter.value().await
 }

@@ -26,7 +26,7 @@ pub async fn order(front: &Rc<Front>, server: &Server, snapshot: &Path, origin: 
     let waiter = front.waiter();
     let follows = server.settings.config().replicaof.is_some();
     let order = Order { snapshot: snapshot.to_owned(), origin, follows, to: waiter.reply_to() };
-    let replication = ExecutorId(server.node.shards());
+    let replication = ExecutorId::replication(server.node.shards());
     front.node.send(replication, Message::Service(Box::new(order)));
     waiter.value::<()>().await;
 }

@@ -1,4 +1,5 @@
-//! Snapshots are written on the executor of replication, which has no keys: shards only encode theirs.
+//! Snapshots are put together on the executor of replication, which has no keys: shards only encode theirs. That for
+//! files writes them.
 //!
 //! ```text
 //!   SAVE, BGSAVE, the end ──┐
@@ -71,7 +72,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 pub async fn order(front: &Rc<Front>, server: &Server, wait: Wait) -> Ordered {
     let waiter = front.waiter();
     let order = Order { wait, to: waiter.reply_to() };
-    let replication = ExecutorId(server.node.shards());
+    let replication = ExecutorId::replication(server.node.shards());
     front.node.send(replication, Message::Service(Box::new(order)));
     waiter.value().await
 }
@@ -132,7 +133,7 @@ async fn write(
     let path = behind_all(server, directory.join(name)).await;
     tracing::info!("snapshot: writing {}", path.display());
     make_place(server, &path).await;
-    let plan = plan(server, path.clone());
+    let plan = plan(server, path.clone(), wait);
     let saving = save(front, service, (plan, wait), progress, begun);
     let (saved, origin) = future::or(saving, tell_how_far(server)).await?;
     note_written(&path, &saved, began.elapsed());
@@ -276,7 +277,7 @@ async fn behind_all(server: &Server, path: PathBuf) -> PathBuf {
     }
 }
 
-fn plan(server: &Server, path: PathBuf) -> SavePlan {
+fn plan(server: &Server, path: PathBuf, wait: Wait) -> SavePlan {
     let config = server.settings.config();
     let facts = [
         ("redis-ver", REDIS_VERSION.to_owned()),
@@ -287,7 +288,8 @@ fn plan(server: &Server, path: PathBuf) -> SavePlan {
     ];
     let facts = facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let form = if config.snapshot_parts { Form::Parts } else { Form::One };
-    SavePlan { path, form, facts, of_data: Vec::new(), held_max: effect::held_max(&config) }
+    let (of_data, held_max) = (Vec::new(), effect::held_max(&config));
+    SavePlan { path, form, facts, of_data, held_max, is_urgent: wait == Wait::Last }
 }
 
 fn note_written(path: &Path, saved: &Saved, took: Duration) {

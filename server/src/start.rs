@@ -137,10 +137,10 @@ impl Program {
         let cpus = executor::plan(pin, executors, &allowed, quota);
         let (registry, handlers) = commands::registry();
         let restricted = gates::restricted(registry, &config.restricted_commands)?;
-        let (senders, mailboxes): (Vec<_>, Vec<_>) = (0..executors).map(|_| mailbox()).unzip();
+        let (senders, mailboxes): (Vec<_>, Vec<_>) = (0..=executors).map(|_| mailbox()).unzip();
         let seed = rt::random_u64();
         let node = Arc::new(Node::new(senders, shards, usize::from(config.dbnum), seed, registry));
-        let replication = Replication::new(node.clone(), ExecutorId(shards));
+        let replication = Replication::new(node.clone(), ExecutorId::replication(shards));
         let (stopper, words) = Stopper::new();
         let hub = |server: &Weak<Server>| {
             let hub = Hub::new(executors as u16, Listeners(server.clone()));
@@ -199,7 +199,10 @@ impl Program {
 
     fn run(mut self) -> Result<(), String> {
         certificates::watch(self.server.clone())?;
-        let Some(for_replication) = self.mailboxes.pop() else { return Ok(()) };
+        let (Some(for_files), Some(for_replication)) = (self.mailboxes.pop(), self.mailboxes.pop())
+        else {
+            return Ok(());
+        };
         let shards = self.server.node.shards();
         let mut running = Vec::new();
         let mut first = Some((self.words, self.stopper));
@@ -214,6 +217,9 @@ impl Program {
         let settings = rt::Settings::named("repl").on_cpu(self.cpus[usize::from(shards)]);
         let server = self.server.clone();
         running.push(executor::spawn(settings, move || run_replication(for_replication, server))?);
+        let (settings, node) = (rt::Settings::named("files"), self.server.node.clone());
+        let run = move || run_files(for_files, node);
+        running.push(executor::spawn(settings.of(rt::Priority::Low), run)?);
         wait_for(running, &self.server)
     }
 }
@@ -406,7 +412,7 @@ fn note_rates(front: &Rc<Front>, server: &Arc<Server>) -> u64 {
 
 async fn run_replication(mailbox: Receiver<Message>, server: Arc<Server>) -> Result<(), String> {
     let node = server.node.clone();
-    let me = ExecutorId(node.shards());
+    let me = ExecutorId::replication(node.shards());
     let front = Front::new(me, node, None, rt::now_millis);
     rt::spawn_local(pulse(me, server.clone())).detach();
     rt::spawn_local(trim()).detach();
@@ -437,6 +443,13 @@ async fn run_replication(mailbox: Receiver<Message>, server: Arc<Server>) -> Res
     early.borrow_mut().service = Some(service.clone());
     messages.into_iter().for_each(|message| receive(&front, &host, &service, message));
     serving.await;
+    Ok(())
+}
+
+/// Writes files for others (`engine::snapshot`).
+async fn run_files(mailbox: Receiver<Message>, node: Arc<Node>) -> Result<(), String> {
+    let me = ExecutorId::files(node.shards());
+    Front::new(me, node, None, rt::now_millis).serve_mailbox(mailbox, |_| {}).await;
     Ok(())
 }
 

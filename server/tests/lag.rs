@@ -170,28 +170,34 @@ fn lag_has_no_number_outside_stable_sync() {
 /// It said 0, and 200, until the link was broken after 30 seconds.
 #[test]
 fn a_lag_that_nobody_knows_is_not_shown_and_nobody_is_ready_by_it() {
-    let (master, replica) = (Node::start("master", 1, &[]), Node::start("replica", 1, &[]));
+    let [master, replica, end] = ["master", "replica", "end"].map(|it| Node::start(it, 1, &[]));
     let proxy = support::proxy::Proxy::to(master.port);
     scenario::follow(&replica, proxy.port);
     scenario::wait_follows(&master, &replica);
-    let ready = |bound: &str| get(&replica, &format!("/readyz{bound}"));
-    let is_shown = || {
-        let by_info = info(&replica, "replication").contains_key("master_lag_records");
-        let page = get(&replica, "/metrics");
+    // A replica of the replica said 0 as long as that one had nothing more to tell.
+    scenario::follow(&end, replica.port);
+    let ready = |node: &Node, bound: &str| get(node, &format!("/readyz{bound}"));
+    let is_shown = |node: &Node| {
+        let by_info = info(node, "replication").contains_key("master_lag_records");
+        let page = get(node, "/metrics");
         let by_metric = !metric(&page, "dfly_master_lag_records").is_empty();
-        (by_info, by_metric, ready("?max_lag_records=1000").starts_with("HTTP/1.1 200"))
+        (by_info, by_metric, ready(node, "?max_lag_records=1000").starts_with("HTTP/1.1 200"))
     };
-    wait::until("the lag is known", || is_shown() == (true, true, true));
+    let both = [&replica, &end];
+    let are_shown = |shown| both.iter().all(|node| is_shown(node) == shown);
+    wait::until("the lag is known", || are_shown((true, true, true)));
     proxy.stall();
     write(&master, 100);
     wait::until_within(Duration::from_secs(20), "it is not known", || {
-        is_shown() == (false, false, false)
+        are_shown((false, false, false))
     });
-    let said = ready("?max_lag_records=1000");
-    assert!(said.starts_with("HTTP/1.1 503") && said.contains("is not known"), "{said}");
-    assert!(ready("").starts_with("HTTP/1.1 200"), "the link is still up");
+    for node in both {
+        let said = ready(node, "?max_lag_records=1000");
+        assert!(said.starts_with("HTTP/1.1 503") && said.contains("is not known"), "{said}");
+        assert!(ready(node, "").starts_with("HTTP/1.1 200"), "the link is still up");
+    }
     proxy.heal();
-    wait::until("it is known again", || is_shown() == (true, true, true));
+    wait::until("it is known again", || are_shown((true, true, true)));
 }
 
 /// It began with 100 % and nothing left, and was at 100 % while seconds of data were under way.

@@ -232,6 +232,11 @@ const ID: &str = "0123456789abcdef0123456789abcdef01234567";
 impl Puppet {
     /// What it sends after PSYNC, connection by connection; then it closes, or keeps still after the last one.
     fn start(scripts: Vec<Vec<u8>>) -> Puppet {
+        Puppet::start_with("-NOPERM no\r\n".to_owned(), scripts)
+    }
+
+    /// The same, and what it says to INFO.
+    fn start_with(info: String, scripts: Vec<Vec<u8>>) -> Puppet {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -239,7 +244,7 @@ impl Puppet {
         thread::spawn(move || {
             let mut scripts = scripts.into_iter().peekable();
             for stream in listener.incoming().flatten() {
-                let is_asked = play(stream, &told, &mut scripts);
+                let is_asked = play(stream, &info, &told, &mut scripts);
                 if is_asked.is_none() {
                     return;
                 }
@@ -256,11 +261,12 @@ impl Puppet {
 /// One connection; none when the last script was played to its end.
 fn play(
     mut stream: TcpStream,
+    info: &str,
     told: &std::sync::Mutex<Vec<String>>,
     scripts: &mut std::iter::Peekable<std::vec::IntoIter<Vec<u8>>>,
 ) -> Option<()> {
     let (mut received, mut buffer) = (String::new(), [0; 4096]);
-    let replies = [("PING", "+PONG\r\n"), ("REPLCONF", "+OK\r\n"), ("INFO", "-NOPERM no\r\n")];
+    let replies = [("PING", "+PONG\r\n"), ("REPLCONF", "+OK\r\n"), ("INFO", info)];
     let mut answered = 0;
     loop {
         let read = stream.read(&mut buffer).unwrap_or(0);
@@ -361,6 +367,20 @@ fn a_command_that_does_not_fit_costs_a_full_sync() {
     assert_eq!(puppet.asked(), ["? -1", "? -1"]);
     let said = node.lines_with("broken promise");
     assert!(said.iter().any(|line| line.contains("INCR was answered with: ERR")), "{said:?}");
+}
+
+/// The story: what was followed until then was forgotten, and the guard took the very same master for a stranger.
+#[test]
+fn the_guard_knows_the_master_whose_command_did_not_fit() {
+    let info = format!("# Replication\r\nrole:master\r\nmaster_replid:{ID}\r\n");
+    let info = format!("${}\r\n{info}\r\n", info.len());
+    let stream = [command("SET a x"), command("INCR a")].concat();
+    let puppet = Puppet::start_with(info, vec![full(&stream), full(&command("SET a 2"))]);
+    let node = Node::start("node", 2, &[]);
+    follow(&node, puppet.port);
+    wait::until("it begins anew", || node.ask(&["GET", "a"]).as_deref() == Some("2"));
+    assert_eq!(puppet.asked(), ["? -1", "? -1"]);
+    assert_eq!(node.logged("the guard holds"), 0);
 }
 
 /// One byte may have been damaged on its way.

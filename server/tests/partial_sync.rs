@@ -92,6 +92,61 @@ fn a_sibling_that_is_not_ahead_continues_partially() {
     }
 }
 
+/// The story: its position in the old journal was taken for one in the new one, whose numbers begin with 0 again.
+#[test]
+fn a_sibling_that_still_reads_the_old_journal_confirms_nothing_of_the_new_one() {
+    let seed = support::seed();
+    let mut family = family((2, 2, 2), seed);
+    write(&family.master, seed ^ 1, 500);
+    compare::wait_caught_up(&family.master, &family.younger);
+    family.before_younger.part();
+    write(&family.master, seed ^ 2, 500);
+    compare::wait_caught_up(&family.master, &family.elder);
+    family.master.kill();
+    let Family { elder, younger, .. } = &family;
+    elder.must(&["REPLICAOF", "NO", "ONE"]);
+    let proxy = Proxy::to(elder.port);
+    proxy.delay(Duration::from_millis(200));
+    scenario::follow(younger, proxy.port);
+    wait::until("it reads the old journal", || scenario::role(elder).contains("catching_up"));
+    proxy.stall();
+    let mut client = elder.client();
+    client.must(&["SET", "new", "1"]);
+    assert_eq!(client.must(&["WAIT", "1", "300"]).integer(), Some(0), "it does not have it");
+    assert!(scenario::role(elder).contains("catching_up"));
+    proxy.heal();
+    wait::until("it has it", || client.must(&["WAIT", "1", "1000"]).integer() == Some(1));
+    let has = younger.must(&["GET", "new"]);
+    assert_eq!(has.bytes(), Some(b"1".as_slice()));
+    compare::assert_same(elder, younger);
+    assert_eq!(scenario::syncs(elder).0, 0, "full syncs");
+}
+
+/// The story: its own journal was let go as if somebody else had written in its history, and its replicas synced fully.
+#[test]
+fn a_master_that_followed_nobody_in_the_end_goes_on_with_its_history() {
+    let seed = support::seed();
+    let master = Node::start("master", 2, &[QUICK_TIMEOUT]);
+    let replica = Node::start("replica", 2, &[QUICK_TIMEOUT]);
+    load::fill(&master, 3000, seed);
+    let proxy = Proxy::to(master.port);
+    scenario::follow(&replica, proxy.port);
+    scenario::wait_follows(&master, &replica);
+    proxy.part();
+    write(&master, seed ^ 1, 300);
+    // Nobody is there, which within a transaction is not waited for.
+    let mut client = master.client();
+    client.must(&["MULTI"]);
+    client.must(&["REPLICAOF", "127.0.0.1", "1"]);
+    client.must(&["EXEC"]);
+    wait::let_pass(Duration::from_millis(100));
+    client.must(&["REPLICAOF", "NO", "ONE"]);
+    write(&master, seed ^ 2, 300);
+    proxy.heal();
+    compare::assert_same(&master, &replica);
+    assert_eq!(scenario::syncs(&master).0, 1, "full syncs");
+}
+
 #[test]
 fn a_sibling_that_is_ahead_starts_anew_and_the_log_names_the_shard() {
     for shards in [(2, 2, 2), (3, 1, 2)] {

@@ -111,6 +111,10 @@ fn whoever_listens_in_resp2_asks_for_nothing_else_until_it_has_ended_that() {
     let node = Node::start("node", 2, &[]);
     let mut client = node.client();
     assert_eq!(text(&client.must(&["UNSUBSCRIBE"])), "unsubscribe (nil) 0");
+    client.must(&["MULTI"]);
+    client.must(&["SSUBSCRIBE", "a"]);
+    let said = text(&client.must(&["EXEC"]));
+    assert_eq!(said, "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client");
     assert_eq!(text(&client.must(&["SUBSCRIBE", "a"])), "subscribe a 1");
     assert_eq!(text(&client.must(&["SSUBSCRIBE", "a"])), "ssubscribe a 1");
     assert_eq!(

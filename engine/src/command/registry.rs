@@ -29,6 +29,18 @@ impl Entry {
         self.command.name
     }
 
+    /// The subcommand that `args` names, or the command itself where none is; `None` where there is no such one.
+    fn or_sub(&self, args: &Args<'_>) -> Option<&Entry> {
+        if self.subcommands.is_empty() || args.len() < 2 {
+            // A container that runs by itself (COMMAND) decides alone.
+            return Some(self);
+        }
+        self.subcommands.iter().find(|sub| {
+            let name = sub.name().split('|').nth(1).unwrap_or_default();
+            name.as_bytes().eq_ignore_ascii_case(args.get(1))
+        })
+    }
+
     /// Whether `count` arguments (the name included) are acceptable.
     pub fn accepts(&self, count: usize) -> bool {
         let needed = self.arity.unsigned_abs() as usize;
@@ -199,23 +211,15 @@ impl Registry {
 
     /// The command (or subcommand) that `args` names, however many arguments there are.
     pub fn named(&self, args: &Args<'_>) -> Option<&Entry> {
-        let entry = self.find(args.get(0))?;
-        if entry.subcommands.is_empty() || args.len() < 2 { Some(entry) } else { sub(entry, args) }
+        self.find(args.get(0)).and_then(|entry| entry.or_sub(args))
     }
 
     /// The command (or subcommand) that `args` asks for, with Redis's refusals for unknown commands,
     /// unknown subcommands and wrong counts of arguments.
     pub fn resolve<'r>(&'r self, args: &Args<'_>) -> Result<&'r Entry, Refusal> {
         let Some(entry) = self.find(args.get(0)) else { return Err(unknown(args)) };
-        if entry.subcommands.is_empty() {
-            return check_arity(entry, args);
-        }
-        if args.len() < 2 {
-            return check_arity(entry, args);
-        }
-        match sub(entry, args) {
-            Some(sub) => check_arity(sub, args),
-            // A container that runs by itself (COMMAND, or MEMORY's HELP) decides alone.
+        match entry.or_sub(args) {
+            Some(entry) => check_arity(entry, args),
             None => {
                 let name = entry.name().to_ascii_uppercase();
                 let (word, after) = (shown(args.get(1), SHOWN_MAX), format!("'. Try {name} HELP."));
@@ -223,13 +227,6 @@ impl Registry {
             }
         }
     }
-}
-
-fn sub<'a>(container: &'a Entry, args: &Args<'_>) -> Option<&'a Entry> {
-    container.subcommands.iter().find(|sub| {
-        let name = sub.name().split('|').nth(1).unwrap_or_default();
-        name.as_bytes().eq_ignore_ascii_case(args.get(1))
-    })
 }
 
 fn check_arity<'a>(entry: &'a Entry, args: &Args<'_>) -> Result<&'a Entry, Refusal> {

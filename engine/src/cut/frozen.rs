@@ -82,7 +82,7 @@ impl std::fmt::Display for FrozenFailure {
     }
 }
 
-/// What one slice of a frozen cut found: bytes of an RDB file.
+/// What some slices of a frozen cut found: bytes of an RDB file.
 #[derive(Default)]
 pub struct FrozenPart {
     /// Keys with their values, each behind its database.
@@ -97,25 +97,11 @@ pub struct FrozenPart {
     pub failed: Option<FrozenFailure>,
     /// Bytes that are held on this shard now.
     pub held: u64,
+    /// The database that its last key is of.
+    db: Option<DbIndex>,
 }
 
 impl FrozenPart {
-    /// What comes behind it is a part of it now.
-    pub fn join(&mut self, more: FrozenPart) {
-        if more.bytes.is_empty() {
-            // Keys that were taken, or were not there at the moment.
-        } else if self.bytes.is_empty() {
-            let room = (PART_BYTES + BUCKET_AT_ONCE).saturating_sub(more.bytes.len());
-            self.bytes = more.bytes;
-            self.bytes.reserve(room);
-        } else {
-            self.bytes.extend_from_slice(&more.bytes);
-        }
-        self.keys += more.keys;
-        (self.is_open, self.is_done, self.failed) = (more.is_open, more.is_done, more.failed);
-        self.held = more.held;
-    }
-
     /// Whether it is as long as a part may be, or the last one.
     pub fn is_full(&self) -> bool {
         self.is_done || self.failed.is_some() || self.bytes.len() >= PART_BYTES
@@ -217,18 +203,20 @@ impl Manner {
     }
 }
 
-/// A part, and the database that its keys are of just now.
-struct Out {
-    part: FrozenPart,
-    db: Option<DbIndex>,
+/// A part, and for whom it is.
+struct Out<'p> {
+    part: &'p mut FrozenPart,
     recipient: Recipient,
 }
 
-impl Out {
+impl Out<'_> {
     fn item(&mut self, db: DbIndex, head: Head<'_>, value: InPlace<'_>) -> Option<Rest> {
-        if self.db != Some(db) {
+        if self.part.bytes.capacity() == 0 {
+            self.part.bytes.reserve(PART_BYTES + BUCKET_AT_ONCE);
+        }
+        if self.part.db != Some(db) {
             file_write::database(db, &mut self.part.bytes);
-            self.db = Some(db);
+            self.part.db = Some(db);
         }
         file_write::item(head, value, self.recipient, &mut self.part.bytes)
     }
@@ -267,11 +255,11 @@ impl FrozenCut {
         self.0.borrow().id
     }
 
-    /// The next part, which ends when it is long or when `is_over` says so. Nothing may be changed meanwhile.
-    pub fn more(&self, keys: &Keyspace, is_over: &mut dyn FnMut() -> bool) -> FrozenPart {
+    /// Puts more into a part: until that is long, or until `is_over` says so. Nothing may be changed meanwhile.
+    pub fn more(&self, keys: &Keyspace, part: &mut FrozenPart, is_over: &mut dyn FnMut() -> bool) {
         let manner = Manner { policy: keys.policy, now: keys.now() };
         let mut cut = self.0.borrow_mut();
-        let mut out = Out { part: FrozenPart::default(), db: None, recipient: cut.recipient };
+        let mut out = Out { part, recipient: cut.recipient };
         while cut.failed.is_none() {
             if !cut.step(keys, &manner, &mut out) {
                 out.part.is_done = true;
@@ -281,11 +269,9 @@ impl FrozenCut {
                 break;
             }
         }
-        let mut part = out.part;
         part.is_open = cut.rest.is_some();
         part.failed = cut.failed;
         part.held = cut.held_bytes;
-        part
     }
 
     /// How much of what it may hold it holds, in percent.
@@ -324,7 +310,7 @@ impl FrozenCut {
 
 impl Frozen {
     /// Writes a little; `false` when there is nothing left.
-    fn step(&mut self, keys: &Keyspace, manner: &Manner, out: &mut Out) -> bool {
+    fn step(&mut self, keys: &Keyspace, manner: &Manner, out: &mut Out<'_>) -> bool {
         if let Some(rest) = &mut self.rest {
             if rest.more(&mut out.part.bytes) {
                 self.rest = None;
@@ -350,7 +336,7 @@ impl Frozen {
         self.walk_bucket(keys, manner, out)
     }
 
-    fn walk_bucket(&mut self, keys: &Keyspace, manner: &Manner, out: &mut Out) -> bool {
+    fn walk_bucket(&mut self, keys: &Keyspace, manner: &Manner, out: &mut Out<'_>) -> bool {
         let bound_of_one = self.share_of(u64::MAX);
         let Frozen { tables, cursor, held, gone, .. } = self;
         let Some(walked) = tables.last_mut() else { return false };
@@ -507,7 +493,7 @@ fn is_short(item: &Item) -> bool {
     item.encoded_len() <= most
 }
 
-fn write_short(db: DbIndex, item: &Item, manner: &Manner, out: &mut Out) {
+fn write_short(db: DbIndex, item: &Item, manner: &Manner, out: &mut Out<'_>) {
     let value = match (item.string(), item.object()) {
         (Some(string), _) => InPlace::String(string),
         (None, Some(object)) => InPlace::Object(object),

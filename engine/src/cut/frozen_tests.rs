@@ -75,7 +75,8 @@ fn what_was_charged_is_given_back_to_the_byte_however_it_is_read() {
         let (mut keys, cut) = begun(&values);
         let mut read = 0;
         let mut more = |keys: &Keyspace| {
-            let part = cut.more(keys, &mut || true);
+            let mut part = FrozenPart::default();
+            cut.more(keys, &mut part, &mut || true);
             assert_eq!(part.failed, None);
             assert_counted(&cut);
             read += part.keys;

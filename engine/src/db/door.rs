@@ -357,11 +357,16 @@ impl KeyPlace<'_> {
         true
     }
 
-    /// Sets or drops the deadline; `false` when there is no item.
-    pub(super) fn set_deadline(&mut self, deadline: Option<Millis>) -> bool {
+    /// Sets or drops the deadline, and the access clock that `clock` says; `false` when there is no item.
+    pub(super) fn set_deadline(
+        &mut self,
+        deadline: Option<Millis>,
+        clock: impl FnOnce(&Item) -> u32,
+    ) -> bool {
         let Database { table, expires, .. } = &mut *self.database;
         let Some(item) = table.get_mut(self.hash, self.key) else { return false };
         date(item, deadline, expires);
+        item.set_clock(clock(item));
         if let Some(at) = deadline {
             table.note_due(self.hash, at.0);
         }
@@ -369,8 +374,8 @@ impl KeyPlace<'_> {
         true
     }
 
-    /// Lets `perform` change the value, which is of type `kind`; where there is no item, one with an
-    /// empty value and the access clock that `clock` says. `None` when the value is of another type.
+    /// Lets `perform` change the value, which is of type `kind`, and gives it the access clock that `clock` says; where there
+    /// is no item, it is one with an empty value. `None` when the value is of another type.
     /// When `perform` fails, an item that was made for it goes again.
     #[inline]
     pub(super) fn change<R, E>(
@@ -386,6 +391,7 @@ impl KeyPlace<'_> {
             }
             let outcome = perform(item);
             note_inside(item, dated);
+            item.set_clock(clock(item));
             self.what = outcome.is_ok().then_some(What::Changed);
             return Some(outcome);
         }
@@ -420,8 +426,13 @@ impl KeyPlace<'_> {
             if item.deadline().is_some_and(|deadline| deadline <= now) {
                 return Err(decide);
             }
-            let Some(object) = item.object_as::<T>() else { return Ok(None) };
-            let Some(effect) = decide(Some(object)) else { return Ok(Some(None)) };
+            if item.object_as::<T>().is_none() {
+                return Ok(None);
+            }
+            // Also where nothing comes of it: somebody asked for it.
+            item.set_clock(clock(item));
+            let object = item.object_as::<T>();
+            let Some(effect) = decide(object) else { return Ok(Some(None)) };
             let done = effect.perform(item);
             let object = item.object();
             let is_empty = object.is_some_and(Object::is_empty);

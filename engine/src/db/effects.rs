@@ -105,10 +105,10 @@ impl Keyspace {
         }
         let at = At { db, hash: self.hash(key), key };
         let mark = self.event_mark();
-        let Keyspace { door, made, policy, now, random, commanded, .. } = self;
+        let Keyspace { door, made, policy, now, random, commanded, no_touch, .. } = self;
         // A master's command finds what has expired here.
         let due_at = if *commanded { Millis(0) } else { *now };
-        let clock = |item: &Item| policy.clock(item, *now, random);
+        let clock = |item: &Item| policy.clock_unless(*no_touch, item, *now, random);
         let outcome =
             door.edit(at, &mut made.touched, |place| place.decide(E::TYPE, due_at, clock, decide));
         let outcome = match outcome {
@@ -291,8 +291,9 @@ impl Keyspace {
     }
 
     pub(super) fn perform_deadline(&mut self, at: At<'_>, deadline: Option<Millis>) -> bool {
-        let edit = |place: &mut super::door::KeyPlace<'_>| place.set_deadline(deadline);
-        let there = self.door.edit(at, &mut self.made.touched, edit);
+        let Keyspace { door, made, policy, now, random, no_touch, .. } = self;
+        let clock = |item: &Item| policy.clock_unless(*no_touch, item, *now, random);
+        let there = door.edit(at, &mut made.touched, |place| place.set_deadline(deadline, clock));
         self.stats.mutations += u64::from(there);
         if there && self.event_mark().is_some() {
             self.note_deadline(at, deadline.is_some());
@@ -308,11 +309,11 @@ impl Keyspace {
         kind: &'static Type,
         perform: impl FnOnce(&mut Item) -> Result<R, Unfit>,
     ) -> Result<(R, bool), Broken> {
-        let Keyspace { door, made, policy, now, random, stats, .. } = self;
+        let Keyspace { door, made, policy, now, random, stats, no_touch, .. } = self;
         let outcome = door.edit(at, &mut made.touched, |place| {
             place.change(
                 kind,
-                |item| policy.clock(item, *now, random),
+                |item| policy.clock_unless(*no_touch, item, *now, random),
                 |item| Ok((perform(item)?, item.object().is_some_and(Object::is_empty))),
             )
         });

@@ -124,8 +124,10 @@ impl Keyspace {
         if let Some((op, bytes)) = due.and_then(|object| object.expiry(self.now)) {
             let effect = SentEffect { change: item.kind().change(op), bytes };
             let called = self.speaker.called_now.replace("hexpired");
+            // That it ends is no access.
+            let no_touch = std::mem::replace(&mut self.no_touch, true);
             self.change_as_sent(at.db, at.key, &effect);
-            self.speaker.called_now = called;
+            (self.speaker.called_now, self.no_touch) = (called, no_touch);
         }
     }
 

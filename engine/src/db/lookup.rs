@@ -48,6 +48,14 @@ impl Keyspace {
         }
     }
 
+    /// How often a key was used under another name is how often it was used: `clock` as its item had it there, or 0. When
+    /// it was is now, as for any other write.
+    pub fn keep_used(&mut self, db: DbIndex, key: &[u8], clock: u32) {
+        if clock != 0 && self.policy.kind.is_lfu() {
+            self.door.look(At { db, hash: self.hash(key), key }, |_| clock);
+        }
+    }
+
     /// CLIENT NO-TOUCH: whether reads leave the access times of keys alone, until said otherwise.
     pub(crate) fn set_no_touch(&mut self, no_touch: bool) {
         self.no_touch = no_touch;

@@ -180,6 +180,22 @@ impl Policy {
         }
     }
 
+    /// The same of an access that is to be remembered unless it is by `nobody`; that an item is made, always is.
+    #[inline]
+    pub(super) fn clock_unless(
+        &self,
+        nobody: bool,
+        item: &Item,
+        now: Millis,
+        random: &mut fastrand::Rng,
+    ) -> u32 {
+        match item.clock() {
+            0 => self.clock(item, now, random),
+            clock if nobody => clock,
+            _ => self.clock(item, now, random),
+        }
+    }
+
     /// What is remembered where somebody says how a key was used so far; `None` if the policy remembers
     /// something else.
     pub(super) fn told_clock(&self, use_so_far: UsedSoFar, now: Millis) -> Option<u32> {

@@ -116,6 +116,10 @@ impl Front {
             for (to, message) in messages {
                 match message {
                     Message::Answer(ticket, answer) if to == self.me => self.answer(ticket, answer),
+                    Message::Answer(_, Answer::Batch(ref batch)) if batch.patience.is_some() => {
+                        let patience = batch.patience.clone().unwrap_or_default();
+                        self.node.send_to_patient(to, message, &patience);
+                    }
                     message => self.node.send(to, message),
                 }
             }

@@ -15,7 +15,6 @@ use super::tx::{Tx, TxKeys};
 use super::{Front, Route, route_of};
 use crate::command::shape::MANY_KEYS;
 use crate::command::{Args, Call, Entry, OwnedArgs, Run, Who};
-use crate::limits::BATCH_COMMANDS_MAX;
 use crate::resp::{Output, Protocol};
 use crate::shard::{Batch, Commands, Done, Work};
 use crate::types::{DbIndex, ShardId, shard_of};
@@ -26,9 +25,6 @@ use std::rc::Rc;
 /// until all of it is done, and who reads one of them waits so long: some 200 us of work.
 const COMMANDS_MAX: usize = 256;
 const BYTES_MAX: usize = 64 * 1024;
-
-/// Bytes of commands in one batch, as long as it has several: what is copied at a time while it grows.
-const BATCH_BYTES_MAX: usize = 256 * 1024;
 
 /// A command that is kept until it can run.
 pub struct Queued {
@@ -141,11 +137,7 @@ impl Group {
         }
         let Some(Part::Row(row)) = self.parts.last_mut() else { return };
         let batches = row.entry(shard).or_default();
-        let has_room = |it: &Batch| {
-            let is_short = it.commands.len() < BATCH_COMMANDS_MAX;
-            it.db == call.db && is_short && it.bytes.len() < BATCH_BYTES_MAX
-        };
-        if !batches.last().is_some_and(|batch| has_room(batch)) {
+        if !batches.last().is_some_and(|batch| batch.db == call.db && !batch.is_full()) {
             batches.push(front.batch_of(call));
         }
         if let Some(batch) = batches.last_mut() {

@@ -30,7 +30,7 @@ pub use order::Node;
 pub use pipeline::{Added, Pipeline};
 pub use plan::{Route, route_of};
 pub use queue::{Home, Queue, Row, Setting};
-pub use replay::Replay;
+pub use replay::{BePatient, Patient, Replay};
 pub use tx::{Tx, TxKeys};
 pub use waiting::{Asleep, Slept};
 pub use wide::ApplyPart;

@@ -4,14 +4,14 @@ use crate::command::Registry;
 use crate::db::Going;
 use crate::libraries::Libraries;
 use crate::rt::mailbox::Sender;
-use crate::shard::{Begin, ExecutorId, Message, Pieces};
+use crate::shard::{Begin, ExecutorId, Message, Patience, Pieces};
 use crate::types::{ShardId, TxId};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// What all executors of this node share.
 pub struct Node {
-    /// One mailbox per executor: the shards', then the replication executor's.
+    /// One mailbox per executor: the shards', then the replication executor's and that for files.
     mailboxes: Vec<Sender<Message>>,
     /// How many of them are shards.
     shards: u16,
@@ -32,7 +32,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node of `shards` shards; `mailboxes` has one more entry for each further executor.
+    /// A node of `shards` shards; `mailboxes` has one more entry for each further executor, as `ExecutorId` says.
     pub fn new(
         mailboxes: Vec<Sender<Message>>,
         shards: u16,
@@ -96,6 +96,17 @@ impl Node {
     pub fn send(&self, to: ExecutorId, message: Message) {
         // A closed mailbox means that the executor has stopped: nobody waits for what is lost.
         let _ = self.mailboxes[usize::from(to.0)].push(message);
+    }
+
+    /// Puts a message into the mailbox of one who may be patient.
+    pub(super) fn send_to_patient(&self, to: ExecutorId, message: Message, patience: &Patience) {
+        let mailbox = &self.mailboxes[usize::from(to.0)];
+        let _ = mailbox.push_unless(message, || patience.is_set());
+    }
+
+    /// Has an executor look into its mailbox.
+    pub(super) fn ring(&self, executor: ExecutorId) {
+        self.mailboxes[usize::from(executor.0)].ring();
     }
 
     /// An id for a transaction.

@@ -9,7 +9,7 @@ use super::answers::collect;
 use super::tx::{Tx, TxKeys};
 use super::{Front, Route, route_of};
 use crate::command::{Args, Call, Entry, Flags, Who};
-use crate::limits::{BATCH_COMMANDS_MAX, BATCH_REPLIES_MAX};
+use crate::limits::{BATCH_BYTES_MAX, BATCH_REPLIES_MAX};
 use crate::resp::{Output, Protocol};
 use crate::shard::{Batch, Commands, Done, Mode, Unless, Work};
 use crate::types::{DbIndex, ShardId};
@@ -17,10 +17,6 @@ use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::rc::Rc;
 use std::time::Duration;
-
-/// Bytes of requests in one batch of a queue, as long as it has several: what is copied at a time while it
-/// grows.
-const BATCH_BYTES_MAX: usize = 256 * 1024;
 
 /// Commands of one hop to several shards: to sort them takes some 500 us, and each hop costs as much as some
 /// hundreds of them.
@@ -40,10 +36,7 @@ pub struct Queue {
 impl Queue {
     /// Adds a request.
     pub fn push(&mut self, front: &Front, call: &Call<'_>) {
-        let is_full = |batch: &Batch| {
-            batch.commands.len() >= BATCH_COMMANDS_MAX || batch.bytes.len() >= BATCH_BYTES_MAX
-        };
-        if self.batches.last().is_none_or(|batch| is_full(batch)) {
+        if self.batches.last().is_none_or(|batch| batch.is_full()) {
             self.bytes += self.batches.last().map_or(0, |batch| batch.heap_bytes());
             self.batches.push(front.batch_of(call));
         }

@@ -18,17 +18,15 @@ use super::misfit::Misfit;
 use super::{Front, Route, Waiter, route_of};
 use crate::command::shape::MANY_KEYS;
 use crate::command::{Args, Call, Entry, Who};
-use crate::limits::BATCH_COMMANDS_MAX;
+use crate::limits::BATCH_BYTES_MAX;
 use crate::resp::Protocol;
-use crate::shard::{Answer, Batch, ExecutorId, Message};
+use crate::shard::{Answer, Batch, ExecutorId, Message, Patience};
 use crate::types::{DbIndex, ShardId};
 use futures_lite::future;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
-
-/// Bytes of commands in one batch: it is sent when the lane is free, and copied while it grows.
-const BATCH_BYTES_MAX: usize = 256 * 1024;
+use std::sync::Arc;
 
 /// Used batches kept, and how large such a one may be: all of them together a few megabytes.
 const SPARES_MAX: usize = 16;
@@ -46,6 +44,7 @@ pub struct Replay {
     /// Bytes of what is not done.
     held: usize,
     misfit: Option<Misfit>,
+    patience: Arc<Patience>,
 }
 
 /// What one shard has to do.
@@ -62,6 +61,31 @@ struct Away {
     bytes: usize,
     shards: Vec<bool>,
     run: Pin<Box<dyn Future<Output = Option<Misfit>>>>,
+}
+
+/// See [`Replay::patience`].
+pub struct BePatient {
+    front: Rc<Front>,
+    patience: Arc<Patience>,
+}
+
+impl BePatient {
+    /// Nobody is woken by what shards have done until what this gives is dropped.
+    pub fn begin(&self) -> Patient<'_> {
+        self.patience.set(true);
+        Patient(self)
+    }
+}
+
+/// See [`BePatient::begin`].
+pub struct Patient<'a>(&'a BePatient);
+
+impl Drop for Patient<'_> {
+    fn drop(&mut self) {
+        let BePatient { front, patience } = self.0;
+        patience.set(false);
+        front.node.ring(front.me);
+    }
 }
 
 impl Lane {
@@ -82,8 +106,13 @@ impl Replay {
         let lanes = front.node.all_shards().map(|_| Lane::default()).collect();
         let who = Who { is_master: true, ..Who::default() };
         let (waiter, groups, spare) = (front.waiter(), VecDeque::new(), Vec::new());
-        let (away, held, misfit) = (None, 0, None);
-        Replay { front, waiter, who, lanes, groups, away, spare, held, misfit }
+        let (away, held, misfit, patience) = (None, 0, None, Arc::default());
+        Replay { front, waiter, who, lanes, groups, away, spare, held, misfit, patience }
+    }
+
+    /// For who will look soon what shards have done: until then it need wake nobody.
+    pub fn patience(&self) -> BePatient {
+        BePatient { front: self.front.clone(), patience: self.patience.clone() }
     }
 
     /// Adds a command that begins `at`.
@@ -142,19 +171,19 @@ impl Replay {
         args: Args<'_>,
         at: u64,
     ) {
-        let has_room = |batch: &Batch| {
-            let is_short = batch.commands.len() < BATCH_COMMANDS_MAX;
-            batch.db == db && is_short && batch.bytes.len() < BATCH_BYTES_MAX
-        };
         let lane = &mut self.lanes[shard.index()];
-        if !lane.waits.back().is_some_and(|(_, batch)| has_room(batch)) {
+        if !lane.waits.back().is_some_and(|(_, batch)| batch.db == db && !batch.is_full()) {
             let nobody = self.front.nobody();
             let batch = match self.spare.pop() {
                 Some(mut batch) => {
                     batch.reset(nobody, db, Protocol::Resp2);
                     batch
                 }
-                None => Box::new(Batch::new(nobody, db, Protocol::Resp2, self.who.clone())),
+                None => {
+                    let mut batch = Batch::new(nobody, db, Protocol::Resp2, self.who.clone());
+                    batch.patience = Some(self.patience.clone());
+                    Box::new(batch)
+                }
             };
             lane.waits.push_back((at, batch));
         }

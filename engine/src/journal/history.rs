@@ -125,12 +125,16 @@ impl FromStr for Position {
 
 /// Digits only: no sign, no spaces, no empty text.
 fn decimal(text: &str) -> Result<u64, Malformed> {
-    let malformed = Malformed("a number is decimal digits up to 2^64 - 1");
+    let malformed = Malformed("a number is decimal digits up to 2^53");
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(malformed);
     }
-    text.parse().map_err(|_| malformed)
+    text.parse().ok().filter(|number| *number <= LSN_MAX).ok_or(malformed)
 }
+
+/// The highest LSN that a peer may name: 28 years of ten million records a second. So positions can be
+/// counted on, and those of all shards summed up, without an overflow.
+pub const LSN_MAX: u64 = 1 << 53;
 
 /// What is held of one log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -148,7 +148,7 @@ fn text_of_the_handshake_comes_back_as_it_was() {
     assert_eq!(lineage.to_string().parse(), Ok(lineage.clone()));
     let unrelated = Lineage::unrelated(id(7), 1024);
     assert_eq!(unrelated.to_string().parse(), Ok(unrelated));
-    for position in [at(1, &[0]), at(2, &[1, u64::MAX, 3]), Position::zero(id(3), 1024)] {
+    for position in [at(1, &[0]), at(2, &[1, LSN_MAX, 3]), Position::zero(id(3), 1024)] {
         assert_eq!(position.to_string().parse(), Ok(position));
     }
     let hex = "01".repeat(20);
@@ -168,6 +168,7 @@ fn malformed_text_is_refused() {
         format!("{one}:+1"),
         format!("{one}: 1"),
         format!("{one}:18446744073709551616"),
+        format!("{one}:{}", LSN_MAX + 1),
         format!("{one}:{many}"),
         format!("{}:1", &one[..39]),
         format!("{}:1", one.replace('0', "A")),

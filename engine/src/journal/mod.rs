@@ -53,8 +53,8 @@ pub use frame::{
 pub use gone::{Gone, GoneReason};
 pub use handle::LogHandle;
 pub use history::{
-    AHEAD, BRANCHES_MAX, HeldLogs, HistoryId, Leg, Lineage, LogRange, Malformed, Position, Reason,
-    Verdict,
+    AHEAD, BRANCHES_MAX, HeldLogs, HistoryId, LSN_MAX, Leg, Lineage, LogRange, Malformed, Position,
+    Reason, Verdict,
 };
 pub use hold::held_total;
 #[cfg(feature = "planted-bugs")]

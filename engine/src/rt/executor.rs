@@ -42,17 +42,35 @@ pub struct Settings {
     pub cpu: Option<usize>,
     /// How long to look for events before sleeping. Has an effect on pinned executors only.
     pub spin_before_park: Duration,
+    /// Who goes before whom where CPUs are scarce.
+    pub priority: Priority,
+}
+
+/// Which executors the kernel prefers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Priority {
+    /// As any other program.
+    #[default]
+    Normal,
+    /// Behind all others, a tenth of whose time it has where there is not enough; whoever else wakes runs at once.
+    Low,
 }
 
 impl Settings {
     /// An unpinned executor of that name that never spins.
     pub fn named(name: impl Into<String>) -> Self {
-        Self { name: name.into(), cpu: None, spin_before_park: Duration::ZERO }
+        let (cpu, priority) = (None, Priority::Normal);
+        Self { name: name.into(), cpu, spin_before_park: Duration::ZERO, priority }
     }
 
     /// The same, pinned to `cpu` if there is one.
     pub fn on_cpu(self, cpu: Option<usize>) -> Self {
         Self { cpu, ..self }
+    }
+
+    /// The same, of that priority.
+    pub fn of(self, priority: Priority) -> Self {
+        Self { priority, ..self }
     }
 }
 
@@ -115,6 +133,9 @@ where
     F: Future<Output = T> + 'static,
     T: 'static,
 {
+    if settings.priority == Priority::Low {
+        go_behind_others();
+    }
     let placement = settings.cpu.map_or(Placement::Unbound, Placement::Fixed);
     let executor = LocalExecutorBuilder::new(placement)
         .name(&settings.name)
@@ -209,6 +230,43 @@ pub(super) fn unpin_thread() {
     unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), set) };
 }
 
+/// What sched_setattr(2) is told, as of its first version.
+#[repr(C)]
+struct SchedulingAttributes {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    runtime: u64,
+    deadline: u64,
+    period: u64,
+}
+
+/// Makes the current thread, and those of the kernel that its ring will have, [`Priority::Low`].
+///
+/// A weight says who gets how much. Who runs first says the length of what a thread wants to do at a time (kernels from
+/// 6.12 on; earlier ones pass over it): whoever wants shorter turns interrupts one of long ones as soon as he wakes.
+fn go_behind_others() {
+    /// A tenth of the weight of others.
+    const NICE: i32 = 10;
+    /// Nanoseconds; others want some milliseconds.
+    const TURN: u64 = 50_000_000;
+    let attributes = SchedulingAttributes {
+        size: size_of::<SchedulingAttributes>() as u32,
+        policy: libc::SCHED_OTHER as u32,
+        flags: 0,
+        nice: NICE,
+        priority: 0,
+        runtime: TURN,
+        deadline: 0,
+        period: 0,
+    };
+    // SAFETY: `attributes` says how long it is, and outlives the call, which changes the calling thread only. Where that is
+    // not allowed (a seccomp filter), the thread goes as any other.
+    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+}
+
 /// What the process was allowed before the first executor was pinned.
 static PROCESS_CPUS: std::sync::OnceLock<libc::cpu_set_t> = std::sync::OnceLock::new();
 
@@ -228,6 +286,17 @@ pub fn cpu_quota() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_executor_of_low_priority_goes_behind_others() {
+        let nice = |priority| {
+            // SAFETY: no pointers.
+            let own = || async { unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) } };
+            spawn(Settings::named("nice").of(priority), own).expect("a thread").join()
+        };
+        let normal = nice(Priority::Normal).expect("no panic");
+        assert_eq!(nice(Priority::Low), Ok(normal.max(10)));
+    }
 
     #[test]
     fn pinning_follows_the_wish_and_the_cpus() {

@@ -30,6 +30,9 @@ use super::{executor, task};
 /// kernel's cache keeps the executor for some 50 us.
 pub const BLOCK: usize = 256 * 1024;
 
+/// What has so many bytes an [`Appender`] writes as it is, instead of copying it into a block.
+const WHOLE_MIN: usize = 64 * 1024;
+
 /// How many bytes an [`Appender`] leaves to the kernel before they have to be on the disk.
 pub const SYNC_EVERY: u64 = 32 * 1024 * 1024;
 
@@ -185,7 +188,7 @@ impl Appender {
     /// Makes a file that must not be there yet.
     pub async fn create_new(path: &Path) -> Result<Self> {
         let file = Rc::new(File::create_new(path).await?);
-        let block = Vec::with_capacity(BLOCK);
+        let block = Vec::new();
         Ok(Self { file, block, written: 0, synced: 0, writing: None, syncing: None })
     }
 
@@ -199,9 +202,31 @@ impl Appender {
         self.len() == 0
     }
 
+    /// As it would append to a file that is there.
+    #[cfg(test)]
+    pub(crate) async fn open(path: &Path) -> Result<Self> {
+        let mut options = OpenOptions::new();
+        let file = File::open_with(options.write(true), "open", path).await?;
+        let (file, block) = (Rc::new(file), Vec::new());
+        Ok(Self { file, block, written: 0, synced: 0, writing: None, syncing: None })
+    }
+
+    /// As [`append`](Appender::append); what is long enough to be written by itself is not copied.
+    pub async fn append_whole(&mut self, bytes: Vec<u8>) -> Result<()> {
+        if bytes.len() < WHOLE_MIN {
+            return self.append(&bytes).await;
+        }
+        self.flush().await?;
+        self.block = bytes;
+        self.flush().await
+    }
+
     /// Appends bytes; waits where they make a block full and the one before is still on its way.
     pub async fn append(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
+            if self.block.is_empty() {
+                self.block.reserve_exact(BLOCK);
+            }
             let (now, later) = bytes.split_at(bytes.len().min(BLOCK - self.block.len()));
             self.block.extend_from_slice(now);
             bytes = later;
@@ -217,7 +242,7 @@ impl Appender {
             return Ok(());
         }
         outcome_of(&mut self.writing).await?;
-        let block = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK));
+        let block = std::mem::take(&mut self.block);
         let (file, at) = (self.file.clone(), self.written);
         self.written += block.len() as u64;
         self.writing = Some(spawn_local(async move { file.write_at(block, at).await }));

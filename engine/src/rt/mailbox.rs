@@ -8,7 +8,8 @@
 //!
 //! Going to sleep is: say so, fence, look again. Sending is: put, fence, look whether somebody
 //! sleeps. One of the two sees the other, so no message is slept over; and only the first sender
-//! after the receiver fell asleep pays for waking it.
+//! after the receiver fell asleep pays for waking it. Who will look by himself soon may be patient
+//! ([`Sender::push_unless`]): ending that is, in the same way, say so, fence, look.
 //!
 //! The queue has no bound of its own. Whoever sends has one: a connection has at most one batch
 //! under way to each shard, so a shard's mailbox holds at most as many as there are connections.
@@ -44,6 +45,12 @@ impl<T> Sender<T> {
     ///
     /// Never waits. Gives the message back if the receiver is gone.
     pub fn push(&self, message: T) -> Result<(), T> {
+        self.push_unless(message, || false)
+    }
+
+    /// As [`push`](Sender::push); a receiver that sleeps is left asleep where `is_patient`, which is asked once the message
+    /// is there. Who was patient and is no more has said so before it has its mailbox [rung](Sender::ring).
+    pub fn push_unless(&self, message: T, is_patient: impl FnOnce() -> bool) -> Result<(), T> {
         let shared = &*self.shared;
         if shared.closed.load(Ordering::Acquire) {
             return Err(message);
@@ -56,8 +63,18 @@ impl<T> Sender<T> {
             shared.sweep();
             return Ok(());
         }
-        shared.wake();
+        if !is_patient() {
+            shared.wake();
+        }
         Ok(())
+    }
+
+    /// Wakes the receiver if it sleeps beside a message.
+    pub fn ring(&self) {
+        fence(Ordering::SeqCst);
+        if !self.is_empty() {
+            self.shared.wake();
+        }
     }
 
     /// How many messages wait; only a hint, the receiver is at work meanwhile.
@@ -169,11 +186,13 @@ impl<T> Shared<T> {
 
     /// After a SeqCst fence: wakes the receiver if it sleeps and nobody else has.
     fn wake(&self) {
-        if self.parked.load(Ordering::Relaxed)
-            && self.parked.swap(false, Ordering::AcqRel)
-            && let Some(waker) = self.waker().as_ref()
-        {
-            waker.wake();
+        if self.parked.load(Ordering::Relaxed) && self.parked.swap(false, Ordering::AcqRel) {
+            // Not with the lock in hand: who is woken takes it, and would wait for a sender who is stopped then, one of low
+            // priority for instance, because the other one runs.
+            let waker = self.waker().as_ref().map(ForeignWaker::waker);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
         }
     }
 

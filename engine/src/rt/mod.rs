@@ -22,6 +22,7 @@
 //!   +--------------+            +--------------+            +--------------+
 //! ```
 
+mod alarm;
 pub mod executor;
 pub mod file;
 pub mod mailbox;
@@ -37,7 +38,7 @@ pub mod task;
 pub mod time;
 pub mod wake;
 
-pub use executor::{Executor, Pin, Settings};
+pub use executor::{Executor, Pin, Priority, Settings};
 pub use file::{Appender, File, FileError};
 pub use mailbox::{Receiver, Sender, mailbox};
 pub use nap::Nap;

@@ -25,7 +25,6 @@ use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::pin::Pin;
-use std::ptr::null_mut;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -35,6 +34,7 @@ use futures_lite::AsyncRead;
 use futures_lite::future::yield_now;
 use glommio::net::TcpStream;
 
+use super::alarm::AlarmFd;
 use super::task;
 use super::wake::Bell;
 
@@ -94,7 +94,7 @@ impl Poller {
         let edge = (libc::EPOLLIN | libc::EPOLLET).cast_unsigned();
         control(&set, libc::EPOLL_CTL_ADD, bell.fd(), edge, BELL)?;
         let alarm = Alarm::new()?;
-        control(&set, libc::EPOLL_CTL_ADD, alarm.fd.as_raw_fd(), edge, ALARM)?;
+        control(&set, libc::EPOLL_CTL_ADD, alarm.fd.fd(), edge, ALARM)?;
         let poller = Rc::new(Self {
             set,
             bell,
@@ -230,7 +230,7 @@ const SHORT_SLEEP: Duration = Duration::from_millis(1);
 
 /// Ends a short sleep in the set.
 struct Alarm {
-    fd: OwnedFd,
+    fd: AlarmFd,
     /// It will go off.
     is_set: Cell<bool>,
     /// Something came since it was set: when it goes off, the executor is not idle.
@@ -239,14 +239,7 @@ struct Alarm {
 
 impl Alarm {
     fn new() -> io::Result<Self> {
-        let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
-        // SAFETY: no pointers are passed.
-        let fd = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the kernel has just given us this descriptor, and nobody else knows it.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let fd = AlarmFd::new()?;
         Ok(Self { fd, is_set: Cell::new(false), is_busy: Cell::new(false) })
     }
 
@@ -256,13 +249,7 @@ impl Alarm {
             return;
         }
         self.is_busy.set(false);
-        let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        let once = libc::timespec { tv_nsec: SHORT_SLEEP.as_nanos() as libc::c_long, ..never };
-        let when = libc::itimerspec { it_interval: never, it_value: once };
-        // Going off is an edge; setting it anew forgets it, so nobody needs to read.
-        // SAFETY: `when` is valid during the call, and the old time is not asked for. It fails for wrong
-        // arguments only.
-        unsafe { libc::timerfd_settime(self.fd.as_raw_fd(), 0, &raw const when, null_mut()) };
+        self.fd.set(SHORT_SLEEP);
     }
 }
 

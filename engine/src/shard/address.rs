@@ -2,9 +2,21 @@
 
 use crate::types::ShardId;
 
-/// One executor of this node: the shards come first, then the replication executor.
+/// One executor of this node: the shards come first, then the replication executor, then that for files.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct ExecutorId(pub u16);
+
+impl ExecutorId {
+    /// The one that has no keys, and what links bring and take, where there are so many shards.
+    pub fn replication(shards: u16) -> ExecutorId {
+        ExecutorId(shards)
+    }
+
+    /// The one that writes what is long and not urgent.
+    pub fn files(shards: u16) -> ExecutorId {
+        ExecutorId(shards + 1)
+    }
+}
 
 impl From<ShardId> for ExecutorId {
     fn from(shard: ShardId) -> ExecutorId {

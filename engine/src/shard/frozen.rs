@@ -62,16 +62,16 @@ impl Shard {
         }
     }
 
-    /// The next part of a frozen cut; `None` when there is no such cut.
-    pub fn frozen_more(&mut self, id: CutId) -> Option<FrozenPart> {
-        let cut = self.frozen.clone().filter(|cut| cut.id() == id)?;
+    /// Puts a slice more of a frozen cut into a part of it; `false` when there is no such cut.
+    pub fn frozen_more(&mut self, id: CutId, part: &mut FrozenPart) -> bool {
+        let Some(cut) = self.frozen.clone().filter(|cut| cut.id() == id) else { return false };
         let mut turn = Turn::begin();
         let stats = self.keys.stats;
         let most = slice(cut.pressure(), self.served.since(&stats, turn.now()));
         let is_timed = self.is_timed;
-        let part = cut.more(&self.keys, &mut || !is_timed || turn.is_longer(most));
+        cut.more(&self.keys, part, &mut || !is_timed || turn.is_longer(most));
         self.bury_gone(&cut);
-        Some(part)
+        true
     }
 
     /// Ends a frozen cut, at its end or before; `false` when there is more of it to be given back, and this is to be

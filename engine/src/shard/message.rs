@@ -7,11 +7,12 @@ use super::applying::ApplyBatch;
 use super::locks::Wants;
 use crate::command::shape::{Did, Slices, Step};
 use crate::command::{Args, Call, Entry, LongArg, OwnedCall, Refusal, Who};
+use crate::limits::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX};
 use crate::resp::{Output, Protocol, Span};
 use crate::types::{DbIndex, Lsn, ShardId, TxId};
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Work or an answer on its way between executors.
@@ -86,6 +87,24 @@ pub struct Batch {
     pub slow_from: Option<Duration>,
     /// Which commands were, and how long they took.
     pub slow: Vec<(u32, Duration)>,
+    /// Its asker may be patient.
+    pub(crate) patience: Option<Arc<Patience>>,
+}
+
+/// Whether somebody who asks shards for something will look by himself whether it is done, soon: nobody wakes him then.
+#[derive(Default, Debug)]
+pub(crate) struct Patience(AtomicBool);
+
+impl Patience {
+    /// From now on, or no more. Who is no more looks afterwards.
+    pub(crate) fn set(&self, is_patient: bool) {
+        self.0.store(is_patient, Ordering::Relaxed);
+    }
+
+    /// Whether he is.
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// One command of a batch: its declaration and its arguments' spans.
@@ -121,6 +140,7 @@ impl Batch {
             sliced: 0,
             slow_from: None,
             slow: Vec::new(),
+            patience: None,
         }
     }
 
@@ -134,6 +154,11 @@ impl Batch {
         self.ends.clear();
         (self.reply_to, self.db, self.protocol) = (reply_to, db, protocol);
         (self.ran, self.written) = (0, Lsn(0));
+    }
+
+    /// Whether it is as long as it may become: the next command goes into another one.
+    pub fn is_full(&self) -> bool {
+        self.commands.len() >= BATCH_COMMANDS_MAX || self.bytes.len() >= BATCH_BYTES_MAX
     }
 
     /// Whether commands are left that have not run: there were too many bytes of replies.

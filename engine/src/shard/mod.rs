@@ -72,6 +72,7 @@ pub use frozen::FrozenBeginning;
 pub use gate::Gate;
 pub(crate) use locks::MANY_FROM;
 pub use locks::{EntryId, Locks, Wants};
+pub(crate) use message::Patience;
 pub use message::{Answer, Batch, BatchCommand, Done, TxShared};
 pub use pieces::{Piece, Pieces};
 pub(crate) use run::keys_of;

@@ -17,6 +17,7 @@
 //!
 //! Loading knows no files and no sockets: others read them.
 
+mod background;
 mod batch;
 mod load;
 mod moment;

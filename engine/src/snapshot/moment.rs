@@ -7,8 +7,8 @@
 //!                  └─ sockets are looked at, and who wants something is served
 //! ```
 //!
-//! Each shard encodes its own keys and has one part under way while its last one is written: two of each shard are held,
-//! however slow the sink. Where a part ends within a value, the parts of others wait until it is whole.
+//! Each shard encodes its own keys and has one part under way while its last one is taken by the sink: two of each shard are
+//! held, and what the sink holds, however slow it is. Where a part ends within a value, the parts of others wait until it is whole.
 
 use crate::cut::{CutId, FrozenPart};
 use crate::exec::Front;
@@ -42,7 +42,7 @@ pub struct SaveProgress {
 /// Takes the bytes, in order.
 pub trait Sink {
     /// More of them; an error ends the work.
-    fn take(&mut self, bytes: &[u8]) -> impl Future<Output = Result<(), String>>;
+    fn take(&mut self, bytes: Vec<u8>) -> impl Future<Output = Result<(), String>>;
 }
 
 /// What becomes of the journals at the moment.
@@ -249,11 +249,11 @@ impl Share {
         let mut head = head(version, facts, &self.libraries);
         let keys_total = sizes(&self.beginnings, &mut head);
         let mut out = Summed { sink, crc: Crc::default() };
-        out.write(&head).await?;
+        out.write(head).await?;
         let keys = self.write_parts(front, progress, &mut out).await?;
         let mut end = Vec::new();
         file_write::end(out.crc, &mut end);
-        out.sink.take(&end).await?;
+        out.sink.take(end).await?;
         if keys != keys_total {
             return Err(format!("{keys} keys were written of {keys_total}: the file is given up"));
         }
@@ -291,7 +291,7 @@ impl Share {
             open = part.is_open.then_some(place);
             turn = place + 1;
             keys += part.keys;
-            out.write(&part.bytes).await?;
+            out.write(part.bytes).await?;
             progress.keys.fetch_add(part.keys, Ordering::Relaxed);
             // Where parts have come already and the sink takes all at once, nothing else has waited.
             rt::yield_now().await;
@@ -305,9 +305,10 @@ async fn gather(front: &Front, id: CutId) -> Option<FrozenPart> {
     let mut whole = FrozenPart::default();
     loop {
         let began = Instant::now();
-        let part = front.with_shard(|shard| shard.frozen_more(id))?;
+        if !front.with_shard(|shard| shard.frozen_more(id, &mut whole)) {
+            return None;
+        }
         front.note_piece(Piece::Slice, began.elapsed());
-        whole.join(part);
         if whole.is_full() {
             return Some(whole);
         }
@@ -330,8 +331,8 @@ struct Summed<'a, S> {
 }
 
 impl<S: Sink> Summed<'_, S> {
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
-        self.crc.add(bytes);
+    async fn write(&mut self, bytes: Vec<u8>) -> Result<(), String> {
+        self.crc.add(&bytes);
         self.sink.take(bytes).await
     }
 }

@@ -130,6 +130,14 @@ pub(super) fn temporary(path: &Path, number: u64) -> PathBuf {
     if temp == path { path.with_file_name(format!("temp-{pid}-{number}-0.rdb")) } else { temp }
 }
 
+/// What a number has before it that is of a copy for a follower.
+const OF_COPY: &str = "copy-";
+
+/// The name that the file of such a copy has for a moment.
+pub fn of_copy(number: u64) -> String {
+    format!("temp-{}-{OF_COPY}{number}.rdb", std::process::id())
+}
+
 /// Whether a file of this name is one that this process has not finished, or has not removed.
 pub fn is_unfinished(name: &str) -> bool {
     let parts = SaveId(PARTS.load(Ordering::Acquire));
@@ -140,6 +148,7 @@ pub fn is_unfinished(name: &str) -> bool {
     let rest = rest.and_then(|rest| rest.strip_suffix(".rdb").or(rest.strip_suffix(".tail")));
     let pid = std::process::id().to_string();
     let number = rest.and_then(|rest| rest.strip_prefix(&pid)?.strip_prefix('-'));
+    let number = number.map(|rest| rest.strip_prefix(OF_COPY).unwrap_or(rest));
     number.is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'))
 }
 
@@ -196,6 +205,7 @@ mod tests {
         let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
         assert!(is_unfinished(&name(&wanted)) && is_unfinished(&name(&temporary(&wanted, 7))));
         assert!(is_unfinished(&format!("temp-{}-0.tail", std::process::id())));
+        assert!(is_unfinished(&of_copy(3)));
         for other in ["temp-0-7.rdb", "dump.rdb", "temp-7.rdb"] {
             assert!(!is_unfinished(other), "{other}");
         }

@@ -1,7 +1,7 @@
 //! Writes a snapshot: one RDB file of all shards' data of one moment, or one for each shard.
 //!
 //! ```text
-//!   a moment's bytes (`moment`) ─► temp-PID-N.rdb, by an Appender ─► sync ─► rename ─► sync of the directory
+//!   a moment's bytes (`moment`) ─► temp-PID-N.rdb, in the background ─► sync ─► rename ─► sync of the directory
 //!
 //!   of each shard, on its executor ─► dump-ID-0000.rdb ... ─► sync of all, and of the directory
 //!                                                                 └─► the summary, as one file above (`parts`)
@@ -13,6 +13,7 @@
 //! The file is written beside the one it replaces, which stays as it is until the new one is on the disk.
 //! Whoever asks for it runs on an executor that may be busy for some 100 us at a time.
 
+use super::background::Out;
 use super::moment::{Journals, Made, Moment, SaveProgress, Share, Sink, Terms, head, next_cut};
 use super::name::{self, SaveId};
 use super::parts::{MODULE, Place, Summary};
@@ -20,8 +21,8 @@ use crate::exec::Front;
 use crate::libraries::Set;
 use crate::rdb::forms::Recipient;
 use crate::rdb::{Crc, file_write, functions};
+use crate::rt;
 use crate::rt::file::Placed;
-use crate::rt::{self, Appender};
 use crate::shard::ExecutorId;
 use crate::types::Lsn;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,8 @@ pub struct SavePlan {
     pub of_data: Vec<(String, String)>,
     /// What may be held back of changed keys, in bytes, over all shards.
     pub held_max: u64,
+    /// It is not written behind what else this machine has to do.
+    pub is_urgent: bool,
 }
 
 /// A snapshot that was written.
@@ -73,7 +76,7 @@ pub struct Save {
     front: Rc<Front>,
     plan: SavePlan,
     temp: PathBuf,
-    out: Appender,
+    out: Out,
     moment: Option<Moment>,
 }
 
@@ -83,7 +86,8 @@ impl Save {
         let temp = name::temporary(&plan.path, next_cut().0);
         // Of a process that had this number before, and was killed.
         let _ = rt::file::remove(&temp).await;
-        let out = Appender::create_new(&temp).await.map_err(|error| error.to_string())?;
+        let out = Out::create_new(front, &temp, plan.is_urgent).await;
+        let out = out.map_err(|error| error.to_string())?;
         Ok(Save { front: front.clone(), plan, temp, out, moment: None })
     }
 
@@ -144,25 +148,26 @@ impl Save {
 
 /// A file under way.
 struct Writer {
-    out: Appender,
+    out: Out,
     progress: Arc<SaveProgress>,
     /// Why another part of the snapshot could not be written: then this one need not be.
     failed: Arc<OnceLock<String>>,
 }
 
 impl Sink for Writer {
-    async fn take(&mut self, bytes: &[u8]) -> Result<(), String> {
+    async fn take(&mut self, bytes: Vec<u8>) -> Result<(), String> {
         if self.failed.get().is_some() {
             return Err("another part of the snapshot could not be written".to_owned());
         }
+        let length = bytes.len() as u64;
         self.out.append(bytes).await.map_err(|error| error.to_string())?;
-        self.progress.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.progress.bytes.fetch_add(length, Ordering::Relaxed);
         Ok(())
     }
 }
 
 impl Writer {
-    fn new(out: Appender, progress: &Arc<SaveProgress>, failed: &Arc<OnceLock<String>>) -> Writer {
+    fn new(out: Out, progress: &Arc<SaveProgress>, failed: &Arc<OnceLock<String>>) -> Writer {
         Writer { out, progress: progress.clone(), failed: failed.clone() }
     }
 
@@ -177,7 +182,7 @@ async fn write(
     moment: &Moment,
     plan: &SavePlan,
     progress: &Arc<SaveProgress>,
-    out: Appender,
+    out: Out,
 ) -> Result<Saved, String> {
     let facts = [&plan.facts[..], &plan.of_data[..]].concat();
     let mut writer = Writer::new(out, progress, &Arc::default());
@@ -192,7 +197,7 @@ async fn write_parts(
     moment: &Moment,
     plan: &SavePlan,
     progress: &Arc<SaveProgress>,
-    (id, out): (SaveId, Appender),
+    (id, out): (SaveId, Out),
 ) -> Result<Saved, String> {
     progress.keys_total.store(moment.keys(), Ordering::Relaxed);
     let shares = moment.shares(front);
@@ -200,10 +205,11 @@ async fn write_parts(
     let begin = |(number, share): (usize, Share)| {
         let path = name::part(&plan.path, id, number);
         let facts = [&plan.facts[..], &[Place { id, number, count }.fact()]].concat();
-        let (progress, failed) = (progress.clone(), failed.clone());
+        let (progress, failed, is_urgent) = (progress.clone(), failed.clone(), plan.is_urgent);
         let on = ExecutorId::from(share.shard());
         front.have_run(on, async move |front: Rc<Front>| {
-            let written = write_part(&front, &share, &path, &facts, (&progress, &failed)).await;
+            let place = (path.as_path(), is_urgent);
+            let written = write_part(&front, &share, place, &facts, (&progress, &failed)).await;
             written.map_err(|error| failed.get_or_init(|| error).clone())
         })
     };
@@ -224,7 +230,7 @@ async fn write_parts(
         parts: Some(id),
     };
     let mut writer = Writer::new(out, progress, &failed);
-    writer.take(&summary_bytes(moment, plan, &summary)).await?;
+    writer.take(summary_bytes(moment, plan, &summary)).await?;
     let bytes = writer.finish().await?;
     Ok(Saved { bytes: saved.bytes + bytes, ..saved })
 }
@@ -233,11 +239,11 @@ async fn write_parts(
 async fn write_part(
     front: &Rc<Front>,
     share: &Share,
-    path: &Path,
+    (path, is_urgent): (&Path, bool),
     facts: &[(String, String)],
     (progress, failed): (&Arc<SaveProgress>, &Arc<OnceLock<String>>),
 ) -> Result<(Made, u64), String> {
-    let out = Appender::create_new(path).await.map_err(|error| error.to_string())?;
+    let out = Out::create_new(front, path, is_urgent).await.map_err(|error| error.to_string())?;
     let mut writer = Writer::new(out, progress, failed);
     let made = share.write(front, facts, progress, &mut writer).await?;
     Ok((made, writer.finish().await?))

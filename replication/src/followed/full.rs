@@ -35,7 +35,7 @@ pub(super) fn join_or_begin(followers: &Rc<Followers>, valkey9: bool) -> Rc<Full
         return copy;
     }
     let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-    let name = format!("temp-{}-copy-{number}.rdb", std::process::id());
+    let name = engine::snapshot::name::of_copy(number);
     let directory = std::env::current_dir().unwrap_or_default();
     let copy = Rc::new(FullCopy::new(directory.join(name), valkey9));
     followers.copy_is_asked(&copy);

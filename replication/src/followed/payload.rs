@@ -185,13 +185,14 @@ impl Payload {
 pub(super) struct Filling(pub(super) Rc<Payload>);
 
 impl Sink for Filling {
-    async fn take(&mut self, bytes: &[u8]) -> Result<(), String> {
+    async fn take(&mut self, bytes: Vec<u8>) -> Result<(), String> {
         self.0.put(bytes).await
     }
 }
 
 impl Payload {
-    async fn put(&self, bytes: &[u8]) -> Result<(), String> {
+    async fn put(&self, bytes: Vec<u8>) -> Result<(), String> {
+        let length = bytes.len() as u64;
         let in_file = self.state.borrow().file.is_some();
         let in_file = in_file || !self.has_room().await;
         if self.is_unwanted() {
@@ -210,17 +211,19 @@ impl Payload {
                 let state = self.state.borrow();
                 state.end - state.in_memory
             };
-            let written = file.write_at(bytes.to_vec(), place).await;
+            let written = file.write_at(bytes, place).await;
             written.map_err(|error| error.to_string())?;
-            self.state.borrow_mut().file = Some(file);
-        }
-        let mut state = self.state.borrow_mut();
-        let at = state.end;
-        state.end += bytes.len() as u64;
-        if !in_file {
+            let mut state = self.state.borrow_mut();
+            state.file = Some(file);
+            state.end += length;
+        } else {
+            let mut state = self.state.borrow_mut();
+            let at = state.end;
             state.chunks.push_back((at, bytes.into()));
+            state.end += length;
             state.in_memory = state.end;
         }
+        let state = self.state.borrow();
         state.takers.values().for_each(|taker| taker.bell.ring());
         Ok(())
     }

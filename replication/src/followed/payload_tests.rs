@@ -24,7 +24,7 @@ fn pieces(numbers: Range<usize>) -> Vec<u8> {
 
 async fn put(payload: &Payload, numbers: Range<usize>) -> Result<(), String> {
     for number in numbers {
-        payload.put(&pieces(number..number + 1)).await?;
+        payload.put(pieces(number..number + 1)).await?;
     }
     Ok(())
 }

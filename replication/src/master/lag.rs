@@ -1,15 +1,16 @@
 //! How old the oldest unacknowledged record of a flow is.
 //!
-//! Samples of (head, time) are taken at most every [`SAMPLE_EVERY_MS`]; the age of what is not
+//! Samples of (head, time) are taken at most every [`SAMPLE_EVERY`]; the age of what is not
 //! acknowledged is the time since the first sample beyond the acknowledged LSN. Both times are this
-//! node's, so no clocks are compared. Bounded: when it is full, every second sample goes, and the
+//! node's, by the clock that never jumps, so no clocks are compared. Bounded: when it is full, every second sample goes, and the
 //! answer gets coarser, never younger than true by more than the distance of two samples.
 
-use engine::types::{Lsn, Millis};
+use engine::types::Lsn;
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 /// Distance of samples: what a lag in milliseconds is exact to.
-const SAMPLE_EVERY_MS: u64 = 10;
+const SAMPLE_EVERY: Duration = Duration::from_millis(10);
 
 /// Samples kept: 40 s at full resolution.
 const SAMPLES_MAX: usize = 4096;
@@ -17,14 +18,14 @@ const SAMPLES_MAX: usize = 4096;
 /// Heads of one journal over time, as far as they are not acknowledged.
 #[derive(Debug, Default)]
 pub struct LagTimes {
-    samples: VecDeque<(Lsn, Millis)>,
+    samples: VecDeque<(Lsn, Instant)>,
 }
 
 impl LagTimes {
     /// Notes the head of now.
-    pub fn note(&mut self, head: Lsn, now: Millis) {
+    pub fn note(&mut self, head: Lsn, now: Instant) {
         if let Some((last, at)) = self.samples.back()
-            && (*last >= head || now.0 < at.0 + SAMPLE_EVERY_MS)
+            && (*last >= head || now < *at + SAMPLE_EVERY)
         {
             return;
         }
@@ -46,11 +47,12 @@ impl LagTimes {
     }
 
     /// Milliseconds since the oldest unacknowledged record was written; 0 when there is none.
-    pub fn age(&self, acked: Lsn, head: Lsn, now: Millis) -> u64 {
+    pub fn age(&self, acked: Lsn, head: Lsn, now: Instant) -> u64 {
         if acked >= head {
             return 0;
         }
-        self.samples.front().map_or(0, |(_, at)| now.0.saturating_sub(at.0))
+        let age = |(_, at): &(Lsn, Instant)| now.saturating_duration_since(*at).as_millis() as u64;
+        self.samples.front().map_or(0, age)
     }
 }
 
@@ -60,23 +62,26 @@ mod tests {
 
     #[test]
     fn the_age_is_that_of_the_first_unacknowledged_sample() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
         let mut times = LagTimes::default();
-        times.note(Lsn(5), Millis(1_000));
-        times.note(Lsn(9), Millis(2_000));
-        assert_eq!(times.age(Lsn(0), Lsn(9), Millis(2_500)), 1_500);
+        times.note(Lsn(5), at(1_000));
+        times.note(Lsn(9), at(2_000));
+        assert_eq!(times.age(Lsn(0), Lsn(9), at(2_500)), 1_500);
         times.acked(Lsn(5));
-        assert_eq!(times.age(Lsn(5), Lsn(9), Millis(2_500)), 500);
+        assert_eq!(times.age(Lsn(5), Lsn(9), at(2_500)), 500);
         times.acked(Lsn(9));
-        assert_eq!(times.age(Lsn(9), Lsn(9), Millis(9_000)), 0);
+        assert_eq!(times.age(Lsn(9), Lsn(9), at(9_000)), 0);
     }
 
     #[test]
     fn memory_stays_within_its_bound() {
-        let mut times = LagTimes::default();
-        for step in 0..100_000u64 {
-            times.note(Lsn(step + 1), Millis(step * SAMPLE_EVERY_MS));
+        let (start, mut times) = (Instant::now(), LagTimes::default());
+        for step in 0..100_000u32 {
+            times.note(Lsn(u64::from(step) + 1), start + step * SAMPLE_EVERY);
         }
         assert!(times.samples.len() <= SAMPLES_MAX);
-        assert_eq!(times.age(Lsn(0), Lsn(1), Millis(1_000_000)), 1_000_000);
+        let later = start + Duration::from_secs(1000);
+        assert_eq!(times.age(Lsn(0), Lsn(1), later), 1_000_000);
     }
 }

@@ -166,6 +166,7 @@ impl Machine {
     pub fn replica_state(&self) -> ReplicaState {
         match self.state {
             SessionStage::FullSync => ReplicaState::FullSync,
+            SessionStage::StableSync if self.is_of_older_history() => ReplicaState::CatchingUp,
             SessionStage::StableSync => ReplicaState::StableSync,
             _ => ReplicaState::Preparation,
         }
@@ -206,9 +207,9 @@ impl Machine {
     }
 
     /// Everything that the replica has acknowledged, per flow; only while it is in stable sync: one that
-    /// has left confirms nothing.
+    /// has left confirms nothing, and one that reads an older history counts by other numbers.
     pub fn acked(&self) -> Option<Vec<Lsn>> {
-        let counts = self.state == SessionStage::StableSync
+        let counts = self.replica_state() == ReplicaState::StableSync
             || (planted::acks_of_ended_sessions_count()
                 && self.ended().is_some()
                 && self.has_acked());
@@ -561,6 +562,25 @@ mod tests {
             play.step(Event::Attached(0));
             play.step(Event::Attached(flow));
             assert_eq!(play.machine.ended(), Some(&Reason::ConnectedTwice(flow)));
+        }
+    }
+
+    /// Its numbers were taken for those of the journal of now: WAIT counted who had nothing of that.
+    #[test]
+    fn who_reads_an_older_history_confirms_nothing_of_this_one() {
+        for (to, state, acked) in [
+            (None, ReplicaState::StableSync, Some(vec![Lsn(7), Lsn(6)])),
+            (Some(vec![Lsn(9), Lsn(9)]), ReplicaState::CatchingUp, None),
+        ] {
+            let now = Instant::now();
+            let machine = Machine::new(1, "node".to_owned(), 2, to, now);
+            let mut play = Play { machine, now };
+            assert_eq!(play.attach(), [Action::Begin]);
+            play.step(Event::Begun { full: false, starts: vec![Lsn(5), Lsn(6)] });
+            play.step(Event::Writes(0, false));
+            play.step(Event::Wrote(0, Lsn(9)));
+            play.step(Event::Acked(0, Lsn(7)));
+            assert_eq!((play.machine.replica_state(), play.machine.acked()), (state, acked));
         }
     }
 

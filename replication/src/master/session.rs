@@ -19,7 +19,7 @@ use crate::settings::Settings;
 use crate::wire::{self, Kind};
 use engine::cut::CutId;
 use engine::journal::LogHandle;
-use engine::types::{Lsn, Millis};
+use engine::types::Lsn;
 use futures_lite::future;
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::VecDeque;
@@ -50,6 +50,8 @@ pub struct Session<R: Roads> {
     /// Bytes of its items that went out.
     pub(super) full_sync_bytes: Cell<u64>,
     pub(super) items_total: Cell<u64>,
+    /// How far the one at the top is, is not known here: the heads of what is relayed say nothing of it.
+    is_blind: Cell<bool>,
 }
 
 /// One flow of a session.
@@ -114,7 +116,13 @@ impl<R: Roads> Session<R> {
             items_done: Cell::new(0),
             full_sync_bytes: Cell::new(0),
             items_total: Cell::new(0),
+            is_blind: Cell::new(false),
         })
+    }
+
+    /// Whether the heads of the journals that are sent are those that there are, for all that is known.
+    pub(super) fn sees(&self, heads: bool) {
+        self.is_blind.set(!heads);
     }
 
     /// The machine, to look at it.
@@ -206,13 +214,16 @@ impl<R: Roads> Session<R> {
     }
 
     /// What the control connection tells: how far a full sync is, and the heads of the journals, so
-    /// that a replica knows its lag also while it is slow to read its flows.
+    /// that a replica knows its lag also while it is slow to read its flows. A replica of a replica that has lost its master
+    /// does not know its lag either.
     pub(super) fn news(&self) -> Vec<u8> {
         let mut message = Vec::new();
         let progress = [self.items_done.get(), self.items_total.get()];
         wire::put_numbers(&mut message, Kind::Progress, &progress);
-        let heads: Vec<u64> = self.flows.iter().map(|flow| flow.log.head().0).collect();
-        wire::put_numbers(&mut message, Kind::Ping, &heads);
+        if !self.is_blind.get() {
+            let heads: Vec<u64> = self.flows.iter().map(|flow| flow.log.head().0).collect();
+            wire::put_numbers(&mut message, Kind::Ping, &heads);
+        }
         message
     }
 
@@ -241,8 +252,8 @@ impl<R: Roads> Session<R> {
     }
 
     /// What INFO and metrics show.
-    pub fn describe(&self, now: Millis) -> Replica {
-        let machine = self.machine();
+    pub fn describe(&self) -> Replica {
+        let (machine, now) = (self.machine(), self.roads.now());
         let state = machine.replica_state();
         let (stable, full) = (state == ReplicaState::StableSync, state == ReplicaState::FullSync);
         let seconds = self.roads.now().saturating_duration_since(self.started).as_secs_f64();
@@ -283,7 +294,7 @@ impl<R: Roads> Session<R> {
     /// Looks at what nothing else tells: a journal trimmed past a writer that waits for its socket.
     fn look(&self) {
         for flow in &self.flows {
-            flow.times.borrow_mut().note(flow.log.head(), self.roads.millis());
+            flow.times.borrow_mut().note(flow.log.head(), self.roads.now());
             let sender = flow.sender.borrow();
             let gone = sender.as_ref().is_some_and(|sender| sender.reader().is_gone());
             drop(sender);
@@ -331,7 +342,7 @@ fn backlog_needed(behind: u64, shards: usize, bound: u64) -> u64 {
 }
 
 impl<L> Outflow<L> {
-    fn lag(&self, acked: Lsn, now: Millis) -> Lag {
+    fn lag(&self, acked: Lsn, now: Instant) -> Lag {
         let head = self.log.head();
         let records = head.0.saturating_sub(acked.0);
         if records == 0 {

@@ -96,6 +96,11 @@ impl<R: Roads> Sessions<R> {
         self.live().iter().filter(|session| is_good(session)).count()
     }
 
+    /// Whether this node knows how far the one at the top is.
+    pub fn see(&self, heads: bool) {
+        self.live().iter().for_each(|session| session.sees(heads));
+    }
+
     /// How many have come with all their connections: who only asks, time and again, does not count.
     pub fn begun(&self) -> usize {
         self.live().iter().filter(|session| session.machine().is_in_session()).count()

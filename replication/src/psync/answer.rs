@@ -20,6 +20,9 @@ pub(super) enum Answer {
 /// The longest line that is waited for: a refusal.
 const LINE_MAX: usize = 4096;
 
+/// Positions of a stream: beyond any that was ever reached, and with room for what is added to them.
+const OFFSET_MAX: u64 = 1 << 62;
+
 /// A name of a history.
 const ID_BYTES: usize = 40;
 
@@ -64,6 +67,8 @@ pub(super) fn answer(line: &[u8]) -> Result<Answer, Reason> {
         "+FULLRESYNC" => {
             let (name, offset) = (words.next().and_then(id), words.next());
             let offset = offset.and_then(|offset| offset.parse().ok());
+            // What follows is counted from there.
+            let offset = offset.filter(|offset: &u64| *offset <= OFFSET_MAX);
             match (name, offset) {
                 (Some(id), Some(offset)) => Ok(Answer::Full { id, offset }),
                 _ => Err(unclear()),
@@ -127,6 +132,7 @@ mod tests {
             ("-ERR Can't SYNC while not connected with my master", "refuses PSYNC", false),
             ("+FULLRESYNC 12 0", "answers PSYNC with", false),
             (&format!("+FULLRESYNC {ID} -1"), "answers PSYNC with", false),
+            (&format!("+FULLRESYNC {ID} {}", u64::MAX), "answers PSYNC with", false),
             (&format!("+FULLRESYNC {ID}"), "answers PSYNC with", false),
             ("+CONTINUE abc", "answers PSYNC with", false),
             ("+OK", "answers PSYNC with", false),

@@ -88,8 +88,7 @@ impl Surroundings<Machine> for Link {
             Action::Conclude { is_exact } => {
                 self.last_io.set(Instant::now());
                 if let Some(session) = self.session.borrow_mut().take() {
-                    let position = session.position().filter(|_| is_exact);
-                    self.here.standing.end_telling(position);
+                    self.here.standing.end_telling(session.position(), is_exact);
                 }
             }
             Action::Down { reason, is_news, is_final } => {

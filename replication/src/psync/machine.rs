@@ -375,10 +375,7 @@ impl Machine {
     fn lives(&mut self, happened: Happened, now: Instant) -> Vec<Action> {
         match happened {
             Happened::Reads => self.silent = Some(now),
-            Happened::Read if self.state == Stage::Streaming => {
-                (self.silent, self.soon_until) = (None, None);
-            }
-            Happened::Read => self.silent = None,
+            Happened::Read => (self.silent, self.soon_until) = (None, None),
             Happened::Loaded if self.state == Stage::Loading => return self.become_streaming(now),
             Happened::AckAsked => return self.ack(now),
             Happened::Broke(reason) => {

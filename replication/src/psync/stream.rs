@@ -231,6 +231,7 @@ pub(super) async fn follow(session: &Session, mut buffer: Vec<u8>) {
 async fn more(session: &Session, stream: &mut Stream, buffer: &mut Vec<u8>) -> Result<(), Reason> {
     let (is_settled, before) = (stream.replay.is_settled(), buffer.len());
     let rests_until = stream.portions.rests_until(Instant::now());
+    let patience = stream.replay.patience();
     let progress = async {
         match is_settled {
             true => future::pending().await,
@@ -245,7 +246,10 @@ async fn more(session: &Session, stream: &mut Stream, buffer: &mut Vec<u8>) -> R
     let read = async {
         if let (Some(until), Some(nap)) = (rests_until, &stream.nap) {
             session.listen(false);
+            // What shards have done meanwhile is taken together.
+            let patient = patience.begin();
             nap.until(until).await;
+            drop(patient);
         }
         session.listen(true);
         session.read(buffer).await

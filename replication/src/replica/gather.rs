@@ -119,6 +119,8 @@ pub struct Gather {
     ready: VecDeque<Dispatch>,
     /// What came cannot be gone on from: nothing more is handed out.
     has_failed: bool,
+    /// The last unit that was handed out before the items of all flows had ended.
+    last_before: Option<u64>,
 }
 
 impl Gather {
@@ -138,13 +140,13 @@ impl Gather {
             turn: 0,
             ready: VecDeque::new(),
             has_failed: false,
+            last_before: (walks == 0).then_some(0),
         }
     }
 
     /// Whether a flow may be read from.
     pub fn wants_more(&self, flow: u16) -> bool {
-        let flow = &self.flows[usize::from(flow)];
-        flow.buffered < FLOW_CREDIT || flow.needs_rest()
+        self.flows[usize::from(flow)].is_read_on()
     }
 
     /// Items that have come and were handed out.
@@ -152,9 +154,10 @@ impl Gather {
         self.items_taken
     }
 
-    /// Whether the items of all flows are complete and everything handed out is applied.
+    /// Whether the items of all flows are complete, and all is applied that was handed out until they were: under load there
+    /// is always something newer under way.
     pub fn is_complete(&self) -> bool {
-        self.flows.iter().all(|flow| flow.cut_done) && self.units.is_empty()
+        self.last_before.is_some_and(|last| self.units.keys().all(|unit| *unit > last))
     }
 
     /// Whether everything that was handed out is applied.
@@ -350,6 +353,9 @@ impl Gather {
             Some(Segment::CutDone) => {
                 flow.cut_done = true;
                 flow.passed = None;
+                if self.flows.iter().all(|flow| flow.cut_done) {
+                    self.last_before = Some(self.next_unit - 1);
+                }
             }
             _ => unreachable!("only called at a mark"),
         }
@@ -468,6 +474,10 @@ impl Gather {
         let members: Vec<usize> = frame.transaction()?.shards.iter().map(ShardId::index).collect();
         let owing = members.into_iter().filter_map(|member| self.flows.get(member));
         let owing: Vec<&Inflow> = owing.filter(|flow| flow.waiting != Some(tx)).collect();
+        if owing.iter().any(|flow| !flow.is_read_on()) {
+            // What is there waits for our own shards: nobody can say what is behind it.
+            return None;
+        }
         let came = |flow: &&Inflow| flow.came_bytes + flow.coming_bytes;
         (!owing.is_empty()).then(|| (tx, owing.iter().map(came).sum()))
     }

@@ -127,6 +127,11 @@ impl Inflow {
         Lsn(end)
     }
 
+    /// Whether more of it is read.
+    pub(super) fn is_read_on(&self) -> bool {
+        self.buffered < FLOW_CREDIT || self.needs_rest()
+    }
+
     /// Whether the head is the beginning of a frame whose rest has not arrived.
     pub(super) fn needs_rest(&self) -> bool {
         match (self.segments.front(), self.segments.len()) {

@@ -195,7 +195,8 @@ impl<R: Roads> Running<R> {
     pub fn lags(&self) -> Vec<u64> {
         let heard = self.heads_heard.get();
         let is_known = heard.is_some_and(|heard| self.since(heard) <= HEADS_KNOWN_FOR);
-        if !self.is_stable() || !is_known {
+        // Of a journal that ends where the master's of now begins, heads say nothing of that.
+        if !self.is_stable() || !is_known || self.terms.to.is_some() {
             return Vec::new();
         }
         let heads = self.heads.borrow();

@@ -423,7 +423,8 @@ impl Member {
             });
         }
         self.here.settings.borrow_mut().journals_bounds = all;
-        self.here.trim_relays(self.sessions.read_older_history(), now);
+        let clocks = (now, Time::new(self.node.world()).now());
+        self.here.trim_relays(self.sessions.read_older_history(), clocks);
         self.check_sessions()?;
         self.check_bound(&all)
     }

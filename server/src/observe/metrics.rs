@@ -237,16 +237,27 @@ pub enum ReplicaState {
     Preparation,
     /// Receiving everything.
     FullSync,
+    /// It reads the rest of the journal that was before the one of now.
+    CatchingUp,
     /// An exact copy that follows.
     StableSync,
 }
 
 impl ReplicaState {
+    /// All of them.
+    pub const ALL: [ReplicaState; 4] = [
+        ReplicaState::Preparation,
+        ReplicaState::FullSync,
+        ReplicaState::CatchingUp,
+        ReplicaState::StableSync,
+    ];
+
     /// The label's value.
     pub fn word(self) -> &'static str {
         match self {
             ReplicaState::Preparation => "preparation",
             ReplicaState::FullSync => "full_sync",
+            ReplicaState::CatchingUp => "catching_up",
             ReplicaState::StableSync => "stable_sync",
         }
     }
@@ -336,7 +347,7 @@ impl Samples {
         let (ip, port) = (replica.ip.as_str(), replica.port.to_string());
         let state = replica.state.word();
         match replica.state {
-            ReplicaState::Preparation => {}
+            ReplicaState::Preparation | ReplicaState::CatchingUp => {}
             ReplicaState::FullSync => {
                 if let Some(ratio) = replica.progress_ratio {
                     self.put_labelled(Metric::FullSyncProgressRatio, &[ip, &port], ratio);
@@ -605,6 +616,7 @@ mod tests {
             assert_eq!(got, want, "{state:?}");
         };
         check(ReplicaState::Preparation, &[]);
+        check(ReplicaState::CatchingUp, &[]);
         check(
             ReplicaState::FullSync,
             &[

@@ -243,7 +243,7 @@ fn put_snapshots(samples: &mut Samples, server: &Server) {
 
 fn put_replication(samples: &mut Samples, picture: &Picture) {
     let info = &picture.replication;
-    for state in [ReplicaState::Preparation, ReplicaState::FullSync, ReplicaState::StableSync] {
+    for state in ReplicaState::ALL {
         let count = info.replicas.iter().filter(|replica| state_of(replica) == state).count();
         samples.put_labelled(Metric::ConnectedReplicas, &[state.word()], count as f64);
     }
@@ -277,6 +277,7 @@ fn state_of(replica: &info::Replica) -> ReplicaState {
     match replica.state {
         info::ReplicaState::Preparation => ReplicaState::Preparation,
         info::ReplicaState::FullSync => ReplicaState::FullSync,
+        info::ReplicaState::CatchingUp => ReplicaState::CatchingUp,
         info::ReplicaState::StableSync => ReplicaState::StableSync,
     }
 }

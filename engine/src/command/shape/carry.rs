@@ -43,12 +43,14 @@ pub struct Found {
     pub value: SharedValue,
     /// When it expires, if it does.
     pub deadline: Option<Millis>,
+    /// When it was used, as the node remembers it: 0 for now.
+    pub clock: u32,
 }
 
 impl Found {
     /// The item's value by reference, with its deadline.
     pub fn of(item: &Item) -> Found {
-        Found { value: item.share(), deadline: item.deadline() }
+        Found { value: item.share(), deadline: item.deadline(), clock: item.clock() }
     }
 
     /// The first key that is there, and which of them it is.
@@ -238,9 +240,10 @@ impl Cx<'_> {
 pub(super) fn perform(keys: &mut Keyspace, writes: impl IntoIterator<Item = Write>) {
     for write in writes {
         match write {
-            Write::Put { db, key, value, deadline } => {
+            Write::Put { db, key, value, deadline, clock } => {
                 let deadline = deadline.map_or(Deadline::None, Deadline::At);
                 keys.put(db, &key, NewValue::Shared(value), deadline);
+                keys.keep_used(db, &key, clock);
             }
             Write::Remove { db, key } => {
                 keys.remove(db, &key);

@@ -75,6 +75,8 @@ pub enum Write {
         value: SharedValue,
         /// Until when.
         deadline: Option<Millis>,
+        /// When it was used under another name, as [`Found`](super::Found) says.
+        clock: u32,
     },
     /// Delete.
     Remove {

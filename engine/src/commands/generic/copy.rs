@@ -100,7 +100,8 @@ fn decide(
     let found = carried[0].clone().filter(|_| !taken);
     decision.reply.integer(i64::from(found.is_some()));
     let key = args.get(2).to_vec();
-    let put = |Found { value, deadline }| Write::Put { db, key, value, deadline };
+    // A copy has not been used yet.
+    let put = |Found { value, deadline, .. }| Write::Put { db, key, value, deadline, clock: 0 };
     Ok(Decided::Writes(found.map(put).into_iter().collect()))
 }
 
@@ -140,10 +141,11 @@ fn move_key(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
     let found = cx.keys.peek(cx.db, key).map(Found::of);
     let found = found.filter(|_| !cx.keys.exists(target, key));
     cx.reply.integer(i64::from(found.is_some()));
-    if let Some(Found { value, deadline }) = found {
+    if let Some(Found { value, deadline, clock }) = found {
         cx.keys.remove(cx.db, key);
         let deadline = deadline.map_or(Deadline::None, Deadline::At);
         cx.keys.put(target, key, NewValue::Shared(value), deadline);
+        cx.keys.keep_used(target, key, clock);
     }
     Ok(())
 }

@@ -72,4 +72,6 @@ pub(super) const COMMANDS: &[&Command] = &[
 #[cfg(test)]
 mod dump_tests;
 #[cfg(test)]
+mod object_tests;
+#[cfg(test)]
 mod sort_tests;

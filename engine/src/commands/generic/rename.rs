@@ -85,10 +85,11 @@ fn rename_if_free(
 }
 
 fn moved(decision: &Decision<'_>, args: Args<'_>, found: Found) -> Vec<Write> {
-    let (db, Found { value, deadline }) = (decision.db, found);
+    let (db, Found { value, deadline, clock }) = (decision.db, found);
     let (old, new) = (args.get(1).to_vec(), args.get(2).to_vec());
     if old == new {
         return Vec::new();
     }
-    vec![Write::Remove { db, key: old }, Write::Put { db, key: new, value, deadline }]
+    let put = Write::Put { db, key: new, value, deadline, clock };
+    vec![Write::Remove { db, key: old }, put]
 }

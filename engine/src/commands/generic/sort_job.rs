@@ -366,7 +366,8 @@ impl Job {
         if list.is_empty() {
             return Write::Remove { db, key };
         }
-        Write::Put { db, key, value: SharedValue::Object(Arc::new(list)), deadline: None }
+        let value = SharedValue::Object(Arc::new(list));
+        Write::Put { db, key, value, deadline: None, clock: 0 }
     }
 }
 

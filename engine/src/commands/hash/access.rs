@@ -117,10 +117,7 @@ pub(super) fn set(
     of_how_many: usize,
 ) -> Result<usize, WrongType> {
     let small = cx.keys.encodings().hash;
-    let is_large = |hash: Option<&Hash>| {
-        hash.is_none_or(Hash::is_small)
-            && (of_how_many as u64 > small.entries || becomes_large(hash, fields, small))
-    };
+    let is_large = |hash: Option<&Hash>| becomes_large(hash, fields, of_how_many, small);
     if !cx.keys.has_dated_in(db) {
         let set = |hash: Option<&Hash>| Some(Set { fields, is_large: is_large(hash) });
         return Ok(cx.keys.decide(db, key, set)?.unwrap_or(0));
@@ -163,15 +160,26 @@ pub(super) fn change_one<'r, R>(
                 return None;
             }
         }
-        let is_large = hash.is_none_or(Hash::is_small) && becomes_large(hash, of_set, small);
+        let is_large = becomes_large(hash, of_set, 1, small);
         Some(Set { fields: of_set, is_large })
     };
     cx.keys.decide(db, key, decide)?;
     refused.map_or(Ok(()), Err)
 }
 
-/// Whether these fields are too many or too long for a hash that is small.
-fn becomes_large(hash: Option<&Hash>, fields: &[Given<'_>], small: Small) -> bool {
+/// Whether these fields, of `of_how_many` in this request, are too many or too long for a hash that is small.
+fn becomes_large(
+    hash: Option<&Hash>,
+    fields: &[Given<'_>],
+    of_how_many: usize,
+    small: Small,
+) -> bool {
+    if !hash.is_none_or(Hash::is_small) {
+        return false;
+    }
+    if of_how_many as u64 > small.entries {
+        return true;
+    }
     let is_long =
         |(name, value, _): &Given<'_>| name.len() > small.value || value.len() > small.value;
     if fields.iter().any(is_long) {

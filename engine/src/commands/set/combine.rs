@@ -320,7 +320,10 @@ fn store(
         let key = key.clone();
         Ok(Some(vec![match set.len() {
             0 => Write::Remove { db, key },
-            _ => Write::Put { db, key, value: SharedValue::Object(Arc::new(set)), deadline: None },
+            _ => {
+                let value = SharedValue::Object(Arc::new(set));
+                Write::Put { db, key, value, deadline: None, clock: 0 }
+            }
         }]))
     };
     Decided::of(Box::new(pondering), is_short, decision)

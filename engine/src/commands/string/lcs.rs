@@ -533,7 +533,7 @@ mod tests {
     fn search_in_pieces(one: &[u8], other: &[u8], length_only: bool) -> (usize, Ways, usize) {
         let found = |bytes: &[u8]| {
             let value = SharedValue::Large(Rope::of(bytes));
-            Some(Found { value, deadline: None })
+            Some(Found { value, deadline: None, clock: 0 })
         };
         let mut searching = Searching::of([&found(one), &found(other)], length_only);
         let mut pieces = 1;

@@ -90,7 +90,7 @@ fn check_pairs(args: Args<'_>) -> Result<(), Refusal> {
 /// Only whether the key is there is of interest: what stands for the value is the cheapest one.
 fn is_there(cx: &mut Cx<'_>, key: &[u8], _: usize, _: Args<'_>) -> Result<Carried, Refusal> {
     let there = cx.keys.exists(cx.db, key);
-    Ok(there.then_some(Found { value: SharedValue::Int(0), deadline: None }))
+    Ok(there.then_some(Found { value: SharedValue::Int(0), deadline: None, clock: 0 }))
 }
 
 fn set_if_none_is_there(
@@ -108,6 +108,7 @@ fn set_if_none_is_there(
         key: args.get(position).to_vec(),
         value: shared(args.value(position + 1)),
         deadline: None,
+        clock: 0,
     };
     Ok(Decided::Writes((1..args.len()).step_by(2).map(put).collect()))
 }

@@ -122,6 +122,11 @@ impl<O: Order> Tree<O> {
         }
         if let Some(root) = &mut self.root {
             cut::<O>(root, range);
+            if is_long::<O>(root.borrow()) {
+                let from = middle(root.borrow());
+                let split = split_node::<O>(root, from);
+                raise::<O>(root, split);
+            }
         }
         self.lower();
     }
@@ -145,18 +150,10 @@ impl<O: Order> Tree<O> {
             return;
         }
         let root = self.root.get_or_insert_with(|| Page::new(0));
-        let height = root.borrow().height();
         let edges = Edges { is_first: true, is_last: true };
         let outcome = change_page::<O>(root, place, change, edges);
-        if let Some(Split { page, key, tie }) = outcome.split {
-            let left = std::mem::replace(root, Page::new(height + 1));
-            assert!(usize::from(height) + 1 < LEVELS, "a tree of {LEVELS} levels");
-            let mut sum = totals::<O>(left.borrow());
-            sum.add(totals::<O>(page.borrow()));
-            // What separates the first entry from nothing is never looked at.
-            root.put_child(0, left, key, b"");
-            root.put_child(1, page, key, &tie);
-            root.set_totals(sum);
+        if let Some(split) = outcome.split {
+            raise::<O>(root, split);
         }
         self.lower();
     }
@@ -216,6 +213,20 @@ impl<O: Order> Tree<O> {
     }
 }
 
+/// Puts a node above a root that was split.
+fn raise<O: Order>(root: &mut Page<O::Key>, split: Split<O::Key>) {
+    let Split { page, key, tie } = split;
+    let height = root.borrow().height() + 1;
+    assert!(usize::from(height) < LEVELS, "a tree of {LEVELS} levels");
+    let left = std::mem::replace(root, Page::new(height));
+    let mut sum = totals::<O>(left.borrow());
+    sum.add(totals::<O>(page.borrow()));
+    // What separates the first entry from nothing is never looked at.
+    root.put_child(0, left, key, b"");
+    root.put_child(1, page, key, &tie);
+    root.set_totals(sum);
+}
+
 fn change_page<O: Order>(
     page: &mut Page<O::Key>,
     place: &Place,
@@ -245,29 +256,58 @@ fn change_page<O: Order>(
     let mut sum = page.borrow().totals();
     sum.add(more);
     page.set_totals(sum);
-    let split = (page.borrow().used() > node_most(O::NODE)).then(|| {
+    let split = is_long::<O>(page.borrow()).then(|| {
         let count = page.borrow().count();
         let from = match () {
-            () if edges.is_last && slot + 2 == count => count - 1,
-            () if edges.is_first && slot == 0 => 1,
+            () if is_growing && edges.is_last && slot + 2 == count => count - 1,
+            () if is_growing && edges.is_first && slot == 0 => 1,
             () => middle(page.borrow()),
         };
-        let mut behind = Page::new(height);
-        behind.take_from(0, page, from..count);
-        // Of leaves each element is looked at: at an edge one of the two has a single entry.
-        let theirs = match from <= count / 2 {
-            true => sum.minus(sum_of_children::<O>(page.borrow())),
-            false => sum_of_children::<O>(behind.borrow()),
-        };
-        behind.set_totals(theirs);
-        page.set_totals(sum.minus(theirs));
-        let (key, tie) = (behind.borrow().keys()[0], behind.borrow().tie(0).to_vec());
-        more.heap = more.heap.wrapping_add(behind.borrow().block_bytes() as u64);
-        Split { page: behind, key, tie }
+        let split = split_node::<O>(page, from);
+        more.heap = more.heap.wrapping_add(split.page.borrow().block_bytes() as u64);
+        split
     });
     let own = (page.borrow().block_bytes() as u64).wrapping_sub(block);
     more.heap = more.heap.wrapping_add(own);
     Outcome { more, split }
+}
+
+/// Whether a node is to be split.
+fn is_long<O: Order>(page: PageRef<'_, O::Key>) -> bool {
+    page.height() > 0 && page.used() > node_most(O::NODE)
+}
+
+/// Splits a node before one of its entries; the sums of both are what its own were.
+fn split_node<O: Order>(page: &mut Page<O::Key>, from: usize) -> Split<O::Key> {
+    let (sum, count) = (page.borrow().totals(), page.borrow().count());
+    let mut behind = Page::new(page.borrow().height());
+    behind.take_from(0, page, from..count);
+    // Of leaves each element is looked at: at an edge one of the two has a single entry.
+    let theirs = match from <= count / 2 {
+        true => sum.minus(sum_of_children::<O>(page.borrow())),
+        false => sum_of_children::<O>(behind.borrow()),
+    };
+    behind.set_totals(theirs);
+    page.set_totals(sum.minus(theirs));
+    let (key, tie) = (behind.borrow().keys()[0], behind.borrow().tie(0).to_vec());
+    Split { page: behind, key, tie }
+}
+
+/// Splits an entry of a node, if it is there, that became too long: where pages are joined or share, what separates
+/// them then may be longer than what did before. By how much the heap became more.
+fn split_below<O: Order>(node: &mut Page<O::Key>, slot: usize) -> u64 {
+    let page = node.borrow();
+    if slot >= page.count() || !is_long::<O>(page.child(slot)) {
+        return 0;
+    }
+    let before = page.child(slot).heap();
+    let Split { page: behind, key, tie } = node.edit_child(slot, |child| {
+        let from = middle(child.borrow());
+        split_node::<O>(child, from)
+    });
+    let after = node.borrow().child(slot).heap() + behind.borrow().heap();
+    node.put_child(slot + 1, behind, key, &tie);
+    after.wrapping_sub(before)
 }
 
 fn change_leaf<O: Order>(
@@ -431,6 +471,7 @@ fn mend<O: Order>(node: &mut Page<O::Key>, slot: usize) -> u64 {
         let (slot, seam) = (left + seam.0, seam.1);
         more = more.wrapping_add(mend_below::<O>(node, slot, seam));
         more = more.wrapping_add(mend_below::<O>(node, slot, seam.wrapping_sub(1)));
+        more = more.wrapping_add(split_below::<O>(node, slot));
     }
     if node.borrow().count() > 1 && node.borrow().child(left).used() < least(limit) {
         more = more.wrapping_add(mend::<O>(node, left));
@@ -550,6 +591,7 @@ fn cut<O: Order>(page: &mut Page<O::Key>, range: Range<u64>) -> Totals {
         if slot < page.borrow().count() {
             more.heap = more.heap.wrapping_add(mend::<O>(page, slot));
         }
+        more.heap = more.heap.wrapping_add(split_below::<O>(page, slot));
     }
     let mut sum = page.borrow().totals();
     sum.add(more);

@@ -17,7 +17,8 @@ pub trait Order: 'static {
     /// The most bytes of a leaf's block: measured in docs/decisions/collections.md.
     const LEAF: usize = 2048;
 
-    /// The most bytes of a node's block: with keys of 4 to 8 bytes some 80 entries, some 60 with ties.
+    /// The most bytes of a node's block: with keys of 4 to 8 bytes some 80 entries, some 60 with ties. An eighth of it is
+    /// to have room for an entry with the longest tie.
     const NODE: usize = 2048;
 
     /// What tells an element from others of the same key.

@@ -2,7 +2,7 @@
 
 use super::common::{FrontCommand, Handler, declare};
 use crate::connection::{Kind, Session};
-use engine::command::{Args, Command, Flags, Keys, Outcome, Uses};
+use engine::command::{Args, Command, Flags, Keys, Outcome, Refusal, Uses};
 use engine::resp::ReplyWriter;
 
 const FLAGS: Flags = Flags::PUBSUB.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
@@ -81,6 +81,10 @@ fn begin(
     reply: &mut ReplyWriter<'_>,
     kind: Kind,
 ) -> Outcome {
+    if kind == Kind::Shard && session.in_exec {
+        let text = "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client";
+        return Err(Refusal::fixed(text));
+    }
     session.speaks_up();
     args.from(1).try_for_each(|name| session.subscribe(kind, name, reply))
 }

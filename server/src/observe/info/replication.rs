@@ -76,7 +76,7 @@ fn whole(lags: &[Lag]) -> Lag {
 fn put_follower(index: usize, replica: &Replica, lines: &mut Lines) {
     let state = match replica.state {
         ReplicaState::Preparation => "wait_bgsave",
-        ReplicaState::FullSync => "send_bulk",
+        ReplicaState::FullSync | ReplicaState::CatchingUp => "send_bulk",
         ReplicaState::StableSync => "online",
     };
     let Replica { ip, port, offset, last_ack_ms, .. } = replica;
@@ -92,7 +92,7 @@ fn put_replica(index: usize, replica: &Replica, redis: bool, lines: &mut Lines) 
     let state = match replica.state {
         state if !redis => state.word(),
         ReplicaState::Preparation => "wait_bgsave",
-        ReplicaState::FullSync => "send_bulk",
+        ReplicaState::FullSync | ReplicaState::CatchingUp => "send_bulk",
         ReplicaState::StableSync => "online",
     };
     let mut row =
