@@ -132,14 +132,16 @@ async fn save_last(front: &Rc<Front>, server: &Server, what: LastSnapshot) -> bo
         rt::sleep(LOOK_EVERY).await;
     }
     let is_off = server.settings.config().dbfilename.is_empty() || server.status.is_loading();
-    if what == LastSnapshot::Skip || is_off || saver::has_nothing(front, server).await {
+    let is_none =
+        async || what == LastSnapshot::Skip || is_off || saver::has_nothing(front, server).await;
+    if is_none().await {
         server.snapshots.cancel();
         // What is under way takes its file with it.
         while server.snapshots.under_way().is_some() {
             rt::sleep(LOOK_EVERY).await;
         }
         // It may have had its place before it was told: then there is something to go by.
-        if what == LastSnapshot::Skip || is_off || saver::has_nothing(front, server).await {
+        if is_none().await {
             return true;
         }
     }

@@ -55,6 +55,19 @@ fn family(shards: (u16, u16, u16), seed: u64) -> Family {
     Family { master, elder, younger, before_elder, before_younger }
 }
 
+/// A family whose master is gone: the elder was promoted, and the younger misses the end of the old journal.
+fn bereaved(shards: (u16, u16, u16), seed: u64) -> Family {
+    let mut family = family(shards, seed);
+    write(&family.master, seed ^ 1, 500);
+    compare::wait_caught_up(&family.master, &family.younger);
+    family.before_younger.part();
+    write(&family.master, seed ^ 2, 500);
+    compare::wait_caught_up(&family.master, &family.elder);
+    family.master.kill();
+    family.elder.must(&["REPLICAOF", "NO", "ONE"]);
+    family
+}
+
 /// Writes for a while.
 fn write(node: &Node, seed: u64, commands: u64) {
     let load = Load::start(node, seed, Plan { keys: 3000, ..Plan::default() });
@@ -66,17 +79,8 @@ fn write(node: &Node, seed: u64, commands: u64) {
 fn a_sibling_that_is_not_ahead_continues_partially() {
     for shards in [(2, 2, 2), (3, 2, 1), (1, 3, 2), (2, 1, 4)] {
         let seed = support::seed();
-        let mut family = family(shards, seed);
-        write(&family.master, seed ^ 1, 500);
-        compare::wait_caught_up(&family.master, &family.younger);
-        // From here on the younger one misses something.
-        family.before_younger.part();
-        write(&family.master, seed ^ 2, 500);
-        compare::wait_caught_up(&family.master, &family.elder);
-        family.master.kill();
-        family.elder.must(&["REPLICAOF", "NO", "ONE"]);
-        write(&family.elder, seed ^ 3, 500);
-        let Family { elder, younger, .. } = &family;
+        let Family { elder, younger, .. } = &bereaved(shards, seed);
+        write(elder, seed ^ 3, 500);
         scenario::follow(younger, elder.port);
         compare::assert_same(elder, younger);
         assert_eq!(scenario::syncs(elder).0, 0, "{shards:?}: full syncs for the sibling");
@@ -96,15 +100,7 @@ fn a_sibling_that_is_not_ahead_continues_partially() {
 #[test]
 fn a_sibling_that_still_reads_the_old_journal_confirms_nothing_of_the_new_one() {
     let seed = support::seed();
-    let mut family = family((2, 2, 2), seed);
-    write(&family.master, seed ^ 1, 500);
-    compare::wait_caught_up(&family.master, &family.younger);
-    family.before_younger.part();
-    write(&family.master, seed ^ 2, 500);
-    compare::wait_caught_up(&family.master, &family.elder);
-    family.master.kill();
-    let Family { elder, younger, .. } = &family;
-    elder.must(&["REPLICAOF", "NO", "ONE"]);
+    let Family { elder, younger, .. } = &bereaved((2, 2, 2), seed);
     let proxy = Proxy::to(elder.port);
     proxy.delay(Duration::from_millis(200));
     scenario::follow(younger, proxy.port);

@@ -9,12 +9,22 @@ use super::bench::{Bench, clean};
 use super::beside::longest_piece;
 use super::rows::{SAMPLE_INTERVAL, SYNC_TIMEOUT, WRITER_DEPTH};
 use super::{Goal, Table, spoiled};
+use crate::client::Client;
 use crate::load::{self, Command, Config, Pace, Until};
 use crate::peer::{Program, Server};
 use crate::process;
 
 /// How long the writer runs by itself, for its latencies without a snapshot.
 const ALONE: Duration = Duration::from_secs(10);
+
+/// So often a snapshot is written while another client reads.
+const TURNS: usize = 7;
+
+/// What that client asks for in a second: a pipeline of one, which waits for nobody else's requests.
+const READ_RATE: f64 = 2000.0;
+
+/// Of fewer there is no p99.
+const READS_MIN: u64 = 500;
 
 /// Goals beside the peer, and beside what is without a snapshot.
 const TIME_MOST: f64 = 0.6;
@@ -66,6 +76,8 @@ impl Bench<'_> {
         client.demand(&["CONFIG", "RESETSTAT"])?;
         let (saved, report) = std::thread::scope(|scope| {
             let writer = scope.spawn(|| load::run_until_stopped(&writes, &stop));
+            // Let the writes get going.
+            std::thread::sleep(Duration::from_secs(1));
             let saved = watched(server);
             stop.store(true, Ordering::Relaxed);
             let report = writer.join().unwrap_or_else(|_| Err(spoiled("the writer panicked")));
@@ -84,13 +96,101 @@ impl Bench<'_> {
         figure("peak / before", saved.peak / saved.before, Some((None, PEAK_MOST)));
         figure("writer's p99 ms", report.latency.p99 / 1e3, None);
         figure("writer's p99 ms, alone", alone.latency.p99 / 1e3, None);
-        let times = report.latency.p99 / alone.latency.p99;
-        figure("writer's p99 / alone", times, Some((None, P99_MOST)));
         if let Program::Damselfly(..) = self.subject.program {
             figure("longest piece ms", longest_piece(server)?, Some((None, 1.0)));
         }
+        let (beside, without) = self.another(server, &writes)?;
+        figure("another client's p99 ms", beside / 1e3, None);
+        figure("another client's p99 ms, without", without / 1e3, None);
+        figure("another client's p99 / without", beside / without, Some((None, P99_MOST)));
         Ok(())
     }
+
+    /// The p99 of a client that reads while another one writes, in us: beside snapshots, and for as long after each of them.
+    /// Of each the median: a machine is not as quiet at one time as at another.
+    fn another(&self, server: &Server, writes: &Config) -> io::Result<(f64, f64)> {
+        let (mut beside, mut without) = (Vec::new(), Vec::new());
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| load::run_until_stopped(writes, &stop));
+            let mut turn = || -> io::Result<()> {
+                let (took, p99) = self.reads_beside(server, written)?;
+                beside.push(p99);
+                let (_, p99) = self.reads_beside(server, |client| looked_at(client, took))?;
+                without.push(p99);
+                Ok(())
+            };
+            let outcome = (0..TURNS).try_for_each(|_| turn());
+            let has_ended = writer.is_finished();
+            stop.store(true, Ordering::Relaxed);
+            let report = writer.join().unwrap_or_else(|_| Err(spoiled("the writer panicked")));
+            outcome?;
+            clean(report?, "writes beside snapshots")?;
+            if has_ended {
+                Err(spoiled("the writer came to its end before the last snapshot"))
+            } else {
+                Ok(())
+            }
+        })?;
+        Ok((median(beside), median(without)))
+    }
+
+    /// Has something done while a client reads: how long it took, and the client's p99, in us.
+    fn reads_beside(
+        &self,
+        server: &Server,
+        what: impl FnOnce(&mut Client) -> io::Result<Duration>,
+    ) -> io::Result<(Duration, f64)> {
+        let reads = Config {
+            pipeline: 1,
+            pace: Pace::Open { rate: READ_RATE },
+            until: Until::Elapsed(SYNC_TIMEOUT),
+            keys: self.plan.sync_keys,
+            ..self.load(server, Command::Get, 1)
+        };
+        let (mut client, is_over) = (server.client()?, AtomicBool::new(false));
+        let (took, report) = std::thread::scope(|scope| {
+            let reader = scope.spawn(|| load::run_until_stopped(&reads, &is_over));
+            // Until it has connected.
+            std::thread::sleep(Duration::from_millis(100));
+            let took = what(&mut client);
+            is_over.store(true, Ordering::Relaxed);
+            (took, reader.join().unwrap_or_else(|_| Err(spoiled("the reader panicked"))))
+        });
+        let report = clean(report?, "reads beside a snapshot")?;
+        if report.requests < READS_MIN {
+            return Err(spoiled(format!("{} reads say nothing of the p99", report.requests)));
+        }
+        Ok((took?, report.latency.p99))
+    }
+}
+
+/// Has a snapshot written; how long that took.
+fn written(client: &mut Client) -> io::Result<Duration> {
+    let start = Instant::now();
+    client.demand(&["BGSAVE"])?;
+    while client.info("persistence", "rdb_bgsave_in_progress")?.as_deref() != Some("0") {
+        if start.elapsed() > SYNC_TIMEOUT {
+            return Err(spoiled("the snapshot does not end"));
+        }
+        std::thread::sleep(SAMPLE_INTERVAL);
+    }
+    Ok(start.elapsed())
+}
+
+/// Only looks at the server as [`written`] does, for so long.
+fn looked_at(client: &mut Client, time: Duration) -> io::Result<Duration> {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        client.info("persistence", "rdb_bgsave_in_progress")?;
+        std::thread::sleep(SAMPLE_INTERVAL);
+    }
+    Ok(start.elapsed())
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_unstable_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
 
 /// What a snapshot cost.
@@ -103,8 +203,6 @@ struct Saved {
 
 /// Has a snapshot written, and looks on.
 fn watched(server: &Server) -> io::Result<Saved> {
-    // Let the writes get going.
-    std::thread::sleep(Duration::from_secs(1));
     let family = || process::family_bytes(server.pid()).ok_or_else(|| spoiled("no memory"));
     let cpu = || process::family_cpu_seconds(server.pid()).ok_or_else(|| spoiled("no CPU time"));
     let (before, cpu_before) = (family()? as f64, cpu()?);

@@ -190,8 +190,7 @@ impl Policy {
         random: &mut fastrand::Rng,
     ) -> u32 {
         match item.clock() {
-            0 => self.clock(item, now, random),
-            clock if nobody => clock,
+            so_far @ 1.. if nobody => so_far,
             _ => self.clock(item, now, random),
         }
     }

@@ -6,7 +6,7 @@ use crate::db::Encodings;
 use crate::limits::RUN_SLICE_MICROS;
 use crate::resp::{Protocol, ReplyWriter};
 use crate::rt::{self, mailbox::Receiver};
-use crate::shard::{Answer, ExecutorId, Message, Piece, Pieces, ReplyTo, Shard, Ticket};
+use crate::shard::{Answer, ExecutorId, Message, Patience, Piece, Pieces, ReplyTo, Shard, Ticket};
 use crate::types::{Millis, ShardId};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -116,11 +116,10 @@ impl Front {
             for (to, message) in messages {
                 match message {
                     Message::Answer(ticket, answer) if to == self.me => self.answer(ticket, answer),
-                    Message::Answer(_, Answer::Batch(ref batch)) if batch.patience.is_some() => {
-                        let patience = batch.patience.clone().unwrap_or_default();
-                        self.node.send_to_patient(to, message, &patience);
-                    }
-                    message => self.node.send(to, message),
+                    message => match patience_of(&message) {
+                        Some(patience) => self.node.send_to_patient(to, message, &patience),
+                        None => self.node.send(to, message),
+                    },
                 }
             }
         }
@@ -441,5 +440,15 @@ impl Drop for Waiter {
         place.answers.clear();
         place.waker = None;
         waiting.free.push(self.ticket.index);
+    }
+}
+
+/// Of a batch that is done and comes home to one who may be patient. What is to be sent again is waited for.
+fn patience_of(message: &Message) -> Option<Arc<Patience>> {
+    match message {
+        Message::Answer(_, Answer::Batch(batch)) if !batch.is_unfinished() => {
+            batch.patience.clone()
+        }
+        _ => None,
     }
 }

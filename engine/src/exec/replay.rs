@@ -110,9 +110,12 @@ impl Replay {
         Replay { front, waiter, who, lanes, groups, away, spare, held, misfit, patience }
     }
 
-    /// For who will look soon what shards have done: until then it need wake nobody.
-    pub fn patience(&self) -> BePatient {
-        BePatient { front: self.front.clone(), patience: self.patience.clone() }
+    /// For who will look soon what shards have done: until then it need wake nobody. None where something waits for it.
+    pub fn patience(&self) -> Option<BePatient> {
+        let nothing_waits =
+            self.groups.is_empty() && self.lanes.iter().all(|lane| lane.waits.is_empty());
+        let patient = || BePatient { front: self.front.clone(), patience: self.patience.clone() };
+        nothing_waits.then(patient)
     }
 
     /// Adds a command that begins `at`.

@@ -82,10 +82,9 @@ pub fn sizes(keys: u64, expire: u64, out: &mut Vec<u8>) {
 }
 
 /// The end of a file of which all but this has this checksum.
-pub fn end(mut crc: Crc, out: &mut Vec<u8>) {
+pub fn end(mut crc: Crc) -> Vec<u8> {
     crc.add(&[END]);
-    out.push(END);
-    out.extend_from_slice(&crc.0.to_le_bytes());
+    [&[END], &crc.0.to_le_bytes()[..]].concat()
 }
 
 /// How a key was used, where eviction asks for that.

@@ -10,8 +10,8 @@ use std::time::Duration;
 /// How long a slice is while little is held: as other background work.
 const SLICE: Duration = Duration::from_micros(crate::limits::SLICE_MICROS);
 
-/// And while somebody is served, who waits for it: looking whether somebody wants something costs a tenth of it.
-const SLICE_BESIDE_OTHERS: Duration = Duration::from_micros(25);
+/// And while somebody is served, who waits for it: looking whether somebody wants something costs a fifth of it.
+const SLICE_BESIDE_OTHERS: Duration = Duration::from_micros(12);
 
 /// Whoever was served so short a time ago will want more.
 const SERVED_LATELY: Duration = Duration::from_millis(2);
@@ -125,8 +125,8 @@ mod tests {
         let (lately, long_ago) = (Duration::from_micros(1900), Duration::from_micros(2100));
         for (pressure, served, micros) in [
             (0, None, 100),
-            (24, Some(Duration::ZERO), 25),
-            (0, Some(lately), 25),
+            (24, Some(Duration::ZERO), 12),
+            (0, Some(lately), 12),
             (0, Some(long_ago), 100),
             (25, None, 400),
             (100, Some(Duration::ZERO), 400),

@@ -55,12 +55,16 @@ fn pieces_of_all_sizes_are_in_the_file_in_their_order() {
             for piece in sent {
                 out.append(piece).await.expect("it is written");
             }
-            assert_eq!(out.finish().await.expect("it is on the disk"), length);
+            out.append_end().await.expect("it is written");
+            assert_eq!(out.finish().await.expect("it is on the disk"), length + 9);
             let again = Out::create_new(&front, &written, is_urgent).await;
             let error = again.err().expect("it is there already").kind();
             assert_eq!(error, io::ErrorKind::AlreadyExists);
         });
-        assert_eq!(std::fs::read(&path).expect("a file"), all.concat(), "{is_urgent}");
+        let found = std::fs::read(&path).expect("a file");
+        let (bytes, end) = found.split_at(found.len() - 9);
+        assert_eq!(bytes, all.concat(), "{is_urgent}");
+        assert_eq!(end, file_write::end(Crc::of(bytes)), "{is_urgent}");
         std::fs::remove_file(&path).expect("it was there");
     }
 }
@@ -104,7 +108,7 @@ fn what_cannot_be_written_is_told_soon_and_at_the_end_at_the_latest() {
         let mut out = BackgroundAppender { path, pieces, outcomes: ours, under_way: 0 };
         let mut told = None;
         for _ in 0..10 {
-            told = out.append(vec![0; file::BLOCK]).await.err();
+            told = out.append(Piece::Bytes(vec![0; file::BLOCK])).await.err();
             if told.is_some() {
                 break;
             }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   shard 0   slice, slice, slice ──part──┐
-//!   shard 1   slice, slice, slice ──part──┼─► in turn; all of a value together ─► CRC-64 ─► Sink
+//!   shard 1   slice, slice, slice ──part──┼─► in turn; all of a value together ─► Sink
 //!   shard 2   slice, slice, slice ──part──┘
 //!                  └─ sockets are looked at, and who wants something is served
 //! ```
@@ -14,7 +14,7 @@ use crate::cut::{CutId, FrozenPart};
 use crate::exec::Front;
 use crate::libraries::Set;
 use crate::rdb::forms::Recipient;
-use crate::rdb::{Crc, file_write, functions};
+use crate::rdb::{file_write, functions};
 use crate::rt;
 use crate::shard::{ExecutorId, FrozenBeginning, Piece, Shard};
 use crate::types::{DbIndex, Lsn, ShardId};
@@ -43,6 +43,9 @@ pub struct SaveProgress {
 pub trait Sink {
     /// More of them; an error ends the work.
     fn take(&mut self, bytes: Vec<u8>) -> impl Future<Output = Result<(), String>>;
+
+    /// There are no more: what a file ends with ([`file_write::end`]) is to follow, with the sum of all that was taken.
+    fn end(&mut self) -> impl Future<Output = Result<(), String>>;
 }
 
 /// What becomes of the journals at the moment.
@@ -248,24 +251,21 @@ impl Share {
         let version = self.version;
         let mut head = head(version, facts, &self.libraries);
         let keys_total = sizes(&self.beginnings, &mut head);
-        let mut out = Summed { sink, crc: Crc::default() };
-        out.write(head).await?;
-        let keys = self.write_parts(front, progress, &mut out).await?;
-        let mut end = Vec::new();
-        file_write::end(out.crc, &mut end);
-        out.sink.take(end).await?;
+        sink.take(head).await?;
+        let keys = self.write_parts(front, progress, sink).await?;
         if keys != keys_total {
             return Err(format!("{keys} keys were written of {keys_total}: the file is given up"));
         }
+        sink.end().await?;
         Ok(Made { keys, version })
     }
 
     /// Writes all parts of its shards; how many keys these were.
-    async fn write_parts<S: Sink>(
+    async fn write_parts(
         &self,
         front: &Rc<Front>,
         progress: &SaveProgress,
-        out: &mut Summed<'_, S>,
+        sink: &mut impl Sink,
     ) -> Result<u64, String> {
         let id = self.id;
         let ask = |shard: ShardId| -> Asked<'_> {
@@ -291,7 +291,7 @@ impl Share {
             open = part.is_open.then_some(place);
             turn = place + 1;
             keys += part.keys;
-            out.write(part.bytes).await?;
+            sink.take(part.bytes).await?;
             progress.keys.fetch_add(part.keys, Ordering::Relaxed);
             // Where parts have come already and the sink takes all at once, nothing else has waited.
             rt::yield_now().await;
@@ -321,19 +321,6 @@ async fn end_cuts(front: &Rc<Front>, id: CutId) {
         while !front.call(shard, move |shard| shard.frozen_end(id)).await {
             rt::yield_now().await;
         }
-    }
-}
-
-/// The file under way, with its sum so far.
-struct Summed<'a, S> {
-    sink: &'a mut S,
-    crc: Crc,
-}
-
-impl<S: Sink> Summed<'_, S> {
-    async fn write(&mut self, bytes: Vec<u8>) -> Result<(), String> {
-        self.crc.add(&bytes);
-        self.sink.take(bytes).await
     }
 }
 

@@ -20,7 +20,7 @@ use super::parts::{MODULE, Place, Summary};
 use crate::exec::Front;
 use crate::libraries::Set;
 use crate::rdb::forms::Recipient;
-use crate::rdb::{Crc, file_write, functions};
+use crate::rdb::{file_write, functions};
 use crate::rt;
 use crate::rt::file::Placed;
 use crate::shard::ExecutorId;
@@ -164,6 +164,10 @@ impl Sink for Writer {
         self.progress.bytes.fetch_add(length, Ordering::Relaxed);
         Ok(())
     }
+
+    async fn end(&mut self) -> Result<(), String> {
+        self.out.append_end().await.map_err(|error| error.to_string())
+    }
 }
 
 impl Writer {
@@ -205,11 +209,10 @@ async fn write_parts(
     let begin = |(number, share): (usize, Share)| {
         let path = name::part(&plan.path, id, number);
         let facts = [&plan.facts[..], &[Place { id, number, count }.fact()]].concat();
-        let (progress, failed, is_urgent) = (progress.clone(), failed.clone(), plan.is_urgent);
+        let (progress, failed) = (progress.clone(), failed.clone());
         let on = ExecutorId::from(share.shard());
         front.have_run(on, async move |front: Rc<Front>| {
-            let place = (path.as_path(), is_urgent);
-            let written = write_part(&front, &share, place, &facts, (&progress, &failed)).await;
+            let written = write_part(&front, &share, &path, &facts, (&progress, &failed)).await;
             written.map_err(|error| failed.get_or_init(|| error).clone())
         })
     };
@@ -231,6 +234,7 @@ async fn write_parts(
     };
     let mut writer = Writer::new(out, progress, &failed);
     writer.take(summary_bytes(moment, plan, &summary)).await?;
+    writer.end().await?;
     let bytes = writer.finish().await?;
     Ok(Saved { bytes: saved.bytes + bytes, ..saved })
 }
@@ -239,17 +243,17 @@ async fn write_parts(
 async fn write_part(
     front: &Rc<Front>,
     share: &Share,
-    (path, is_urgent): (&Path, bool),
+    path: &Path,
     facts: &[(String, String)],
     (progress, failed): (&Arc<SaveProgress>, &Arc<OnceLock<String>>),
 ) -> Result<(Made, u64), String> {
-    let out = Out::create_new(front, path, is_urgent).await.map_err(|error| error.to_string())?;
+    let out = Out::here(path).await.map_err(|error| error.to_string())?;
     let mut writer = Writer::new(out, progress, failed);
     let made = share.write(front, facts, progress, &mut writer).await?;
     Ok((made, writer.finish().await?))
 }
 
-/// All of the summary. The parts stand before what the data is, of which a reader leaves out what is too much.
+/// All of the summary but its end. The parts stand before what the data is, of which a reader leaves out what is too much.
 fn summary_bytes(moment: &Moment, plan: &SavePlan, summary: &Summary) -> Vec<u8> {
     let version = if moment.has_libraries() { functions::VERSION } else { file_write::VERSION };
     let of_parts = [summary.fact()];
@@ -257,9 +261,6 @@ fn summary_bytes(moment: &Moment, plan: &SavePlan, summary: &Summary) -> Vec<u8>
     let mut bytes = head(version, facts, &Set::new());
     file_write::module(MODULE, &mut bytes);
     moment.libraries().values().for_each(|library| functions::write(&library.code, &mut bytes));
-    let mut crc = Crc::default();
-    crc.add(&bytes);
-    file_write::end(crc, &mut bytes);
     bytes
 }
 

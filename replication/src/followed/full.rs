@@ -11,8 +11,8 @@ use super::payload::Filling;
 use super::stream::Stream;
 use super::telling::tell;
 use engine::exec::Front;
-use engine::rdb::file_write;
 use engine::rdb::forms::Recipient;
+use engine::rdb::{Crc, file_write};
 use engine::rt;
 use engine::snapshot::{Journals, Moment, Terms};
 use engine::tell::Peers;
@@ -155,7 +155,7 @@ async fn write(
     }
     let facts = facts(followers, &place);
     followers.copy_begins(copy, place);
-    let mut sink = Filling(copy.payload.clone());
+    let mut sink = Filling::of(copy.payload.clone());
     moment.write(front, &facts, &copy.progress, &mut sink).await.map(drop)
 }
 
@@ -223,8 +223,6 @@ pub(super) fn empty(redis_version: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     file_write::begin(file_write::VERSION, &mut bytes);
     file_write::fact("redis-ver", redis_version, &mut bytes);
-    let mut crc = engine::rdb::Crc::default();
-    crc.add(&bytes);
-    file_write::end(crc, &mut bytes);
+    bytes.extend(file_write::end(Crc::of(&bytes)));
     bytes
 }

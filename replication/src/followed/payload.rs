@@ -9,6 +9,7 @@
 //! a little, and from then on all goes to the file, which vanishes with the last who reads it.
 
 use crate::bell::Bell;
+use engine::rdb::{Crc, file_write};
 use engine::rt::File;
 use engine::snapshot::Sink;
 use std::cell::RefCell;
@@ -182,11 +183,26 @@ impl Payload {
 }
 
 /// Fills it.
-pub(super) struct Filling(pub(super) Rc<Payload>);
+pub(super) struct Filling {
+    payload: Rc<Payload>,
+    /// Of what was put there.
+    crc: Crc,
+}
+
+impl Filling {
+    pub(super) fn of(payload: Rc<Payload>) -> Filling {
+        Filling { payload, crc: Crc::default() }
+    }
+}
 
 impl Sink for Filling {
     async fn take(&mut self, bytes: Vec<u8>) -> Result<(), String> {
-        self.0.put(bytes).await
+        self.crc.add(&bytes);
+        self.payload.put(bytes).await
+    }
+
+    async fn end(&mut self) -> Result<(), String> {
+        self.payload.put(file_write::end(self.crc)).await
     }
 }
 

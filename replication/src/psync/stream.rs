@@ -20,7 +20,7 @@ use super::session::Session;
 use crate::replica::reason::Reason;
 use crate::standing::StreamPosition;
 use engine::command::{Args, OwnedArgs, Registry};
-use engine::exec::{Node, Queued, Replay};
+use engine::exec::{BePatient, Node, Queued, Replay};
 use engine::resp::{Limits, Parsed, Parser, Span};
 use engine::rt::{self, Nap};
 use engine::types::DbIndex;
@@ -247,7 +247,7 @@ async fn more(session: &Session, stream: &mut Stream, buffer: &mut Vec<u8>) -> R
         if let (Some(until), Some(nap)) = (rests_until, &stream.nap) {
             session.listen(false);
             // What shards have done meanwhile is taken together.
-            let patient = patience.begin();
+            let patient = patience.as_ref().map(BePatient::begin);
             nap.until(until).await;
             drop(patient);
         }

@@ -97,6 +97,11 @@ pub enum Write {
 }
 
 impl Write {
+    /// What was made now and stays until somebody takes it away.
+    pub fn put(db: DbIndex, key: Vec<u8>, value: SharedValue) -> Write {
+        Write::Put { db, key, value, deadline: None, clock: 0 }
+    }
+
     /// The key that this changes.
     pub fn key(&self) -> &[u8] {
         match self {

@@ -119,7 +119,7 @@ fn store(db: DbIndex, key: Vec<u8>, result: Rope) -> Write {
         return Write::Remove { db, key };
     }
     // As bytes also where they happen to be digits, which is how Redis stores them.
-    Write::Put { db, key, value: SharedValue::Large(result), deadline: None, clock: 0 }
+    Write::put(db, key, SharedValue::Large(result))
 }
 
 /// Bytes that one BITOP reads, each source as long as the longest: a request may name a key a million

@@ -1,6 +1,6 @@
 use crate::commands::testing::Session;
 use crate::db::PolicyKind;
-use crate::types::Millis;
+use crate::types::{DbIndex, Millis};
 
 /// Each changes its key, or tries to.
 const WRITES: [(&str, &str); 30] = [
@@ -77,4 +77,7 @@ fn how_often_a_key_is_used_grows_with_writes_and_goes_along_with_its_name() {
         ("OBJECT FREQ copied", ":5"),
         ("MOVE k 1", ":1"),
     ]);
+    let (policy, now) = (session.shard.keys.policy, session.shard.keys.now());
+    let moved = session.shard.keys.peek(DbIndex(1), b"k").expect("it was moved");
+    assert_eq!(policy.frequency(moved, now), 200);
 }

@@ -366,8 +366,7 @@ impl Job {
         if list.is_empty() {
             return Write::Remove { db, key };
         }
-        let value = SharedValue::Object(Arc::new(list));
-        Write::Put { db, key, value, deadline: None, clock: 0 }
+        Write::put(db, key, SharedValue::Object(Arc::new(list)))
     }
 }
 

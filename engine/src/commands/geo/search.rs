@@ -307,7 +307,7 @@ fn storing(
         decision.reply.count(making.len() as usize);
         let key = key.clone();
         Ok(Some(vec![match making.end() {
-            Some(value) => Write::Put { db, key, value, deadline: None, clock: 0 },
+            Some(value) => Write::put(db, key, value),
             None => Write::Remove { db, key },
         }]))
     })

@@ -320,10 +320,7 @@ fn store(
         let key = key.clone();
         Ok(Some(vec![match set.len() {
             0 => Write::Remove { db, key },
-            _ => {
-                let value = SharedValue::Object(Arc::new(set));
-                Write::Put { db, key, value, deadline: None, clock: 0 }
-            }
+            _ => Write::put(db, key, SharedValue::Object(Arc::new(set))),
         }]))
     };
     Decided::of(Box::new(pondering), is_short, decision)

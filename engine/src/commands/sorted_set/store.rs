@@ -86,7 +86,7 @@ fn store(
 /// The outcome under its key, from which what is there goes in any case.
 pub(super) fn stored(db: DbIndex, key: &[u8], value: Option<SharedValue>) -> Write {
     match value {
-        Some(value) => Write::Put { db, key: key.to_vec(), value, deadline: None, clock: 0 },
+        Some(value) => Write::put(db, key.to_vec(), value),
         None => Write::Remove { db, key: key.to_vec() },
     }
 }

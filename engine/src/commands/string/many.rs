@@ -103,12 +103,9 @@ fn set_if_none_is_there(
         return Ok(Vec::new().into());
     }
     decision.reply.integer(1);
-    let put = |position: usize| Write::Put {
-        db: decision.db,
-        key: args.get(position).to_vec(),
-        value: shared(args.value(position + 1)),
-        deadline: None,
-        clock: 0,
+    let put = |position: usize| {
+        let (key, value) = (args.get(position).to_vec(), shared(args.value(position + 1)));
+        Write::put(decision.db, key, value)
     };
     Ok(Decided::Writes((1..args.len()).step_by(2).map(put).collect()))
 }
