@@ -247,6 +247,37 @@ fn a_transaction_of_thousands_is_one() {
     world.end();
 }
 
+/// The story: a stream that changes databases all the time is many short batches, and of a shard whose answers woke nobody one
+/// was done in each millisecond.
+#[test]
+fn who_waits_for_an_answer_is_woken_by_it() {
+    let world = World::new(8);
+    let node = follower(&world, 1);
+    let front = node.outside().clone();
+    world.spawn("replay", async move {
+        let mut replay = Replay::new(front);
+        let set = |db: u16, at: u64, replay: &mut Replay| {
+            let commands = vec![words(&format!("SET key{at} value"))];
+            Unit { db: DbIndex(db), commands }.add_to(replay, at);
+            replay.send();
+        };
+        assert!(replay.patience().is_some(), "nothing is there");
+        set(0, 0, &mut replay);
+        assert!(replay.patience().is_some(), "all of it is away");
+        set(1, 1, &mut replay);
+        assert!(replay.patience().is_none(), "a batch waits for the one before");
+        let two = ["SET a 1", "SET b 1"].map(words).to_vec();
+        replay.settle().await;
+        assert!(replay.patience().is_some(), "all is done");
+        set(0, 2, &mut replay);
+        Unit { db: DbIndex(0), commands: two }.add_to(&mut replay, 3);
+        assert!(replay.patience().is_none(), "a group waits for it");
+        replay.settle().await;
+    });
+    check_quiet(&node, "a stream of two databases");
+    world.end();
+}
+
 #[test]
 fn what_does_not_fit_is_told() {
     let world = World::new(1);

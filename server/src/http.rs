@@ -385,11 +385,10 @@ fn readiness(bound: Option<u64>, state: &dyn HttpState) -> Result<(), String> {
              max_lag_records, and compare slave_repl_offset with its master_repl_offset"
                 .to_owned())
         }
-        (Replication::Stable { lag_records: None }, Some(_)) => {
-            Err("how far the replica lags is not \
-             known: its master has been silent for seconds"
-                .to_owned())
-        }
+        (Replication::Stable { lag_records: None }, Some(_)) => Err(
+            "how far the replica lags is not known: its master is silent, or does not know either"
+                .to_owned(),
+        ),
         (Replication::Stable { lag_records: Some(lag) }, Some(bound)) if lag <= bound => Ok(()),
         (Replication::Stable { lag_records: Some(lag_records) }, Some(bound)) => {
             Err(format!("replica lags {lag_records} records behind its master, more than {bound}"))

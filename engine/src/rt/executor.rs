@@ -52,7 +52,7 @@ pub enum Priority {
     /// As any other program.
     #[default]
     Normal,
-    /// Behind all others, a third of whose time it has where there is not enough; whoever else wakes runs at once.
+    /// Behind all others, a tenth of whose time it has where there is not enough; whoever else wakes runs at once.
     Low,
 }
 
@@ -248,8 +248,8 @@ struct SchedulingAttributes {
 /// A weight says who gets how much. Who runs first says the length of what a thread wants to do at a time (kernels from
 /// 6.12 on; earlier ones pass over it): whoever wants shorter turns interrupts one of long ones as soon as he wakes.
 fn go_behind_others() {
-    /// A third of the weight of others.
-    const NICE: i32 = 5;
+    /// A tenth of the weight of others.
+    const NICE: i32 = 10;
     /// Nanoseconds; others want some milliseconds.
     const TURN: u64 = 50_000_000;
     let attributes = SchedulingAttributes {
@@ -295,7 +295,7 @@ mod tests {
             spawn(Settings::named("nice").of(priority), own).expect("a thread").join()
         };
         let normal = nice(Priority::Normal).expect("no panic");
-        assert_eq!(nice(Priority::Low), Ok(normal.max(5)));
+        assert_eq!(nice(Priority::Low), Ok(normal.max(10)));
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! Putting megabytes into the kernel's cache is work by the 100 us that nobody interrupts: on the executor of replication it
 //! would keep replicas waiting, and on whichever CPU it runs, the shard or the client that wants to run there. So an
 //! executor does it that goes behind them, and that gives the CPU up as soon as one of them wakes. It is not starved: where
-//! all CPUs are busy, it has a quarter of one, which writes some 100 MB/s. It sums, too. Nobody is served while the last
+//! all CPUs are busy, it has a tenth of one, which writes some 50 MB/s. It sums, too. Nobody is served while the last
 //! snapshot is written, and whoever stops the node waits for it: that one is not left to it. Nor are the files of single shards,
 //! which are asked for where one executor would be too few.
 
