@@ -583,7 +583,7 @@ mod tests {
         check(stable(Some(6)), "?max_lag_records=5", more);
         check(stable(None), "", "200 OK");
         check(stable(None), "?max_lag_records=5", "503 Service Unavailable");
-        check(stable(None), "?max_lag_records=5", "not known: its master has been silent");
+        check(stable(None), "?max_lag_records=5", "not known: its master is silent");
         check(Replication::StableByBytes, "", "200 OK");
         check(Replication::StableByBytes, "?max_lag_records=5", "503 Service Unavailable");
         check(Replication::StableByBytes, "?max_lag_records=5", "no records to count");
