@@ -266,11 +266,10 @@ fn who_waits_for_an_answer_is_woken_by_it() {
         assert!(replay.patience().is_some(), "all of it is away");
         set(1, 1, &mut replay);
         assert!(replay.patience().is_none(), "a batch waits for the one before");
-        let two = ["SET a 1", "SET b 1"].map(words).to_vec();
         replay.settle().await;
         assert!(replay.patience().is_some(), "all is done");
         set(0, 2, &mut replay);
-        Unit { db: DbIndex(0), commands: two }.add_to(&mut replay, 3);
+        Unit::of(&["SET a 1", "SET b 1"]).add_to(&mut replay, 3);
         assert!(replay.patience().is_none(), "a group waits for it");
         replay.settle().await;
     });

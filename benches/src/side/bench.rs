@@ -1,6 +1,9 @@
 //! One program measured once: how its server is started, filled and loaded, and what its figures are.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use super::{Plan, Subject, depth_factor, spoiled};
 use crate::load::{self, Command, Config, Mix, Report, Until};
@@ -51,4 +54,28 @@ pub(super) fn cpu(report: &Report) -> io::Result<f64> {
 /// A run with errors measures something else.
 pub(super) fn clean(report: Report, what: &str) -> io::Result<Report> {
     if report.is_clean() { Ok(report) } else { Err(spoiled(format!("{what}:\n{report}"))) }
+}
+
+/// Has something done under a load that has been there for a while and ends with it: what came of both. `what` they were
+/// is said where the load had errors.
+pub(super) fn under<T>(
+    load: &Config,
+    (since, what): (Duration, &str),
+    done: impl FnOnce() -> io::Result<T>,
+) -> io::Result<(T, Report)> {
+    let stop = AtomicBool::new(false);
+    let (outcome, has_ended, report) = thread::scope(|scope| {
+        let running = scope.spawn(|| load::run_until_stopped(load, &stop));
+        thread::sleep(since);
+        let outcome = done();
+        let has_ended = running.is_finished();
+        stop.store(true, Ordering::Relaxed);
+        let report = running.join();
+        (outcome, has_ended, report.unwrap_or_else(|_| Err(spoiled(format!("{what}: a panic")))))
+    });
+    let (outcome, report) = (outcome?, clean(report?, what)?);
+    match has_ended {
+        true => Err(spoiled(format!("{what}: they came to their end before all else"))),
+        false => Ok((outcome, report)),
+    }
 }

@@ -1,14 +1,16 @@
 //! The rows: each is measured once per call for one program, and puts its figures into the table.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::bench::{Bench, clean, cpu, resident};
+use super::bench::{Bench, clean, cpu, resident, under};
 use super::{Goal, Plan, Subject, Table, costs, spoiled};
 use crate::load::{self, Command, Config, Pace, Until};
 use crate::peer::{Certificates, Server};
 use crate::process;
+
+/// How long writes are let alone before something is measured under them.
+pub(super) const GETS_GOING: Duration = Duration::from_secs(1);
 
 /// Longest wait for a full sync.
 pub(super) const SYNC_TIMEOUT: Duration = Duration::from_secs(600);
@@ -147,7 +149,6 @@ impl Bench<'_> {
     fn full_sync(&self, table: &mut Table) -> io::Result<()> {
         let master = self.full(self.plan.sync_keys, None)?;
         for (name, rate) in [("idle", None), ("under writes", Some(self.plan.write_rate))] {
-            let stop = AtomicBool::new(false);
             let writes = rate.map(|rate| Config {
                 pipeline: WRITER_DEPTH,
                 pace: Pace::Open { rate },
@@ -155,18 +156,14 @@ impl Bench<'_> {
                 keys: self.plan.sync_keys,
                 ..self.load(&master, Command::Set, 1)
             });
-            let (sync, report) = std::thread::scope(|scope| {
-                let writer = writes
-                    .as_ref()
-                    .map(|writes| scope.spawn(|| load::run_until_stopped(writes, &stop)));
-                let sync = self.sync_one(&master, rate.is_some());
-                stop.store(true, Ordering::Relaxed);
-                let report = writer.map(|writer| {
-                    writer.join().unwrap_or_else(|_| Err(spoiled("the writer panicked")))
-                });
-                (sync, report.transpose())
-            });
-            let (sync, report) = (sync?, report?);
+            let (sync, report) = match &writes {
+                None => (self.sync_one(&master)?, None),
+                Some(writes) => {
+                    let what = (GETS_GOING, "writes beside a full sync");
+                    let (sync, report) = under(writes, what, || self.sync_one(&master))?;
+                    (sync, Some(report))
+                }
+            };
             let figure = |what: &str| format!("full sync {name}: {what}");
             table.push(&figure("seconds"), self.column, sync.seconds);
             table.push(&figure("master memory before, MB"), self.column, sync.before / 1e6);
@@ -174,7 +171,6 @@ impl Bench<'_> {
             table.push(&figure("peak / before"), self.column, sync.peak / sync.before);
             table.push(&figure("master CPU s, with children"), self.column, sync.cpu_seconds);
             if let Some(report) = report {
-                let report = clean(report, "writes beside a full sync")?;
                 table.push(&figure("writer's p99 ms"), self.column, report.latency.p99 / 1e3);
                 table.push(&figure("writer's worst ms"), self.column, report.latency.max / 1e3);
             }
@@ -183,11 +179,7 @@ impl Bench<'_> {
     }
 
     /// Brings up a replica of `master` and looks on until it has everything.
-    fn sync_one(&self, master: &Server, settle: bool) -> io::Result<Sync> {
-        if settle {
-            // Let the writes get going, so that the sync begins under them.
-            std::thread::sleep(Duration::from_secs(1));
-        }
+    fn sync_one(&self, master: &Server) -> io::Result<Sync> {
         let replica = self.start(None)?;
         let family = || process::family_bytes(master.pid()).ok_or_else(|| spoiled("no memory"));
         let cpu =

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::bench::{Bench, clean};
+use super::bench::{Bench, clean, under};
 use super::beside::longest_piece;
-use super::rows::{SAMPLE_INTERVAL, SYNC_TIMEOUT, WRITER_DEPTH};
+use super::rows::{GETS_GOING, SAMPLE_INTERVAL, SYNC_TIMEOUT, WRITER_DEPTH};
+use super::table::Samples;
 use super::{Goal, Table, spoiled};
 use crate::client::Client;
 use crate::load::{self, Command, Config, Pace, Until};
@@ -22,6 +22,9 @@ const TURNS: usize = 7;
 
 /// What that client asks for in a second: a pipeline of one, which waits for nobody else's requests.
 const READ_RATE: f64 = 2000.0;
+
+/// Until it has connected.
+const CONNECTS: Duration = Duration::from_millis(100);
 
 /// Of fewer there is no p99.
 const READS_MIN: u64 = 500;
@@ -72,18 +75,9 @@ impl Bench<'_> {
         };
         let alone = clean(load::run(&writes)?, "writes")?;
         let writes = Config { until: Until::Elapsed(SYNC_TIMEOUT), ..writes };
-        let stop = AtomicBool::new(false);
         client.demand(&["CONFIG", "RESETSTAT"])?;
-        let (saved, report) = std::thread::scope(|scope| {
-            let writer = scope.spawn(|| load::run_until_stopped(&writes, &stop));
-            // Let the writes get going.
-            std::thread::sleep(Duration::from_secs(1));
-            let saved = watched(server);
-            stop.store(true, Ordering::Relaxed);
-            let report = writer.join().unwrap_or_else(|_| Err(spoiled("the writer panicked")));
-            (saved, report)
-        });
-        let (saved, report) = (saved?, clean(report?, "writes beside a snapshot")?);
+        let what = (GETS_GOING, "writes beside a snapshot");
+        let (saved, report) = under(&writes, what, || watched(server))?;
         let mut figure = |what: &str, value: f64, goal: Option<(Option<usize>, f64)>| {
             let name = format!("snapshot under writes: {what}");
             table.push(&name, self.column, value);
@@ -109,30 +103,19 @@ impl Bench<'_> {
     /// The p99 of a client that reads while another one writes, in us: beside snapshots, and for as long after each of them.
     /// Of each the median: a machine is not as quiet at one time as at another.
     fn another(&self, server: &Server, writes: &Config) -> io::Result<(f64, f64)> {
-        let (mut beside, mut without) = (Vec::new(), Vec::new());
-        let stop = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let writer = scope.spawn(|| load::run_until_stopped(writes, &stop));
-            let mut turn = || -> io::Result<()> {
-                let (took, p99) = self.reads_beside(server, written)?;
+        let (mut beside, mut without) = (Samples::default(), Samples::default());
+        under(writes, (GETS_GOING, "writes beside snapshots"), || {
+            for _ in 0..TURNS {
+                let snapshot = |client: &mut Client| written(client, || Ok(()));
+                let (took, p99) = self.reads_beside(server, snapshot)?;
                 beside.push(p99);
                 let (_, p99) = self.reads_beside(server, |client| looked_at(client, took))?;
                 without.push(p99);
-                Ok(())
-            };
-            let outcome = (0..TURNS).try_for_each(|_| turn());
-            let has_ended = writer.is_finished();
-            stop.store(true, Ordering::Relaxed);
-            let report = writer.join().unwrap_or_else(|_| Err(spoiled("the writer panicked")));
-            outcome?;
-            clean(report?, "writes beside snapshots")?;
-            if has_ended {
-                Err(spoiled("the writer came to its end before the last snapshot"))
-            } else {
-                Ok(())
             }
+            Ok(())
         })?;
-        Ok((median(beside), median(without)))
+        let medians = beside.median().zip(without.median());
+        medians.ok_or_else(|| spoiled("nothing was read"))
     }
 
     /// Has something done while a client reads: how long it took, and the client's p99, in us.
@@ -148,34 +131,35 @@ impl Bench<'_> {
             keys: self.plan.sync_keys,
             ..self.load(server, Command::Get, 1)
         };
-        let (mut client, is_over) = (server.client()?, AtomicBool::new(false));
-        let (took, report) = std::thread::scope(|scope| {
-            let reader = scope.spawn(|| load::run_until_stopped(&reads, &is_over));
-            // Until it has connected.
-            std::thread::sleep(Duration::from_millis(100));
-            let took = what(&mut client);
-            is_over.store(true, Ordering::Relaxed);
-            (took, reader.join().unwrap_or_else(|_| Err(spoiled("the reader panicked"))))
-        });
-        let report = clean(report?, "reads beside a snapshot")?;
+        let mut client = server.client()?;
+        let (took, report) =
+            under(&reads, (CONNECTS, "reads beside a snapshot"), || what(&mut client))?;
         if report.requests < READS_MIN {
             return Err(spoiled(format!("{} reads say nothing of the p99", report.requests)));
         }
-        Ok((took?, report.latency.p99))
+        Ok((took, report.latency.p99))
     }
 }
 
-/// Has a snapshot written; how long that took.
-fn written(client: &mut Client) -> io::Result<Duration> {
+/// Has a snapshot written, and something done now and then meanwhile; how long that took.
+fn written(
+    client: &mut Client,
+    mut meanwhile: impl FnMut() -> io::Result<()>,
+) -> io::Result<Duration> {
     let start = Instant::now();
     client.demand(&["BGSAVE"])?;
     while client.info("persistence", "rdb_bgsave_in_progress")?.as_deref() != Some("0") {
+        meanwhile()?;
         if start.elapsed() > SYNC_TIMEOUT {
             return Err(spoiled("the snapshot does not end"));
         }
         std::thread::sleep(SAMPLE_INTERVAL);
     }
-    Ok(start.elapsed())
+    let took = start.elapsed();
+    if client.info("persistence", "rdb_last_bgsave_status")?.as_deref() != Some("ok") {
+        return Err(spoiled("the snapshot failed"));
+    }
+    Ok(took)
 }
 
 /// Only looks at the server as [`written`] does, for so long.
@@ -186,11 +170,6 @@ fn looked_at(client: &mut Client, time: Duration) -> io::Result<Duration> {
         std::thread::sleep(SAMPLE_INTERVAL);
     }
     Ok(start.elapsed())
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_unstable_by(f64::total_cmp);
-    figures[figures.len() / 2]
 }
 
 /// What a snapshot cost.
@@ -206,20 +185,11 @@ fn watched(server: &Server) -> io::Result<Saved> {
     let family = || process::family_bytes(server.pid()).ok_or_else(|| spoiled("no memory"));
     let cpu = || process::family_cpu_seconds(server.pid()).ok_or_else(|| spoiled("no CPU time"));
     let (before, cpu_before) = (family()? as f64, cpu()?);
-    let mut client = server.client()?;
-    let start = Instant::now();
-    client.demand(&["BGSAVE"])?;
     let mut peak = before;
-    while client.info("persistence", "rdb_bgsave_in_progress")?.as_deref() != Some("0") {
+    let took = written(&mut server.client()?, || {
         peak = peak.max(family()? as f64);
-        if start.elapsed() > SYNC_TIMEOUT {
-            return Err(spoiled("the snapshot does not end"));
-        }
-        std::thread::sleep(SAMPLE_INTERVAL);
-    }
-    let seconds = start.elapsed().as_secs_f64();
-    if client.info("persistence", "rdb_last_bgsave_status")?.as_deref() != Some("ok") {
-        return Err(spoiled("the snapshot failed"));
-    }
+        Ok(())
+    })?;
+    let seconds = took.as_secs_f64();
     Ok(Saved { seconds, before, peak, cpu_seconds: cpu()? - cpu_before })
 }

@@ -187,9 +187,13 @@ pub struct Appender {
 impl Appender {
     /// Makes a file that must not be there yet.
     pub async fn create_new(path: &Path) -> Result<Self> {
-        let file = Rc::new(File::create_new(path).await?);
-        let block = Vec::new();
-        Ok(Self { file, block, written: 0, synced: 0, writing: None, syncing: None })
+        Ok(Self::to(File::create_new(path).await?))
+    }
+
+    /// To a file that is empty.
+    fn to(file: File) -> Self {
+        let (file, block) = (Rc::new(file), Vec::new());
+        Self { file, block, written: 0, synced: 0, writing: None, syncing: None }
     }
 
     /// How many bytes were appended.
@@ -206,9 +210,7 @@ impl Appender {
     #[cfg(test)]
     pub(crate) async fn open(path: &Path) -> Result<Self> {
         let mut options = OpenOptions::new();
-        let file = File::open_with(options.write(true), "open", path).await?;
-        let (file, block) = (Rc::new(file), Vec::new());
-        Ok(Self { file, block, written: 0, synced: 0, writing: None, syncing: None })
+        Ok(Self::to(File::open_with(options.write(true), "open", path).await?))
     }
 
     /// As [`append`](Appender::append); what is long enough to be written by itself is not copied.

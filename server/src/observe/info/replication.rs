@@ -72,13 +72,18 @@ fn whole(lags: &[Lag]) -> Lag {
     }
 }
 
-/// A Redis: in its words alone. Its lag is in seconds.
-fn put_follower(index: usize, replica: &Replica, lines: &mut Lines) {
-    let state = match replica.state {
+/// What Redis calls such a state.
+fn redis_word(state: ReplicaState) -> &'static str {
+    match state {
         ReplicaState::Preparation => "wait_bgsave",
         ReplicaState::FullSync | ReplicaState::CatchingUp => "send_bulk",
         ReplicaState::StableSync => "online",
-    };
+    }
+}
+
+/// A Redis: in its words alone. Its lag is in seconds.
+fn put_follower(index: usize, replica: &Replica, lines: &mut Lines) {
+    let state = redis_word(replica.state);
     let Replica { ip, port, offset, last_ack_ms, .. } = replica;
     let lag = last_ack_ms / 1000;
     let row = format_args!("ip={ip},port={port},state={state},offset={offset},lag={lag}");
@@ -89,12 +94,7 @@ fn put_replica(index: usize, replica: &Replica, redis: bool, lines: &mut Lines) 
     if replica.speaks != Speaks::Journals {
         return put_follower(index, replica, lines);
     }
-    let state = match replica.state {
-        state if !redis => state.word(),
-        ReplicaState::Preparation => "wait_bgsave",
-        ReplicaState::FullSync | ReplicaState::CatchingUp => "send_bulk",
-        ReplicaState::StableSync => "online",
-    };
+    let state = if redis { redis_word(replica.state) } else { replica.state.word() };
     let mut row =
         format!("ip={},port={},state={state},offset={}", replica.ip, replica.port, replica.offset);
     let lag = whole(&replica.lags);
