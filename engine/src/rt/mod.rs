@@ -23,6 +23,7 @@
 //! ```
 
 mod alarm;
+mod cpu_time;
 pub mod executor;
 pub mod file;
 pub mod mailbox;
@@ -38,6 +39,7 @@ pub mod task;
 pub mod time;
 pub mod wake;
 
+pub use cpu_time::{CpuTime, cpu_time};
 pub use executor::{Executor, Pin, Priority, Settings};
 pub use file::{Appender, File, FileError};
 pub use mailbox::{Receiver, Sender, mailbox};

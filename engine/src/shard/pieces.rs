@@ -1,8 +1,20 @@
 //! The longest piece of work that an executor did without letting anybody else run, by kind: proof that
 //! nobody waits long for somebody else.
 //!
-//! Measured where a clock is read anyhow. Everybody may look; the executor alone writes.
+//! Measured where a clock is read anyhow. What is longer than all before is looked at once more: only time in which the
+//! thread had a processor is work. For that the kernel is asked now and then how long it ran:
+//!
+//! ```text
+//!   asked      piece piece piece    longest so far?
+//!     |--------|===|-|==|--|===........===|  asked again: it took no longer than
+//!              what the thread ran since then            all that the thread ran since
+//! ```
+//!
+//! So where others had the processor meanwhile a figure may be too large, by what the thread has done since the kernel was
+//! asked. Time in which a thread waits is never counted: for its turn, or for memory that was swapped out, which the
+//! kernel's own figures tell (`/proc/pressure`). Everybody may look; the executor alone writes.
 
+use crate::rt::{CpuTime, cpu_time};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -51,28 +63,82 @@ impl Piece {
     }
 }
 
-/// The longest of each kind on one executor, in nanoseconds.
+/// The longest of each kind on one executor.
 #[derive(Debug, Default)]
-pub struct Pieces([AtomicU64; Piece::ALL.len()]);
+pub struct Pieces {
+    /// In nanoseconds.
+    longest: [AtomicU64; Piece::ALL.len()],
+    asked: LastAsked,
+}
+
+/// What the kernel said of the thread when it was asked last. The executor's alone: atomic only to lie beside the rest.
+#[derive(Debug, Default)]
+struct LastAsked {
+    /// When, and how long the thread had run, in nanoseconds.
+    at: AtomicU64,
+    ran: AtomicU64,
+    /// Pieces since then, and how long these were together, in nanoseconds.
+    pieces: AtomicU64,
+    worked: AtomicU64,
+}
+
+impl LastAsked {
+    /// So many pieces, and so much work, are not worth asking again.
+    const PIECES: u64 = 16;
+    const WORKED: u64 = 200_000;
+
+    fn answered(&self, now: CpuTime) {
+        self.at.store(now.at.as_nanos() as u64, Ordering::Relaxed);
+        self.ran.store(now.ran.as_nanos() as u64, Ordering::Relaxed);
+        self.pieces.store(0, Ordering::Relaxed);
+        self.worked.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether it is time to ask again, behind a piece of `took` nanoseconds.
+    fn is_due(&self, took: u64) -> bool {
+        let pieces = self.pieces.load(Ordering::Relaxed) + 1;
+        let worked = self.worked.load(Ordering::Relaxed) + took;
+        self.pieces.store(pieces, Ordering::Relaxed);
+        self.worked.store(worked, Ordering::Relaxed);
+        pieces >= LastAsked::PIECES || worked >= LastAsked::WORKED
+    }
+
+    /// How many of `took` nanoseconds can have been work, by what the kernel says now.
+    fn of_which_work(&self, took: u64, now: CpuTime) -> u64 {
+        let since = |now: Duration, then: &AtomicU64| {
+            (now.as_nanos() as u64).saturating_sub(then.load(Ordering::Relaxed))
+        };
+        // A piece within a longer one has asked as well: what was before that is work, as far as is known.
+        let behind = took.min(since(now.at, &self.at));
+        took - behind + behind.min(since(now.ran, &self.ran))
+    }
+}
 
 impl Pieces {
     /// A piece took so long.
     #[inline]
     pub fn note(&self, piece: Piece, took: Duration) {
-        let (longest, took) = (&self.0[piece as usize], took.as_nanos() as u64);
-        if took > longest.load(Ordering::Relaxed) {
-            longest.store(took, Ordering::Relaxed);
+        let (longest, took) = (&self.longest[piece as usize], took.as_nanos() as u64);
+        let is_longest = took > longest.load(Ordering::Relaxed);
+        if self.asked.is_due(took) || is_longest {
+            self.look(longest, took, cpu_time());
         }
+    }
+
+    /// A piece took so long by the clock, and this is what the kernel says of the thread behind it.
+    fn look(&self, longest: &AtomicU64, took: u64, now: CpuTime) {
+        longest.fetch_max(self.asked.of_which_work(took, now), Ordering::Relaxed);
+        self.asked.answered(now);
     }
 
     /// The longest of a kind, since start or the last reset.
     pub fn longest(&self, piece: Piece) -> Duration {
-        Duration::from_nanos(self.0[piece as usize].load(Ordering::Relaxed))
+        Duration::from_nanos(self.longest[piece as usize].load(Ordering::Relaxed))
     }
 
     /// `CONFIG RESETSTAT`.
     pub fn reset(&self) {
-        self.0.iter().for_each(|longest| longest.store(0, Ordering::Relaxed));
+        self.longest.iter().for_each(|longest| longest.store(0, Ordering::Relaxed));
     }
 }
 
@@ -84,7 +150,11 @@ mod tests {
     fn the_longest_of_each_kind_stays_until_it_is_reset() {
         let pieces = Pieces::default();
         for (piece, micros) in [(Piece::Visit, 3), (Piece::Visit, 2), (Piece::Slice, 9)] {
-            pieces.note(piece, Duration::from_micros(micros));
+            // A thread that ran all the time since.
+            let ran = Duration::from_millis(1)
+                + Duration::from_nanos(pieces.asked.ran.load(Ordering::Relaxed));
+            let now = CpuTime { at: ran, ran };
+            pieces.look(&pieces.longest[piece as usize], micros * 1000, now);
         }
         let longest = |piece| pieces.longest(piece).as_micros();
         assert_eq!(
@@ -93,5 +163,37 @@ mod tests {
         );
         pieces.reset();
         assert_eq!(pieces.longest(Piece::Slice), Duration::ZERO);
+    }
+
+    #[test]
+    fn time_in_which_the_thread_was_made_to_wait_is_no_work() {
+        let micros = Duration::from_micros;
+        let time = |at, ran| CpuTime { at: micros(at), ran: micros(ran) };
+        for (took, since, ran, expected) in [
+            // It ran all the time, or was made to wait for most of it, or for a moment in what was long all the same.
+            (3000, 3100, 3050, 3000),
+            (3000, 3100, 20, 20),
+            (3000, 3100, 2800, 2800),
+            // It was made to wait between pieces: it is no longer than it was.
+            (50, 3100, 240, 50),
+            // Within it the kernel was asked already, behind another piece: it worked before that.
+            (3000, 1000, 200, 2200),
+        ] {
+            let pieces = Pieces::default();
+            pieces.asked.answered(time(50_000, 1000));
+            let longest = &pieces.longest[Piece::Visit as usize];
+            pieces.look(longest, took * 1000, time(50_000 + since, 1000 + ran));
+            let found = pieces.longest(Piece::Visit);
+            assert_eq!(found, micros(expected), "{took} {since} {ran}");
+        }
+    }
+
+    #[test]
+    fn the_kernel_is_asked_again_after_so_many_pieces_or_so_much_work() {
+        let asked = LastAsked::default();
+        let until_due =
+            |took| (1..).find(|_| asked.is_due(took)).inspect(|_| asked.answered(cpu_time()));
+        assert_eq!(until_due(10), Some(LastAsked::PIECES));
+        assert_eq!(until_due(LastAsked::WORKED / 4), Some(4));
     }
 }
