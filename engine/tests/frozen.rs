@@ -45,7 +45,7 @@ fn contents(shard: &Shard) -> Contents {
 /// A part of one slice.
 fn slice(shard: &mut Shard, id: CutId) -> Option<FrozenPart> {
     let mut part = FrozenPart::default();
-    shard.frozen_more(id, &mut part).then_some(part)
+    shard.frozen_more(id, &mut part).map(|_| part)
 }
 
 #[derive(Clone, Copy)]
@@ -110,7 +110,7 @@ fn cut(node: &ModelNode, dice: &mut fastrand::Rng, plan: Plan, id: CutId) -> Res
     while !running.is_empty() {
         let number = running[dice.usize(..running.len())];
         let part = &mut parts[usize::from(number)];
-        let is_running = node.with_shard(number, |shard| shard.frozen_more(id, part));
+        let is_running = node.with_shard(number, |shard| shard.frozen_more(id, part).is_some());
         assert!(is_running, "it is running");
         // A part has several slices, of different moments.
         if part.is_full() || dice.bool() {

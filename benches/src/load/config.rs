@@ -86,6 +86,8 @@ pub struct Config {
     pub seed: u64,
     /// Process whose CPU time and memory are measured; otherwise looked for by the port.
     pub server_pid: Option<u32>,
+    /// Its threads go before others of this machine, where that is allowed: as clients that have a machine of their own.
+    pub goes_first: bool,
 }
 
 impl Config {
@@ -107,6 +109,7 @@ impl Config {
             tls: None,
             seed: 1,
             server_pid: None,
+            goes_first: false,
         }
     }
 

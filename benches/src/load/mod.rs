@@ -56,8 +56,15 @@ pub fn run_until_stopped(config: &Config, stop: &AtomicBool) -> io::Result<Repor
     let own_before = process::own_cpu_seconds();
     let start = Instant::now();
     let tallies = std::thread::scope(|scope| {
+        let work = |worker: worker::Worker<'_>| {
+            if config.goes_first {
+                // Where it is not allowed, what the kernel gives to others is measured too.
+                let _ = process::favour_thread(0);
+            }
+            worker.run(start)
+        };
         let running: Vec<_> =
-            workers.into_iter().map(|worker| scope.spawn(move || worker.run(start))).collect();
+            workers.into_iter().map(|worker| scope.spawn(move || work(worker))).collect();
         let join = |thread: std::thread::ScopedJoinHandle<'_, io::Result<_>>| {
             thread.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
         };

@@ -101,6 +101,7 @@ impl Bench<'_> {
     }
 
     /// The p99 of a client that reads while another one writes, in us: beside snapshots, and for as long after each of them.
+    /// It goes before both the writer and the server: what it waits for is the server, not its turn on one of few CPUs.
     /// Of each the median: a machine is not as quiet at one time as at another.
     fn another(&self, server: &Server, writes: &Config) -> io::Result<(f64, f64)> {
         let (mut beside, mut without) = (Samples::default(), Samples::default());
@@ -129,6 +130,7 @@ impl Bench<'_> {
             pace: Pace::Open { rate: READ_RATE },
             until: Until::Elapsed(SYNC_TIMEOUT),
             keys: self.plan.sync_keys,
+            goes_first: true,
             ..self.load(server, Command::Get, 1)
         };
         let mut client = server.client()?;

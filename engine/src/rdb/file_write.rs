@@ -81,6 +81,9 @@ pub fn sizes(keys: u64, expire: u64, out: &mut Vec<u8>) {
     write_length(expire as usize, out);
 }
 
+/// Bytes of the end of a file.
+pub const END_BYTES: u64 = 9;
+
 /// The end of a file of which all but this has this checksum.
 pub fn end(mut crc: Crc) -> Vec<u8> {
     crc.add(&[END]);

@@ -62,16 +62,16 @@ impl Shard {
         }
     }
 
-    /// Puts a slice more of a frozen cut into a part of it; `false` when there is no such cut.
-    pub fn frozen_more(&mut self, id: CutId, part: &mut FrozenPart) -> bool {
-        let Some(cut) = self.frozen.clone().filter(|cut| cut.id() == id) else { return false };
+    /// Puts a slice more of a frozen cut into a part of it, and tells how it went about it; nothing when there is no such cut.
+    pub fn frozen_more(&mut self, id: CutId, part: &mut FrozenPart) -> Option<FrozenPace> {
+        let cut = self.frozen.clone().filter(|cut| cut.id() == id)?;
         let mut turn = Turn::begin();
         let stats = self.keys.stats;
-        let most = slice(cut.pressure(), self.served.since(&stats, turn.now()));
+        let pace = FrozenPace::of(cut.pressure(), self.served.since(&stats, turn.now()));
         let is_timed = self.is_timed;
-        cut.more(&self.keys, part, &mut || !is_timed || turn.is_longer(most));
+        cut.more(&self.keys, part, &mut || !is_timed || turn.is_longer(pace.slice()));
         self.bury_gone(&cut);
-        true
+        Some(pace)
     }
 
     /// Ends a frozen cut, at its end or before; `false` when there is more of it to be given back, and this is to be
@@ -107,12 +107,34 @@ impl Shard {
     }
 }
 
-/// How long the next slice is, by how much is held, in percent of what may be, and how long ago somebody was served.
-fn slice(pressure: u64, served: Option<Duration>) -> Duration {
-    match served {
-        _ if pressure >= PRESSURE => SLICE_UNDER_PRESSURE,
-        Some(ago) if ago < SERVED_LATELY => SLICE_BESIDE_OTHERS,
-        _ => SLICE,
+/// How much of a shard's time a frozen cut takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FrozenPace {
+    /// Nobody else wants any.
+    Alone,
+    /// Somebody is served.
+    BesideOthers,
+    /// Much is held, whoever is served.
+    UnderPressure,
+}
+
+impl FrozenPace {
+    /// By how much is held, in percent of what may be, and how long ago somebody was served.
+    fn of(pressure: u64, served: Option<Duration>) -> FrozenPace {
+        match served {
+            _ if pressure >= PRESSURE => FrozenPace::UnderPressure,
+            Some(ago) if ago < SERVED_LATELY => FrozenPace::BesideOthers,
+            _ => FrozenPace::Alone,
+        }
+    }
+
+    /// How long a slice is.
+    fn slice(self) -> Duration {
+        match self {
+            FrozenPace::Alone => SLICE,
+            FrozenPace::BesideOthers => SLICE_BESIDE_OTHERS,
+            FrozenPace::UnderPressure => SLICE_UNDER_PRESSURE,
+        }
     }
 }
 
@@ -132,7 +154,11 @@ mod tests {
             (100, Some(Duration::ZERO), 400),
         ] {
             let expected = Duration::from_micros(micros);
-            assert_eq!(slice(pressure, served), expected, "{pressure} %, {served:?}");
+            assert_eq!(
+                FrozenPace::of(pressure, served).slice(),
+                expected,
+                "{pressure} %, {served:?}"
+            );
         }
     }
 }

@@ -9,8 +9,8 @@
 //! Putting megabytes into the kernel's cache is work by the 100 us that nobody interrupts: on the executor of replication it
 //! would keep replicas waiting, and on whichever CPU it runs, the shard or the client that wants to run there. So an
 //! executor does it that goes behind them, and that gives the CPU up as soon as one of them wakes. It is not starved: where
-//! all CPUs are busy, it has a tenth of one, which writes some 50 MB/s. It sums, too. Nobody is served while the last
-//! snapshot is written, and whoever stops the node waits for it: that one is not left to it. Nor are the files of single shards,
+//! all CPUs are busy, it has a tenth of one, which writes some 50 MB/s. It sums, too. While the last snapshot is written
+//! nobody may write, and whoever stops the node waits for it: that one is not left to it. Nor are the files of single shards,
 //! which are asked for where one executor would be too few.
 
 use crate::exec::Front;
@@ -60,12 +60,13 @@ impl Out {
         }
     }
 
-    /// Appends what a file of this form ends with.
-    pub(super) async fn append_end(&mut self) -> Result<()> {
+    /// Appends what a file of this form ends with; how long that is.
+    pub(super) async fn append_end(&mut self) -> Result<u64> {
         match self {
-            Out::Here(out, crc) => out.append_whole(file_write::end(*crc)).await,
-            Out::Background(out) => out.append(Piece::Sum).await,
+            Out::Here(out, crc) => out.append_whole(file_write::end(*crc)).await?,
+            Out::Background(out) => out.append(Piece::Sum).await?,
         }
+        Ok(file_write::END_BYTES)
     }
 
     /// All that was appended is on the disk, and the file is closed. Its length.

@@ -15,8 +15,8 @@ use crate::exec::Front;
 use crate::libraries::Set;
 use crate::rdb::forms::Recipient;
 use crate::rdb::{file_write, functions};
-use crate::rt;
-use crate::shard::{ExecutorId, FrozenBeginning, Piece, Shard};
+use crate::rt::{self, Nap};
+use crate::shard::{ExecutorId, FrozenBeginning, FrozenPace, Piece, Shard};
 use crate::types::{DbIndex, Lsn, ShardId};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -24,7 +24,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How far a snapshot has come, for whoever wants to know.
 #[derive(Debug, Default)]
@@ -66,6 +66,8 @@ pub struct Terms {
     pub journals: Journals,
     /// For whom it is written.
     pub recipient: Recipient,
+    /// Nobody waits for it: where somebody is served, shards take breaks.
+    pub is_at_leisure: bool,
 }
 
 /// Why no moment can be fixed: there is one already.
@@ -79,6 +81,7 @@ pub struct Moment {
     /// As of which count of changes these are all that there were.
     libraries_as_of: Option<u64>,
     recipient: Recipient,
+    is_at_leisure: bool,
 }
 
 /// What was made of it.
@@ -100,7 +103,7 @@ pub(super) fn next_cut() -> CutId {
 impl Moment {
     /// Fixes the moment, on all shards at once.
     pub async fn begin(front: &Rc<Front>, terms: Terms) -> Result<Moment, String> {
-        let Terms { held_max, journals, recipient } = terms;
+        let Terms { held_max, journals, recipient, is_at_leisure } = terms;
         let id = next_cut();
         let bound = held_max / u64::from(front.node.shards().max(1));
         let begin = move |shard: &mut Shard| {
@@ -123,7 +126,7 @@ impl Moment {
                 };
                 let libraries =
                     libraries_as_of.map(|_| front.node.libraries().all()).unwrap_or_default();
-                Ok(Moment { id, beginnings, libraries, libraries_as_of, recipient })
+                Ok(Moment { id, beginnings, libraries, libraries_as_of, recipient, is_at_leisure })
             }
             // Shards that had begun, where others had not, if that can be.
             None => {
@@ -175,7 +178,8 @@ impl Moment {
         progress.keys_total.store(self.keys(), Ordering::Relaxed);
         let beginnings = front.node.all_shards().zip(self.beginnings.iter().cloned()).collect();
         let libraries = self.libraries.clone();
-        let all = Share { id: self.id, version: self.version(), beginnings, libraries };
+        let (id, version, is_at_leisure) = (self.id, self.version(), self.is_at_leisure);
+        let all = Share { id, version, beginnings, libraries, is_at_leisure };
         all.write(front, facts, progress, sink).await
     }
 
@@ -186,6 +190,7 @@ impl Moment {
             version: version(beginning.has_dated, false, self.recipient),
             beginnings: vec![(shard, beginning.clone())],
             libraries: Arc::default(),
+            is_at_leisure: self.is_at_leisure,
         };
         front.node.all_shards().zip(&self.beginnings).map(share).collect()
     }
@@ -219,6 +224,7 @@ pub(super) struct Share {
     /// Of at least one shard.
     beginnings: Vec<(ShardId, FrozenBeginning)>,
     libraries: Arc<Set>,
+    is_at_leisure: bool,
 }
 
 /// The beginning of a file: what it says about itself, and libraries of functions.
@@ -267,10 +273,10 @@ impl Share {
         progress: &SaveProgress,
         sink: &mut impl Sink,
     ) -> Result<u64, String> {
-        let id = self.id;
+        let (id, is_at_leisure) = (self.id, self.is_at_leisure);
         let ask = |shard: ShardId| -> Asked<'_> {
             Box::pin(front.have_run(ExecutorId::from(shard), async move |front: Rc<Front>| {
-                gather(&front, id).await
+                gather(&front, id, is_at_leisure).await
             }))
         };
         let shards: Vec<ShardId> = self.beginnings.iter().map(|(shard, _)| *shard).collect();
@@ -301,18 +307,52 @@ impl Share {
 }
 
 /// On a shard's executor: a part as long as it may be. Others are served between its slices.
-async fn gather(front: &Front, id: CutId) -> Option<FrozenPart> {
-    let mut whole = FrozenPart::default();
+async fn gather(front: &Front, id: CutId, is_at_leisure: bool) -> Option<FrozenPart> {
+    let (mut whole, mut breaks) = (FrozenPart::default(), Breaks::default());
     loop {
         let began = Instant::now();
-        if !front.with_shard(|shard| shard.frozen_more(id, &mut whole)) {
-            return None;
-        }
-        front.note_piece(Piece::Slice, began.elapsed());
+        let pace = front.with_shard(|shard| shard.frozen_more(id, &mut whole))?;
+        let took = began.elapsed();
+        front.note_piece(Piece::Slice, took);
+        let may_rest = is_at_leisure && pace == FrozenPace::BesideOthers;
+        let has_rested = may_rest && breaks.after(took).await;
         if whole.is_full() {
             return Some(whole);
         }
-        rt::glance().await;
+        if !has_rested {
+            rt::glance().await;
+        }
+    }
+}
+
+/// While somebody is served a shard rests about half as long as it works at a snapshot: else it would keep a CPU, which
+/// clients, the executor that writes the file, or another shard would have to wait for where there are not many.
+#[derive(Default)]
+struct Breaks {
+    /// Work since the last one.
+    worked: Duration,
+    nap: Option<Nap>,
+}
+
+impl Breaks {
+    /// Some slices: that a timer is set and goes off costs a tenth of it.
+    const WORK: Duration = Duration::from_micros(100);
+    const BREAK: Duration = Duration::from_micros(50);
+
+    /// After so much more work takes a break if it is time to; whether it was.
+    async fn after(&mut self, took: Duration) -> bool {
+        self.worked += took;
+        if self.worked < Breaks::WORK {
+            return false;
+        }
+        self.worked = Duration::ZERO;
+        if self.nap.is_none() {
+            // Where there is no descriptor left, it goes on.
+            self.nap = Nap::new().ok();
+        }
+        let Some(nap) = &self.nap else { return false };
+        nap.until(Instant::now() + Breaks::BREAK).await;
+        true
     }
 }
 

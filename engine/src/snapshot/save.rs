@@ -96,7 +96,8 @@ impl Save {
     pub async fn fix(&mut self) -> Result<Vec<Lsn>, String> {
         self.forget().await;
         let (held_max, journals) = (self.plan.held_max, Journals::Leave);
-        let terms = Terms { held_max, journals, recipient: Recipient::Newest };
+        let (recipient, is_at_leisure) = (Recipient::Newest, !self.plan.is_urgent);
+        let terms = Terms { held_max, journals, recipient, is_at_leisure };
         let moment = Moment::begin(&self.front, terms).await?;
         let lsns = moment.lsns();
         self.moment = Some(moment);
@@ -166,7 +167,9 @@ impl Sink for Writer {
     }
 
     async fn end(&mut self) -> Result<(), String> {
-        self.out.append_end().await.map_err(|error| error.to_string())
+        let length = self.out.append_end().await.map_err(|error| error.to_string())?;
+        self.progress.bytes.fetch_add(length, Ordering::Relaxed);
+        Ok(())
     }
 }
 

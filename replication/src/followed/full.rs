@@ -121,7 +121,9 @@ fn terms(followers: &Followers, copy: &FullCopy) -> Terms {
         Peers::From62 => Recipient::Redis62,
         Peers::From70 | Peers::From74 => Recipient::Newest,
     };
-    Terms { held_max: settings.followed.held_max, journals: Journals::Keep, recipient }
+    let (held_max, journals) = (settings.followed.held_max, Journals::Keep);
+    // What is written meanwhile waits for it, and is bounded.
+    Terms { held_max, journals, recipient, is_at_leisure: false }
 }
 
 async fn write(
