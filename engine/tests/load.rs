@@ -247,6 +247,10 @@ fn what_cannot_be_loaded_is_one_error_that_names_place_and_key() {
     check_refused(&flipped, &["the checksum is not that of the bytes before it"]);
     let unsummed = Made::new(11).key(0, "k", &text(b"value")).end_unsummed();
     assert_eq!(load(&unsummed, 1, 5).0.map(|loaded| loaded.keys), Ok(1));
+    let mut ours = Made::new(11);
+    ours.add(&[250]).add(&text(b"damselfly-ver")).add(&text(b"0.1.0"));
+    let zeroed = ours.key(0, "k", &text(b"value")).end_unsummed();
+    check_refused(&zeroed, &["the checksum is not that of the bytes before it"]);
 }
 
 #[test]

@@ -247,9 +247,10 @@ fn name_of_next(server: &Server, wait: Wait) -> Result<String, String> {
     // Who reads the data again writes it first, and nobody else then: what it has written is what it reads.
     let is_first = server.loading.writes_first() && wait != Wait::Begun;
     if server.status.is_loading() && !is_first {
-        return Err("a full sync is being loaded: there is nothing whole to be written".to_owned());
+        return Err("data is being loaded: there is nothing whole to be written".to_owned());
     }
-    Ok(name::file_name(&config.dbfilename, rt::now_millis()))
+    let name = name::file_name(&config.dbfilename, rt::now_millis());
+    name::refusal(&name, config.snapshot_parts).map_or(Ok(name), |refusal| Err(refusal.to_owned()))
 }
 
 /// This place, or another one behind those of all that there are: the newest by name is what a start loads.

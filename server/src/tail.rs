@@ -15,7 +15,7 @@
 use engine::journal::{LogHandle, Position, Read, Reader};
 use engine::rdb::Crc;
 use engine::rt::{self, Appender, File};
-use engine::snapshot::name;
+use engine::snapshot::name::{self, TAIL};
 use engine::types::Lsn;
 use replication::relay::Relay;
 use std::io::ErrorKind;
@@ -37,7 +37,7 @@ const SUM: usize = 8;
 /// Where the tail of a snapshot stands.
 pub fn beside(snapshot: &Path) -> PathBuf {
     let mut name = snapshot.file_name().unwrap_or_default().to_owned();
-    name.push(".tail");
+    name.push(TAIL);
     snapshot.with_file_name(name)
 }
 
@@ -52,7 +52,7 @@ pub async fn remove_others(setting: &str, newest: &Path) {
     let Some(directory) = newest.parent() else { return };
     // Where the directory cannot be read, whoever looks for snapshots there says so.
     let names = rt::file::names_in(directory).await.unwrap_or_default();
-    let snapshots = names.iter().filter_map(|found| found.strip_suffix(".tail"));
+    let snapshots = names.iter().filter_map(|found| found.strip_suffix(TAIL));
     for snapshot in snapshots.filter(|name| name::is_ours(setting, name)) {
         let snapshot = directory.join(snapshot);
         if snapshot != newest {

@@ -205,6 +205,34 @@ fn contents(directory: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
+fn what_is_to_be_read_again_is_looked_at_before_anything_goes_for_it() {
+    let directory = directory();
+    let node = node_in(&directory, 2);
+    node.must(&["DEBUG", "POPULATE", "5000", "key", "100"]);
+    node.must(&["SAVE"]);
+    let part = parts(directory.path()).pop().expect("a part");
+    let whole = std::fs::read(&part).expect("a part");
+    std::fs::remove_file(&part).expect("it is there");
+    let check_refused = |words: &str, what: &str| {
+        let refused = text(&node.call(&["DEBUG", "RELOAD", "NOSAVE"]));
+        assert!(refused.contains(words), "{what}: {refused}");
+        assert_eq!(text(&node.must(&["DBSIZE"])), "5000", "{what}");
+    };
+    check_refused("is not there", "a part");
+    std::fs::write(&part, &whole).expect("a file");
+    let summary = directory.path().join("dump.rdb");
+    let sound = std::fs::read(&summary).expect("a summary");
+    for at in 0..sound.len() {
+        let mut damaged = sound.clone();
+        damaged[at] ^= 1;
+        std::fs::write(&summary, &damaged).expect("a file");
+        check_refused("cannot load", &format!("byte {at} of the summary"));
+    }
+    std::fs::write(&summary, &sound).expect("a file");
+    node.must(&["DEBUG", "RELOAD", "NOSAVE"]);
+}
+
+#[test]
 fn parts_that_are_missing_torn_damaged_or_of_another_snapshot_stop_the_start() {
     let directory = directory();
     let mut node = node_in(&directory, 2);
@@ -214,15 +242,8 @@ fn parts_that_are_missing_torn_damaged_or_of_another_snapshot_stop_the_start() {
         parts(directory.path()).into_iter().map(|path| std::fs::read(path).expect("a part"));
     let other: Vec<Vec<u8>> = other.collect();
     node.must(&["SAVE"]);
-    // Told to read it again, it looks at all of it before anything goes.
     let part = parts(directory.path()).pop().expect("a part");
     let whole = std::fs::read(&part).expect("a part");
-    std::fs::remove_file(&part).expect("it is there");
-    let refused = text(&node.call(&["DEBUG", "RELOAD", "NOSAVE"]));
-    assert!(refused.contains("is not there"), "{refused}");
-    assert_eq!(text(&node.must(&["DBSIZE"])), "5000");
-    std::fs::write(&part, &whole).expect("a file");
-    node.must(&["DEBUG", "RELOAD", "NOSAVE"]);
     node.kill();
 
     let dir = format!("--dir={}", directory.path().display());
@@ -264,6 +285,10 @@ fn parts_that_are_missing_torn_damaged_or_of_another_snapshot_stop_the_start() {
     let keys: u32 = text(&node.must(&["DBSIZE"])).parse().unwrap();
     assert!((1000..4000).contains(&keys), "{keys}");
     node.assert_logged("is part 1 of the 2 of a snapshot", 1);
+    // Nor is it written over.
+    let refused = text(&node.call(&["SAVE"]));
+    assert!(refused.contains("is like the name of a part"), "{refused}");
+    assert!(std::fs::read(&part).expect("a part") == whole);
 }
 
 #[test]

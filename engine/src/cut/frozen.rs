@@ -73,7 +73,7 @@ impl std::fmt::Display for FrozenFailure {
         f.write_str(match self {
             FrozenFailure::TooMuchHeld => {
                 "more was changed meanwhile than may be held back for the snapshot (a quarter of \
-                 maxmemory): it goes on when less is written"
+                 maxmemory): begin another one when less is written, or raise maxmemory"
             }
             FrozenFailure::MemoryWanted => {
                 "memory was short and the databases were flushed meanwhile"

@@ -54,6 +54,9 @@ pub fn is_ours(setting: &str, name: &str) -> bool {
     time.is_some_and(|time| setting.replace(TIMESTAMP, time) == name)
 }
 
+/// What the name of the journals' tail has behind the snapshot's.
+pub const TAIL: &str = ".tail";
+
 /// The ending that parts keep, where the setting has it.
 const ENDING: &str = ".rdb";
 
@@ -90,12 +93,33 @@ fn parted(name: &str) -> (&str, &str) {
 /// Of a part of a snapshot that the setting could have named: which file that is, and which save of it.
 pub fn part_of(setting: &str, name: &str) -> Option<(String, SaveId)> {
     let (_, ending) = parted(setting);
-    let (rest, number) = name.strip_suffix(ending)?.rsplit_once('-')?;
+    let (stem, id) = part_read(name.strip_suffix(ending)?)?;
+    let whole = format!("{stem}{ending}");
+    is_ours(setting, &whole).then_some((whole, id))
+}
+
+/// What a part's name without its ending says.
+fn part_read(name: &str) -> Option<(&str, SaveId)> {
+    let (rest, number) = name.rsplit_once('-')?;
     let (stem, id) = rest.rsplit_once('-')?;
     let is_number = number.len() == 4 && number.bytes().all(|byte| byte.is_ascii_digit());
-    let whole = format!("{stem}{ending}");
-    let id = SaveId::read(id).filter(|_| is_number && is_ours(setting, &whole))?;
-    Some((whole, id))
+    Some((stem, SaveId::read(id)?)).filter(|_| is_number)
+}
+
+/// Why no snapshot can be written under this name, in one file or in parts, if none can.
+pub fn refusal(name: &str, in_parts: bool) -> Option<&'static str> {
+    /// Of a name, on most file systems.
+    const BYTES_MAX: usize = 255;
+    // Once snapshots are called otherwise, this one would be removed as something left over.
+    if part_read(parted(name).0).is_some() {
+        return Some("dbfilename is like the name of a part of a snapshot: choose another one");
+    }
+    // The longest of those beside it.
+    let longest = match in_parts {
+        true => part(Path::new(name), SaveId(0), 0).as_os_str().len(),
+        false => name.len() + TAIL.len(),
+    };
+    (longest > BYTES_MAX).then_some("dbfilename is too long: files beside it have longer names")
 }
 
 /// The parts among `names` that belong to no snapshot: those beside the file `newest` that are not of the save `kept`,
@@ -195,6 +219,27 @@ mod tests {
         assert_eq!(file_name("dump.rdb", Millis(7)), "dump.rdb");
         let twice = "{timestamp}/{timestamp}";
         assert_eq!(file_name(twice, Millis(0)), "1970-01-01T00-00-00/1970-01-01T00-00-00");
+    }
+
+    #[test]
+    fn no_snapshot_is_called_as_what_stands_beside_one_or_so_that_nothing_could() {
+        let long = |bytes: usize| "d".repeat(bytes - ENDING.len()) + ENDING;
+        for (name, in_parts, expected) in [
+            ("dump.rdb", true, None),
+            ("dump-0123456789abcdef-0000.rdb", false, Some("part")),
+            ("dump-0123456789abcdef-0000", true, Some("part")),
+            ("dump-0123456789abcdef-000.rdb", false, None),
+            ("dump-0123456789abcdeF-0000.rdb", false, None),
+            (&long(233), true, None),
+            (&long(234), true, Some("too long")),
+            (&long(250), false, None),
+            (&long(251), false, Some("too long")),
+        ] {
+            let refusal = refusal(name, in_parts);
+            assert_eq!(refusal.is_some(), expected.is_some(), "{name}: {refusal:?}");
+            let expected = expected.unwrap_or_default();
+            assert!(refusal.unwrap_or_default().contains(expected), "{name}: {refusal:?}");
+        }
     }
 
     #[test]

@@ -102,7 +102,7 @@ pub(super) static SETTINGS: &[Setting] = &[
          are always in order",
     ),
     idle(text("196mb"), "publish_buffer_limit", PUBSUB),
-    idle(boolean("true"), "rdbchecksum", "snapshots carry a checksum, and it is compared, always"),
+    idle(boolean("true"), "rdbchecksum", "snapshots carry a checksum always, and it is compared; one of 0, as Redis writes with this off, says that there is none"),
     idle(boolean("true"), "rdbcompression", "strings in snapshots are compressed where that pays, always"),
     idle(
         boolean("true"),
