@@ -173,6 +173,8 @@ pub struct Upstream {
     /// Per flow, records that the master had written as of its last word (at most about a second old)
     /// and that are not applied here; of a link in stable sync only.
     pub lags: Vec<u64>,
+    /// Per flow, how far the master's journal was as of that word; empty where `lags` is.
+    pub heads: Vec<Lsn>,
     /// Names the session with the master.
     pub session: u64,
     /// Items received and to be received, during a full sync.

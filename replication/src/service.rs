@@ -19,6 +19,7 @@ use crate::bell::Bell;
 use crate::followed::followers::Followers;
 use crate::here::Here;
 use crate::info::{Counters, Info, Journal, LinkState, Replica};
+use crate::master::returning::Returning;
 use crate::master::sessions::Sessions;
 use crate::settings::Settings;
 use crate::status::Status;
@@ -41,6 +42,8 @@ pub struct Service {
     here: Rc<Here>,
     tls: Arc<TlsStore>,
     sessions: Rc<Sessions<Sockets>>,
+    /// Who has left to come back at once.
+    returning: RefCell<Returning>,
     /// Those who follow as a Redis does.
     followers: Rc<Followers>,
     /// Whose word counts, and which link is followed.
@@ -84,6 +87,7 @@ impl Service {
             here,
             tls,
             sessions,
+            returning: RefCell::default(),
             followers,
             roles: RefCell::default(),
             orders: RefCell::default(),
@@ -183,7 +187,7 @@ async fn tick(service: Rc<Service>) {
         let now = Instant::now();
         let count = service.sessions.good(lag, now) + service.followers.good(lag, now);
         service.here.status.set_good_replicas(count as u32);
-        service.sessions.see(service.knows_heads());
+        service.sessions.see(service.heads_above().as_deref());
         // Who only asks, time and again, does not keep the journal.
         if service.sessions.begun() > 0 || service.followers.reads() {
             service.last_follower.set(now);
@@ -196,12 +200,13 @@ async fn tick(service: Rc<Service>) {
 }
 
 impl Service {
-    /// Whether it is known how far the one at the top is: a master is it, and who follows hears it as long as his link lives.
-    fn knows_heads(&self) -> bool {
-        let Some(link) = self.upstream() else { return true };
+    /// How far the journals of the one at the top are known to be: a master is it itself, which is an empty answer, and who
+    /// follows hears it as long as his link lives.
+    fn heads_above(&self) -> Option<Vec<Lsn>> {
+        let Some(link) = self.upstream() else { return Some(Vec::new()) };
         let upstream = link.describe();
-        let is_heard = self.here.standing.tells() || !upstream.lags.is_empty();
-        upstream.state == LinkState::StableSync && is_heard
+        let is_heard = self.here.standing.tells() || !upstream.heads.is_empty();
+        (upstream.state == LinkState::StableSync && is_heard).then_some(upstream.heads)
     }
 
     fn trim_relays(&self) {

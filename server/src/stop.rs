@@ -202,7 +202,13 @@ async fn drain(front: &Rc<Front>, server: &Server, limit: Duration) {
     let replicas = replicas.iter().filter(has_begun).count();
     if replicas > 0 {
         tracing::info!("stopping: waiting up to {} s for {replicas} replicas", limit.as_secs());
-        let have_all: usize = server.replication.ask(front, Request::Drain(limit)).await;
-        tracing::info!("stopping: {have_all} of {replicas} replicas have everything");
+    }
+    // Where there is none it is asked all the same: one may be between two sessions.
+    let have_all: usize = server.replication.ask(front, Request::Drain(limit)).await;
+    if replicas.max(have_all) > 0 {
+        tracing::info!(
+            "stopping: {have_all} of {} replicas have everything",
+            replicas.max(have_all)
+        );
     }
 }

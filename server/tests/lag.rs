@@ -200,6 +200,25 @@ fn a_lag_that_nobody_knows_is_not_shown_and_nobody_is_ready_by_it() {
     wait::until("it is known again", || are_shown((true, true, true)));
 }
 
+/// It said 0, as its own master had no more: that one was behind itself.
+#[test]
+fn at_the_end_of_a_chain_the_lag_is_to_its_beginning() {
+    let [master, replica, end] = ["master", "replica", "end"].map(|it| Node::start(it, 1, &[]));
+    scenario::follow(&replica, master.port);
+    scenario::wait_follows(&master, &replica);
+    scenario::follow(&end, replica.port);
+    let lag = |node: &Node| {
+        let info = info(node, "replication");
+        info.get("master_lag_records").map(|lag| lag.parse::<u64>().expect("a number"))
+    };
+    wait::until("all is applied", || lag(&replica) == Some(0) && lag(&end) == Some(0));
+    replica.must(&["DEBUG", "REPLICA", "PAUSE"]);
+    write(&master, 1000);
+    wait::until("both are behind", || [&replica, &end].iter().all(|node| lag(node) >= Some(1000)));
+    replica.must(&["DEBUG", "REPLICA", "RESUME"]);
+    wait::until("both have all", || lag(&replica) == Some(0) && lag(&end) == Some(0));
+}
+
 /// It began with 100 % and nothing left, and was at 100 % while seconds of data were under way.
 #[test]
 fn the_progress_of_a_full_sync_is_what_has_come() {

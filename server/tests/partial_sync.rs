@@ -118,6 +118,23 @@ fn a_sibling_that_still_reads_the_old_journal_confirms_nothing_of_the_new_one() 
     assert_eq!(scenario::syncs(elder).0, 0, "full syncs");
 }
 
+/// The story: between the old journal and the new one it was nobody's replica, and the node ended without it.
+#[test]
+fn a_sibling_that_still_reads_the_old_journal_is_waited_for_at_the_end() {
+    let seed = support::seed();
+    let mut family = bereaved((2, 2, 2), seed);
+    let proxy = Proxy::to(family.elder.port);
+    proxy.delay(Duration::from_millis(50));
+    scenario::follow(&family.younger, proxy.port);
+    wait::until("it reads the old journal", || {
+        scenario::role(&family.elder).contains("catching_up")
+    });
+    family.elder.must(&["SET", "new", "1"]);
+    assert_eq!(family.elder.stop(), Some(0), "it ends in order");
+    let has = family.younger.must(&["GET", "new"]);
+    assert_eq!(has.bytes(), Some(b"1".as_slice()));
+}
+
 /// The story: its own journal was let go as if somebody else had written in its history, and its replicas synced fully.
 #[test]
 fn a_master_that_followed_nobody_in_the_end_goes_on_with_its_history() {

@@ -6,6 +6,7 @@ pub mod lag;
 mod listening;
 pub mod machine;
 pub mod reason;
+pub mod returning;
 pub mod run;
 pub mod session;
 pub mod sessions;

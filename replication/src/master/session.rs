@@ -50,8 +50,9 @@ pub struct Session<R: Roads> {
     /// Bytes of its items that went out.
     pub(super) full_sync_bytes: Cell<u64>,
     pub(super) items_total: Cell<u64>,
-    /// How far the one at the top is, is not known here: the heads of what is relayed say nothing of it.
-    is_blind: Cell<bool>,
+    /// Per flow, how far the journal of the one at the top is known to be, where this node is not that itself; none where
+    /// that is not known: the heads of what is relayed say nothing of it.
+    above: RefCell<Option<Vec<Lsn>>>,
 }
 
 /// One flow of a session.
@@ -116,13 +117,13 @@ impl<R: Roads> Session<R> {
             items_done: Cell::new(0),
             full_sync_bytes: Cell::new(0),
             items_total: Cell::new(0),
-            is_blind: Cell::new(false),
+            above: RefCell::new(None),
         })
     }
 
-    /// Whether the heads of the journals that are sent are those that there are, for all that is known.
-    pub(super) fn sees(&self, heads: bool) {
-        self.is_blind.set(!heads);
+    /// How far the journals of the one at the top are known to be; empty where that is this node, none where it is not known.
+    pub fn sees(&self, above: Option<&[Lsn]>) {
+        *self.above.borrow_mut() = above.map(<[Lsn]>::to_vec);
     }
 
     /// The machine, to look at it.
@@ -214,15 +215,19 @@ impl<R: Roads> Session<R> {
     }
 
     /// What the control connection tells: how far a full sync is, and the heads of the journals, so
-    /// that a replica knows its lag also while it is slow to read its flows. A replica of a replica that has lost its master
-    /// does not know its lag either.
+    /// that a replica knows its lag also while it is slow to read its flows. To a replica of a replica they are those of the one
+    /// at the top; below one that has lost its master nobody knows his lag.
     pub(super) fn news(&self) -> Vec<u8> {
         let mut message = Vec::new();
         let progress = [self.items_done.get(), self.items_total.get()];
         wire::put_numbers(&mut message, Kind::Progress, &progress);
-        if !self.is_blind.get() {
-            let heads: Vec<u64> = self.flows.iter().map(|flow| flow.log.head().0).collect();
-            wire::put_numbers(&mut message, Kind::Ping, &heads);
+        if let Some(above) = &*self.above.borrow() {
+            // Journals that end where those of now begin have no more than they have.
+            let above = if self.machine().is_of_older_history() { &[][..] } else { above };
+            let head_above = |flow| above.get(flow).map_or(0, |lsn: &Lsn| lsn.0);
+            let flows = self.flows.iter().enumerate();
+            let heads = flows.map(|(flow, out)| out.log.head().0.max(head_above(flow)));
+            wire::put_numbers(&mut message, Kind::Ping, &heads.collect::<Vec<u64>>());
         }
         message
     }

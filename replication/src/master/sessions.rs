@@ -96,14 +96,27 @@ impl<R: Roads> Sessions<R> {
         self.live().iter().filter(|session| is_good(session)).count()
     }
 
-    /// Whether this node knows how far the one at the top is.
-    pub fn see(&self, heads: bool) {
-        self.live().iter().for_each(|session| session.sees(heads));
+    /// How far the one at the top is known to be: see [`Session::sees`].
+    pub fn see(&self, above: Option<&[Lsn]>) {
+        self.live().iter().for_each(|session| session.sees(above));
     }
 
     /// How many have come with all their connections: who only asks, time and again, does not count.
     pub fn begun(&self) -> usize {
         self.live().iter().filter(|session| session.machine().is_in_session()).count()
+    }
+
+    /// How many have come to the end of their leg just now: nobody has taken note of it yet.
+    pub fn legs_over(&self) -> usize {
+        let is_over = |session: &&Rc<Session<R>>| {
+            session.machine().ended().is_some_and(|reason| *reason == Reason::LegIsOver)
+        };
+        self.all.borrow().values().filter(is_over).count()
+    }
+
+    /// Whether this node is fed, or is to be as soon as it has connected.
+    pub fn feeds(&self, node: &str) -> bool {
+        self.live().iter().any(|session| session.machine().node() == node)
     }
 
     /// Whether somebody reads journals that end where the history of now begins.

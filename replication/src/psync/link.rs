@@ -209,6 +209,7 @@ impl Link {
             last_error: counts.last_error.as_ref().map(Reason::to_string),
             offset: session.as_ref().map_or_else(stood, |session| session.applied()),
             lags: Vec::new(),
+            heads: Vec::new(),
             applied: Vec::new(),
             session: 0,
             progress: session.as_ref().and_then(|session| session.progress()),

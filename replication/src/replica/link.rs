@@ -199,6 +199,7 @@ impl Link {
             last_error: counts.last_error.as_ref().map(Reason::to_string),
             offset: applied.iter().map(|lsn| lsn.0).sum(),
             lags: running.as_ref().map(|running| running.lags()).unwrap_or_default(),
+            heads: running.as_ref().map(|running| running.heads()).unwrap_or_default(),
             applied,
             session: counts.session,
             progress: running.as_ref().and_then(|running| running.progress()),

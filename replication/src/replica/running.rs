@@ -190,18 +190,22 @@ impl<R: Roads> Running<R> {
         self.applier.applied()
     }
 
-    /// Per flow, records that the master is known to have and that are not applied; empty before the
-    /// data is the master's, and when it has not been heard how far the master is.
+    /// Per flow, records that the master is known to have and that are not applied; empty where its [`heads`](Running::heads) are.
     pub fn lags(&self) -> Vec<u64> {
+        let lag = |(head, applied): (Lsn, Lsn)| head.0.saturating_sub(applied.0);
+        self.heads().into_iter().zip(self.applied()).map(lag).collect()
+    }
+
+    /// Per flow, how far the master's journal is known to be; empty before the data is the master's, and when it has not
+    /// been heard.
+    pub fn heads(&self) -> Vec<Lsn> {
         let heard = self.heads_heard.get();
         let is_known = heard.is_some_and(|heard| self.since(heard) <= HEADS_KNOWN_FOR);
         // Of a journal that ends where the master's of now begins, heads say nothing of that.
         if !self.is_stable() || !is_known || self.terms.to.is_some() {
             return Vec::new();
         }
-        let heads = self.heads.borrow();
-        let lag = |(head, applied): (&Lsn, Lsn)| head.0.saturating_sub(applied.0);
-        heads.iter().zip(self.applied()).map(lag).collect()
+        self.heads.borrow().clone()
     }
 
     fn since(&self, then: Instant) -> Duration {

@@ -323,6 +323,7 @@ impl Service {
         let settings = self.here.settings.clone();
         let to = terms.to.clone();
         let session = Session::new(terms.session, node, whom, &logs, to, settings, Sockets);
+        session.sees(self.heads_above().as_deref());
         self.sessions.open(&session);
         if !terms.full {
             // What it continues from must be there when it comes.
@@ -347,6 +348,7 @@ impl Service {
     fn session_begins(&self, session: &Session<Sockets>, terms: &Terms, asked_partial: bool) {
         let (full, why) = (terms.full, &terms.reason);
         self.sessions.tell_others(session);
+        self.returning.borrow_mut().is_back(session.machine().node());
         self.counters.borrow_mut().note_sync(full, why, asked_partial);
         self.last_follower.set(Instant::now());
         self.keeping.set(true);
@@ -364,6 +366,9 @@ impl Service {
     fn note_end(&self, session: &Session<Sockets>) {
         let (machine, address) = (session.machine(), session.address());
         let Some(reason) = machine.ended() else { return };
+        if *reason == Reason::LegIsOver {
+            self.returning.borrow_mut().left(machine.node(), Instant::now());
+        }
         if let Some(kind) = reason.drop_kind() {
             self.counters.borrow_mut().dropped[kind as usize] += 1;
             tracing::warn!("replication: replica {address} left: {reason}{}", kind.advice());
@@ -398,7 +403,7 @@ impl Service {
         }
     }
 
-    /// Waits until every session that has begun has acknowledged `heads` or has ended.
+    /// Waits until every session that has begun has acknowledged `heads` or has ended, and nobody is to come back.
     async fn wait_for_all(&self, heads: &[Lsn], deadline: Instant) -> usize {
         /// So soon it is seen that a session has ended.
         const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -407,8 +412,13 @@ impl Service {
         let mut has_asked = false;
         let count = loop {
             let count = self.sessions.caught_up(heads) + self.followers.caught_up(heads);
-            let left = deadline.saturating_duration_since(Instant::now());
-            if count >= self.sessions.begun() + self.followers.online() || left.is_zero() {
+            let now = Instant::now();
+            let left = deadline.saturating_duration_since(now);
+            let begun = self.sessions.begun() + self.followers.online();
+            let is_on_its_way = |node: &str| self.sessions.feeds(node);
+            let returning = self.returning.borrow_mut().count(is_on_its_way, now);
+            let wanted = begun + returning + self.sessions.legs_over();
+            if count >= wanted || left.is_zero() {
                 break count;
             }
             if !std::mem::replace(&mut has_asked, true) {

@@ -242,6 +242,7 @@ impl Member {
         self.conns.borrow_mut().insert(id, (conn.clone(), time.now()));
         conn.connect(logs.len());
         let session = Session::new(id, node, whom, &logs, to, settings, time.clone());
+        session.sees(Some(&[]));
         self.note_takeover(&session, || self.sessions.open(&session));
         session.attach_control(conn.control(Side::Master), Vec::new());
         let (me, runs) = (self.clone(), session.clone());
