@@ -170,10 +170,8 @@ pub struct Upstream {
     pub offset: u64,
     /// Per flow, what is applied.
     pub applied: Vec<Lsn>,
-    /// Per flow, records that the master had written as of its last word (at most about a second old)
-    /// and that are not applied here; of a link in stable sync only.
-    pub lags: Vec<u64>,
-    /// Per flow, how far the master's journal was as of that word; empty where `lags` is.
+    /// Per flow, how far the master's journal was as of its last word (at most about a second old); of a link in stable
+    /// sync only.
     pub heads: Vec<Lsn>,
     /// Names the session with the master.
     pub session: u64,
@@ -183,6 +181,15 @@ pub struct Upstream {
     pub guard: Option<Held>,
     /// How often the link was made anew.
     pub reconnects: u64,
+}
+
+impl Upstream {
+    /// Per flow, records that the master had written as of its last word and that are not applied here; empty where its
+    /// heads are not known.
+    pub fn lags(&self) -> Vec<u64> {
+        let lag = |(head, applied): (&Lsn, &Lsn)| head.0.saturating_sub(applied.0);
+        self.heads.iter().zip(&self.applied).map(lag).collect()
+    }
 }
 
 /// The states of a link to a master.

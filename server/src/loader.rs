@@ -137,8 +137,9 @@ async fn write_and_read(front: &Rc<Front>, server: &Server, how: Reload) -> Resu
 
 /// Whether a snapshot can be read at all, before anything goes for it.
 async fn check(path: &Path) -> Result<(), String> {
-    let looked = parts::look(path).await;
-    looked.map(drop).map_err(|error| format!("cannot load {}: {error}", path.display()))
+    parts::look_closely(path)
+        .await
+        .map_err(|error| format!("cannot load {}: {error}", path.display()))
 }
 
 /// To load a file.

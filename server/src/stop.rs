@@ -205,10 +205,8 @@ async fn drain(front: &Rc<Front>, server: &Server, limit: Duration) {
     }
     // Where there is none it is asked all the same: one may be between two sessions.
     let have_all: usize = server.replication.ask(front, Request::Drain(limit)).await;
-    if replicas.max(have_all) > 0 {
-        tracing::info!(
-            "stopping: {have_all} of {} replicas have everything",
-            replicas.max(have_all)
-        );
+    let replicas = replicas.max(have_all);
+    if replicas > 0 {
+        tracing::info!("stopping: {have_all} of {replicas} replicas have everything");
     }
 }

@@ -169,7 +169,7 @@ pub fn is_unfinished(name: &str) -> bool {
         return true;
     }
     let rest = name.strip_prefix("temp-");
-    let rest = rest.and_then(|rest| rest.strip_suffix(".rdb").or(rest.strip_suffix(".tail")));
+    let rest = rest.and_then(|rest| rest.strip_suffix(ENDING).or(rest.strip_suffix(TAIL)));
     let pid = std::process::id().to_string();
     let number = rest.and_then(|rest| rest.strip_prefix(&pid)?.strip_prefix('-'));
     let number = number.map(|rest| rest.strip_prefix(OF_COPY).unwrap_or(rest));

@@ -117,17 +117,12 @@ pub struct Looked {
     pub summary: Option<Summary>,
 }
 
-/// Looks at a snapshot before it is loaded: whether it can be read at all and, where it is a summary, whether it is whole and all parts
+/// Looks at a snapshot before it is loaded: whether it can be read at all and, where it is a summary, whether all parts
 /// that it names are there, of its own save, and as long as they were.
 pub async fn look(path: &Path) -> Result<Looked, String> {
     let file = File::open(path).await.map_err(|error| error.to_string())?;
     let whole = file.size().await.map_err(|error| error.to_string())?;
-    let summary = Summary::of_facts(&facts_of(&file).await?)?;
-    // Who does not say that it is a summary may be a damaged one.
-    if summary.is_some() || whole <= SUMMARY_BYTES {
-        look_through(&file).await?;
-    }
-    let Some(summary) = summary else {
+    let Some(summary) = Summary::of_facts(&facts_of(&file).await?)? else {
         return Ok(Looked { bytes: whole, summary: None });
     };
     let count = summary.bytes.len();
@@ -146,10 +141,21 @@ pub async fn look(path: &Path) -> Result<Looked, String> {
 /// A summary without libraries of functions is shorter.
 const SUMMARY_BYTES: u64 = 1024 * 1024;
 
+/// The same for whom loading comes too late to find that a summary is damaged, as data goes for it.
+pub async fn look_closely(path: &Path) -> Result<(), String> {
+    let looked = look(path).await?;
+    // Who does not say that it is a summary may be a damaged one.
+    if looked.summary.is_some() || looked.bytes <= SUMMARY_BYTES {
+        look_through(path).await?;
+    }
+    Ok(())
+}
+
 /// Whether a file is whole, by its checksum: all of it is read.
-async fn look_through(file: &File) -> Result<(), String> {
+async fn look_through(path: &Path) -> Result<(), String> {
     /// Summed at once, which takes some 20 us.
     const BYTES: usize = 32 * 1024;
+    let file = File::open(path).await.map_err(|error| error.to_string())?;
     let (mut reader, mut at) = (Reader::default(), 0);
     loop {
         let mut block = Vec::new();

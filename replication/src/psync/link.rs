@@ -208,7 +208,6 @@ impl Link {
             down_ms: counts.down_since.map(|since| since.elapsed().as_millis() as u64),
             last_error: counts.last_error.as_ref().map(Reason::to_string),
             offset: session.as_ref().map_or_else(stood, |session| session.applied()),
-            lags: Vec::new(),
             heads: Vec::new(),
             applied: Vec::new(),
             session: 0,

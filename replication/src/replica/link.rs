@@ -198,7 +198,6 @@ impl Link {
             down_ms: counts.down_since.map(|since| since.elapsed().as_millis() as u64),
             last_error: counts.last_error.as_ref().map(Reason::to_string),
             offset: applied.iter().map(|lsn| lsn.0).sum(),
-            lags: running.as_ref().map(|running| running.lags()).unwrap_or_default(),
             heads: running.as_ref().map(|running| running.heads()).unwrap_or_default(),
             applied,
             session: counts.session,

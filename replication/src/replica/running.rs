@@ -190,12 +190,6 @@ impl<R: Roads> Running<R> {
         self.applier.applied()
     }
 
-    /// Per flow, records that the master is known to have and that are not applied; empty where its [`heads`](Running::heads) are.
-    pub fn lags(&self) -> Vec<u64> {
-        let lag = |(head, applied): (Lsn, Lsn)| head.0.saturating_sub(applied.0);
-        self.heads().into_iter().zip(self.applied()).map(lag).collect()
-    }
-
     /// Per flow, how far the master's journal is known to be; empty before the data is the master's, and when it has not
     /// been heard.
     pub fn heads(&self) -> Vec<Lsn> {

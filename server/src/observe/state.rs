@@ -82,7 +82,7 @@ fn replication(info: &Info) -> http::Replication {
             http::Replication::StableByBytes
         }
         Some(upstream) if upstream.state == LinkState::StableSync => {
-            http::Replication::Stable { lag_records: upstream.lags.iter().copied().max() }
+            http::Replication::Stable { lag_records: upstream.lags().into_iter().max() }
         }
         Some(upstream) => http::Replication::NotStable(upstream.state.word().to_owned()),
     }
@@ -314,8 +314,8 @@ fn put_upstream(samples: &mut Samples, upstream: &Upstream) {
     if !is_syncing {
         samples.put(Metric::SlaveReplOffset, upstream.offset as f64);
     }
-    if is_up && let Some(most) = upstream.lags.iter().max() {
-        samples.put(Metric::MasterLagRecords, *most as f64);
+    if is_up && let Some(most) = upstream.lags().into_iter().max() {
+        samples.put(Metric::MasterLagRecords, most as f64);
     }
     samples.put(Metric::ReplicaGuardHolding, one_if(upstream.guard.is_some()));
     if let Some(held) = &upstream.guard {

@@ -157,9 +157,11 @@ fn put_upstream(upstream: &Upstream, info: &Info, config: &Config, lines: &mut L
         let down = upstream.down_ms.unwrap_or(0) / 1000;
         lines.put("master_link_down_since_seconds", down);
         lines.put("master_link_last_error", upstream.last_error.as_deref().unwrap_or_default());
-    } else if let Some(most) = upstream.lags.iter().max() {
+    } else if let lags = upstream.lags()
+        && let Some(most) = lags.iter().max()
+    {
         lines.put("master_lag_records", most);
-        for (shard, lag) in upstream.lags.iter().enumerate() {
+        for (shard, lag) in lags.iter().enumerate() {
             lines.put(format_args!("master_lag_records_shard{shard}"), lag);
         }
     }
