@@ -121,9 +121,11 @@ impl Bench<'_> {
         table.push(&wait, self.column, millis(worst));
         table.aim(&wait, &[Goal { of: 1, beside: None, most: WAIT_MOST }]);
         if let Program::Damselfly(..) = self.subject.program {
+            let (own, touching) = longest_pieces(server)?;
             let piece = format!("{name}: longest piece ms");
-            table.push(&piece, self.column, longest_piece(server)?);
+            table.push(&piece, self.column, own);
             table.aim(&piece, &[Goal { of: self.column, beside: None, most: PIECE_MOST }]);
+            table.push(&format!("{name}: the same with a first touch ms"), self.column, touching);
         }
         Ok(())
     }
@@ -142,13 +144,20 @@ fn wait_of_other(server: &Server, is_over: &AtomicBool) -> io::Result<Duration> 
     Ok(worst)
 }
 
-/// The longest piece of any kind on any executor, in ms.
-pub(super) fn longest_piece(server: &Server) -> io::Result<f64> {
+/// The longest piece on any executor, in ms: of any kind but `memory`, and of that: where memory was touched first.
+pub(super) fn longest_pieces(server: &Server) -> io::Result<(f64, f64)> {
     let reply = server.client()?.demand(&["INFO", "debug"])?;
     let text = String::from_utf8_lossy(reply.bytes().unwrap_or_default()).into_owned();
     let lines = text.lines().filter_map(|line| line.strip_prefix("longest_usec_executor_"));
     let kinds =
         lines.filter_map(|line| line.split_once(':')).flat_map(|(_, kinds)| kinds.split(','));
-    let micros = kinds.filter_map(|kind| kind.split_once('=')?.1.trim().parse::<f64>().ok());
-    micros.reduce(f64::max).map(|micros| micros / 1e3).ok_or_else(|| spoiled("no longest piece"))
+    let kinds = kinds.filter_map(|kind| {
+        let (kind, micros) = kind.split_once('=')?;
+        Some((kind, micros.trim().parse::<f64>().ok()? / 1e3))
+    });
+    let longest = |of_memory: bool| {
+        let pieces = kinds.clone().filter(|(kind, _)| (*kind == "memory") == of_memory);
+        pieces.map(|(_, millis)| millis).reduce(f64::max)
+    };
+    longest(false).zip(longest(true)).ok_or_else(|| spoiled("no longest piece"))
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::bench::{Bench, clean, under};
-use super::beside::longest_piece;
+use super::beside::longest_pieces;
 use super::rows::{GETS_GOING, SAMPLE_INTERVAL, SYNC_TIMEOUT, WRITER_DEPTH};
 use super::table::Samples;
 use super::{Goal, Table, spoiled};
@@ -91,7 +91,9 @@ impl Bench<'_> {
         figure("writer's p99 ms", report.latency.p99 / 1e3, None);
         figure("writer's p99 ms, alone", alone.latency.p99 / 1e3, None);
         if let Program::Damselfly(..) = self.subject.program {
-            figure("longest piece ms", longest_piece(server)?, Some((None, 1.0)));
+            let (own, touching) = longest_pieces(server)?;
+            figure("longest piece ms", own, Some((None, 1.0)));
+            figure("the same with a first touch of memory ms", touching, None);
         }
         let (beside, without) = self.another(server, &writes)?;
         figure("another client's p99 ms", beside / 1e3, None);

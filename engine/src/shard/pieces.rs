@@ -12,7 +12,14 @@
 //!
 //! So where others had the processor meanwhile a figure may be too large, by what the thread has done since the kernel was
 //! asked. Time in which a thread waits is never counted: for its turn, or for memory that was swapped out, which the
-//! kernel's own figures tell (`/proc/pressure`). Everybody may look; the executor alone writes.
+//! kernel's own figures tell (`/proc/pressure`).
+//!
+//! Pieces in which memory was touched for the first time are counted by themselves ([`Piece::Memory`]), whatever their
+//! kind: how long that takes is the kernel's matter, and in a virtual machine the one's below it. A piece counts as such
+//! also where the touch was in one before it and the kernel was not asked between them; a long piece that needs no
+//! memory when it is done once more is then found under its own kind.
+//!
+//! Everybody may look; the executor alone writes.
 
 use crate::rt::{CpuTime, cpu_time};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,11 +42,13 @@ pub enum Piece {
     Freeing,
     /// Trimming the journal.
     Trimming,
+    /// Any of these, where memory was touched for the first time.
+    Memory,
 }
 
 impl Piece {
     /// All kinds.
-    pub const ALL: [Piece; 7] = [
+    pub const ALL: [Piece; 8] = [
         Piece::Visit,
         Piece::Mailbox,
         Piece::Slice,
@@ -47,6 +56,7 @@ impl Piece {
         Piece::Eviction,
         Piece::Freeing,
         Piece::Trimming,
+        Piece::Memory,
     ];
 
     /// As INFO and the metrics call it.
@@ -59,6 +69,7 @@ impl Piece {
             Piece::Eviction => "eviction",
             Piece::Freeing => "freeing",
             Piece::Trimming => "trimming",
+            Piece::Memory => "memory",
         }
     }
 }
@@ -77,6 +88,8 @@ struct LastAsked {
     /// When, and how long the thread had run, in nanoseconds.
     at: AtomicU64,
     ran: AtomicU64,
+    /// How often it had touched memory that was not there.
+    faults: AtomicU64,
     /// Pieces since then, and how long these were together, in nanoseconds.
     pieces: AtomicU64,
     worked: AtomicU64,
@@ -90,6 +103,7 @@ impl LastAsked {
     fn answered(&self, now: CpuTime) {
         self.at.store(now.at.as_nanos() as u64, Ordering::Relaxed);
         self.ran.store(now.ran.as_nanos() as u64, Ordering::Relaxed);
+        self.faults.store(now.faults, Ordering::Relaxed);
         self.pieces.store(0, Ordering::Relaxed);
         self.worked.store(0, Ordering::Relaxed);
     }
@@ -121,12 +135,14 @@ impl Pieces {
         let (longest, took) = (&self.longest[piece as usize], took.as_nanos() as u64);
         let is_longest = took > longest.load(Ordering::Relaxed);
         if self.asked.is_due(took) || is_longest {
-            self.look(longest, took, cpu_time());
+            self.look(piece, took, cpu_time());
         }
     }
 
     /// A piece took so long by the clock, and this is what the kernel says of the thread behind it.
-    fn look(&self, longest: &AtomicU64, took: u64, now: CpuTime) {
+    fn look(&self, piece: Piece, took: u64, now: CpuTime) {
+        let has_touched = now.faults > self.asked.faults.load(Ordering::Relaxed);
+        let longest = &self.longest[if has_touched { Piece::Memory } else { piece } as usize];
         longest.fetch_max(self.asked.of_which_work(took, now), Ordering::Relaxed);
         self.asked.answered(now);
     }
@@ -153,8 +169,7 @@ mod tests {
             // A thread that ran all the time since.
             let ran = Duration::from_millis(1)
                 + Duration::from_nanos(pieces.asked.ran.load(Ordering::Relaxed));
-            let now = CpuTime { at: ran, ran };
-            pieces.look(&pieces.longest[piece as usize], micros * 1000, now);
+            pieces.look(piece, micros * 1000, CpuTime { at: ran, ran, faults: 0 });
         }
         let longest = |piece| pieces.longest(piece).as_micros();
         assert_eq!(
@@ -168,7 +183,7 @@ mod tests {
     #[test]
     fn time_in_which_the_thread_was_made_to_wait_is_no_work() {
         let micros = Duration::from_micros;
-        let time = |at, ran| CpuTime { at: micros(at), ran: micros(ran) };
+        let time = |at, ran| CpuTime { at: micros(at), ran: micros(ran), faults: 7 };
         for (took, since, ran, expected) in [
             // It ran all the time, or was made to wait for most of it, or for a moment in what was long all the same.
             (3000, 3100, 3050, 3000),
@@ -181,11 +196,22 @@ mod tests {
         ] {
             let pieces = Pieces::default();
             pieces.asked.answered(time(50_000, 1000));
-            let longest = &pieces.longest[Piece::Visit as usize];
-            pieces.look(longest, took * 1000, time(50_000 + since, 1000 + ran));
+            pieces.look(Piece::Visit, took * 1000, time(50_000 + since, 1000 + ran));
             let found = pieces.longest(Piece::Visit);
             assert_eq!(found, micros(expected), "{took} {since} {ran}");
         }
+    }
+
+    #[test]
+    fn a_piece_in_which_memory_was_touched_first_is_of_a_kind_of_its_own() {
+        let pieces = Pieces::default();
+        let ran = |millis| Duration::from_millis(millis);
+        for (millis, faults) in [(1, 3), (2, 4), (3, 4)] {
+            let now = CpuTime { at: ran(millis), ran: ran(millis), faults };
+            pieces.look(Piece::Slice, if faults == 3 { 9000 } else { 7000 + millis }, now);
+        }
+        let longest = |piece| pieces.longest(piece).as_nanos();
+        assert_eq!([longest(Piece::Memory), longest(Piece::Slice)], [9000, 7003]);
     }
 
     #[test]

@@ -75,7 +75,9 @@ metrics_table! {
     /// How many shards the keys are cut into.
     Shards = Gauge "shards" [];
     /// The longest piece of work that an executor did without letting anybody else run, by kind, since the
-    /// start or CONFIG RESETSTAT. Time in which the kernel had its thread wait for a CPU is left out.
+    /// start or CONFIG RESETSTAT. Time in which the kernel had its thread wait for a CPU is left out. Pieces in
+    /// which memory was touched for the first time, which the kernel or the machine below takes its time to find, are of
+    /// the kind memory.
     LongestWorkSeconds = Gauge "longest_work_seconds" ["executor", "kind"];
 
     /// Open client connections, by listener.
