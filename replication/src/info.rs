@@ -184,6 +184,13 @@ pub struct Upstream {
 }
 
 impl Upstream {
+    /// Sum of what is applied; none while a full sync is under way, or what came of one that broke off is applied: half of
+    /// a copy is no position, and whoever chooses a master by it must not see one.
+    pub fn position(&self) -> Option<u64> {
+        let is_half = self.state == LinkState::FullSync || self.progress.is_some();
+        (!is_half).then_some(self.offset)
+    }
+
     /// Per flow, records that the master had written as of its last word and that are not applied here; empty where its
     /// heads are not known.
     pub fn lags(&self) -> Vec<u64> {

@@ -14,6 +14,9 @@ use engine::journal::{Lineage, Position};
 use engine::types::{DbIndex, Lsn};
 use std::collections::BTreeMap;
 
+/// The last position of a stream: beyond any that was ever reached, and with room for what is added to them.
+pub(crate) const OFFSET_MAX: u64 = 1 << 62;
+
 /// Ancestors beyond so many bytes are left out, the oldest first: a reader keeps so much of all facts together.
 const BRANCHES_BYTES_MAX: usize = 24 * 1024;
 
@@ -119,7 +122,8 @@ fn stream(
 ) -> Option<StreamPosition> {
     let id = id?.as_ref().to_owned();
     let is_id = id.len() == 40 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let offset = offset?.as_ref().parse().ok()?;
+    // No file is believed more than a master is.
+    let offset = offset?.as_ref().parse().ok().filter(|offset| *offset <= OFFSET_MAX)?;
     let db = DbIndex(db?.as_ref().parse().ok()?);
     is_id.then_some(StreamPosition { id, offset, db })
 }
@@ -158,6 +162,15 @@ mod tests {
         ];
         for origin in rows {
             assert_eq!(read_back(&origin), Ok(origin.clone()));
+        }
+    }
+
+    #[test]
+    fn a_position_that_no_master_has_is_none() {
+        for (offset, expected) in [(OFFSET_MAX, true), (OFFSET_MAX + 1, false), (u64::MAX, false)] {
+            let origin = Origin { stream: Some(stream_at(offset)), ..Origin::unknown() };
+            let read = read_back(&origin).expect("the rest is in order");
+            assert_eq!(read.stream.is_some(), expected, "{offset}");
         }
     }
 

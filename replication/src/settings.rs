@@ -52,7 +52,7 @@ pub struct Followed {
     pub ping: Duration,
     /// What may wait for one of them (`client-output-buffer-limit replica`).
     pub limits: Limits,
-    /// What may be held of changed keys while a copy is made, in bytes.
+    /// What may be held of changed keys while a copy is made, in bytes; where there is no hard limit, also what may wait.
     pub held_max: u64,
     /// What of the stream is kept for those who come back, in bytes.
     pub backlog_bytes: u64,
@@ -60,4 +60,15 @@ pub struct Followed {
     pub redis_version: &'static str,
     /// The words that all of them know.
     pub oldest: Peers,
+}
+
+impl Followed {
+    /// How far one of them may be behind what it was sent, in bytes: no limit means none of the operator's, but memory
+    /// has one.
+    pub fn waiting_max(&self) -> u64 {
+        match self.limits.hard_bytes {
+            0 => self.held_max.max(self.backlog_bytes),
+            hard => hard,
+        }
+    }
 }

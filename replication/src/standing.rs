@@ -3,7 +3,8 @@
 //! ```text
 //!   empty start ──► master of an unrelated history
 //!   become_replica   the own journals' heads are the position
-//!   begin_following  full: nobody's position; partial: the master's history from where we stand
+//!   begin_following  full: nobody's position; partial: the master's history from where we stand; the relay of the one
+//!                    before is kept for those who follow this node, where the history branches off at its end
 //!   end_following    what is applied everywhere
 //!   full_sync_done   the copy is whole: only now may it be promoted
 //!   become_master    a new history branches off there; the relays are kept for siblings
@@ -625,11 +626,12 @@ impl Standing {
             if !feeds_on {
                 end_sessions(Outdated::RelaysAnother);
             }
+            let former = self.relay_before(terms);
+            *self.older.borrow_mut() = former;
             Rc::new(RefCell::new(Relay::starting_at(starts)))
         });
         *self.logs.borrow_mut() = relay.borrow().handles();
         *self.relay.borrow_mut() = Some(relay.clone());
-        *self.older.borrow_mut() = None;
         *self.lineage.borrow_mut() = if terms.lineage.current() == terms.history {
             terms.lineage.clone()
         } else {
@@ -640,6 +642,18 @@ impl Standing {
             *self.position.borrow_mut() = Some(Position { history, lsns });
         }
         relay
+    }
+
+    /// What is relayed, where the history of `terms` branches off at its end: whoever follows this node and is not that
+    /// far goes on in it, and in the next history then.
+    fn relay_before(&self, terms: &Terms) -> Option<Older> {
+        let (before, at) = terms.lineage.before()?;
+        let (history, relay) = (self.lineage.borrow().current(), self.relay.borrow().clone()?);
+        let goes_on = !terms.full
+            && terms.history == terms.lineage.current()
+            && history == before.current()
+            && relay.borrow().positions() == at;
+        goes_on.then_some(Older { history, relay, used: None })
     }
 
     /// All items of a full sync are applied: the data is the master's.

@@ -18,7 +18,7 @@ use engine::exec::Front;
 use engine::rdb::functions;
 use engine::rt;
 use engine::shard::{Answer, ExecutorId, Message, ReplyTo, Shard};
-use engine::snapshot::{ANOTHER, Form, Save, SavePlan, SaveProgress, Saved, name, parts};
+use engine::snapshot::{ANOTHER, Form, Moment, Save, SavePlan, SaveProgress, Saved, name, parts};
 use futures_lite::future;
 use replication::origin::Origin;
 use replication::service::Service;
@@ -162,6 +162,11 @@ async fn save(
             // It would wait for them, also for those that were asked for just before the node began to stop: there is
             // one moment at a time.
             service.give_up_copies();
+        }
+        // Whoever follows a master stands still while a moment is fixed: not for one that cannot be.
+        if Moment::is_taken(front).await && !progress.cancelled.load(Ordering::Relaxed) {
+            rt::sleep(AGAIN_AFTER).await;
+            continue;
         }
         match service.at_one_moment(async || save.fix().await).await {
             Ok(origin) => break origin,

@@ -259,6 +259,34 @@ fn a_follower_that_does_not_read_is_ended_at_its_bound() {
     redis::assert_follows(&redis, &node);
 }
 
+/// `0 0 0` is no limit, as with Redis: what a follower has not taken is kept for it, far beyond the backlog of those who
+/// come back. It had been the smallest limit, and a copy that took its time was made again and again.
+#[test]
+fn without_a_limit_a_follower_that_takes_its_time_gets_everything() {
+    let node = Node::start("node", 2, &["--repl_backlog_size=1mb"]);
+    node.must(&["CONFIG", "SET", "client-output-buffer-limit", "replica 0 0 0"]);
+    let mut slow = Puppet::new(&node);
+    assert!(slow.ask("PSYNC ? -1").starts_with("+FULLRESYNC"));
+    wait::until("it follows", || replication(&node, "connected_slaves") == "1");
+    let mut client = node.client();
+    let value = vec![b'v'; 256 << 10];
+    for number in 0..80 {
+        client.must(&[b"SET".as_slice(), format!("key{}", number % 9).as_bytes(), &value]);
+    }
+    client.must(&["SET", "last", "of all"]);
+    let (mut bytes, mut taken) = (vec![0; 1 << 20], Vec::new());
+    loop {
+        let read = slow.0.read(&mut bytes).expect("it is not ended");
+        assert_ne!(read, 0, "closed after {} bytes", taken.len());
+        taken.extend_from_slice(&bytes[..read]);
+        let new = &taken[taken.len().saturating_sub(read + 8)..];
+        if new.windows(8).any(|bytes| bytes == b"of all\r\n") {
+            break;
+        }
+    }
+    assert!(taken.len() > 80 * value.len(), "{}", taken.len());
+}
+
 /// While one loads a copy slowly, the cut is not held up: the copy goes to a file, which has no name.
 #[test]
 fn a_slow_copy_goes_to_a_file_and_is_whole() {

@@ -97,6 +97,38 @@ fn a_sibling_that_is_not_ahead_continues_partially() {
 }
 
 /// The story: its position in the old journal was taken for one in the new one, whose numbers begin with 0 again.
+/// The middle of a chain follows a promoted sibling: its own replica, which was not as far, is fed the rest of the old
+/// journal by the middle, which has it, and goes on in the new one.
+#[test]
+fn the_end_of_a_chain_that_lags_continues_when_its_middle_follows_a_sibling() {
+    for (shards, of_end, is_behind) in [((2, 2, 2), 2, false), ((3, 1, 2), 3, true)] {
+        let seed = support::seed();
+        let mut family = family(shards, seed);
+        let end = Node::start("end", of_end, &[QUICK_TIMEOUT]);
+        let before_end = Proxy::to(family.younger.port);
+        scenario::follow(&end, before_end.port);
+        scenario::wait_follows(&family.younger, &end);
+        before_end.part();
+        write(&family.master, seed ^ 3, 500);
+        compare::wait_caught_up(&family.master, &family.younger);
+        if is_behind {
+            family.before_younger.part();
+            write(&family.master, seed ^ 5, 200);
+        }
+        compare::wait_caught_up(&family.master, &family.elder);
+        family.master.kill();
+        family.elder.must(&["REPLICAOF", "NO", "ONE"]);
+        write(&family.elder, seed ^ 4, 200);
+        scenario::follow(&family.younger, family.elder.port);
+        compare::wait_caught_up(&family.elder, &family.younger);
+        before_end.heal();
+        compare::wait_caught_up(&family.elder, &end);
+        compare::assert_same(&family.elder, &end);
+        assert_eq!(scenario::syncs(&family.elder).0, 0, "full syncs of the middle, {shards:?}");
+        assert_eq!(scenario::syncs(&family.younger).0, 1, "full syncs of the end, {shards:?}");
+    }
+}
+
 #[test]
 fn a_sibling_that_still_reads_the_old_journal_confirms_nothing_of_the_new_one() {
     let seed = support::seed();

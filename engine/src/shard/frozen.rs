@@ -55,6 +55,11 @@ impl Shard {
         })
     }
 
+    /// Whether there is a frozen cut, which no other can be beside.
+    pub fn has_frozen(&self) -> bool {
+        self.frozen.is_some()
+    }
+
     /// For whom a frozen cut is written, said as it begins.
     pub fn frozen_for(&mut self, id: CutId, recipient: Recipient) {
         if let Some(cut) = self.frozen.as_ref().filter(|cut| cut.id() == id) {

@@ -101,8 +101,16 @@ pub(super) fn next_cut() -> CutId {
 }
 
 impl Moment {
-    /// Fixes the moment, on all shards at once.
+    /// Whether there is one already. Who waits for its end asks this: it stops nobody.
+    pub async fn is_taken(front: &Rc<Front>) -> bool {
+        front.call(ShardId(0), |shard| shard.has_frozen()).await
+    }
+
+    /// Fixes the moment, on all shards at once; [`ANOTHER`] is refused.
     pub async fn begin(front: &Rc<Front>, terms: Terms) -> Result<Moment, String> {
+        if Moment::is_taken(front).await {
+            return Err(ANOTHER.to_owned());
+        }
         let Terms { held_max, journals, recipient, is_at_leisure } = terms;
         let id = next_cut();
         let bound = held_max / u64::from(front.node.shards().max(1));

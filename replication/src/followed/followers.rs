@@ -2,6 +2,7 @@
 //!
 //! What takes no time; the tasks stand above: `feed` (one follower), `telling` (the stream), `full` (a copy).
 
+use super::again::Again;
 use super::copy::{FullCopy, Moment};
 use super::follower::Follower;
 use super::hello::{Asking, From};
@@ -48,6 +49,8 @@ pub struct Followers {
     era: Cell<u64>,
     /// A copy is being made, or one that was given up gives back what shards hold for it.
     pub(super) is_making: Cell<bool>,
+    /// When the next one may be made.
+    pub(super) again: Cell<Again>,
 }
 
 impl Followers {
@@ -65,6 +68,7 @@ impl Followers {
             pinged: Cell::new(now),
             era: Cell::new(0),
             is_making: Cell::new(false),
+            again: Cell::default(),
         }
     }
 
@@ -103,6 +107,15 @@ impl Followers {
         }
         self.seen.set(Instant::now());
         self.acks.ring();
+    }
+
+    /// One has ended like this: a copy may have been made in vain.
+    pub(super) fn note_end(&self, reason: &Reason) {
+        if matches!(reason, Reason::NoCopy(_) | Reason::FellOut | Reason::OverLimit { .. }) {
+            let mut again = self.again.get();
+            again.was_in_vain(Instant::now());
+            self.again.set(again);
+        }
     }
 
     /// Those that have not ended.
@@ -243,9 +256,9 @@ impl Followers {
                 }
             }
         }
-        // Without a limit of their own followers have what is kept for those who come back.
-        let needed = if limits.hard_bytes == 0 { 0 } else { needed };
-        told.stream.borrow_mut().backlog.trim(settings.followed.backlog_bytes.max(needed));
+        // Who has no limit may fall out of this one, and comes back for a copy.
+        let kept = needed.min(settings.followed.waiting_max()).max(settings.followed.backlog_bytes);
+        told.stream.borrow_mut().backlog.trim(kept);
     }
 
     /// What time alone changes.

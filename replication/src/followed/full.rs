@@ -18,10 +18,13 @@ use engine::snapshot::{Journals, Moment, Terms};
 use engine::tell::Peers;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Between two attempts to fix a moment, where a snapshot is written.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// A pause of the next copy that is worth a line of the log.
+const SAID_FROM: Duration = Duration::from_secs(3);
 
 /// The longest value in pieces that is put together, where followers have no limit of their own: what Redis takes
 /// in one argument.
@@ -51,6 +54,7 @@ async fn make(followers: Rc<Followers>, copy: Rc<FullCopy>) {
     while followers.is_making.replace(true) {
         rt::sleep(AGAIN_AFTER).await;
     }
+    rest(&followers, &copy).await;
     let front = followers.here().front.clone();
     let outcome = match fix(&followers, &copy, &front).await {
         Err(why) => Err(why),
@@ -76,6 +80,22 @@ fn is_given_up(copy: &FullCopy) -> bool {
     copy.payload.is_unwanted() || copy.progress.cancelled.load(Ordering::Relaxed)
 }
 
+/// Waits until the next copy may be made, or nobody wants it.
+async fn rest(followers: &Followers, copy: &FullCopy) {
+    let mut has_said = false;
+    while let Some(left) = followers.again.get().left(Instant::now())
+        && !is_given_up(copy)
+    {
+        if !std::mem::replace(&mut has_said, true) && left > SAID_FROM {
+            tracing::info!(
+                "replication: the next copy for Redis replicas is made in {} s, as those before came to nothing",
+                left.as_secs()
+            );
+        }
+        rt::sleep(left.min(AGAIN_AFTER)).await;
+    }
+}
+
 /// Fixes the moment; the stream stands at it, or stands still before it until [`write`] lets it go on.
 async fn fix(
     followers: &Rc<Followers>,
@@ -86,6 +106,10 @@ async fn fix(
         let terms = terms(followers, copy);
         if is_given_up(copy) {
             return Err("nobody waits for it any more".to_owned());
+        }
+        if Moment::is_taken(front).await {
+            rt::sleep(AGAIN_AFTER).await;
+            continue;
         }
         // What is read from here on lies before the moment.
         let told = followers.told();
@@ -191,7 +215,7 @@ fn begin_stream(followers: &Rc<Followers>, moment: &Moment) -> Result<Rc<Told>, 
     let (logs, longest, oldest) = {
         let here = followers.here();
         let settings = here.settings.borrow();
-        let bounds = settings.followed.limits.hard_bytes.max(settings.followed.backlog_bytes);
+        let bounds = settings.followed.waiting_max().max(settings.followed.backlog_bytes);
         (here.standing.logs(), bounds.max(LONGEST), settings.followed.oldest)
     };
     let peers = match (moment.has_dated(), moment.has_libraries()) {

@@ -14,7 +14,7 @@
 //!
 //! It does not say what nodes of our own are told: these follow the journals themselves (`master`).
 //!
-//! `backlog`, `merge`, `hello` and `machine` are pure; `stream` owns readers; `payload` a file; `follower` a socket.
+//! `backlog`, `merge`, `hello`, `machine` and `again` are pure; `stream` owns readers; `payload` a file; `follower` a socket.
 
 pub mod backlog;
 pub mod followers;
@@ -23,6 +23,7 @@ pub mod machine;
 pub mod merge;
 pub mod reason;
 
+mod again;
 mod copy;
 pub mod feed;
 pub mod follower;

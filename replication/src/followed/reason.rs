@@ -74,7 +74,8 @@ impl Display for Reason {
             ),
             Reason::FellOut => f.write_str(
                 "it is further back than the stream is kept; raise repl_backlog_size or \
-                 client-output-buffer-limit replica",
+                 client-output-buffer-limit replica, or, where that has no hard limit, maxmemory, a quarter of which \
+                 may wait then",
             ),
             Reason::NoCopy(why) => write!(f, "no copy could be made: {why}"),
             Reason::StreamEnded(why) => write!(f, "the stream has ended: {why}"),

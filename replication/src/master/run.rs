@@ -42,11 +42,12 @@ pub async fn run<R: Roads>(
     for task in tasks {
         roads.cancel(task).await;
     }
+    // At once: its flows are closed, and it does not wait long for a reason. Shards with much to do answer late.
+    session.say_why().await;
     if has_begun && walks != Walks::None {
         let cut = session.cut;
         front.call_all(move |shard| shard.cut_drop(cut)).await;
     }
-    session.say_why().await;
 }
 
 fn spawn_all<R: Roads>(

@@ -1,5 +1,6 @@
 //! What a Redis answers to PSYNC.
 
+use crate::origin::OFFSET_MAX;
 use crate::replica::reason::Reason;
 use crate::wire;
 
@@ -19,9 +20,6 @@ pub(super) enum Answer {
 
 /// The longest line that is waited for: a refusal.
 const LINE_MAX: usize = 4096;
-
-/// Positions of a stream: beyond any that was ever reached, and with room for what is added to them.
-const OFFSET_MAX: u64 = 1 << 62;
 
 /// A name of a history.
 const ID_BYTES: usize = 40;

@@ -96,8 +96,10 @@ pub enum Happened {
     Begun,
     /// It is read from.
     Reads,
-    /// Something came, or nothing is read just now.
+    /// Something came.
     Read,
+    /// Nothing came, and it is not read from just now: a master is not silent to whom nobody listens.
+    Rests,
     /// The RDB is loaded.
     Loaded,
     /// The master asks how far we are, and we are as far as it asks for.
@@ -375,6 +377,7 @@ impl Machine {
     fn lives(&mut self, happened: Happened, now: Instant) -> Vec<Action> {
         match happened {
             Happened::Reads => self.silent = Some(now),
+            Happened::Rests => self.silent = None,
             Happened::Read => (self.silent, self.soon_until) = (None, None),
             Happened::Loaded if self.state == Stage::Loading => return self.become_streaming(now),
             Happened::AckAsked => return self.ack(now),
@@ -806,6 +809,22 @@ mod tests {
         assert_eq!(begun, [Action::Run(2), Action::Stable, Action::Ack]);
         let counts = play.machine.counts();
         assert_eq!((counts.attempts, counts.successes, counts.reconnects), (1, 1, 1));
+    }
+
+    /// A session that was held, for longer than a master may be silent, took it for one.
+    #[test]
+    fn a_master_is_not_silent_while_nobody_listens() {
+        let mut play = Play::to(Stage::Streaming);
+        play.happened(Happened::Reads);
+        play.happened(Happened::Rests);
+        let rested = play.now;
+        while play.now < rested + 3 * RULES.timeout {
+            assert_eq!(play.wait(), [Action::Ack]);
+        }
+        play.happened(Happened::Reads);
+        let read = play.now;
+        while play.wait() == [Action::Ack] {}
+        assert!(play.now >= read + RULES.timeout, "{:?}", play.now - read);
     }
 
     /// A Redis hears no acknowledgement that comes before it has noticed that its copy is sent: the next one came a second

@@ -224,7 +224,9 @@ impl Session {
             rt::sleep(Duration::from_millis(20)).await;
         }
         self.happened(Happened::Reads);
+        let rests = RestsUnlessRead(self);
         let read = self.transport.read(buffer, READ_BYTES).await;
+        std::mem::forget(rests);
         self.happened(Happened::Read);
         match read {
             Ok(0) => Err("the master closed the connection".to_owned().into()),
@@ -234,6 +236,15 @@ impl Session {
             }
             Err(error) => Err(format!("the connection to the master was lost: {error}").into()),
         }
+    }
+}
+
+/// A read under way: dropped where that is given up.
+struct RestsUnlessRead<'a>(&'a Session);
+
+impl Drop for RestsUnlessRead<'_> {
+    fn drop(&mut self) {
+        self.0.happened(Happened::Rests);
     }
 }
 

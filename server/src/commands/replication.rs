@@ -197,7 +197,8 @@ fn role_redis(info: &Info, reply: &mut ReplyWriter<'_>) {
                 LinkState::FullSync => "sync",
                 LinkState::StableSync => "connected",
             });
-            reply.integer(upstream.offset as i64);
+            // As Redis: -1 where there is no position.
+            reply.integer(upstream.position().map_or(-1, |position| position as i64));
         }
         None => {
             reply.array(3);

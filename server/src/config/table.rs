@@ -126,7 +126,8 @@ settings! {
         /// When a client that does not read its replies is closed: class (normal, replica, pubsub),
         /// hard limit, soft limit, and the seconds for which the soft limit may be exceeded. Replies
         /// count while they are made: whoever asks for more than the hard limit is closed before that is
-        /// in memory. 0 is no limit.
+        /// in memory. 0 is no limit; for who follows as a Redis does memory has one all the same: a quarter of
+        /// maxmemory.
         client_output_buffer_limit: OutputLimits = of_kind(Kind::OutputLimits, "normal 576mb 256mb 60 slave 256mb 64mb 60 pubsub 32mb 8mb 60")
             .aliases(&[named("client-output-buffer-limit")]).mutable();
         /// Which key events are said to subscribers: K in channels of keys, E in channels of events, and g $ l s

@@ -311,8 +311,8 @@ fn put_upstream(samples: &mut Samples, upstream: &Upstream) {
     if is_up || is_syncing {
         samples.put(Metric::MasterLastIoSeconds, upstream.last_io_ms as f64 / 1e3);
     }
-    if !is_syncing {
-        samples.put(Metric::SlaveReplOffset, upstream.offset as f64);
+    if let Some(position) = upstream.position() {
+        samples.put(Metric::SlaveReplOffset, position as f64);
     }
     if is_up && let Some(most) = upstream.lags().into_iter().max() {
         samples.put(Metric::MasterLagRecords, most as f64);

@@ -139,8 +139,8 @@ fn put_upstream(upstream: &Upstream, info: &Info, config: &Config, lines: &mut L
     let last_io = if has_link { (upstream.last_io_ms / 1000) as i64 } else { -1 };
     lines.put("master_last_io_seconds_ago", last_io);
     lines.put("master_sync_in_progress", u8::from(is_syncing));
-    // Half of a full sync is no position: Sentinel must not choose by it.
-    let offset = if is_syncing { 0 } else { upstream.offset };
+    // Sentinel chooses by it.
+    let offset = upstream.position().unwrap_or(0);
     lines.put("slave_read_repl_offset", offset);
     lines.put("slave_repl_offset", offset);
     if let Some(progress) = upstream.progress.as_ref().filter(|_| is_syncing) {
