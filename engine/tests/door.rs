@@ -245,7 +245,11 @@ fn a_value_that_has_become_empty_goes_and_that_is_told() {
     shard.keys.change(
         DB,
         b"key",
-        &hash::Set { fields: &[(b"a", b"1", None), (b"b", b"2", None)], is_large: false },
+        &hash::Set {
+            fields: &[(b"a", b"1", None), (b"b", b"2", None)],
+            is_large: false,
+            seen: None,
+        },
     );
     shard.keys.change(DB, b"key", &hash::Remove(&[b"a"]));
     shard.publish();
@@ -256,7 +260,11 @@ fn a_value_that_has_become_empty_goes_and_that_is_told() {
     assert!(!shard.keys.exists(DB, b"key"));
     assert_eq!(shard.head(), Lsn(before + 2), "the effect and the deletion");
     let sent = SentEffect::of(&hash::Remove(&[b"x"]));
-    shard.keys.change(DB, b"key", &hash::Set { fields: &[(b"x", b"1", None)], is_large: false });
+    shard.keys.change(
+        DB,
+        b"key",
+        &hash::Set { fields: &[(b"x", b"1", None)], is_large: false, seen: None },
+    );
     shard.keys.change_as_sent(DB, b"key", &sent);
     shard.publish();
     assert!(!shard.keys.exists(DB, b"key"));

@@ -951,7 +951,7 @@ const COLLECTIONS: [Collection; 4] = [
         let names = named(numbers);
         let fields: Vec<hash::Given<'_>> =
             names.iter().map(|name| (&name[..], &[b'v'; 40][..], None)).collect();
-        hash::Set { fields: &fields, is_large: true }.perform(item).expect("a hash");
+        hash::Set { fields: &fields, is_large: true, seen: None }.perform(item).expect("a hash");
     }),
     (&sorted_set::TYPE, |item, numbers| {
         let names = named(numbers);

@@ -373,6 +373,8 @@ fn remove(pidfile: Option<String>) {
 async fn beat(front: Rc<Front>, server: Arc<Server>) {
     /// The pause of a shard for which nothing happens: waking up costs more than what there is to do.
     const IDLE_PAUSE: Duration = Duration::from_millis(100);
+    /// Who asks for more wants it kept when nothing else happens: an `expired` event that is not late, for instance.
+    const HZ_WHERE_IDLE_IS_REST: u32 = 100;
     let mut reader = crate::config::Reader::new(server.settings.clone());
     let (mut done_before, mut trimmer) = (None, memory::Trimmer::default());
     let mut overfull = memory::Overfull::default();
@@ -392,7 +394,7 @@ async fn beat(front: Rc<Front>, server: Arc<Server>) {
             overfull.look(server.status.is_replica(), effect::bound(config));
         }
         let done = note_rates(&front, &server);
-        let is_idle = done_before.replace(done) == Some(done);
+        let is_idle = done_before.replace(done) == Some(done) && config.hz <= HZ_WHERE_IDLE_IS_REST;
         rt::sleep(if is_idle { pause.max(IDLE_PAUSE) } else { pause }).await;
     }
 }

@@ -293,11 +293,26 @@ impl Keyspace {
     ) {
         let table = self.door.table(db);
         let mut near = [const { None }; N];
+        // Often all are of one key.
+        let mut last = None;
         for (near, (hash, element)) in near.iter_mut().zip(wanted) {
-            *near = table.likely(hash).and_then(Item::object).and_then(|it| it.near(element));
+            let object = match last {
+                Some((before, object)) if before == hash => object,
+                _ => table.likely(hash).and_then(Item::object),
+            };
+            last = Some((hash, object));
+            *near = object.and_then(|it| Some((it, it.near(element)?)));
         }
-        near.iter().flatten().for_each(Near::fetch_keys);
-        near.iter().flatten().for_each(Near::fetch_element);
+        near.iter().flatten().for_each(|(_, near)| near.fetch_keys());
+        near.iter().flatten().for_each(|(_, near)| near.fetch_element());
+        if near.iter().flatten().any(|(_, near)| near.goes_on()) {
+            let mut behind = [const { None }; N];
+            for (behind, (object, near)) in behind.iter_mut().zip(near.iter().flatten()) {
+                *behind = object.behind(near);
+            }
+            behind.iter().flatten().for_each(Near::fetch_keys);
+            behind.iter().flatten().for_each(Near::fetch_element);
+        }
     }
 
     /// Whether records are kept for the journal, or only counted because it keeps none. Changes only

@@ -60,7 +60,7 @@ fn a_message_is_said_in_the_words_that_all_know() {
 fn fields_keep_their_deadlines_from_those_who_know_none() {
     let mut item = Item::new(b"k", (crate::value::hash::TYPE.empty)(), None);
     let fields: &[_] = &[(&b"f"[..], &b"v"[..], Some(Millis(5))), (b"g", b"w", None)];
-    let set = crate::value::hash::Set { fields, is_large: false };
+    let set = crate::value::hash::Set { fields, is_large: false, seen: None };
     crate::value::TypeEffect::perform(&set, &mut item).expect("it fits");
     let mut bytes = Vec::new();
     item.object().expect("a hash").encode(&mut bytes);

@@ -28,6 +28,11 @@ pub trait Object: Any + Debug + Send + Sync {
         None
     }
 
+    /// Where else will be looked, by what stands near, which is there now: of one that [goes on](Near::goes_on).
+    fn behind(&self, _near: &Near<'_>) -> Option<Near<'_, u64>> {
+        None
+    }
+
     /// When something inside of it ends to be, the first that does.
     fn next_due(&self) -> Option<Millis> {
         None

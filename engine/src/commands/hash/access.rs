@@ -119,7 +119,7 @@ pub(super) fn set(
     let small = cx.keys.encodings().hash;
     let is_large = |hash: Option<&Hash>| becomes_large(hash, fields, of_how_many, small);
     if !cx.keys.has_dated_in(db) {
-        let set = |hash: Option<&Hash>| Some(Set { fields, is_large: is_large(hash) });
+        let set = |hash: Option<&Hash>| Some(Set { fields, is_large: is_large(hash), seen: None });
         return Ok(cx.keys.decide(db, key, set)?.unwrap_or(0));
     }
     let mut seen = look_to_change(cx, db, key)?;
@@ -128,7 +128,7 @@ pub(super) fn set(
         seen = look_to_change(cx, db, key)?;
     }
     let is_large = is_large(seen.map(|seen| seen.hash));
-    Ok(cx.keys.change(db, key, &Set { fields, is_large }))
+    Ok(cx.keys.change(db, key, &Set { fields, is_large, seen: None }))
 }
 
 /// Gives a field another value, which `make` puts into `room` by the one that it has; its deadline stays.
@@ -152,7 +152,8 @@ pub(super) fn change_one<'r, R>(
     let (mut fields, mut refused) = ([(name, name, None)], None);
     let (of_set, refusal) = (&mut fields, &mut refused);
     let decide = move |hash: Option<&Hash>| {
-        let before = hash.and_then(|hash| hash.get(name)).map(|field| field.value().to_bytes());
+        let (field, seen) = hash.map_or((None, None), |hash| hash.look(name));
+        let before = field.map(|field| field.value().to_bytes());
         match make(before.as_deref(), room) {
             Ok(value) => of_set[0].1 = value,
             Err(why) => {
@@ -161,7 +162,7 @@ pub(super) fn change_one<'r, R>(
             }
         }
         let is_large = becomes_large(hash, of_set, 1, small);
-        Some(Set { fields: of_set, is_large })
+        Some(Set { fields: of_set, is_large, seen })
     };
     cx.keys.decide(db, key, decide)?;
     refused.map_or(Ok(()), Err)

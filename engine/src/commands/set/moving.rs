@@ -64,7 +64,7 @@ fn move_member(
         return Ok(Vec::new().into());
     }
     let members = &[member];
-    let gone = SentEffect::of(&Remove { members, is_listed: false });
+    let gone = SentEffect::of(&Remove { members, is_listed: false, seen: None });
     let mut writes = vec![Write::Change { db, key: args.get(1).to_vec(), effect: gone }];
     if !destination.is_some_and(|set| set.has(member)) {
         let form = Growth::of(destination, members, 1, &decision.encodings.set_limits()).form;

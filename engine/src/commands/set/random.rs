@@ -54,16 +54,41 @@ fn spop(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
 fn pop_one(cx: &mut Cx<'_>, key: &[u8]) -> Result<(), Refusal> {
     // As good as a draw below the length, which is far below 2^64.
     let drawn = u128::from(cx.keys.random.u64(..));
-    let there: Option<&Set> = cx.keys.object_to_change(cx.db, key)?;
     let chosen = |set: &Set| ((drawn * u128::from(set.len())) >> 64) as u64;
-    let Some(member) = there.and_then(|set| set.at(chosen(set))) else {
+    let (mut room, mut members) = (Room::new(), [&[][..]]);
+    let (of_room, of_members, reply) = (&mut room, &mut members, &mut cx.reply);
+    let popped = cx.keys.decide(cx.db, key, move |there: Option<&Set>| {
+        let (member, seen) = there.and_then(|set| set.look_at(chosen(set)))?;
+        write(reply, member);
+        of_members[0] = member.value.with_bytes(|bytes| of_room.copy(bytes));
+        Some(Remove { members: of_members, is_listed: false, seen })
+    })?;
+    if popped.is_none() {
         cx.reply.nil();
-        return Ok(());
-    };
-    write(&mut cx.reply, member);
-    let member = member.value.to_bytes().into_owned();
-    cx.keys.change(cx.db, key, &Remove { members: &[&member], is_listed: false });
+    }
     Ok(())
+}
+
+/// Where a member is copied to: on the heap only a longer one.
+struct Room {
+    short: [u8; 64],
+    long: Vec<u8>,
+}
+
+impl Room {
+    fn new() -> Room {
+        Room { short: [0; 64], long: Vec::new() }
+    }
+
+    #[inline]
+    fn copy(&mut self, bytes: &[u8]) -> &[u8] {
+        if let Some(short) = self.short.get_mut(..bytes.len()) {
+            short.copy_from_slice(bytes);
+            return short;
+        }
+        self.long.extend_from_slice(bytes);
+        &self.long
+    }
 }
 
 fn pop_some(cx: &mut Cx<'_>, key: &[u8], count: u64) -> Result<Whole, Refusal> {
@@ -122,7 +147,7 @@ fn pop_all(set: Set, cx: &mut Cx<'_>, key: &[u8]) -> Whole {
 /// First one member goes, so that it is said that some were taken.
 fn delete(cx: &mut Cx<'_>, db: DbIndex, key: &[u8], set: &Set) {
     let first = set.at(0).map(|member| member.value.to_bytes().into_owned()).unwrap_or_default();
-    cx.keys.change(db, key, &Remove { members: &[&first], is_listed: false });
+    cx.keys.change(db, key, &Remove { members: &[&first], is_listed: false, seen: None });
     cx.keys.remove(db, key);
 }
 
@@ -155,7 +180,7 @@ impl Popping {
         let is_done = self.left == 0;
         let is_listed = self.is_listed && is_done;
         if !members.is_empty() {
-            cx.keys.change(db, key, &Remove { members: &members, is_listed });
+            cx.keys.change(db, key, &Remove { members: &members, is_listed, seen: None });
         }
         if is_done { room.map(|()| true) } else { Ok(false) }
     }

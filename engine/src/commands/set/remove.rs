@@ -60,12 +60,16 @@ fn remove_some(cx: &mut Cx<'_>, args: Args<'_>, which: Range<usize>) -> Result<u
         if !set.has(member) {
             return Ok(0);
         }
-        return Ok(cx.keys.change(cx.db, key, &Remove { members: &[member], is_listed }));
+        return Ok(cx.keys.change(
+            cx.db,
+            key,
+            &Remove { members: &[member], is_listed, seen: None },
+        ));
     }
     let members = which.map(|index| args.get(index));
     let members: Vec<&[u8]> = members.filter(|member| set.has(member)).collect();
     if members.is_empty() {
         return Ok(0);
     }
-    Ok(cx.keys.change(cx.db, key, &Remove { members: &members, is_listed }))
+    Ok(cx.keys.change(cx.db, key, &Remove { members: &members, is_listed, seen: None }))
 }

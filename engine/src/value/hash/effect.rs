@@ -10,7 +10,7 @@
 //! ```
 
 use super::field::open;
-use super::{Hash, NUMBER, decode, for_each};
+use super::{Hash, NUMBER, Seen, decode, for_each};
 use crate::types::Millis;
 use crate::value::effect::{ChangeHead, Reading, Told, TypeEffect, Write};
 use crate::value::types::{Type, Unfit};
@@ -43,6 +43,8 @@ pub struct Set<'a> {
     pub fields: &'a [Given<'a>],
     /// The hash is large from now on.
     pub is_large: bool,
+    /// Where the only field was seen.
+    pub seen: Option<Seen>,
 }
 
 /// Fields are gone. How many there were is what comes of it.
@@ -69,7 +71,9 @@ fn perform(item: &mut Item, op: u8, bytes: &[u8]) -> Result<(), Unfit> {
                 true
             };
             for_each(bytes, &mut each).ok_or(Unfit::Malformed)?;
-            Set { fields: &fields, is_large: op == OP_SET_LARGE }.perform(item).map(drop)
+            Set { fields: &fields, is_large: op == OP_SET_LARGE, seen: None }
+                .perform(item)
+                .map(drop)
         }
         OP_REMOVE => Remove(&names(bytes)?).perform(item).map(drop),
         OP_PERSIST => Date { names: &names(bytes)?, deadline: None }.perform(item).map(drop),
@@ -118,7 +122,7 @@ impl TypeEffect for Set<'_> {
             hash.grow();
         }
         hash.make_room(self.fields.iter().map(|(name, value, _)| (*name, *value)));
-        let set = |(name, value, deadline): &&Given<'_>| hash.set(name, value, *deadline);
+        let set = |field: &&Given<'_>| hash.set_seen(**field, self.seen);
         Ok(self.fields.iter().filter(set).count())
     }
 }

@@ -69,7 +69,7 @@ fn step(random: &mut fastrand::Rng, item: &mut Item, model: &mut Model) -> (u8, 
             let values: Vec<Vec<u8>> = named.iter().map(|_| bytes(random, 12)).collect();
             let fields: Vec<_> =
                 named.iter().zip(&values).map(|(name, value)| (*name, &value[..], at)).collect();
-            let set = Set { fields: &fields, is_large: random.u16(..1000) == 0 };
+            let set = Set { fields: &fields, is_large: random.u16(..1000) == 0, seen: None };
             let before = model.len();
             model.extend(
                 fields.iter().map(|(name, value, at)| (name.to_vec(), (value.to_vec(), *at))),

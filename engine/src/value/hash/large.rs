@@ -2,7 +2,7 @@
 
 use super::field::{ByDeadline, ByHash, Field, with_element};
 use crate::types::Millis;
-use crate::value::tree::{Bound, NewElement, Tree, hash_of};
+use crate::value::tree::{Bound, Element, NewElement, Place, Tree, hash_of};
 
 #[derive(Clone, Default)]
 pub(super) struct Large {
@@ -10,9 +10,40 @@ pub(super) struct Large {
     pub(super) deadlines: Tree<ByDeadline>,
 }
 
+/// Where a name was looked for: what its hash is, and the place where it was found or would be put.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spot {
+    hash: u32,
+    place: Place,
+}
+
 impl Large {
+    #[inline]
     pub(super) fn get(&self, name: &[u8]) -> Option<Field<'_>> {
-        self.fields.find(hash_of(name), name).1.and_then(Field::of)
+        self.look(name).1
+    }
+
+    /// A field, and where it is.
+    #[inline]
+    pub(super) fn look(&self, name: &[u8]) -> (Spot, Option<Field<'_>>) {
+        let hash = hash_of(name);
+        let (place, there) = self.fields.find(hash, name);
+        (Spot { hash, place }, there.and_then(Field::of))
+    }
+
+    /// The same, looked for first where it was found before.
+    #[inline]
+    fn find_again(&self, name: &[u8], seen: Option<Spot>) -> (Spot, Option<Element<'_, u32>>) {
+        if let Some(spot) = seen
+            && let Some(there) = self.fields.get(&spot.place)
+            && there.key == spot.hash
+            && Field::of(there).is_some_and(|field| field.is_named(name))
+        {
+            return (spot, Some(there));
+        }
+        let hash = hash_of(name);
+        let (place, there) = self.fields.find(hash, name);
+        (Spot { hash, place }, there)
     }
 
     pub(super) fn due_count(&self, now: Millis) -> u64 {
@@ -51,8 +82,18 @@ impl Large {
     }
 
     pub(super) fn set(&mut self, name: &[u8], value: &[u8], deadline: Option<Millis>) -> bool {
-        let hash = hash_of(name);
-        let (place, there) = self.fields.find(hash, name);
+        self.set_seen(name, value, deadline, None)
+    }
+
+    /// The same, where the field may have been seen.
+    pub(super) fn set_seen(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        deadline: Option<Millis>,
+        seen: Option<Spot>,
+    ) -> bool {
+        let (Spot { hash, place }, there) = self.find_again(name, seen);
         let (is_new, before) = (there.is_none(), there.and_then(Field::of));
         let before = before.and_then(Field::deadline);
         if before != deadline {

@@ -34,7 +34,7 @@ use super::{InItem, NewValue, Object};
 use crate::types::Millis;
 use crate::varint;
 use field::{ByHash, opening};
-use large::Large;
+use large::{Large, Spot};
 use small::{Small, SmallMut};
 use std::collections::HashSet;
 use std::ops::Range;
@@ -46,6 +46,20 @@ const NUMBER: u8 = 4;
 /// The value: one word, as small ones without deadlines are many.
 #[derive(Clone, Default)]
 pub struct Hash(TreeOr<AsPut, Other>);
+
+/// Where a field was seen, for who sets it right after: it spares looking for it once more. Nothing depends on it, since
+/// what stands there is looked at again.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen(Spot);
+
+/// It says nothing about an effect.
+impl PartialEq for Seen {
+    fn eq(&self, _: &Seen) -> bool {
+        true
+    }
+}
+
+impl Eq for Seen {}
 
 /// What is not a small one without deadlines.
 #[derive(Clone)]
@@ -149,6 +163,18 @@ impl Hash {
         matches!(self.form(), Form::Small(_))
     }
 
+    /// A field, and where it was found, for [`Set`].
+    #[inline]
+    pub fn look(&self, name: &[u8]) -> (Option<Field<'_>>, Option<Seen>) {
+        match self.form() {
+            Form::Small(small) => (small.get(name), None),
+            Form::Large(large) => {
+                let (spot, field) = large.look(name);
+                (field, field.is_some().then_some(Seen(spot)))
+            }
+        }
+    }
+
     /// A field.
     pub fn get(&self, name: &[u8]) -> Option<Field<'_>> {
         either!(self.form(), form => form.get(name))
@@ -228,12 +254,19 @@ impl Hash {
 
     /// Sets a field; whether it is new.
     fn set(&mut self, name: &[u8], value: &[u8], deadline: Option<Millis>) -> bool {
+        self.set_seen((name, value, deadline), None)
+    }
+
+    /// The same, where it may have been seen.
+    fn set_seen(&mut self, (name, value, deadline): Given<'_>, seen: Option<Seen>) -> bool {
         if deadline.is_some() {
             self.become_dated();
         }
         match self.form_mut() {
             Form::Small(mut small) => small.set(name, value, deadline),
-            Form::Large(large) => large.set(name, value, deadline),
+            Form::Large(large) => {
+                large.set_seen(name, value, deadline, seen.map(|Seen(spot)| spot))
+            }
         }
     }
 

@@ -7,7 +7,7 @@
 //!    4    remove   the same, and those that are left are listed then
 //! ```
 
-use super::{Form, NUMBER, Set, decode, member};
+use super::{Form, NUMBER, Seen, Set, decode, member};
 use crate::value::effect::{ChangeHead, Reading, Told, TypeEffect, Write};
 use crate::value::types::{Type, Unfit};
 use crate::value::{Item, NewValue};
@@ -43,6 +43,8 @@ pub struct Remove<'a> {
     pub members: &'a [&'a [u8]],
     /// Those that are left are few, and listed from then on.
     pub is_listed: bool,
+    /// Where the only one of them was seen.
+    pub seen: Option<Seen>,
 }
 
 /// Performs an effect that was told.
@@ -56,7 +58,7 @@ fn perform(item: &mut Item, op: u8, bytes: &[u8]) -> Result<(), Unfit> {
         (_, Some(form)) => Add { form, members }.perform(item).map(drop),
         (OP_REMOVE | OP_REMOVE_AND_LIST, _) => {
             let is_listed = op == OP_REMOVE_AND_LIST;
-            Remove { members, is_listed }.perform(item).map(drop)
+            Remove { members, is_listed, seen: None }.perform(item).map(drop)
         }
         _ => Err(Unfit::Unknown),
     }
@@ -104,7 +106,7 @@ impl TypeEffect for Remove<'_> {
 
     fn perform(&self, item: &mut Item) -> Result<usize, Unfit> {
         let set = set_in(item)?;
-        let gone = self.members.iter().filter(|member| set.remove(member)).count();
+        let gone = self.members.iter().filter(|member| set.remove_seen(member, self.seen)).count();
         if self.is_listed && set.form() == Form::Hashed {
             *set = set.as_list();
         }

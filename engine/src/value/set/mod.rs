@@ -45,6 +45,20 @@ const NUMBER: u8 = 2;
 #[derive(Clone)]
 pub struct Set(Kept);
 
+/// Where a member was seen, for who removes it right after: it spares looking for it once more. Nothing depends on it,
+/// since what stands there is looked at again.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen(Place);
+
+/// It says nothing about an effect.
+impl PartialEq for Seen {
+    fn eq(&self, _: &Seen) -> bool {
+        true
+    }
+}
+
+impl Eq for Seen {}
+
 #[derive(Clone)]
 enum Kept {
     Integers(Tree<AsPut>),
@@ -140,6 +154,14 @@ impl Set {
         }
     }
 
+    /// The same, and where it was found, for [`Remove`].
+    #[inline]
+    pub fn look_at(&self, index: u64) -> Option<(Member<'_>, Option<Seen>)> {
+        let Kept::Hashed(tree) = &self.0 else { return self.at(index).map(|it| (it, None)) };
+        let place = tree.at(index);
+        tree.get(&place).map(|it| (member::hashed(it), Some(Seen(place))))
+    }
+
     /// A step of a scan: see [`Tree::scan`]. Small forms are seen as a whole.
     pub fn scan<'a>(&'a self, cursor: u64, count: usize, mut see: impl FnMut(Member<'a>)) -> u64 {
         match &self.0 {
@@ -215,6 +237,17 @@ impl Set {
         {
             list.make_room(members.len(), members.iter().map(|member| member.len()).sum());
         }
+    }
+
+    /// Removes a member, which may have been seen; whether it was one.
+    fn remove_seen(&mut self, member: &[u8], seen: Option<Seen>) -> bool {
+        if let (Kept::Hashed(tree), Some(Seen(place))) = (&mut self.0, seen)
+            && tree.get(&place).is_some_and(|it| it.tail.is_none() && it.head == member)
+        {
+            tree.remove(&place);
+            return true;
+        }
+        self.remove(member)
     }
 
     /// Removes a member; whether it was one.

@@ -75,7 +75,7 @@ fn effects_do_to_a_set_what_they_do_to_a_model_and_a_second_one_that_is_told_of_
                     model.remove(*name);
                 });
                 let is_listed = random.u8(..100) == 0;
-                let remove = Remove { members: &names, is_listed };
+                let remove = Remove { members: &names, is_listed, seen: None };
                 assert_eq!(remove.perform(&mut item), Ok(before - model.len()));
                 let told = remove.told(&mut room);
                 (told.op, told.bytes.to_vec())

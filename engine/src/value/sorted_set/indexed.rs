@@ -120,7 +120,12 @@ impl From<&Packed> for Indexed {
 impl Indexed {
     /// Asks for where the score of a member is found.
     pub(super) fn near(&self, member: &[u8]) -> Option<Near<'_>> {
-        self.scores.near(hash_of(member))
+        self.scores.near(hash_of(member)).map(Near::and_goes_on)
+    }
+
+    /// Asks for the member itself, by the score that stands near.
+    pub(super) fn behind(&self, near: &Near<'_>) -> Option<Near<'_, u64>> {
+        self.members.near(Indication::of(near.element()?).key)
     }
 
     pub(super) fn len(&self) -> u64 {

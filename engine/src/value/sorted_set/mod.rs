@@ -317,6 +317,13 @@ impl Object for SortedSet {
         }
     }
 
+    fn behind(&self, near: &Near<'_>) -> Option<Near<'_, u64>> {
+        match &self.0 {
+            Form::Packed(_) => None,
+            Form::Indexed(indexed) => indexed.behind(near),
+        }
+    }
+
     fn encoding(&self) -> &'static str {
         if self.is_large() { "skiplist" } else { "listpack" }
     }

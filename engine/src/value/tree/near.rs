@@ -5,6 +5,7 @@
 //!   near           down to the leaf, which is not touched: its header is asked for
 //!   fetch_keys     the header is there: the lines of the keys are asked for
 //!   fetch_element  the keys are there: the element is asked for
+//!   goes_on        the element is there, and says what will be looked for in another tree: the same once more
 //! ```
 //!
 //! One alone is found just as fast without.
@@ -13,10 +14,10 @@ use super::find::{Tree, entry_of};
 use super::hint::Near;
 use super::order::{Bound, Order};
 
-impl<O: Order<Key = u32>> Tree<O> {
+impl<O: Order> Tree<O> {
     /// Asks for the leaf of what has this key; `None` where all is one leaf.
     #[inline]
-    pub fn near(&self, key: u32) -> Option<Near<'_>> {
+    pub fn near(&self, key: O::Key) -> Option<Near<'_, O::Key>> {
         let mut page = self.page().filter(|page| page.height() > 0)?;
         let bound = Bound::AfterKey(key);
         loop {
@@ -24,7 +25,7 @@ impl<O: Order<Key = u32>> Tree<O> {
             page = page.child(entry_of::<O>(page, &bound));
             if is_last {
                 page.prefetch();
-                return Some(Near { leaf: page, key });
+                return Some(Near { leaf: page, key, goes_on: false });
             }
         }
     }
@@ -62,9 +63,11 @@ mod tests {
             let near = tree.near(key * 2).expect("a leaf");
             near.fetch_keys();
             near.fetch_element();
-            assert!(near.leaf.keys().contains(&(key * 2)), "{key}");
+            assert_eq!(near.element().map(|element| element.key), Some(key * 2));
             // Of what is not there no more is wanted than that nothing happens.
-            tree.near(key * 2 + 1).expect("a leaf").fetch_element();
+            let other = tree.near(key * 2 + 1).expect("a leaf");
+            other.fetch_element();
+            assert!(other.element().is_none());
         }
         tree.near(u32::MAX).expect("a leaf").fetch_element();
     }
