@@ -289,6 +289,11 @@ pub fn may_feed(
     ))
 }
 
+/// Whether a node says that it takes no writes because it could not save: all the more it is to be followed.
+pub fn is_misconf(error: &[u8]) -> bool {
+    error.starts_with(b"MISCONF ")
+}
+
 /// What is told to one of several nodes that follow each other in a circle.
 const CIRCLE: &str = "ERR these nodes follow each other in a circle and wait for each other: end it with \
                       REPLICAOF NO ONE on the one whose data counts";

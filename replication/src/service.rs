@@ -13,7 +13,7 @@ pub mod roles;
 
 pub use requests::{Linked, Reading, Replication, Request, Takeover};
 
-use self::lead::Lead;
+use self::lead::{Lead, Resting};
 use self::roles::Roles;
 use crate::bell::Bell;
 use crate::followed::followers::Followers;
@@ -56,6 +56,10 @@ pub struct Service {
     waits: RefCell<Vec<Rc<Bell>>>,
     last_follower: Cell<Instant>,
     keeping: Cell<bool>,
+    /// The node ends, and nothing more comes of a stream of commands.
+    standing_still: RefCell<Option<Resting>>,
+    /// When the log heard last that a master asks to follow.
+    warned_of_circle: Cell<Option<Instant>>,
 }
 
 /// How often the service looks at what time alone changes.
@@ -96,6 +100,8 @@ impl Service {
             waits: RefCell::default(),
             last_follower: Cell::new(Instant::now()),
             keeping: Cell::new(false),
+            standing_still: RefCell::default(),
+            warned_of_circle: Cell::default(),
         });
         rt::spawn_local(tick(service.clone())).detach();
         rt::spawn_local(spread_acks(service.clone())).detach();

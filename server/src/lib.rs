@@ -29,6 +29,7 @@ pub mod commands;
 pub mod config;
 pub mod connection;
 pub mod demo;
+mod directory;
 pub mod effect;
 mod gates;
 pub mod http;

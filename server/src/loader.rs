@@ -169,11 +169,15 @@ async fn load(
 ) -> Result<Loaded, String> {
     let waiter = front.waiter();
     let waits = Waits(Arc::default());
-    let (path, is_off) = (path.to_owned(), waits.0.clone());
+    let (path, is_off, adds) = (path.to_owned(), waits.0.clone(), options.adds);
     let order = Order { path, options, is_off, to: waiter.reply_to() };
     let replication = ExecutorId::replication(server.node.shards());
     front.node.send(replication, Message::Service(Box::new(order)));
-    waiter.value().await
+    let loaded: Result<Loaded, String> = waiter.value().await;
+    if loaded.is_ok() && !adds {
+        saver::note_loaded(front, server).await;
+    }
+    loaded
 }
 
 /// On the executor of replication: an order has come.

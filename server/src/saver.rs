@@ -10,6 +10,7 @@
 //! The service of replication holds still while the moment is fixed, and says what the data of that moment is.
 
 use crate::config::REDIS_VERSION;
+use crate::directory;
 use crate::effect;
 use crate::memory;
 use crate::server::Server;
@@ -128,8 +129,7 @@ async fn write(
     begun: impl FnOnce(),
 ) -> Ordered {
     let (began, setting) = (Instant::now(), server.settings.config().dbfilename.clone());
-    let directory = std::env::current_dir()
-        .map_err(|error| format!("cannot find the working directory: {error}"))?;
+    let directory = directory::current()?;
     let path = behind_all(server, directory.join(name)).await;
     tracing::info!("snapshot: writing {}", path.display());
     make_place(server, &path).await;
@@ -144,7 +144,8 @@ async fn write(
         Wait::Last => write_tail(service, &path, &origin).await,
         _ => tail::remove(&path).await,
     }
-    server.snapshots.end(Ok((saved.lsns.iter().map(|lsn| lsn.0).sum(), path)));
+    let heads = saved.lsns.iter().map(|lsn| lsn.0).sum();
+    server.snapshots.end(Ok(((heads, saved.changes), path)));
     Ok(())
 }
 
@@ -339,11 +340,11 @@ pub async fn watch(front: Rc<Front>, server: Arc<Server>) {
         if !may {
             continue;
         }
-        let (head, flushed) = heads_and_flushes(&front, &server).await;
+        let (changed, flushed) = changes_and_flushes(&front, &server).await;
         // Statistics may have been reset.
         let seen = flushes.unwrap_or(flushed).min(flushed);
         flushes = Some(seen);
-        let changes = last.changes(head);
+        let changes = last.changes(changed);
         let since = last.at.elapsed().unwrap_or_default();
         let mut due = points.iter().filter(|(after, least)| since >= *after && changes >= *least);
         match due.next() {
@@ -361,12 +362,19 @@ pub async fn watch(front: Rc<Front>, server: Arc<Server>) {
     }
 }
 
-/// The sum of the journals' heads, and how often FLUSHALL was called.
-async fn heads_and_flushes(front: &Rc<Front>, server: &Server) -> (u64, u64) {
+/// Changes so far, and how often FLUSHALL was called, here or at the master.
+async fn changes_and_flushes(front: &Rc<Front>, server: &Server) -> (u64, u64) {
     let flushall = server.registry.find(b"flushall").map_or(0, |entry| usize::from(entry.id));
-    let look = move |shard: &mut Shard| (shard.log.lsn().0, shard.stats[flushall].calls);
+    let look = move |shard: &mut Shard| {
+        (shard.keys.changes(), shard.stats[flushall].calls + shard.flushes_applied)
+    };
     let shards = front.call_all(look).await;
-    shards.into_iter().fold((0, 0), |(head, calls), (lsn, more)| (head + lsn, calls + more))
+    shards.into_iter().fold((0, 0), |sum, more| (sum.0 + more.0, sum.1 + more.1))
+}
+
+/// What is there now is what a file holds.
+pub async fn note_loaded(front: &Rc<Front>, server: &Server) {
+    server.snapshots.is_loaded(changes_and_flushes(front, server).await.0);
 }
 
 /// Writes snapshots when `snapshot_cron` names the minute.
@@ -397,8 +405,7 @@ pub async fn newest(server: &Server) -> Result<Option<PathBuf>, String> {
     if setting.is_empty() {
         return Ok(None);
     }
-    let directory = std::env::current_dir()
-        .map_err(|error| format!("cannot find the working directory: {error}"))?;
+    let directory = directory::current()?;
     let names = rt::file::names_in(&directory).await.map_err(|error| error.to_string())?;
     let newest = names.iter().rfind(|found| name::is_ours(setting, found));
     Ok(newest.map(|found| directory.join(found)))
@@ -435,7 +442,7 @@ pub async fn with_all(front: &Rc<Front>, server: &Server, wait: Wait) -> Ordered
                 outcome => break outcome?,
             }
         }
-        if heads().await == server.snapshots.last().offset {
+        if heads().await == server.snapshots.last().heads {
             break;
         }
     }

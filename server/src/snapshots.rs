@@ -36,8 +36,10 @@ pub struct LastSave {
     pub count: u64,
     /// When one was begun last.
     pub tried: Option<Instant>,
-    /// Sum of the journals' heads at the moment of the last good one.
-    pub offset: u64,
+    /// Sum of our own journals' heads at the moment of the last good one.
+    pub heads: u64,
+    /// Changes of keys so far, as of then or as a file was loaded.
+    pub changed: u64,
     /// Where the last good one is.
     pub path: PathBuf,
     /// Why the last one was not good.
@@ -52,7 +54,8 @@ impl Default for LastSave {
             took: None,
             count: 0,
             tried: None,
-            offset: 0,
+            heads: 0,
+            changed: 0,
             path: PathBuf::new(),
             error: String::new(),
         }
@@ -65,9 +68,9 @@ impl LastSave {
         self.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
     }
 
-    /// Changes since then, as the journals stand at `offset` now. Where they began anew all of it counts.
-    pub fn changes(&self, offset: u64) -> u64 {
-        offset.checked_sub(self.offset).unwrap_or(offset)
+    /// Changes since then, of `changed` so far, whatever the node was meanwhile.
+    pub fn changes(&self, changed: u64) -> u64 {
+        changed.saturating_sub(self.changed)
     }
 }
 
@@ -134,18 +137,25 @@ impl Snapshots {
         Some(known.progress.clone())
     }
 
-    /// It has ended: at which sum of the journals' heads it shows them, and where, or why it is not there.
-    pub fn end(&self, outcome: Result<(u64, PathBuf), &str>) {
+    /// What is there now, after so many changes, is what a file holds.
+    pub fn is_loaded(&self, changed: u64) {
+        self.known().last.changed = changed;
+    }
+
+    /// It has ended: at which sum of the journals' heads and after how many changes it shows the data, and where, or why it
+    /// is not there.
+    pub fn end(&self, outcome: Result<((u64, u64), PathBuf), &str>) {
         let mut known = self.known();
         let took = known.began.take().map(|began| began.elapsed());
         let last = &mut known.last;
         last.took = took;
         last.is_ok = outcome.is_ok();
         match outcome {
-            Ok((offset, path)) => {
+            Ok(((heads, changed), path)) => {
                 last.at = SystemTime::now();
                 last.count += 1;
-                (last.offset, last.path, last.error) = (offset, path, String::new());
+                (last.heads, last.changed) = (heads, changed);
+                (last.path, last.error) = (path, String::new());
             }
             Err(error) => error.clone_into(&mut last.error),
         }

@@ -9,6 +9,7 @@ use crate::clients;
 use crate::commands;
 use crate::config::{Config, Pin, Settings};
 use crate::connection::Handlers;
+use crate::directory;
 use crate::effect;
 use crate::gates;
 use crate::listen::{self, Incoming};
@@ -64,7 +65,7 @@ pub fn run(settings: Arc<Settings>) -> Result<(), String> {
 }
 
 fn run_logged(settings: Arc<Settings>, log: Log, config: &Config) -> Result<(), String> {
-    enter_directory(config)?;
+    directory::enter(&config.dir)?;
     rt::probe::prepare()?;
     let tls = effect::tls(config);
     let has_password = !config.requirepass.is_empty();
@@ -88,14 +89,6 @@ fn fit_into_files(settings: &Settings, config: &Config) {
             rt::probe::open_files_max()
         );
     }
-}
-
-fn enter_directory(config: &Config) -> Result<(), String> {
-    if config.dir.is_empty() {
-        return Ok(());
-    }
-    std::env::set_current_dir(&config.dir)
-        .map_err(|error| format!("cannot enter the directory {}: {error}", config.dir))
 }
 
 fn write_pidfile(config: &Config) -> Result<Option<String>, String> {

@@ -84,6 +84,7 @@ pub async fn wait(mut words: Receiver<Stop>, front: Rc<Front>, server: Arc<Serve
                 return;
             }
             server.stopping.store(false, Ordering::Release);
+            let _: () = server.replication.ask(&front, Request::StandStill(false)).await;
             server.supervisor.ready();
         }
         // Told to stay, or nothing could be saved.
@@ -197,6 +198,7 @@ async fn drain_unless_insisted(
 
 /// Waits, at most so long, until the replicas have everything.
 async fn drain(front: &Rc<Front>, server: &Server, limit: Duration) {
+    let _: () = server.replication.ask(front, Request::StandStill(true)).await;
     let replicas = server.replication.info(front).await.replicas;
     let has_begun = |replica: &&Replica| replica.state != ReplicaState::Preparation;
     let replicas = replicas.iter().filter(has_begun).count();

@@ -284,7 +284,8 @@ fn without_a_limit_a_follower_that_takes_its_time_gets_everything() {
             break;
         }
     }
-    assert!(taken.len() > 80 * value.len(), "{}", taken.len());
+    // The first ones may stand in the copy.
+    assert!(taken.len() > 60 * value.len(), "{}", taken.len());
 }
 
 /// While one loads a copy slowly, the cut is not held up: the copy goes to a file, which has no name.
@@ -377,6 +378,22 @@ fn followers_end_when_the_node_follows_another() {
     node.must(&["SET", "again", "mine"]);
     wait_linked(&redis);
     wait_caught_up(&redis, &node);
+    redis::assert_follows(&redis, &node);
+}
+
+/// Each would copy the other for ever: the node refuses the one that it follows, and says so.
+#[test]
+fn a_redis_that_is_followed_is_not_fed() {
+    let node = Node::start("node", 2, &[]);
+    let redis = Redis::start(&["--repl-diskless-sync-delay", "0"]);
+    redis.client().must(&["SET", "a", "1"]);
+    node.must(&["REPLICAOF", "127.0.0.1", &redis.port.to_string()]);
+    wait::until("the node follows", || replication(&node, "master_link_status") == "up");
+    follow(&redis, &node);
+    node.wait_logged("asks to follow this node, which follows it: refused");
+    assert_eq!(redis.figure("sync_full"), 1);
+    node.must(&["REPLICAOF", "NO", "ONE"]);
+    wait_linked(&redis);
     redis::assert_follows(&redis, &node);
 }
 

@@ -189,6 +189,11 @@ fn in_resp3_messages_are_pushed_between_replies_also_inside_a_transaction() {
     assert_eq!(next(&mut client), "subscribe d 3");
     node.must(&["PUBLISH", "d", "still"]);
     assert_eq!(next(&mut client), "message d still");
+    // And nothing is said in their place: PING was answered, and all replies behind it were one too late.
+    let mut other = node.client();
+    other.send_raw(b"UNSUBSCRIBE x\r\nCLIENT REPLY SKIP\r\nPING\r\nECHO hi\r\n").expect("sent");
+    assert_eq!(next(&mut other), "unsubscribe x 0");
+    assert_eq!(next(&mut other), "hi");
 }
 
 #[test]

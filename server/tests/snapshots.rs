@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use support::client::{Client, text};
 use support::node::{Node, free_port};
+use support::scenario;
 use support::snapshots::{Writers, info, kill_in_snapshots, round_of, save_under_writes};
 use support::wait;
 
@@ -121,23 +122,31 @@ fn a_kill_at_any_moment_leaves_a_whole_file() {
     });
 }
 
-/// It was told to who asked, and nowhere else: `save` went on in silence.
+/// It was told to who asked, and nowhere else: `save` went on in silence. And there was no snapshot any more, also where the
+/// directory was made anew: the process stood in the one that was gone.
 #[test]
-fn where_the_directory_is_gone_no_snapshot_is_written_and_that_is_said() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let dir = format!("--dir={}", directory.path().display());
+fn where_the_directory_is_gone_that_is_said_until_it_is_made_anew() {
+    let parent = tempfile::tempdir().expect("a directory");
+    let directory = parent.path().canonicalize().expect("its path").join("data");
+    std::fs::create_dir(&directory).expect("it is made");
+    let dir = format!("--dir={}", directory.display());
     let node = Node::start("node", 1, &[FILE, &dir]);
     node.must(&["SET", "a", "1"]);
-    drop(directory);
+    std::fs::remove_dir_all(&directory).expect("it is removed");
+    let expected = format!("the working directory {} was removed", directory.display());
     for command in ["SAVE", "BGSAVE"] {
         let refused = text(&node.call(&[command]));
-        assert!(refused.contains("cannot find the working directory"), "{refused}");
+        assert!(refused.contains(&expected), "{refused}");
     }
     assert_eq!(info(&node, "rdb_last_bgsave_status"), "err");
-    node.wait_logged("snapshot: cannot find the working directory");
+    node.wait_logged(&expected);
     node.must(&["CONFIG", "SET", "save", "1 1"]);
     let refused = text(&node.call(&["SET", "a", "2"]));
     assert!(refused.starts_with("MISCONF "), "{refused}");
+    std::fs::create_dir(&directory).expect("it is made anew");
+    node.must(&["SAVE"]);
+    assert!(directory.join("dump.rdb").exists());
+    node.must(&["SET", "a", "2"]);
 }
 
 /// Each is of use beside the newest snapshot alone.
@@ -210,6 +219,12 @@ fn a_snapshot_that_fails_is_told_and_stops_writes_only_where_save_asks_for_them(
     let refused = text(&node.call(&["PING"]));
     assert!(refused.starts_with("MISCONF "), "{refused}");
     assert_eq!(text(&node.must(&["GET", "a"])), "2");
+    // All the more it is copied.
+    let replica = Node::start("replica", 1, &["--dbfilename="]);
+    scenario::follow(&replica, node.port);
+    scenario::wait_stable(&replica);
+    assert_eq!(text(&replica.must(&["GET", "a"])), "2");
+    replica.must(&["REPLICAOF", "NO", "ONE"]);
     // Told to end it does not, as the data would be lost.
     let mut client = node.client();
     let _ = client.try_call(&["SHUTDOWN"]);
@@ -243,6 +258,36 @@ fn save_points_write_by_themselves_and_names_have_the_time_in_them() {
         .map(|entry| entry.expect("an entry").path())
         .find(|path| path.extension().is_some_and(|extension| extension == "rdb"));
     check_file(&name.expect("a file"));
+}
+
+/// A replica writes no journal of its own, and so `save` saw no changes there. What it owes to the disk it still owes
+/// when it has been promoted.
+#[test]
+fn save_points_of_a_replica_count_what_its_master_changes() {
+    let master = Node::start("master", 2, &["--dbfilename="]);
+    let replica = Node::start("replica", 3, &[FILE, "--save=1 100"]);
+    scenario::follow(&replica, master.port);
+    scenario::wait_stable(&replica);
+    let mut client = master.client();
+    for number in 0..100 {
+        client.must(&["SET", &format!("key{number}"), "value"]);
+    }
+    wait::until("it is written", || info(&replica, "rdb_saves") == "1");
+    assert_eq!(info(&replica, "rdb_changes_since_last_save"), "0");
+    // As on a master: what was thrown away is not to come back.
+    master.must(&["FLUSHALL"]);
+    wait::until("it is written again", || info(&replica, "rdb_saves") == "2");
+    replica.must(&["CONFIG", "SET", "save", ""]);
+    for number in 0..7 {
+        client.must(&["SET", &format!("key{number}"), "value"]);
+    }
+    let owed = || info(&replica, "rdb_changes_since_last_save");
+    wait::until("it has all", || owed() == "7");
+    replica.must(&["CONFIG", "RESETSTAT"]);
+    replica.must(&["REPLICAOF", "NO", "ONE"]);
+    assert_eq!(owed(), "7");
+    replica.must(&["SET", "key", "value"]);
+    assert_eq!(owed(), "8");
 }
 
 /// The last snapshot was left out where there were no keys and no file of the very second: the keys came back.

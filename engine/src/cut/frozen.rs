@@ -133,6 +133,8 @@ struct Frozen {
     failed: Option<FrozenFailure>,
     /// For whom it is written.
     recipient: Recipient,
+    /// Nobody waits for it.
+    is_at_leisure: bool,
 }
 
 struct Walked {
@@ -242,12 +244,19 @@ impl FrozenCut {
             charged: 0,
             failed: None,
             recipient: Recipient::default(),
+            is_at_leisure: false,
         })))
     }
 
-    /// For whom it is written, before any of it is.
-    pub fn write_for(&self, recipient: Recipient) {
-        self.0.borrow_mut().recipient = recipient;
+    /// For whom it is written, before any of it is, and whether nobody waits for it.
+    pub fn write_for(&self, recipient: Recipient, is_at_leisure: bool) {
+        let mut cut = self.0.borrow_mut();
+        (cut.recipient, cut.is_at_leisure) = (recipient, is_at_leisure);
+    }
+
+    /// Whether nobody waits for it.
+    pub fn is_at_leisure(&self) -> bool {
+        self.0.borrow().is_at_leisure
     }
 
     /// Its name.

@@ -108,6 +108,8 @@ pub struct Keyspace {
     waits: Waits,
     /// Counters.
     pub stats: KeyStats,
+    /// Changes that were counted before the counters were reset last.
+    changes_before: u64,
     /// How accesses are remembered for eviction.
     pub(crate) policy: Policy,
     encodings: Encodings,
@@ -137,6 +139,7 @@ impl Keyspace {
             speaker: events::Speaker::default(),
             waits: Waits::default(),
             stats: KeyStats::default(),
+            changes_before: 0,
             policy: Policy::default(),
             encodings: Encodings::default(),
             no_touch: false,
@@ -403,6 +406,12 @@ impl Keyspace {
 
     /// Zeroes the counters (`CONFIG RESETSTAT`).
     pub fn reset_stats(&mut self) {
+        self.changes_before += self.stats.mutations;
         self.stats = KeyStats::default();
+    }
+
+    /// Changes since the start, whoever asked for them: a client, a master, time. A number that only grows.
+    pub fn changes(&self) -> u64 {
+        self.changes_before + self.stats.mutations
     }
 }

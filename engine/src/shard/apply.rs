@@ -153,6 +153,7 @@ impl Shard {
                 let outcome = self.keys.apply_global(*global);
                 outcome.map_err(|broken| format!("{global:?} cannot be applied: {broken:?}"))?;
                 self.applying.held.note_global(*global);
+                self.flushes_applied += u64::from(*global == crate::journal::Global::FlushAll);
                 Ok(())
             }
             FrameEntry::Record(record) if is_piece(record) => {

@@ -27,6 +27,8 @@ const PRESSURE: u64 = 25;
 pub struct FrozenBeginning {
     /// The journal's head.
     pub lsn: crate::types::Lsn,
+    /// Changes of this shard's keys so far.
+    pub changes: u64,
     /// Keys of each database, and those of them that expire.
     pub sizes: Vec<(u64, u64)>,
     /// Some value has something inside that ends by itself.
@@ -50,6 +52,7 @@ impl Shard {
         };
         Some(FrozenBeginning {
             lsn: self.log.lsn(),
+            changes: self.keys.changes(),
             sizes: (0..self.keys.db_count()).map(size).collect(),
             has_dated: self.keys.has_dated(),
         })
@@ -60,15 +63,16 @@ impl Shard {
         self.frozen.is_some()
     }
 
-    /// For whom a frozen cut is written, said as it begins.
-    pub fn frozen_for(&mut self, id: CutId, recipient: Recipient) {
+    /// For whom a frozen cut is written, said as it begins; and whether nobody waits for it.
+    pub fn frozen_for(&mut self, id: CutId, recipient: Recipient, is_at_leisure: bool) {
         if let Some(cut) = self.frozen.as_ref().filter(|cut| cut.id() == id) {
-            cut.write_for(recipient);
+            cut.write_for(recipient, is_at_leisure);
         }
     }
 
-    /// Puts a slice more of a frozen cut into a part of it, and tells how it went about it; nothing when there is no such cut.
-    pub fn frozen_more(&mut self, id: CutId, part: &mut FrozenPart) -> Option<FrozenPace> {
+    /// Puts a slice more of a frozen cut into a part of it; whether the cut may rest behind it, as somebody is served and nobody
+    /// waits for it. Nothing when there is no such cut.
+    pub fn frozen_more(&mut self, id: CutId, part: &mut FrozenPart) -> Option<bool> {
         let cut = self.frozen.clone().filter(|cut| cut.id() == id)?;
         let mut turn = Turn::begin();
         let stats = self.keys.stats;
@@ -76,7 +80,7 @@ impl Shard {
         let is_timed = self.is_timed;
         cut.more(&self.keys, part, &mut || !is_timed || turn.is_longer(pace.slice()));
         self.bury_gone(&cut);
-        Some(pace)
+        Some(cut.is_at_leisure() && pace == FrozenPace::BesideOthers)
     }
 
     /// Ends a frozen cut, at its end or before; `false` when there is more of it to be given back, and this is to be
@@ -114,7 +118,7 @@ impl Shard {
 
 /// How much of a shard's time a frozen cut takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FrozenPace {
+enum FrozenPace {
     /// Nobody else wants any.
     Alone,
     /// Somebody is served.

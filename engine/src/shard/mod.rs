@@ -68,7 +68,7 @@ pub use address::{ExecutorId, ReplyTo, Ticket};
 pub use applying::{Applied, ApplyBatch, Passed, PutValue};
 pub use body::{Begin, Commands, Hop, Message, Shard, Unless, Work};
 pub use errors::ErrorCounts;
-pub use frozen::{FrozenBeginning, FrozenPace};
+pub use frozen::FrozenBeginning;
 pub use gate::Gate;
 pub(crate) use locks::MANY_FROM;
 pub use locks::{EntryId, Locks, Wants};

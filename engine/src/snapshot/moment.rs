@@ -16,7 +16,7 @@ use crate::libraries::Set;
 use crate::rdb::forms::Recipient;
 use crate::rdb::{file_write, functions};
 use crate::rt::{self, Nap};
-use crate::shard::{ExecutorId, FrozenBeginning, FrozenPace, Piece, Shard};
+use crate::shard::{ExecutorId, FrozenBeginning, Piece, Shard};
 use crate::types::{DbIndex, Lsn, ShardId};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -81,7 +81,6 @@ pub struct Moment {
     /// As of which count of changes these are all that there were.
     libraries_as_of: Option<u64>,
     recipient: Recipient,
-    is_at_leisure: bool,
 }
 
 /// What was made of it.
@@ -119,7 +118,7 @@ impl Moment {
                 shard.set_keeping(true);
             }
             let beginning = shard.frozen_begin(id, bound);
-            shard.frozen_for(id, recipient);
+            shard.frozen_for(id, recipient, is_at_leisure);
             beginning
         };
         let begun: Option<Vec<_>> = front.everywhere(false, begin).await.into_iter().collect();
@@ -134,7 +133,7 @@ impl Moment {
                 };
                 let libraries =
                     libraries_as_of.map(|_| front.node.libraries().all()).unwrap_or_default();
-                Ok(Moment { id, beginnings, libraries, libraries_as_of, recipient, is_at_leisure })
+                Ok(Moment { id, beginnings, libraries, libraries_as_of, recipient })
             }
             // Shards that had begun, where others had not, if that can be.
             None => {
@@ -147,6 +146,11 @@ impl Moment {
     /// Where each shard's journal stood.
     pub fn lsns(&self) -> Vec<Lsn> {
         self.beginnings.iter().map(|beginning| beginning.lsn).collect()
+    }
+
+    /// Changes so far, over all shards.
+    pub fn changes(&self) -> u64 {
+        self.beginnings.iter().map(|beginning| beginning.changes).sum()
     }
 
     /// As of which count of their changes libraries of functions are in it; none where they are left out.
@@ -186,8 +190,7 @@ impl Moment {
         progress.keys_total.store(self.keys(), Ordering::Relaxed);
         let beginnings = front.node.all_shards().zip(self.beginnings.iter().cloned()).collect();
         let libraries = self.libraries.clone();
-        let (id, version, is_at_leisure) = (self.id, self.version(), self.is_at_leisure);
-        let all = Share { id, version, beginnings, libraries, is_at_leisure };
+        let all = Share { id: self.id, version: self.version(), beginnings, libraries };
         all.write(front, facts, progress, sink).await
     }
 
@@ -198,7 +201,6 @@ impl Moment {
             version: version(beginning.has_dated, false, self.recipient),
             beginnings: vec![(shard, beginning.clone())],
             libraries: Arc::default(),
-            is_at_leisure: self.is_at_leisure,
         };
         front.node.all_shards().zip(&self.beginnings).map(share).collect()
     }
@@ -232,7 +234,6 @@ pub(super) struct Share {
     /// Of at least one shard.
     beginnings: Vec<(ShardId, FrozenBeginning)>,
     libraries: Arc<Set>,
-    is_at_leisure: bool,
 }
 
 /// The beginning of a file: what it says about itself, and libraries of functions.
@@ -281,10 +282,10 @@ impl Share {
         progress: &SaveProgress,
         sink: &mut impl Sink,
     ) -> Result<u64, String> {
-        let (id, is_at_leisure) = (self.id, self.is_at_leisure);
+        let id = self.id;
         let ask = |shard: ShardId| -> Asked<'_> {
             Box::pin(front.have_run(ExecutorId::from(shard), async move |front: Rc<Front>| {
-                gather(&front, id, is_at_leisure).await
+                gather(&front, id).await
             }))
         };
         let shards: Vec<ShardId> = self.beginnings.iter().map(|(shard, _)| *shard).collect();
@@ -315,14 +316,13 @@ impl Share {
 }
 
 /// On a shard's executor: a part as long as it may be. Others are served between its slices.
-async fn gather(front: &Front, id: CutId, is_at_leisure: bool) -> Option<FrozenPart> {
+async fn gather(front: &Front, id: CutId) -> Option<FrozenPart> {
     let (mut whole, mut breaks) = (FrozenPart::default(), Breaks::default());
     loop {
         let began = Instant::now();
-        let pace = front.with_shard(|shard| shard.frozen_more(id, &mut whole))?;
+        let may_rest = front.with_shard(|shard| shard.frozen_more(id, &mut whole))?;
         let took = began.elapsed();
         front.note_piece(Piece::Slice, took);
-        let may_rest = is_at_leisure && pace == FrozenPace::BesideOthers;
         let has_rested = may_rest && breaks.after(took).await;
         if whole.is_full() {
             return Some(whole);

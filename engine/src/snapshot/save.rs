@@ -67,6 +67,8 @@ pub struct Saved {
     pub version: u16,
     /// Where each shard's journal stood.
     pub lsns: Vec<Lsn>,
+    /// Changes that it shows, over all shards.
+    pub changes: u64,
     /// The save that its parts are of, if it has parts.
     pub parts: Option<SaveId>,
 }
@@ -195,7 +197,8 @@ async fn write(
     let mut writer = Writer::new(out, progress, &Arc::default());
     let Made { keys, version } = moment.write(front, &facts, progress, &mut writer).await?;
     let bytes = writer.finish().await?;
-    Ok(Saved { keys, bytes, version, lsns: moment.lsns(), parts: None })
+    let (lsns, changes) = (moment.lsns(), moment.changes());
+    Ok(Saved { keys, bytes, version, lsns, changes, parts: None })
 }
 
 /// Writes the parts, each on its shard's executor, and then the summary, which is not in its place yet.
@@ -233,6 +236,7 @@ async fn write_parts(
         bytes: summary.total(),
         version: parts.iter().map(|(made, _)| made.version).max().unwrap_or(file_write::VERSION),
         lsns: moment.lsns(),
+        changes: moment.changes(),
         parts: Some(id),
     };
     let mut writer = Writer::new(out, progress, &failed);

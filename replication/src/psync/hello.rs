@@ -61,7 +61,8 @@ pub(super) fn ask(from: Option<&StreamPosition>) -> Words {
 pub(super) fn understand(replies: &[Reply; 6]) -> Result<Facts, Reason> {
     let [ping, introduction, capabilities, _, info, databases] = replies;
     for greeting in [ping, introduction] {
-        if greeting.error().is_some() {
+        // Who cannot save answers PING as well with that, and feeds replicas all the same.
+        if greeting.error().is_some_and(|error| !handshake::is_misconf(error)) {
             return Err(format!("could not greet master: {}", words(greeting)).into());
         }
     }

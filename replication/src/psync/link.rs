@@ -148,6 +148,11 @@ impl Link {
         self.helm.machine().link_state()
     }
 
+    /// Where the master of the session under way is reached.
+    pub fn peer_addr(&self) -> Option<std::net::SocketAddr> {
+        self.session.borrow().as_ref()?.peer_addr()
+    }
+
     /// DEBUG REPLICA PAUSE and RESUME.
     pub fn set_paused(&self, paused: bool) {
         self.paused.set(paused);

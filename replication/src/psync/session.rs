@@ -52,8 +52,8 @@ pub(crate) struct Session {
     /// It has ended, or is held, or goes on: who waits for something looks up.
     pub(super) broke: Bell,
     speaking: RefCell<Option<Task<()>>>,
-    /// Nothing is handed out for now, so that the data stands at one place of the stream; and whether it does.
-    is_held: Cell<bool>,
+    /// So many want nothing handed out, so that the data stands at one place of the stream; and whether it does.
+    holds: Cell<u32>,
     is_at_rest: Cell<bool>,
     held: Bell,
     is_done: Cell<bool>,
@@ -96,7 +96,7 @@ impl Session {
             says: Bell::default(),
             broke: Bell::default(),
             speaking: RefCell::default(),
-            is_held: Cell::new(false),
+            holds: Cell::new(0),
             is_at_rest: Cell::new(false),
             held: Bell::default(),
             is_done: Cell::new(false),
@@ -128,19 +128,20 @@ impl Session {
         self.held.ring();
     }
 
-    /// Hands out nothing more until it is [let go](Session::let_go), and waits until what was is applied. For one at
-    /// a time.
+    /// Hands out nothing more until all who held it have [let it go](Session::let_go), and waits until what was is applied.
     pub(super) async fn hold(&self) {
-        self.is_held.set(true);
+        self.holds.set(self.holds.get() + 1);
+        let goes = GoesOnUnlessHeld(self);
         self.broke.ring();
         while !self.is_at_rest.get() && !self.is_done.get() {
             self.held.wait().await;
         }
+        std::mem::forget(goes);
     }
 
     /// Goes on.
     pub(crate) fn let_go(&self) {
-        self.is_held.set(false);
+        self.holds.set(self.holds.get() - 1);
         self.broke.ring();
     }
 
@@ -152,7 +153,7 @@ impl Session {
 
     /// Whether nothing is to be handed out.
     pub(super) fn is_held(&self) -> bool {
-        self.is_held.get()
+        self.holds.get() > 0
     }
 
     /// All is applied that was handed out, up to `position`: waits until it may go on, or has ended.
@@ -160,7 +161,7 @@ impl Session {
         *self.position.borrow_mut() = position;
         self.is_at_rest.set(true);
         self.held.ring();
-        while self.is_held.get() && !self.is_broken() {
+        while self.is_held() && !self.is_broken() {
             self.broke.wait().await;
         }
         self.is_at_rest.set(false);
@@ -213,6 +214,11 @@ impl Session {
         self.link.happened(self.attempt, happened);
     }
 
+    /// Where the master is reached.
+    pub(super) fn peer_addr(&self) -> Option<std::net::SocketAddr> {
+        self.transport.peer_addr()
+    }
+
     /// Whether what comes wakes anybody; not while it is left to become more.
     pub(super) fn listen(&self, to_what_comes: bool) {
         self.transport.stream().listen(to_what_comes);
@@ -236,6 +242,15 @@ impl Session {
             }
             Err(error) => Err(format!("the connection to the master was lost: {error}").into()),
         }
+    }
+}
+
+/// Somebody waits until it is held: dropped where that is given up.
+struct GoesOnUnlessHeld<'a>(&'a Session);
+
+impl Drop for GoesOnUnlessHeld<'_> {
+    fn drop(&mut self) {
+        self.0.let_go();
     }
 }
 

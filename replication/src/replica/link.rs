@@ -309,8 +309,11 @@ impl Link {
         let mut call = Call::dial(target, Place::Control, &requests).await?;
         let [ping, introduction, capabilities, check] = &requests;
         let greeting = call.answer(ping).await?;
-        // One that is loading says more to CHECK: whom it waits for, or that it waits for us.
-        if greeting.error().is_some_and(|error| !error.starts_with(b"LOADING ")) {
+        // One that is loading says more to CHECK: whom it waits for, or that it waits for us. And one that cannot save, and
+        // takes no writes, needs its replicas more than ever.
+        let hinders =
+            |error: &[u8]| !error.starts_with(b"LOADING ") && !handshake::is_misconf(error);
+        if greeting.error().is_some_and(hinders) {
             return Err(format!("could not greet master: {}", words(&greeting)).into());
         }
         let reply = call.answer(introduction).await?;

@@ -172,6 +172,14 @@ impl Lead {
         }
     }
 
+    /// Where a master that speaks in commands is reached.
+    pub(super) fn redis_at(&self) -> Option<std::net::SocketAddr> {
+        match &*self.kind.borrow() {
+            Kind::Damselfly(_) => None,
+            Kind::Redis(link) => link.peer_addr(),
+        }
+    }
+
     /// How far it is.
     pub(super) fn state(&self) -> LinkState {
         either!(self.kind.borrow(), link => link.state())

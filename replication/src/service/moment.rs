@@ -7,15 +7,20 @@
 //! ```
 
 use super::{Service, new_history};
+use crate::info::LinkState;
 use crate::origin::Origin;
 use crate::relay::Relay;
 use engine::journal::Position;
 use engine::rt;
 use engine::types::{Lsn, Millis};
+use futures_lite::future;
 use std::time::{Duration, Instant};
 
 /// How long it is tried. A change of role takes milliseconds; a full sync ends it at once.
 const TRIED_FOR: Duration = Duration::from_secs(5);
+
+/// What was handed out is applied by then, or the node ends without it standing still: milliseconds, mostly.
+const STANDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Between two looks whether a change is over.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
@@ -41,6 +46,23 @@ impl Service {
         }
         Err("whom this node follows has changed time and again: there is no moment to be written"
             .into())
+    }
+
+    /// The node ends, or does not after all: a stream of commands goes no further, or on again.
+    pub(super) async fn stand_still(&self, stands: bool) {
+        if !stands {
+            drop(self.standing_still.borrow_mut().take());
+            return;
+        }
+        // What a full sync brings is no snapshot's; and who relays a log goes on in the history that it was in.
+        let link = self.link().filter(|link| link.state() == LinkState::StableSync);
+        let Some(link) = link.filter(|_| self.here.standing.tells()) else { return };
+        let late = async {
+            rt::sleep(STANDS_WITHIN).await;
+            None
+        };
+        let resting = future::or(link.hold(), late).await;
+        *self.standing_still.borrow_mut() = resting;
     }
 
     /// The node ends: copies for those who follow as a Redis does are given up, as the last snapshot waits for them.

@@ -20,6 +20,7 @@ use engine::rt;
 use engine::shard::{Answer, ExecutorId, Message, ReplyTo};
 use engine::types::Lsn;
 use std::any::Any;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -100,6 +101,10 @@ pub enum Request {
     Configure(Box<Settings>),
     /// DEBUG REPLICA PAUSE (true) or RESUME; answered with whether this node is a replica.
     Pause(bool),
+    /// The node stops (true), or goes on after all: whether what a master says in commands is still to become ours, and
+    /// go on to those who follow. What came behind the last snapshot would be theirs, and not ours at the next start.
+    /// Answered with `()` once that is so.
+    StandStill(bool),
     /// The node stops: waits until replicas have everything, at most so long; answered with `usize`,
     /// how many do.
     Drain(Duration),
@@ -212,6 +217,13 @@ impl Service {
                 *self.here.settings.borrow_mut() = *settings;
                 self.answer(reply_to, ());
             }
+            Request::StandStill(stands) => {
+                let stand = async move {
+                    service.stand_still(stands).await;
+                    service.answer(reply_to, ());
+                };
+                rt::spawn_local(stand).detach();
+            }
             Request::Pause(paused) => {
                 let link = self.link();
                 link.iter().for_each(|link| link.set_paused(paused));
@@ -273,7 +285,8 @@ impl Service {
             Takeover::Follower(asking) => {
                 let (service, followers) = (self.clone(), self.followers.clone());
                 let id = self.sessions.next_id();
-                let may_feed = move || service.may_tell();
+                let (ip, port) = (asking.ip.clone(), asking.port);
+                let may_feed = move || service.may_tell_to(&ip, port);
                 let serve = feed::serve(followers, (id, *asking), (transport, unread), may_feed);
                 rt::spawn_local(serve).detach();
             }
@@ -303,6 +316,26 @@ impl Service {
             }
             (true, true) => Ok(()),
         }
+    }
+
+    /// The same for one that is reached there: not the master itself, in a circle in which each would copy the other for ever.
+    fn may_tell_to(&self, ip: &str, port: u16) -> Result<(), String> {
+        self.may_tell()?;
+        let master = self.upstream().and_then(|upstream| upstream.redis_at());
+        if !master.is_some_and(|master| is_reached_at(master, ip, port)) {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let warned = self.warned_of_circle.get();
+        if warned.is_none_or(|warned| now.saturating_duration_since(warned) >= WARNED_EVERY) {
+            self.warned_of_circle.set(Some(now));
+            tracing::warn!(
+                "replication: {ip}:{port} asks to follow this node, which follows it: refused; end the circle with \
+                 REPLICAOF NO ONE on the one whose data counts"
+            );
+        }
+        Err("NOMASTERLINK this node follows you: end the circle with REPLICAOF NO ONE on the one whose data counts"
+            .to_owned())
     }
 
     fn check(&self, asker: &Asker) -> Result<(), String> {
@@ -466,5 +499,36 @@ impl Service {
         };
         self.waits.borrow_mut().retain(|known| !Rc::ptr_eq(known, &bell));
         count
+    }
+}
+
+/// How often the log hears of one who asks once a second.
+const WARNED_EVERY: Duration = Duration::from_secs(60);
+
+/// Whether who is at `master` says of itself that it is reached by this name. All loopback addresses are one machine's.
+fn is_reached_at(master: SocketAddr, ip: &str, port: u16) -> bool {
+    let Ok(ip) = ip.parse::<IpAddr>() else { return false };
+    let (ip, of_master) = (ip.to_canonical(), master.ip().to_canonical());
+    master.port() == port && (ip == of_master || ip.is_loopback() && of_master.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_master_is_known_by_where_it_says_that_it_is_reached() {
+        for (master, ip, port, expected) in [
+            ("10.0.0.1:6379", "10.0.0.1", 6379, true),
+            ("10.0.0.1:6379", "10.0.0.1", 6380, false),
+            ("10.0.0.1:6379", "10.0.0.2", 6379, false),
+            ("127.0.0.1:6379", "::1", 6379, true),
+            ("[::ffff:10.0.0.1]:6379", "10.0.0.1", 6379, true),
+            ("127.0.0.1:6379", "10.0.0.2", 6379, false),
+            ("10.0.0.1:6379", "a.name", 6379, false),
+        ] {
+            let master = master.parse().expect("an address");
+            assert_eq!(is_reached_at(master, ip, port), expected, "{master} {ip}:{port}");
+        }
     }
 }

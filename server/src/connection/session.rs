@@ -207,7 +207,8 @@ impl Session {
 
     /// What the running command says is sent though CLIENT REPLY wants no replies.
     pub fn speaks_up(&mut self) {
-        self.speaks_up = true;
+        // Where replies are wanted no end of a command takes it back: the next one that is silent would speak.
+        self.speaks_up = self.is_silent();
     }
 
     /// Whether every password is right, and none is needed.

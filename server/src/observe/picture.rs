@@ -33,6 +33,8 @@ pub struct Picture {
     pub dbs: Vec<Db>,
     /// Counters of keys over all shards.
     pub keys: KeyStats,
+    /// Changes of keys since the start, whatever was reset.
+    pub changes: u64,
     /// Counters by command id, over shards and fronts.
     pub commands: Vec<CommandStats>,
     /// Error replies by their first word.
@@ -174,6 +176,7 @@ pub struct Clients {
 struct ShardPart {
     dbs: Vec<Db>,
     keys: KeyStats,
+    changes: u64,
     commands: Vec<CommandStats>,
     errors: ErrorCounts,
     tables: u64,
@@ -190,6 +193,7 @@ fn look(shard: &mut Shard) -> ShardPart {
     ShardPart {
         dbs: (0..shard.keys.db_count()).map(db).collect(),
         keys: shard.keys.stats,
+        changes: shard.keys.changes(),
         commands: shard.stats.clone(),
         errors: shard.errors.clone(),
         tables: shard.keys.table_bytes() as u64,
@@ -209,6 +213,7 @@ impl Picture {
         let mut picture = Picture {
             dbs: vec![Db::default(); server.node.dbs()],
             keys: KeyStats::default(),
+            changes: 0,
             commands: vec![CommandStats::default(); server.registry.len()],
             errors: server.counters.errors(),
             memory: Memory {
@@ -252,6 +257,7 @@ impl Picture {
         keys.expired += more.expired;
         keys.evicted += more.evicted;
         keys.mutations += more.mutations;
+        self.changes += part.changes;
         for (stats, more) in self.commands.iter_mut().zip(&part.commands) {
             stats.calls += more.calls;
             stats.nanos += more.nanos;

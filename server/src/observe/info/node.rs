@@ -212,7 +212,7 @@ fn snapshots(view: &View<'_>, lines: &mut Lines) {
         lines.put("current_save_eta_seconds", left.ceil());
     }
     let seconds = |time: Option<Duration>| time.map_or(-1, |time| time.as_secs() as i64);
-    lines.put("rdb_changes_since_last_save", last.changes(view.picture.replication.offset));
+    lines.put("rdb_changes_since_last_save", last.changes(view.picture.changes));
     lines.put("rdb_bgsave_in_progress", u8::from(now.is_some()));
     lines.put("rdb_last_save_time", last.unix_seconds());
     lines.put("rdb_last_bgsave_status", if last.is_ok { "ok" } else { "err" });
