@@ -5,7 +5,8 @@ use futures_lite::future;
 use std::cell::Cell;
 use std::time::Duration;
 
-/// Remembers that it was rung until somebody who waited has heard it.
+/// Remembers that it was rung until somebody who waited has heard it: one of them. Where several wait, whoever has heard it rings
+/// once more for the next.
 #[derive(Debug, Default)]
 pub struct Bell {
     rung: Cell<bool>,

@@ -56,7 +56,8 @@ pub struct Service {
     waits: RefCell<Vec<Rc<Bell>>>,
     last_follower: Cell<Instant>,
     keeping: Cell<bool>,
-    /// The node ends, and nothing more comes of a stream of commands.
+    /// The node ends, and nothing more is to come of a stream of commands; and what keeps it back, once it stands.
+    stands_still: Cell<bool>,
     standing_still: RefCell<Option<Resting>>,
     /// When the log heard last that a master asks to follow.
     warned_of_circle: Cell<Option<Instant>>,
@@ -100,6 +101,7 @@ impl Service {
             waits: RefCell::default(),
             last_follower: Cell::new(Instant::now()),
             keeping: Cell::new(false),
+            stands_still: Cell::new(false),
             standing_still: RefCell::default(),
             warned_of_circle: Cell::default(),
         });

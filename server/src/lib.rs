@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!   0 config memory pauses secret   settings; what memory there is; who sleeps, and what is secret
+//!     directory                     where snapshots lie
 //!     stopper supervisor turned_away   the word to stop, the service manager, replicas not let in
 //!   1 clients effect log            the map of connections; what settings mean to others; the log
 //!   2 meters loading snapshots tail what is counted and timed; how far loading is, what is known of snapshots

@@ -15,6 +15,7 @@ use crate::effect;
 use crate::memory;
 use crate::server::Server;
 use crate::tail;
+use engine::db::Changes;
 use engine::exec::Front;
 use engine::rdb::functions;
 use engine::rt;
@@ -110,11 +111,16 @@ async fn perform(
     };
     let written = write(&front, (&server, &service), (&name, wait), &progress, begun).await;
     if let Err(error) = &written {
-        server.snapshots.end(Err(error));
-        match progress.cancelled.load(Ordering::Relaxed) {
-            // The last one follows.
-            true => tracing::info!("snapshot: {error}"),
-            false => tracing::error!("snapshot: {error}; the last good file stays as it is"),
+        // The last one follows; or what was here has gone meanwhile, and a copy of the master's comes. Nothing has failed.
+        match progress.cancelled.load(Ordering::Relaxed) || server.status.is_loading() {
+            true => {
+                server.snapshots.give_up();
+                tracing::info!("snapshot: {error}");
+            }
+            false => {
+                server.snapshots.end(Err(error));
+                tracing::error!("snapshot: {error}; the last good file stays as it is");
+            }
         }
     }
     tell(written);
@@ -323,10 +329,12 @@ fn note_written(path: &Path, saved: &Saved, took: Duration) {
 
 /// Writes snapshots when `save` asks for them.
 pub async fn watch(front: Rc<Front>, server: Arc<Server>) {
-    // Calls of FLUSHALL that a snapshot shows, or that were before `save` asked for any.
+    // FLUSHALLs that a snapshot shows, or that were before `save` asked for any.
     let mut flushes = Some(0);
     loop {
         rt::sleep(WATCH_EVERY).await;
+        // Copies for who follows as a Redis does may go there as well. Where it is gone, whoever writes says so.
+        let _ = directory::current();
         let config = server.settings.config();
         let points = config.save_points().unwrap_or_default();
         if points.is_empty() || config.dbfilename.is_empty() {
@@ -340,13 +348,13 @@ pub async fn watch(front: Rc<Front>, server: Arc<Server>) {
         if !may {
             continue;
         }
-        let (changed, flushed) = changes_and_flushes(&front, &server).await;
-        // Statistics may have been reset.
-        let seen = flushes.unwrap_or(flushed).min(flushed);
+        let Changes { keys: changed, flushes: flushed } = changes(&front).await;
+        let seen = flushes.unwrap_or(flushed).max(last.changes_then.flushes);
         flushes = Some(seen);
-        let changes = last.changes(changed);
+        let since_last = last.changes(changed);
         let since = last.at.elapsed().unwrap_or_default();
-        let mut due = points.iter().filter(|(after, least)| since >= *after && changes >= *least);
+        let mut due =
+            points.iter().filter(|(after, least)| since >= *after && since_last >= *least);
         match due.next() {
             // As in Redis: what was thrown away is not to come back.
             _ if flushed > seen => tracing::info!("snapshot: after FLUSHALL"),
@@ -357,24 +365,21 @@ pub async fn watch(front: Rc<Front>, server: Arc<Server>) {
         }
         // What goes wrong is in the log already.
         if order(&front, &server, Wait::Written).await.is_ok() {
-            flushes = Some(flushed);
+            // As of its moment, at which each shard had done the same.
+            flushes = Some(server.snapshots.last().changes_then.flushes);
         }
     }
 }
 
-/// Changes so far, and how often FLUSHALL was called, here or at the master.
-async fn changes_and_flushes(front: &Rc<Front>, server: &Server) -> (u64, u64) {
-    let flushall = server.registry.find(b"flushall").map_or(0, |entry| usize::from(entry.id));
-    let look = move |shard: &mut Shard| {
-        (shard.keys.changes(), shard.stats[flushall].calls + shard.flushes_applied)
-    };
-    let shards = front.call_all(look).await;
-    shards.into_iter().fold((0, 0), |sum, more| (sum.0 + more.0, sum.1 + more.1))
+/// Changes so far, over all shards.
+async fn changes(front: &Rc<Front>) -> Changes {
+    let shards = front.call_all(|shard: &mut Shard| shard.keys.changes_so_far()).await;
+    shards.into_iter().sum()
 }
 
 /// What is there now is what a file holds.
 pub async fn note_loaded(front: &Rc<Front>, server: &Server) {
-    server.snapshots.is_loaded(changes_and_flushes(front, server).await.0);
+    server.snapshots.is_loaded(changes(front).await);
 }
 
 /// Writes snapshots when `snapshot_cron` names the minute.

@@ -1,5 +1,6 @@
 //! What is known of snapshots: the last one, and the one under way.
 
+use engine::db::Changes;
 use engine::snapshot::SaveProgress;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -38,8 +39,8 @@ pub struct LastSave {
     pub tried: Option<Instant>,
     /// Sum of our own journals' heads at the moment of the last good one.
     pub heads: u64,
-    /// Changes of keys so far, as of then or as a file was loaded.
-    pub changed: u64,
+    /// Changes so far, as of then or as a file was loaded.
+    pub changes_then: Changes,
     /// Where the last good one is.
     pub path: PathBuf,
     /// Why the last one was not good.
@@ -55,7 +56,7 @@ impl Default for LastSave {
             count: 0,
             tried: None,
             heads: 0,
-            changed: 0,
+            changes_then: Changes::default(),
             path: PathBuf::new(),
             error: String::new(),
         }
@@ -68,9 +69,9 @@ impl LastSave {
         self.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
     }
 
-    /// Changes since then, of `changed` so far, whatever the node was meanwhile.
+    /// Changes of keys since then, of `changed` so far, whatever the node was meanwhile.
     pub fn changes(&self, changed: u64) -> u64 {
-        changed.saturating_sub(self.changed)
+        changed.saturating_sub(self.changes_then.keys)
     }
 }
 
@@ -138,29 +139,35 @@ impl Snapshots {
     }
 
     /// What is there now, after so many changes, is what a file holds.
-    pub fn is_loaded(&self, changed: u64) {
-        self.known().last.changed = changed;
+    pub fn is_loaded(&self, changes: Changes) {
+        self.known().last.changes_then = changes;
     }
 
     /// It has ended: at which sum of the journals' heads and after how many changes it shows the data, and where, or why it
     /// is not there.
-    pub fn end(&self, outcome: Result<((u64, u64), PathBuf), &str>) {
+    pub fn end(&self, outcome: Result<((u64, Changes), PathBuf), &str>) {
         let mut known = self.known();
         let took = known.began.take().map(|began| began.elapsed());
         let last = &mut known.last;
         last.took = took;
         last.is_ok = outcome.is_ok();
         match outcome {
-            Ok(((heads, changed), path)) => {
+            Ok(((heads, changes), path)) => {
                 last.at = SystemTime::now();
                 last.count += 1;
-                (last.heads, last.changed) = (heads, changed);
+                (last.heads, last.changes_then) = (heads, changes);
                 (last.path, last.error) = (path, String::new());
             }
             Err(error) => error.clone_into(&mut last.error),
         }
         self.failing.store(!last.is_ok, Ordering::Release);
         drop(known);
+        self.busy.store(false, Ordering::Release);
+    }
+
+    /// It has ended without having come to anything, and without a fault: how the last one went is as before.
+    pub fn give_up(&self) {
+        self.known().began = None;
         self.busy.store(false, Ordering::Release);
     }
 

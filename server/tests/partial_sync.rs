@@ -96,7 +96,6 @@ fn a_sibling_that_is_not_ahead_continues_partially() {
     }
 }
 
-/// The story: its position in the old journal was taken for one in the new one, whose numbers begin with 0 again.
 /// The middle of a chain follows a promoted sibling: its own replica, which was not as far, is fed the rest of the old
 /// journal by the middle, which has it, and goes on in the new one.
 #[test]
@@ -129,6 +128,7 @@ fn the_end_of_a_chain_that_lags_continues_when_its_middle_follows_a_sibling() {
     }
 }
 
+/// The story: its position in the old journal was taken for one in the new one, whose numbers begin with 0 again.
 #[test]
 fn a_sibling_that_still_reads_the_old_journal_confirms_nothing_of_the_new_one() {
     let seed = support::seed();

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use support::client::{Client, text};
 use support::node::{Node, free_port};
+use support::redis;
 use support::scenario;
 use support::snapshots::{Writers, info, kill_in_snapshots, round_of, save_under_writes};
 use support::wait;
@@ -288,6 +289,20 @@ fn save_points_of_a_replica_count_what_its_master_changes() {
     assert_eq!(owed(), "7");
     replica.must(&["SET", "key", "value"]);
     assert_eq!(owed(), "8");
+}
+
+/// It goes over all shards from an executor that has none, and was not counted.
+#[test]
+fn a_flushall_of_a_redis_that_is_followed_does_not_come_back() {
+    let redis = redis::Redis::start(&["--repl-diskless-sync-delay", "0"]);
+    redis.client().must(&["SET", "a", "1"]);
+    let node = Node::start("node", 2, &[FILE, "--save=3600 100000"]);
+    node.must(&["REPLICAOF", "127.0.0.1", &redis.port.to_string()]);
+    wait::until("it follows", || node.ask(&["GET", "a"]).as_deref() == Some("1"));
+    node.must(&["SAVE"]);
+    redis.client().must(&["FLUSHALL"]);
+    wait::until("it is written", || info(&node, "rdb_saves") == "2");
+    assert_eq!(info(&node, "rdb_changes_since_last_save"), "0");
 }
 
 /// The last snapshot was left out where there were no keys and no file of the very second: the keys came back.

@@ -202,6 +202,7 @@ impl Keyspace {
 
     /// Empties all databases.
     pub fn flush_all(&mut self) {
+        self.flushes += 1;
         self.perform_flush_all();
         self.made.frame.push_entry(&FrameEntry::Global(Global::FlushAll));
     }

@@ -92,6 +92,24 @@ pub struct KeyStats {
     pub mutations: u64,
 }
 
+/// What has changed since the start: numbers that only grow.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct Changes {
+    /// Changes of keys, of any kind.
+    pub keys: u64,
+    /// FLUSHALLs, once for each shard.
+    pub flushes: u64,
+}
+
+impl std::iter::Sum for Changes {
+    fn sum<I: Iterator<Item = Changes>>(all: I) -> Changes {
+        all.fold(Changes::default(), |sum, more| Changes {
+            keys: sum.keys + more.keys,
+            flushes: sum.flushes + more.flushes,
+        })
+    }
+}
+
 /// All databases of one shard.
 pub struct Keyspace {
     door: Door,
@@ -110,6 +128,8 @@ pub struct Keyspace {
     pub stats: KeyStats,
     /// Changes that were counted before the counters were reset last.
     changes_before: u64,
+    /// FLUSHALLs, of clients and of a master.
+    pub flushes: u64,
     /// How accesses are remembered for eviction.
     pub(crate) policy: Policy,
     encodings: Encodings,
@@ -140,6 +160,7 @@ impl Keyspace {
             waits: Waits::default(),
             stats: KeyStats::default(),
             changes_before: 0,
+            flushes: 0,
             policy: Policy::default(),
             encodings: Encodings::default(),
             no_touch: false,
@@ -413,5 +434,10 @@ impl Keyspace {
     /// Changes since the start, whoever asked for them: a client, a master, time. A number that only grows.
     pub fn changes(&self) -> u64 {
         self.changes_before + self.stats.mutations
+    }
+
+    /// The same, and how many FLUSHALLs were among them.
+    pub fn changes_so_far(&self) -> Changes {
+        Changes { keys: self.changes(), flushes: self.flushes }
     }
 }

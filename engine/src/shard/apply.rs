@@ -20,7 +20,7 @@ use super::message::Answer;
 use super::planted;
 use super::wanted::Mode;
 use crate::db::Broken;
-use crate::journal::{Deadline, Decoder, Effect, FrameEntry, Payload, Record};
+use crate::journal::{Deadline, Decoder, Effect, FrameEntry, Global, Payload, Record};
 use crate::types::Lsn;
 use crate::value::{Item, SharedValue};
 use std::borrow::Cow;
@@ -153,7 +153,7 @@ impl Shard {
                 let outcome = self.keys.apply_global(*global);
                 outcome.map_err(|broken| format!("{global:?} cannot be applied: {broken:?}"))?;
                 self.applying.held.note_global(*global);
-                self.flushes_applied += u64::from(*global == crate::journal::Global::FlushAll);
+                self.keys.flushes += u64::from(*global == Global::FlushAll);
                 Ok(())
             }
             FrameEntry::Record(record) if is_piece(record) => {

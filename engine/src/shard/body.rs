@@ -76,8 +76,6 @@ pub struct Shard {
     /// Whether slices are measured by the clock; else each is as short as can be, so that a model's seed
     /// decides alone.
     pub(super) is_timed: bool,
-    /// FLUSHALLs of a master.
-    pub flushes_applied: u64,
     /// Records of upstream flows that wait for open keys.
     pub(super) applying: Applying,
     /// Requests that sleep on keys.
@@ -109,7 +107,6 @@ impl Shard {
             granted: VecDeque::new(),
             running: VecDeque::new(),
             is_timed: false,
-            flushes_applied: 0,
             applying: Applying::default(),
             sleepers: Sleepers::default(),
             outbox: Vec::new(),

@@ -3,6 +3,7 @@
 use super::body::Shard;
 use super::turn::Turn;
 use crate::cut::{CutId, FrozenCut, FrozenFailure, FrozenPart};
+use crate::db::Changes;
 use crate::rdb::forms::Recipient;
 use crate::types::DbIndex;
 use std::time::Duration;
@@ -27,8 +28,8 @@ const PRESSURE: u64 = 25;
 pub struct FrozenBeginning {
     /// The journal's head.
     pub lsn: crate::types::Lsn,
-    /// Changes of this shard's keys so far.
-    pub changes: u64,
+    /// Changes of this shard's keys so far, and FLUSHALLs among them.
+    pub changes: Changes,
     /// Keys of each database, and those of them that expire.
     pub sizes: Vec<(u64, u64)>,
     /// Some value has something inside that ends by itself.
@@ -52,7 +53,7 @@ impl Shard {
         };
         Some(FrozenBeginning {
             lsn: self.log.lsn(),
-            changes: self.keys.changes(),
+            changes: self.keys.changes_so_far(),
             sizes: (0..self.keys.db_count()).map(size).collect(),
             has_dated: self.keys.has_dated(),
         })

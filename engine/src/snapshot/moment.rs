@@ -11,6 +11,7 @@
 //! held, and what the sink holds, however slow it is. Where a part ends within a value, the parts of others wait until it is whole.
 
 use crate::cut::{CutId, FrozenPart};
+use crate::db::Changes;
 use crate::exec::Front;
 use crate::libraries::Set;
 use crate::rdb::forms::Recipient;
@@ -149,7 +150,7 @@ impl Moment {
     }
 
     /// Changes so far, over all shards.
-    pub fn changes(&self) -> u64 {
+    pub fn changes(&self) -> Changes {
         self.beginnings.iter().map(|beginning| beginning.changes).sum()
     }
 

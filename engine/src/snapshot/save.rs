@@ -17,6 +17,7 @@ use super::background::Out;
 use super::moment::{Journals, Made, Moment, SaveProgress, Share, Sink, Terms, head, next_cut};
 use super::name::{self, SaveId};
 use super::parts::{MODULE, Place, Summary};
+use crate::db::Changes;
 use crate::exec::Front;
 use crate::libraries::Set;
 use crate::rdb::forms::Recipient;
@@ -68,7 +69,7 @@ pub struct Saved {
     /// Where each shard's journal stood.
     pub lsns: Vec<Lsn>,
     /// Changes that it shows, over all shards.
-    pub changes: u64,
+    pub changes: Changes,
     /// The save that its parts are of, if it has parts.
     pub parts: Option<SaveId>,
 }

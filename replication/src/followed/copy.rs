@@ -44,6 +44,11 @@ impl FullCopy {
         self.payload.length().is_some()
     }
 
+    /// Whether it was given up.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.progress.cancelled.load(Ordering::Relaxed)
+    }
+
     /// It is given up.
     pub(super) fn give_up(&self, why: &str) {
         self.progress.cancelled.store(true, Ordering::Relaxed);

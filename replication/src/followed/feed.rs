@@ -48,6 +48,7 @@ pub async fn serve(
         follower.end(reason);
     }
     listening.cancel().await;
+    followers.note_copy(&follower);
     followers.forget(&follower);
     note_end(&followers, &follower);
 }
@@ -55,7 +56,6 @@ pub async fn serve(
 fn note_end(followers: &Followers, follower: &Follower) {
     let (machine, address) = (follower.machine.borrow(), follower.address());
     let Some(reason) = machine.ended() else { return };
-    followers.note_end(reason);
     match reason.drop_kind() {
         Some(kind) => {
             followers.counters.borrow_mut().dropped[kind as usize] += 1;

@@ -109,11 +109,15 @@ impl Followers {
         self.acks.ring();
     }
 
-    /// One has ended like this: a copy may have been made in vain.
-    pub(super) fn note_end(&self, reason: &Reason) {
-        if matches!(reason, Reason::NoCopy(_) | Reason::FellOut | Reason::OverLimit { .. }) {
+    /// One has ended: a copy may have been made in vain, if it was not given up because the node stops, for instance.
+    pub(super) fn note_copy(&self, follower: &Follower) {
+        let is_given_up = |copy: &Rc<FullCopy>| copy.is_given_up();
+        let now = Instant::now();
+        if follower.machine.borrow().was_in_vain(now)
+            && !follower.copy.borrow().as_ref().is_some_and(is_given_up)
+        {
             let mut again = self.again.get();
-            again.was_in_vain(Instant::now());
+            again.was_in_vain(now);
             self.again.set(again);
         }
     }

@@ -77,7 +77,7 @@ async fn make(followers: Rc<Followers>, copy: Rc<FullCopy>) {
 }
 
 fn is_given_up(copy: &FullCopy) -> bool {
-    copy.payload.is_unwanted() || copy.progress.cancelled.load(Ordering::Relaxed)
+    copy.payload.is_unwanted() || copy.is_given_up()
 }
 
 /// Waits until the next copy may be made, or nobody wants it.

@@ -42,7 +42,23 @@ pub struct Machine {
     /// When it took something last.
     took: Instant,
     over_soft: Option<Instant>,
+    /// Since when it has had a copy that was made for it, and follows the stream.
+    has_copy: HasCopy,
 }
+
+/// Whether a copy was made for a follower.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum HasCopy {
+    /// None: it waits, or goes on where it was.
+    No,
+    /// It is being sent one, or loads it.
+    Coming,
+    /// Since then.
+    Since(Instant),
+}
+
+/// Who falls out so soon behind its copy was sent it in vain.
+const TAKEN_FOR: Duration = Duration::from_secs(60);
 
 impl Machine {
     /// Of one that comes now; `speaks` says that it acknowledges.
@@ -56,6 +72,7 @@ impl Machine {
             heard: now,
             took: now,
             over_soft: None,
+            has_copy: HasCopy::No,
         }
     }
 
@@ -85,16 +102,35 @@ impl Machine {
         is_first
     }
 
+    /// Whether a copy was made for it in vain, or could not be made.
+    pub fn was_in_vain(&self, now: Instant) -> bool {
+        match self.ended {
+            Some(Reason::NoCopy(_)) => true,
+            Some(Reason::OverLimit { .. } | Reason::FellOut | Reason::Still(_)) => {
+                match self.has_copy {
+                    HasCopy::No => false,
+                    HasCopy::Coming => true,
+                    HasCopy::Since(then) => now.saturating_duration_since(then) < TAKEN_FOR,
+                }
+            }
+            _ => false,
+        }
+    }
+
     /// Its copy is of where the stream has so many bytes, and is being sent.
     pub fn copies(&mut self, offset: u64, now: Instant) {
         assert_eq!(self.stage, Stage::Waiting, "{self:?}");
         (self.stage, self.sent, self.took) = (Stage::Copying, Some(offset), now);
+        self.has_copy = HasCopy::Coming;
     }
 
     /// It was sent all of its copy; `marked` says that it has to say when it is in place.
     pub fn copied(&mut self, marked: bool, now: Instant) {
         assert_eq!(self.stage, Stage::Copying, "{self:?}");
         self.stage = if marked { Stage::Loading } else { Stage::Online };
+        if !marked {
+            self.has_copy = HasCopy::Since(now);
+        }
         (self.heard, self.took) = (now, now);
     }
 
@@ -122,7 +158,7 @@ impl Machine {
         let Some(ack) = ack else { return false };
         match self.stage {
             Stage::Waiting | Stage::Copying => return false,
-            Stage::Loading => self.stage = Stage::Online,
+            Stage::Loading => (self.stage, self.has_copy) = (Stage::Online, HasCopy::Since(now)),
             Stage::Online => {}
         }
         // What it was not sent it cannot have; a tool says 0 whatever it has.
@@ -194,6 +230,43 @@ impl Machine {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_copy_is_in_vain_for_who_falls_out_before_it_has_followed_for_a_while() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let fell_out = |mut machine: Machine, seconds| {
+            machine.end(Reason::FellOut);
+            machine.was_in_vain(after(seconds))
+        };
+        let fresh = || Machine::new(true, start);
+        let copying = || {
+            let mut machine = fresh();
+            machine.copies(50, start);
+            machine
+        };
+        let online = || {
+            let mut machine = copying();
+            machine.copied(true, after(100));
+            assert!(machine.heard(Some(50), after(200)));
+            machine
+        };
+        let mut going_on = fresh();
+        going_on.continues(50, start);
+        assert!(!fell_out(going_on, 1), "no copy was made for it");
+        assert!(fell_out(copying(), 1000));
+        assert!(fell_out(online(), 259) && !fell_out(online(), 260));
+        for (reason, expected) in [
+            (Reason::NoCopy("the disk is full".into()), true),
+            (Reason::Still(Duration::from_secs(1)), true),
+            (Reason::Left, false),
+            (Reason::Killed, false),
+        ] {
+            let mut machine = copying();
+            machine.end(reason.clone());
+            assert_eq!(machine.was_in_vain(after(1)), expected, "{reason}");
+        }
+    }
+
     const LIMITS: Limits =
         Limits { hard_bytes: 1000, soft_bytes: 100, soft_time: Duration::from_secs(5) };
     const TIMEOUT: Duration = Duration::from_secs(30);
@@ -254,6 +327,7 @@ mod tests {
         let mut copying = Machine::new(true, now);
         copying.copies(50, now);
         assert_eq!(after(&mut copying, 50, now, 31), Some(Reason::Still(TIMEOUT)));
+        assert!(!copying.was_in_vain(now));
         assert!(copying.end(Reason::Killed) && !copying.end(Reason::Left));
         assert_eq!(after(&mut copying, 50, now, 99), None);
         assert_eq!(copying.ended(), Some(&Reason::Killed));

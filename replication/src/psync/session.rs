@@ -136,6 +136,8 @@ impl Session {
         while !self.is_at_rest.get() && !self.is_done.get() {
             self.held.wait().await;
         }
+        // A bell is heard by one: whoever else waits for the same looks next.
+        self.held.ring();
         std::mem::forget(goes);
     }
 

@@ -5,6 +5,9 @@
 //!                                                                               └─ has it become something else
 //!                                                                                  meanwhile? once more
 //! ```
+//!
+//! Before the last one a stream of commands stands still for good ([`Service::stand_still`]): what came behind it would go on to
+//! replicas, and be missing at the next start.
 
 use super::{Service, new_history};
 use crate::info::LinkState;
@@ -62,7 +65,8 @@ impl Service {
             None
         };
         let resting = future::or(link.hold(), late).await;
-        *self.standing_still.borrow_mut() = resting;
+        // Where it goes on after all, what came late goes on as well.
+        *self.standing_still.borrow_mut() = resting.filter(|_| self.stands_still.get());
     }
 
     /// The node ends: copies for those who follow as a Redis does are given up, as the last snapshot waits for them.

@@ -218,6 +218,8 @@ impl Service {
                 self.answer(reply_to, ());
             }
             Request::StandStill(stands) => {
+                // At once: what is asked last counts, whoever still waits for the one before.
+                self.stands_still.set(stands);
                 let stand = async move {
                     service.stand_still(stands).await;
                     service.answer(reply_to, ());

@@ -1,7 +1,5 @@
 //! Where an element of a large tree will be looked for soon: see `near`, which finds it.
 
-use super::find::element;
-use super::order::Element;
 use super::page::{Key, PageRef};
 
 /// Where an element is, or would be, in a tree of more than one page.
@@ -39,13 +37,9 @@ impl<'a, K: Key> Near<'a, K> {
         }
     }
 
-    /// The first element of the key that is there.
+    /// Which one it is there, or would be.
     #[inline]
-    pub(in crate::value) fn element(&self) -> Option<Element<'a, K>> {
-        element(self.leaf, self.slot()).filter(|element| element.key == self.key)
-    }
-
-    fn slot(&self) -> usize {
+    pub(super) fn slot(&self) -> usize {
         self.leaf.keys().partition_point(|other| *other < self.key)
     }
 }

@@ -10,9 +10,10 @@
 //!
 //! One alone is found just as fast without.
 
-use super::find::{Tree, entry_of};
+use super::find::{Tree, element, entry_of};
 use super::hint::Near;
-use super::order::{Bound, Order};
+use super::order::{Bound, Element, Order};
+use super::page::Key;
 
 impl<O: Order> Tree<O> {
     /// Asks for the leaf of what has this key; `None` where all is one leaf.
@@ -28,6 +29,14 @@ impl<O: Order> Tree<O> {
                 return Some(Near { leaf: page, key, goes_on: false });
             }
         }
+    }
+}
+
+impl<'a, K: Key> Near<'a, K> {
+    /// The first element of the key that is there.
+    #[inline]
+    pub(in crate::value) fn element(&self) -> Option<Element<'a, K>> {
+        element(self.leaf, self.slot()).filter(|element| element.key == self.key)
     }
 }
 
