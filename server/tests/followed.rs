@@ -270,8 +270,12 @@ fn without_a_limit_a_follower_that_takes_its_time_gets_everything() {
     wait::until("it follows", || replication(&node, "connected_slaves") == "1");
     let mut client = node.client();
     let value = vec![b'v'; 256 << 10];
+    let offset = || replication(&node, "master_repl_offset").parse::<u64>().expect("a number");
     for number in 0..80 {
+        let before = offset();
         client.must(&[b"SET".as_slice(), format!("key{}", number % 9).as_bytes(), &value]);
+        // The journals hold less than that: not faster than they are read.
+        wait::until("the stream says it", || offset() > before);
     }
     client.must(&["SET", "last", "of all"]);
     let (mut bytes, mut taken) = (vec![0; 1 << 20], Vec::new());
