@@ -373,7 +373,7 @@ pub async fn watch(front: Rc<Front>, server: Arc<Server>) {
 
 /// Changes so far, over all shards.
 async fn changes(front: &Rc<Front>) -> Changes {
-    let shards = front.call_all(|shard: &mut Shard| shard.keys.changes_so_far()).await;
+    let shards = front.call_all(|shard: &mut Shard| shard.keys.changes()).await;
     shards.into_iter().sum()
 }
 

@@ -431,13 +431,8 @@ impl Keyspace {
         self.stats = KeyStats::default();
     }
 
-    /// Changes since the start, whoever asked for them: a client, a master, time. A number that only grows.
-    pub fn changes(&self) -> u64 {
-        self.changes_before + self.stats.mutations
-    }
-
-    /// The same, and how many FLUSHALLs were among them.
-    pub fn changes_so_far(&self) -> Changes {
-        Changes { keys: self.changes(), flushes: self.flushes }
+    /// Changes since the start, whoever asked for them: a client, a master, time.
+    pub fn changes(&self) -> Changes {
+        Changes { keys: self.changes_before + self.stats.mutations, flushes: self.flushes }
     }
 }

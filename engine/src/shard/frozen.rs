@@ -53,7 +53,7 @@ impl Shard {
         };
         Some(FrozenBeginning {
             lsn: self.log.lsn(),
-            changes: self.keys.changes_so_far(),
+            changes: self.keys.changes(),
             sizes: (0..self.keys.db_count()).map(size).collect(),
             has_dated: self.keys.has_dated(),
         })

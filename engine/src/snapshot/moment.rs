@@ -101,16 +101,13 @@ pub(super) fn next_cut() -> CutId {
 }
 
 impl Moment {
-    /// Whether there is one already. Who waits for its end asks this: it stops nobody.
+    /// Whether there is one already. Who would wait for its end asks this before [`begin`](Moment::begin): it stops nobody.
     pub async fn is_taken(front: &Rc<Front>) -> bool {
         front.call(ShardId(0), |shard| shard.has_frozen()).await
     }
 
     /// Fixes the moment, on all shards at once; [`ANOTHER`] is refused.
     pub async fn begin(front: &Rc<Front>, terms: Terms) -> Result<Moment, String> {
-        if Moment::is_taken(front).await {
-            return Err(ANOTHER.to_owned());
-        }
         let Terms { held_max, journals, recipient, is_at_leisure } = terms;
         let id = next_cut();
         let bound = held_max / u64::from(front.node.shards().max(1));

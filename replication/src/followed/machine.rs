@@ -42,19 +42,8 @@ pub struct Machine {
     /// When it took something last.
     took: Instant,
     over_soft: Option<Instant>,
-    /// Since when it has had a copy that was made for it, and follows the stream.
-    has_copy: HasCopy,
-}
-
-/// Whether a copy was made for a follower.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum HasCopy {
-    /// None: it waits, or goes on where it was.
-    No,
-    /// It is being sent one, or loads it.
-    Coming,
-    /// Since then.
-    Since(Instant),
+    /// Since when it follows the stream, where it was sent a copy before.
+    copied: Option<Instant>,
 }
 
 /// Who falls out so soon behind its copy was sent it in vain.
@@ -72,7 +61,7 @@ impl Machine {
             heard: now,
             took: now,
             over_soft: None,
-            has_copy: HasCopy::No,
+            copied: None,
         }
     }
 
@@ -107,10 +96,11 @@ impl Machine {
         match self.ended {
             Some(Reason::NoCopy(_)) => true,
             Some(Reason::OverLimit { .. } | Reason::FellOut | Reason::Still(_)) => {
-                match self.has_copy {
-                    HasCopy::No => false,
-                    HasCopy::Coming => true,
-                    HasCopy::Since(then) => now.saturating_duration_since(then) < TAKEN_FOR,
+                let is_fresh = |then| now.saturating_duration_since(then) < TAKEN_FOR;
+                match self.stage {
+                    Stage::Waiting => false,
+                    Stage::Copying | Stage::Loading => true,
+                    Stage::Online => self.copied.is_some_and(is_fresh),
                 }
             }
             _ => false,
@@ -121,7 +111,6 @@ impl Machine {
     pub fn copies(&mut self, offset: u64, now: Instant) {
         assert_eq!(self.stage, Stage::Waiting, "{self:?}");
         (self.stage, self.sent, self.took) = (Stage::Copying, Some(offset), now);
-        self.has_copy = HasCopy::Coming;
     }
 
     /// It was sent all of its copy; `marked` says that it has to say when it is in place.
@@ -129,7 +118,7 @@ impl Machine {
         assert_eq!(self.stage, Stage::Copying, "{self:?}");
         self.stage = if marked { Stage::Loading } else { Stage::Online };
         if !marked {
-            self.has_copy = HasCopy::Since(now);
+            self.copied = Some(now);
         }
         (self.heard, self.took) = (now, now);
     }
@@ -158,7 +147,7 @@ impl Machine {
         let Some(ack) = ack else { return false };
         match self.stage {
             Stage::Waiting | Stage::Copying => return false,
-            Stage::Loading => (self.stage, self.has_copy) = (Stage::Online, HasCopy::Since(now)),
+            Stage::Loading => (self.stage, self.copied) = (Stage::Online, Some(now)),
             Stage::Online => {}
         }
         // What it was not sent it cannot have; a tool says 0 whatever it has.

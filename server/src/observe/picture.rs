@@ -193,7 +193,7 @@ fn look(shard: &mut Shard) -> ShardPart {
     ShardPart {
         dbs: (0..shard.keys.db_count()).map(db).collect(),
         keys: shard.keys.stats,
-        changes: shard.keys.changes(),
+        changes: shard.keys.changes().keys,
         commands: shard.stats.clone(),
         errors: shard.errors.clone(),
         tables: shard.keys.table_bytes() as u64,

@@ -26,9 +26,15 @@ impl Large {
     /// A field, and where it is.
     #[inline]
     pub(super) fn look(&self, name: &[u8]) -> (Spot, Option<Field<'_>>) {
+        let (spot, there) = self.find(name);
+        (spot, there.and_then(Field::of))
+    }
+
+    #[inline]
+    fn find(&self, name: &[u8]) -> (Spot, Option<Element<'_, u32>>) {
         let hash = hash_of(name);
         let (place, there) = self.fields.find(hash, name);
-        (Spot { hash, place }, there.and_then(Field::of))
+        (Spot { hash, place }, there)
     }
 
     /// The same, looked for first where it was found before.
@@ -41,9 +47,7 @@ impl Large {
         {
             return (spot, Some(there));
         }
-        let hash = hash_of(name);
-        let (place, there) = self.fields.find(hash, name);
-        (Spot { hash, place }, there)
+        self.find(name)
     }
 
     pub(super) fn due_count(&self, now: Millis) -> u64 {
