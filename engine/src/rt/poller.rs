@@ -104,12 +104,14 @@ impl Poller {
             is_in_ring: Cell::new(false),
         });
         CURRENT.set(Some(Rc::clone(&poller)));
+        task::sockets_are_looked_at(Some(Poller::glance));
         Ok(poller)
     }
 
     /// The current thread is no executor's any more.
     pub(super) fn leave() {
         CURRENT.set(None);
+        task::sockets_are_looked_at(None);
     }
 
     /// Wakes the tasks whose sockets are ready or whom other threads have woken, and lets them run;
@@ -131,7 +133,7 @@ impl Poller {
                 }
             } else if task::only_looks_are_wanted() {
                 // With those who want it: what is in the set needs no poll of the ring's then.
-                task::let_look().await;
+                task::let_ring_look().await;
                 self.look(0);
                 continue;
             }
@@ -145,7 +147,7 @@ impl Poller {
             self.look(0);
             if task::look_is_due() {
                 // Where other threads always want something it does not sleep: files and timers have their turn all the same.
-                task::let_look().await;
+                task::let_ring_look().await;
             }
         }
     }
@@ -208,10 +210,10 @@ impl Poller {
 /// first. That is one call of the kernel's, or some ten where a file is being written here; for work in slices that are as
 /// long as it is worth.
 pub async fn glance() {
-    if Poller::glance() {
+    if Poller::glance() && !task::look_is_due() {
         task::yield_now().await;
     } else {
-        task::let_look().await;
+        task::let_ring_look().await;
     }
 }
 

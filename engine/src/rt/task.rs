@@ -82,8 +82,22 @@ pub async fn yield_now() {
     }
 }
 
-/// Lets the executor look at its sockets, timers and foreign wake-ups.
+/// Lets the executor look at its sockets, timers and foreign wake-ups. Who has something at a socket runs before the task
+/// that lets it: found out later, they would wait for as many turns of that task as the poller needs to come to it.
 pub(super) async fn let_look() {
+    if let Some(look) = SOCKETS.get() {
+        look();
+    }
+    let_ring_look().await;
+}
+
+/// Says how the sockets of this thread's executor are looked at; `None` when it has none any more.
+pub(super) fn sockets_are_looked_at(by: Option<fn() -> bool>) {
+    SOCKETS.set(by);
+}
+
+/// The same for the poller, which looks at the sockets by itself.
+pub(super) async fn let_ring_look() {
     let wanting = Wanting::look();
     Timer::new(Duration::from_micros(1)).await;
     drop(wanting);
@@ -215,6 +229,8 @@ pub(super) async fn cancel_detached() {
 type LiveTasks = HashMap<u64, Option<Box<dyn Handle>>, foldhash::fast::FixedState>;
 
 thread_local! {
+    /// Who looks at the sockets.
+    static SOCKETS: Cell<Option<fn() -> bool>> = const { Cell::new(None) };
     /// When a task last came back from letting the executor look at its sockets.
     static LAST_LOOK: Cell<Option<Instant>> = const { Cell::new(None) };
     static NEXT_ID: Cell<u64> = const { Cell::new(0) };
