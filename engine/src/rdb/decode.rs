@@ -346,7 +346,11 @@ fn packed(
                 *left -= 1;
                 match cursor.length()? {
                     1 => {
-                        strings.first = strings.outside(cursor.text()?, all)?;
+                        let text = cursor.text()?;
+                        if text.is_empty() {
+                            return cursor.malformed("a node of a list with nothing in it");
+                        }
+                        strings.first = strings.outside(text, all)?;
                         *pack = None;
                         return Ok(Some(Step::Element));
                     }

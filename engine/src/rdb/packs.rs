@@ -77,7 +77,8 @@ impl Pack {
             }
             Form::Zipmap => {
                 let count = cursor.byte()?;
-                pack.told = (count < LONG).then_some(u64::from(count) * 2);
+                // Of more it is not told how many.
+                pack.told = (count != LONG).then_some(u64::from(count) * 2);
             }
         }
         pack.at = cursor.at;

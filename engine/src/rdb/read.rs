@@ -58,6 +58,11 @@ impl Text {
     pub fn of_string(value: &[u8]) -> Result<Text, Malformed> {
         Cursor::at(value, 1).text()
     }
+
+    /// Whether there is nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Text::Raw(range) if range.is_empty()) || matches!(self, Text::Packed(_, 0))
+    }
 }
 
 /// How a string begins.

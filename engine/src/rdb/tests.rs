@@ -1,7 +1,9 @@
 //! Payloads as the servers wrote them, and bytes that nobody wrote.
 
-use super::{Check, Crc, Decoder, Kind, Part, Text, dump, lzf};
-use crate::value::Value;
+use super::forms::{Limits, building};
+use super::{Check, Crc, Decoder, Part, Text, dump, lzf};
+use crate::value::stream::NodeLimits;
+use crate::value::{Small, Value, list, set};
 
 /// Who wrote it, its version, the value, and what that is. What no server at hand writes any more was
 /// made after the description of the format.
@@ -115,11 +117,19 @@ fn shown_part(part: &Part<'_>) -> String {
     }
 }
 
+fn limits() -> Limits {
+    let small = Small { entries: 128, value: 64 };
+    let stream = NodeLimits { bytes: 4096, entries: 100 };
+    let (set, list) = (set::Limits::default(), list::Limit::of(-2));
+    Limits { set, list, hash: small, sorted_set: small, stream }
+}
+
 /// The value in words, or why it is none.
 fn read(bytes: &[u8], version: u16) -> Result<String, String> {
     let why = |error: &dyn std::fmt::Debug| format!("{error:?}");
     let mut decoder = Decoder::begin(bytes, version).map_err(|error| why(&error))?;
-    let is_list = decoder.kind() == Kind::List;
+    let form = bytes.first().copied().unwrap_or_default();
+    let mut building = building(decoder.kind(), form, &limits());
     let mut words = vec![decoder.kind().name().to_owned()];
     words.extend(match decoder.string() {
         None => None,
@@ -130,9 +140,12 @@ fn read(bytes: &[u8], version: u16) -> Result<String, String> {
             Some(shown(Value::Bytes(&unpacked)))
         }
     });
-    let mut check = Check::of(bytes.len());
+    let mut check = Check::default();
     while let Some(part) = decoder.next(bytes).map_err(|error| why(&error))? {
-        check.add(&part, is_list)?;
+        check.add(&part)?;
+        if building.as_mut().is_some_and(|building| !building.add(&part)) {
+            return Err("the same twice".to_owned());
+        }
         words.push(shown_part(&part));
     }
     check.end()?;

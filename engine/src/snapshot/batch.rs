@@ -90,20 +90,20 @@ pub(super) const TWICE: &str = "the same key twice";
 const STRING: u8 = 0;
 
 impl Assembly {
-    /// Of a kind whose form begins with this byte, up to so many bytes long.
-    pub(super) fn new(kind: Kind, form: u8, bytes: usize, shard: &Shard) -> Option<Assembly> {
+    /// Of a kind whose form begins with this byte.
+    pub(super) fn new(kind: Kind, form: u8, shard: &Shard) -> Option<Assembly> {
         let building = building(kind, form, &shard.keys.encodings().of_forms())?;
-        Some(Assembly::of(building, kind, bytes))
+        Some(Assembly::of(building, kind))
     }
 
-    pub(super) fn of(building: Box<dyn Building>, kind: Kind, bytes: usize) -> Assembly {
-        let check = (kind == Kind::Stream).then(|| Check::of(bytes));
+    pub(super) fn of(building: Box<dyn Building>, kind: Kind) -> Assembly {
+        let check = (kind == Kind::Stream).then(Check::default);
         Assembly { building, check, decoder: None }
     }
 
     pub(super) fn add(&mut self, part: &Part<'_>) -> Result<(), &'static str> {
         if let Some(check) = &mut self.check {
-            check.add(part, false)?;
+            check.add(part)?;
         }
         if self.building.add(part) { Ok(()) } else { Err("the same twice in one value") }
     }
@@ -213,7 +213,7 @@ impl Batch {
             None => {
                 let decoder = Decoder::begin(value, *version)?;
                 let (kind, form) = (decoder.kind(), value.first().copied().unwrap_or(STRING));
-                match Assembly::new(kind, form, value.len(), shard) {
+                match Assembly::new(kind, form, shard) {
                     Some(assembly) => {
                         let assembly = under_way.insert(assembly);
                         assembly.decoder = Some(decoder);

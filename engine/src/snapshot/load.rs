@@ -413,7 +413,7 @@ impl Long {
         let value = match kind {
             Kind::String => LongValue::String(Rope::of(b"")),
             _ => match building(kind, form, limits) {
-                Some(building) => LongValue::Parts(Box::new(Assembly::of(building, kind, 0))),
+                Some(building) => LongValue::Parts(Box::new(Assembly::of(building, kind))),
                 None => LongValue::Nothing,
             },
         };

@@ -98,6 +98,9 @@ fn a_value_whose_parts_do_not_go_together_is_refused() {
     };
     assert_eq!(refused(b"\x02\x02\x01a\x01a"), "-ERR Bad data format");
     assert_eq!(refused(b"\x02\x00"), "-ERR Bad data format");
+    // A node with nothing in it, and a zipmap that tells no count where it has one.
+    assert_eq!(refused(b"\x12\x01\x01\x00"), "-ERR Bad data format");
+    assert_eq!(refused(b"\x09\x0c\xff\x01a\x01\x00b\x01c\x01\x00c\xff"), "-ERR Bad data format");
     assert_eq!(refused(b"\x00\x40"), "-ERR Bad data format");
     assert_eq!(refused(b"\x63"), "-ERR Bad data format");
     assert_eq!(refused(b"\x07\x01\x00"), "-ERR Bad data format");

@@ -22,7 +22,7 @@ pub(super) const RESTORE: Command = Command {
     since: "2.6.0",
     cost: "O(N) with a value of N bytes.",
     group: Group::Generic,
-    flags: Flags::WRITE.union(Flags::DENYOOM),
+    flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::DANGEROUS),
     keys: Keys::ONE.used(Uses::REPLACE),
     run: Run::Sliced(restore),
     examples: r#"
@@ -190,9 +190,7 @@ enum Stage {
     /// What came in pieces and must lie together to be read.
     Joining(Vec<u8>),
     /// A value of several parts.
-    Looking(Box<Decoder>, Box<Check>, Option<Box<dyn Building>>),
-    /// It is whole: what it was looked at with goes.
-    Ending(Box<Check>, Box<dyn Building>),
+    Looking(Box<Looking>),
     /// A long string: what is copied already.
     Copying(Range<usize>, Rope),
     /// A packed one: what is unpacked already, and its end, to which what follows may refer.
@@ -225,22 +223,8 @@ impl Restoring {
                 self.payload = Payload::Together(std::mem::take(bytes));
                 return self.begin(cx);
             }
-            Stage::Looking(decoder, check, building) => {
-                let value = self.payload.value();
-                if !look(decoder, check, building, value).map_err(refused)? {
-                    return Ok(false);
-                }
-                let kind = decoder.kind();
-                let building = building.take().ok_or_else(|| not_here(kind))?;
-                let check = std::mem::replace(check, Box::new(Check::of(0)));
-                self.stage = Stage::Ending(check, building);
-                return self.more(cx);
-            }
-            Stage::Ending(check, building) => {
-                if !check.let_go() {
-                    return Ok(false);
-                }
-                let built = building.end();
+            Stage::Looking(looking) => {
+                let Some(built) = looking.more(self.payload.value())? else { return Ok(false) };
                 self.store(cx, built);
                 return Ok(true);
             }
@@ -305,11 +289,11 @@ impl Restoring {
                 self.stage = Stage::Unpacking(unpacking, range, length, empty(), Vec::new());
             }
             None => {
-                let check = Box::new(Check::of(self.payload.len()));
                 let limits = cx.keys.encodings().of_forms();
                 let form = value.first().copied().unwrap_or_default();
                 let building = building(decoder.kind(), form, &limits);
-                self.stage = Stage::Looking(Box::new(decoder), check, building);
+                let check = (decoder.kind() == Kind::Stream).then(Check::default);
+                self.stage = Stage::Looking(Box::new(Looking { decoder, check, building }));
             }
         }
         Ok(false)
@@ -339,30 +323,49 @@ fn not_here(kind: Kind) -> Refusal {
     }
 }
 
-/// Looks at some parts, and adds them to what is built; whether there are no more.
-fn look(
-    decoder: &mut Decoder,
-    check: &mut Check,
-    building: &mut Option<Box<dyn Building>>,
-    value: &[u8],
-) -> Result<bool, Malformed> {
-    let is_list = decoder.kind() == Kind::List;
-    let at = decoder.at();
-    let malformed = |why| Malformed { at, why };
-    let mut room = PARTS;
-    while room > 0 {
-        let Some(part) = decoder.next_in_pieces(value)? else {
-            return check.end().map(|()| true).map_err(malformed);
-        };
-        if part == Part::Skipped {
-            // A piece of a long string, or something of a module's.
-            return Ok(false);
+/// A value whose parts are looked at, and put together as far as they are right.
+struct Looking {
+    decoder: Decoder,
+    /// Of streams, whose parts refer to each other.
+    check: Option<Check>,
+    /// None of a type that is not here: its parts are looked at all the same.
+    building: Option<Box<dyn Building>>,
+}
+
+impl Looking {
+    /// Looks at some parts; the value once there are no more.
+    fn more(&mut self, value: &[u8]) -> Result<Option<NewValue<'static>>, Refusal> {
+        if !self.look(value).map_err(refused)? {
+            return Ok(None);
         }
-        room = room.saturating_sub(part.len() + PART);
-        check.add(&part, is_list).map_err(malformed)?;
-        if let Some(building) = building {
-            building.add(&part);
-        }
+        let kind = self.decoder.kind();
+        self.building.as_mut().map(|building| Some(building.end())).ok_or_else(|| not_here(kind))
     }
-    Ok(false)
+
+    /// Whether there are no more.
+    fn look(&mut self, value: &[u8]) -> Result<bool, Malformed> {
+        let at = self.decoder.at();
+        let malformed = |why| Malformed { at, why };
+        let mut room = PARTS;
+        while room > 0 {
+            let Some(part) = self.decoder.next_in_pieces(value)? else {
+                let end = self.check.as_ref().map_or(Ok(()), Check::end);
+                return end.map(|()| true).map_err(malformed);
+            };
+            if part == Part::Skipped {
+                // A piece of a long string, or something of a module's.
+                return Ok(false);
+            }
+            room = room.saturating_sub(part.len() + PART);
+            if let Some(check) = &mut self.check {
+                check.add(&part).map_err(malformed)?;
+            }
+            if let Some(building) = &mut self.building
+                && !building.add(&part)
+            {
+                return Err(malformed("the same twice"));
+            }
+        }
+        Ok(false)
+    }
 }
