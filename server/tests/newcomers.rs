@@ -1,5 +1,7 @@
 //! An operator comes with what he has: a command line of Dragonfly's, a redis.conf, boards.
 
+#[path = "newcomers/commands.rs"]
+mod commands;
 mod support;
 
 use std::fs;
@@ -168,39 +170,4 @@ fn an_error_repeats_the_bytes_of_a_client_as_they_came() {
     assert_eq!(reply.error(), Some(expected));
     let reply = client.call(&[&b"CONFIG"[..], b"\xff"]);
     assert_eq!(reply.error(), Some(&b"ERR unknown subcommand '\xff'. Try CONFIG HELP."[..]));
-}
-
-#[test]
-fn commands_of_replication_have_the_flags_that_redis_gives_them() {
-    let node = Node::start("node", 1, &[]);
-    // As redis-server 7.0 says them, but for the two at the end of a row: what is more here, and why.
-    let follows = "admin noscript stale no_async_loading";
-    let rows = [
-        // Whoever follows the wrong master must be able to say so in the middle of a full sync.
-        ("replicaof", 3, follows, "loading", "admin slow dangerous", ""),
-        ("slaveof", 3, follows, "loading", "admin slow dangerous", ""),
-        ("role", 1, "noscript loading stale fast", "", "admin fast dangerous", ""),
-        // As from 7.2 on: it is kept out of the slow log.
-        ("wait", 3, "noscript", "blocking", "slow connection", "blocking"),
-        ("replconf", -1, "admin noscript loading stale allow_busy", "", "admin slow dangerous", ""),
-    ];
-    for (name, arity, flags, more_flags, categories, more_categories) in rows {
-        let reply = node.must(&["COMMAND", "INFO", name]);
-        let entry = reply.elements().and_then(|all| all[0].elements()).expect("it is known");
-        let words = |place: usize| {
-            let text = text(&entry[place]).replace('@', "");
-            let mut words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
-            words.sort();
-            words
-        };
-        let expected = |words: &str, more: &str| {
-            let both = format!("{words} {more}");
-            let mut words: Vec<String> = both.split_whitespace().map(str::to_owned).collect();
-            words.sort();
-            words
-        };
-        assert_eq!(entry[1].integer(), Some(arity), "{name}");
-        assert_eq!(words(2), expected(flags, more_flags), "{name}");
-        assert_eq!(words(6), expected(categories, more_categories), "{name}");
-    }
 }

@@ -142,5 +142,9 @@ bitflags! {
         const ADMIN_CATEGORY = 1 << 20;
         /// Reads, and may all the same note something in what it reads.
         const MAY_REPLICATE = 1 << 21;
+        /// Belongs to the ACL category `connection`, though it is of another chapter.
+        const CONNECTION_CATEGORY = 1 << 22;
+        /// Takes lists, sets and sorted sets: belongs to their ACL categories, and to none of its chapter's.
+        const ELEMENTS_CATEGORIES = 1 << 23;
     }
 }

@@ -63,9 +63,21 @@ impl Entry {
         self.command.flags.intersects(Flags::WRITE.union(Flags::MAY_REPLICATE))
     }
 
-    /// ACL categories: derived from group and flags.
-    pub fn categories(&self) -> Vec<&'static str> {
+    /// Whether it runs nothing by itself and hands each request to a subcommand. COMMAND does both.
+    fn only_contains(&self) -> bool {
+        !self.subcommands.is_empty() && !self.accepts(1)
+    }
+
+    /// The ACL categories that say what it is about: its group's, for nearly all.
+    fn subjects(&self) -> Vec<&'static str> {
         let flags = self.command.flags;
+        if self.only_contains() {
+            // Its subcommands stand there, each by itself.
+            return Vec::new();
+        }
+        if flags.contains(Flags::ELEMENTS_CATEGORIES) {
+            return vec!["list", "set", "sortedset"];
+        }
         let mut names = Vec::new();
         match self.command.group {
             Group::String => names.push("string"),
@@ -87,6 +99,16 @@ impl Entry {
         if flags.contains(Flags::KEYSPACE) {
             names.push("keyspace");
         }
+        if flags.contains(Flags::CONNECTION_CATEGORY) {
+            names.push("connection");
+        }
+        names
+    }
+
+    /// ACL categories: derived from group and flags.
+    pub fn categories(&self) -> Vec<&'static str> {
+        let flags = self.command.flags;
+        let mut names = self.subjects();
         for (flag, name) in [
             (Flags::WRITE, "write"),
             (Flags::READONLY, "read"),

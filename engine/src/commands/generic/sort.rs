@@ -30,7 +30,10 @@ pub(super) const SORT: Command = Command {
     since: "1.0.0",
     cost: "O(N+M*log(M)) with N elements, of which M are returned.",
     group: Group::Generic,
-    flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::DANGEROUS),
+    flags: Flags::WRITE
+        .union(Flags::DENYOOM)
+        .union(Flags::DANGEROUS)
+        .union(Flags::ELEMENTS_CATEGORIES),
     keys: Keys::of([
         Spec::at(1),
         Spec::unknown().noted(BY),
@@ -76,7 +79,7 @@ pub(super) const SORT_RO: Command = Command {
     since: "7.0.0",
     cost: "O(N+M*log(M)) with N elements, of which M are returned.",
     group: Group::Generic,
-    flags: Flags::READONLY.union(Flags::DANGEROUS),
+    flags: Flags::READONLY.union(Flags::DANGEROUS).union(Flags::ELEMENTS_CATEGORIES),
     keys: Keys::of([Spec::at(1), Spec::unknown().noted(BY)]),
     run: Run::Carry(Carry { check, gather, decide }),
     examples: r#"

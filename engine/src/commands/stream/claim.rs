@@ -51,7 +51,7 @@ pub(super) const XAUTOCLAIM: Command = Command {
     cost: "O(1) if COUNT is small.",
     group: Group::Stream,
     flags: Flags::WRITE.union(Flags::FAST),
-    keys: Keys::ONE.used(Uses::RW.union(Uses::ACCESS).union(Uses::DELETE)),
+    keys: Keys::ONE.used(Uses::RW.union(Uses::DELETE)),
     run: Run::Sliced(xautoclaim),
     examples: r#"
         > XADD jobs 1-1 do this

@@ -1,5 +1,6 @@
 //! COMMAND: what there is, derived from the declarations.
 
+use super::command_tips;
 use super::common::{ALWAYS, FrontCommand, HELP, Handler, declare, few_names};
 use engine::command::{
     Args, Begin, Entry, Extent, Flags, KeyRange, OwnedArgs, Refusal, Registry, Spec, Uses,
@@ -18,13 +19,16 @@ pub(super) const COMMANDS: &[&FrontCommand] = &[
     &COMMAND_HELP,
 ];
 
+/// Whatever state the node is in. Clients ask when they connect: Redis counts it among `@connection`.
+const TELLS: Flags = ALWAYS.union(Flags::CONNECTION_CATEGORY);
+
 static COMMAND: FrontCommand = FrontCommand {
     command: declare(
         "command",
         "COMMAND [subcommand [argument ...]]",
         "Returns what is known of all commands.",
         "2.8.13",
-        ALWAYS,
+        TELLS,
         "",
     ),
     handler: Handler::Now(|session, _, reply| {
@@ -41,7 +45,7 @@ static COMMAND_COUNT: FrontCommand = FrontCommand {
         "COMMAND COUNT",
         "Returns how many commands there are.",
         "2.8.13",
-        ALWAYS,
+        TELLS,
         "",
     ),
     handler: Handler::Now(|session, _, reply| {
@@ -56,7 +60,7 @@ static COMMAND_INFO: FrontCommand = FrontCommand {
         "COMMAND INFO [command-name [command-name ...]]",
         "Returns what is known of these commands, or of all.",
         "2.8.13",
-        ALWAYS,
+        TELLS,
         r#"
             > COMMAND INFO nothing
             1) (nil)
@@ -87,7 +91,7 @@ static COMMAND_DOCS: FrontCommand = FrontCommand {
         "COMMAND DOCS [command-name [command-name ...]]",
         "Returns the texts about these commands, or about all.",
         "7.0.0",
-        ALWAYS,
+        TELLS,
         "",
     ),
     handler: Handler::Now(|session, args, reply| {
@@ -113,7 +117,7 @@ static COMMAND_LIST: FrontCommand = FrontCommand {
         "COMMAND LIST [FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]",
         "Returns the names of all commands and subcommands, or of some.",
         "7.0.0",
-        ALWAYS,
+        TELLS,
         r#"
             > COMMAND LIST FILTERBY PATTERN appe*
             1) "append"
@@ -160,7 +164,7 @@ static COMMAND_GETKEYS: FrontCommand = FrontCommand {
         "COMMAND GETKEYS command [argument ...]",
         "Returns the keys of a request.",
         "2.8.13",
-        ALWAYS,
+        TELLS,
         r#"
             > COMMAND GETKEYS MSET a 1 b 2
             1) "a"
@@ -183,7 +187,7 @@ static COMMAND_GETKEYSANDFLAGS: FrontCommand = FrontCommand {
         "COMMAND GETKEYSANDFLAGS command [argument ...]",
         "Returns the keys of a request and what is done with them.",
         "7.0.0",
-        ALWAYS,
+        TELLS,
         "",
     ),
     handler: Handler::Now(|session, args, reply| {
@@ -199,7 +203,7 @@ static COMMAND_GETKEYSANDFLAGS: FrontCommand = FrontCommand {
 };
 
 static COMMAND_HELP: FrontCommand = FrontCommand {
-    command: declare("command|help", "COMMAND HELP", "Prints this help.", "5.0.0", ALWAYS, ""),
+    command: declare("command|help", "COMMAND HELP", "Prints this help.", "5.0.0", TELLS, ""),
     handler: HELP,
 };
 
@@ -276,8 +280,9 @@ pub(super) fn put_info(entry: &Entry, reply: &mut ReplyWriter<'_>) {
     let categories = entry.categories();
     reply.set(categories.len());
     categories.iter().for_each(|name| reply.simple(format!("@{name}")));
-    // No hints for proxies: nothing here derives them.
-    reply.set(0);
+    let tips = command_tips::of(entry.name());
+    reply.set(tips.len());
+    tips.iter().for_each(|tip| reply.bulk(tip));
     let specs = entry.command.keys.specs();
     reply.set(specs.len());
     specs.iter().for_each(|spec| put_key_spec(spec, reply));

@@ -6,6 +6,7 @@
 mod command;
 #[cfg(test)]
 mod command_tests;
+mod command_tips;
 mod common;
 mod config;
 mod debug;

@@ -114,7 +114,7 @@ static MODULE_LIST: FrontCommand = FrontCommand {
         "MODULE LIST",
         "Returns the modules: none.",
         "4.0.0",
-        ADMIN,
+        Flags::ADMIN.union(Flags::NOSCRIPT),
         "",
     ),
     handler: Handler::Now(|_, _, reply| {
