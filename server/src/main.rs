@@ -8,6 +8,12 @@ use std::sync::Arc;
 #[global_allocator]
 static ALLOCATOR: server::memory::Counting = server::memory::Counting;
 
+/// The allocator gets its memory before it is asked for any.
+// SAFETY: what the loader calls before `main` stands in this section; it allocates nothing and cannot panic.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = server::memory::ahead::prepare;
+
 fn main() -> ExitCode {
     if let Some(code) = subcommand() {
         return code;

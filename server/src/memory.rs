@@ -1,7 +1,10 @@
 //! The program's allocator: mimalloc, counted.
 //!
 //! `used_memory` is what the program has asked for and not given back, rounded up as the allocator
-//! rounds. Each thread counts for itself; reading sums up.
+//! rounds. Each thread counts for itself; reading sums up. Where its memory comes from, and that it was touched
+//! before: `ahead`.
+
+pub mod ahead;
 
 use engine::db::Pressure;
 use mimalloc::MiMalloc;
@@ -41,28 +44,37 @@ fn rounded(size: usize) -> i64 {
     size.next_multiple_of(step) as i64
 }
 
-fn count(bytes: i64) {
-    // During a thread's destruction there is no place any more: the last one takes it.
+/// This thread's place.
+#[inline]
+fn place() -> usize {
     let place = PLACE.try_with(|place| {
         if place.get() == usize::MAX {
             place.set(NEXT.fetch_add(1, Ordering::Relaxed).min(THREADS - 1));
         }
         place.get()
     });
-    match place {
-        // Nobody else writes there, so that nobody need be kept from it: that would cost as much as the allocation.
-        Ok(own) if own < THREADS - 1 => {
-            let count = &COUNTS[own].0;
-            count.store(count.load(Ordering::Relaxed) + bytes, Ordering::Relaxed);
-        }
-        _ => drop(COUNTS[THREADS - 1].0.fetch_add(bytes, Ordering::Relaxed)),
+    // During a thread's destruction there is none any more: the last one takes it.
+    place.unwrap_or(THREADS - 1)
+}
+
+#[inline]
+fn count(bytes: i64) {
+    let own = place();
+    if own == THREADS - 1 {
+        COUNTS[own].0.fetch_add(bytes, Ordering::Relaxed);
+        return;
     }
+    // Nobody else writes there, so that nobody need be kept from it: that would cost as much as the allocation.
+    let count = &COUNTS[own].0;
+    count.store(count.load(Ordering::Relaxed) + bytes, Ordering::Relaxed);
 }
 
 unsafe extern "C" {
     fn mi_malloc(size: usize) -> *mut c_void;
     fn mi_zalloc(size: usize) -> *mut c_void;
     fn mi_realloc(block: *mut c_void, size: usize) -> *mut c_void;
+    fn mi_option_get(option: std::ffi::c_int) -> std::ffi::c_long;
+    fn mi_option_set(option: std::ffi::c_int, value: std::ffi::c_long);
 }
 
 /// Whether each block of such a size is aligned so anyway: all are multiples of 16 and begin at one, but the smallest, of
@@ -198,6 +210,9 @@ impl Overfull {
 /// Whether the kernel was asked for small pages only, and may be asked for large ones.
 static SMALL_PAGES: AtomicBool = AtomicBool::new(false);
 
+/// Whether the kernel gives large ones.
+static LARGE_PAGES: AtomicBool = AtomicBool::new(false);
+
 /// From this much in use on, large pages (2 MB) pay: a look-up among many keys waits for fewer tables of
 /// pages. Below, most of a large page is empty: they were two thirds of a process at rest.
 const LARGE_PAGES_FROM: u64 = 32 * 1024 * 1024;
@@ -216,6 +231,17 @@ pub fn begin_with_small_pages() {
 fn large_pages(may: bool) -> bool {
     // SAFETY: no pointers are passed; it says how pages are chosen that are touched from now on.
     unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, libc::c_ulong::from(!may), 0, 0, 0) == 0 }
+}
+
+/// Whether the kernel has any for programs.
+fn has_kernel_large_pages() -> bool {
+    let chosen = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    chosen.is_ok_and(|chosen| !chosen.contains("[never]"))
+}
+
+/// Whether they are given now.
+fn has_large_pages() -> bool {
+    LARGE_PAGES.load(Ordering::Relaxed)
 }
 
 /// Gives memory that this thread has freed back to the system, and what others have freed.
@@ -253,10 +279,6 @@ fn leave_giving_back_to_one_thread() {
     /// What it is unless the operator has said something else, which stays.
     const AS_BUILT: std::ffi::c_long = 1000;
     const NEVER_FIRST: std::ffi::c_long = 60_000;
-    unsafe extern "C" {
-        fn mi_option_get(option: std::ffi::c_int) -> std::ffi::c_long;
-        fn mi_option_set(option: std::ffi::c_int, value: std::ffi::c_long);
-    }
     // SAFETY: functions of the allocator that is linked in anyway; they read and write one number.
     unsafe {
         if mi_option_get(PURGE_DELAY) == AS_BUILT {
@@ -288,7 +310,7 @@ impl Trimmer {
     pub fn look(&mut self) {
         let used = used();
         if used >= LARGE_PAGES_FROM && SMALL_PAGES.swap(false, Ordering::Relaxed) {
-            large_pages(true);
+            LARGE_PAGES.store(large_pages(true) && has_kernel_large_pages(), Ordering::Relaxed);
         }
         self.high = self.high.max(used);
         let freed = self.high - used;

@@ -74,6 +74,11 @@ fn run_logged(settings: Arc<Settings>, log: Log, config: &Config) -> Result<(), 
     if let Err(error) = memory::keep_giving_back() {
         tracing::warn!("freed memory will be given back late: no thread for it: {error}");
     }
+    if let Err(error) = memory::ahead::keep_ahead() {
+        tracing::warn!(
+            "memory will be touched by who needs it, which takes longer: no thread for it: {error}"
+        );
+    }
     Program::build(settings, log, contexts, config).and_then(Program::run)
 }
 

@@ -133,3 +133,22 @@ fn many_restarts_on_one_port_without_a_stall() {
         assert_eq!(client.must(&["DBSIZE"]).integer(), Some(10), "round {round}");
     }
 }
+
+/// Blocks of 2 MB, or pages of 4 KB where the kernel has no larger ones.
+const TOUCHED_AHEAD: u64 = 8;
+
+#[test]
+fn memory_that_a_node_grows_into_was_touched_by_a_thread_of_its_own() {
+    let node = Node::start("growing", 1, &["--pin=off"]);
+    let ahead = || process::first_touches(node.pid(), "ahead");
+    let before = ahead();
+    for round in 0..20 {
+        node.must(&["DEBUG", "POPULATE", "20000", &format!("round{round}"), "1000"]);
+    }
+    wait::until("blocks were touched ahead", || ahead() >= before + TOUCHED_AHEAD);
+    let resident = process::resident_bytes(node.pid());
+    node.must(&["FLUSHALL"]);
+    wait::until("memory goes back to the system", || {
+        process::resident_bytes(node.pid()) < resident / 4
+    });
+}

@@ -235,8 +235,9 @@ fn a_master_that_returns_as_a_replica_continues_when_it_is_not_ahead() {
 /// Bytes of the value whose link is cut: in a frame of its own it took a buffer as large at either end.
 const LONG: u64 = 256 << 20;
 
-/// Beside values, a process takes at most so much: program, logs, buffers of a link.
-const BESIDE: u64 = 160 << 20;
+/// Beside values, a process takes at most so much: program, logs, buffers of a link, and what is touched ahead, a part of
+/// what is in use.
+const BESIDE: u64 = 192 << 20;
 
 /// Nobody took a value of hundreds of megabytes otherwise than whole: a link that broke in its middle began again
 /// at its beginning, from buffers as large as the value.

@@ -30,6 +30,19 @@ pub(crate) fn wake_ups(pid: u32) -> u64 {
     threads(pid).into_keys().map(of_thread).sum::<u64>()
 }
 
+/// How often threads of this name were the first to touch memory that the kernel had not given yet.
+pub(crate) fn first_touches(pid: u32, name: &str) -> u64 {
+    let of_thread = |thread| {
+        let stat =
+            fs::read_to_string(format!("/proc/{pid}/task/{thread}/stat")).unwrap_or_default();
+        // The name, in parentheses, may contain anything; behind it the eighth is the count of minor faults.
+        let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
+        behind.split_ascii_whitespace().nth(7).and_then(|count| count.parse::<u64>().ok())
+    };
+    let named = threads(pid).into_iter().filter(|(_, (thread, _))| thread == name);
+    named.filter_map(|(thread, _)| of_thread(thread)).sum()
+}
+
 /// Resident memory of a process in bytes.
 pub(crate) fn resident_bytes(pid: u32) -> u64 {
     memory(pid, "VmRSS:")
