@@ -85,14 +85,15 @@ const RESIDENT_MOST: u64 = 95;
 const KEPT: Duration = Duration::from_secs(1);
 const KEPT_SHARE: u64 = 64;
 
-/// The range, and the states of its blocks: set once, before the first allocation.
+/// The range, and the states of its blocks: set before the first allocation. It has fewer blocks from when the allocator
+/// refuses a piece.
 static START: AtomicUsize = AtomicUsize::new(0);
+static STATES: AtomicPtr<AtomicU64> = AtomicPtr::new(null_mut());
 static BLOCKS: AtomicUsize = AtomicUsize::new(0);
 
 /// How many of the blocks are the allocator's, and one more than the last of which it has handed out something.
 static HANDED_OVER: AtomicUsize = AtomicUsize::new(0);
 static REACHED: AtomicUsize = AtomicUsize::new(0);
-static STATES: AtomicPtr<AtomicU64> = AtomicPtr::new(null_mut());
 
 /// Where a thread grows, by things of one size.
 #[repr(align(64))]
