@@ -274,6 +274,66 @@ fn a_look_that_deletes_is_logged_before_what_comes_after_it() {
     }
 }
 
+/// A transaction that changes two keys and takes its time: a tenth of a second.
+fn spawn_slow(node: &ModelNode, [one, other]: [String; 2]) {
+    let (front, world) = (node.front(0).clone(), node.world().clone());
+    node.world().spawn("slow", async move {
+        let mut keys = TxKeys::default();
+        let entry = registry().find(b"mset").expect("MSET");
+        let args: OwnedArgs =
+            [b"MSET", one.as_bytes(), b"1", other.as_bytes(), b"1"].into_iter().collect();
+        keys.add(&front, entry, &args.view());
+        let mut tx = Tx::begin(&front, keys).await;
+        let mut out = engine::resp::Output::default();
+        let (protocol, who) = (engine::resp::Protocol::Resp2, &Who::default());
+        let call = Call { entry, db: DbIndex(0), protocol, who, args: args.view() };
+        tx.run(&call, &mut out).await;
+        world.sleep(100).await;
+        tx.conclude().await;
+    });
+}
+
+#[test]
+fn whoever_wants_the_whole_node_holds_up_nobody_while_it_waits_for_somebody() {
+    for seed in seeds(40) {
+        let mut dice = fastrand::Rng::with_seed(seed);
+        let shards = [1, 3][dice.usize(..2)];
+        let node = ModelNode::in_world(&World::new(seed), shards);
+        // On one shard: else writes to several would wait for its place in the order of frames.
+        spawn_slow(&node, ["{a}".to_owned(), "{a}b".to_owned()]);
+        let (world, began) = (node.world().clone(), node.world().now());
+        let (front, mut flusher) = (node.front(1).clone(), node.client(0));
+        let wanting = ["FLUSHALL", "DEBUG POPULATE 3 other:", "a function"][dice.usize(..3)];
+        node.world().spawn("whoever wants all", async move {
+            world.sleep(10).await;
+            if wanting == "a function" {
+                front.everywhere(false, |_| ()).await;
+            } else {
+                let reply = line(&mut flusher, wanting).await;
+                assert!(!matches!(reply, Reply::Error(_)), "SEED={seed}: {reply:?}");
+            }
+            let waited = world.now().0 - began.0;
+            assert!(waited >= 100, "SEED={seed}: {wanting} stepped in after {waited} ms");
+        });
+        for executor in 0..=shards {
+            let (mut client, world) = (node.client(executor), node.world().clone());
+            node.world().spawn("others", async move {
+                world.sleep(20).await;
+                for request in ["MSET c 1 d 2 e 3", "MGET c e f g", "GET c", "SET h 1"] {
+                    line(&mut client, request).await;
+                }
+                multi(&mut client, &["SET c 2", "GET d"]).await;
+                let waited = world.now().0 - began.0;
+                assert!(
+                    waited < 100,
+                    "SEED={seed}: {wanting} held up {executor} of {shards}, {waited} ms"
+                );
+            });
+        }
+        check_quiet(&node, &format!("SEED={seed}"));
+    }
+}
+
 #[test]
 fn a_wide_write_is_answered_when_its_frames_stand_in_the_logs() {
     for seed in seeds(40) {
@@ -284,24 +344,8 @@ fn a_wide_write_is_answered_when_its_frames_stand_in_the_logs() {
             [next().expect("a key"), next().expect("another")]
         };
         let ([held_here, here], [held_there, there]) = (on(0), on(1));
-        let (front, world) = (node.front(0).clone(), node.world().clone());
-        // A transaction that stands before the write in the global order, and takes its time.
-        node.world().spawn("slow", async move {
-            let mut keys = TxKeys::default();
-            let entry = registry().find(b"mset").expect("MSET");
-            let args: OwnedArgs =
-                [b"MSET", held_here.as_bytes(), b"1", held_there.as_bytes(), b"1"]
-                    .into_iter()
-                    .collect();
-            keys.add(&front, entry, &args.view());
-            let mut tx = Tx::begin(&front, keys).await;
-            let mut out = engine::resp::Output::default();
-            let (protocol, who) = (engine::resp::Protocol::Resp2, &Who::default());
-            let call = Call { entry, db: DbIndex(0), protocol, who, args: args.view() };
-            tx.run(&call, &mut out).await;
-            world.sleep(100).await;
-            tx.conclude().await;
-        });
+        // A transaction that stands before the write in the global order.
+        spawn_slow(&node, [held_here, held_there]);
         let (front, world) = (node.front(1).clone(), node.world().clone());
         let mut client = node.client(1);
         node.world().spawn("quick", async move {

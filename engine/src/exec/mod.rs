@@ -12,8 +12,10 @@
 mod answers;
 mod front;
 mod group;
+mod lineup;
 mod misfit;
 mod order;
+mod outwait;
 mod pipeline;
 mod plan;
 mod queue;

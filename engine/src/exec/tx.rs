@@ -223,6 +223,9 @@ impl Tx {
     /// A transaction over `keys`, which it asks for with its first hop.
     pub(super) async fn over(front: &Rc<Front>, keys: TxKeys) -> Tx {
         let (wants, writes) = keys.wants(front).await;
+        if let Some((_, Wants::Everything)) = wants.first() {
+            front.outwait(front.node.all_shards()).await;
+        }
         Tx {
             front: front.clone(),
             waiter: front.waiter(),

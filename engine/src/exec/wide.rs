@@ -177,12 +177,16 @@ impl Front {
     }
 
     /// Runs a function on all shards as one transaction that is alone on every shard: nothing is
-    /// half done anywhere when it runs. Its changes, if `writes`, are one frame.
+    /// half done anywhere when it runs. Its changes, if `writes`, are one frame. Those of one executor run in the order
+    /// in which they were asked for; others go on until it has outwaited what is under way.
     pub async fn everywhere<T: Send + 'static>(
         self: &Rc<Front>,
         writes: bool,
         call: impl Fn(&mut Shard) -> T + Clone + Send + 'static,
     ) -> Vec<T> {
+        let place = self.lineup.join();
+        self.outwait(self.node.all_shards()).await;
+        place.turn().await;
         let waiter = self.waiter();
         let wants: Vec<_> = self.node.all_shards().map(|s| (s, Wants::Everything)).collect();
         let count = wants.len();
@@ -191,6 +195,7 @@ impl Front {
             Some(Work::Call(Box::new(move |shard| Box::new(call(shard)))))
         };
         self.begin(&waiter, wants, writes, work, true);
+        drop(place);
         let done = collect(&waiter, count).await;
         let value = |(_, done)| match done {
             Done::Value(value) => *value.downcast().expect("a call answers with its own type"),
@@ -233,6 +238,7 @@ impl Front {
         shard: ShardId,
         call: impl FnOnce(&mut Shard) -> T + Send + 'static,
     ) -> T {
+        self.outwait([shard].into_iter()).await;
         let waiter = self.waiter();
         let mut call = Some(call);
         let work = |_| {

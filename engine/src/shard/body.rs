@@ -238,6 +238,8 @@ pub(super) enum Waiting {
     Tx(TxId),
     /// Those who sleep on a key, which somebody holds.
     Sleepers { key: WatchKey, wants: Wants },
+    /// One who wants to know when all that was here is done.
+    Outwaits(ReplyTo),
 }
 
 /// A transaction's state on this shard.

@@ -18,6 +18,10 @@
 //! ```text
 //!   admitted: T1{a} T2{a,b} | barrier T3 (waits for T1 and T2) | behind: T4{c} T5{a}
 //! ```
+//!
+//! So that a barrier need not hold up everybody while somebody before it takes seconds, whoever wants one may first
+//! *outwait* what is there ([`Locks::outwait`]): that is granted when everything before it is gone, and nobody waits
+//! for it.
 
 use super::wanted::{ManyKeys, Mode};
 use std::collections::{HashMap, VecDeque};
@@ -74,6 +78,8 @@ pub struct Locks {
     barrier: Option<EntryId>,
     /// What arrived after the barrier, in order.
     behind: VecDeque<(EntryId, Wants)>,
+    /// Those who outwait, in the order of their arrival, and how many of those before them are still there.
+    outwaiting: Vec<(EntryId, usize)>,
 }
 
 impl Locks {
@@ -144,6 +150,27 @@ impl Locks {
         }
     }
 
+    /// Waits until all that is here is gone, and holds up nobody meanwhile; `true` when there is nothing. There is
+    /// nothing to release. Ids are to be given in the order of arrival.
+    pub fn outwait(&mut self, id: EntryId) -> bool {
+        let before = self.len();
+        if before > 0 {
+            self.outwaiting.push((id, before));
+        }
+        before == 0
+    }
+
+    /// Tells those who outwait it that an entry is gone.
+    fn note_gone(&mut self, id: EntryId, granted: &mut VecDeque<EntryId>) {
+        self.outwaiting.retain_mut(|(waiting, before)| {
+            *before -= usize::from(id < *waiting);
+            if *before == 0 {
+                granted.push_back(*waiting);
+            }
+            *before > 0
+        });
+    }
+
     fn admit_many(&mut self, id: EntryId, keys: &Arc<ManyKeys>) -> bool {
         self.admitted += 1;
         let mut before = Vec::new();
@@ -210,6 +237,7 @@ impl Locks {
 
     /// Gives back what a granted entry held; `granted` receives the entries that may go on now.
     pub fn release(&mut self, id: EntryId, wants: &Wants, granted: &mut VecDeque<EntryId>) {
+        self.note_gone(id, granted);
         match wants {
             Wants::Everything => {
                 assert_eq!(self.barrier, Some(id), "a barrier releases what it holds");
@@ -346,6 +374,24 @@ mod tests {
     }
 
     #[test]
+    fn whoever_outwaits_waits_for_all_before_it_and_holds_up_nobody() {
+        let mut table = Table::new();
+        assert!(table.locks.outwait(EntryId(1)), "nothing is there");
+        assert!(table.ask(2, keys(&[(1, Shared)])));
+        assert!(!table.ask(3, keys(&[(1, Exclusive)])));
+        assert!(!table.locks.outwait(EntryId(4)));
+        assert!(table.ask(5, keys(&[(2, Exclusive)])), "others go on");
+        assert!(!table.locks.must_wait(9, Exclusive) && table.locks.len() == 3);
+        assert!(!table.ask(6, Wants::Everything));
+        assert!(!table.locks.outwait(EntryId(7)));
+        assert_eq!(table.done(5), [], "it came later");
+        assert_eq!(table.done(2), [3]);
+        assert_eq!(table.done(3), [4, 6]);
+        assert_eq!(table.done(6), [7], "the barrier was before it");
+        assert!(table.locks.is_quiet() && table.locks.outwait(EntryId(8)));
+    }
+
+    #[test]
     fn random_entries_all_get_their_turn_and_never_hold_a_key_together() {
         let seed = std::env::var("SEED")
             .ok()
@@ -355,6 +401,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut table = Table::new();
         let (mut holding, mut waiting, mut next) = (Vec::new(), Vec::new(), 0);
+        let mut outwaiting: Vec<u64> = Vec::new();
         for step in 0..20_000 {
             if step < 19_000 && random.bool() {
                 next += 1;
@@ -372,24 +419,49 @@ mod tests {
                         wants => wants,
                     }
                 };
-                if table.ask(next, wants) { holding.push(next) } else { waiting.push(next) }
+                if table.ask(next, wants) {
+                    holding.push(next)
+                } else {
+                    waiting.push(next)
+                }
+                if random.u8(..) < 8 {
+                    next += 1;
+                    let is_over = table.locks.outwait(EntryId(next));
+                    assert!(!is_over, "at least the last is there");
+                    outwaiting.push(next);
+                }
             } else if !holding.is_empty() {
                 let id = holding.swap_remove(random.usize(..holding.len()));
-                for granted in table.done(id) {
-                    let place = waiting.iter().position(|&w| w == granted).expect("was waiting");
-                    waiting.swap_remove(place);
-                    holding.push(granted);
-                }
+                take_granted(table.done(id), &mut holding, &mut waiting, &mut outwaiting);
             }
             check_compatible(&table, &holding);
         }
         while let Some(id) = holding.pop() {
-            for granted in table.done(id) {
-                waiting.retain(|&w| w != granted);
-                holding.push(granted);
-            }
+            take_granted(table.done(id), &mut holding, &mut waiting, &mut outwaiting);
         }
+        assert!(outwaiting.is_empty(), "SEED={seed}");
         assert!(waiting.is_empty() && table.locks.is_quiet(), "SEED={seed}");
+    }
+
+    /// Whoever outwaits has its turn when all that came before it, and nobody else, is gone.
+    fn take_granted(
+        granted: Vec<u64>,
+        holding: &mut Vec<u64>,
+        waiting: &mut Vec<u64>,
+        outwaiting: &mut Vec<u64>,
+    ) {
+        for granted in granted {
+            if let Some(place) = waiting.iter().position(|&id| id == granted) {
+                waiting.swap_remove(place);
+                holding.push(granted);
+                continue;
+            }
+            let place = outwaiting.iter().position(|&id| id == granted).expect("was waiting");
+            outwaiting.remove(place);
+            assert!(holding.iter().chain(&*waiting).all(|&id| id > granted));
+        }
+        let oldest = holding.iter().chain(&*waiting).min();
+        assert!(outwaiting.iter().all(|id| oldest.is_some_and(|oldest| oldest < id)));
     }
 
     fn list(wants: &Wants) -> Vec<(u64, Mode)> {

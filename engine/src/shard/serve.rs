@@ -1,7 +1,9 @@
 //! What happens next on a shard: a message, an entry whose keys are its own now, a slice of what goes on.
 
+use super::address::ReplyTo;
 use super::body::{Message, Running, Shard, Waiting};
 use super::locks::EntryId;
+use super::message::Answer;
 use super::pieces::Piece;
 use crate::types::TxId;
 use std::time::Instant;
@@ -45,6 +47,18 @@ impl Shard {
                     self.armed(id);
                 }
             }
+            Waiting::Outwaits(to) => self.answer(to, Answer::Value(Box::new(true))),
+        }
+    }
+
+    /// Has `to` told (whether it had to wait: a `bool`) when all that has keys here now or waits for some is done.
+    /// Nobody waits for it meanwhile.
+    pub(crate) fn outwait(&mut self, to: ReplyTo) {
+        let entry = self.new_entry();
+        if self.locks.outwait(entry) {
+            self.answer(to, Answer::Value(Box::new(false)));
+        } else {
+            self.entries.insert(entry, Waiting::Outwaits(to));
         }
     }
 
