@@ -364,6 +364,67 @@ fn who_listens_hears_in_the_middle_of_a_long_request() {
     assert_eq!(next(&mut listener), "OK");
 }
 
+/// The story: they came behind all replies of the pipeline, and not at all where it ended with RESET or QUIT, or where EXEC
+/// ended the listening.
+#[test]
+fn what_a_connection_says_to_itself_comes_behind_the_reply_to_it_whatever_comes_next() {
+    for shards in [1, 3] {
+        let node = Node::start(&format!("{shards}"), shards, &["--notify_keyspace_events=KEA"]);
+        let check = |requests: &str, expected: &[&str]| {
+            let mut client = third(&node);
+            let requests: Vec<&str> = requests.split("; ").collect();
+            client.send_raw(format!("{}\r\n", requests.join("\r\n")).as_bytes()).expect("sent");
+            for expected in expected {
+                let said = client.read().expect("something comes");
+                assert_eq!(text(&said), *expected, "{shards} shards: {requests:?}");
+                let is_message = expected.contains("message");
+                assert!(!is_message || is_push(&said), "{shards} shards: {requests:?}");
+            }
+        };
+        let listens = "subscribe c 1";
+        check(
+            "SUBSCRIBE c; PUBLISH c x; PUBLISH c y; GET nokey; RESET; PING",
+            &[listens, "1", "message c x", "1", "message c y", "(nil)", "RESET", "PONG"],
+        );
+        check("SUBSCRIBE c; PUBLISH c x; QUIT", &[listens, "1", "message c x", "OK"]);
+        check("SUBSCRIBE c; PUBLISH c x; PING; HELLO 2", &[listens, "1", "message c x", "PONG"]);
+        let queued = ["OK", "QUEUED", "QUEUED", "QUEUED"];
+        let all = "subscribe c 1 1 unsubscribe c 0";
+        check(
+            "MULTI; SUBSCRIBE c; PUBLISH c x; UNSUBSCRIBE c; EXEC; PUBLISH c y",
+            &[&queued[..], &[all, "message c x", "0"]].concat(),
+        );
+        check(
+            "PSUBSCRIBE __keyspace*; MULTI; SET a 1; SET {a} 1; PUNSUBSCRIBE; EXEC; PUBSUB NUMPAT",
+            &[
+                &["psubscribe __keyspace* 1"],
+                &queued[..],
+                &["OK OK punsubscribe __keyspace* 0"],
+                &["pmessage __keyspace* __keyspace@0__:a set"],
+                &["pmessage __keyspace* __keyspace@0__:{a} set", "0"],
+            ]
+            .concat(),
+        );
+        // In RESP2 it would be taken for a reply.
+        let mut second = node.client();
+        let requests = "MULTI\r\nSUBSCRIBE c\r\nPUBLISH c x\r\nUNSUBSCRIBE c\r\nEXEC\r\nPING\r\n";
+        second.send_raw(requests.as_bytes()).expect("sent");
+        for expected in [&queued[..], &[all, "PONG"]].concat() {
+            assert_eq!(next(&mut second), expected, "{shards} shards");
+        }
+        // Once, though it left and came back before the hub was told.
+        check(
+            "SUBSCRIBE c; MULTI; UNSUBSCRIBE c; SUBSCRIBE c; EXEC; PUBLISH c x; PING",
+            &[
+                &[listens][..],
+                &queued[..3],
+                &["unsubscribe c 0 subscribe c 1", "1", "message c x", "PONG"],
+            ]
+            .concat(),
+        );
+    }
+}
+
 #[test]
 fn messages_stand_between_replies_and_never_within_one() {
     let node = Node::start("node", 2, &[]);

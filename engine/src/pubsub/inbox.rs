@@ -123,6 +123,13 @@ impl Inbox {
         state.taken = state.taken.saturating_sub(messages.len());
     }
 
+    /// Nobody wants what is in it.
+    pub fn forget(&self) {
+        let mut state = self.state();
+        let bytes: usize = state.queue.drain(..).map(|message| message.len() + PLACE).sum();
+        state.waiting = state.waiting.saturating_sub(bytes);
+    }
+
     /// Bytes that wait for it, and how many messages: in the queue, or on their way to it.
     pub fn waiting(&self) -> (u64, usize) {
         let state = self.state();

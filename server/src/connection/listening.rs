@@ -1,7 +1,7 @@
 //! A connection that listens to channels: begins, ends, and passes on what was said.
 //!
-//! Messages leave when all replies have, and between two waits for requests: they come where they can be told from
-//! replies. The inbox's bounds are the hub's business ([`crate::listeners`]).
+//! Messages leave behind the reply to a request, and between two waits for requests: they come where they can be told
+//! from replies. The inbox's bounds are the hub's business ([`crate::listeners`]).
 
 use super::sending;
 use super::session::{Session, breathe_after};
@@ -31,7 +31,7 @@ impl Session {
         let make = || Box::new(Subscriber::new(client, executor));
         let subscriber = self.subscriber.get_or_insert_with(make);
         self.client.listens_by(&subscriber.inbox);
-        if subscriber.names(kind).insert(Box::from(name)) {
+        if subscriber.names(kind).insert(Box::from(name)) && !subscriber.stays(kind, name) {
             match pattern {
                 Some(pattern) => {
                     self.server.hub.subscribe_pattern(name, pattern, &subscriber.inbox);
@@ -61,7 +61,7 @@ impl Session {
             // What was said before comes before the word that it is over; but EXEC's reply holds no messages:
             // they come behind it.
             if !self.in_exec {
-                self.take_messages(reply);
+                self.take_messages(reply, usize::MAX);
             }
             let left = self.subscriber.as_ref().map_or(0, |subscriber| subscriber.count(kind));
             confirm(kind, false, Some(name), left, reply);
@@ -78,9 +78,33 @@ impl Session {
         if !subscriber.names(kind).remove(name) {
             return;
         }
-        match kind {
-            Kind::Pattern => self.server.hub.unsubscribe_pattern(name, &subscriber.inbox),
-            _ => self.server.hub.unsubscribe(kind.scope(), name, &subscriber.inbox),
+        subscriber.leaving.insert((kind, Box::from(name)));
+        // What EXEC's commands have said is said when all of them have run, and it listened then.
+        if !self.in_exec {
+            self.leave_for_good();
+        }
+    }
+
+    /// The names that it has left are the hub's no more.
+    pub(super) fn leave_for_good(&mut self) {
+        let Some(subscriber) = &mut self.subscriber else { return };
+        for (kind, name) in std::mem::take(&mut subscriber.leaving) {
+            match kind {
+                Kind::Pattern => self.server.hub.unsubscribe_pattern(&name, &subscriber.inbox),
+                _ => self.server.hub.unsubscribe(kind.scope(), &name, &subscriber.inbox),
+            }
+        }
+    }
+
+    /// The end of EXEC: what its commands have said has been said.
+    pub(super) fn leave_behind_exec(&mut self) {
+        self.leave_for_good();
+        if let Some(subscriber) = &self.subscriber
+            && self.protocol == Protocol::Resp2
+            && !subscriber.listens()
+        {
+            // Whoever listens to nothing takes a message for a reply there.
+            subscriber.inbox.forget();
         }
     }
 
@@ -102,6 +126,14 @@ impl Session {
         self.client.listens_no_more();
     }
 
+    /// Writes what a request has said to its own connection, behind its reply; up to about so many bytes, since others may say
+    /// more meanwhile.
+    pub(super) fn tell_itself(&self, out: &mut Output, most: usize) {
+        if self.subscriber.as_deref().is_some_and(Subscriber::listens) {
+            self.take_messages(&mut ReplyWriter::new(out, self.protocol), most);
+        }
+    }
+
     /// Others see what is listened to; and the limits are those of subscribers, or no more.
     fn note_subscriptions(&mut self) {
         let counts = self.subscriber.as_ref().map_or([0; 3], |subscriber| {
@@ -114,10 +146,10 @@ impl Session {
         self.subscriptions_changed();
     }
 
-    /// Writes all messages that are there.
-    fn take_messages(&self, reply: &mut ReplyWriter<'_>) {
+    /// Writes the messages that are there, all of them unless that becomes more than so many bytes.
+    fn take_messages(&self, reply: &mut ReplyWriter<'_>, most: usize) {
         let Some(subscriber) = &self.subscriber else { return };
-        loop {
+        while reply.out.len() < most {
             let messages = subscriber.inbox.take();
             if messages.is_empty() {
                 return;

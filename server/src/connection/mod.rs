@@ -6,7 +6,8 @@
 //!                           └─ refused ───────────────────────────────────────┘
 //! ```
 //!
-//! The requests of one read buffer are handled in one visit to this executor's shard. Replies leave
+//! The requests of one read buffer are handled in one visit to this executor's shard (of a connection that listens to
+//! channels, up to one that may say something to itself on another shard). Replies leave
 //! when the buffer is exhausted or [`OUTPUT_FLUSH`] bytes have gathered; while a client does not read
 //! them, nothing more is read from it, so its memory is bounded by one request and one reply more.
 
@@ -266,6 +267,12 @@ fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Output) -> Ne
                         // Whoever looks once more at the request finds it until the next is looked for.
                         return Next::Flush;
                     }
+                    if session.subscriber.is_some() && known.is_some_and(speaks) {
+                        if !session.pipeline.is_empty() {
+                            return Next::Flush;
+                        }
+                        session.tell_itself(out, OUTPUT_FLUSH);
+                    }
                 }
                 Handled::Queued => {
                     input.handled();
@@ -281,6 +288,11 @@ fn visit_shard(session: &mut Session, input: &mut Input, out: &mut Output) -> Ne
             }
         }
     })
+}
+
+/// Whether a command may have something to say in channels: by itself, or of what it changes.
+fn speaks(entry: &Entry) -> bool {
+    entry.writes() || entry.command.flags.contains(Flags::PUBSUB)
 }
 
 enum Handled {

@@ -200,6 +200,7 @@ async fn run_queue(
     write_header(session, multi.queue.len(), out);
     let later = run_in_order(session, &multi.queue, &mut tx, out).await;
     session.wrote_wide |= tx.conclude().await;
+    session.leave_behind_exec();
     run_deferred(session, &later, out).await;
     Ok(())
 }

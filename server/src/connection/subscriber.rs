@@ -39,14 +39,26 @@ pub(crate) struct Subscriber {
     pub(super) plain: Names,
     pub(super) sharded: Names,
     pub(super) patterns: Names,
+    /// Names that it has left, which the hub has still.
+    pub(super) leaving: BTreeSet<(Kind, Box<[u8]>)>,
 }
 
 impl Subscriber {
     pub(super) fn new(client: u64, executor: u16) -> Subscriber {
         let bell = Rc::new(Bell::default());
         BELLS.with_borrow_mut(|bells| bells.insert(client, bell.clone()));
-        let (plain, sharded, patterns) = Default::default();
-        Subscriber { inbox: Inbox::new(client, executor), bell, plain, sharded, patterns }
+        let (plain, sharded, patterns, leaving) = Default::default();
+        Subscriber { inbox: Inbox::new(client, executor), bell, plain, sharded, patterns, leaving }
+    }
+
+    /// Whether the hub has a name still, which was being left: it is no more.
+    pub(super) fn stays(&mut self, kind: Kind, name: &[u8]) -> bool {
+        !self.leaving.is_empty() && self.leaving.remove(&(kind, Box::from(name)))
+    }
+
+    /// Whether there is something that it listens to.
+    pub(super) fn listens(&self) -> bool {
+        [&self.plain, &self.sharded, &self.patterns].iter().any(|names| !names.is_empty())
     }
 
     /// Waits until something comes, or has come since this returned last: whoever looked into the inbox and did
@@ -115,7 +127,7 @@ impl Drop for Subscriber {
 }
 
 /// What is listened to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Kind {
     /// SUBSCRIBE.
     Channel,

@@ -77,8 +77,12 @@ struct Options<'a> {
 fn options(mut args: Args<'_>) -> Result<Options<'_>, Refusal> {
     let mut options = Options { pattern: None, count: COUNT_DEFAULT, type_name: None };
     args.seek(2);
-    while args.left() > 1 {
-        if args.word("MATCH") {
+    while args.left() > 0 {
+        if args.word("NOVALUES") {
+            return Err(NOVALUES_ELSEWHERE);
+        } else if args.left() == 1 {
+            return Err(Refusal::Syntax);
+        } else if args.word("MATCH") {
             options.pattern = Some(args.required()?);
         } else if args.word("COUNT") {
             let count = args.integer()?;
@@ -90,7 +94,6 @@ fn options(mut args: Args<'_>) -> Result<Options<'_>, Refusal> {
             return Err(Refusal::Syntax);
         }
     }
-    args.end()?;
     Ok(options)
 }
 
@@ -109,6 +112,10 @@ fn start(args: Args<'_>) -> Result<Walked, Refusal> {
         ..Walked::default()
     })
 }
+
+/// Only hashes have values beside what is scanned.
+pub(in crate::commands) const NOVALUES_ELSEWHERE: Refusal =
+    Refusal::fixed("ERR NOVALUES option can only be used in HSCAN");
 
 /// A cursor as C's `strtoul` reads it, which is what Redis does: nothing is 0, a sign may stand before
 /// the digits, and a NUL ends them.

@@ -3,7 +3,7 @@
 
 use super::members::write;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
-use crate::commands::generic::{cursor_of, pattern};
+use crate::commands::generic::{NOVALUES_ELSEWHERE, cursor_of, pattern};
 use crate::glob::Pattern;
 use crate::limits::SCAN_COST_MAX;
 use crate::value::set::{Member, Set};
@@ -51,8 +51,12 @@ const STEP: u64 = 16;
 fn options(mut args: Args<'_>) -> Result<(Option<Arc<Pattern>>, u64), Refusal> {
     let (mut wanted, mut count) = (None, COUNT_DEFAULT);
     args.seek(3);
-    while args.left() > 1 {
-        if args.word("MATCH") {
+    while args.left() > 0 {
+        if args.word("NOVALUES") {
+            return Err(NOVALUES_ELSEWHERE);
+        } else if args.left() == 1 {
+            return Err(Refusal::Syntax);
+        } else if args.word("MATCH") {
             wanted = Some(args.required()?);
         } else if args.word("COUNT") {
             let said = u64::try_from(args.integer()?).ok();
@@ -61,7 +65,6 @@ fn options(mut args: Args<'_>) -> Result<(Option<Arc<Pattern>>, u64), Refusal> {
             return Err(Refusal::Syntax);
         }
     }
-    args.end()?;
     Ok((wanted.map_or(Ok(None), pattern)?, count.min(COUNT_MAX)))
 }
 

@@ -2,7 +2,7 @@
 
 use super::write::write_member;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
-use crate::commands::generic::{cursor_of, pattern};
+use crate::commands::generic::{NOVALUES_ELSEWHERE, cursor_of, pattern};
 use crate::glob::Pattern;
 use crate::resp::ReplyWriter;
 use crate::resp::number::write_double;
@@ -77,8 +77,12 @@ fn zscan(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
 
 fn options(mut args: Args<'_>) -> Result<(Option<Arc<Pattern>>, u64), Refusal> {
     let (mut wanted, mut count) = (None, COUNT_DEFAULT);
-    while args.left() > 1 {
-        if args.word("MATCH") {
+    while args.left() > 0 {
+        if args.word("NOVALUES") {
+            return Err(NOVALUES_ELSEWHERE);
+        } else if args.left() == 1 {
+            return Err(Refusal::Syntax);
+        } else if args.word("MATCH") {
             wanted = pattern(args.required()?)?;
         } else if args.word("COUNT") {
             let said = u64::try_from(args.integer()?).ok();
@@ -87,7 +91,6 @@ fn options(mut args: Args<'_>) -> Result<(Option<Arc<Pattern>>, u64), Refusal> {
             return Err(Refusal::Syntax);
         }
     }
-    args.end()?;
     Ok((wanted, count))
 }
 
