@@ -9,7 +9,7 @@ use std::hash::BuildHasher;
 
 /// Looks at the parts of one stream, one after the other. It takes some 20 bytes for each that has a name.
 #[derive(Default)]
-pub struct Check {
+pub(super) struct Check {
     hashers: [RandomState; 2],
     /// Names by two hashes of 64 bits.
     groups: HashSet<(u64, u64)>,
@@ -26,7 +26,7 @@ impl Check {
     }
 
     /// Adds a part. The error says what does not go together.
-    pub fn add(&mut self, part: &Part<'_>) -> Result<(), &'static str> {
+    pub(super) fn add(&mut self, part: &Part<'_>) -> Result<(), &'static str> {
         let is_new = match *part {
             Part::Group { name, .. } => {
                 self.end()?;
@@ -57,7 +57,7 @@ impl Check {
     }
 
     /// After the last part.
-    pub fn end(&self) -> Result<(), &'static str> {
+    pub(super) fn end(&self) -> Result<(), &'static str> {
         if self.unclaimed == 0 { Ok(()) } else { Err("pending with a group and with no consumer") }
     }
 }

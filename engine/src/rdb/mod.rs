@@ -5,7 +5,7 @@
 //!           ─► bytes of a type of value (`decode`): strings (`read`, `lzf`), small collections (`packs`),
 //!              streams (`stream`)
 //!           ─► parts (`parts`): element, element ...; field, value, until; member, score ...
-//!           ─► whether they go together (`check`)
+//!           ─► a value, if they go together (`assembly`, `check`)
 //!
 //!   file or stream ─► keys with values (`file`): short ones as they are (`extent`), others in parts
 //! ```
@@ -20,6 +20,7 @@
 //!
 //! It does not know keys, commands, or what this node makes of the parts.
 
+mod assembly;
 mod check;
 mod crc;
 mod decode;
@@ -44,7 +45,7 @@ mod stream_value;
 #[cfg(test)]
 mod tests;
 
-pub use self::check::Check;
+pub use self::assembly::Assembly;
 pub use self::crc::Crc;
 pub use self::decode::{Decoder, EMPTY};
 pub use self::parts::{Kind, Part, StreamFacts, StreamId};

@@ -1,7 +1,7 @@
 //! Payloads as the servers wrote them, and bytes that nobody wrote.
 
-use super::forms::{Limits, building};
-use super::{Check, Crc, Decoder, Part, Text, dump, lzf};
+use super::forms::Limits;
+use super::{Assembly, Crc, Decoder, Part, Text, dump, lzf};
 use crate::value::stream::NodeLimits;
 use crate::value::{Small, Value, list, set};
 
@@ -129,7 +129,7 @@ fn read(bytes: &[u8], version: u16) -> Result<String, String> {
     let why = |error: &dyn std::fmt::Debug| format!("{error:?}");
     let mut decoder = Decoder::begin(bytes, version).map_err(|error| why(&error))?;
     let form = bytes.first().copied().unwrap_or_default();
-    let mut building = building(decoder.kind(), form, &limits());
+    let mut assembly = Assembly::new(decoder.kind(), form, &limits());
     let mut words = vec![decoder.kind().name().to_owned()];
     words.extend(match decoder.string() {
         None => None,
@@ -140,15 +140,11 @@ fn read(bytes: &[u8], version: u16) -> Result<String, String> {
             Some(shown(Value::Bytes(&unpacked)))
         }
     });
-    let mut check = Check::default();
     while let Some(part) = decoder.next(bytes).map_err(|error| why(&error))? {
-        check.add(&part)?;
-        if building.as_mut().is_some_and(|building| !building.add(&part)) {
-            return Err("the same twice".to_owned());
-        }
+        assembly.add(&part)?;
         words.push(shown_part(&part));
     }
-    check.end()?;
+    assembly.end()?;
     Ok(words.join(" "))
 }
 

@@ -3,8 +3,7 @@
 use crate::db::UsedSoFar;
 use crate::journal::Deadline;
 use crate::rdb::file::{FileError, KeyFacts, Used};
-use crate::rdb::forms::building;
-use crate::rdb::{Building, Check, Decoder, EMPTY, Kind, Malformed, Part, Text, lzf};
+use crate::rdb::{Assembly, Decoder, EMPTY, Malformed, Text, lzf};
 use crate::shard::Shard;
 use crate::types::{DbIndex, Millis};
 use crate::value::NewValue;
@@ -70,17 +69,15 @@ pub(super) struct Batch {
     /// How many are hashed.
     hashed: usize,
     /// The value that is being put together.
-    under_way: Option<Assembly>,
+    under_way: Option<UnderWay>,
     pub(super) outcome: Outcome,
     pub(super) error: Option<FileError>,
 }
 
-/// A value that is put together of its parts.
-pub(super) struct Assembly {
-    building: Box<dyn Building>,
-    /// Of streams, whose parts refer to each other.
-    check: Option<Check>,
-    decoder: Option<Decoder>,
+/// A value of which some parts are read.
+struct UnderWay {
+    decoder: Decoder,
+    assembly: Assembly,
 }
 
 /// The same key twice.
@@ -88,33 +85,6 @@ pub(super) const TWICE: &str = "the same key twice";
 
 /// The type of strings.
 const STRING: u8 = 0;
-
-impl Assembly {
-    /// Of a kind whose form begins with this byte.
-    pub(super) fn new(kind: Kind, form: u8, shard: &Shard) -> Option<Assembly> {
-        let building = building(kind, form, &shard.keys.encodings().of_forms())?;
-        Some(Assembly::of(building, kind))
-    }
-
-    pub(super) fn of(building: Box<dyn Building>, kind: Kind) -> Assembly {
-        let check = (kind == Kind::Stream).then(Check::default);
-        Assembly { building, check, decoder: None }
-    }
-
-    pub(super) fn add(&mut self, part: &Part<'_>) -> Result<(), &'static str> {
-        if let Some(check) = &mut self.check {
-            check.add(part)?;
-        }
-        if self.building.add(part) { Ok(()) } else { Err("the same twice in one value") }
-    }
-
-    pub(super) fn end(&mut self) -> Result<NewValue<'static>, &'static str> {
-        if let Some(check) = &self.check {
-            check.end()?;
-        }
-        Ok(self.building.end())
-    }
-}
 
 impl Batch {
     /// An empty one, with the memory of this one.
@@ -196,7 +166,7 @@ impl Batch {
         let (key, value) = (&bytes[coming.key.clone()], &bytes[coming.value.clone()]);
         let malformed = |why| Malformed { at: 0, why };
         let built = match under_way {
-            Some(assembly) => assembly.step(value)?,
+            Some(under_way) => under_way.step(value)?,
             None if coming.is_over(options.keeps_expired, shard) => {
                 outcome.expired += 1;
                 *next += 1;
@@ -213,13 +183,12 @@ impl Batch {
             None => {
                 let decoder = Decoder::begin(value, *version)?;
                 let (kind, form) = (decoder.kind(), value.first().copied().unwrap_or(STRING));
-                match Assembly::new(kind, form, shard) {
-                    Some(assembly) => {
-                        let assembly = under_way.insert(assembly);
-                        assembly.decoder = Some(decoder);
-                        assembly.step(value)?
-                    }
-                    None => Built::Nothing,
+                let limits = shard.keys.encodings().of_forms();
+                let assembly = Assembly::new(kind, form, &limits);
+                if assembly.makes_something() {
+                    under_way.insert(UnderWay { decoder, assembly }).step(value)?
+                } else {
+                    Built::Nothing
                 }
             }
         };
@@ -266,21 +235,22 @@ enum Built {
 /// Parts that are added in one step.
 const PARTS: usize = 16;
 
-impl Assembly {
+impl UnderWay {
+    /// Adds some parts.
     fn step(&mut self, value: &[u8]) -> Result<Built, Malformed> {
-        let Some(mut decoder) = self.decoder.take() else { return Ok(Built::Nothing) };
         for _ in 0..PARTS {
-            let at = decoder.at();
-            match decoder.next(value) {
-                Ok(Some(part)) => self.add(&part).map_err(|why| Malformed { at, why })?,
+            let at = self.decoder.at();
+            let malformed = |why| Malformed { at, why };
+            match self.decoder.next(value) {
+                Ok(Some(part)) => self.assembly.add(&part).map_err(malformed)?,
                 Ok(None) => {
-                    return self.end().map(Built::Whole).map_err(|why| Malformed { at, why });
+                    let value = self.assembly.end().map_err(malformed)?;
+                    return Ok(value.map_or(Built::Nothing, Built::Whole));
                 }
                 Err(error) if error.why == EMPTY => return Ok(Built::Empty),
                 Err(error) => return Err(error),
             }
         }
-        self.decoder = Some(decoder);
         Ok(Built::Yet)
     }
 }

@@ -1,12 +1,12 @@
 //! A data set that comes as a file or a stream becomes that of this node.
 
-use super::batch::{Assembly, Batch, Options, Outcome, keep};
+use super::batch::{Batch, Options, Outcome, keep};
 use super::parts::SUMMARY;
 use crate::exec::{Breath, Front, Waiter};
 use crate::libraries::{self, BYTES_MAX};
 use crate::rdb::file::{Event, FileError, KeyFacts, Reader, Used};
-use crate::rdb::forms::{Limits, building};
-use crate::rdb::{Kind, Part};
+use crate::rdb::forms::Limits;
+use crate::rdb::{Assembly, Kind, Part};
 use crate::shard::{Answer, ExecutorId, Message, Shard};
 use crate::types::{DbIndex, Millis, ShardId, shard_of};
 use crate::value::{NewValue, Rope, SharedValue};
@@ -110,9 +110,8 @@ struct Long {
 
 enum LongValue {
     String(Rope),
+    /// Left out in the end, where it is of a kind that is not here.
     Parts(Box<Assembly>),
-    /// It is left out.
-    Nothing,
 }
 
 /// What a shard did with a long value.
@@ -382,10 +381,12 @@ impl Loader {
         };
         let value: NewValue<'static> = match value {
             LongValue::String(rope) => SharedValue::Large(rope).into(),
-            LongValue::Parts(mut assembly) => assembly.end().map_err(|why| fault(&key, why))?,
-            LongValue::Nothing => {
-                self.loaded.modules += 1;
-                return Ok(());
+            LongValue::Parts(mut assembly) => {
+                let Some(value) = assembly.end().map_err(|why| fault(&key, why))? else {
+                    self.loaded.modules += 1;
+                    return Ok(());
+                };
+                value
             }
         };
         if !self.options.keeps_expired && expires.is_some_and(|at| at <= self.front.now()) {
@@ -412,10 +413,7 @@ impl Long {
         let KeyFacts { key, expires, used, form, at, .. } = facts;
         let value = match kind {
             Kind::String => LongValue::String(Rope::of(b"")),
-            _ => match building(kind, form, limits) {
-                Some(building) => LongValue::Parts(Box::new(Assembly::of(building, kind))),
-                None => LongValue::Nothing,
-            },
+            _ => LongValue::Parts(Box::new(Assembly::new(kind, form, limits))),
         };
         Long { db, key: key.to_vec(), expires, used, at, value }
     }

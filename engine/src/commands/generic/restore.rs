@@ -7,8 +7,7 @@ use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Uses, 
 use crate::db::UsedSoFar;
 use crate::journal::Deadline;
 use crate::limits::STRING_MAX;
-use crate::rdb::forms::building;
-use crate::rdb::{Building, Check, Crc, Decoder, Kind, Malformed, Part, Text, dump, lzf};
+use crate::rdb::{Assembly, Crc, Decoder, Kind, Malformed, Part, Text, dump, lzf};
 use crate::resp::number::parse_i64;
 use crate::types::Millis;
 use crate::value::{NewValue, Rope, SharedValue};
@@ -291,9 +290,8 @@ impl Restoring {
             None => {
                 let limits = cx.keys.encodings().of_forms();
                 let form = value.first().copied().unwrap_or_default();
-                let building = building(decoder.kind(), form, &limits);
-                let check = (decoder.kind() == Kind::Stream).then(Check::default);
-                self.stage = Stage::Looking(Box::new(Looking { decoder, check, building }));
+                let assembly = Assembly::new(decoder.kind(), form, &limits);
+                self.stage = Stage::Looking(Box::new(Looking { decoder, assembly }));
             }
         }
         Ok(false)
@@ -326,10 +324,7 @@ fn not_here(kind: Kind) -> Refusal {
 /// A value whose parts are looked at, and put together as far as they are right.
 struct Looking {
     decoder: Decoder,
-    /// Of streams, whose parts refer to each other.
-    check: Option<Check>,
-    /// None of a type that is not here: its parts are looked at all the same.
-    building: Option<Box<dyn Building>>,
+    assembly: Assembly,
 }
 
 impl Looking {
@@ -338,33 +333,25 @@ impl Looking {
         if !self.look(value).map_err(refused)? {
             return Ok(None);
         }
-        let kind = self.decoder.kind();
-        self.building.as_mut().map(|building| Some(building.end())).ok_or_else(|| not_here(kind))
+        let at = self.decoder.at();
+        match self.assembly.end().map_err(|why| refused(Malformed { at, why }))? {
+            None => Err(not_here(self.decoder.kind())),
+            value => Ok(value),
+        }
     }
 
     /// Whether there are no more.
     fn look(&mut self, value: &[u8]) -> Result<bool, Malformed> {
-        let at = self.decoder.at();
-        let malformed = |why| Malformed { at, why };
         let mut room = PARTS;
         while room > 0 {
-            let Some(part) = self.decoder.next_in_pieces(value)? else {
-                let end = self.check.as_ref().map_or(Ok(()), Check::end);
-                return end.map(|()| true).map_err(malformed);
-            };
+            let at = self.decoder.at();
+            let Some(part) = self.decoder.next_in_pieces(value)? else { return Ok(true) };
             if part == Part::Skipped {
                 // A piece of a long string, or something of a module's.
                 return Ok(false);
             }
             room = room.saturating_sub(part.len() + PART);
-            if let Some(check) = &mut self.check {
-                check.add(&part).map_err(malformed)?;
-            }
-            if let Some(building) = &mut self.building
-                && !building.add(&part)
-            {
-                return Err(malformed("the same twice"));
-            }
+            self.assembly.add(&part).map_err(|why| Malformed { at, why })?;
         }
         Ok(false)
     }
