@@ -43,6 +43,13 @@ impl Bench<'_> {
     }
 }
 
+/// What a server has for good: a moment after its last request, when it has given back what it had only while it grew.
+pub(super) fn resident_at_rest(server: &Server) -> io::Result<u64> {
+    const REST: Duration = Duration::from_millis(2500);
+    std::thread::sleep(REST);
+    resident(server)
+}
+
 pub(super) fn resident(server: &Server) -> io::Result<u64> {
     process::resident_bytes(server.pid()).ok_or_else(|| spoiled("the server's memory is unknown"))
 }

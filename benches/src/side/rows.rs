@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use super::bench::{Bench, clean, cpu, resident, under};
+use super::bench::{Bench, clean, cpu, resident, resident_at_rest, under};
 use super::{Goal, Plan, Subject, Table, costs, spoiled};
 use crate::load::{self, Command, Config, Pace, Until};
 use crate::peer::{Certificates, Server};
@@ -136,7 +136,7 @@ impl Bench<'_> {
         let empty = resident(&server)?;
         let fill = Config::fill(server.address, keys, self.plan.value_bytes);
         clean(load::run(&fill)?, "fill")?;
-        let bytes = resident(&server)?;
+        let bytes = resident_at_rest(&server)?;
         table.push("resident bytes per key", self.column, bytes as f64 / keys as f64);
         let grown = bytes.saturating_sub(empty) as f64;
         table.push("the same without the empty process", self.column, grown / keys as f64);

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::bench::{Bench, clean, cpu, resident};
+use super::bench::{Bench, clean, cpu, resident, resident_at_rest};
 use super::{Goal, Table, depth_factor};
 use crate::load::{self, Config, KeyOrder, Mix, Until};
 use crate::peer::Server;
@@ -106,7 +106,7 @@ impl Bench<'_> {
             let server = self.start(None)?;
             let empty = resident(&server)?;
             self.filled_with(&server, "it:__key__", fill, WEIGHED_KEYS)?;
-            let grown = resident(&server)?.saturating_sub(empty) as f64;
+            let grown = resident_at_rest(&server)?.saturating_sub(empty) as f64;
             let figure = format!("{name}: resident bytes");
             table.push(&figure, self.column, grown / WEIGHED_KEYS as f64);
             table.aim(&figure, &[Goal { of: 1, beside: Some(0), most }]);

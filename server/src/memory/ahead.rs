@@ -9,7 +9,7 @@
 //!   range   | handed out ........ # ahead # ahead #  not touched ...                 |      blocks of 2 MB
 //!                                 ^ what was handed out last, to each thread
 //!
-//!   a block's state    bit 0..31: that slice of 64 KiB is handed out | AHEAD: the thread has touched it | LEAVING | LONG
+//!   a block's state    bit 0..31: that grain of 64 KiB is handed out | AHEAD: the thread has touched it | LEAVING | LONG
 //! ```
 //!
 //! A thread that grows fast gets more ahead, up to [`WINDOW_MAX`] blocks; what is ahead of all is bounded by a share of
@@ -19,9 +19,9 @@
 //! nobody knows when. Its blocks are LONG: there the kernel gives small pages, one after the other as they are needed.
 //!
 //! What makes it sound: the range is nobody else's, and the allocator tells of all that it hands out of it before it is used
-//! (which it would not if it were asked to commit its pages piece by piece: then it gets no range). Pages are taken away
-//! (`MADV_DONTNEED`) where the allocator says that it has nothing there any more, or where no slice of a block is handed
-//! out; for the latter the block is LEAVING, and who gets a slice of such a block waits until it is not.
+//! (which it would not if it were asked to commit its pages one by one: then it gets no range). Pages are taken away
+//! (`MADV_DONTNEED`) where the allocator says that it has nothing there any more, or where no grain of a block is handed
+//! out; for the latter the block is LEAVING, and who gets a grain of such a block waits until it is not.
 //! To touch ahead (`MADV_POPULATE_WRITE`) changes no byte, whoever is there.
 //!
 //! Where any of it cannot be had (an older kernel, a bound on addresses), the allocator goes on by itself. Nothing is touched
@@ -37,12 +37,12 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 /// The allocator hands out memory in multiples of this.
-const SLICE: usize = 64 * 1024;
+const GRAIN: usize = 64 * 1024;
 /// A large page of the kernel's.
 const BLOCK: usize = 2 * 1024 * 1024;
-const SLICES: usize = BLOCK / SLICE;
+const GRAINS: usize = BLOCK / GRAIN;
 
-/// The thread has touched the block, and no slice of it was handed out by then.
+/// The thread has touched the block, and no grain of it was handed out by then.
 const AHEAD: u64 = 1 << 32;
 /// What is ahead is given back just now.
 const LEAVING: u64 = 1 << 33;
@@ -58,11 +58,11 @@ const LONG_MIN: usize = 4 * BLOCK;
 const RANGE_STEP: usize = 1 << 30;
 const RANGE_MAX: usize = 1 << 40;
 
-/// Blocks that become the allocator's at once: it has no books for 16 GB in one piece.
-const PIECE_MIN: usize = RANGE_STEP / BLOCK;
-const PIECE_MAX: usize = 8 * PIECE_MIN;
-/// So many blocks before its end is reached the next piece follows.
-const PIECE_LEFT: usize = PIECE_MIN / 2;
+/// Blocks that become the allocator's at once: it has no books for 16 GB at once.
+const STRETCH_MIN: usize = RANGE_STEP / BLOCK;
+const STRETCH_MAX: usize = 8 * STRETCH_MIN;
+/// So many blocks before its end is reached the next stretch follows.
+const STRETCH_LEFT: usize = STRETCH_MIN / 2;
 
 /// Places of growth that are followed: threads, and for each of them the sizes that the allocator keeps apart. Further ones
 /// share them.
@@ -86,7 +86,7 @@ const KEPT: Duration = Duration::from_secs(1);
 const KEPT_SHARE: u64 = 64;
 
 /// The range, and the states of its blocks: set before the first allocation. It has fewer blocks from when the allocator
-/// refuses a piece.
+/// refuses a stretch.
 static START: AtomicUsize = AtomicUsize::new(0);
 static STATES: AtomicPtr<AtomicU64> = AtomicPtr::new(null_mut());
 static BLOCKS: AtomicUsize = AtomicUsize::new(0);
@@ -156,8 +156,8 @@ fn are_addresses_dear() -> bool {
     }
 }
 
-/// Makes the next piece of the range the allocator's. It takes as much again as it has, and at least [`PIECE_MIN`]: it keeps
-/// books about each piece, and spreads its threads over them.
+/// Makes the next stretch of the range the allocator's. It takes as much again as it has, and at least [`STRETCH_MIN`]: it keeps
+/// books about each stretch, and spreads its threads over them.
 fn hand_over() {
     type Handed = unsafe extern "C" fn(bool, *mut c_void, usize, *mut bool, *mut c_void) -> bool;
     unsafe extern "C" {
@@ -176,27 +176,27 @@ fn hand_over() {
         ) -> bool;
     }
     let (over, all) = (HANDED_OVER.load(Ordering::Relaxed), BLOCKS.load(Ordering::Relaxed));
-    let piece = over.clamp(PIECE_MIN, PIECE_MAX).min(all - over);
+    let stretch = over.clamp(STRETCH_MIN, STRETCH_MAX).min(all - over);
     let start = (START.load(Ordering::Relaxed) + over * BLOCK) as *mut c_void;
     let (mut id, none) = (null_mut(), null_mut());
-    advise(over..over + piece, libc::MADV_DODUMP);
+    advise(over..over + stretch, libc::MADV_DODUMP);
     // SAFETY: these addresses were reserved and are nobody else's, zeroed; `handed` does what the allocator asks of such a
     // function, and may be called by any thread.
     let is_taken = unsafe {
-        let size = piece * BLOCK;
+        let size = stretch * BLOCK;
         mi_manage_memory(start, size, false, false, true, -1, false, handed, none, &raw mut id)
     };
     match is_taken {
-        true => HANDED_OVER.store(over + piece, Ordering::Relaxed),
+        true => HANDED_OVER.store(over + stretch, Ordering::Relaxed),
         // It has no place for more: from now on it goes on by itself.
         false => BLOCKS.store(over, Ordering::Relaxed),
     }
 }
 
-/// Whether the next piece is to follow.
+/// Whether the next stretch is to follow.
 fn is_short() -> bool {
     let over = HANDED_OVER.load(Ordering::Relaxed);
-    over < BLOCKS.load(Ordering::Relaxed) && REACHED.load(Ordering::SeqCst) + PIECE_LEFT > over
+    over < BLOCKS.load(Ordering::Relaxed) && REACHED.load(Ordering::SeqCst) + STRETCH_LEFT > over
 }
 
 /// How many addresses the range has.
@@ -227,13 +227,13 @@ fn states() -> &'static [AtomicU64] {
     unsafe { std::slice::from_raw_parts(states, blocks) }
 }
 
-/// The blocks of which bytes are, from an offset on, and the slices of each.
+/// The blocks of which bytes are, from an offset on, and the grains of each.
 fn parts(offset: usize, size: usize) -> impl Iterator<Item = (usize, u64)> {
-    let (first, end) = (offset / SLICE, (offset + size).div_ceil(SLICE));
-    (first / SLICES..end.div_ceil(SLICES)).map(move |block| {
-        let from = first.saturating_sub(block * SLICES);
-        let to = (end - block * SLICES).min(SLICES);
-        (block, HANDED_OUT >> (SLICES - (to - from)) << from)
+    let (first, end) = (offset / GRAIN, (offset + size).div_ceil(GRAIN));
+    (first / GRAINS..end.div_ceil(GRAINS)).map(move |block| {
+        let from = first.saturating_sub(block * GRAINS);
+        let to = (end - block * GRAINS).min(GRAINS);
+        (block, HANDED_OUT >> (GRAINS - (to - from)) << from)
     })
 }
 
@@ -248,33 +248,36 @@ unsafe extern "C" fn handed(
     is_zero: *mut bool,
     _: *mut c_void,
 ) -> bool {
-    let (states, offset) = (states(), start as usize - START.load(Ordering::Relaxed));
+    let offset = start as usize - START.load(Ordering::Relaxed);
     if !is_out {
         // SAFETY: the caller's promise; the addresses are the range's.
-        let outcome = unsafe { libc::madvise(start, size, libc::MADV_DONTNEED) };
-        let mut was_long: Option<Range<usize>> = None;
-        for (block, slices) in parts(offset, size).filter(|_| outcome == 0) {
-            let before = states[block].fetch_and(!slices, Ordering::AcqRel);
-            if before & LONG != 0 && before & HANDED_OUT & !slices == 0 {
-                states[block].fetch_and(!LONG, Ordering::AcqRel);
-                let first = was_long.map_or(block, |blocks| blocks.start);
-                was_long = Some(first..block + 1);
-            }
+        let is_gone = unsafe { libc::madvise(start, size, libc::MADV_DONTNEED) == 0 };
+        if is_gone {
+            note_taken_back(offset, size);
         }
-        // One after the other as a rule; and what was no long one's among them is told what it is told already.
-        if let Some(blocks) = was_long {
-            advise(blocks, libc::MADV_HUGEPAGE);
-        }
-        return outcome == 0;
+        return is_gone;
     }
     // Some of it may have been handed out before.
     // SAFETY: the allocator gives a place for the answer, or none.
     if let Some(is_zero) = unsafe { is_zero.as_mut() } {
         *is_zero = false;
     }
-    let mut missed = 0;
-    for (block, slices) in parts(offset, size) {
-        let before = states[block].fetch_or(slices, Ordering::AcqRel);
+    let missed = note_handed_out(offset, size);
+    let last = (offset + size - 1) / BLOCK + 1;
+    REACHED.fetch_max(last, Ordering::SeqCst);
+    if size >= LONG_MIN && super::has_large_pages() {
+        note_long(offset.div_ceil(BLOCK)..(offset + size) / BLOCK);
+    } else {
+        note_growth(size, last, missed);
+    }
+    true
+}
+
+/// Bytes are handed out, from an offset on. Answers how many of their blocks nobody had touched.
+fn note_handed_out(offset: usize, size: usize) -> u32 {
+    let (states, mut missed) = (states(), 0);
+    for (block, grains) in parts(offset, size) {
+        let before = states[block].fetch_or(grains, Ordering::AcqRel);
         missed += u32::from(before == 0);
         while states[block].load(Ordering::Acquire) & LEAVING != 0 {
             // It may be this executor's own CPU that the thread needs to come to an end.
@@ -284,24 +287,43 @@ unsafe extern "C" fn handed(
             states[block].fetch_and(!AHEAD, Ordering::AcqRel);
         }
     }
-    let last = (offset + size - 1) / BLOCK + 1;
-    REACHED.fetch_max(last, Ordering::SeqCst);
-    if size >= LONG_MIN && super::has_large_pages() {
-        let blocks = offset.div_ceil(BLOCK)..(offset + size) / BLOCK;
-        advise(blocks.clone(), libc::MADV_NOHUGEPAGE);
-        for state in &states[blocks] {
-            state.fetch_or(LONG, Ordering::AcqRel);
+    missed
+}
+
+/// There is nothing any more in bytes from an offset on, and their pages are gone.
+fn note_taken_back(offset: usize, size: usize) {
+    let (states, mut were_long) = (states(), None::<Range<usize>>);
+    for (block, grains) in parts(offset, size) {
+        let before = states[block].fetch_and(!grains, Ordering::AcqRel);
+        if before & LONG != 0 && before & HANDED_OUT & !grains == 0 {
+            states[block].fetch_and(!LONG, Ordering::AcqRel);
+            let first = were_long.map_or(block, |blocks| blocks.start);
+            were_long = Some(first..block + 1);
         }
-        wake_if(is_short());
-        return true;
     }
+    // One after the other as a rule; and what was no long one's among them is told what it is told already.
+    if let Some(blocks) = were_long {
+        advise(blocks, libc::MADV_HUGEPAGE);
+    }
+}
+
+/// These whole blocks are a buffer's.
+fn note_long(blocks: Range<usize>) {
+    advise(blocks.clone(), libc::MADV_NOHUGEPAGE);
+    for state in &states()[blocks] {
+        state.fetch_or(LONG, Ordering::AcqRel);
+    }
+    wake_if(is_short());
+}
+
+/// This thread has grown up to a block by things of a size, into so many that nobody had touched.
+fn note_growth(size: usize, last: usize, missed: u32) {
     let growth = &GROWTHS[(super::place() * 4 + kind_of(size)) % PLACES];
     if growth.last.load(Ordering::Relaxed) != last {
         growth.last.store(last, Ordering::SeqCst);
         growth.missed.fetch_add(missed, Ordering::Relaxed);
         wake_if(true);
     }
-    true
 }
 
 /// Wakes the thread if it has something to do and waits.
@@ -320,7 +342,7 @@ fn advise(blocks: Range<usize>, kind: c_int) {
 
 /// The allocator keeps small things, middling, large and huge ones apart.
 fn kind_of(size: usize) -> usize {
-    [SLICE, 8 * SLICE, 64 * SLICE].iter().filter(|most| size > **most).count()
+    [GRAIN, 8 * GRAIN, 64 * GRAIN].iter().filter(|most| size > **most).count()
 }
 
 /// Starts the thread that touches ahead.
@@ -507,16 +529,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_of_the_slices_that_they_lie_in() {
+    fn bytes_are_of_the_grains_that_they_lie_in() {
         let check = |offset: usize, size: usize, expected: &[(usize, u64)]| {
             assert_eq!(parts(offset, size).collect::<Vec<_>>(), expected, "{offset} {size}");
         };
-        check(0, SLICE, &[(0, 1)]);
-        check(SLICE, SLICE, &[(0, 2)]);
-        check(3 * SLICE, 2 * SLICE, &[(0, 0b11000)]);
+        check(0, GRAIN, &[(0, 1)]);
+        check(GRAIN, GRAIN, &[(0, 2)]);
+        check(3 * GRAIN, 2 * GRAIN, &[(0, 0b11000)]);
         check(0, BLOCK, &[(0, HANDED_OUT)]);
-        check(BLOCK - SLICE, 2 * SLICE, &[(0, 1 << 31), (1, 1)]);
+        check(BLOCK - GRAIN, 2 * GRAIN, &[(0, 1 << 31), (1, 1)]);
         check(BLOCK, 2 * BLOCK + 1, &[(1, HANDED_OUT), (2, HANDED_OUT), (3, 1)]);
-        check(5 * BLOCK + 31 * SLICE, SLICE, &[(5, 1 << 31)]);
+        check(5 * BLOCK + 31 * GRAIN, GRAIN, &[(5, 1 << 31)]);
     }
 }

@@ -157,8 +157,16 @@ impl Indexed {
 
     #[inline]
     fn find_hashed(&self, hash: u32, member: &[u8]) -> Option<Found> {
-        let (indication, found) = self.scores.first_of(hash);
-        self.find_said(hash, member, indication, Indication::of(found?))
+        self.find_or_place(hash, member).1
+    }
+
+    /// The same, and where the index speaks of it, or would.
+    #[inline]
+    fn find_or_place(&self, hash: u32, member: &[u8]) -> (Place, Option<Found>) {
+        let (first, said) = self.scores.first_of(hash);
+        let said = said.map(Indication::of);
+        let found = said.and_then(|said| self.find_said(hash, member, first, said));
+        (found.map_or(first, |found| found.indication), found)
     }
 
     /// The same, where the first that the index says of the hash is this.
@@ -239,7 +247,10 @@ impl Indexed {
     pub(super) fn set(&mut self, key: u64, member: &[u8], seen: Option<Found>) -> bool {
         let hash = hash_of(member);
         let seen = seen.filter(|seen| self.is_at(seen, hash, member));
-        let found = seen.or_else(|| self.find_hashed(hash, member));
+        let (indication, found) = match seen {
+            Some(seen) => (seen.indication, Some(seen)),
+            None => self.find_or_place(hash, member),
+        };
         if let Some(Found { key: before, place, .. }) = found {
             if before == key {
                 return false;
@@ -249,10 +260,6 @@ impl Indexed {
         let (place, _) = self.members.find(key, member);
         let is_among_many = self.is_among_many(&place, key);
         self.members.insert(&place, NewElement { key, head: &[member], tail: None });
-        let indication = match found {
-            Some(found) => found.indication,
-            None => self.scores.first_of(hash).0,
-        };
         self.indicate(&indication, found.is_none(), hash, key, member, is_among_many);
         found.is_none()
     }
