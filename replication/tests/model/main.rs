@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 static SWITCHES: RwLock<()> = RwLock::new(());
 
 /// Fresh seeds in the gate.
-const FRESH_SEEDS: u64 = 200;
+const FRESH_SEEDS: u64 = 120;
 
 /// Of which so many are run twice.
 const TWICE: u64 = 30;
