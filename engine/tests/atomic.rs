@@ -307,6 +307,7 @@ fn whoever_wants_the_whole_node_holds_up_nobody_while_it_waits_for_somebody() {
         node.world().spawn("whoever wants all", async move {
             world.sleep(10).await;
             if wanting == "a function" {
+                front.outwait_all().await;
                 front.everywhere(false, |_| ()).await;
             } else {
                 let reply = line(&mut flusher, wanting).await;

@@ -19,9 +19,9 @@ pub(crate) async fn tell_status(front: Rc<Front>, server: Arc<Server>) {
     while server.supervisor.is_there() {
         let text = summary(&server.replication.info(&front).await);
         if server.stopping.load(Ordering::Acquire) {
-            return;
-        }
-        if text != told {
+            // It may go on after all, and its manager has been told otherwise.
+            told.clear();
+        } else if text != told {
             server.supervisor.status(text.clone());
             told = text;
         }

@@ -101,7 +101,10 @@ async fn perform(
     };
     let name = match name_of_next(&server, wait) {
         Ok(name) => name,
-        Err(error) => return tell(Err(error)),
+        Err(error) => {
+            tracing::info!("snapshot: there is none now: {error}");
+            return tell(Err(error));
+        }
     };
     let Some(progress) = server.snapshots.begin() else { return tell(Err(BUSY.to_owned())) };
     let begun = || {
@@ -175,6 +178,12 @@ async fn save(
             rt::sleep(AGAIN_AFTER).await;
             continue;
         }
+        // What takes long comes to its end first: clients go on meanwhile, and nothing is held.
+        future::or(front.outwait_all(), cancelled(progress)).await;
+        if progress.cancelled.load(Ordering::Relaxed) {
+            save.give_up().await;
+            return Err("it was given up, as the node ends".to_owned());
+        }
         match service.at_one_moment(async || save.fix().await).await {
             Ok(origin) => break origin,
             // Somebody takes a copy of this node, which comes to its end by itself.
@@ -191,6 +200,13 @@ async fn save(
     save.add_facts(origin.facts());
     let saved = save.write(progress).await?;
     Ok((saved, origin))
+}
+
+/// Waits until somebody gives it up.
+async fn cancelled(progress: &SaveProgress) {
+    while !progress.cancelled.load(Ordering::Relaxed) {
+        rt::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// Writes what is held of the journals up to the snapshot beside it. Without it replicas that are behind sync fully.
@@ -343,6 +359,7 @@ pub async fn watch(front: Rc<Front>, server: Arc<Server>) {
         }
         let last = server.snapshots.last();
         let may = !server.status.is_loading()
+            && server.snapshots.under_way().is_none()
             && !server.stopping.load(Ordering::Acquire)
             && (last.is_ok || last.tried.is_none_or(|tried| tried.elapsed() > RETRY_AFTER));
         if !may {
@@ -352,7 +369,7 @@ pub async fn watch(front: Rc<Front>, server: Arc<Server>) {
         let seen = flushes.unwrap_or(flushed).max(last.changes_then.flushes);
         flushes = Some(seen);
         let since_last = last.changes(changed);
-        let since = last.at.elapsed().unwrap_or_default();
+        let since = last.ended.elapsed();
         let mut due =
             points.iter().filter(|(after, least)| since >= *after && since_last >= *least);
         match due.next() {
@@ -363,7 +380,7 @@ pub async fn watch(front: Rc<Front>, server: Arc<Server>) {
             }
             None => continue,
         }
-        // What goes wrong is in the log already.
+        // What goes wrong is in the log.
         if order(&front, &server, Wait::Written).await.is_ok() {
             // As of its moment, at which each shard had done the same.
             flushes = Some(server.snapshots.last().changes_then.flushes);

@@ -134,13 +134,13 @@ impl Server {
 
     /// SIGHUP: certificates and the log file.
     pub fn reload(&self) {
-        self.supervisor.reloading();
-        self.reopen_log();
-        match self.reload_tls(&self.settings.config()) {
-            Ok(()) => tracing::info!("certificates and log were opened anew"),
-            Err(error) => tracing::error!("the certificates stay as they were: {error}"),
-        }
-        self.supervisor.ready();
+        self.supervisor.reloading(|| {
+            self.reopen_log();
+            match self.reload_tls(&self.settings.config()) {
+                Ok(()) => tracing::info!("certificates and log were opened anew"),
+                Err(error) => tracing::error!("the certificates stay as they were: {error}"),
+            }
+        });
     }
 
     /// SIGUSR1: the log file, as after a rotation.

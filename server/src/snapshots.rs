@@ -29,6 +29,8 @@ struct Known {
 pub struct LastSave {
     /// When the last good one ended; the start of the program before there is any.
     pub at: SystemTime,
+    /// The same on a clock that nobody sets.
+    pub ended: Instant,
     /// Whether the last one was good.
     pub is_ok: bool,
     /// How long the last one took.
@@ -51,6 +53,7 @@ impl Default for LastSave {
     fn default() -> LastSave {
         LastSave {
             at: SystemTime::now(),
+            ended: Instant::now(),
             is_ok: true,
             took: None,
             count: 0,
@@ -153,7 +156,7 @@ impl Snapshots {
         last.is_ok = outcome.is_ok();
         match outcome {
             Ok(((heads, changes), path)) => {
-                last.at = SystemTime::now();
+                (last.at, last.ended) = (SystemTime::now(), Instant::now());
                 last.count += 1;
                 (last.heads, last.changes_then) = (heads, changes);
                 (last.path, last.error) = (path, String::new());

@@ -96,13 +96,13 @@ fn fit_into_files(settings: &Settings, config: &Config) {
     }
 }
 
-fn write_pidfile(config: &Config) -> Result<Option<String>, String> {
+fn write_pidfile(config: &Config) -> Result<Option<PidFile>, String> {
     if config.pidfile.is_empty() {
         return Ok(None);
     }
     std::fs::write(&config.pidfile, format!("{}\n", std::process::id()))
         .map_err(|error| format!("cannot write {}: {error}", config.pidfile))?;
-    Ok(Some(config.pidfile.clone()))
+    Ok(Some(PidFile(config.pidfile.clone())))
 }
 
 /// The program before its executors run.
@@ -324,7 +324,6 @@ async fn lead_program(
         let loaded = future::or(loading, ended).await;
         server.loading.end();
         let Some(loaded) = loaded else {
-            remove(pidfile);
             return Ok(());
         };
         loaded?;
@@ -350,7 +349,7 @@ async fn lead_program(
     memory::warn_if_short(config.maxmemory);
     tracing::info!("ready");
     stopped.await;
-    remove(pidfile);
+    drop(pidfile);
     Ok(())
 }
 
@@ -361,9 +360,12 @@ async fn load(front: &Rc<Front>, server: &Server, path: &std::path::Path) -> Res
     Ok(())
 }
 
-fn remove(pidfile: Option<String>) {
-    if let Some(path) = pidfile {
-        let _ = std::fs::remove_file(path);
+/// Removed when this goes, however the program ends.
+struct PidFile(String);
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 

@@ -11,7 +11,7 @@
 use engine::shard::ExecutorId;
 use sd_notify::NotifyState;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -41,6 +41,8 @@ enum Word {
 #[derive(Debug)]
 pub struct Supervisor {
     words: Mutex<Option<SyncSender<Word>>>,
+    /// The node serves, and is not stopping.
+    serves: AtomicBool,
     ended: Mutex<Option<Receiver<()>>>,
     /// One count for each executor; they stand still while it hangs.
     pulses: Arc<Vec<AtomicU64>>,
@@ -54,6 +56,7 @@ impl Supervisor {
             Arc::new((0..executors).map(|_| AtomicU64::new(0)).collect());
         let mut supervisor = Supervisor {
             words: Mutex::new(None),
+            serves: AtomicBool::new(false),
             ended: Mutex::new(None),
             pulses: pulses.clone(),
             watchdog: sd_notify::watchdog_enabled().filter(|time| !time.is_zero()),
@@ -92,6 +95,7 @@ impl Supervisor {
 
     /// The node serves.
     pub fn ready(&self) {
+        self.serves.store(true, Ordering::Relaxed);
         self.say(Word::Ready);
     }
 
@@ -100,13 +104,21 @@ impl Supervisor {
         self.say(Word::Status(text));
     }
 
-    /// Files are read anew; [`ready`](Supervisor::ready) follows.
-    pub fn reloading(&self) {
-        self.say(Word::Reloading);
+    /// Files are read anew by `read`. Whoever waits for the node to start, or to end, is told nothing of it.
+    pub fn reloading(&self, read: impl FnOnce()) {
+        let serves = self.serves.load(Ordering::Relaxed);
+        if serves {
+            self.say(Word::Reloading);
+        }
+        read();
+        if serves {
+            self.say(Word::Ready);
+        }
     }
 
     /// The node stops, and waits at most so long for its replicas.
     pub fn stopping(&self, limit: Duration) {
+        self.serves.store(false, Ordering::Relaxed);
         self.say(Word::Stopping(limit));
     }
 

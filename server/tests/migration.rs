@@ -510,6 +510,35 @@ fn a_redis_that_follows_another_is_followed_in_the_database_of_its_stream() {
     }
 }
 
+/// The story: a Redis writes the `~` that it was asked for as `=` into its stream and leaves the `LIMIT` behind it, which was
+/// refused as it would be from a client, and the link ended again and again.
+#[test]
+fn a_trim_that_a_redis_made_with_a_limit_is_followed() {
+    let redis = Redis::start(&[]);
+    let node = Node::start("node", 2, &[]);
+    follow(&node, redis.port);
+    redis::wait_caught_up(&redis, &node);
+    let mut client = redis.client();
+    for number in 0..450 {
+        client.must(&[
+            "XADD",
+            "s",
+            "MAXLEN",
+            "~",
+            "150",
+            "LIMIT",
+            "100",
+            "*",
+            "n",
+            &format!("{number}"),
+        ]);
+    }
+    client.must(&["XTRIM", "s", "MAXLEN", "~", "10", "LIMIT", "100"]);
+    redis::wait_caught_up(&redis, &node);
+    redis::assert_equal(&redis, &node);
+    assert_eq!(redis.figure("sync_full"), 1);
+}
+
 #[test]
 fn a_node_that_is_started_anew_goes_on_in_the_stream() {
     let redis = Redis::start(&[]);

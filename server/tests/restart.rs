@@ -30,6 +30,38 @@ fn write(node: &Node, seed: u64, commands: u64) {
     load.stop();
 }
 
+/// The story: a trim was told in packs of entries. A file has no deleted ones in them, so that who was started from it had
+/// others, and lost up to a hundred entries with each pack.
+#[test]
+fn a_stream_is_trimmed_alike_by_whoever_was_started_from_a_snapshot() {
+    let mut master = Node::start("master", 1, &[QUICK_TIMEOUT, FILE]);
+    let upstream = format!("--replicaof=127.0.0.1:{}", master.port);
+    let mut replica = Node::start("replica", 1, &[QUICK_TIMEOUT, FILE, &upstream]);
+    scenario::wait_follows(&master, &replica);
+    let add = |master: &Node, numbers: std::ops::Range<u64>, most: &str| {
+        let mut client = master.client();
+        for number in numbers {
+            let id = format!("{number}-1");
+            client.must(&["XADD", "s", "MAXLEN", most, &id, "f", "v"]);
+        }
+    };
+    add(&master, 1..301, "1000");
+    master.must(&["XTRIM", "s", "MAXLEN", "270"]);
+    master.must(&["XDEL", "s", "40-1", "41-1", "150-1"]);
+    for starts_master in [false, true] {
+        let node = if starts_master { &mut master } else { &mut replica };
+        assert_eq!(node.stop(), Some(0));
+        node.restart(&[]);
+        scenario::wait_follows(&master, &replica);
+        let (from, most) = if starts_master { (601, "60") } else { (301, "150") };
+        add(&master, from..from + 300, most);
+        master.must(&["XTRIM", "s", "MAXLEN", "130"]);
+        compare::assert_same_contents(&master, &replica);
+        assert_eq!(text(&replica.must(&["XLEN", "s"])), text(&master.must(&["XLEN", "s"])));
+    }
+    assert_eq!(scenario::syncs(&master).0, 0, "full syncs since its start");
+}
+
 /// Waits until the master has no replica in its books.
 fn wait_alone(master: &Node) {
     wait::until("the master has no replica", || {

@@ -1,7 +1,6 @@
 //! An executor's front: its shard, if it has one, and the tasks that wait for answers.
 
 use super::Node;
-use super::lineup::Lineup;
 use crate::command::{Entry, Outcome, Refusal};
 use crate::db::Encodings;
 use crate::limits::RUN_SLICE_MICROS;
@@ -46,8 +45,6 @@ pub struct Front {
     clock: Box<dyn Fn() -> Millis>,
     /// Whether an executor of `rt` serves the mailbox; in a model nobody does.
     served: Cell<bool>,
-    /// Who wants whole shards, in the order in which they asked.
-    pub(super) lineup: Rc<Lineup>,
 }
 
 #[derive(Default)]
@@ -78,8 +75,8 @@ impl Front {
             RefCell::new(shard)
         });
         let clock = Box::new(clock);
-        let (waiting, served, lineup) = (RefCell::default(), Cell::new(false), Rc::default());
-        Rc::new(Front { me, node, pieces, shard, waiting, clock, served, lineup })
+        let (waiting, served) = (RefCell::default(), Cell::new(false));
+        Rc::new(Front { me, node, pieces, shard, waiting, clock, served })
     }
 
     /// This executor's shard id, if it has a shard.

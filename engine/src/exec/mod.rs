@@ -12,7 +12,6 @@
 mod answers;
 mod front;
 mod group;
-mod lineup;
 mod misfit;
 mod order;
 mod outwait;

@@ -177,16 +177,14 @@ impl Front {
     }
 
     /// Runs a function on all shards as one transaction that is alone on every shard: nothing is
-    /// half done anywhere when it runs. Its changes, if `writes`, are one frame. Those of one executor run in the order
-    /// in which they were asked for; others go on until it has outwaited what is under way.
+    /// half done anywhere when it runs. Its changes, if `writes`, are one frame. It has its place among all others when this
+    /// is polled first, and holds up everybody until what is under way is done: who has time
+    /// [outwaits](Front::outwait_all) that before.
     pub async fn everywhere<T: Send + 'static>(
         self: &Rc<Front>,
         writes: bool,
         call: impl Fn(&mut Shard) -> T + Clone + Send + 'static,
     ) -> Vec<T> {
-        let place = self.lineup.join();
-        self.outwait(self.node.all_shards()).await;
-        place.turn().await;
         let waiter = self.waiter();
         let wants: Vec<_> = self.node.all_shards().map(|s| (s, Wants::Everything)).collect();
         let count = wants.len();
@@ -195,7 +193,6 @@ impl Front {
             Some(Work::Call(Box::new(move |shard| Box::new(call(shard)))))
         };
         self.begin(&waiter, wants, writes, work, true);
-        drop(place);
         let done = collect(&waiter, count).await;
         let value = |(_, done)| match done {
             Done::Value(value) => *value.downcast().expect("a call answers with its own type"),

@@ -103,6 +103,8 @@ async fn fix(
     front: &Rc<Front>,
 ) -> Result<Moment, String> {
     loop {
+        // What takes long comes to its end while nothing is held.
+        front.outwait_all().await;
         let terms = terms(followers, copy);
         if is_given_up(copy) {
             return Err("nobody waits for it any more".to_owned());

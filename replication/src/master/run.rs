@@ -96,6 +96,13 @@ async fn begin<R: Roads>(
     walks: Walks,
 ) -> Result<Event, String> {
     let full = matches!(beginning, Beginning::Full);
+    if full && walks == Walks::Own {
+        // What takes long comes to its end while clients go on.
+        front.outwait_all().await;
+        if session.is_ended() {
+            return Err("it has ended".to_owned());
+        }
+    }
     let begun = feed::begin(front, (session.cut, walks), &session.logs(), beginning).await?;
     session.items_total.set(begun.keys);
     let starts = begun.starts();

@@ -19,8 +19,9 @@ use engine::types::{Lsn, Millis};
 use futures_lite::future;
 use std::time::{Duration, Instant};
 
-/// How long it is tried. A change of role takes milliseconds; a full sync ends it at once.
-const TRIED_FOR: Duration = Duration::from_secs(5);
+/// How long it is tried. A change of role takes milliseconds, and seconds where it waits for a long command; a full sync
+/// ends it at once.
+const TRIED_FOR: Duration = Duration::from_secs(20);
 
 /// What was handed out is applied by then, or the node ends without it standing still: milliseconds, mostly.
 const STANDS_WITHIN: Duration = Duration::from_secs(2);

@@ -68,7 +68,7 @@ fn number(written: Option<WrittenId>, last: Id, Millis(now): Millis) -> Result<I
 
 fn xadd(cx: &mut Cx<'_>, mut args: Args<'_>) -> Result<Whole, Refusal> {
     let nodes = node_limits(cx);
-    let options = Options::parse(&mut args, true, nodes)?;
+    let options = Options::parse(&mut args, true, (nodes, cx.who.is_master))?;
     if args.left() < 2 || args.left() % 2 == 1 {
         return Err(Refusal::Arity(XADD.name.to_owned()));
     }

@@ -7,6 +7,7 @@ use crate::resp::ReplyWriter;
 use crate::types::DbIndex;
 use crate::value::stream::{Consumer, Deliver, Group, Id, PutGroup, Stream};
 use crate::value::{SentEffect, SharedValue};
+use std::collections::HashSet;
 
 /// The key of a stream.
 pub(super) struct Told {
@@ -287,10 +288,8 @@ pub(super) fn all(
     deliveries.iter_mut().for_each(|delivery| delivery.now = now);
     let mut served = deliveries.iter().filter(|delivery| delivery.is_served()).count();
     let is_short = deliveries.iter().all(Delivery::is_short) && deliveries.len() <= 8;
-    let repeats = deliveries.iter().enumerate().any(|(at, one)| {
-        deliveries.len() <= 64
-            && deliveries[..at].iter().any(|other| other.told.key == one.told.key)
-    });
+    let mut keys = HashSet::new();
+    let repeats = deliveries.len() > 1 && deliveries.iter().any(|one| !keys.insert(&one.told.key));
     if served == 0 {
         decision.reply.nil_array();
     }

@@ -56,11 +56,11 @@ pub(super) struct Asked {
 }
 
 impl Options {
-    /// Reads options from argument 2 on, and leaves `args` behind the number of an XADD.
+    /// Reads options from argument 2 on, and leaves `args` behind the number of an XADD. `obeys`: a master says so.
     pub(super) fn parse(
         args: &mut Args<'_>,
         is_add: bool,
-        nodes: NodeLimits,
+        (nodes, obeys): (NodeLimits, bool),
     ) -> Result<Options, Refusal> {
         let mut options = Options::default();
         let mut limit: Option<u64> = None;
@@ -92,7 +92,7 @@ impl Options {
                 return Err(Refusal::Syntax);
             }
         }
-        options.limit_to(limit, is_add, nodes)?;
+        options.limit_to(limit, is_add, (nodes, obeys))?;
         Ok(options)
     }
 
@@ -115,7 +115,7 @@ impl Options {
         &mut self,
         limit: Option<u64>,
         is_add: bool,
-        nodes: NodeLimits,
+        (nodes, obeys): (NodeLimits, bool),
     ) -> Result<(), Refusal> {
         let Some(trim) = &mut self.trim else {
             return match limit {
@@ -132,6 +132,8 @@ impl Options {
             };
         };
         trim.limit = match limit {
+            // A master says what went there; it leaves a LIMIT as it was written, behind a `=` too.
+            _ if obeys => 0,
             Some(_) if !trim.whole => return Err(NO_LIMIT),
             Some(limit) => limit,
             None if trim.whole => match nodes.entries.saturating_mul(100) {
@@ -205,7 +207,7 @@ impl Trimming {
 
 fn xtrim(cx: &mut Cx<'_>, mut args: Args<'_>) -> Result<Whole, Refusal> {
     let nodes = node_limits(cx);
-    let options = Options::parse(&mut args, false, nodes)?;
+    let options = Options::parse(&mut args, false, (nodes, cx.who.is_master))?;
     let Some(asked) = options.trim else { return Err(Refusal::Syntax) };
     let (db, key) = (cx.db, args.get(1));
     let mut trimming = Trimming::of(asked);

@@ -94,7 +94,7 @@ pub struct Add<'a> {
     pub entry: &'a NewEntry,
 }
 
-/// The first entries go. How many is what comes of it.
+/// The first entries go. How many is what comes of it. What is left decides, where the packs of who performs it are others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Trim {
     /// Packs that go as a whole.
@@ -317,7 +317,7 @@ impl TypeEffect for Trim {
 
     fn perform(&self, item: &mut Item) -> Result<u64, Unfit> {
         let entries = &mut stream_in(item)?.entries;
-        entries.take(self.packs, self.entries).ok_or(Unfit::Malformed)
+        entries.take(self.packs, self.entries, self.left).ok_or(Unfit::Malformed)
     }
 }
 

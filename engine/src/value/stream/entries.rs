@@ -344,11 +344,17 @@ impl Entries {
         }
     }
 
-    /// Takes what [`Entries::front`] said; `None`, having done nothing, where that is not there.
-    pub(super) fn take(&mut self, packs: u64, entries: u64) -> Option<u64> {
-        if packs > self.pack_count() || entries > 0 && packs == self.pack_count() {
-            return None;
-        }
+    /// Takes what [`Entries::front`] said, so that so many entries are left. Packs may be others than those that were looked
+    /// at: who has read the stream from a file has no deleted entries in them. `None`, having done nothing, where there are
+    /// fewer entries.
+    pub(super) fn take(&mut self, packs: u64, entries: u64, left: u64) -> Option<u64> {
+        let goes = self.length.checked_sub(left)?;
+        let (packs, entries) = if self.is_front(packs, entries, goes) {
+            (packs, entries)
+        } else {
+            let (front, _) = self.front(Leave::Count(left), false, 0, u64::MAX);
+            (front.packs, front.entries)
+        };
         let closed = packs.min(self.packs.len());
         let live = |counts: Counts| u64::from(counts.live);
         let gone = self.packs.range(0..closed).map(|element| live(counts_of(&element)));
@@ -364,6 +370,17 @@ impl Entries {
         self.length = self.length.saturating_sub(gone);
         self.look_at_edges(gone > 0, false);
         Some(gone)
+    }
+
+    /// Whether so many packs, and so many entries of the one behind them, are so many entries.
+    fn is_front(&self, packs: u64, entries: u64, goes: u64) -> bool {
+        let has_them = packs < self.pack_count() || entries == 0 && packs == self.pack_count();
+        has_them && entries <= self.pack_len(packs) && {
+            let closed = self.packs.range(0..packs.min(self.packs.len()));
+            let live: u64 = closed.map(|element| u64::from(counts_of(&element).live)).sum();
+            let open = if packs > self.packs.len() { self.open.counts().live } else { 0 };
+            live + u64::from(open) + entries == goes
+        }
     }
 
     /// Takes so many entries of the first pack, which may be left without any.

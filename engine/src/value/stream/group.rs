@@ -183,8 +183,16 @@ impl Group {
         if let Some(number) = self.by_name.get(name) {
             return *number;
         }
-        let free = (0..).zip(self.consumers.keys()).find(|(free, taken)| free != *taken);
-        let number = free.map_or(self.consumers.len() as u32, |(free, _)| free);
+        let last = self.consumers.last_key_value().map(|(number, _)| *number);
+        let number = match last.map(|last| last.checked_add(1)) {
+            None => 0,
+            Some(Some(next)) => next,
+            // After four thousand million of them: some have gone.
+            Some(None) => {
+                let mut taken = (0..).zip(self.consumers.keys());
+                taken.find(|(free, taken)| free != *taken).map_or(0, |(free, _)| free)
+            }
+        };
         self.put_consumer(number, name, 0, -1);
         number
     }

@@ -198,8 +198,8 @@ impl Stream {
         }
         let is_whole = self.max_deleted == Id::ZERO || self.max_deleted < self.first();
         match id.cmp(&self.first()) {
-            Ordering::Less if is_whole => added - length,
-            Ordering::Equal if is_whole => added - length + 1,
+            Ordering::Less if is_whole => added.wrapping_sub(length),
+            Ordering::Equal if is_whole => added.wrapping_sub(length).wrapping_add(1),
             _ => -1,
         }
     }

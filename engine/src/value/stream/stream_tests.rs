@@ -300,6 +300,45 @@ fn whole_values_that_no_stream_wrote_are_refused_or_read_and_never_end_the_progr
     }
 }
 
+/// The story: a trim was told in packs alone. Who had the stream from a file, where deleted entries are no more, has others: it
+/// kept 20 entries where its master kept 50.
+#[test]
+fn a_trim_leaves_the_same_entries_whatever_the_packs_are() {
+    let limits = NodeLimits { bytes: 4096, entries: 100 };
+    let of = |numbers: std::ops::RangeInclusive<u64>| {
+        let mut item = Item::new(b"key", (TYPE.empty)(), None);
+        for number in numbers {
+            let begins = stream_in(&item).begins_pack(2, limits);
+            let entry = NewEntry::of(1, begins, [&b"f"[..], b"v"].into_iter());
+            Add { id: Id::new(number, 1), entry: &entry }.perform(&mut item).expect("it fits");
+        }
+        item
+    };
+    let numbers = |item: &Item| {
+        let mut numbers = Vec::new();
+        stream_in(item).visit_back(Id::ZERO, Id::MAX, |id, _| {
+            numbers.insert(0, id.ms());
+            true
+        });
+        numbers
+    };
+    let trimmed = |item: &Item, count| {
+        let (front, _) = stream_in(item).front(Leave::Count(count), false, 0, 100);
+        let left = stream_in(item).len() - front.total;
+        Trim { packs: front.packs, entries: front.entries, left }
+    };
+    let (mut master, mut loaded) = (of(1..=150), of(31..=150));
+    trimmed(&master, 120).perform(&mut master).expect("they are there");
+    for left in [119, 100, 50, 49, 20, 1, 0] {
+        let trim = trimmed(&master, left);
+        let gone = trim.perform(&mut master).expect("they are there");
+        assert_eq!(trim.perform(&mut loaded), Ok(gone), "down to {left}");
+        let expected: Vec<u64> = (151 - left..=150).collect();
+        assert_eq!((numbers(&master), numbers(&loaded)), (expected.clone(), expected));
+    }
+    assert!(Trim { packs: 0, entries: 1, left: 1 }.perform(&mut loaded).is_err(), "fewer");
+}
+
 #[test]
 fn packs_begin_where_redis_begins_nodes() {
     // As many as a redis-server says that its radix tree has keys.
