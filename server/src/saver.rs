@@ -69,6 +69,8 @@ const AGAIN_AFTER: Duration = Duration::from_millis(20);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// After one that failed the next is tried no sooner, as in Redis.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// After one that was refused `save` asks again, and says so again.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
 
 /// Asks for a snapshot, and waits.
 pub async fn order(front: &Rc<Front>, server: &Server, wait: Wait) -> Ordered {
@@ -101,10 +103,7 @@ async fn perform(
     };
     let name = match name_of_next(&server, wait) {
         Ok(name) => name,
-        Err(error) => {
-            tracing::info!("snapshot: there is none now: {error}");
-            return tell(Err(error));
-        }
+        Err(error) => return tell(Err(error)),
     };
     let Some(progress) = server.snapshots.begin() else { return tell(Err(BUSY.to_owned())) };
     let begun = || {
@@ -380,10 +379,17 @@ pub async fn watch(front: Rc<Front>, server: Arc<Server>) {
             }
             None => continue,
         }
-        // What goes wrong is in the log.
-        if order(&front, &server, Wait::Written).await.is_ok() {
+        match order(&front, &server, Wait::Written).await {
             // As of its moment, at which each shard had done the same.
-            flushes = Some(server.snapshots.last().changes_then.flushes);
+            Ok(()) => flushes = Some(server.snapshots.last().changes_then.flushes),
+            // What has failed is in the log already, and tried again soon.
+            Err(error) if server.snapshots.last().is_ok => {
+                tracing::warn!(
+                    "snapshot: there is none now, although `save` asks for one: {error}"
+                );
+                rt::sleep(REFUSED_FOR).await;
+            }
+            Err(_) => {}
         }
     }
 }
