@@ -20,7 +20,7 @@ mod sort_job;
 mod ttl;
 
 pub(super) use keys::pattern;
-pub(super) use scan::{NOVALUES_ELSEWHERE, cursor_of};
+pub(super) use scan::{asked, cursor_of};
 
 use crate::command::Command;
 

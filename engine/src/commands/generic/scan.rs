@@ -61,61 +61,73 @@ const POSITION_BITS: u32 = 43;
 /// The bits of a hash that a cursor leaves out.
 const DROPPED_BITS: u32 = u64::BITS - POSITION_BITS;
 
-/// Keys visited when COUNT does not say.
+/// What is visited when COUNT does not say.
 const COUNT_DEFAULT: u64 = 10;
 
 /// Buckets visited for each key asked for: bounds the time where most buckets are empty.
 const BUCKETS_PER_KEY: u64 = 10;
 
-/// The options of a request.
-struct Options<'a> {
-    pattern: Option<&'a [u8]>,
-    count: u64,
-    type_name: Option<&'a [u8]>,
+/// What SCAN, SSCAN, HSCAN and ZSCAN are asked alike.
+pub(in crate::commands) struct Asked<'a> {
+    /// Of MATCH, not read yet.
+    pub(in crate::commands) pattern: Option<&'a [u8]>,
+    /// Of COUNT, at least one.
+    pub(in crate::commands) count: u64,
 }
 
-fn options(mut args: Args<'_>) -> Result<Options<'_>, Refusal> {
-    let mut options = Options { pattern: None, count: COUNT_DEFAULT, type_name: None };
-    args.seek(2);
+/// Reads the options from argument `begin` on. Whatever is neither MATCH nor COUNT is `other`'s: it takes its option and
+/// what belongs to it, and says whether it was one.
+pub(in crate::commands) fn asked<'a>(
+    mut args: Args<'a>,
+    begin: usize,
+    mut other: impl FnMut(&mut Args<'a>) -> Result<bool, Refusal>,
+) -> Result<Asked<'a>, Refusal> {
+    let mut asked = Asked { pattern: None, count: COUNT_DEFAULT };
+    args.seek(begin);
     while args.left() > 0 {
-        if args.word("NOVALUES") {
-            return Err(NOVALUES_ELSEWHERE);
-        } else if args.left() == 1 {
-            return Err(Refusal::Syntax);
-        } else if args.word("MATCH") {
-            options.pattern = Some(args.required()?);
-        } else if args.word("COUNT") {
-            let count = args.integer()?;
-            options.count =
-                u64::try_from(count).ok().filter(|&count| count > 0).ok_or(Refusal::Syntax)?;
-        } else if args.word("TYPE") {
-            options.type_name = Some(args.required()?);
-        } else {
-            return Err(Refusal::Syntax);
+        if args.left() > 1 && args.word("MATCH") {
+            asked.pattern = Some(args.required()?);
+        } else if args.left() > 1 && args.word("COUNT") {
+            let count = u64::try_from(args.integer()?).ok();
+            asked.count = count.filter(|count| *count > 0).ok_or(Refusal::Syntax)?;
+        } else if !other(&mut args)? {
+            return Err(if args.word("NOVALUES") { NOVALUES_ELSEWHERE } else { Refusal::Syntax });
         }
     }
-    Ok(options)
+    Ok(asked)
+}
+
+/// What SCAN is asked, and the name of the type that keys must have.
+fn options(args: Args<'_>) -> Result<(Asked<'_>, Option<&[u8]>), Refusal> {
+    let mut type_name = None;
+    let asked = asked(args, 2, |args| {
+        let is_type = args.left() > 1 && args.word("TYPE");
+        if is_type {
+            type_name = Some(args.required()?);
+        }
+        Ok(is_type)
+    })?;
+    Ok((asked, type_name))
 }
 
 fn start(args: Args<'_>) -> Result<Walked, Refusal> {
     let cursor = cursor_of(args.get(1)).ok_or(Refusal::fixed("ERR invalid cursor"))?;
-    let options = options(args)?;
+    let (asked, _) = options(args)?;
     let position = (cursor >> SHARD_BITS) << DROPPED_BITS;
-    let left = options.count.min(SCAN_VISITED_MAX);
+    let left = asked.count.min(SCAN_VISITED_MAX);
     Ok(Walked {
         shard: (cursor & ((1 << SHARD_BITS) - 1)) as u16,
         position,
         from: position,
         left,
         budget: left * BUCKETS_PER_KEY,
-        pattern: options.pattern.map_or(Ok(None), pattern)?,
+        pattern: asked.pattern.map_or(Ok(None), pattern)?,
         ..Walked::default()
     })
 }
 
 /// Only hashes have values beside what is scanned.
-pub(in crate::commands) const NOVALUES_ELSEWHERE: Refusal =
-    Refusal::fixed("ERR NOVALUES option can only be used in HSCAN");
+const NOVALUES_ELSEWHERE: Refusal = Refusal::fixed("ERR NOVALUES option can only be used in HSCAN");
 
 /// A cursor as C's `strtoul` reads it, which is what Redis does: nothing is 0, a sign may stand before
 /// the digits, and a NUL ends them.
@@ -145,10 +157,10 @@ const COST_PER_VISIT: u64 = 64;
 /// Walks over this shard until enough was visited, the keys were too long or hard to match for more, or
 /// the shard ends; or a slice's worth of it. Expired keys are left out, not deleted: they may be open.
 fn step(cx: &mut Cx<'_>, args: Args<'_>, walked: &mut Walked) -> Result<bool, Refusal> {
-    let (options, now) = (options(args)?, cx.now());
+    let ((_, type_name), now) = (options(args)?, cx.now());
     let is_of_type = |item: &Item| {
         let name = item.kind().name.as_bytes();
-        options.type_name.is_none_or(|asked| asked.eq_ignore_ascii_case(name))
+        type_name.is_none_or(|asked| asked.eq_ignore_ascii_case(name))
     };
     let (mut slice, mut cost) = (0, 0);
     // A call that comes forward by less than its cursor tells would come back to where it began.

@@ -3,7 +3,7 @@
 
 use super::access::{Seen, look, write};
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
-use crate::commands::generic::{cursor_of, pattern};
+use crate::commands::generic::{asked, cursor_of, pattern};
 use crate::limits::SCAN_COST_MAX;
 
 pub(super) const HSCAN: Command = Command {
@@ -42,34 +42,6 @@ pub(super) const HSCAN: Command = Command {
 /// Fields visited in one call at the most, whatever COUNT says: some hundred microseconds.
 const VISITED_MAX: u64 = 2048;
 
-/// Fields visited when COUNT does not say.
-const COUNT_DEFAULT: u64 = 10;
-
-struct Options<'a> {
-    pattern: Option<&'a [u8]>,
-    count: u64,
-    values: bool,
-}
-
-fn options(mut args: Args<'_>) -> Result<Options<'_>, Refusal> {
-    let mut options = Options { pattern: None, count: COUNT_DEFAULT, values: true };
-    args.seek(3);
-    while args.left() > 0 {
-        if args.left() > 1 && args.word("MATCH") {
-            options.pattern = Some(args.required()?);
-        } else if args.left() > 1 && args.word("COUNT") {
-            let count = args.integer()?;
-            options.count =
-                u64::try_from(count).ok().filter(|&count| count > 0).ok_or(Refusal::Syntax)?;
-        } else if args.word("NOVALUES") {
-            options.values = false;
-        } else {
-            return Err(Refusal::Syntax);
-        }
-    }
-    Ok(options)
-}
-
 fn hscan(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
     let cursor = cursor_of(args.get(2)).ok_or(Refusal::fixed("ERR invalid cursor"))?;
     let (seen, mut reply) = look(cx, args.get(1))?;
@@ -79,17 +51,22 @@ fn hscan(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
         reply.array(0);
         return Ok(());
     };
-    let options = options(args)?;
-    let pattern = options.pattern.map_or(Ok(None), pattern)?;
+    let mut values = true;
+    let asked = asked(args, 3, |args| {
+        let is_novalues = args.word("NOVALUES");
+        values &= !is_novalues;
+        Ok(is_novalues)
+    })?;
+    let pattern = asked.pattern.map_or(Ok(None), pattern)?;
     let mut found = Vec::new();
-    let (mut cursor, mut left, mut cost) = (cursor, options.count.min(VISITED_MAX), 0);
+    let (mut cursor, mut left, mut cost) = (cursor, asked.count.min(VISITED_MAX), 0);
     loop {
         /// Fields between looks at what they cost.
         const STEP: u64 = 16;
         let step = left.min(STEP);
         cursor = hash.scan(cursor, step as usize, |field| {
             let name = field.name();
-            cost += (name.len() + if options.values { field.value().len() } else { 0 }) as u64;
+            cost += (name.len() + if values { field.value().len() } else { 0 }) as u64;
             let fits = |p: &crate::glob::Pattern| p.fits_counted(&name.to_bytes(), &mut cost);
             if !field.is_due(now) && pattern.as_deref().is_none_or(fits) {
                 found.push(field);
@@ -102,10 +79,10 @@ fn hscan(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
     }
     reply.array(2);
     reply.bulk(itoa::Buffer::new().format(cursor));
-    reply.array(found.len() * if options.values { 2 } else { 1 });
+    reply.array(found.len() * if values { 2 } else { 1 });
     for field in found {
         write(&mut reply, field.name());
-        if options.values {
+        if values {
             write(&mut reply, field.value());
         }
     }

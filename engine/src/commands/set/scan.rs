@@ -3,11 +3,10 @@
 
 use super::members::write;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
-use crate::commands::generic::{NOVALUES_ELSEWHERE, cursor_of, pattern};
+use crate::commands::generic::{asked, cursor_of, pattern};
 use crate::glob::Pattern;
 use crate::limits::SCAN_COST_MAX;
 use crate::value::set::{Member, Set};
-use std::sync::Arc;
 
 pub(super) const SSCAN: Command = Command {
     name: "sscan",
@@ -39,34 +38,11 @@ pub(super) const SSCAN: Command = Command {
     "#,
 };
 
-/// Members that are visited when COUNT does not say.
-const COUNT_DEFAULT: u64 = 10;
-
 /// The most that one call visits, whatever COUNT says: some 200 us.
 const COUNT_MAX: u64 = 2048;
 
 /// Members between two looks at what they cost.
 const STEP: u64 = 16;
-
-fn options(mut args: Args<'_>) -> Result<(Option<Arc<Pattern>>, u64), Refusal> {
-    let (mut wanted, mut count) = (None, COUNT_DEFAULT);
-    args.seek(3);
-    while args.left() > 0 {
-        if args.word("NOVALUES") {
-            return Err(NOVALUES_ELSEWHERE);
-        } else if args.left() == 1 {
-            return Err(Refusal::Syntax);
-        } else if args.word("MATCH") {
-            wanted = Some(args.required()?);
-        } else if args.word("COUNT") {
-            let said = u64::try_from(args.integer()?).ok();
-            count = said.filter(|count| *count > 0).ok_or(Refusal::Syntax)?;
-        } else {
-            return Err(Refusal::Syntax);
-        }
-    }
-    Ok((wanted.map_or(Ok(None), pattern)?, count.min(COUNT_MAX)))
-}
 
 fn sscan(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
     let mut cursor = cursor_of(args.get(2)).ok_or(Refusal::fixed("ERR invalid cursor"))?;
@@ -77,7 +53,9 @@ fn sscan(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
         cx.reply.array(0);
         return Ok(());
     };
-    let (wanted, mut left) = options(args)?;
+    let asked = asked(args, 3, |_| Ok(false))?;
+    let wanted = asked.pattern.map_or(Ok(None), pattern)?;
+    let mut left = asked.count.min(COUNT_MAX);
     let (mut found, mut cost) = (Vec::new(), 0);
     loop {
         let step = left.min(STEP);

@@ -2,12 +2,12 @@
 
 use super::write::write_member;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
-use crate::commands::generic::{NOVALUES_ELSEWHERE, cursor_of, pattern};
+use crate::commands::generic::{asked, cursor_of, pattern};
 use crate::glob::Pattern;
+use crate::limits::SCAN_COST_MAX;
 use crate::resp::ReplyWriter;
 use crate::resp::number::write_double;
 use crate::value::sorted_set::SortedSet;
-use std::sync::Arc;
 
 pub(super) const ZSCAN: Command = Command {
     name: "zscan",
@@ -42,14 +42,14 @@ pub(super) const ZSCAN: Command = Command {
     "#,
 };
 
-/// Members that are visited when COUNT does not say.
-const COUNT_DEFAULT: u64 = 10;
 /// The most that one call visits: some 50 us.
 const COUNT_MAX: u64 = 512;
+/// Members between two looks at what they cost.
+const STEP: u64 = 16;
 
 fn zscan(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
     let key = args.required()?;
-    let cursor = cursor_of(args.required()?).ok_or(Refusal::fixed("ERR invalid cursor"))?;
+    let mut cursor = cursor_of(args.required()?).ok_or(Refusal::fixed("ERR invalid cursor"))?;
     let set: Option<&SortedSet> = cx.keys.object(cx.db, key)?;
     let Some(set) = set else {
         cx.reply.array(2);
@@ -57,41 +57,34 @@ fn zscan(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
         cx.reply.array(0);
         return Ok(());
     };
-    let (wanted, count) = options(args)?;
+    let asked = asked(args, 3, |_| Ok(false))?;
+    let wanted = asked.pattern.map_or(Ok(None), pattern)?;
     let (mut found, mut elements) = (0, Vec::new());
+    let (mut left, mut cost) = (asked.count.min(COUNT_MAX), 0);
     let mut reply = ReplyWriter::new(&mut elements, cx.reply.protocol);
-    let cursor = set.scan(cursor, count.min(COUNT_MAX) as usize, |entry| {
-        let fits = |wanted: &Arc<Pattern>| entry.member.with_bytes(|member| wanted.fits(member));
-        if wanted.as_ref().is_none_or(fits) {
-            write_member(&mut reply, entry.member);
-            reply.bulk(score_text(entry.score, set.is_large()));
-            found += 2;
+    loop {
+        let step = left.min(STEP);
+        cursor = set.scan(cursor, step as usize, |entry| {
+            cost += entry.member.len() as u64;
+            let mut fits = |wanted: &Pattern| {
+                entry.member.with_bytes(|member| wanted.fits_counted(member, &mut cost))
+            };
+            if wanted.as_deref().is_none_or(&mut fits) {
+                write_member(&mut reply, entry.member);
+                reply.bulk(score_text(entry.score, set.is_large()));
+                found += 2;
+            }
+        });
+        left -= step;
+        if cursor == 0 || left == 0 || cost >= SCAN_COST_MAX / 4 {
+            break;
         }
-    });
+    }
     cx.reply.array(2);
     cx.reply.bulk(itoa::Buffer::new().format(cursor));
     cx.reply.array(found);
     cx.reply.raw(&elements);
     Ok(())
-}
-
-fn options(mut args: Args<'_>) -> Result<(Option<Arc<Pattern>>, u64), Refusal> {
-    let (mut wanted, mut count) = (None, COUNT_DEFAULT);
-    while args.left() > 0 {
-        if args.word("NOVALUES") {
-            return Err(NOVALUES_ELSEWHERE);
-        } else if args.left() == 1 {
-            return Err(Refusal::Syntax);
-        } else if args.word("MATCH") {
-            wanted = pattern(args.required()?)?;
-        } else if args.word("COUNT") {
-            let said = u64::try_from(args.integer()?).ok();
-            count = said.filter(|count| *count > 0).ok_or(Refusal::Syntax)?;
-        } else {
-            return Err(Refusal::Syntax);
-        }
-    }
-    Ok((wanted, count))
 }
 
 /// A score as Redis writes it here: of a large set with 17 digits.
