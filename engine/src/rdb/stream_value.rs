@@ -42,9 +42,10 @@ enum Step {
     Group(Vec<u8>),
     /// What is pending in a group, from here on.
     Pending(Vec<u8>, Id),
-    Consumer(Vec<u8>, u32),
-    /// The same with a consumer.
-    Own(Vec<u8>, u32, Id),
+    /// The consumers of a group, behind so many.
+    Consumers(Vec<u8>, u64),
+    /// What is pending with the last of them, from here on.
+    Own(Vec<u8>, u64, Id),
 }
 
 pub(super) fn writing(object: &dyn Object, recipient: Recipient) -> Option<Box<dyn Writing>> {
@@ -55,13 +56,7 @@ pub(super) fn writing(object: &dyn Object, recipient: Recipient) -> Option<Box<d
         || stream.max_deleted() != Id::ZERO;
     let is_second = has_more && recipient != Recipient::Redis62;
     let mut steps: VecDeque<Step> = [Step::Count(0, 0), Step::Facts].into();
-    for (name, group) in stream.groups() {
-        steps.push_back(Step::Group(name.to_vec()));
-        for consumer in group.consumers() {
-            let Some((number, _)) = group.consumer_named(consumer.name()) else { continue };
-            steps.push_back(Step::Consumer(name.to_vec(), number));
-        }
-    }
+    steps.extend(stream.groups().map(|(name, _)| Step::Group(name.to_vec())));
     Some(Box::new(Written { stream, is_second, steps, pen: Pen::default() }))
 }
 
@@ -123,28 +118,40 @@ impl Written {
                     }
                     _ => {
                         write_length(group.consumer_count(), out);
-                        None
+                        Some(Step::Consumers(name, 0))
                     }
                 }
             }
-            Step::Consumer(name, number) => {
-                let consumer = stream.group(&name)?.consumer(number)?;
-                write_string(consumer.name(), out);
-                out.extend_from_slice(&consumer.seen.to_le_bytes());
-                write_length(consumer.pending_count() as usize, out);
-                Some(Step::Own(name, number, Id::ZERO))
-            }
-            Step::Own(name, number, from) => {
-                let consumer = stream.group(&name)?.consumer(number)?;
+            Step::Consumers(name, place) => self.consumers(name, place, out),
+            Step::Own(name, place, from) => {
+                let consumer = stream.group(&name)?.consumers_from(place - 1).next()?;
                 let (mut last, mut count) = (None, 0);
                 for id in consumer.pending_from(from).take(PIECE as usize) {
                     (last, count) = (Some(id), count + 1);
                     out.extend_from_slice(&id.0.to_be_bytes());
                 }
-                let next = last.filter(|_| count == PIECE).and_then(Id::after)?;
-                Some(Step::Own(name, number, next))
+                match last.filter(|_| count == PIECE).and_then(Id::after) {
+                    Some(next) => Some(Step::Own(name, place, next)),
+                    None => Some(Step::Consumers(name, place)),
+                }
             }
         }
+    }
+
+    /// Some consumers, up to the first with which something is pending.
+    fn consumers(&self, name: Vec<u8>, mut place: u64, out: &mut Vec<u8>) -> Option<Step> {
+        let group = self.stream.group(&name)?;
+        for consumer in group.consumers_from(place).take(PIECE as usize) {
+            place += 1;
+            let pending = consumer.pending_count();
+            write_string(consumer.name(), out);
+            out.extend_from_slice(&consumer.seen.to_le_bytes());
+            write_length(pending as usize, out);
+            if pending > 0 {
+                return Some(Step::Own(name, place, Id::ZERO));
+            }
+        }
+        (place < group.consumer_count() as u64).then_some(Step::Consumers(name, place))
     }
 
     fn pack(&mut self, pack: u64, out: &mut Vec<u8>) -> Option<Step> {

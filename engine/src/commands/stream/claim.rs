@@ -162,7 +162,7 @@ impl Claim {
             self.claimed.push(id);
         }
         let there = group.consumer_named(&self.consumer);
-        let (is_new, before) = (there.is_none(), there.map_or(-1, |(_, it)| it.active));
+        let (is_new, before) = (there.is_none(), there.map_or(-1, |it| it.active));
         let active = if entries.is_empty() { before } else { now };
         let last = group.last.max(self.last);
         let put = PutGroup { name: &self.group, last, read: group.read, is_new: false };

@@ -73,9 +73,9 @@ impl Delivery {
         Some((stream, stream.group(&self.reader.group)?))
     }
 
-    fn consumer(&self) -> Option<&Consumer> {
+    fn consumer(&self) -> Option<Consumer<'_>> {
         let (_, group) = self.group()?;
-        group.consumer_named(&self.reader.consumer).map(|(_, consumer)| consumer)
+        group.consumer_named(&self.reader.consumer)
     }
 
     /// Whether the reply names the stream.
@@ -101,7 +101,7 @@ impl Delivery {
     fn most(&self) -> u64 {
         let there = match self.history {
             None => self.group().map_or(0, |(stream, _)| stream.len()),
-            Some(_) => self.consumer().map_or(0, Consumer::pending_count),
+            Some(_) => self.consumer().map_or(0, |consumer| consumer.pending_count()),
         };
         if self.count == 0 { there } else { there.min(self.count) }
     }

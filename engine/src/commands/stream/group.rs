@@ -237,7 +237,7 @@ fn delete_consumer(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
     let (key, name, consumer) = (args.get(2), args.get(3), args.get(4));
     let stream = stream_of(cx, args)?;
     let found = stream.group(name).and_then(|group| group.consumer_named(consumer));
-    let Some(pending) = found.map(|(_, consumer)| consumer.pending_count()) else {
+    let Some(pending) = found.map(|consumer| consumer.pending_count()) else {
         cx.reply.integer(0);
         return Ok(Whole::Done);
     };
@@ -246,7 +246,7 @@ fn delete_consumer(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
         let stream: Option<&Stream> = cx.keys.object_to_change(db, &key)?;
         let group = stream.and_then(|stream| stream.group(&name));
         let found = group.and_then(|group| group.consumer_named(&consumer));
-        if let Some((_, found)) = found {
+        if let Some(found) = found {
             if found.pending_count() > FEW as u64 {
                 let ids = found.pending_from(Id::ZERO).take(FEW).collect();
                 cx.keys.change(db, &key, &Confirm { group: &name, ids });

@@ -7,6 +7,7 @@ use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Ru
 use crate::resp::ReplyWriter;
 use crate::value::stream::{Consumer, Id, Stream};
 use crate::value::{Item, SharedValue, stream};
+use std::collections::VecDeque;
 
 pub(super) const XINFO: Command = Command {
     name: "xinfo",
@@ -30,7 +31,7 @@ pub(super) const CONSUMERS: Command = Command {
     group: Group::Stream,
     flags: Flags::READONLY,
     keys: Keys::SECOND.used(Uses::READ),
-    run: Run::Here(consumers),
+    run: Run::Sliced(consumers),
     examples: r#"
         > XGROUP CREATE jobs team $ MKSTREAM
         OK
@@ -48,28 +49,37 @@ fn stream_of<'a>(cx: &'a mut Cx<'_>, args: Args<'_>) -> Result<&'a Stream, Refus
     cx.keys.object(cx.db, args.get(2))?.ok_or(Refusal::NoSuchKey)
 }
 
-fn consumers(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
-    let (now, protocol) = (cx.now().0 as i64, cx.reply.protocol);
-    let mut bytes = Vec::new();
-    let mut reply = ReplyWriter::new(&mut bytes, protocol);
+fn consumers(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
     let stream = stream_of(cx, args)?;
     let name = args.get(3);
-    let group = stream.group(name).ok_or_else(|| no_group(args.get(2), name))?;
-    reply.array(group.consumer_count());
-    for consumer in group.consumers() {
-        reply.map(4);
-        reply.bulk("name");
-        reply.bulk(consumer.name());
-        number(&mut reply, "pending", consumer.pending_count() as i64);
-        number(&mut reply, "idle", now.wrapping_sub(consumer.seen).max(0));
-        let inactive = match consumer.active {
-            -1 => -1,
-            active => now.wrapping_sub(active),
-        };
-        number(&mut reply, "inactive", inactive);
-    }
-    cx.reply.raw(&bytes);
-    Ok(())
+    // Held as it is now: that is a few references.
+    let group = stream.group(name).ok_or_else(|| no_group(args.get(2), name))?.clone();
+    let (now, mut place) = (cx.now().0 as i64, 0);
+    let is_short = group.consumer_count() <= PIECE as usize;
+    let slices = move |cx: &mut Cx<'_>| {
+        if place == 0 {
+            cx.reply.array(group.consumer_count());
+        }
+        for consumer in group.consumers_from(place).take(PIECE as usize) {
+            place += 1;
+            short_facts(&mut cx.reply, &consumer, now);
+        }
+        cx.hold_room().map(|()| place >= group.consumer_count() as u64)
+    };
+    Whole::of(Box::new(slices), is_short, cx)
+}
+
+fn short_facts(reply: &mut ReplyWriter<'_>, consumer: &Consumer<'_>, now: i64) {
+    reply.map(4);
+    reply.bulk("name");
+    reply.bulk(consumer.name());
+    number(reply, "pending", consumer.pending_count() as i64);
+    number(reply, "idle", now.wrapping_sub(consumer.seen).max(0));
+    let inactive = match consumer.active {
+        -1 => -1,
+        active => now.wrapping_sub(active),
+    };
+    number(reply, "inactive", inactive);
 }
 
 fn number(reply: &mut ReplyWriter<'_>, name: &str, number: i64) {
@@ -181,9 +191,11 @@ fn stream_info(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
         short_info(&mut cx.reply, stream);
         return Ok(Whole::Done);
     };
-    let is_short = (1..=10).contains(&count) && stream.group_count() <= 4;
-    let parts = parts_of(&shared, stream, count);
-    let mut full = Full { shared, count, parts: parts.into_iter() };
+    let consumers: usize = stream.groups().take(5).map(|(_, it)| it.consumer_count()).sum();
+    let is_few = stream.group_count() <= 4 && consumers <= 16;
+    let is_short = (1..=10).contains(&count) && is_few;
+    let parts = parts_of(&shared, count);
+    let mut full = Full { shared, count, parts };
     Whole::of(Box::new(move |cx| full.more(cx)), is_short, cx)
 }
 
@@ -221,7 +233,7 @@ struct Full {
     shared: SharedValue,
     /// Entries of each kind; 0 is all.
     count: u64,
-    parts: std::vec::IntoIter<Part>,
+    parts: VecDeque<Part>,
 }
 
 enum Part {
@@ -233,102 +245,96 @@ enum Part {
     Group(Vec<u8>),
     /// Of what is pending in a group: from here, so many.
     Pending(Vec<u8>, Id, u64),
-    Consumers(Vec<u8>),
-    Consumer(Vec<u8>, u32),
-    /// Of what is pending with a consumer.
-    Own(Vec<u8>, u32, Id, u64),
+    /// Its consumers, behind so many.
+    Consumers(Vec<u8>, u64),
+    /// Of what is pending with the last of them: from here, so many.
+    Own(Vec<u8>, u64, Id, u64),
 }
 
-/// Entries that are answered at a time.
+/// Entries or consumers that are answered at a time.
 const PIECE: u64 = 128;
 
-fn parts_of(shared: &SharedValue, stream: &Stream, count: u64) -> Vec<Part> {
+fn parts_of(shared: &SharedValue, count: u64) -> VecDeque<Part> {
     let range = Range { from: Id::ZERO, to: Id::MAX, most: count, is_back: false };
     let walk = Box::new(Walk::of(shared.clone(), range));
-    let most = |there: u64| if count == 0 { there } else { there.min(count) };
-    let mut parts = vec![Part::Facts, Part::Entries(walk), Part::Groups];
-    for (name, group) in stream.groups() {
-        parts.push(Part::Group(name.to_vec()));
-        parts.push(Part::Pending(name.to_vec(), Id::ZERO, most(group.pending_count())));
-        parts.push(Part::Consumers(name.to_vec()));
-        for consumer in group.consumers() {
-            let Some((number, _)) = group.consumer_named(consumer.name()) else { continue };
-            parts.push(Part::Consumer(name.to_vec(), number));
-            let own = most(consumer.pending_count());
-            parts.push(Part::Own(name.to_vec(), number, Id::ZERO, own));
-        }
-    }
-    parts
+    let groups = shared.object::<Stream>().into_iter().flat_map(Stream::groups);
+    let groups = groups.map(|(name, _)| Part::Group(name.to_vec()));
+    [Part::Facts, Part::Entries(walk), Part::Groups].into_iter().chain(groups).collect()
 }
 
 impl Full {
     /// Writes a part or a piece of one; whether that was the last.
     fn more(&mut self, cx: &mut Cx<'_>) -> Result<bool, Refusal> {
         let Some(stream) = self.shared.object::<Stream>() else { return Ok(true) };
-        if let Some(part) = self.parts.as_mut_slice().first_mut()
-            && part.write(&mut cx.reply, stream, self.count)
+        if let Some(part) = self.parts.pop_front()
+            && let Some(next) = part.write(&mut cx.reply, stream, self.count)
         {
-            self.parts.next();
+            self.parts.push_front(next);
         }
-        cx.hold_room().map(|()| self.parts.len() == 0)
+        cx.hold_room().map(|()| self.parts.is_empty())
     }
 }
 
+/// How many are answered of those that there are.
+fn most(there: u64, count: u64) -> u64 {
+    if count == 0 { there } else { there.min(count) }
+}
+
 impl Part {
-    /// Writes a piece; whether that was the last of the part.
-    fn write(&mut self, reply: &mut ReplyWriter<'_>, stream: &Stream, count: u64) -> bool {
+    /// Writes a piece; what comes next then, before the other parts.
+    fn write(self, reply: &mut ReplyWriter<'_>, stream: &Stream, count: u64) -> Option<Part> {
         match self {
             Part::Facts => {
                 reply.map(9);
                 facts(reply, stream);
                 reply.bulk("entries");
+                None
             }
-            Part::Entries(walk) => return walk.more(reply, |_| ()),
+            Part::Entries(mut walk) => {
+                let is_done = walk.more(reply, |_| ());
+                (!is_done).then_some(Part::Entries(walk))
+            }
             Part::Groups => {
                 reply.bulk("groups");
                 reply.array(stream.group_count());
+                None
             }
             Part::Group(name) => {
-                let Some(group) = stream.group(name) else { return true };
+                let group = stream.group(&name)?;
                 reply.map(7);
                 reply.bulk("name");
                 reply.bulk(&*name);
                 progress(reply, stream, group);
                 number(reply, "pel-count", group.pending_count() as i64);
                 reply.bulk("pending");
-                let pending = group.pending_count();
-                reply.array((if count == 0 { pending } else { pending.min(count) }) as usize);
-            }
-            Part::Consumers(name) => {
-                let Some(group) = stream.group(name) else { return true };
-                reply.bulk("consumers");
-                reply.array(group.consumer_count());
-            }
-            Part::Consumer(name, number) => {
-                let group = stream.group(name);
-                if let Some(consumer) = group.and_then(|group| group.consumer(*number)) {
-                    consumer_facts(reply, consumer, count);
-                }
+                let most = most(group.pending_count(), count);
+                reply.array(most as usize);
+                Some(Part::Pending(name, Id::ZERO, most))
             }
             Part::Pending(name, from, left) => {
-                let Some(group) = stream.group(name) else { return true };
+                let group = stream.group(&name)?;
                 let mut last = None;
-                for pending in group.pending_from(*from).take(PIECE.min(*left) as usize) {
+                for pending in group.pending_from(from).take(PIECE.min(left) as usize) {
                     last = pending.id.after();
                     reply.array(4);
                     write_id(reply, pending.id);
-                    let consumer = group.consumer(pending.consumer);
-                    reply.bulk(consumer.map_or(&b""[..], Consumer::name));
+                    reply.bulk(&*group.name_of(pending.consumer).unwrap_or_default());
                     reply.integer(pending.at as i64);
                     reply.integer(pending.times as i64);
                 }
-                return go_on(from, left, last);
+                if let Some(from) = last.filter(|_| left > PIECE) {
+                    return Some(Part::Pending(name, from, left - PIECE));
+                }
+                reply.bulk("consumers");
+                reply.array(group.consumer_count());
+                Some(Part::Consumers(name, 0))
             }
-            Part::Own(name, number, from, left) => {
-                let Some(group) = stream.group(name) else { return true };
-                let Some(consumer) = group.consumer(*number) else { return true };
+            Part::Consumers(name, place) => consumers_piece(reply, stream, count, name, place),
+            Part::Own(name, place, from, left) => {
+                let group = stream.group(&name)?;
+                let consumer = group.consumers_from(place - 1).next()?;
                 let mut last = None;
-                for id in consumer.pending_from(*from).take(PIECE.min(*left) as usize) {
+                for id in consumer.pending_from(from).take(PIECE.min(left) as usize) {
                     last = id.after();
                     let pending = group.pending(id);
                     reply.array(3);
@@ -336,21 +342,36 @@ impl Part {
                     reply.integer(pending.map_or(0, |pending| pending.at as i64));
                     reply.integer(pending.map_or(0, |pending| pending.times as i64));
                 }
-                return go_on(from, left, last);
+                Some(match last.filter(|_| left > PIECE) {
+                    Some(from) => Part::Own(name, place, from, left - PIECE),
+                    None => Part::Consumers(name, place),
+                })
             }
         }
-        true
     }
 }
 
-/// After a piece; whether it was the last.
-fn go_on(from: &mut Id, left: &mut u64, last: Option<Id>) -> bool {
-    *left -= PIECE.min(*left);
-    *from = last.unwrap_or(Id::MAX);
-    *left == 0 || last.is_none()
+/// Some consumers, up to the first with which something is pending.
+fn consumers_piece(
+    reply: &mut ReplyWriter<'_>,
+    stream: &Stream,
+    count: u64,
+    name: Vec<u8>,
+    mut place: u64,
+) -> Option<Part> {
+    let group = stream.group(&name)?;
+    for consumer in group.consumers_from(place).take(PIECE as usize) {
+        place += 1;
+        consumer_facts(reply, &consumer, count);
+        let own = most(consumer.pending_count(), count);
+        if own > 0 {
+            return Some(Part::Own(name, place, Id::ZERO, own));
+        }
+    }
+    (place < group.consumer_count() as u64).then_some(Part::Consumers(name, place))
 }
 
-fn consumer_facts(reply: &mut ReplyWriter<'_>, consumer: &Consumer, count: u64) {
+fn consumer_facts(reply: &mut ReplyWriter<'_>, consumer: &Consumer<'_>, count: u64) {
     reply.map(5);
     reply.bulk("name");
     reply.bulk(consumer.name());
@@ -359,7 +380,7 @@ fn consumer_facts(reply: &mut ReplyWriter<'_>, consumer: &Consumer, count: u64) 
     let pending = consumer.pending_count();
     number(reply, "pel-count", pending as i64);
     reply.bulk("pending");
-    reply.array((if count == 0 { pending } else { pending.min(count) }) as usize);
+    reply.array(most(pending, count) as usize);
 }
 
 pub(super) const HELP: Command = Command {

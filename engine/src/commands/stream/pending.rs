@@ -2,6 +2,7 @@
 
 use super::words::{ids_from, interval_end, interval_start, no_key_or_group, write_id};
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Uses, Whole};
+use crate::resp::ReplyWriter;
 use crate::resp::number::parse_i64;
 use crate::value::Item;
 use crate::value::stream::{Confirm, Id, Pending, Stream};
@@ -135,14 +136,11 @@ fn xpending(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
     let Some(group) = stream.and_then(|stream| stream.group(name)) else {
         return Err(no_key_or_group(key, name));
     };
-    let Some(asked) = asked else {
-        summary(&mut cx.reply, group);
-        return Ok(Whole::Done);
-    };
+    let Some(asked) = asked else { return summary(cx, args) };
     let there = match &asked.consumer {
         None => group.pending_count(),
         Some(consumer) => match group.consumer_named(consumer) {
-            Some((_, consumer)) => consumer.pending_count(),
+            Some(consumer) => consumer.pending_count(),
             None => {
                 cx.reply.array(0);
                 return Ok(Whole::Done);
@@ -205,7 +203,7 @@ fn look(
             some.take(PIECE).all(&mut see)
         }
         Some(consumer) => {
-            let (_, consumer) = group.consumer_named(consumer)?;
+            let consumer = group.consumer_named(consumer)?;
             let some = consumer.pending_from(from).take_while(|id| *id <= asked.to);
             some.take(PIECE).filter_map(|id| group.pending(id)).all(&mut see)
         }
@@ -214,35 +212,59 @@ fn look(
 }
 
 fn write(
-    reply: &mut crate::resp::ReplyWriter<'_>,
+    reply: &mut ReplyWriter<'_>,
     group: &crate::value::stream::Group,
     pending: &Pending,
     now: i64,
 ) {
     reply.array(4);
     write_id(reply, pending.id);
-    reply.bulk(group.consumer(pending.consumer).map_or(&b""[..], |consumer| consumer.name()));
+    reply.bulk(&*group.name_of(pending.consumer).unwrap_or_default());
     reply.integer(now.wrapping_sub(pending.at as i64).max(0));
     reply.integer(pending.times as i64);
 }
 
-fn summary(reply: &mut crate::resp::ReplyWriter<'_>, group: &crate::value::stream::Group) {
-    reply.array(4);
-    reply.count(group.pending_count() as usize);
-    let first = group.pending_from(Id::ZERO).next().map(|pending| pending.id);
-    let (Some(first), Some(last)) = (first, group.pending_last()) else {
-        reply.nil();
-        reply.nil();
-        reply.nil_array();
-        return;
+/// How many entries are pending, from which to which, and how many with whom.
+fn summary(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
+    let (key, name) = (args.get(1), args.get(2));
+    let stream: Option<&Stream> = cx.keys.object(cx.db, key)?;
+    let group = stream.and_then(|stream| stream.group(name));
+    // Held as it is now: that is a few references.
+    let group = group.ok_or_else(|| no_key_or_group(key, name))?.clone();
+    let (mut place, mut found, mut bytes) = (0, 0, Vec::new());
+    let is_short = group.consumer_count() <= PIECE;
+    let slices = move |cx: &mut Cx<'_>| {
+        let mut with = ReplyWriter::new(&mut bytes, cx.reply.protocol);
+        for consumer in group.consumers_from(place).take(PIECE) {
+            place += 1;
+            let pending = consumer.pending_count();
+            if pending > 0 {
+                found += 1;
+                with.array(2);
+                with.bulk(consumer.name());
+                with.bulk_integer(pending as i64);
+            }
+        }
+        if place < group.consumer_count() as u64 {
+            return Ok(false);
+        }
+        let first = group.pending_from(Id::ZERO).next().map(|pending| pending.id);
+        cx.reply.array(4);
+        cx.reply.count(group.pending_count() as usize);
+        match (first, group.pending_last()) {
+            (Some(first), Some(last)) => {
+                write_id(&mut cx.reply, first);
+                write_id(&mut cx.reply, last);
+                cx.reply.array(found);
+                cx.reply.raw(&bytes);
+            }
+            _ => {
+                cx.reply.nil();
+                cx.reply.nil();
+                cx.reply.nil_array();
+            }
+        }
+        Ok(true)
     };
-    write_id(reply, first);
-    write_id(reply, last);
-    let with = || group.consumers().filter(|consumer| consumer.pending_count() > 0);
-    reply.array(with().count());
-    for consumer in with() {
-        reply.array(2);
-        reply.bulk(consumer.name());
-        reply.bulk_integer(consumer.pending_count() as i64);
-    }
+    Whole::of(Box::new(slices), is_short, cx)
 }

@@ -95,8 +95,7 @@ impl Builder {
     /// A consumer of the group comes.
     pub fn consumer(&mut self, name: &[u8], seen: i64, active: i64) {
         if let Some((_, group)) = &mut self.group {
-            self.consumer = group.make_consumer(name);
-            group.note(self.consumer, seen, active);
+            self.consumer = group.meet(name, seen, active);
         }
     }
 

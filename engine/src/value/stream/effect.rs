@@ -421,8 +421,7 @@ impl TypeEffect for Deliver<'_> {
     fn perform(&self, item: &mut Item) -> Result<(), Unfit> {
         let deliver = |group: &mut Group| {
             (group.last, group.read) = (self.group.last, self.group.read);
-            let consumer = group.make_consumer(self.consumer);
-            group.note(consumer, self.seen, self.active);
+            let consumer = group.meet(self.consumer, self.seen, self.active);
             for (id, at, times) in &self.entries {
                 group.own(Pending { id: *id, consumer, at: *at, times: *times });
             }

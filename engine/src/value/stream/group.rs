@@ -3,16 +3,19 @@
 //! ```text
 //!   group      last entry delivered | how many were read, -1 where that is not known
 //!   pending    by entry:  number of the consumer | delivered at, milliseconds | how often
-//!   consumer   its number is its place in the group; seen at, active at, and its own entries: numbers only
+//!   consumers  by name, by number, and what is pending by consumer: see `consumer`
 //! ```
+//!
+//! All of it lies in trees of shared pages: whoever holds a group holds four references, and who changes it then copies
+//! the pages that it touches.
 
+use super::consumer::{ByName, ByNumber, Consumer, Own};
 use super::id::Id;
 use super::part;
 use crate::value::tree::{Bound, Element, Identity, NewElement, Order, Tree};
 use crate::value::{Reading, Write};
 use crate::varint;
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::borrow::Cow;
 
 /// What is pending, by the entry's number.
 struct ByEntry;
@@ -70,40 +73,6 @@ impl Pending {
     }
 }
 
-/// A consumer.
-#[derive(Clone)]
-pub struct Consumer {
-    name: Arc<[u8]>,
-    /// When it last asked, in milliseconds.
-    pub seen: i64,
-    /// When it last got something; -1: never.
-    pub active: i64,
-    pending: Tree<ByEntry>,
-}
-
-impl Consumer {
-    /// What it is called.
-    pub fn name(&self) -> &[u8] {
-        &self.name
-    }
-
-    /// How many entries are pending with it.
-    pub fn pending_count(&self) -> u64 {
-        self.pending.len()
-    }
-
-    /// How many of those have this number or a later one.
-    pub fn pending_count_from(&self, from: Id) -> u64 {
-        let place = self.pending.seek(&Bound::Before(from.0, b""));
-        self.pending.len() - self.pending.rank(&place)
-    }
-
-    /// The numbers of those, from one on.
-    pub fn pending_from(&self, from: Id) -> impl Iterator<Item = Id> {
-        self.pending.from(&Bound::Before(from.0, b"")).map(|element| Id(element.key))
-    }
-}
-
 /// A group.
 #[derive(Clone, Default)]
 pub struct Group {
@@ -112,28 +81,22 @@ pub struct Group {
     /// How many it has read; -1 where that is not known.
     pub read: i64,
     pending: Tree<ByEntry>,
+    own: Tree<Own>,
+    consumers: Tree<ByName>,
     /// By their numbers. Those of another node need not be dense, whatever it tells.
-    consumers: BTreeMap<u32, Consumer>,
-    by_name: BTreeMap<Arc<[u8]>, u32>,
-    /// Of the consumers.
-    heap: usize,
-    encoded: usize,
+    names: Tree<ByNumber>,
 }
-
-/// A consumer's places in the list and in the map, and the count before its name.
-const CONSUMER_BYTES: usize = 120;
 
 /// A group as a whole, its name and all that is in it apart.
 const GROUP_WHOLE: usize = 1 + 16 + 8;
-/// A consumer as a whole, its name apart.
-const CONSUMER_WHOLE: usize = 1 + 4 + 8 + 8;
 
-fn named(name: &[u8]) -> usize {
+/// What a name takes.
+pub(super) fn named(name: &[u8]) -> usize {
     varint::length(name.len() as u64) + name.len()
 }
 
-fn heap_of<O: Order>(tree: &Tree<O>) -> usize {
-    usize::try_from(tree.heap_bytes()).unwrap_or(usize::MAX)
+fn as_size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 impl Group {
@@ -144,23 +107,34 @@ impl Group {
 
     /// How many consumers.
     pub fn consumer_count(&self) -> usize {
-        self.by_name.len()
+        as_size(self.consumers.len())
     }
 
     /// The consumers, in the order of their names.
-    pub fn consumers(&self) -> impl Iterator<Item = &Consumer> {
-        self.by_name.values().filter_map(|number| self.consumer(*number))
+    pub fn consumers(&self) -> impl Iterator<Item = Consumer<'_>> {
+        self.consumers_from(0)
+    }
+
+    /// The same behind so many of them.
+    pub fn consumers_from(&self, place: u64) -> impl Iterator<Item = Consumer<'_>> {
+        let walk = self.consumers.walk(&self.consumers.at(place));
+        walk.filter_map(|element| Consumer::of(&self.own, element))
+    }
+
+    /// How the consumer with a number is called.
+    pub fn name_of(&self, number: u32) -> Option<Cow<'_, [u8]>> {
+        self.names.find(number, b"").1.map(|element| element.value().to_bytes())
     }
 
     /// The consumer with a number.
-    pub fn consumer(&self, number: u32) -> Option<&Consumer> {
-        self.consumers.get(&number)
+    pub fn consumer(&self, number: u32) -> Option<Consumer<'_>> {
+        self.consumer_named(&self.name_of(number)?)
     }
 
-    /// A consumer, and its number.
-    pub fn consumer_named(&self, name: &[u8]) -> Option<(u32, &Consumer)> {
-        let number = *self.by_name.get(name)?;
-        Some((number, self.consumer(number)?))
+    /// A consumer by its name.
+    pub fn consumer_named(&self, name: &[u8]) -> Option<Consumer<'_>> {
+        let (_, found) = self.consumers.find(ByName::key(name), name);
+        Consumer::of(&self.own, found?)
     }
 
     /// What is pending of an entry.
@@ -178,52 +152,63 @@ impl Group {
         self.pending.back_from(self.pending.len()).next().map(|element| Id(element.key))
     }
 
-    /// The consumer's number; it is made where there is none.
-    pub(super) fn make_consumer(&mut self, name: &[u8]) -> u32 {
-        if let Some(number) = self.by_name.get(name) {
-            return *number;
-        }
-        let last = self.consumers.last_key_value().map(|(number, _)| *number);
-        let number = match last.map(|last| last.checked_add(1)) {
+    /// A consumer asked, and perhaps got something; it is made where there is none. Its number.
+    pub(super) fn meet(&mut self, name: &[u8], seen: i64, active: i64) -> u32 {
+        let key = ByName::key(name);
+        let (place, found) = self.consumers.find(key, name);
+        let Some(there) = found.and_then(|found| Consumer::of(&self.own, found)) else {
+            let number = self.free_number();
+            self.put_consumer(number, name, seen, active);
+            return number;
+        };
+        let number = there.number;
+        let head: &[&[u8]] = &[name, &Consumer::facts(number, seen, active)];
+        self.consumers.replace(&place, NewElement { key, head, tail: None });
+        number
+    }
+
+    fn free_number(&self) -> u32 {
+        let last = self.names.back_from(self.names.len()).next().map(|element| element.key);
+        match last.map(|last| last.checked_add(1)) {
             None => 0,
             Some(Some(next)) => next,
             // After four thousand million of them: some have gone.
             Some(None) => {
-                let mut taken = (0..).zip(self.consumers.keys());
-                taken.find(|(free, taken)| free != *taken).map_or(0, |(free, _)| free)
+                let mut taken = (0..).zip(self.names.iter().map(|element| element.key));
+                taken.find(|(free, taken)| free != taken).map_or(0, |(free, _)| free)
             }
-        };
-        self.put_consumer(number, name, 0, -1);
-        number
+        }
     }
 
     fn put_consumer(&mut self, number: u32, name: &[u8], seen: i64, active: i64) {
-        let name: Arc<[u8]> = name.into();
-        self.heap += CONSUMER_BYTES + name.len();
-        self.encoded += CONSUMER_WHOLE + named(&name);
-        self.by_name.insert(name.clone(), number);
-        self.consumers.insert(number, Consumer { name, seen, active, pending: Tree::new() });
-    }
-
-    /// Notes that a consumer asked, and perhaps got something.
-    pub(super) fn note(&mut self, number: u32, seen: i64, active: i64) {
-        if let Some(consumer) = self.consumers.get_mut(&number) {
-            (consumer.seen, consumer.active) = (seen, active);
-        }
+        let key = ByName::key(name);
+        let head: &[&[u8]] = &[name, &Consumer::facts(number, seen, active)];
+        let place = self.consumers.find(key, name).0;
+        self.consumers.insert(&place, NewElement { key, head, tail: None });
+        let place = self.names.find(number, b"").0;
+        self.names.insert(&place, NewElement { key: number, head: &[name], tail: None });
     }
 
     /// Lets go of a consumer, and of what is pending with it.
     pub(super) fn drop_consumer(&mut self, name: &[u8]) -> bool {
-        let Some(number) = self.by_name.remove(name) else { return false };
-        let Some(consumer) = self.consumers.remove(&number) else { return false };
-        for element in consumer.pending.iter() {
-            let (place, found) = self.pending.find(element.key, b"");
+        let (place, found) = self.consumers.find(ByName::key(name), name);
+        let Some(number) = found.and_then(|it| Consumer::of(&self.own, it)).map(|it| it.number)
+        else {
+            return false;
+        };
+        let own = Own::range(&self.own, number, Id::ZERO);
+        for id in Own::ids(&self.own, own.clone()) {
+            let (place, found) = self.pending.find(id.0, b"");
             if found.is_some() {
                 self.pending.remove(&place);
             }
         }
-        self.heap -= CONSUMER_BYTES + name.len() + heap_of(&consumer.pending);
-        self.encoded -= CONSUMER_WHOLE + named(name);
+        self.own.remove_range(own);
+        self.consumers.remove(&place);
+        let (place, found) = self.names.find(number, b"");
+        if found.is_some() {
+            self.names.remove(&place);
+        }
         true
     }
 
@@ -246,12 +231,11 @@ impl Group {
         if let Some(old) = old {
             self.disown(old);
         }
-        self.edit_own(pending.consumer, |own| {
-            let (place, found) = own.find(key, b"");
-            if found.is_none() {
-                own.insert(&place, NewElement { key, head: &[], tail: None });
-            }
-        });
+        let (key, id): (u32, &[u8]) = (pending.consumer, &Own::entry(pending.id));
+        let (place, found) = self.own.find(key, id);
+        if found.is_none() {
+            self.own.insert(&place, NewElement { key, head: &[id], tail: None });
+        }
     }
 
     /// An entry is pending no more; whether it was.
@@ -264,19 +248,9 @@ impl Group {
     }
 
     fn disown(&mut self, old: Pending) {
-        self.edit_own(old.consumer, |own| {
-            let (place, found) = own.find(old.id.0, b"");
-            if found.is_some() {
-                own.remove(&place);
-            }
-        });
-    }
-
-    fn edit_own(&mut self, consumer: u32, edit: impl FnOnce(&mut Tree<ByEntry>)) {
-        if let Some(consumer) = self.consumers.get_mut(&consumer) {
-            let before = heap_of(&consumer.pending);
-            edit(&mut consumer.pending);
-            self.heap = self.heap + heap_of(&consumer.pending) - before;
+        let (place, found) = self.own.find(old.consumer, &Own::entry(old.id));
+        if found.is_some() {
+            self.own.remove(&place);
         }
     }
 
@@ -292,13 +266,13 @@ impl Group {
         bytes.extend_from_slice(&self.read.to_le_bytes());
         part(&bytes);
         for consumer in self.consumers() {
-            begin(&mut bytes, &consumer.name);
+            begin(&mut bytes, consumer.name());
             bytes.extend_from_slice(&consumer.seen.to_le_bytes());
             bytes.extend_from_slice(&consumer.active.to_le_bytes());
             part(&bytes);
         }
         for Pending { id, consumer, at, times } in self.pending_from(Id::ZERO) {
-            begin(&mut bytes, self.consumer(consumer).map_or(b"", |consumer| consumer.name()));
+            begin(&mut bytes, &self.name_of(consumer).unwrap_or_default());
             bytes.extend_from_slice(&id.0.to_le_bytes());
             bytes.write_number(at);
             bytes.write_number(times);
@@ -306,39 +280,32 @@ impl Group {
         }
     }
 
-    fn heap_bytes(&self) -> usize {
-        size_of::<Group>() + self.heap + heap_of(&self.pending)
+    pub(super) fn heap_bytes(&self) -> usize {
+        let own = self.own.heap_bytes() + self.consumers.heap_bytes() + self.names.heap_bytes();
+        size_of::<Group>() + as_size(own + self.pending.heap_bytes())
     }
 
-    fn encoded_len(&self) -> usize {
-        let pending = usize::try_from(self.pending.encoded_len()).unwrap_or(usize::MAX);
-        GROUP_WHOLE + self.encoded + pending
+    pub(super) fn encoded_len(&self) -> usize {
+        GROUP_WHOLE + as_size(self.consumers.encoded_len() + self.pending.encoded_len())
     }
 
-    /// What stands before what is pending.
+    /// What stands before its consumers and what is pending.
     fn write_head(&self, name: &[u8], out: &mut Vec<u8>) {
         out.push(part::GROUP);
         out.write_bytes(name);
         out.extend_from_slice(&self.last.0.to_le_bytes());
         out.extend_from_slice(&self.read.to_le_bytes());
-        for (name, number) in &self.by_name {
-            let Some(consumer) = self.consumer(*number) else { continue };
-            out.push(part::CONSUMER);
-            out.write_bytes(name);
-            out.extend_from_slice(&number.to_le_bytes());
-            out.extend_from_slice(&consumer.seen.to_le_bytes());
-            out.extend_from_slice(&consumer.active.to_le_bytes());
-        }
     }
 
-    fn encode(&self, name: &[u8], out: &mut Vec<u8>) {
+    pub(super) fn encode(&self, name: &[u8], out: &mut Vec<u8>) {
         self.write_head(name, out);
+        self.consumers.encode_range(0..self.consumers.encoded_len(), out);
         self.pending.encode_range(0..self.pending.encoded_len(), out);
     }
 
-    fn encode_range(&self, name: &[u8], cutting: &mut part::Cutting<'_>) {
-        let head = GROUP_WHOLE + named(name) + self.encoded;
-        cutting.short(head, |out| self.write_head(name, out));
+    pub(super) fn encode_range(&self, name: &[u8], cutting: &mut part::Cutting<'_>) {
+        cutting.short(GROUP_WHOLE + named(name), |out| self.write_head(name, out));
+        cutting.tree(&self.consumers);
         cutting.tree(&self.pending);
     }
 
@@ -350,7 +317,7 @@ impl Group {
         seen: i64,
         active: i64,
     ) -> Option<()> {
-        if self.consumers.contains_key(&number) || self.by_name.contains_key(name) {
+        if self.names.find(number, b"").1.is_some() || self.consumer_named(name).is_some() {
             return None;
         }
         self.put_consumer(number, name, seen, active);
@@ -359,80 +326,20 @@ impl Group {
 
     /// What another node tells to be pending, behind what it has told before.
     pub(super) fn add_pending(&mut self, id: Id, consumer: u32, at: u64, times: u64) -> Option<()> {
-        self.consumer(consumer)?;
+        self.names.find(consumer, b"").1?;
         self.pending_last().is_none_or(|last| last < id).then_some(())?;
         self.own(Pending { id, consumer, at, times });
         Some(())
     }
-}
 
-/// All groups of a stream.
-#[derive(Clone, Default)]
-pub(super) struct Groups {
-    by_name: BTreeMap<Arc<[u8]>, Arc<Group>>,
-    heap: usize,
-    encoded: usize,
-}
-
-/// A group's place in the map and the counts of what it is held by.
-const PLACE_BYTES: usize = 64;
-
-impl Groups {
-    pub(super) fn len(&self) -> usize {
-        self.by_name.len()
-    }
-
-    pub(super) fn get(&self, name: &[u8]) -> Option<&Group> {
-        self.by_name.get(name).map(|group| &**group)
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &Group)> {
-        self.by_name.iter().map(|(name, group)| (&**name, &**group))
-    }
-
-    /// Puts a group there, or another in its place.
-    pub(super) fn put(&mut self, name: &[u8], group: Group) {
-        self.remove(name);
-        self.heap += PLACE_BYTES + name.len() + group.heap_bytes();
-        self.encoded += named(name) + group.encoded_len();
-        self.by_name.insert(name.into(), Arc::new(group));
-    }
-
-    pub(super) fn remove(&mut self, name: &[u8]) -> bool {
-        let Some(group) = self.by_name.remove(name) else { return false };
-        self.heap -= PLACE_BYTES + name.len() + group.heap_bytes();
-        self.encoded -= named(name) + group.encoded_len();
-        true
-    }
-
-    /// Changes a group, if there is such a one; a copy of it where somebody else holds it.
-    pub(super) fn edit<R>(&mut self, name: &[u8], edit: impl FnOnce(&mut Group) -> R) -> Option<R> {
-        let group = Arc::make_mut(self.by_name.get_mut(name)?);
-        let (heap, encoded) = (group.heap_bytes(), group.encoded_len());
-        let done = edit(group);
-        self.heap = self.heap + group.heap_bytes() - heap;
-        self.encoded = self.encoded + group.encoded_len() - encoded;
-        Some(done)
-    }
-
-    pub(super) fn heap_bytes(&self) -> usize {
-        self.heap
-    }
-
-    pub(super) fn encoded_len(&self) -> usize {
-        self.encoded
-    }
-
-    /// The last of the names.
-    pub(super) fn last_name(&self) -> Option<Arc<[u8]>> {
-        self.by_name.last_key_value().map(|(name, _)| name.clone())
-    }
-
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        self.by_name.iter().for_each(|(name, group)| group.encode(name, out));
-    }
-
-    pub(super) fn encode_range(&self, cutting: &mut part::Cutting<'_>) {
-        self.by_name.iter().for_each(|(name, group)| group.encode_range(name, cutting));
+    /// Bytes of consumers that no other group holds.
+    #[cfg(test)]
+    pub(super) fn consumers_held_alone(&self) -> u64 {
+        let (mut alone, mut at) = (0, 0);
+        while at < self.consumers.len() {
+            let (some, next, _) = self.consumers.kept_from(at);
+            (alone, at) = (alone + some, next);
+        }
+        alone
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!   entries   [ pack ] [ pack ] [ pack ] ... [ the pack that grows ]      `pack`: up to 100 entries, packed
 //!              by the number of its first entry, in a tree
-//!   groups    by name: consumers, and what is pending by entry and by consumer     `group`
+//!   groups    by name: consumers, and what is pending by entry and by consumer     `groups`, `group`, `consumer`
 //! ```
 //!
 //! Entries lie packed as in Redis, a new pack begins where Redis would begin a node, and deleted entries stay
@@ -12,9 +12,11 @@
 //! A stream that becomes empty stays.
 
 mod build;
+mod consumer;
 mod effect;
 mod entries;
 mod group;
+mod groups;
 mod id;
 mod pack;
 mod part;
@@ -23,12 +25,13 @@ mod told;
 mod whole;
 
 pub use build::Builder;
+pub use consumer::Consumer;
 pub use effect::{
     Add, Confirm, Delete, Deliver, Dismiss, NewEntry, PutGroup, RemoveGroup, Set, TYPE, Trim,
     name_of_change,
 };
 pub use entries::{Front, Leave, NodeLimits};
-pub use group::{Consumer, Group, Pending};
+pub use group::{Group, Pending};
 pub use id::Id;
 pub use pack::Fields;
 pub use text::Text;
@@ -37,7 +40,7 @@ pub use told::WORDS;
 use super::types::OPS_MAX;
 use super::{Item, NewValue, Object, RopeRef, SentEffect, SharedValue};
 use entries::{Entries, bytes_of};
-use group::Groups;
+use groups::Groups;
 use part::{Cutting, FACTS_BYTES, write_pack_opening};
 use std::cmp::Ordering;
 use std::ops::Range;

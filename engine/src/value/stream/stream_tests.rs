@@ -52,9 +52,19 @@ fn assert_is(stream: &Stream, model: &Model, random: &mut fastrand::Rng) {
         assert_eq!((group.last, group.pending_count()), (*last, pending.len() as u64));
         for (seen, (id, (consumer, at, times))) in group.pending_from(Id::ZERO).zip(pending) {
             assert_eq!((seen.id.0, seen.at, seen.times), (*id, *at, *times));
-            assert_eq!(group.consumer(seen.consumer).map(Consumer::name), Some(&consumer[..]));
+            assert_eq!(group.name_of(seen.consumer).as_deref(), Some(&consumer[..]));
         }
-        for consumer in group.consumers() {
+        let names: Vec<_> = group.consumers().map(|it| it.name().to_vec()).collect();
+        assert!(
+            names.is_sorted_by(|one, next| one < next) && names.len() == group.consumer_count()
+        );
+        for (place, consumer) in group.consumers().enumerate() {
+            let same = group.consumers_from(place as u64).next().expect("it is there");
+            let named = group.consumer_named(consumer.name()).expect("it has a name");
+            assert_eq!([same.number, named.number], [consumer.number; 2]);
+            assert_eq!(group.name_of(consumer.number).as_deref(), Some(consumer.name()));
+            let count = consumer.pending_from(some).count();
+            assert_eq!(consumer.pending_count_from(some), count as u64);
             let own = pending.iter().filter(|(_, (owner, ..))| owner == consumer.name());
             assert!(consumer.pending_from(Id::ZERO).map(|id| id.0).eq(own.map(|(id, _)| *id)));
         }
@@ -154,9 +164,23 @@ fn trim(items: &mut [Item; 2], model: &mut Model, random: &mut fastrand::Rng) {
     }
 }
 
+/// Some that begin alike, some that lie outside of their leaf, and one of many.
+fn consumer_name(random: &mut fastrand::Rng) -> Vec<u8> {
+    match random.usize(..12) {
+        0 => Vec::new(),
+        1 => b"ann".to_vec(),
+        2 => b"ann\0".to_vec(),
+        3 => b"anna".to_vec(),
+        4 => vec![b'n'; 300],
+        5 => vec![b'n'; 301],
+        6 => vec![b'n'; 5000],
+        _ => format!("consumer-{}", random.u8(..)).into_bytes(),
+    }
+}
+
 fn groups(items: &mut [Item; 2], model: &mut Model, random: &mut fastrand::Rng) {
     let name = [&b"g"[..], b"h"][random.usize(..2)];
-    let consumer = [&b"ann"[..], b"bob", b""][random.usize(..3)];
+    let consumer = &consumer_name(random)[..];
     let Some((last, pending)) = model.groups.get_mut(name) else {
         have(items, &PutGroup { name, last: Id::new(3, 4), read: -1, is_new: true });
         model.groups.insert(name.to_vec(), (Id::new(3, 4), BTreeMap::new()));
@@ -367,7 +391,24 @@ fn a_consumer_with_any_number_takes_no_more_than_others() {
     assert_eq!(group.add_consumer(5, &3u32.to_le_bytes(), 1, 2), None);
     assert_eq!(group.consumer_count(), 4);
     // The lowest that is free.
-    assert_eq!([b"a", b"b", b"c"].map(|name| group.make_consumer(name)), [1, 2, 4]);
+    assert_eq!([b"a", b"b", b"c"].map(|name| group.meet(name, 0, -1)), [1, 2, 4]);
     assert!(group.drop_consumer(b"b"));
-    assert_eq!(group.make_consumer(b"d"), 2);
+    assert_eq!(group.meet(b"d", 0, -1), 2);
+}
+
+/// The story: a group of 100,000 consumers was copied whole by the first change behind each cut, and its head was written once
+/// more for every slice of a full sync: 14 s.
+#[test]
+fn a_group_with_many_consumers_that_is_held_is_changed_and_written_by_the_page() {
+    let mut group = Group::default();
+    for number in 0..20_000 {
+        group.meet(format!("consumer-{number}").as_bytes(), 1, -1);
+    }
+    let held = group.clone();
+    group.meet(b"consumer-7", 5, 6);
+    group.own(Pending { id: Id::new(1, 1), consumer: 7, at: 5, times: 1 });
+    assert_eq!(held.consumer_named(b"consumer-7").map(|it| (it.seen, it.active)), Some((1, -1)));
+    assert_eq!(group.consumer_named(b"consumer-7").map(|it| (it.seen, it.active)), Some((5, 6)));
+    let alone = held.consumers_held_alone();
+    assert!((1..32 * 1024).contains(&alone), "{alone} bytes");
 }
