@@ -45,7 +45,7 @@ impl Bench<'_> {
 
 /// What a server has for good: a moment after its last request, when it has given back what it had only while it grew.
 pub(super) fn resident_at_rest(server: &Server) -> io::Result<u64> {
-    const REST: Duration = Duration::from_millis(2500);
+    const REST: Duration = Duration::from_secs(4);
     std::thread::sleep(REST);
     resident(server)
 }

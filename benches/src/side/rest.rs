@@ -2,11 +2,10 @@
 
 use std::io::{self, Write};
 use std::net::TcpStream;
-use std::time::Duration;
 
 use engine::resp::encode_command;
 
-use super::bench::{Bench, resident};
+use super::bench::{Bench, resident_at_rest};
 use super::beside::read_replies;
 use super::{Goal, Table};
 use crate::peer::Server;
@@ -17,9 +16,6 @@ const CONNECTIONS: usize = 500;
 /// Requests of the pipeline, as deep as the deepest of the other rows.
 const PIPELINE: usize = 100;
 
-/// After so long what is to be given back has been.
-const SETTLED: Duration = Duration::from_secs(4);
-
 impl Bench<'_> {
     pub(super) fn rest(&self, table: &mut Table) -> io::Result<()> {
         let server = self.start(None)?;
@@ -27,8 +23,7 @@ impl Bench<'_> {
             table.push(name, self.column, value);
             table.aim(name, &[Goal { of: 1, beside: None, most }]);
         };
-        std::thread::sleep(SETTLED);
-        let empty = resident(&server)?;
+        let empty = resident_at_rest(&server)?;
         figure("at rest: resident MB", empty as f64 / 1e6, 20.0);
         let mut sockets = Vec::new();
         for _ in 0..CONNECTIONS {
@@ -37,18 +32,13 @@ impl Bench<'_> {
         // Whoever is answered was accepted after all of them.
         server.client()?.demand(&["PING"])?;
         let each = |bytes: u64| bytes.saturating_sub(empty) as f64 / CONNECTIONS as f64 / 1024.0;
-        figure("idle connection: resident KB", each(settled(&server)?), 2.0);
+        figure("idle connection: resident KB", each(resident_at_rest(&server)?), 2.0);
         for socket in &mut sockets {
             pipeline(socket)?;
         }
-        figure("the same after a pipeline of 100", each(settled(&server)?), 20.0);
+        figure("the same after a pipeline of 100", each(resident_at_rest(&server)?), 20.0);
         Ok(())
     }
-}
-
-fn settled(server: &Server) -> io::Result<u64> {
-    std::thread::sleep(SETTLED);
-    resident(server)
 }
 
 /// Sends a pipeline and reads all answers.
