@@ -8,7 +8,6 @@ use engine::resp::encode_command;
 use super::bench::{Bench, resident_at_rest};
 use super::beside::read_replies;
 use super::{Goal, Table};
-use crate::peer::Server;
 
 /// Connections: enough for one page each to be seen, few enough for the usual limit of open files.
 const CONNECTIONS: usize = 500;
