@@ -18,7 +18,7 @@ fn dumped(session: &mut Session, key: &[u8]) -> Vec<u8> {
 fn long_strings_are_dumped_and_restored_in_slices_and_stay_what_they_are() {
     let mut session = Session::new();
     for length in [1025, 16_384, 16_385, 65_536, 65_537, 300_000, 5_000_000] {
-        let value: Vec<u8> = (0..length).map(|at| (at * at / 7 % 251) as u8).collect();
+        let value: Vec<u8> = (0..length).map(|at: u64| (at * at / 7 % 251) as u8).collect();
         session.run_args(&[b"SET", b"long", &value]);
         let payload = dumped(&mut session, b"long");
         let reply = session.run_args(&[b"RESTORE", b"copy", b"0", &payload, b"REPLACE"]);
