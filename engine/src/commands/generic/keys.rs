@@ -43,7 +43,7 @@ fn start(args: Args<'_>) -> Result<Walked, Refusal> {
 }
 
 /// A pattern, read; `None` for the one that everything fits, which need not be asked.
-pub(in crate::commands) fn pattern(text: &[u8]) -> Result<Option<Arc<Pattern>>, Refusal> {
+pub(super) fn pattern(text: &[u8]) -> Result<Option<Arc<Pattern>>, Refusal> {
     let pattern = Pattern::new(text).ok_or(Refusal::LongPattern)?;
     Ok((!pattern.fits_all()).then(|| Arc::new(pattern)))
 }

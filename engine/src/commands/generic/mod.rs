@@ -19,8 +19,7 @@ mod sort;
 mod sort_job;
 mod ttl;
 
-pub(super) use keys::pattern;
-pub(super) use scan::{asked, cursor_of};
+pub(super) use scan::{asked, cursor_of, in_steps};
 
 use crate::command::Command;
 

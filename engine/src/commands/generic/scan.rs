@@ -15,10 +15,12 @@
 
 use super::keys::pattern;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Walk, Walked};
+use crate::glob::Pattern;
 use crate::limits::{SCAN_COST_MAX, SCAN_VISITED_MAX};
 use crate::resp::ReplyWriter;
 use crate::table::Cursor;
 use crate::value::Item;
+use std::sync::Arc;
 
 pub(super) const SCAN: Command = Command {
     name: "scan",
@@ -70,9 +72,38 @@ const BUCKETS_PER_KEY: u64 = 10;
 /// What SCAN, SSCAN, HSCAN and ZSCAN are asked alike.
 pub(in crate::commands) struct Asked<'a> {
     /// Of MATCH, not read yet.
-    pub(in crate::commands) pattern: Option<&'a [u8]>,
+    pattern: Option<&'a [u8]>,
     /// Of COUNT, at least one.
     pub(in crate::commands) count: u64,
+}
+
+impl Asked<'_> {
+    /// The pattern of MATCH, read; `None` for one that everything fits.
+    pub(in crate::commands) fn pattern(&self) -> Result<Option<Arc<Pattern>>, Refusal> {
+        self.pattern.map_or(Ok(None), pattern)
+    }
+}
+
+/// Elements of one value between two looks at what they cost.
+const STEP: u64 = 16;
+
+/// Visits up to `left` elements of one value from a cursor on, and no more once they have cost `cost_max`. `visit` is told
+/// a cursor and how many elements, adds what they cost, and says where it goes on; so does this, with 0 at the end.
+pub(in crate::commands) fn in_steps(
+    mut cursor: u64,
+    mut left: u64,
+    cost_max: u64,
+    mut visit: impl FnMut(u64, usize, &mut u64) -> u64,
+) -> u64 {
+    let mut cost = 0;
+    loop {
+        let step = left.min(STEP);
+        cursor = visit(cursor, step as usize, &mut cost);
+        left -= step;
+        if cursor == 0 || left == 0 || cost >= cost_max {
+            return cursor;
+        }
+    }
 }
 
 /// Reads the options from argument `begin` on. Whatever is neither MATCH nor COUNT is `other`'s: it takes its option and
@@ -121,7 +152,7 @@ fn start(args: Args<'_>) -> Result<Walked, Refusal> {
         from: position,
         left,
         budget: left * BUCKETS_PER_KEY,
-        pattern: asked.pattern.map_or(Ok(None), pattern)?,
+        pattern: asked.pattern()?,
         ..Walked::default()
     })
 }

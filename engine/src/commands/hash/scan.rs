@@ -3,7 +3,7 @@
 
 use super::access::{Seen, look, write};
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
-use crate::commands::generic::{asked, cursor_of, pattern};
+use crate::commands::generic::{asked, cursor_of, in_steps};
 use crate::limits::SCAN_COST_MAX;
 
 pub(super) const HSCAN: Command = Command {
@@ -57,26 +57,18 @@ fn hscan(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
         values &= !is_novalues;
         Ok(is_novalues)
     })?;
-    let pattern = asked.pattern.map_or(Ok(None), pattern)?;
+    let (pattern, most) = (asked.pattern()?, asked.count.min(VISITED_MAX));
     let mut found = Vec::new();
-    let (mut cursor, mut left, mut cost) = (cursor, asked.count.min(VISITED_MAX), 0);
-    loop {
-        /// Fields between looks at what they cost.
-        const STEP: u64 = 16;
-        let step = left.min(STEP);
-        cursor = hash.scan(cursor, step as usize, |field| {
+    let cursor = in_steps(cursor, most, SCAN_COST_MAX, |cursor, step, cost| {
+        hash.scan(cursor, step, |field| {
             let name = field.name();
-            cost += (name.len() + if values { field.value().len() } else { 0 }) as u64;
-            let fits = |p: &crate::glob::Pattern| p.fits_counted(&name.to_bytes(), &mut cost);
+            *cost += (name.len() + if values { field.value().len() } else { 0 }) as u64;
+            let fits = |p: &crate::glob::Pattern| p.fits_counted(&name.to_bytes(), cost);
             if !field.is_due(now) && pattern.as_deref().is_none_or(fits) {
                 found.push(field);
             }
-        });
-        left -= step;
-        if cursor == 0 || left == 0 || cost >= SCAN_COST_MAX {
-            break;
-        }
-    }
+        })
+    });
     reply.array(2);
     reply.bulk(itoa::Buffer::new().format(cursor));
     reply.array(found.len() * if values { 2 } else { 1 });

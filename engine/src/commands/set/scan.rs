@@ -3,7 +3,7 @@
 
 use super::members::write;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
-use crate::commands::generic::{asked, cursor_of, pattern};
+use crate::commands::generic::{asked, cursor_of, in_steps};
 use crate::glob::Pattern;
 use crate::limits::SCAN_COST_MAX;
 use crate::value::set::{Member, Set};
@@ -41,11 +41,8 @@ pub(super) const SSCAN: Command = Command {
 /// The most that one call visits, whatever COUNT says: some 200 us.
 const COUNT_MAX: u64 = 2048;
 
-/// Members between two looks at what they cost.
-const STEP: u64 = 16;
-
 fn sscan(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
-    let mut cursor = cursor_of(args.get(2)).ok_or(Refusal::fixed("ERR invalid cursor"))?;
+    let cursor = cursor_of(args.get(2)).ok_or(Refusal::fixed("ERR invalid cursor"))?;
     let set: Option<&Set> = cx.keys.object(cx.db, args.get(1))?;
     let Some(set) = set else {
         cx.reply.array(2);
@@ -54,25 +51,19 @@ fn sscan(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
         return Ok(());
     };
     let asked = asked(args, 3, |_| Ok(false))?;
-    let wanted = asked.pattern.map_or(Ok(None), pattern)?;
-    let mut left = asked.count.min(COUNT_MAX);
-    let (mut found, mut cost) = (Vec::new(), 0);
-    loop {
-        let step = left.min(STEP);
-        cursor = set.scan(cursor, step as usize, |member: Member<'_>| {
-            cost += member.value.len() as u64;
+    let (wanted, most) = (asked.pattern()?, asked.count.min(COUNT_MAX));
+    let mut found = Vec::new();
+    let cursor = in_steps(cursor, most, SCAN_COST_MAX / 4, |cursor, step, cost| {
+        set.scan(cursor, step, |member: Member<'_>| {
+            *cost += member.value.len() as u64;
             let mut fits = |wanted: &Pattern| {
-                member.value.with_bytes(|member| wanted.fits_counted(member, &mut cost))
+                member.value.with_bytes(|member| wanted.fits_counted(member, cost))
             };
             if wanted.as_deref().is_none_or(&mut fits) {
                 found.push(member);
             }
-        });
-        left -= step;
-        if cursor == 0 || left == 0 || cost >= SCAN_COST_MAX / 4 {
-            break;
-        }
-    }
+        })
+    });
     cx.reply.array(2);
     cx.reply.bulk(itoa::Buffer::new().format(cursor));
     cx.reply.array(found.len());

@@ -2,7 +2,7 @@
 
 use super::write::write_member;
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Outcome, Refusal, Run, Uses};
-use crate::commands::generic::{asked, cursor_of, pattern};
+use crate::commands::generic::{asked, cursor_of, in_steps};
 use crate::glob::Pattern;
 use crate::limits::SCAN_COST_MAX;
 use crate::resp::ReplyWriter;
@@ -44,12 +44,10 @@ pub(super) const ZSCAN: Command = Command {
 
 /// The most that one call visits: some 50 us.
 const COUNT_MAX: u64 = 512;
-/// Members between two looks at what they cost.
-const STEP: u64 = 16;
 
 fn zscan(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
     let key = args.required()?;
-    let mut cursor = cursor_of(args.required()?).ok_or(Refusal::fixed("ERR invalid cursor"))?;
+    let cursor = cursor_of(args.required()?).ok_or(Refusal::fixed("ERR invalid cursor"))?;
     let set: Option<&SortedSet> = cx.keys.object(cx.db, key)?;
     let Some(set) = set else {
         cx.reply.array(2);
@@ -58,28 +56,22 @@ fn zscan(cx: &mut Cx<'_>, mut args: Args<'_>) -> Outcome {
         return Ok(());
     };
     let asked = asked(args, 3, |_| Ok(false))?;
-    let wanted = asked.pattern.map_or(Ok(None), pattern)?;
+    let (wanted, most) = (asked.pattern()?, asked.count.min(COUNT_MAX));
     let (mut found, mut elements) = (0, Vec::new());
-    let (mut left, mut cost) = (asked.count.min(COUNT_MAX), 0);
     let mut reply = ReplyWriter::new(&mut elements, cx.reply.protocol);
-    loop {
-        let step = left.min(STEP);
-        cursor = set.scan(cursor, step as usize, |entry| {
-            cost += entry.member.len() as u64;
+    let cursor = in_steps(cursor, most, SCAN_COST_MAX / 4, |cursor, step, cost| {
+        set.scan(cursor, step, |entry| {
+            *cost += entry.member.len() as u64;
             let mut fits = |wanted: &Pattern| {
-                entry.member.with_bytes(|member| wanted.fits_counted(member, &mut cost))
+                entry.member.with_bytes(|member| wanted.fits_counted(member, cost))
             };
             if wanted.as_deref().is_none_or(&mut fits) {
                 write_member(&mut reply, entry.member);
                 reply.bulk(score_text(entry.score, set.is_large()));
                 found += 2;
             }
-        });
-        left -= step;
-        if cursor == 0 || left == 0 || cost >= SCAN_COST_MAX / 4 {
-            break;
-        }
-    }
+        })
+    });
     cx.reply.array(2);
     cx.reply.bulk(itoa::Buffer::new().format(cursor));
     cx.reply.array(found);

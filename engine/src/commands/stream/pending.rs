@@ -4,8 +4,8 @@ use super::words::{ids_from, interval_end, interval_start, no_key_or_group, writ
 use crate::command::{Args, Command, Cx, Flags, Group, Keys, Refusal, Run, Uses, Whole};
 use crate::resp::ReplyWriter;
 use crate::resp::number::parse_i64;
-use crate::value::Item;
 use crate::value::stream::{Confirm, Id, Pending, Stream};
+use crate::value::{Item, stream};
 
 pub(super) const XACK: Command = Command {
     name: "xack",
@@ -136,7 +136,11 @@ fn xpending(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
     let Some(group) = stream.and_then(|stream| stream.group(name)) else {
         return Err(no_key_or_group(key, name));
     };
-    let Some(asked) = asked else { return summary(cx, args) };
+    let Some(asked) = asked else {
+        // Held as it is now: that is a few references.
+        let group = group.clone();
+        return summary(cx, group);
+    };
     let there = match &asked.consumer {
         None => group.pending_count(),
         Some(consumer) => match group.consumer_named(consumer) {
@@ -179,7 +183,7 @@ const PIECE: usize = 256;
 
 /// Looks at some; where the others begin.
 fn look(
-    group: &crate::value::stream::Group,
+    group: &stream::Group,
     asked: &Asked,
     from: Id,
     now: i64,
@@ -211,12 +215,7 @@ fn look(
     if goes_on { last?.after() } else { None }
 }
 
-fn write(
-    reply: &mut ReplyWriter<'_>,
-    group: &crate::value::stream::Group,
-    pending: &Pending,
-    now: i64,
-) {
+fn write(reply: &mut ReplyWriter<'_>, group: &stream::Group, pending: &Pending, now: i64) {
     reply.array(4);
     write_id(reply, pending.id);
     reply.bulk(&*group.name_of(pending.consumer).unwrap_or_default());
@@ -225,12 +224,7 @@ fn write(
 }
 
 /// How many entries are pending, from which to which, and how many with whom.
-fn summary(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
-    let (key, name) = (args.get(1), args.get(2));
-    let stream: Option<&Stream> = cx.keys.object(cx.db, key)?;
-    let group = stream.and_then(|stream| stream.group(name));
-    // Held as it is now: that is a few references.
-    let group = group.ok_or_else(|| no_key_or_group(key, name))?.clone();
+fn summary(cx: &mut Cx<'_>, group: stream::Group) -> Result<Whole, Refusal> {
     let (mut place, mut found, mut bytes) = (0, 0, Vec::new());
     let is_short = group.consumer_count() <= PIECE;
     let slices = move |cx: &mut Cx<'_>| {

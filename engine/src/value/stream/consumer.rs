@@ -16,6 +16,10 @@ use std::ops::Range;
 /// Behind a name: number, seen, active.
 const FACTS_BYTES: usize = 4 + 8 + 8;
 
+fn name_length(element: Element<'_, u32>) -> usize {
+    element.length().saturating_sub(FACTS_BYTES)
+}
+
 pub(super) struct ByName;
 
 impl Order for ByName {
@@ -23,7 +27,7 @@ impl Order for ByName {
     type Key = u32;
 
     fn identity(element: Element<'_, u32>) -> Identity<'_> {
-        let end = element.length().saturating_sub(FACTS_BYTES);
+        let end = name_length(element);
         match element.tail {
             None => Identity::Bytes(&element.head[..end]),
             Some(rope) => Identity::Rope(rope, 0, end),
@@ -31,14 +35,13 @@ impl Order for ByName {
     }
 
     fn encoded(element: Element<'_, u32>) -> u64 {
-        let name = element.length().saturating_sub(FACTS_BYTES);
+        let name = name_length(element);
         (1 + varint::length(name as u64) + element.length()) as u64
     }
 
     fn encode_opening(element: Element<'_, u32>, out: &mut Vec<u8>) {
         out.push(part::CONSUMER);
-        let name = element.length().saturating_sub(FACTS_BYTES);
-        varint::write(name as u64, |byte| out.push(byte));
+        varint::write(name_length(element) as u64, |byte| out.push(byte));
     }
 }
 
@@ -89,11 +92,6 @@ impl Own {
     pub(super) fn range(own: &Tree<Own>, number: u32, from: Id) -> Range<u64> {
         let first = own.seek(&Bound::Before(number, &Own::entry(from)));
         own.rank(&first)..own.rank(&own.seek(&Bound::AfterKey(number)))
-    }
-
-    /// Those with these places.
-    pub(super) fn ids(own: &Tree<Own>, range: Range<u64>) -> impl Iterator<Item = Id> + use<'_> {
-        own.range(range).filter_map(Own::id)
     }
 }
 

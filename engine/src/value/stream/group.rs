@@ -12,7 +12,7 @@
 use super::consumer::{ByName, ByNumber, Consumer, Own};
 use super::id::Id;
 use super::part;
-use crate::value::tree::{Bound, Element, Identity, NewElement, Order, Tree};
+use crate::value::tree::{Bound, Element, Identity, NewElement, Order, Place, Tree};
 use crate::value::{Reading, Write};
 use crate::varint;
 use std::borrow::Cow;
@@ -126,11 +126,6 @@ impl Group {
         self.names.find(number, b"").1.map(|element| element.value().to_bytes())
     }
 
-    /// The consumer with a number.
-    pub fn consumer(&self, number: u32) -> Option<Consumer<'_>> {
-        self.consumer_named(&self.name_of(number)?)
-    }
-
     /// A consumer by its name.
     pub fn consumer_named(&self, name: &[u8]) -> Option<Consumer<'_>> {
         let (_, found) = self.consumers.find(ByName::key(name), name);
@@ -158,7 +153,7 @@ impl Group {
         let (place, found) = self.consumers.find(key, name);
         let Some(there) = found.and_then(|found| Consumer::of(&self.own, found)) else {
             let number = self.free_number();
-            self.put_consumer(number, name, seen, active);
+            self.put_consumer(&place, number, name, (seen, active));
             return number;
         };
         let number = there.number;
@@ -180,11 +175,17 @@ impl Group {
         }
     }
 
-    fn put_consumer(&mut self, number: u32, name: &[u8], seen: i64, active: i64) {
+    /// Puts one at its place among the names.
+    fn put_consumer(
+        &mut self,
+        place: &Place,
+        number: u32,
+        name: &[u8],
+        (seen, active): (i64, i64),
+    ) {
         let key = ByName::key(name);
         let head: &[&[u8]] = &[name, &Consumer::facts(number, seen, active)];
-        let place = self.consumers.find(key, name).0;
-        self.consumers.insert(&place, NewElement { key, head, tail: None });
+        self.consumers.insert(place, NewElement { key, head, tail: None });
         let place = self.names.find(number, b"").0;
         self.names.insert(&place, NewElement { key: number, head: &[name], tail: None });
     }
@@ -192,18 +193,15 @@ impl Group {
     /// Lets go of a consumer, and of what is pending with it.
     pub(super) fn drop_consumer(&mut self, name: &[u8]) -> bool {
         let (place, found) = self.consumers.find(ByName::key(name), name);
-        let Some(number) = found.and_then(|it| Consumer::of(&self.own, it)).map(|it| it.number)
-        else {
-            return false;
-        };
-        let own = Own::range(&self.own, number, Id::ZERO);
-        for id in Own::ids(&self.own, own.clone()) {
+        let Some(there) = found.and_then(|it| Consumer::of(&self.own, it)) else { return false };
+        let number = there.number;
+        for id in there.pending_from(Id::ZERO) {
             let (place, found) = self.pending.find(id.0, b"");
             if found.is_some() {
                 self.pending.remove(&place);
             }
         }
-        self.own.remove_range(own);
+        self.own.remove_range(Own::range(&self.own, number, Id::ZERO));
         self.consumers.remove(&place);
         let (place, found) = self.names.find(number, b"");
         if found.is_some() {
@@ -317,10 +315,11 @@ impl Group {
         seen: i64,
         active: i64,
     ) -> Option<()> {
-        if self.names.find(number, b"").1.is_some() || self.consumer_named(name).is_some() {
+        let (place, found) = self.consumers.find(ByName::key(name), name);
+        if self.names.find(number, b"").1.is_some() || found.is_some() {
             return None;
         }
-        self.put_consumer(number, name, seen, active);
+        self.put_consumer(&place, number, name, (seen, active));
         Some(())
     }
 

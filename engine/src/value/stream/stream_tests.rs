@@ -385,7 +385,8 @@ fn a_consumer_with_any_number_takes_no_more_than_others() {
     let mut group = Group::default();
     for number in [3, u32::MAX, 1 << 23, 0] {
         group.add_consumer(number, &number.to_le_bytes(), 1, 2).expect("a free number and name");
-        assert_eq!(group.consumer(number).map(|it| it.seen), Some(1));
+        let name = group.name_of(number).expect("it has a name");
+        assert_eq!(group.consumer_named(&name).map(|it| (it.number, it.seen)), Some((number, 1)));
     }
     assert_eq!(group.add_consumer(3, b"another", 1, 2), None);
     assert_eq!(group.add_consumer(5, &3u32.to_le_bytes(), 1, 2), None);
