@@ -3,6 +3,7 @@
 use super::support::client::{Client, request, text};
 use super::support::node::Node;
 use super::waiting::{answer, until_blocked, waiting};
+use std::time::{Duration, Instant};
 
 #[test]
 fn who_waits_for_streams_on_several_shards_gets_what_comes_behind_the_last_entry() {
@@ -119,5 +120,79 @@ fn consumers_whose_group_goes_are_told() {
         let answer = answer(&mut consumer);
         assert!(answer.starts_with(error), "{end:?}: {answer}");
         until_blocked(&mut control, 0);
+    }
+}
+
+/// The story: looking at the first key made the consumer there, and then the second key was refused.
+#[test]
+fn a_consumer_comes_into_being_at_all_keys_of_a_request_or_at_none() {
+    for shards in [1, 3] {
+        let node = Node::start("refused-consumers", shards, &[]);
+        let mut control = Client::connect(node.port).expect("the node listens");
+        let streams = ["one", "two", "three"];
+        for stream in streams {
+            control.must(&["XGROUP", "CREATE", stream, "team", "$", "MKSTREAM"]);
+        }
+        control.must(&["SET", "text", "text"]);
+        let mut asks = |keys: &[&str]| {
+            let opening = ["XREADGROUP", "GROUP", "team", "ann", "BLOCK", "1", "STREAMS"];
+            text(&control.call(&[&opening, keys].concat()))
+        };
+        for (fourth, id, error) in [
+            ("none", ">", "NOGROUP"),
+            ("text", ">", "WRONGTYPE"),
+            ("one", "x", "ERR Invalid stream ID"),
+        ] {
+            let answer = asks(&["one", "two", "three", fourth, ">", ">", ">", id]);
+            assert!(answer.starts_with(error), "{fourth} {id}: {answer}");
+        }
+        let consumers = |control: &mut Client, stream| {
+            text(&control.must(&["XINFO", "CONSUMERS", stream, "team"]))
+        };
+        for stream in streams {
+            assert_eq!(consumers(&mut control, stream), "", "{shards} shards: {stream}");
+        }
+        // Served from one, by two askings for it, of which the second gets nothing.
+        control.must(&["XADD", "two", "1-1", "f", "v"]);
+        let opening = ["XREADGROUP", "GROUP", "team", "ann", "BLOCK", "0", "STREAMS"];
+        let keys = ["one", "two", "two", "three", ">", ">", ">", ">"];
+        let served = control.must(&[&opening[..], &keys].concat());
+        assert_eq!(text(&served), "two 1-1 f v", "{shards} shards");
+        for stream in streams {
+            let there = consumers(&mut control, stream);
+            assert!(there.starts_with("name ann"), "{shards} shards: {stream}: {there}");
+        }
+    }
+}
+
+/// The story: only a consumer that was not known yet was noted when it began to wait; one that came back for years,
+/// in vain, was idle for years.
+#[test]
+fn a_consumer_that_waits_in_vain_was_seen() {
+    const LONG: u64 = 300;
+    for shards in [1, 3] {
+        let node = Node::start("seen-consumers", shards, &[]);
+        let mut control = Client::connect(node.port).expect("the node listens");
+        for stream in ["one", "two"] {
+            control.must(&["XGROUP", "CREATE", stream, "team", "$", "MKSTREAM"]);
+        }
+        let vain = ["XREADGROUP", "GROUP", "team", "ann", "BLOCK", "1", "STREAMS"];
+        let vain = [&vain[..], &["one", "two", ">", ">"]].concat();
+        let idle = |control: &mut Client| {
+            let told = text(&control.must(&["XINFO", "CONSUMERS", "one", "team"]));
+            let idle = told.split(' ').skip_while(|word| *word != "idle").nth(1);
+            idle.and_then(|idle| idle.parse::<u64>().ok()).expect("a consumer's idle time")
+        };
+        assert_eq!(text(&control.must(&vain)), "(nil)");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while idle(&mut control) < LONG {
+            assert!(Instant::now() < deadline, "time does not pass");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let again = Instant::now();
+        assert_eq!(text(&control.must(&vain)), "(nil)");
+        let idle = idle(&mut control);
+        let most = again.elapsed().as_millis() as u64 + 1;
+        assert!(idle <= most, "{shards} shards: idle {idle} ms, asked {most} ms ago");
     }
 }

@@ -33,8 +33,9 @@ pub struct Wait {
     pub patience: fn(args: Args<'_>) -> Result<Patience, Refusal>,
     /// What has to happen to a key for those who wait there.
     pub awaits: Awaited,
-    /// Whether there is something for the request at a key; refuses what is wrong there. `index` counts the
-    /// command's keys from 0; `args` is the whole request. Of a [`Take::Carry`] it is not asked.
+    /// Whether there is something for the request at a key; refuses what is wrong there, and changes nothing: another
+    /// key may still be refused. `index` counts the command's keys from 0; `args` is the whole request. Of a
+    /// [`Take::Carry`] it is not asked.
     pub look:
         fn(cx: &mut Cx<'_>, key: &[u8], index: usize, args: Args<'_>) -> Result<bool, Refusal>,
     /// What is done where there is something.
@@ -42,7 +43,7 @@ pub struct Wait {
     /// The reply where there is nothing and nobody waits.
     pub nothing: fn(reply: &mut ReplyWriter<'_>),
     /// Which argument stands otherwise once the request sleeps on a key: `$` of XREAD is the last entry as of
-    /// then. [`Wait::as_asked`] where none does.
+    /// then; and whatever is to be noted at the key of that. [`Wait::as_asked`] where there is neither.
     pub settle:
         fn(cx: &mut Cx<'_>, key: &[u8], index: usize, args: Args<'_>) -> Option<(usize, Vec<u8>)>,
     /// What is done instead for a request that does not wait, where that may take long.
@@ -109,7 +110,8 @@ pub enum Take {
     Each {
         /// Begins a reply of so many elements.
         open: fn(reply: &mut ReplyWriter<'_>, count: usize),
-        /// Takes from one key and writes its element.
+        /// Takes from one key and writes its element: nothing, where there is nothing. Once one key has something, it
+        /// is asked of all that were looked at.
         take: fn(cx: &mut Cx<'_>, key: &[u8], index: usize, args: Args<'_>) -> Outcome,
     },
     /// It is taken from the first key, where there is something as soon as there is the key at all, for the
@@ -123,9 +125,18 @@ pub struct SeekPart {
     keys: Vec<Pick>,
     /// Whether what is promised to somebody is passed over.
     minds_promises: bool,
-    found: Vec<Pick>,
+    found: Found,
     /// What is wrong, and at which of the keys.
     refused: Option<(u32, Refusal)>,
+}
+
+/// What came of a look at some keys.
+#[derive(Default)]
+struct Found {
+    /// From which it would be taken: of [`Take::Each`] all that were looked at, of others the first that has something.
+    keys: Vec<Pick>,
+    /// Whether there is something at one of them.
+    any: bool,
 }
 
 /// Keys on one shard from which is taken, and what was written.
@@ -215,26 +226,28 @@ impl Wait {
         }
     }
 
-    /// The keys that have something for the request: the first, or all.
+    /// Looks at keys, in the order of the request, until one is refused or the first has something that is to be all.
     fn found(
         &self,
         cx: &mut Cx<'_>,
         args: Args<'_>,
         keys: &[Pick],
         minds_promises: bool,
-    ) -> Result<Vec<Pick>, (u32, Refusal)> {
-        let mut found = Vec::new();
+    ) -> Result<Found, (u32, Refusal)> {
+        let (mut found, is_first) = (Found::default(), matches!(self.take, Take::First(_)));
         for pick in keys {
             let key = args.get(pick.position as usize);
             if minds_promises && cx.keys.is_promised(cx.db, key) {
                 continue;
             }
             let is_there = (self.look)(cx, key, pick.index as usize, args);
-            if is_there.map_err(|refusal| (pick.index, refusal))? {
-                found.push(*pick);
-                if matches!(self.take, Take::First(_)) {
-                    break;
-                }
+            let is_there = is_there.map_err(|refusal| (pick.index, refusal))?;
+            found.any |= is_there;
+            if is_there || !is_first {
+                found.keys.push(*pick);
+            }
+            if is_there && is_first {
+                break;
             }
         }
         Ok(found)
@@ -306,8 +319,9 @@ impl Wait {
     fn join_looks(&self, looks: Vec<(ShardId, SeekPart)>) -> Result<Joined, Refusal> {
         let refused = looks.iter().filter_map(|(_, part)| part.refused.as_ref());
         let refused = refused.min_by_key(|(index, _)| *index).cloned();
-        let first = looks.iter().flat_map(|(_, part)| &part.found).map(|pick| pick.index).min();
         let is_first = matches!(self.take, Take::First(_));
+        let with = looks.iter().filter(|(_, part)| part.found.any);
+        let first = with.flat_map(|(_, part)| &part.found.keys).map(|pick| pick.index).min();
         if let Some((index, refusal)) = refused
             && (!is_first || first.is_none_or(|first| index < first))
         {
@@ -315,7 +329,7 @@ impl Wait {
         }
         let Some(first) = first else { return Ok(Joined::Nothing) };
         let steps = looks.into_iter().filter_map(|(shard, part)| {
-            let mut keys = part.found;
+            let mut keys = part.found.keys;
             keys.retain(|pick| !is_first || pick.index == first);
             let part = TakePart { keys, replies: Vec::new() };
             (!part.keys.is_empty()).then_some((shard, Step::Take(part)))
@@ -326,7 +340,9 @@ impl Wait {
     /// Writes the reply of what was taken.
     fn join_taken(&self, taken: Vec<TakePart>, reply: &mut ReplyWriter<'_>) {
         let parts = taken.into_iter().flat_map(|part| part.keys.into_iter().zip(part.replies));
-        let mut parts: Vec<(Pick, Output)> = parts.collect();
+        // Of several keys only those that had something.
+        let mut parts: Vec<(Pick, Output)> =
+            parts.filter(|(_, output)| !output.is_empty()).collect();
         parts.sort_by_key(|(pick, _)| pick.index);
         if let Take::Each { open, .. } = self.take {
             open(reply, parts.len());
@@ -371,16 +387,17 @@ impl Wait {
         if let Take::Carry(carry) = &self.take {
             return attempt_carry(carry, cx, args, keys, claim);
         }
-        let found = match self.found(cx, args, keys, claim.is_some()) {
-            Ok(found) if found.is_empty() => return Ok(false),
+        let keys = match self.found(cx, args, keys, claim.is_some()) {
+            Ok(found) if !found.any => return Ok(false),
             _ if !is_mine() => return Ok(false),
-            found => found.map_err(|(_, refusal)| refusal)?,
+            found => found.map_err(|(_, refusal)| refusal)?.keys,
         };
-        if let Take::Each { open, .. } = self.take {
-            open(&mut cx.reply, found.len());
-        }
-        for pick in found {
-            self.take_one(cx, args, pick)?;
+        if let Take::First(_) = self.take {
+            keys.into_iter().try_for_each(|pick| self.take_one(cx, args, pick))?;
+        } else {
+            let mut part = TakePart { keys, replies: Vec::new() };
+            self.take_from(cx, args, &mut part)?;
+            self.join_taken(vec![part], &mut cx.reply);
         }
         Ok(true)
     }

@@ -166,11 +166,6 @@ impl Delivery {
         self.stage = Stage::Entries(Box::new(Walk::of(self.stream.clone(), self.range())));
     }
 
-    /// Whether the group does not know the consumer.
-    pub(super) fn is_of_stranger(&self) -> bool {
-        self.consumer().is_none()
-    }
-
     /// Answers at once, and notes what it answers.
     pub(super) fn have(mut self, cx: &mut Cx<'_>) {
         self.now = cx.now().0;

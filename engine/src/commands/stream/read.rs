@@ -74,7 +74,7 @@ pub(super) const XREADGROUP: Command = Command {
         look: has_delivery,
         take: Take::Each { open: begin_streams, take: take_delivery },
         nothing: Wait::no_array,
-        settle: Wait::as_asked,
+        settle: note_asked,
         at_once: Some(Carry { check: check_read_group, gather: look, decide: read_group }),
         takes_many: |_| false,
     }),
@@ -255,14 +255,11 @@ fn has_entries(cx: &mut Cx<'_>, key: &[u8], index: usize, args: Args<'_>) -> Res
 /// What an XREAD that waits gets of a stream: in one piece.
 fn take_entries(cx: &mut Cx<'_>, key: &[u8], index: usize, args: Args<'_>) -> Outcome {
     let options = Options::parse(args, false, LATE)?;
-    begin_stream(&mut cx.reply, key);
     let stream: Option<&Stream> = cx.keys.object_to_change(cx.db, key)?;
-    let range = behind(start(&options, args, index, stream)?, options.count);
-    match stream {
-        Some(stream) => {
-            range.write(stream, &mut cx.reply, |_| ());
-        }
-        None => cx.reply.array(0),
+    let start = start(&options, args, index, stream)?;
+    if let Some(stream) = stream.filter(|stream| stream.top() > start) {
+        begin_stream(&mut cx.reply, key);
+        behind(start, options.count).write(stream, &mut cx.reply, |_| ());
     }
     Ok(())
 }
@@ -401,31 +398,30 @@ fn delivery_here(
     delivery(&options, args, (index, cx.db), Some(&carried))
 }
 
-/// Whether there is something for it. That it is there itself is noted before it waits.
+/// Whether there is something for it.
 fn has_delivery(
     cx: &mut Cx<'_>,
     key: &[u8],
     index: usize,
     args: Args<'_>,
 ) -> Result<bool, Refusal> {
-    let delivery = delivery_here(cx, key, index, args)?;
-    if delivery.is_served() {
-        return Ok(true);
-    }
-    if delivery.is_of_stranger() {
-        delivery.have(cx);
-    }
-    Ok(false)
+    Ok(delivery_here(cx, key, index, args)?.is_served())
 }
 
-/// What a consumer that waits gets of a stream: in one piece.
+/// What a consumer that waits gets of a stream: in one piece. Where that is nothing, it has asked all the same.
 fn take_delivery(cx: &mut Cx<'_>, key: &[u8], index: usize, args: Args<'_>) -> Outcome {
-    let delivery = delivery_here(cx, key, index, args)?;
-    if !delivery.is_served() {
-        // The same key twice, and all of it went to the first.
-        begin_stream(&mut cx.reply, key);
-        cx.reply.array(0);
-    }
-    delivery.have(cx);
+    delivery_here(cx, key, index, args)?.have(cx);
     Ok(())
+}
+
+/// A consumer that begins to wait has asked: it is there from now on, and was seen now.
+fn note_asked(
+    cx: &mut Cx<'_>,
+    key: &[u8],
+    index: usize,
+    args: Args<'_>,
+) -> Option<(usize, Vec<u8>)> {
+    // Every key was looked at just now.
+    take_delivery(cx, key, index, args).ok();
+    None
 }
