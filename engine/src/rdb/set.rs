@@ -8,7 +8,6 @@
 use super::dump::{write_length, write_string};
 use super::parts::Part;
 use super::pieces::{Building, Pen, Writing};
-use crate::resp::number::parse_i64;
 use crate::value::set::{Form, Limits, Set};
 use crate::value::{NewValue, Object};
 use std::sync::Arc;
@@ -60,7 +59,7 @@ impl Writing for Written {
 
 /// Width, count, and the integers, ascending.
 fn intset(set: &Set) -> Vec<u8> {
-    let integers = || set.iter().filter_map(|it| it.value.with_bytes(parse_i64));
+    let integers = || set.iter().filter_map(|it| it.integer());
     let width = |number: i64| match () {
         () if i16::try_from(number).is_ok() => 2,
         () if i32::try_from(number).is_ok() => 4,

@@ -1,11 +1,11 @@
 //! Sets: members, each once.
 //!
 //! ```text
-//!   integers  few of them, as digits, ascending         what OBJECT ENCODING calls intset
+//!   integers  few of them, ascending                    what OBJECT ENCODING calls intset
 //!   listed    few short ones, as they were put                                    listpack
 //!   hashed    in the order of (hash, member)                                      hashtable
 //!
-//!   as a whole:  form | bytes | bytes ...       each member with its length before it
+//!   as a whole:  form | bytes | bytes ...       each member with its length before it, integers as digits
 //! ```
 //!
 //! All three are trees of shared pages: a clone is one reference, and holds the set as it was.
@@ -30,9 +30,9 @@ pub use told::WORDS;
 
 use super::effect::{Reading, for_each_whole};
 use super::tree::{AsPut, Near, NewElement, Place, Tree, hash_of};
-use super::{InItem, NewValue, Object};
+use super::{InItem, NewValue, Object, Value};
 use crate::varint;
-use member::{ByHash, Hashed, InOrder};
+use member::{Ascending, ByHash, Counted, Hashed, InOrder};
 use std::any::Any;
 use std::collections::HashSet;
 use std::ops::Range;
@@ -61,9 +61,20 @@ impl Eq for Seen {}
 
 #[derive(Clone)]
 enum Kept {
-    Integers(Tree<AsPut>),
+    Integers(Tree<Ascending>),
     Listed(Tree<AsPut>),
     Hashed(Tree<ByHash>),
+}
+
+/// The same of whichever tree a set is.
+macro_rules! of_tree {
+    ($set:expr, $tree:ident => $what:expr) => {
+        match &$set.0 {
+            Kept::Integers($tree) => $what,
+            Kept::Listed($tree) => $what,
+            Kept::Hashed($tree) => $what,
+        }
+    };
 }
 
 impl Default for Set {
@@ -85,10 +96,7 @@ impl Set {
     /// How many members it has.
     #[inline]
     pub fn len(&self) -> u64 {
-        match &self.0 {
-            Kept::Integers(list) | Kept::Listed(list) => list.len(),
-            Kept::Hashed(tree) => tree.len(),
-        }
+        of_tree!(self, tree => tree.len())
     }
 
     /// Whether it has none.
@@ -120,6 +128,9 @@ impl Set {
 
     /// Whether another set's member is one of this.
     fn shares(&self, member: Member<'_>) -> bool {
+        if let (Kept::Integers(list), Value::Int(number)) = (&self.0, member.value) {
+            return member::rank(list, number).is_ok();
+        }
         member.value.with_bytes(|bytes| match &self.0 {
             Kept::Hashed(tree) => tree.find(member.hash(bytes), bytes).1.is_some(),
             _ => self.has(bytes),
@@ -130,9 +141,8 @@ impl Set {
     pub fn range(&self, range: Range<u64>) -> std::iter::Take<Members<'_>> {
         let count = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
         let members = match &self.0 {
-            Kept::Integers(list) | Kept::Listed(list) => {
-                Members::AsPut(InOrder(list.walk(&list.at(range.start))))
-            }
+            Kept::Integers(list) => Members::Ascending(Counted(list.walk(&list.at(range.start)))),
+            Kept::Listed(list) => Members::AsPut(InOrder(list.walk(&list.at(range.start)))),
             Kept::Hashed(tree) => Members::ByHash(Hashed(tree.walk(&tree.at(range.start)))),
         };
         members.take(count)
@@ -147,9 +157,8 @@ impl Set {
     #[inline]
     pub fn at(&self, index: u64) -> Option<Member<'_>> {
         match &self.0 {
-            Kept::Integers(list) | Kept::Listed(list) => {
-                list.get(&list.at(index)).map(member::listed)
-            }
+            Kept::Integers(list) => list.get(&list.at(index)).map(member::counted),
+            Kept::Listed(list) => list.get(&list.at(index)).map(member::listed),
             Kept::Hashed(tree) => tree.get(&tree.at(index)).map(member::hashed),
         }
     }
@@ -166,8 +175,8 @@ impl Set {
     pub fn scan<'a>(&'a self, cursor: u64, count: usize, mut see: impl FnMut(Member<'a>)) -> u64 {
         match &self.0 {
             Kept::Hashed(tree) => tree.scan(cursor, count, |it| see(member::hashed(it))),
-            Kept::Integers(list) | Kept::Listed(list) => {
-                list.iter().for_each(|it| see(member::listed(it)));
+            _ => {
+                self.iter().for_each(see);
                 0
             }
         }
@@ -198,7 +207,7 @@ impl Set {
             Kept::Integers(list) => {
                 let Some(number) = member::integer(member) else { return false };
                 let Err(index) = member::rank(list, number) else { return false };
-                member::put_at(list, index, member);
+                member::put_number(list, index, number);
             }
             Kept::Listed(list) => {
                 if member::position(list, member).is_some() {
@@ -221,8 +230,7 @@ impl Set {
     /// Adds a member behind all others, as a value as a whole tells them; `false` where it does not belong there.
     fn put_last(&mut self, member: &[u8]) -> bool {
         if let Kept::Integers(list) = &self.0 {
-            let last = list.len().checked_sub(1).and_then(|last| list.get(&list.at(last)));
-            let last = last.and_then(|last| member::integer(last.head));
+            let last = member::greatest(list);
             if member::integer(member).is_none_or(|number| last >= Some(number)) {
                 return false;
             }
@@ -232,10 +240,16 @@ impl Set {
 
     /// Makes room for the first members of one that is small.
     fn make_room(&mut self, members: &[&[u8]]) {
-        if let Kept::Integers(list) | Kept::Listed(list) = &mut self.0
-            && list.is_empty()
-        {
-            list.make_room(members.len(), members.iter().map(|member| member.len()).sum());
+        let (count, integer) = (members.len(), |member: &&[u8]| member::integer(member));
+        match &mut self.0 {
+            Kept::Integers(list) if list.is_empty() => {
+                let numbers = members.iter().filter_map(integer);
+                list.make_room(count, numbers.map(member::bytes_needed).sum());
+            }
+            Kept::Listed(list) if list.is_empty() => {
+                list.make_room(count, members.iter().map(|member| member.len()).sum());
+            }
+            _ => {}
         }
     }
 
@@ -252,19 +266,15 @@ impl Set {
 
     /// Removes a member; whether it was one.
     fn remove(&mut self, member: &[u8]) -> bool {
-        let at = |list: &mut Tree<AsPut>, index: Option<u64>| {
-            let place: Option<Place> = index.map(|index| list.at(index));
-            place.map(|place| list.remove(&place)).is_some()
-        };
         match &mut self.0 {
             Kept::Integers(list) => {
                 let number = member::integer(member);
                 let index = number.and_then(|number| member::rank(list, number).ok());
-                at(list, index)
+                member::remove_at(list, index)
             }
             Kept::Listed(list) => {
                 let index = member::position(list, member);
-                at(list, index)
+                member::remove_at(list, index)
             }
             Kept::Hashed(tree) => {
                 let (place, there) = tree.find(hash_of(member), member);
@@ -282,25 +292,15 @@ impl Set {
         if form <= self.form() {
             return;
         }
-        let list = match &mut self.0 {
-            Kept::Integers(list) | Kept::Listed(list) => std::mem::take(list),
-            Kept::Hashed(_) => return,
-        };
         self.0 = match form {
-            Form::Hashed => Kept::Hashed(member::in_order_of_hashes(&list)),
-            _ => Kept::Listed(list),
+            Form::Hashed => Kept::Hashed(member::in_order_of_hashes(self.iter())),
+            _ => Kept::Listed(member::as_list(self.iter())),
         };
     }
 
     /// The same members as a list.
     fn as_list(&self) -> Set {
-        let mut list = Tree::new();
-        for member in self.iter() {
-            member.value.with_bytes(|bytes| {
-                list.push(NewElement { key: (), head: &[bytes], tail: None });
-            });
-        }
-        Set(Kept::Listed(list))
+        Set(Kept::Listed(member::as_list(self.iter())))
     }
 
     /// The same members as integers, if they are all such.
@@ -321,10 +321,7 @@ impl Object for Set {
     }
 
     fn prefetch(&self) {
-        match &self.0 {
-            Kept::Integers(list) | Kept::Listed(list) => list.prefetch(),
-            Kept::Hashed(tree) => tree.prefetch(),
-        }
+        of_tree!(self, tree => tree.prefetch());
     }
 
     fn near(&self, member: &[u8]) -> Option<Near<'_>> {
@@ -352,10 +349,7 @@ impl Object for Set {
     }
 
     fn encoded_len(&self) -> usize {
-        let members = match &self.0 {
-            Kept::Integers(list) | Kept::Listed(list) => list.encoded_len(),
-            Kept::Hashed(tree) => tree.encoded_len(),
-        };
+        let members = of_tree!(self, tree => tree.encoded_len());
         usize::try_from(members).map_or(usize::MAX, |members| 1 + members)
     }
 
@@ -369,10 +363,7 @@ impl Object for Set {
         }
         let (start, end) = (range.start.saturating_sub(1), range.end.saturating_sub(1));
         let range = start as u64..end as u64;
-        match &self.0 {
-            Kept::Integers(list) | Kept::Listed(list) => list.encode_range(range, out),
-            Kept::Hashed(tree) => tree.encode_range(range, out),
-        }
+        of_tree!(self, tree => tree.encode_range(range, out));
     }
 
     fn decode_slice(&mut self, at: u64, bytes: &[u8]) -> Option<usize> {
@@ -387,27 +378,18 @@ impl Object for Set {
     }
 
     fn kept_from(&self, at: u64) -> (u64, Option<u64>, usize) {
-        let (kept, next, pages) = match &self.0 {
-            Kept::Integers(list) | Kept::Listed(list) => list.kept_from(at),
-            Kept::Hashed(tree) => tree.kept_from(at),
-        };
+        let (kept, next, pages) = of_tree!(self, tree => tree.kept_from(at));
         (kept, Some(next).filter(|next| *next < self.len()), pages)
     }
 
     fn shared_as(&self) -> Option<(usize, u64)> {
-        let (address, holders) = match &self.0 {
-            Kept::Integers(list) | Kept::Listed(list) => (list.address(), list.holders()),
-            Kept::Hashed(tree) => (tree.address(), tree.holders()),
-        };
+        let (address, holders) = of_tree!(self, tree => (tree.address(), tree.holders()));
         // Pages are aligned: two that say different things of the same members are two.
         Some((address | usize::from(self.form().number()), holders))
     }
 
     fn heap_bytes(&self) -> usize {
-        let members = match &self.0 {
-            Kept::Integers(list) | Kept::Listed(list) => list.heap_bytes(),
-            Kept::Hashed(tree) => tree.heap_bytes(),
-        };
+        let members = of_tree!(self, tree => tree.heap_bytes());
         size_of::<Set>() + usize::try_from(members).unwrap_or(usize::MAX)
     }
 
@@ -460,7 +442,7 @@ fn whole(form: Form, members: Vec<&[u8]>) -> Option<Set> {
                 let number = member::integer(member)?;
                 (last < Some(number)).then_some(())?;
                 last = Some(number);
-                list.push(NewElement { key: (), head: &[member], tail: None });
+                member::put_number(list, list.len(), number);
             }
         }
         Kept::Listed(list) => {

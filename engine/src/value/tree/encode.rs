@@ -6,7 +6,7 @@ use std::ops::Range;
 
 impl<O: Order> Tree<O> {
     /// Appends these bytes of all elements as they are written when the value is: [`Order::encode_opening`],
-    /// then the element's bytes.
+    /// [`Order::encoded_head`], the tail.
     pub fn encode_range(&self, range: Range<u64>, out: &mut Vec<u8>) {
         let (place, mut at) = self.at_encoded(range.start);
         let mut opening = Vec::new();
@@ -19,7 +19,7 @@ impl<O: Order> Tree<O> {
                 opening.clear();
                 O::encode_opening(element, &mut opening);
                 let from = range.start.saturating_sub(at) as usize;
-                put(&opening, element, from..(range.end.min(end) - at) as usize, out);
+                put::<O>(&opening, element, from..(range.end.min(end) - at) as usize, out);
             }
             at = end;
         }
@@ -46,9 +46,14 @@ impl<O: Order> Tree<O> {
 }
 
 /// Appends some of an element's bytes, counted from its opening on.
-fn put<K>(opening: &[u8], element: Element<'_, K>, range: Range<usize>, out: &mut Vec<u8>) {
+fn put<O: Order>(
+    opening: &[u8],
+    element: Element<'_, O::Key>,
+    range: Range<usize>,
+    out: &mut Vec<u8>,
+) {
     let mut before = 0;
-    for part in [opening, element.head] {
+    for part in [opening, O::encoded_head(element)] {
         let within = |at: usize| at.saturating_sub(before).min(part.len());
         out.extend_from_slice(&part[within(range.start)..within(range.end)]);
         before += part.len();

@@ -36,6 +36,12 @@ pub trait Order: 'static {
     fn encode_opening(element: Element<'_, Self::Key>, out: &mut Vec<u8>) {
         varint::write(element.length() as u64, |byte| out.push(byte));
     }
+
+    /// What of its head stands behind the opening: all of it, unless it is written otherwise, in the opening.
+    #[inline]
+    fn encoded_head(element: Element<'_, Self::Key>) -> &[u8] {
+        element.head
+    }
 }
 
 /// The order in which elements were put: of lists, and of what is small.
