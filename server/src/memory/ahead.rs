@@ -15,6 +15,9 @@
 //! A thread that grows fast gets more ahead, up to [`WINDOW_MAX`] blocks; what is ahead of all is bounded by a share of
 //! what is in use, and most of what nobody has grown into for a second is given back. None of it is counted as used.
 //!
+//! The first [`FIRST`] blocks have small pages for ever: there the allocator puts what every thread begins with, a few
+//! pages in each, and the kernel would fill them up with large ones some seconds later.
+//!
 //! What is handed out at once and is longer than [`LONG_MIN`] is a buffer that somebody fills from its beginning to its end,
 //! nobody knows when. Its blocks are LONG: there the kernel gives small pages, one after the other as they are needed.
 //!
@@ -52,6 +55,10 @@ const HANDED_OUT: u64 = AHEAD - 1;
 
 /// So many bytes at once are a buffer. No table of the program's is that long: they are made of parts.
 const LONG_MIN: usize = 4 * BLOCK;
+
+/// Blocks with small pages: the allocator's books and its first 512 grains. There are some 4 MB in them, of 34, whatever
+/// the program comes to hold: its data is behind them.
+const FIRST: usize = 17;
 
 /// Of addresses: as much as the machine has memory, in steps of this, at most so much. More than that the allocator gets
 /// by itself.
@@ -136,7 +143,8 @@ pub extern "C" fn prepare() {
     STATES.store(states as *mut AtomicU64, Ordering::Relaxed);
     START.store(start, Ordering::Relaxed);
     BLOCKS.store(blocks, Ordering::Relaxed);
-    advise(0..blocks, libc::MADV_HUGEPAGE);
+    advise(FIRST..blocks, libc::MADV_HUGEPAGE);
+    advise(0..FIRST, libc::MADV_NOHUGEPAGE);
     advise(0..blocks, libc::MADV_DONTDUMP);
     hand_over();
 }
@@ -309,6 +317,7 @@ fn note_taken_back(offset: usize, size: usize) {
 
 /// These whole blocks are a buffer's.
 fn note_long(blocks: Range<usize>) {
+    let blocks = blocks.start.max(FIRST)..blocks.end.max(FIRST);
     advise(blocks.clone(), libc::MADV_NOHUGEPAGE);
     for state in &states()[blocks] {
         state.fetch_or(LONG, Ordering::AcqRel);
@@ -453,7 +462,7 @@ impl Toucher {
             let missed = growth.missed.swap(0, Ordering::Relaxed) > 0;
             let window = if missed { followed.window * 2 } else { followed.window };
             *followed = Followed { last, window: window.min(WINDOW_MAX), since: Instant::now() };
-            for block in last..(last + followed.window).min(over) {
+            for block in last.max(FIRST)..(last + followed.window).min(over) {
                 if self.ahead.len() >= most || states()[block].load(Ordering::Relaxed) != 0 {
                     continue;
                 }
