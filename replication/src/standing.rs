@@ -264,9 +264,12 @@ impl Standing {
             *self.older.borrow_mut() = Some(Older { history: before, relay, used: None });
             self.restored.set(Some(history));
         }
-        if follows && origin.stream.is_some() {
-            *self.streams_of.borrow_mut() = origin.stream.as_ref().map(|stream| stream.id.clone());
-            *self.stream.borrow_mut() = origin.stream;
+        // Of a file of another node, or of a start with more databases, the stream may be about one that is not here.
+        let dbs = self.front.node.dbs();
+        let stream = origin.stream.filter(|stream| usize::from(stream.db.0) < dbs);
+        if follows && stream.is_some() {
+            *self.streams_of.borrow_mut() = stream.as_ref().map(|stream| stream.id.clone());
+            *self.stream.borrow_mut() = stream;
             self.tells.set(true);
         }
     }

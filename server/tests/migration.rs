@@ -397,6 +397,52 @@ fn data_that_cannot_be_read_is_asked_for_again() {
     node.assert_logged("it is asked for again", 1);
 }
 
+/// The story: a byte among the first nine ended the link for good, one behind them did not.
+#[test]
+fn what_does_not_begin_as_an_rdb_is_asked_for_again_and_costs_nothing() {
+    let head = format!("+FULLRESYNC {ID} 100\r\n$9\r\nRADIS0011").into_bytes();
+    let puppet = Puppet::start(vec![head, full(&command("SET a 1"))]);
+    let node = Node::start("node", 2, &[]);
+    follow(&node, puppet.port);
+    wait::until("it is followed", || node.ask(&["GET", "a"]).as_deref() == Some("1"));
+    assert_eq!(puppet.asked(), ["? -1", "? -1"]);
+    node.assert_logged("it is asked for again", 1);
+}
+
+/// The story: it was asked for again from the same place, about once a second, for ever, and each time the link was up.
+#[test]
+fn a_stream_that_cannot_be_read_where_it_stands_costs_a_full_sync() {
+    let damaged = "*x\r\n";
+    let continued = format!("+CONTINUE\r\n{damaged}").into_bytes();
+    let mut scripts = vec![full(damaged)];
+    scripts.extend(std::iter::repeat_n(continued, 3));
+    scripts.push(full(&command("SET a 1")));
+    let puppet = Puppet::start(scripts);
+    let node = Node::start("node", 2, &[]);
+    follow(&node, puppet.port);
+    wait::until("it begins anew", || node.ask(&["GET", "a"]).as_deref() == Some("1"));
+    let again = format!("{ID} 101");
+    assert_eq!(puppet.asked(), ["? -1", &again, &again, &again, "? -1"]);
+}
+
+/// The story: the node ended with a broken promise of its own, at each start.
+#[test]
+fn a_stored_stream_about_a_database_that_is_not_here_any_more_begins_anew() {
+    let stream = ["SET b 1", "SELECT 9", "SET a 1", "DEL a"].map(command).concat();
+    let first = Puppet::start(vec![full(&stream)]);
+    let mut node = Node::start("node", 2, &["--dbfilename=dump.rdb"]);
+    follow(&node, first.port);
+    let end = (100 + stream.len()).to_string();
+    wait::until("it is applied", || replication(&node, "slave_repl_offset") == end);
+    node.must(&["SAVE"]);
+    node.kill();
+    let second = Puppet::start(vec![full(&command("SET a 2"))]);
+    let upstream = format!("--replicaof=127.0.0.1:{}", second.port);
+    node.restart(&["--dbnum=4", &upstream]);
+    wait::until("it is followed", || node.ask(&["GET", "a"]).as_deref() == Some("2"));
+    assert_eq!(second.asked(), ["? -1"]);
+}
+
 /// A stream whose transactions do not hold together is none that could be gone on with.
 #[test]
 fn a_multi_within_a_multi_and_an_exec_without_one_cost_a_full_sync() {

@@ -135,9 +135,7 @@ pub enum Event<'a> {
 /// Whether what begins so can be read, and its version; nothing while there are fewer than [`HEAD`] bytes.
 pub fn version(bytes: &[u8]) -> Result<Option<u16>, FileError> {
     let error = |why: String| FileError { at: 0, key: None, why: why.into() };
-    let magics: [&[u8]; 2] = [b"REDIS", b"VALKEY"];
-    let is_one = |magic: &&[u8]| bytes.iter().zip(*magic).all(|(byte, other)| byte == other);
-    let Some(magic) = magics.into_iter().find(is_one) else {
+    let Some(magic) = magic(bytes) else {
         return Err(error(
             "this is no RDB file: it does not begin with REDIS or VALKEY".to_owned(),
         ));
@@ -156,6 +154,19 @@ pub fn version(bytes: &[u8]) -> Result<Option<u16>, FileError> {
             VALKEY.end(),
         ))),
     }
+}
+
+/// Whether what begins so says that it is an RDB, and of which version: whether that one can be read or not.
+pub fn says_version(bytes: &[u8]) -> bool {
+    let digits = magic(bytes).and_then(|magic| bytes.get(magic.len()..HEAD));
+    digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_digit))
+}
+
+/// Which of the two words it begins with, as far as it goes.
+fn magic(bytes: &[u8]) -> Option<&'static [u8]> {
+    let magics: [&[u8]; 2] = [b"REDIS", b"VALKEY"];
+    let is_one = |magic: &&[u8]| bytes.iter().zip(*magic).all(|(byte, other)| byte == other);
+    magics.into_iter().find(is_one)
 }
 
 /// Reading under way. After an error it is of no more use.

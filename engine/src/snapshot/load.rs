@@ -214,7 +214,13 @@ impl Loader {
     async fn read(&mut self) -> Result<(), FileError> {
         loop {
             match self.read_some()? {
-                Did::More => return Ok(()),
+                Did::More => {
+                    if self.reader.is_at_end() && self.loaded.version == 0 {
+                        self.loaded.version = self.reader.version();
+                        self.loaded.bytes = self.reader.offset();
+                    }
+                    return Ok(());
+                }
                 Did::Full(shard) => self.send(shard).await?,
                 Did::Sizes(keys) => self.expect(keys).await,
                 Did::Ended => self.keep_long().await?,
@@ -229,13 +235,7 @@ impl Loader {
             let Loader { reader, batches, long, libraries, loaded, .. } = self;
             let version = reader.version();
             match reader.next()? {
-                Event::More => return Ok(Did::More),
-                Event::End => {
-                    if loaded.version == 0 {
-                        (loaded.version, loaded.bytes) = (version, reader.offset());
-                    }
-                    return Ok(Did::More);
-                }
+                Event::More | Event::End => return Ok(Did::More),
                 Event::Aux(name, value) => {
                     let kept: usize = loaded.aux.iter().map(|(k, v)| k.len() + v.len()).sum();
                     if kept + name.len() + value.len() <= AUX_MAX {

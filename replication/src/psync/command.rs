@@ -50,6 +50,8 @@ pub(super) fn verb(
         () if is(0, "REPLCONF") && is(1, "GETACK") => Verb::GetAck,
         // Scripts that are only kept change nothing; what they do comes as commands.
         () if is(0, "PING") || is(0, "REPLCONF") || is(0, "SCRIPT") => Verb::Nothing,
+        // A Valkey's cluster tells where slots are to be. What comes and goes with them comes as commands.
+        () if is(0, "CLUSTER") && is(1, "SETSLOT") => Verb::Nothing,
         // What functions do comes as commands.
         () if is(0, "FUNCTION") => Verb::Functions,
         () => return Err(unknown(args)),
@@ -129,6 +131,7 @@ mod tests {
             ("PING", "Nothing"),
             ("REPLCONF GETACK *", "GetAck"),
             ("SCRIPT LOAD x", "Nothing"),
+            ("cluster setslot 5 STABLE", "Nothing"),
             ("FUNCTION LOAD x", "Functions"),
         ] {
             assert_eq!(said(line), expected, "{line}");
@@ -143,6 +146,7 @@ mod tests {
             ("FCALL x 0", ["FCALL with 2", "stop using it"]),
             ("JSON.SET a $ 1", ["JSON.SET", "stop using it"]),
             ("SET a", ["SET with 1", "stop using it"]),
+            ("CLUSTER SYNCSLOTS FINISH", ["CLUSTER with 2", "stop using it"]),
             ("SELECT 16", ["database 16", "--dbnum"]),
             ("SELECT -1", ["database -1", "--dbnum"]),
         ] {

@@ -92,9 +92,10 @@ fn facts(info: &[u8]) -> Facts {
                 else {
                     continue;
                 };
-                facts.dbs = facts.dbs.max(index).max(index + 1);
+                facts.dbs = facts.dbs.max(usize::saturating_add(index, 1));
                 let count = value.strip_prefix("keys=").and_then(|rest| rest.split(',').next());
-                keys += count.and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
+                let count = count.and_then(|count| count.parse().ok()).unwrap_or(0);
+                keys = u64::saturating_add(keys, count);
             }
         }
     }

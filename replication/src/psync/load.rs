@@ -79,7 +79,9 @@ async fn leave(
     buffer: &mut Vec<u8>,
 ) -> Result<(), Reason> {
     let ends_elsewhere = || {
-        Reason::Words(format!("the master's RDB ends elsewhere than it said: after {bytes} bytes"))
+        Reason::Damaged(format!(
+            "the master's RDB ends elsewhere than it said: after {bytes} bytes"
+        ))
     };
     let mark = match extent {
         Extent::Bytes(length) if *length == bytes => return Ok(()),

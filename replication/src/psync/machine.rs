@@ -40,11 +40,11 @@ const ACK_EVERY: Duration = Duration::from_secs(1);
 const ACK_SOON: Duration = Duration::from_millis(50);
 
 /// How often data that cannot be read is asked for again: a byte may have been damaged on its way, but each time
-/// costs the master a fork.
+/// costs the master a fork. So often too a stream is asked for again from where nothing can be read, before all data is.
 const DAMAGED_MAX: u32 = 3;
 
-/// How often a stream may bring soon after a full sync what does not fit: each time costs all data, and what the
-/// master goes on saying will not fit the next time either.
+/// How often a stream may bring soon after a full sync what does not fit, or cannot be read: each time costs all data,
+/// and what the master goes on saying will not fit the next time either.
 const MISFITS_MAX: u32 = 3;
 
 /// A stream that fitted for so long has nothing to do with what did not fit before.
@@ -180,9 +180,9 @@ pub struct Machine {
     is_full: bool,
     /// A command did not fit: the copy is not exact any more.
     is_inexact: bool,
-    /// Full syncs, one after the other, whose data could not be read.
+    /// Full syncs, one after the other, whose data could not be read; or partial ones behind which nothing could.
     damaged: u32,
-    /// Full syncs, one after the other, soon behind which something did not fit.
+    /// Full syncs, one after the other, soon behind which something did not fit, or could not be read.
     misfits: u32,
     began: Instant,
     stable_since: Option<Instant>,
@@ -385,20 +385,26 @@ impl Machine {
                 // What is not understood is missing: where the stream goes on would not be where we are.
                 self.is_inexact |=
                     matches!(reason, Reason::BrokenPromise(_) | Reason::Senseless(_));
-                if matches!(reason, Reason::Damaged(_)) {
-                    self.damaged += 1;
+                self.damaged += u32::from(matches!(reason, Reason::Damaged(_)));
+                // Where the stream stands it cannot be read: all data is asked for.
+                let is_stuck = self.stable_since.is_some() && self.damaged > DAMAGED_MAX;
+                if is_stuck {
+                    (self.is_inexact, self.damaged) = (true, 0);
                 }
-                if matches!(reason, Reason::BrokenPromise(_)) {
-                    let has_fitted =
-                        |since: Instant| now.saturating_duration_since(since) >= FITTED_FOR;
-                    let is_new = self.stable_since.is_some_and(has_fitted);
-                    self.misfits = if is_new { 1 } else { self.misfits + 1 };
+                if is_stuck || matches!(reason, Reason::BrokenPromise(_)) {
+                    self.note_misfit(now);
                 }
                 return self.become_draining(reason);
             }
             _ => {}
         }
         Vec::new()
+    }
+
+    fn note_misfit(&mut self, now: Instant) {
+        let has_fitted = |since: Instant| now.saturating_duration_since(since) >= FITTED_FOR;
+        let is_new = self.stable_since.is_some_and(has_fitted);
+        self.misfits = if is_new { 1 } else { self.misfits + 1 };
     }
 
     fn ack_due(&self) -> Instant {
@@ -462,9 +468,12 @@ impl Machine {
             return self.become_ended();
         }
         self.counts.down_since = self.counts.down_since.or(Some(now));
+        self.damaged += u32::from(matches!(reason, Reason::Damaged(_)));
+        let reason = self.judged(reason, false);
         if matches!(reason, Reason::Senseless(_)) {
             return self.become_refused(reason);
         }
+        let is_news = is_news || matches!(reason, Reason::Damaged(_));
         let pause = self.pace.not_met(reason.is_late(), self.limit, rules.pause_max);
         self.become_pausing(pause, now);
         vec![Action::Down { reason, is_news, is_final: false }]
@@ -490,15 +499,10 @@ impl Machine {
         // Each of the few times is said.
         let is_news = self.is_news(&reason) || matches!(reason, Reason::Damaged(_));
         self.counts.down_since = self.counts.down_since.or(Some(now));
-        let reason = match reason {
-            Reason::Damaged(text) if self.damaged > DAMAGED_MAX => {
-                Reason::Senseless(format!("{text}; it came {} times", self.damaged))
-            }
-            Reason::BrokenPromise(text) if self.misfits > MISFITS_MAX => Reason::Senseless(
-                format!("{text}; so ended {} sessions, each soon after a full sync", self.misfits),
-            ),
-            reason => reason,
-        };
+        let reason = self.judged(reason, self.stable_since.is_some());
+        if stable.is_some() && !matches!(reason, Reason::Damaged(_)) {
+            self.damaged = 0;
+        }
         if matches!(reason, Reason::Senseless(_)) {
             actions.extend(self.become_refused(reason));
             return actions;
@@ -507,6 +511,23 @@ impl Machine {
         self.become_pausing(pause, now);
         actions.push(Action::Down { reason, is_news, is_final: false });
         actions
+    }
+
+    /// What happened too often will not be otherwise the next time: in a stream, or before it began.
+    fn judged(&self, reason: Reason, was_stable: bool) -> Reason {
+        match reason {
+            Reason::BrokenPromise(text) | Reason::Damaged(text)
+                if was_stable && self.misfits > MISFITS_MAX =>
+            {
+                let ended =
+                    format!("so ended {} sessions, each soon after a full sync", self.misfits);
+                Reason::Senseless(format!("{text}; {ended}"))
+            }
+            Reason::Damaged(text) if !was_stable && self.damaged > DAMAGED_MAX => {
+                Reason::Senseless(format!("{text}; it came {} times", self.damaged))
+            }
+            reason => reason,
+        }
     }
 
     /// Notes why the link is down; answers whether it was not so before.
@@ -595,7 +616,9 @@ impl Machine {
         self.stable_since = Some(now);
         self.counts.down_since = None;
         self.counts.last_error = None;
-        self.damaged = 0;
+        if self.is_full {
+            self.damaged = 0;
+        }
     }
 
     fn become_draining(&mut self, reason: Reason) -> Vec<Action> {
@@ -976,6 +999,48 @@ mod tests {
         assert_eq!(play.machine.state(), Stage::Refused);
         let said = play.machine.counts().last_error.as_ref().map(Reason::to_string);
         assert_eq!(said.as_deref(), Some("bad; it came 4 times"));
+    }
+
+    /// A master's backlog that was damaged where it stands was asked for once a second, for ever.
+    #[test]
+    fn a_stream_that_cannot_be_read_where_it_stands_costs_few_full_syncs() {
+        let mut play = Play::new(true);
+        let (mut full, mut kinds) = (true, String::new());
+        while play.machine.state() != Stage::Refused {
+            play.run_to(Stage::Streaming, full);
+            kinds.push(if full { 'F' } else { 'p' });
+            play.happened(Happened::Broke(Reason::Damaged("bad".to_owned())));
+            let drained = play.happened(Happened::Drained);
+            full = drained[0] == Action::Conclude { is_exact: false };
+        }
+        assert_eq!(kinds, "FpppFpppFpppFppp");
+        let said = play.machine.counts().last_error.as_ref().map(Reason::to_string);
+        assert_eq!(said.as_deref(), Some("bad; so ended 4 sessions, each soon after a full sync"));
+        // A session that ended otherwise makes up for those before.
+        let mut play = Play::new(true);
+        for _ in 0..10 {
+            play.run_to(Stage::Streaming, false);
+            play.happened(Happened::Broke(Reason::Damaged("bad".to_owned())));
+            assert_eq!(play.happened(Happened::Drained)[0], Action::Conclude { is_exact: true });
+            play.run_to(Stage::Streaming, false);
+            play.happened(Happened::Broke(words("cut")));
+            play.happened(Happened::Drained);
+        }
+    }
+
+    /// A byte among the first nine of an RDB that the network had damaged ended the link for good.
+    #[test]
+    fn what_does_not_begin_as_an_rdb_is_asked_for_again_a_few_times() {
+        let mut play = Play::new(true);
+        for time in 1..=DAMAGED_MAX + 1 {
+            play.run_to(Stage::Preparing, true);
+            let failed = play.happened(Happened::Failed(Reason::Damaged("bad".to_owned())));
+            let Action::Down { is_news: true, is_final, .. } = &failed[0] else {
+                panic!("{failed:?}")
+            };
+            assert_eq!(*is_final, time > DAMAGED_MAX, "{time}");
+        }
+        assert_eq!(play.machine.state(), Stage::Refused);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   SET k v IFEQ x ...          Valkey 8.1    SET k v ...: the master has compared, and what it compared is here
+//!   the same of IFNE x, IFDEQ, IFDNE digest   Redis 8.4
 //!   MSETEX n k v ... options    Redis 8.4     SET k v options, of each key, as one
 //!   XADD k KEEPREF ...          Redis 8.2     XADD k ...: groups keep what they have not acknowledged, as ever
 //! ```
@@ -16,7 +17,9 @@ pub(super) fn translated(args: &Args<'_>) -> Option<Vec<OwnedArgs>> {
     let is = |index: usize, word: &str| args.get(index).eq_ignore_ascii_case(word.as_bytes());
     let name = args.get(0);
     if name.eq_ignore_ascii_case(b"SET") && args.len() > 4 {
-        let at = (3..args.len() - 1).find(|at| is(*at, "IFEQ"))?;
+        const CONDITIONS: [&str; 4] = ["IFEQ", "IFNE", "IFDEQ", "IFDNE"];
+        let is_condition = |at: &usize| CONDITIONS.iter().any(|word| is(*at, word));
+        let at = (3..args.len() - 1).find(is_condition)?;
         let words = (0..args.len()).filter(|index| *index != at && *index != at + 1);
         return Some(vec![words.map(|index| args.get(index)).collect()]);
     }
@@ -95,6 +98,9 @@ mod tests {
         for (line, expected) in [
             ("set a 2 ifeq 1", "set a 2"),
             ("SET a 2 IFEQ IFEQ GET", "SET a 2 GET"),
+            ("SET a 2 ifne IFEQ PXAT 9", "SET a 2 PXAT 9"),
+            ("SET a 2 KEEPTTL IFDNE 0123", "SET a 2 KEEPTTL"),
+            ("SET a 2 IFDEQ 0123 GET", "SET a 2 GET"),
             ("SET a 2 PXAT 99", "-"),
             ("SET ifeq ifeq ifeq", "-"),
             ("msetex 2 a 1 b 2 NX PXAT 99", "SET a 1 PXAT 99|SET b 2 PXAT 99"),

@@ -44,9 +44,13 @@ pub(super) fn head(bytes: &[u8]) -> Result<Option<(Extent, usize)>, Reason> {
     Ok(Some((Extent::Bytes(length.ok_or_else(unclear)?), used)))
 }
 
-/// Whether what begins here is an RDB that can be read. Nothing while too little of it has come.
+/// Whether what begins here is an RDB that can be read. Nothing while too little of it has come. One of a version that
+/// is not known will be the same the next time; what is no RDB was damaged on its way.
 pub(super) fn can_be_read(bytes: &[u8]) -> Result<Option<u16>, Reason> {
-    file::version(bytes).map_err(|error| Reason::Senseless(unreadable(&error)))
+    file::version(bytes).map_err(|error| match file::says_version(bytes) {
+        true => Reason::Senseless(unreadable(&error)),
+        false => damaged(&error),
+    })
 }
 
 /// What has come cannot be read on. Whether it was so where it comes from is not known.
@@ -73,6 +77,9 @@ mod tests {
         assert_eq!(can_be_read(b"REDIS001"), Ok(None));
         assert_eq!(can_be_read(b"REDIS0011..."), Ok(Some(11)));
         assert!(matches!(can_be_read(b"REDIS9999"), Err(Reason::Senseless(_))));
+        for damaged in [b"REDIS0\x00\x30\x30", b"RADIS0011", b"REDIS00x1"] {
+            assert!(matches!(can_be_read(damaged), Err(Reason::Damaged(_))), "{damaged:?}");
+        }
         for line in ["$EOF:abc\r\n", "$-1\r\n", "$x\r\n", "+OK\r\n", "-ERR no\r\n"] {
             assert!(head(line.as_bytes()).is_err(), "{line}");
         }

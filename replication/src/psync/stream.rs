@@ -21,7 +21,7 @@ use crate::replica::reason::Reason;
 use crate::standing::StreamPosition;
 use engine::command::{Args, OwnedArgs, Registry};
 use engine::exec::{BePatient, Node, Queued, Replay};
-use engine::resp::{Limits, Parsed, Parser, Span};
+use engine::resp::{Limits, Parsed, Parser, ProtocolError, Span};
 use engine::rt::{self, Nap};
 use engine::types::DbIndex;
 use futures_lite::future;
@@ -49,8 +49,9 @@ struct Stream {
     registry: &'static Registry,
     dbs: usize,
     replay: Replay,
-    /// Bytes that were understood.
+    /// Bytes that were understood, and how many were when the session began.
     offset: u64,
+    began: u64,
     db: DbIndex,
     multi: Option<Multi>,
     /// The master waits until so much is applied.
@@ -153,11 +154,13 @@ impl Stream {
 
     /// Takes the whole commands that `buffer` begins with.
     async fn take_all(&mut self, parser: &mut Parser, buffer: &mut Vec<u8>) -> Result<(), Reason> {
-        let mut at = 0;
+        let (mut at, began) = (0, self.began);
         let outcome = loop {
             let rest = &buffer[at..];
             let consumed = match parser.next(rest, &LIMITS) {
-                Err(error) => break Err(format!("the master's stream is damaged: {error}").into()),
+                // What begins a session is what has ended the one before, or is damaged in the same place.
+                Err(error) if self.offset == began => break Err(Reason::Damaged(damaged(&error))),
+                Err(error) => break Err(Reason::Words(damaged(&error))),
                 Ok(Parsed::Incomplete { .. } | Parsed::Long { .. }) => break Ok(()),
                 Ok(Parsed::Empty { consumed }) => {
                     self.offset += consumed as u64;
@@ -186,6 +189,10 @@ impl Stream {
     }
 }
 
+fn damaged(error: &ProtocolError) -> String {
+    format!("the master's stream is damaged: {error}")
+}
+
 /// Follows the stream, of which `buffer` has come already, until the session breaks and all is applied.
 pub(super) async fn follow(session: &Session, mut buffer: Vec<u8>) {
     let StreamPosition { id, offset, db } = session.position.borrow().clone();
@@ -193,8 +200,19 @@ pub(super) async fn follow(session: &Session, mut buffer: Vec<u8>) {
     let (registry, dbs) = (node.registry(), node.dbs());
     let replay = Replay::new(session.front.clone());
     let (multi, ack_from, portions, nap) = (None, None, Portions::default(), Nap::new().ok());
-    let mut stream =
-        Stream { node, registry, dbs, replay, offset, db, multi, ack_from, portions, nap };
+    let mut stream = Stream {
+        node,
+        registry,
+        dbs,
+        replay,
+        offset,
+        began: offset,
+        db,
+        multi,
+        ack_from,
+        portions,
+        nap,
+    };
     let mut parser = Parser::new();
     while !session.is_broken() {
         let taken = stream.take_all(&mut parser, &mut buffer).await;

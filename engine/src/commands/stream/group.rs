@@ -70,11 +70,6 @@ fn options(mut args: Args<'_>, is_create: bool) -> Result<(bool, i64), Refusal> 
     Ok((makes, read))
 }
 
-/// Nobody has read more entries than were ever added; -1 is "not known".
-fn at_most_added(read: i64, stream: Option<&Stream>) -> i64 {
-    read.min(stream.map_or(0, Stream::added).try_into().unwrap_or(i64::MAX))
-}
-
 fn create(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
     let (makes, read) = options(args, true)?;
     let (key, name) = (args.get(2), args.get(3));
@@ -89,7 +84,6 @@ fn create(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
         b"$" => stream.map_or(Id::ZERO, Stream::last_id),
         text => strict_id(text)?,
     };
-    let read = at_most_added(read, stream);
     if stream.is_some_and(|stream| stream.group(name).is_some()) {
         return Err(Refusal::fixed("BUSYGROUP Consumer Group name already exists"));
     }
@@ -138,7 +132,6 @@ fn setid(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
         b"$" => stream.last_id(),
         text => loose_id(text, 0)?,
     };
-    let read = at_most_added(read, Some(stream));
     let moved = PutGroup { name: args.get(3), last, read, is_new: false };
     cx.keys.change(cx.db, args.get(2), &moved);
     cx.reply.ok();
