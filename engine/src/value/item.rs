@@ -1,14 +1,15 @@
 //! One key with its value: a thin pointer to one block.
 //!
 //! ```text
-//!  0       1          4         8         12             12 or 20       + key_len
-//!  +-------+----------+---------+---------+--------------+--------------+-------------------------------+
-//!  | flags | clock    | key_len | val_len | deadline, if | key          | integer: 8 bytes              |
-//!  | u8    | u24      | u32     | u32     | there is one |              | inline:  val_len bytes        |
-//!  |       |          |         |         | (8 bytes)    |              | large:   pointer to a rope    |
-//!  |       |          |         |         |              |              | object:  pointer, 16 bytes    |
-//!  |       |          |         |         |              |              | or itself, aligned to 8       |
-//!  +-------+----------+---------+---------+--------------+--------------+-------------------------------+
+//!  0       1          4         8              8 or 16          8 to 20        + key_len
+//!  +-------+----------+---------+--------------+----------------+--------------+------------------------+
+//!  | flags | clock    | key_len | deadline, if | val_len, if it | key          | integer: 8 bytes       |
+//!  | u8    | u24      | u32     | there is one | is inline      |              | inline:  val_len bytes |
+//!  |       |          |         | (8 bytes)    | (u32)          |              | large:   pointer       |
+//!  |       |          |         |              |                |              | object:  pointer, 16   |
+//!  |       |          |         |              |                |              | bytes, or itself,      |
+//!  |       |          |         |              |                |              | aligned to 8           |
+//!  +-------+----------+---------+--------------+----------------+--------------+------------------------+
 //!  |  ------------------------- rounded up to a multiple of 16 --------------------------------------- |
 //!
 //!  flags:  0..3  how the value is stored; from 8 on an object of the type 0 to 7 that stands in the block
@@ -16,7 +17,8 @@
 //!          7     there is a deadline
 //! ```
 //!
-//! A key of 16 bytes with a value of 32 and no deadline fills one line of 64. Blocks are rounded because
+//! A key of 16 bytes with a value of 32 and no deadline fills one line of 64; with a small hash, which is one word, it
+//! takes 32. Blocks are rounded because
 //! allocators round anyway: a value that changes within the rounding, or a deadline that fits it, is
 //! written in place.
 //!
@@ -29,11 +31,11 @@
 //! Unsafe code stands here, in `object`, `chunk` and `tree`. What makes it sound:
 //! 1. `Item` owns the block; nobody else has the pointer; references into it borrow the item.
 //! 2. The block's length is `Shape::of(header).block()`: every change of shape reallocates to that.
-//! 3. Header, key, deadline (if flagged) and tail are initialized whenever a method returns; a tail of
+//! 3. Header, key, deadline (if flagged), length (if inline) and tail are initialized whenever a method returns; a tail of
 //!    kind `Large` holds a pointer from `Chunk::into_raw`, one of kind `Object` a pointer from
 //!    `Arc::into_raw`, whose reference the item owns; one of a kind from `IN_ITEM` on an object that
-//!    `InItem::put` of that number put there, `val_len` bytes at a place aligned to 8.
-//! 4. Blocks are aligned to 8, and what stands behind the header moves by multiples of 8 only.
+//!    `InItem::put` of that number put there, as many bytes as that one says, at a place aligned to 8.
+//! 4. Blocks are aligned to 8, and an object moves within one by multiples of 8 only.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::any::Any;
@@ -76,16 +78,16 @@ impl Item {
         let header = Header {
             flags_clock: u32::from(tail.kind() | deadline_flag),
             key_len: u32::try_from(key.len()).expect("a key is shorter than 4 GiB"),
-            val_len: tail.val_len(),
         };
-        let shape = Shape::of(header);
+        let shape = Shape::of(header, tail.val_len());
         let layout = shape.block();
         // SAFETY: the layout has at least the header's size, so it is not empty.
         let block = unsafe { alloc(layout) };
         let Some(block) = NonNull::new(block) else { handle_alloc_error(layout) };
         let mut item = Self(block);
         // SAFETY: the block has the length of the shape, which has room for the header at 0, for a
-        // deadline behind it if flagged, and for the key at `key_at`; `key` is no part of a new block.
+        // deadline behind it if flagged, and for the key at `key_at`; `key` is no part of a new block. The
+        // length, if it is inline, is written with the tail.
         unsafe {
             block.cast::<Header>().write(header);
             if let Some(Millis(deadline)) = deadline {
@@ -143,7 +145,7 @@ impl Item {
             match header.kind() {
                 KIND_INT => Some(Value::Int(tail.cast::<i64>().read_unaligned())),
                 KIND_INLINE => {
-                    let length = header.val_len as usize;
+                    let length = self.val_len();
                     Some(Value::Bytes(std::slice::from_raw_parts(tail.as_ptr(), length)))
                 }
                 KIND_LARGE => Some(self.borrow_large().into()),
@@ -217,7 +219,7 @@ impl Item {
         match header.kind() {
             KIND_OBJECT | IN_ITEM.. => self.object().map_or("", |object| object.encoding()),
             KIND_INT => "int",
-            KIND_INLINE if !header.has(IS_RAW) && header.val_len as usize <= EMBSTR_MAX => "embstr",
+            KIND_INLINE if !header.has(IS_RAW) && self.val_len() <= EMBSTR_MAX => "embstr",
             _ => "raw",
         }
     }
@@ -292,28 +294,26 @@ impl Item {
     /// The bytes that the item holds on the heap. Those of a large value count in full, whoever else
     /// holds it.
     pub fn heap_bytes(&self) -> usize {
-        let block = Shape::of(*self.header()).block().size();
+        let block = self.shape().block().size();
         match self.header().kind() {
             KIND_LARGE => block + self.borrow_large().heap_bytes(),
             KIND_OBJECT => block + self.object().map_or(0, |object| object.heap_bytes()),
             // Its own bytes are the block's.
-            IN_ITEM.. => {
+            kind @ IN_ITEM.. => {
                 let besides = self.object().map_or(0, |object| object.heap_bytes());
-                block + besides.saturating_sub(self.header().val_len as usize)
+                block + besides.saturating_sub(InItem::numbered(kind - IN_ITEM).size())
             }
             _ => block,
         }
     }
 }
 
-/// The first 12 bytes of a block.
+/// The first 8 bytes of a block.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Header {
     flags_clock: u32,
     key_len: u32,
-    /// The length of an inline value, and of an object that stands in the block; 0 for other kinds.
-    val_len: u32,
 }
 
 const KIND_MASK: u8 = 0x0f;
@@ -323,8 +323,9 @@ const KIND_LARGE: u8 = 2;
 const KIND_OBJECT: u8 = 3;
 /// What is left of an object whose reference was given up: as many bytes that mean nothing.
 const KIND_GONE: u8 = 4;
-/// The same of an object that stood in the block.
-const KIND_GONE_IN_ITEM: u8 = 5;
+/// The same of an object that stood in the block: of one of 8 bytes, and one of 16.
+const KIND_GONE_WORD: u8 = 5;
+const KIND_GONE_WORDS: u8 = 6;
 /// From here on: an object that stands in the block, of the type whose number is added.
 const IN_ITEM: u8 = 8;
 const IS_RAW: u8 = 0x40;
@@ -332,6 +333,8 @@ const HAS_DEADLINE: u8 = 0x80;
 
 const DEADLINE_AT: usize = size_of::<Header>();
 const DEADLINE_BYTES: usize = 8;
+/// Of the length of an inline value.
+const LENGTH_BYTES: usize = size_of::<u32>();
 const ROUNDING: usize = 16;
 
 impl Header {
@@ -343,15 +346,28 @@ impl Header {
         self.flags_clock as u8 & KIND_MASK
     }
 
-    fn key_at(&self) -> usize {
+    /// The same with another kind, and without what depended on the one before.
+    fn with_kind(self, kind: u8) -> Header {
+        let flags_clock = self.flags_clock & !u32::from(KIND_MASK | IS_RAW) | u32::from(kind);
+        Header { flags_clock, ..self }
+    }
+
+    /// Where the length of an inline value stands, and else the key.
+    fn length_at(&self) -> usize {
         DEADLINE_AT + if self.has(HAS_DEADLINE) { DEADLINE_BYTES } else { 0 }
+    }
+
+    fn key_at(&self) -> usize {
+        self.length_at() + if self.kind() == KIND_INLINE { LENGTH_BYTES } else { 0 }
     }
 
     #[inline]
     fn tail_at(&self) -> usize {
         let behind_key = self.key_at() + self.key_len as usize;
         match self.kind() {
-            KIND_GONE_IN_ITEM | IN_ITEM.. => behind_key.next_multiple_of(align_of::<u64>()),
+            KIND_GONE_WORD | KIND_GONE_WORDS | IN_ITEM.. => {
+                behind_key.next_multiple_of(align_of::<u64>())
+            }
             _ => behind_key,
         }
     }
@@ -364,10 +380,13 @@ struct Shape {
 }
 
 impl Shape {
-    fn of(header: Header) -> Self {
+    /// `val_len`: of an inline value.
+    fn of(header: Header, val_len: usize) -> Self {
         let tail_len = match header.kind() {
-            KIND_INLINE | KIND_GONE_IN_ITEM | IN_ITEM.. => header.val_len as usize,
+            KIND_INLINE => val_len,
             KIND_OBJECT | KIND_GONE => size_of::<*const dyn Object>(),
+            KIND_GONE_WORDS => 2 * size_of::<u64>(),
+            kind @ IN_ITEM.. => InItem::numbered(kind - IN_ITEM).size(),
             _ => 8,
         };
         Self { key_at: header.key_at(), end: header.tail_at() + tail_len }
@@ -429,12 +448,12 @@ impl Tail<'_> {
         }
     }
 
-    fn val_len(&self) -> u32 {
+    /// The length, of an inline value.
+    fn val_len(&self) -> usize {
         match self {
-            Self::Inline(bytes) => bytes.len() as u32,
-            Self::InlineOwned(bytes) => bytes.len() as u32,
-            Self::InItem(how, _) => how.size() as u32,
-            Self::Int(_) | Self::Large(_) | Self::Object(_) => 0,
+            Self::Inline(bytes) => bytes.len(),
+            Self::InlineOwned(bytes) => bytes.len(),
+            _ => 0,
         }
     }
 }
@@ -459,11 +478,32 @@ impl Item {
         unsafe { self.0.add(header.tail_at()) }
     }
 
-    /// Makes the block as long as `header` needs it and stores `header`. What both shapes have in common
-    /// keeps its bytes; the caller then writes what has moved or is new.
-    fn reshape(&mut self, header: Header) {
-        let old = Shape::of(*self.header()).block();
-        let new = Shape::of(header).block();
+    /// The length of an inline value; 0 of others.
+    #[inline]
+    fn val_len(&self) -> usize {
+        let header = self.header();
+        if header.kind() != KIND_INLINE {
+            return 0;
+        }
+        // SAFETY: of this kind 4 initialized bytes stand there, at a multiple of 8.
+        unsafe { self.0.add(header.length_at()).cast::<u32>().read() as usize }
+    }
+
+    /// Notes the length of an inline value, for which the block has the right shape already.
+    fn set_val_len(&mut self, val_len: usize) {
+        let header = self.header();
+        assert_eq!(header.kind(), KIND_INLINE);
+        // SAFETY: of this kind 4 bytes stand there, at a multiple of 8.
+        unsafe { self.0.add(header.length_at()).cast::<u32>().write(val_len as u32) };
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::of(*self.header(), self.val_len())
+    }
+
+    /// Makes the block as long as another shape needs it. What both have in common keeps its bytes.
+    fn resize(&mut self, old: &Shape, new: &Shape) {
+        let (old, new) = (old.block(), new.block());
         if old.size() != new.size() {
             // SAFETY: the block was allocated with `old` (promise 2); the new size is not 0, and rounded
             // up to the alignment it does not overflow because `Layout` accepted it.
@@ -471,49 +511,67 @@ impl Item {
             let Some(block) = NonNull::new(block) else { handle_alloc_error(new) };
             self.0 = block;
         }
-        *self.header_mut() = header;
+    }
+
+    /// Moves what stands from one place up to another by some bytes up or down.
+    ///
+    /// # Safety
+    /// The block is long enough before and behind, and what is overwritten means nothing any more.
+    unsafe fn shift(&mut self, from: usize, to: usize, target: usize) {
+        // SAFETY: the caller's promise; `copy` allows the overlap.
+        unsafe { self.0.add(from).copy_to(self.0.add(target), to - from) };
     }
 
     fn insert_deadline_room(&mut self) {
-        let old = Shape::of(*self.header());
+        let old = self.shape();
         let mut header = *self.header();
         header.flags_clock |= u32::from(HAS_DEADLINE);
-        self.reshape(header);
-        // SAFETY: the block is now at least 8 bytes longer than the old `end`; key and tail, which stand
-        // together, move up by 8; `copy` allows the overlap.
-        unsafe {
-            let key = self.0.add(old.key_at);
-            key.copy_to(key.add(DEADLINE_BYTES), old.end - old.key_at);
-        }
+        self.resize(&old, &Shape::of(header, self.val_len()));
+        // SAFETY: the block is now at least 8 bytes longer than the old `end`; all behind the header, which
+        // stands together, moves up by 8.
+        unsafe { self.shift(DEADLINE_AT, old.end, DEADLINE_AT + DEADLINE_BYTES) };
+        *self.header_mut() = header;
     }
 
     fn remove_deadline_room(&mut self) {
-        let old = Shape::of(*self.header());
-        // SAFETY: the 8 bytes before the key are the deadline's; key and tail move down over them.
-        // Nothing reads the block by its old shape before `reshape` has stored the new header.
-        unsafe {
-            let key = self.0.add(old.key_at);
-            key.copy_to(key.sub(DEADLINE_BYTES), old.end - old.key_at);
-        }
+        let (old, val_len) = (self.shape(), self.val_len());
         let mut header = *self.header();
         header.flags_clock &= !u32::from(HAS_DEADLINE);
-        self.reshape(header);
+        // SAFETY: the 8 bytes behind the header are the deadline's; all behind them moves down over them. Nothing
+        // reads the block by its old shape before the new header is stored.
+        unsafe { self.shift(DEADLINE_AT + DEADLINE_BYTES, old.end, DEADLINE_AT) };
+        *self.header_mut() = header;
+        self.resize(&old, &Shape::of(header, val_len));
     }
 
     /// Replaces the value, whatever it was, and sets the flags `flags` of what may depend on it.
     fn set_tail(&mut self, tail: Tail<'_>, flags: u8) {
         self.drop_shared();
-        let mut header = *self.header();
-        header.flags_clock &= !u32::from(KIND_MASK | IS_RAW);
-        header.flags_clock |= u32::from(tail.kind() | flags);
-        header.val_len = tail.val_len();
-        self.reshape(header);
+        let (old, key_len) = (self.shape(), self.header().key_len as usize);
+        let header = self.header().with_kind(tail.kind() | flags);
+        let new = Shape::of(header, tail.val_len());
+        // SAFETY: both shapes have room for the key where they say it stands; what is between the header and the
+        // key, and behind it, is the old value's and means nothing any more. A longer block is made before the
+        // key moves up, a shorter one after it has moved down, so that it is within the block all the time.
+        unsafe {
+            if new.key_at < old.key_at {
+                self.shift(old.key_at, old.key_at + key_len, new.key_at);
+            }
+            self.resize(&old, &new);
+            if new.key_at > old.key_at {
+                self.shift(old.key_at, old.key_at + key_len, new.key_at);
+            }
+        }
+        *self.header_mut() = header;
         self.write_tail(tail);
     }
 
     /// Writes a tail for which the block has the right shape already.
     fn write_tail(&mut self, tail: Tail<'_>) {
         debug_assert_eq!(tail.kind(), self.header().kind());
+        if tail.kind() == KIND_INLINE {
+            self.set_val_len(tail.val_len());
+        }
         let start = self.tail_start();
         let write_bytes = |bytes: &[u8]| {
             // SAFETY: an inline tail has room for `val_len` bytes, which is the length of `bytes`; they
@@ -549,10 +607,9 @@ impl Item {
         let new_len = old_len.max(end);
         if self.header().kind() == KIND_INLINE {
             if new_len <= INLINE_MAX {
-                let mut header = *self.header();
-                header.flags_clock |= u32::from(IS_RAW);
-                header.val_len = new_len as u32;
-                self.reshape(header);
+                self.resize(&self.shape(), &Shape::of(*self.header(), new_len));
+                self.header_mut().flags_clock |= u32::from(IS_RAW);
+                self.set_val_len(new_len);
                 let start = self.tail_start();
                 // SAFETY: the tail has room for `new_len` bytes, of which the first `old_len` are
                 // initialized; the rest is made so before anybody reads it. `bytes` comes from outside.
@@ -629,8 +686,10 @@ impl Item {
         }
         if let kind @ IN_ITEM.. = self.header().kind() {
             let object = self.see_in_item(kind);
+            let words = InItem::numbered(kind - IN_ITEM).size() / size_of::<u64>();
+            let gone = if words == 1 { KIND_GONE_WORD } else { KIND_GONE_WORDS };
             self.header_mut().flags_clock &= !u32::from(KIND_MASK);
-            self.header_mut().flags_clock |= u32::from(KIND_GONE_IN_ITEM);
+            self.header_mut().flags_clock |= u32::from(gone);
             // SAFETY: the kind says that an object stands there; now nobody takes it for one any more.
             unsafe { object.drop_in_place() };
         }
@@ -642,7 +701,7 @@ impl Drop for Item {
         self.drop_shared();
         // SAFETY: the block was allocated with this layout (promise 2; what a reference leaves behind has
         // the reference's length), and nobody uses the item after its drop.
-        unsafe { dealloc(self.0.as_ptr(), Shape::of(*self.header()).block()) };
+        unsafe { dealloc(self.0.as_ptr(), self.shape().block()) };
     }
 }
 

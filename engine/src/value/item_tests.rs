@@ -12,6 +12,55 @@ fn a_small_item_fills_one_cache_line() {
 }
 
 #[test]
+fn a_key_with_a_word_takes_half_a_line() {
+    for value in [NewValue::Int(7), (crate::value::hash::TYPE.empty)()] {
+        let item = Item::new(&[b'k'; 16], value, None);
+        assert_eq!(item.heap_bytes(), 32, "{item:?}");
+    }
+}
+
+/// Whatever a value becomes, whatever it was, and with or without a deadline, the key stays, and so does the deadline.
+#[test]
+fn a_value_of_any_kind_becomes_one_of_any_other() {
+    type Make = fn() -> NewValue<'static>;
+    let kinds: [Make; 9] = [
+        || NewValue::Int(-7),
+        || NewValue::Bytes(b""),
+        || NewValue::Bytes(b"inline"),
+        || NewValue::Bytes(&[b'x'; 1024]),
+        || NewValue::Owned(vec![b'y'; 5000]),
+        crate::value::hash::TYPE.empty,
+        crate::value::set::TYPE.empty,
+        crate::value::list::TYPE.empty,
+        crate::value::stream::TYPE.empty,
+    ];
+    let seen = |item: &Item| match item.object() {
+        None => (String::new(), bytes_of(item)),
+        Some(object) => (format!("{object:?}"), Vec::new()),
+    };
+    for (key_len, (before, after)) in (0..40).flat_map(|key_len| {
+        kinds
+            .iter()
+            .flat_map(|one| kinds.map(|other| (*one, other)))
+            .map(move |pair| (key_len, pair))
+    }) {
+        let key: Vec<u8> = (0..key_len).collect();
+        for deadline in [None, Some(Millis(0x0102_0304_0506_0708))] {
+            let mut item = Item::new(&key, before(), deadline);
+            item.set(after());
+            let expected = Item::new(&key, after(), deadline);
+            assert_eq!((item.key(), item.deadline()), (&key[..], deadline));
+            assert_eq!((seen(&item), item.heap_bytes()), (seen(&expected), expected.heap_bytes()));
+            let other = if deadline.is_some() { None } else { Some(Millis(9)) };
+            item.set_deadline(other);
+            let expected = Item::new(&key, after(), other);
+            assert_eq!((item.key(), item.deadline()), (&key[..], other));
+            assert_eq!((seen(&item), item.heap_bytes()), (seen(&expected), expected.heap_bytes()));
+        }
+    }
+}
+
+#[test]
 fn encodings_are_those_of_redis() {
     let value = |bytes: &[u8]| Item::new(b"k", NewValue::from_bytes(bytes), None);
     for (item, encoding) in [

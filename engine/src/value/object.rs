@@ -104,7 +104,7 @@ pub trait Object: Any + Debug + Send + Sync {
     }
 }
 
-/// The most bytes of an object that stands in an item.
+/// The most bytes of an object that stands in an item: two words.
 const IN_ITEM_MAX: usize = 16;
 
 /// Types whose objects may stand in items: so many numbers.
@@ -127,6 +127,8 @@ impl InItem {
     pub const fn of<T: Object + Clone>(number: u8) -> InItem {
         assert!((number as usize) < IN_ITEM_TYPES, "a type's number in three bits");
         assert!(size_of::<T>() <= IN_ITEM_MAX && align_of::<T>() <= align_of::<u64>());
+        // One word or two: an item tells no other sizes apart once an object has left it.
+        assert!(size_of::<T>() > 0 && size_of::<T>().is_multiple_of(size_of::<u64>()));
         InItem { number, size: size_of::<T>(), see: see::<T>, put: put::<T> }
     }
 
