@@ -115,10 +115,22 @@ pub struct Able {
     pub psync2: bool,
     /// It wants the copy alone.
     pub rdb_only: bool,
-    /// ... and no keys in it.
-    pub no_keys: bool,
+    /// What is to be in its copy.
+    pub filter: Filter,
     /// It is a Valkey 9, or a later one: who says a version is a Valkey.
     pub valkey9: bool,
+}
+
+/// What a copy has in it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Filter {
+    /// Everything.
+    #[default]
+    All,
+    /// Libraries of functions.
+    Functions,
+    /// Nothing but what it says of itself.
+    Nothing,
 }
 
 /// The master's answer to `DFLY FOLLOW`.

@@ -81,6 +81,16 @@ pub fn inbox_limits(config: &Config) -> Limits {
     limits(config.client_output_buffer_limit.pubsub)
 }
 
+/// What those who follow as a Redis does may have waiting: what the stream keeps anyway at least, or else who is granted a
+/// partial sync would be ended for what it lacks.
+fn replica_limits(config: &Config) -> Limits {
+    let limits = limits(config.client_output_buffer_limit.replica);
+    match limits.hard_bytes {
+        0 => limits,
+        hard => Limits { hard_bytes: hard.max(stream_bytes(config)), ..limits },
+    }
+}
+
 fn limits(limit: OutputLimit) -> Limits {
     let OutputLimit { hard_bytes, soft_bytes, soft_time } = limit;
     Limits { hard_bytes, soft_bytes, soft_time }
@@ -173,7 +183,7 @@ pub fn replication(config: &Config, port: u16) -> replication::Settings {
         good_replica_lag: config.min_replicas_max_lag,
         followed: Followed {
             ping: config.repl_ping_replica_period,
-            limits: limits(config.client_output_buffer_limit.replica),
+            limits: replica_limits(config),
             held_max: held_max(config),
             backlog_bytes: stream_bytes(config),
             redis_version: REDIS_VERSION,

@@ -188,6 +188,10 @@ fn what_a_replica_says_is_answered_as_redis_answers() {
     assert!(puppet.line().starts_with("$EOF:"));
     let row = replication(&node, "slave0");
     assert!(row.starts_with("ip=10.0.0.9,port=7001,state=send_bulk,"), "{row}");
+    // It is one connection, and clients are not sent to it for reads before it has its copy.
+    assert_eq!(text(&node.must(&["CLIENT", "LIST", "TYPE", "replica"])).lines().count(), 1);
+    node.must(&["CONFIG", "SET", "replication_reply_style", "redis"]);
+    assert!(!text(&node.must(&["ROLE"])).contains("7001"));
     assert_eq!(counter(&node, "sync_partial_err"), 1);
     // Only a master, or who follows a Redis, tells.
     let below = Node::start("below", 1, &[]);
@@ -233,6 +237,76 @@ fn copies_come_in_the_form_that_is_asked_for() {
     let mut rest = Vec::new();
     empty.0.read_to_end(&mut rest).expect("it is closed");
     assert!(rest.len() < 100, "{}", rest.len());
+}
+
+/// The story: a copy had the deadlines of fields, and the stream behind it, begun when there were none, said nothing of
+/// them: a field that was to stay went at the follower, and with it its key.
+#[test]
+fn a_stream_ends_where_it_would_say_nothing_of_the_times_of_fields() {
+    let node = Node::start("node", 2, &[]);
+    let follow = |magic: &[u8]| {
+        let mut follower = Puppet::new(&node);
+        let length = follower.ask("SYNC");
+        let length = length.strip_prefix('$').expect("a length").parse().expect("a number");
+        let mut copy = vec![0; length];
+        follower.0.read_exact(&mut copy).expect("all of it comes");
+        assert_eq!(&copy[..9], magic);
+        follower
+    };
+    let offset = || replication(&node, "master_repl_offset").parse::<u64>().expect("a number");
+    let mut old = follow(b"REDIS0009");
+    for number in 0..100 {
+        node.must(&[
+            "SET",
+            &format!("a longer name {number}"),
+            "and some value, so that bytes are many",
+        ]);
+    }
+    let before = offset();
+    node.must(&["HSET", "h", "f", "v"]);
+    node.must(&["HPEXPIRE", "h", "100000", "FIELDS", "1", "f"]);
+    let mut said = String::new();
+    old.0.read_to_string(&mut said).expect("it is closed");
+    assert!(said.contains("HSET") && !said.contains("HPEXPIRE"), "{said}");
+    node.assert_logged("another one begins: fields of hashes expire now, which Redis 7.4", 1);
+    let mut new = follow(b"REDIS0012");
+    assert!(offset() >= before, "{} {before}", offset());
+    node.must(&["HPERSIST", "h", "FIELDS", "1", "f"]);
+    wait::until("it is told", || new.line() == "HPERSIST");
+    // The next one is in newer words as well, although nothing expires any more: it need not end once more.
+    node.must(&["DEL", "h"]);
+    let mut next = follow(b"REDIS0009");
+    node.must(&["HSETEX", "h", "PX", "100000", "FIELDS", "1", "f", "v"]);
+    wait::until("it is told", || next.line() == "HPEXPIREAT");
+}
+
+/// The story: with the settings that a node has by itself the backlog is larger than the limit, and who was granted what it
+/// had missed was ended for that, again and again.
+#[test]
+fn what_a_partial_sync_brings_is_not_over_the_limit() {
+    let node = Node::start("node", 2, &["--repl_backlog_size=64mb"]);
+    node.must(&["CONFIG", "SET", "client-output-buffer-limit", "replica 1mb 0 0"]);
+    let mut first = Puppet::new(&node);
+    assert_eq!(first.ask("REPLCONF capa psync2"), "+OK");
+    let granted = first.ask("PSYNC ? -1");
+    let [_, id, offset] = granted.split(' ').collect::<Vec<_>>()[..] else { panic!("{granted}") };
+    let offset: u64 = offset.parse().expect("a number");
+    drop(first);
+    let value = "v".repeat(1 << 20);
+    for number in 0..32 {
+        node.must(&["SET", &format!("key{number}"), &value]);
+    }
+    let mut second = Puppet::new(&node);
+    assert_eq!(second.ask("REPLCONF capa psync2"), "+OK");
+    assert!(second.ask(&format!("PSYNC {id} {}", offset + 1)).starts_with("+CONTINUE"));
+    // Whenever something is written the bounds are looked at.
+    node.must(&["SET", "key0", &value]);
+    let (mut came, mut bytes) = (0, vec![0; 1 << 16]);
+    while came < 33 << 20 {
+        let read = second.0.read(&mut bytes).expect("all of it comes");
+        assert_ne!(read, 0, "it was ended after {came} bytes");
+        came += read;
+    }
 }
 
 /// One that does not read is ended at its bound; writers and others go on.
@@ -467,6 +541,15 @@ fn libraries_of_functions_are_those_of_the_node() {
     wait::until("what was loaded comes", are_equal);
     node.must(&["FUNCTION", "DELETE", "b"]);
     wait::until("what was deleted goes", are_equal);
+    // A copy of functions alone (`redis-cli --functions-rdb`) had none, and was a success.
+    let mut only = Puppet::new(&node);
+    assert_eq!(only.ask("REPLCONF rdb-only 1 rdb-filter-only functions"), "+OK");
+    assert!(only.ask("PSYNC ? -1").starts_with("+FULLRESYNC"));
+    let mut copy = Vec::new();
+    only.0.read_to_end(&mut copy).expect("it is closed");
+    let copy = String::from_utf8_lossy(&copy);
+    let is_whole = ["REDIS0010", "#!lua name=a", "#!lua name=c"].map(|it| copy.contains(it));
+    assert_eq!(is_whole, [true; 3], "{copy}");
     redis.client().must(&["REPLICAOF", "NO", "ONE"]);
     node.must(&["FUNCTION", "FLUSH"]);
     follow(&redis, &node);

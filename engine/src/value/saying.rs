@@ -36,6 +36,8 @@ pub struct Sayings {
     bytes: Vec<u8>,
     /// Where each ends.
     ends: Vec<(Option<DbIndex>, usize)>,
+    /// Something was left out that newer ones than those who are told would have.
+    wants: Option<Peers>,
 }
 
 impl Sayings {
@@ -54,8 +56,14 @@ impl Sayings {
         self.bytes.len()
     }
 
+    /// Whom it would have to be told to leave nothing out, where something was.
+    pub fn wants(&self) -> Option<Peers> {
+        self.wants
+    }
+
     /// Forgets them. Room for common ones stays.
     pub fn clear(&mut self) {
+        self.wants = None;
         self.bytes.clear();
         self.bytes.shrink_to(BYTES);
         self.ends.clear();
@@ -116,6 +124,15 @@ impl<'a> Saying<'a> {
         Saying { db, key, peers, out }
     }
 
+    /// Something is left out that only these and later ones have; whether that has to be.
+    pub fn leaves_out(&mut self, peers: Peers) -> bool {
+        let leaves_out = self.peers < peers;
+        if leaves_out {
+            self.out.wants = Some(peers);
+        }
+        leaves_out
+    }
+
     /// A whole command, whichever words it has.
     pub fn words(&mut self, words: &[&[u8]]) {
         self.out.push(Some(self.db), words);
@@ -123,7 +140,7 @@ impl<'a> Saying<'a> {
 
     /// A command whose first argument is the key.
     pub fn of_key(&mut self, name: &str, rest: &[&[u8]]) {
-        let Sayings { bytes, ends } = &mut *self.out;
+        let Sayings { bytes, ends, .. } = &mut *self.out;
         write_head(bytes, b'*', 2 + rest.len());
         let words = [name.as_bytes(), self.key].into_iter().chain(rest.iter().copied());
         words.for_each(|word| write_word(bytes, word));

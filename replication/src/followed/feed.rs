@@ -14,6 +14,7 @@ use super::hello::{Asking, From, Words};
 use super::machine::Stage;
 use super::payload::Got;
 use super::reason::Reason;
+use crate::handshake::Filter;
 use crate::roads::Line;
 use crate::transport::Transport;
 use engine::rt;
@@ -136,8 +137,8 @@ async fn wait_patiently(follower: &Follower) -> Result<(), Reason> {
 /// Sends a full copy; which stream goes on behind it.
 async fn send_copy(followers: &Rc<Followers>, follower: &Rc<Follower>) -> Result<String, Reason> {
     let Asking { from, able, .. } = &follower.asking;
-    if able.no_keys && able.rdb_only {
-        return send_empty(followers, follower).await;
+    if able.filter != Filter::All && able.rdb_only {
+        return send_without_keys(followers, follower).await;
     }
     let copy = full::join_or_begin(followers, able.valkey9);
     copy.payload.join(follower.id, follower.bell.clone(), !follower.asking.takes_mark());
@@ -160,13 +161,13 @@ async fn send_copy(followers: &Rc<Followers>, follower: &Rc<Follower>) -> Result
         let line = format!("+FULLRESYNC {} {}\r\n", place.stream, place.offset);
         send(follower, line.as_bytes()).await?;
     }
-    let mark = match able.no_keys {
+    let mark = match able.filter {
         // Where the copy stands is all that it has to do with it.
-        true => {
-            send_bulk(follower, &full::empty(version(followers))).await?;
+        Filter::Functions | Filter::Nothing => {
+            send_bulk(follower, &full::without_keys(followers, able.filter)).await?;
             None
         }
-        false => {
+        Filter::All => {
             let mark = begin_bulk(follower, &copy).await?;
             send_payload(follower, &copy).await?;
             mark
@@ -180,10 +181,6 @@ async fn send_copy(followers: &Rc<Followers>, follower: &Rc<Follower>) -> Result
     *follower.copy.borrow_mut() = None;
     served(follower, is_marked).await?;
     Ok(place.stream)
-}
-
-fn version(followers: &Followers) -> &'static str {
-    followers.here().settings.borrow().followed.redis_version
 }
 
 async fn send_bulk(follower: &Follower, bytes: &[u8]) -> Result<(), Reason> {
@@ -255,12 +252,15 @@ async fn served(follower: &Follower, is_marked: bool) -> Result<(), Reason> {
 }
 
 /// A copy without keys. Nothing goes on behind it.
-async fn send_empty(followers: &Rc<Followers>, follower: &Rc<Follower>) -> Result<String, Reason> {
+async fn send_without_keys(
+    followers: &Rc<Followers>,
+    follower: &Rc<Follower>,
+) -> Result<String, Reason> {
     if follower.asking.from != From::Sync {
         let line = format!("+FULLRESYNC {} 0\r\n", "0".repeat(MARK));
         send(follower, line.as_bytes()).await?;
     }
-    send_bulk(follower, &full::empty(version(followers))).await?;
+    send_bulk(follower, &full::without_keys(followers, follower.asking.able.filter)).await?;
     follower.transport.close().await;
     Err(Reason::Served)
 }

@@ -47,6 +47,10 @@ pub struct Followers {
     pinged: Cell<Instant>,
     /// How often this node's data has become something else.
     era: Cell<u64>,
+    /// In whose words a stream is at least: one in those of older ones has ended, since it would have left something out.
+    least: Cell<Peers>,
+    /// The offset that the last stream had come to: the next one begins there at least, so that none goes back.
+    reached: Cell<u64>,
     /// A copy is being made, or one that was given up gives back what shards hold for it.
     pub(super) is_making: Cell<bool>,
     /// When the next one may be made.
@@ -67,6 +71,8 @@ impl Followers {
             seen: Cell::new(now),
             pinged: Cell::new(now),
             era: Cell::new(0),
+            least: Cell::new(Peers::From62),
+            reached: Cell::new(0),
             is_making: Cell::new(false),
             again: Cell::default(),
         }
@@ -144,6 +150,26 @@ impl Followers {
         self.told.borrow().is_some()
     }
 
+    /// In whose words the next stream is: as the operator says, and at least what the data needs.
+    pub(super) fn words(&self) -> Peers {
+        self.here().settings.borrow().followed.oldest.max(self.least.get())
+    }
+
+    /// From which offset on the next stream may begin.
+    pub(super) fn reached(&self) -> u64 {
+        self.reached.get()
+    }
+
+    /// A stream in the words of older ones than there are to be goes, unless somebody is in it.
+    pub(super) fn renew(&self) {
+        let is_older = |told: &Rc<Told>| told.stream.borrow().peers < self.words();
+        let is_used = || self.live().iter().any(|it| it.machine.borrow().sent().is_some());
+        if self.told().is_some_and(|told| is_older(&told)) && !is_used() {
+            tracing::info!("replication: another stream for Redis replicas begins, in newer words");
+            self.stop();
+        }
+    }
+
     /// A stream begins.
     pub(super) fn begin(&self, stream: Stream) -> Rc<Told> {
         let (bell, moved, is_over) = (Bell::default(), Bell::default(), Cell::new(false));
@@ -155,6 +181,10 @@ impl Followers {
     /// The stream ends.
     fn stop(&self) {
         if let Some(told) = self.told.borrow_mut().take() {
+            let stream = told.stream.borrow();
+            self.reached.set(stream.shown_end().max(self.reached.get()));
+            self.least.set(stream.wants().unwrap_or(Peers::From62).max(self.least.get()));
+            drop(stream);
             told.is_over.set(true);
             told.bell.ring();
             told.moved.ring();

@@ -10,13 +10,15 @@ use super::followers::{Followers, Told};
 use super::payload::Filling;
 use super::stream::Stream;
 use super::telling::tell;
+use crate::handshake::Filter;
 use engine::exec::Front;
 use engine::rdb::forms::Recipient;
-use engine::rdb::{Crc, file_write};
+use engine::rdb::{Crc, file_write, functions};
 use engine::rt;
 use engine::snapshot::{Journals, Moment, Terms};
 use engine::tell::Peers;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -60,12 +62,16 @@ async fn make(followers: Rc<Followers>, copy: Rc<FullCopy>) {
         Err(why) => Err(why),
         Ok(moment) => {
             let outcome = write(&followers, &copy, &front, &moment).await;
+            // Whoever asks from here on gets another one.
+            followers.copy_is_made(&copy);
             moment.end(&front).await;
             outcome
         }
     };
     match &outcome {
         Err(why) if is_given_up(&copy) => {
+            // Who gave it up has said why.
+            let why = copy.payload.failure().unwrap_or_else(|| why.clone());
             tracing::info!("replication: a copy for Redis replicas ends: {why}")
         }
         Err(why) => tracing::warn!("replication: a copy for Redis replicas was given up: {why}"),
@@ -105,6 +111,7 @@ async fn fix(
     loop {
         // What takes long comes to its end while nothing is held.
         front.outwait_all().await;
+        followers.renew();
         let terms = terms(followers, copy);
         if is_given_up(copy) {
             return Err("nobody waits for it any more".to_owned());
@@ -136,18 +143,17 @@ async fn fix(
 /// How a moment is fixed for followers.
 fn terms(followers: &Followers, copy: &FullCopy) -> Terms {
     let here = followers.here();
-    let settings = here.settings.borrow();
     // In the words of the stream, if there is one. Functions are not left out where nobody said so: who cannot take
     // them cannot take this node's place.
     let told = followers.told().map(|told| told.stream.borrow().peers);
     let has_libraries = !here.front.node.libraries().all().is_empty();
     let least = if has_libraries { Peers::From70 } else { Peers::From62 };
-    let recipient = match told.unwrap_or(settings.followed.oldest.max(least)) {
+    let recipient = match told.unwrap_or(followers.words().max(least)) {
         _ if copy.valkey9 => Recipient::Valkey9,
         Peers::From62 => Recipient::Redis62,
         Peers::From70 | Peers::From74 => Recipient::Newest,
     };
-    let (held_max, journals) = (settings.followed.held_max, Journals::Keep);
+    let (held_max, journals) = (here.settings.borrow().followed.held_max, Journals::Keep);
     // What is written meanwhile waits for it, and is bounded.
     Terms { held_max, journals, recipient, is_at_leisure: false }
 }
@@ -162,6 +168,12 @@ async fn write(
         Some(told) => reach(followers, told, moment).await?,
         None => begin_stream(followers, moment)?,
     };
+    if moment.has_dated() && told.stream.borrow().peers < Peers::From74 {
+        // Nobody would be told how the deadlines in it change.
+        let why = "the copy has fields of hashes that expire, of which the stream says nothing";
+        followers.broke(&told, why);
+        return Err(why.to_owned());
+    }
     let place = {
         let stream = told.stream.borrow();
         Place { stream: stream.id.clone(), offset: stream.backlog.end() }
@@ -212,14 +224,15 @@ fn begin_stream(followers: &Rc<Followers>, moment: &Moment) -> Result<Rc<Told>, 
     rt::fill_random(&mut id);
     let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
     let starts = moment.lsns();
-    // So that the node's offset does not go back when the first one comes.
-    let offset = starts.iter().map(|lsn| lsn.0).sum();
-    let (logs, longest, oldest) = {
+    // So that the node's offset does not go back when the first one comes, nor when one stream follows another.
+    let offset = starts.iter().map(|lsn| lsn.0).sum::<u64>().max(followers.reached());
+    let (logs, longest) = {
         let here = followers.here();
         let settings = here.settings.borrow();
         let bounds = settings.followed.waiting_max().max(settings.followed.backlog_bytes);
-        (here.standing.logs(), bounds.max(LONGEST), settings.followed.oldest)
+        (here.standing.logs(), bounds.max(LONGEST))
     };
+    let oldest = followers.words();
     let peers = match (moment.has_dated(), moment.has_libraries()) {
         (true, _) => Peers::From74,
         (false, true) => oldest.max(Peers::From70),
@@ -247,10 +260,18 @@ fn facts(followers: &Followers, place: &Place) -> Vec<(String, String)> {
 }
 
 /// A copy without keys, for who wants only what else is in one.
-pub(super) fn empty(redis_version: &str) -> Vec<u8> {
+pub(super) fn without_keys(followers: &Followers, filter: Filter) -> Vec<u8> {
+    let here = followers.here();
+    let libraries = match filter {
+        Filter::Functions => here.front.node.libraries().all(),
+        Filter::All | Filter::Nothing => Arc::default(),
+    };
+    let has_any = !libraries.is_empty();
     let mut bytes = Vec::new();
-    file_write::begin(file_write::VERSION, &mut bytes);
-    file_write::fact("redis-ver", redis_version, &mut bytes);
+    file_write::begin(if has_any { functions::VERSION } else { file_write::VERSION }, &mut bytes);
+    let version = here.settings.borrow().followed.redis_version;
+    file_write::fact("redis-ver", version, &mut bytes);
+    libraries.values().for_each(|library| functions::write(&library.code, &mut bytes));
     bytes.extend(file_write::end(Crc::of(&bytes)));
     bytes
 }

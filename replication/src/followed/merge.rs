@@ -13,6 +13,9 @@
 //! one before. What changes whole databases stands in every shard's part, and is said once, behind what the parts
 //! have before it and before what they have behind it.
 //!
+//! Where the words of those who are told leave something out that the data has, the stream ends, and wants newer ones:
+//! a copy that somebody took has it, and nobody would be told when it changes.
+//!
 //! It owns bytes and positions: no reader, no socket, no clock.
 
 use engine::journal::{Decoder, Entries, Frame, FrameEntry, Global};
@@ -33,7 +36,13 @@ pub struct Merge {
     /// Where the search goes on, for fairness.
     turn: usize,
     sayings: Sayings,
+    /// For whom the stream ended: see the module's doc.
+    wants: Option<Peers>,
 }
+
+/// Why a stream ends for whom it was too old.
+const TIMED_FIELDS: &str =
+    "fields of hashes expire now, which Redis 7.4 and Valkey 9 and later take";
 
 /// One shard's journal.
 struct Inflow {
@@ -70,7 +79,13 @@ impl Merge {
         };
         let inflows = starts.iter().map(inflow).collect();
         let tellers = starts.iter().map(|_| Teller::new(peers, longest)).collect();
-        Merge { inflows, tellers, db: None, turn: 0, sayings: Sayings::default() }
+        let (sayings, wants) = (Sayings::default(), None);
+        Merge { inflows, tellers, db: None, turn: 0, sayings, wants }
+    }
+
+    /// For whom the next stream has to be, where this one has ended since something would be left out.
+    pub fn wants(&self) -> Option<Peers> {
+        self.wants
     }
 
     /// Whether more of a shard's journal may be added.
@@ -119,7 +134,7 @@ impl Merge {
         let count = self.inflows.len();
         let mut has_moved = false;
         while out.len() < most {
-            let Merge { inflows, tellers, sayings, db, .. } = self;
+            let Merge { inflows, tellers, sayings, db, wants, .. } = self;
             let (inflow, teller) = (&mut inflows[shard], &mut tellers[shard]);
             if let Some(parts) = inflow.waiting.clone() {
                 return Ok(self.take_transaction(&parts, out)? || has_moved);
@@ -143,7 +158,7 @@ impl Merge {
             let lsns = frame.lsn_count();
             inflow.at += used;
             inflow.lsn = Lsn(inflow.lsn.0 + lsns);
-            put(sayings, db, out);
+            say_all(sayings, db, wants, out)?;
             has_moved = true;
         }
         Ok(has_moved)
@@ -162,7 +177,7 @@ impl Merge {
             inflow.lsn = Lsn(inflow.lsn.0 + lsns);
             inflow.waiting = None;
         }
-        put(&self.sayings, &mut self.db, out);
+        say_all(&self.sayings, &mut self.db, &mut self.wants, out)?;
         Ok(true)
     }
 
@@ -250,6 +265,21 @@ fn others(frame: &Frame<'_>, shard: usize, shards: usize) -> Result<Option<Parts
         members: transaction.shards.iter().map(ShardId::index).collect(),
     };
     Ok((count > 1).then(parts))
+}
+
+/// Appends the commands of one frame, if they leave nothing out.
+fn say_all(
+    sayings: &Sayings,
+    db: &mut Option<DbIndex>,
+    wants: &mut Option<Peers>,
+    out: &mut Vec<u8>,
+) -> Result<(), String> {
+    *wants = sayings.wants();
+    if wants.is_some() {
+        return Err(TIMED_FIELDS.to_owned());
+    }
+    put(sayings, db, out);
+    Ok(())
 }
 
 /// Appends the commands of one frame.

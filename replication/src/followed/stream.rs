@@ -131,6 +131,11 @@ impl Stream {
         Ok(has_moved || self.backlog.end() != before)
     }
 
+    /// For whom the next stream has to be, where this one has ended since something would be left out.
+    pub(super) fn wants(&self) -> Option<Peers> {
+        self.merge.wants()
+    }
+
     fn mark(&mut self) {
         let (end, lsns) = (self.backlog.end(), self.merge.lsns());
         match self.marks.back_mut() {

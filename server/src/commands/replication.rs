@@ -13,8 +13,8 @@ use engine::resp::{Output, ReplyWriter};
 use engine::rt;
 use engine::types::Lsn;
 use replication::followed::hello::{Asking, From};
-use replication::handshake::Terms;
-use replication::info::{Info, LinkState};
+use replication::handshake::{Filter, Terms};
+use replication::info::{Info, LinkState, ReplicaState};
 use replication::{Asker, Introduction, Request, Takeover};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -204,8 +204,10 @@ fn role_redis(info: &Info, reply: &mut ReplyWriter<'_>) {
             reply.array(3);
             reply.bulk("master");
             reply.integer(info.stream.as_ref().map_or(info.offset, |stream| stream.offset) as i64);
-            reply.array(info.replicas.len());
-            for replica in &info.replicas {
+            // As Redis: clients send reads to those that are listed.
+            let online = || info.replicas.iter().filter(|it| it.state == ReplicaState::StableSync);
+            reply.array(online().count());
+            for replica in online() {
                 reply.array(3);
                 reply.bulk(&replica.ip);
                 reply.bulk(replica.port.to_string());
@@ -336,7 +338,7 @@ static REPLCONF: FrontCommand = FrontCommand {
                     session.replica.able.rdb_only =
                         parse_i64(value).ok_or(Refusal::NotInteger)? != 0;
                 }
-                b"rdb-filter-only" => session.replica.able.no_keys = has_no_keys(value)?,
+                b"rdb-filter-only" => session.replica.able.filter = filter(value)?,
                 b"version" => {
                     let major = text.split('.').next().and_then(|major| major.parse::<u32>().ok());
                     session.replica.able.valkey9 = major.is_some_and(|major| major >= 9);
@@ -359,12 +361,13 @@ static REPLCONF: FrontCommand = FrontCommand {
     }),
 };
 
-/// Whether a copy that has nothing but these in it has no keys: functions are all that may be asked for.
-fn has_no_keys(filter: &[u8]) -> Result<bool, Refusal> {
-    let mut words = filter.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
-    match words.find(|word| !word.eq_ignore_ascii_case(b"functions")) {
+/// What alone is to be in a copy: functions are all that may be asked for.
+fn filter(words: &[u8]) -> Result<Filter, Refusal> {
+    let words = || words.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    match words().find(|word| !word.eq_ignore_ascii_case(b"functions")) {
         Some(word) => Err(Refusal::quoting("ERR Unsupported rdb-filter-only option: ", word, "")),
-        None => Ok(true),
+        None if words().next().is_some() => Ok(Filter::Functions),
+        None => Ok(Filter::Nothing),
     }
 }
 

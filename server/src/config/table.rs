@@ -283,9 +283,10 @@ settings! {
         repl_backlog_size: u64 = size("0", SIZE_MAX).kept_within(BACKLOG_MIN, LONG_MAX).aliases(&[named("repl-backlog-size"), named("shard_repl_backlog_max_bytes")]).mutable();
         /// For how long the log is kept after the last replica left. 0 is for ever.
         repl_backlog_ttl: Duration = seconds("3600", LONG_MAX as u64).aliases(&[named("repl-backlog-ttl")]).mutable();
-        /// The oldest Redis that follows this node. With 6.2 all can; those that follow are told what Redis 7.0 and newer know
-        /// besides, how many entries a stream ever had, from 7.0 on, and the times of fields of hashes from 7.4 on. Counts
-        /// for those who take a full copy, once nobody follows from before.
+        /// The oldest Redis that follows this node. With 6.2 all can. From 7.0 on they are told how many entries a stream ever
+        /// had. Once there are functions (7.0) or fields of hashes that expire (7.4), older ones cannot follow any
+        /// more, whatever this says: the stream ends and another one begins. Counts for those who take a full copy, once
+        /// nobody follows from before.
         oldest_redis_replica: OldestFollower = choice(OldestFollower::WORDS, "6.2").mutable();
         /// How often the stream that a Redis is sent which follows this node says PING, in seconds. Nodes of Damselfly
         /// show each other every second that they live.

@@ -20,9 +20,9 @@ fn effect(saying: &mut Saying<'_>, op: u8, bytes: &[u8]) -> Result<(), Unfit> {
         OP_DATE => {
             let mut reading = Reading(bytes);
             let at = reading.number().ok_or(Unfit::Malformed)?;
-            match saying.peers {
-                Peers::From74 => names(saying, dating(Millis(at)), reading.0),
-                _ => Ok(()),
+            match saying.leaves_out(Peers::From74) {
+                false => names(saying, dating(Millis(at)), reading.0),
+                true => Ok(()),
             }
         }
         _ => Err(Unfit::Unknown),
@@ -55,7 +55,7 @@ fn fields(saying: &mut Saying<'_>, bytes: &[u8]) -> Result<(), Unfit> {
     };
     for_each(bytes, &mut each).ok_or(Unfit::Malformed)?;
     set.end(saying);
-    if saying.peers < Peers::From74 {
+    if !dated.is_empty() && saying.leaves_out(Peers::From74) {
         return Ok(());
     }
     for same in dated.chunk_by(|one, next| one.0 == next.0) {

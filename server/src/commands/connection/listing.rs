@@ -9,7 +9,7 @@ use crate::clients::Client;
 use crate::connection::Session;
 use engine::command::{Args, Outcome, Refusal};
 use engine::resp::{Output, ReplyWriter};
-use replication::info::{Info, Replica, Upstream};
+use replication::info::{Info, Replica, Speaks, Upstream};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
@@ -272,6 +272,14 @@ impl Fields<'_> {
 }
 
 /// Shows every link of replication: class, id, line.
+/// Connections of a replica besides the first: one for each journal. A Redis has none.
+fn flows(replica: &Replica) -> u64 {
+    match replica.speaks {
+        Speaks::Journals => (replica.lags.len() as u64).min(FLOWS - 1),
+        _ => 0,
+    }
+}
+
 fn links(info: &Info, mut show: impl FnMut(Class, u64, &str)) {
     if let Some(upstream) = &info.upstream {
         let line = Fields {
@@ -287,7 +295,7 @@ fn links(info: &Info, mut show: impl FnMut(Class, u64, &str)) {
     }
     for replica in &info.replicas {
         let base = replica_base(replica);
-        for flow in 0..=(replica.lags.len() as u64).min(FLOWS - 1) {
+        for flow in 0..=flows(replica) {
             let name = match flow {
                 0 => format!("repl_ctrl_{base}"),
                 flow => format!("repl_flow_{}", base + flow),
@@ -334,7 +342,7 @@ pub(super) fn is_link_id(id: u64) -> bool {
 /// Whether an id is that of one of a replica's links.
 pub(super) fn is_link_of(replica: &Replica, id: u64) -> bool {
     let base = replica_base(replica);
-    (base..base + FLOWS).contains(&id)
+    (base..=base + flows(replica)).contains(&id)
 }
 
 /// The address of a replica, as CLIENT LIST shows it.

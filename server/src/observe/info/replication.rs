@@ -81,11 +81,11 @@ fn redis_word(state: ReplicaState) -> &'static str {
     }
 }
 
-/// A Redis: in its words alone. Its lag is in seconds.
+/// A Redis: in its words alone. Its lag is in seconds, and 0 before it is online, as there.
 fn put_follower(index: usize, replica: &Replica, lines: &mut Lines) {
     let state = redis_word(replica.state);
     let Replica { ip, port, offset, last_ack_ms, .. } = replica;
-    let lag = last_ack_ms / 1000;
+    let lag = if replica.state == ReplicaState::StableSync { last_ack_ms / 1000 } else { 0 };
     let row = format_args!("ip={ip},port={port},state={state},offset={offset},lag={lag}");
     lines.put(format_args!("slave{index}"), row);
 }
