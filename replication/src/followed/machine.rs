@@ -95,6 +95,10 @@ impl Machine {
     pub fn was_in_vain(&self, now: Instant) -> bool {
         match self.ended {
             Some(Reason::NoCopy(_)) => true,
+            // Whoever cannot read its copy leaves, and comes back for another one like it.
+            Some(Reason::Left | Reason::Broke(_)) => {
+                matches!(self.stage, Stage::Copying | Stage::Loading)
+            }
             Some(Reason::OverLimit { .. } | Reason::FellOut | Reason::Still(_)) => {
                 let is_fresh = |then| now.saturating_duration_since(then) < TAKEN_FOR;
                 match self.stage {
@@ -247,13 +251,17 @@ mod tests {
         for (reason, expected) in [
             (Reason::NoCopy("the disk is full".into()), true),
             (Reason::Still(Duration::from_secs(1)), true),
-            (Reason::Left, false),
+            (Reason::Left, true),
+            (Reason::Broke("reset".into()), true),
             (Reason::Killed, false),
         ] {
             let mut machine = copying();
             machine.end(reason.clone());
             assert_eq!(machine.was_in_vain(after(1)), expected, "{reason}");
         }
+        let mut left = online();
+        left.end(Reason::Left);
+        assert!(!left.was_in_vain(after(201)), "it had its copy");
     }
 
     const LIMITS: Limits =

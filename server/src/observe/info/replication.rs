@@ -226,12 +226,13 @@ mod tests {
     #[test]
     fn a_redis_is_shown_in_its_own_words() {
         let speaks = Speaks::Commands { lag_bytes: 7 };
-        for (state, word) in [
-            (ReplicaState::Preparation, "wait_bgsave"),
-            (ReplicaState::FullSync, "send_bulk"),
-            (ReplicaState::StableSync, "online"),
+        for (state, word, lag) in [
+            (ReplicaState::Preparation, "wait_bgsave", 0),
+            (ReplicaState::FullSync, "send_bulk", 0),
+            (ReplicaState::StableSync, "online", 2),
         ] {
-            let expected = format!("slave0:ip=10.0.0.2,port=6380,state={word},offset=120,lag=2\n");
+            let expected =
+                format!("slave0:ip=10.0.0.2,port=6380,state={word},offset=120,lag={lag}\n");
             check(&Replica { speaks, last_ack_ms: 2400, ..replica(state) }, &expected);
         }
     }
