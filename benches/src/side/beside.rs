@@ -90,6 +90,15 @@ pub(super) fn read_replies(socket: &mut TcpStream, replies: usize) -> io::Result
     Ok(())
 }
 
+/// Whom the other client asks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// The server that does the work.
+    Server,
+    /// A floor beside it, which has nothing to do but answer this client: what that one waits, it waits for the machine.
+    Floor,
+}
+
 impl Bench<'_> {
     /// Does `work` beside a client that GETs, and puts down how long it took, what the other waited at
     /// most, and the server's longest piece of work where it tells it.
@@ -103,23 +112,7 @@ impl Bench<'_> {
         let mut client = server.client()?;
         client.demand(&["SET", OTHER, "value"])?;
         client.demand(&["CONFIG", "RESETSTAT"])?;
-        if let Err(error) = process::favour(server.pid()) {
-            eprintln!(
-                "{name}: nobody goes before others ({error}): waits and pieces are also the kernel's"
-            );
-        }
-        let is_over = AtomicBool::new(false);
-        let (took, worst) = std::thread::scope(|scope| {
-            let other = scope.spawn(|| wait_of_other(server, &is_over));
-            let start = Instant::now();
-            let done = work();
-            let took = start.elapsed();
-            is_over.store(true, Ordering::Relaxed);
-            let worst = other.join().unwrap_or_else(|_| Err(spoiled("the other client panicked")));
-            done.and(worst).map(|worst| (took, worst))
-        })
-        .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
-        let millis = |time: Duration| time.as_secs_f64() * 1e3;
+        let (took, worst) = while_another_gets(server, server, name, work)?;
         table.push(&format!("{name}: took ms"), self.column, millis(took));
         let wait = format!("{name}: the other's worst wait ms");
         table.push(&wait, self.column, millis(worst));
@@ -133,12 +126,58 @@ impl Bench<'_> {
         }
         Ok(())
     }
+
+    /// The same while the other client asks a floor: only what that one waits at most, which is the machine's share.
+    pub(super) fn beside_a_floor(
+        &self,
+        server: &Server,
+        name: &str,
+        table: &mut Table,
+        work: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let floor = Server::start(&self.plan.floor.program, None, &[])?;
+        let (_, worst) = while_another_gets(server, &floor, name, work)?;
+        let wait = format!("{name}: worst wait of a floor's client ms");
+        table.push(&wait, self.column, millis(worst));
+        Ok(())
+    }
 }
 
-fn wait_of_other(server: &Server, is_over: &AtomicBool) -> io::Result<Duration> {
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// Does `work` of a server while another client asks, that or another one: how long it took, and what the client waited
+/// at most.
+fn while_another_gets(
+    server: &Server,
+    asked: &Server,
+    name: &str,
+    work: impl FnOnce() -> io::Result<()>,
+) -> io::Result<(Duration, Duration)> {
+    let favoured = [server, asked].into_iter().try_for_each(|it| process::favour(it.pid()));
+    if let Err(error) = favoured {
+        eprintln!(
+            "{name}: nobody goes before others ({error}): waits and pieces are also the kernel's"
+        );
+    }
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| wait_of_other(asked, &is_over));
+        let start = Instant::now();
+        let done = work();
+        let took = start.elapsed();
+        is_over.store(true, Ordering::Relaxed);
+        let worst = other.join().unwrap_or_else(|_| Err(spoiled("the other client panicked")));
+        done.and(worst).map(|worst| (took, worst))
+    })
+    .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))
+}
+
+fn wait_of_other(asked: &Server, is_over: &AtomicBool) -> io::Result<Duration> {
     // Said already where it is not allowed.
     let _ = process::favour_thread(0);
-    let mut client = server.client()?;
+    let mut client = asked.client()?;
     let mut worst = Duration::ZERO;
     while !is_over.load(Ordering::Relaxed) {
         let start = Instant::now();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::bench::Bench;
-use super::beside::{ask, request};
+use super::beside::{Asked, ask, request};
 use super::{Goal, Table, spoiled};
 use crate::client::Client;
 use crate::peer::Server;
@@ -94,12 +94,22 @@ impl Bench<'_> {
             ("RENAME", asked(&["RENAME", "{k}2", ELSEWHERE])),
             ("DUMP", asked(&["DUMP", "{k}1"])),
         ];
+        let mut beside = |asked: Asked, what: &str, work: &mut dyn FnMut() -> io::Result<()>| {
+            self.beside_a_writer(server, asked, &name(what), large, table, work)
+        };
         for (what, request) in &steps {
-            self.beside_a_writer(server, &name(what), large, table, || ask(server, request, 1))?;
+            beside(Asked::Server, what, &mut || ask(server, request, 1))?;
         }
         client.demand(&["DEL", ELSEWHERE])?;
-        let payload = client.demand(&["DUMP", "{k}1"])?;
-        let payload = payload.bytes().ok_or_else(|| spoiled("DUMP answers no bytes"))?;
+        let mut payload = None;
+        beside(Asked::Floor, "DUMP", &mut || {
+            payload = Some(client.demand(&["DUMP", "{k}1"])?);
+            Ok(())
+        })?;
+        let payload = payload
+            .as_ref()
+            .and_then(|payload| payload.bytes())
+            .ok_or_else(|| spoiled("DUMP answers no bytes"))?;
         let restore = request(&[b"RESTORE", b"restored", b"0", payload]);
         // What was restored shares nothing: all of it is freed, and the answer may come before.
         let ends = [
@@ -108,26 +118,25 @@ impl Bench<'_> {
         ];
         for (what, end) in &ends {
             let before = used(&mut client)?;
-            let restored = || ask(server, &restore, 1);
-            match *what {
-                "PEXPIRE" => {
-                    self.beside_a_writer(server, &name("RESTORE"), large, table, restored)?;
-                }
-                _ => restored()?,
-            }
+            let asked = if *what == "PEXPIRE" { Asked::Server } else { Asked::Floor };
+            beside(asked, "RESTORE", &mut || ask(server, &restore, 1))?;
             let enough = before + used(&mut client)?.saturating_sub(before) / 4;
-            self.beside_a_writer(server, &name(what), large, table, || {
+            beside(Asked::Server, what, &mut || {
                 ask(server, end, 1)?;
                 until_freed(&mut client, enough)
             })?;
         }
-        self.synced(server, &name("full sync"), large, table)
+        for asked in [Asked::Server, Asked::Floor] {
+            self.synced(server, asked, &name("full sync"), large, table)?;
+        }
+        Ok(())
     }
 
     /// A replica comes while the collection is written to.
     fn synced(
         &self,
         server: &Server,
+        asked: Asked,
         name: &str,
         large: &Large,
         table: &mut Table,
@@ -137,7 +146,7 @@ impl Bench<'_> {
         let before = memory()? as f64;
         let replica = self.start(None)?;
         let mut peak = before;
-        self.beside_a_writer(server, name, large, table, || {
+        self.beside_a_writer(server, asked, name, large, table, || {
             replica.follow(server)?;
             let mut client = replica.client()?;
             let start = Instant::now();
@@ -150,6 +159,9 @@ impl Bench<'_> {
             }
             Ok(())
         })?;
+        if asked == Asked::Floor {
+            return Ok(());
+        }
         let figure = format!("{name}: master's peak / before");
         table.push(&figure, self.column, peak / before);
         table.aim(&figure, &[Goal { of: 1, beside: None, most: PEAK_MOST }]);
@@ -159,6 +171,7 @@ impl Bench<'_> {
     fn beside_a_writer(
         &self,
         server: &Server,
+        asked: Asked,
         name: &str,
         large: &Large,
         table: &mut Table,
@@ -167,7 +180,10 @@ impl Bench<'_> {
         let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let writer = scope.spawn(|| write_into(server, large, &is_over));
-            let done = self.beside(server, name, table, work);
+            let done = match asked {
+                Asked::Server => self.beside(server, name, table, work),
+                Asked::Floor => self.beside_a_floor(server, name, table, work),
+            };
             is_over.store(true, Ordering::Relaxed);
             let written = writer.join().unwrap_or_else(|_| Err(spoiled("the writer panicked")));
             done.and(written)

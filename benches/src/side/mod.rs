@@ -2,8 +2,9 @@
 //! medians with spread.
 //!
 //! ```text
-//!   peers    redis-server, damselfly                            requests, memory, sync, replicas, types, waits, large, saves, following
+//!   peers    redis-server, damselfly                            requests, memory, sync, replicas, waits, large, saves, following
 //!   costs    the floor, redis-server, damselfly twice           CPU per request, with goals
+//!   types    the floor, redis-server, damselfly                 CPU per request of collections, with goals
 //!   shards   damselfly with one shard and with two              CPU per request, with goals
 //! ```
 //!

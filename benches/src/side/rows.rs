@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use super::bench::{Bench, clean, cpu, resident, resident_at_rest, under};
-use super::{Goal, Plan, Subject, Table, costs, spoiled};
+use super::{Goal, Plan, Subject, Table, costs, spoiled, types};
 use crate::load::{self, Command, Config, Pace, Until};
 use crate::peer::{Certificates, Server};
 use crate::process;
@@ -96,18 +96,23 @@ pub fn run(plan: &Plan, progress: &mut dyn Write) -> io::Result<Vec<Table>> {
 
 /// The columns of a row, and the ratios that are shown.
 fn columns(plan: &Plan, row: &Row) -> (Vec<Subject>, &'static [(usize, usize)]) {
-    let [first, second] = &plan.peers;
     match row {
         Row::Costs => costs::beside_the_floor(plan),
         Row::Shards => costs::one_and_two_shards(plan),
-        _ if first.name == second.name => {
-            let numbered = |subject: &Subject, number: u32| {
-                subject.with(&format!("{} {number}", subject.name), &[])
-            };
-            (vec![numbered(first, 1), numbered(second, 2)], &[(1, 0)])
-        }
-        _ => (plan.peers.to_vec(), &[(1, 0)]),
+        Row::Types => types::beside_the_floor(plan, peers(plan)),
+        _ => (peers(plan), &[(1, 0)]),
     }
+}
+
+/// The two programs, under names of their own.
+fn peers(plan: &Plan) -> Vec<Subject> {
+    let [first, second] = &plan.peers;
+    if first.name != second.name {
+        return plan.peers.to_vec();
+    }
+    let numbered =
+        |subject: &Subject, number: u32| subject.with(&format!("{} {number}", subject.name), &[]);
+    vec![numbered(first, 1), numbered(second, 2)]
 }
 
 impl Bench<'_> {

@@ -95,36 +95,48 @@ impl Bench<'_> {
             figure("longest piece ms", own, Some((None, 1.0)));
             figure("the same with a first touch of memory ms", touching, None);
         }
-        let (beside, without) = self.another(server, &writes)?;
-        figure("another client's p99 ms", beside / 1e3, None);
-        figure("another client's p99 ms, without", without / 1e3, None);
-        figure("another client's p99 / without", beside / without, Some((None, P99_MOST)));
+        let floor = Server::start(&self.plan.floor.program, None, &[])?;
+        let [asked, floor] = self.others(server, &floor, &writes)?;
+        figure("another client's p99 ms", asked.beside / 1e3, None);
+        figure("another client's p99 ms, without", asked.without / 1e3, None);
+        figure("another client's p99 / without", asked.times(), Some((None, P99_MOST)));
+        figure("p99 of a floor's client ms", floor.beside / 1e3, None);
+        figure("p99 of a floor's client / without", floor.times(), None);
         Ok(())
     }
 
-    /// The p99 of a client that reads while another one writes, in us: beside snapshots, and for as long after each of them.
+    /// The p99 of a client that reads while another one writes: beside snapshots, and for as long after each of them.
     /// It goes before both the writer and the server: what it waits for is the server, not its turn on one of few CPUs.
+    /// Then the same of a client of the floor, which has nothing else to do: what that one waits, it waits for the machine.
     /// Of each the median: a machine is not as quiet at one time as at another.
-    fn another(&self, server: &Server, writes: &Config) -> io::Result<(f64, f64)> {
-        let (mut beside, mut without) = (Samples::default(), Samples::default());
+    fn others(&self, server: &Server, floor: &Server, writes: &Config) -> io::Result<[Reads; 2]> {
+        let mut samples: [[Samples; 2]; 2] = Default::default();
         under(writes, (GETS_GOING, "writes beside snapshots"), || {
             for _ in 0..TURNS {
-                let snapshot = |client: &mut Client| written(client, || Ok(()));
-                let (took, p99) = self.reads_beside(server, snapshot)?;
-                beside.push(p99);
-                let (_, p99) = self.reads_beside(server, |client| looked_at(client, took))?;
-                without.push(p99);
+                for (asked, [beside, without]) in [server, floor].into_iter().zip(&mut samples) {
+                    let snapshot = |client: &mut Client| written(client, || Ok(()));
+                    let (took, p99) = self.reads_beside(server, asked, snapshot)?;
+                    beside.push(p99);
+                    let looking = |client: &mut Client| looked_at(client, took);
+                    let (_, p99) = self.reads_beside(server, asked, looking)?;
+                    without.push(p99);
+                }
             }
             Ok(())
         })?;
-        let medians = beside.median().zip(without.median());
-        medians.ok_or_else(|| spoiled("nothing was read"))
+        let median =
+            |samples: &Samples| samples.median().ok_or_else(|| spoiled("nothing was read"));
+        let reads = |[beside, without]: &[Samples; 2]| {
+            Ok::<_, io::Error>(Reads { beside: median(beside)?, without: median(without)? })
+        };
+        Ok([reads(&samples[0])?, reads(&samples[1])?])
     }
 
-    /// Has something done while a client reads: how long it took, and the client's p99, in us.
+    /// Has something done by the server while a client of `asked` reads: how long it took, and the client's p99, in us.
     fn reads_beside(
         &self,
         server: &Server,
+        asked: &Server,
         what: impl FnOnce(&mut Client) -> io::Result<Duration>,
     ) -> io::Result<(Duration, f64)> {
         let reads = Config {
@@ -133,7 +145,7 @@ impl Bench<'_> {
             until: Until::Elapsed(SYNC_TIMEOUT),
             keys: self.plan.sync_keys,
             goes_first: true,
-            ..self.load(server, Command::Get, 1)
+            ..self.load(asked, Command::Get, 1)
         };
         let mut client = server.client()?;
         let (took, report) =
@@ -174,6 +186,18 @@ fn looked_at(client: &mut Client, time: Duration) -> io::Result<Duration> {
         std::thread::sleep(SAMPLE_INTERVAL);
     }
     Ok(start.elapsed())
+}
+
+/// The p99 of who reads, in us.
+struct Reads {
+    beside: f64,
+    without: f64,
+}
+
+impl Reads {
+    fn times(&self) -> f64 {
+        self.beside / self.without
+    }
 }
 
 /// What a snapshot cost.

@@ -3,9 +3,23 @@
 use std::io;
 
 use super::bench::{Bench, clean, cpu, resident, resident_at_rest};
-use super::{Goal, Table, depth_factor};
+use super::{Goal, Plan, Subject, Table, depth_factor};
 use crate::load::{self, Config, KeyOrder, Mix, Until};
 use crate::peer::Server;
+
+/// The columns beside the floor.
+const PEER: usize = 1;
+const OURS: usize = 2;
+
+/// What a request costs that only goes through the sockets, and the two programs. A goal beside the peer that is below the
+/// floor's own figure no server can meet.
+pub(super) fn beside_the_floor(
+    plan: &Plan,
+    peers: Vec<Subject>,
+) -> (Vec<Subject>, &'static [(usize, usize)]) {
+    let subjects = std::iter::once(plan.floor.clone()).chain(peers).collect();
+    (subjects, &[(OURS, PEER), (PEER, 0)])
+}
 
 /// Keys of the small ones, members of the large one.
 const KEYS: u64 = 100_000;
@@ -102,14 +116,15 @@ impl Bench<'_> {
                 self.asked(of, key, row, table)?;
             }
         }
-        for (name, fill, most) in WEIGHED {
+        let weighed = if self.subject.program.keeps_nothing() { &[] } else { &WEIGHED[..] };
+        for (name, fill, most) in weighed {
             let server = self.start(None)?;
             let empty = resident(&server)?;
             self.filled_with(&server, "it:__key__", fill, WEIGHED_KEYS)?;
             let grown = resident_at_rest(&server)?.saturating_sub(empty) as f64;
             let figure = format!("{name}: resident bytes");
             table.push(&figure, self.column, grown / WEIGHED_KEYS as f64);
-            table.aim(&figure, &[Goal { of: 1, beside: Some(0), most }]);
+            table.aim(&figure, &[Goal { of: OURS, beside: Some(PEER), most: *most }]);
         }
         Ok(())
     }
@@ -118,14 +133,16 @@ impl Bench<'_> {
         for (depth, most) in DEPTHS {
             // What pops leaves less: each depth finds the same.
             let server = self.start(None)?;
-            self.filled_with(&server, key, row.fill, row.keys)?;
+            if !self.subject.program.keeps_nothing() {
+                self.filled_with(&server, key, row.fill, row.keys)?;
+            }
             let mut config = self.templated(&server, key, row.asked, row.keys)?;
             config.pipeline = depth;
             config.until = Until::Requests(self.plan.requests * depth_factor(depth) / row.fewer);
             let report = clean(load::run(&config)?, row.name)?;
             let figure = format!("{}, {of}, pipeline {depth}: CPU us", row.name);
             table.push(&figure, self.column, cpu(&report)?);
-            table.aim(&figure, &[Goal { of: 1, beside: Some(0), most }]);
+            table.aim(&figure, &[Goal { of: OURS, beside: Some(PEER), most }]);
         }
         Ok(())
     }
