@@ -39,6 +39,8 @@ enum Step {
     /// The same of a long one, of which so much is together.
     Long(u64, Vec<u8>),
     Facts,
+    /// The group behind the one of this name; the first.
+    Behind(Option<Vec<u8>>),
     Group(Vec<u8>),
     /// What is pending in a group, from here on.
     Pending(Vec<u8>, Id),
@@ -55,8 +57,7 @@ pub(super) fn writing(object: &dyn Object, recipient: Recipient) -> Option<Box<d
         || stream.added() != stream.len()
         || stream.max_deleted() != Id::ZERO;
     let is_second = has_more && recipient != Recipient::Redis62;
-    let mut steps: VecDeque<Step> = [Step::Count(0, 0), Step::Facts].into();
-    steps.extend(stream.groups().map(|(name, _)| Step::Group(name.to_vec())));
+    let steps = [Step::Count(0, 0), Step::Facts, Step::Behind(None)].into();
     Some(Box::new(Written { stream, is_second, steps, pen: Pen::default() }))
 }
 
@@ -92,6 +93,10 @@ impl Written {
             Step::Facts => {
                 self.facts(out);
                 None
+            }
+            Step::Behind(name) => {
+                let (next, _) = stream.groups_behind(name.as_deref()).next()?;
+                Some(Step::Group(next.to_vec()))
             }
             Step::Group(name) => {
                 let group = stream.group(&name)?;
@@ -151,7 +156,8 @@ impl Written {
                 return Some(Step::Own(name, place, Id::ZERO));
             }
         }
-        (place < group.consumer_count() as u64).then_some(Step::Consumers(name, place))
+        let is_last = place >= group.consumer_count() as u64;
+        Some(if is_last { Step::Behind(Some(name)) } else { Step::Consumers(name, place) })
     }
 
     fn pack(&mut self, pack: u64, out: &mut Vec<u8>) -> Option<Step> {

@@ -49,11 +49,15 @@ pub use self::small::Small;
 pub use self::tree::Near;
 pub use self::types::{Type, Unfit};
 
+/// What a page of a stream's groups takes to free, in pieces of other values.
+const PIECES_OF_GROUPS: usize = 16;
+
 /// Frees up to so many chunks and pages of values that nobody holds any more and that were put aside on this
 /// thread; `false` when there were none. From the first call on, they are put aside on it.
 pub fn free_slice(pieces: usize) -> bool {
     let chunks = chunk::free_slice(pieces);
-    tree::free_slice(pieces) || chunks
+    let groups = stream::free_slice(pieces.div_ceil(PIECES_OF_GROUPS));
+    tree::free_slice(pieces) || chunks || groups
 }
 
 /// The seed of a random test: `SEED` from the environment, or a new one; printed in either case.

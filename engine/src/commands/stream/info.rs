@@ -109,7 +109,7 @@ pub(super) const GROUPS: Command = Command {
     group: Group::Stream,
     flags: Flags::READONLY,
     keys: Keys::SECOND.used(Uses::READ),
-    run: Run::Here(groups),
+    run: Run::Sliced(groups),
     examples: r#"
         > XADD jobs 1-1 do this
         "1-1"
@@ -120,22 +120,33 @@ pub(super) const GROUPS: Command = Command {
     "#,
 };
 
-fn groups(cx: &mut Cx<'_>, args: Args<'_>) -> Outcome {
-    let protocol = cx.reply.protocol;
-    let mut bytes = Vec::new();
-    let mut reply = ReplyWriter::new(&mut bytes, protocol);
-    let stream = stream_of(cx, args)?;
-    reply.array(stream.group_count());
-    for (name, group) in stream.groups() {
-        reply.map(6);
-        reply.bulk("name");
-        reply.bulk(name);
-        number(&mut reply, "consumers", group.consumer_count() as i64);
-        number(&mut reply, "pending", group.pending_count() as i64);
-        progress(&mut reply, stream, group);
-    }
-    cx.reply.raw(&bytes);
-    Ok(())
+fn groups(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Whole, Refusal> {
+    let is_short = stream_of(cx, args)?.group_count() <= PIECE as usize;
+    let shared = cx.keys.peek(cx.db, args.get(2)).map(Item::share).ok_or(Refusal::NoSuchKey)?;
+    let mut last: Option<Vec<u8>> = None;
+    let slices = move |cx: &mut Cx<'_>| {
+        let Some(stream) = shared.object::<Stream>() else { return Err(Refusal::WrongType) };
+        if last.is_none() {
+            cx.reply.array(stream.group_count());
+        }
+        let (mut count, mut behind) = (0, None);
+        for (name, group) in stream.groups_behind(last.as_deref()).take(PIECE as usize) {
+            group_facts(&mut cx.reply, stream, name, group);
+            (count, behind) = (count + 1, Some(name));
+        }
+        last = behind.map(<[u8]>::to_vec);
+        cx.hold_room().map(|()| count < PIECE)
+    };
+    Whole::of(Box::new(slices), is_short, cx)
+}
+
+fn group_facts(reply: &mut ReplyWriter<'_>, stream: &Stream, name: &[u8], group: &stream::Group) {
+    reply.map(6);
+    reply.bulk("name");
+    reply.bulk(name);
+    number(reply, "consumers", group.consumer_count() as i64);
+    number(reply, "pending", group.pending_count() as i64);
+    progress(reply, stream, group);
 }
 
 /// How far a group has come.
@@ -241,6 +252,8 @@ enum Part {
     Entries(Box<Walk>),
     /// What stands before the groups.
     Groups,
+    /// The group behind the one of this name; the first.
+    Behind(Option<Vec<u8>>),
     /// What is known of a group, up to what is pending.
     Group(Vec<u8>),
     /// Of what is pending in a group: from here, so many.
@@ -257,9 +270,7 @@ const PIECE: u64 = 128;
 fn parts_of(shared: &SharedValue, count: u64) -> VecDeque<Part> {
     let range = Range { from: Id::ZERO, to: Id::MAX, most: count, is_back: false };
     let walk = Box::new(Walk::of(shared.clone(), range));
-    let groups = shared.object::<Stream>().into_iter().flat_map(Stream::groups);
-    let groups = groups.map(|(name, _)| Part::Group(name.to_vec()));
-    [Part::Facts, Part::Entries(walk), Part::Groups].into_iter().chain(groups).collect()
+    [Part::Facts, Part::Entries(walk), Part::Groups].into()
 }
 
 impl Full {
@@ -297,7 +308,11 @@ impl Part {
             Part::Groups => {
                 reply.bulk("groups");
                 reply.array(stream.group_count());
-                None
+                Some(Part::Behind(None))
+            }
+            Part::Behind(name) => {
+                let (next, _) = stream.groups_behind(name.as_deref()).next()?;
+                Some(Part::Group(next.to_vec()))
             }
             Part::Group(name) => {
                 let group = stream.group(&name)?;
@@ -368,7 +383,8 @@ fn consumers_piece(
             return Some(Part::Own(name, place, Id::ZERO, own));
         }
     }
-    (place < group.consumer_count() as u64).then_some(Part::Consumers(name, place))
+    let is_last = place >= group.consumer_count() as u64;
+    Some(if is_last { Part::Behind(Some(name)) } else { Part::Consumers(name, place) })
 }
 
 fn consumer_facts(reply: &mut ReplyWriter<'_>, consumer: &Consumer<'_>, count: u64) {

@@ -105,6 +105,31 @@ fn what_takes_long_goes_on_in_slices_and_answers_the_same() {
     assert_eq!(session.run("XRANGE s - +"), list(&mut (3000..=3000)));
 }
 
+/// The story: XINFO GROUPS of 100,000 groups was one piece of work, and so was the beginning of XINFO STREAM FULL and of DUMP.
+#[test]
+fn many_groups_are_answered_in_slices_each_once_and_in_order() {
+    let mut session = Session::new();
+    large(&mut session, 3);
+    let names: Vec<String> = (0..300).map(|number| format!("group-{number:03}")).collect();
+    for name in names.iter().rev() {
+        assert_eq!(session.run(&format!("XGROUP CREATE s {name} 0")), "+OK");
+    }
+    session.run("XREADGROUP GROUP group-128 ann COUNT 1 STREAMS s >");
+    let seen = |info: &str, word: &str| -> Vec<String> {
+        let word = format!("$4 name ${} ", word.len());
+        info.split(&word).skip(1).filter_map(|it| Some(it.split(' ').next()?.to_owned())).collect()
+    };
+    let groups = session.run("XINFO GROUPS s");
+    // Besides the one of name `g`.
+    assert!(groups.starts_with("*301 ") && seen(&groups, "group-000") == names, "{groups}");
+    let full = session.run("XINFO STREAM s FULL");
+    assert!(full.contains("$6 groups *301 ") && seen(&full, "group-000") == names, "{full}");
+    session.run("COPY s t");
+    assert_eq!(session.run("XGROUP DESTROY s group-299"), ":1");
+    assert_eq!(session.run("XINFO GROUPS t"), groups);
+    assert!(session.run("XINFO GROUPS s").starts_with("*300 "));
+}
+
 #[test]
 fn a_change_of_one_entry_is_told_by_itself() {
     let mut session = Session::new();

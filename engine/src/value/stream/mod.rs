@@ -41,6 +41,7 @@ use super::types::OPS_MAX;
 use super::{Item, NewValue, Object, RopeRef, SentEffect, SharedValue};
 use entries::{Entries, bytes_of};
 use groups::Groups;
+pub(super) use groups::free_slice;
 use part::{Cutting, FACTS_BYTES, write_pack_opening};
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -119,6 +120,11 @@ impl Stream {
     /// The groups, in the order of their names.
     pub fn groups(&self) -> impl Iterator<Item = (&[u8], &Group)> {
         self.groups.iter()
+    }
+
+    /// Those whose names are behind this one; all, behind none.
+    pub fn groups_behind(&self, name: Option<&[u8]>) -> impl Iterator<Item = (&[u8], &Group)> {
+        self.groups.behind(name)
     }
 
     /// Whether there is such an entry.

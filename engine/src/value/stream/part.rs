@@ -103,6 +103,16 @@ impl Cutting<'_> {
         within
     }
 
+    /// Whether nothing of the next parts, so many bytes, is asked for. Then they are behind it.
+    pub(super) fn passes(&mut self, length: usize) -> bool {
+        let end = self.at + length as u64;
+        let passes = end <= self.range.start || self.at >= self.range.end;
+        if passes {
+            self.at = end;
+        }
+        passes
+    }
+
     /// A part that `write` makes.
     pub(super) fn short(&mut self, length: usize, write: impl FnOnce(&mut Vec<u8>)) {
         let within = self.within(length as u64);

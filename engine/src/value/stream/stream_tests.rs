@@ -413,3 +413,69 @@ fn a_group_with_many_consumers_that_is_held_is_changed_and_written_by_the_page()
     let alone = held.consumers_held_alone();
     assert!((1..32 * 1024).contains(&alone), "{alone} bytes");
 }
+
+/// The story: a hundred thousand groups were one map, copied whole by the first change behind each cut, and all of them
+/// were passed for every slice of a full sync.
+#[test]
+fn many_groups_are_a_map_whose_copies_share_all_pages_but_the_changed_ones() {
+    let mut random = fastrand::Rng::with_seed(test_seed());
+    let (mut groups, mut model) = (Groups::default(), BTreeMap::new());
+    let mut is_growing = true;
+    for step in 0..6_000u64 {
+        is_growing = (is_growing || groups.len() < 20) && groups.len() < 900;
+        let name = format!("group-{}", random.u32(..1_000));
+        let name = if random.u8(..8) > 0 { name } else { format!("h{step:06}") };
+        let mut group = Group::default();
+        group.last = Id::new(step, 0);
+        match random.u8(..4) {
+            0 => {
+                let edited = groups.edit(name.as_bytes(), |group| group.meet(b"one", 1, 1));
+                assert_eq!(edited.is_some(), model.contains_key(&name));
+            }
+            kind if (kind == 1) == is_growing => {
+                assert_eq!(groups.remove(name.as_bytes()), model.remove(&name).is_some());
+            }
+            _ => {
+                groups.put(name.as_bytes(), group);
+                model.insert(name.clone(), step);
+            }
+        }
+        assert_eq!(groups.get(name.as_bytes()).map(|it| it.last.ms()), model.get(&name).copied());
+        if step % 100 == 0 {
+            have_groups(&groups, &model, &name, &mut random);
+        }
+    }
+    let held = groups.clone();
+    let before = held.pages_held_alone();
+    groups.edit(b"group-7", |group| group.meet(b"two", 1, 1));
+    groups.put(b"group-7x", Group::default());
+    let alone = held.pages_held_alone() - before;
+    assert!(alone <= 2, "{alone} pages of {} groups", held.len());
+}
+
+fn have_groups(
+    groups: &Groups,
+    model: &BTreeMap<String, u64>,
+    name: &str,
+    random: &mut fastrand::Rng,
+) {
+    let seen = groups.iter().map(|(name, group)| (name.to_vec(), group.last.ms()));
+    assert!(seen.eq(model.iter().map(|(name, last)| (name.clone().into_bytes(), *last))));
+    assert_eq!((groups.len(), groups.last_name().is_some()), (model.len(), !model.is_empty()));
+    let behind = groups.behind(Some(name.as_bytes())).map(|(name, _)| name.to_vec());
+    let expected =
+        model.range::<str, _>((std::ops::Bound::Excluded(name), std::ops::Bound::Unbounded));
+    assert!(behind.eq(expected.map(|(name, _)| name.clone().into_bytes())), "behind {name}");
+    let mut whole = Vec::new();
+    groups.encode(&mut whole);
+    assert_eq!(whole.len(), groups.encoded_len());
+    let from = random.usize(..=whole.len());
+    let to = random.usize(from..=whole.len());
+    let mut out = Vec::new();
+    let mut cutting = Cutting { range: from as u64..to as u64, at: 0, out: &mut out };
+    groups.encode_range(&mut cutting);
+    assert_eq!((cutting.at, &*out), (whole.len() as u64, &whole[from..to]));
+    let heap: usize = groups.iter().map(|(name, group)| 64 + name.len() + group.heap_bytes()).sum();
+    assert_eq!(groups.heap_bytes(), heap);
+    groups.assert_pages();
+}
