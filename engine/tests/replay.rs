@@ -5,7 +5,7 @@ mod model_common;
 
 use engine::command::{Args, OwnedArgs};
 use engine::db::{Digest, Role};
-use engine::exec::{Queued, Replay};
+use engine::exec::{AsOne, Replay};
 use engine::model::{Client, ModelNode, World, decode_replies, registry};
 use engine::resp::Reply;
 use engine::types::DbIndex;
@@ -36,8 +36,11 @@ impl Unit {
         match args.as_slice() {
             [one] => replay.add(self.db, entry(&one.view()), one.view(), at),
             all => {
-                let queued = |it: &OwnedArgs| Queued::new(self.db, entry(&it.view()), it.view());
-                replay.add_as_one(&all.iter().map(queued).collect::<Vec<_>>(), at);
+                let mut one = AsOne::new(at);
+                for it in all {
+                    replay.keep(&mut one, self.db, entry(&it.view()), it.view());
+                }
+                replay.add_as_one(one);
             }
         }
     }

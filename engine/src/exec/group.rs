@@ -27,16 +27,16 @@ const COMMANDS_MAX: usize = 256;
 const BYTES_MAX: usize = 64 * 1024;
 
 /// A command that is kept until it can run.
-pub struct Queued {
+pub(super) struct Queued {
     entry: &'static Entry,
     db: DbIndex,
     args: OwnedArgs,
 }
 
 impl Queued {
-    /// A command as it stands in `db`.
-    pub fn new(db: DbIndex, entry: &'static Entry, args: Args<'_>) -> Queued {
-        Queued { entry, db, args: OwnedArgs::copy(args) }
+    /// A copy of a command.
+    pub(super) fn of(call: &Call<'_>) -> Queued {
+        Queued { entry: call.entry, db: call.db, args: OwnedArgs::copy(call.args) }
     }
 
     /// As it runs.
@@ -77,7 +77,7 @@ impl Group {
 
     /// One command that begins `at`, of so many keys that they are looked at in pieces, when it runs.
     pub(super) fn vast(at: u64, call: &Call<'_>) -> Group {
-        let parts = vec![Part::Wide(Queued::new(call.db, call.entry, call.args))];
+        let parts = vec![Part::Wide(Queued::of(call))];
         let bytes = bytes_of(&call.args);
         Group { parts, bytes, is_wide: true, is_vast: true, ..Group::new(at) }
     }
@@ -126,7 +126,7 @@ impl Group {
             }
             Shape::Wide => {
                 self.is_wide = true;
-                self.parts.push(Part::Wide(Queued::new(call.db, call.entry, call.args)));
+                self.parts.push(Part::Wide(Queued::of(call)));
             }
         }
     }

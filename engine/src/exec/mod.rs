@@ -25,13 +25,12 @@ mod waiting;
 mod wide;
 
 pub use front::{Breath, Front, Waiter};
-pub use group::Queued;
 pub use misfit::Misfit;
 pub use order::Node;
 pub use pipeline::{Added, Pipeline};
 pub use plan::{Route, route_of};
 pub use queue::{Home, Queue, Row, Setting};
-pub use replay::{BePatient, Patient, Replay};
+pub use replay::{AsOne, BePatient, Patient, Replay};
 pub use tx::{Tx, TxKeys};
 pub use waiting::{Asleep, Slept};
 pub use wide::ApplyPart;

@@ -47,6 +47,30 @@ pub struct Replay {
     patience: Arc<Patience>,
 }
 
+/// Commands of a MULTI that may still join a group of others; more of them are put together as they come, so that
+/// nothing is left to do for a million of them when the end comes.
+const FEW_MAX: usize = 64;
+
+/// A MULTI that is coming.
+pub struct AsOne {
+    /// Where it begins in the stream.
+    at: u64,
+    few: Vec<Queued>,
+    group: Option<Group>,
+}
+
+impl AsOne {
+    /// Nothing yet, of what begins `at`.
+    pub fn new(at: u64) -> AsOne {
+        AsOne { at, few: Vec::new(), group: None }
+    }
+
+    /// Where it begins in the stream.
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+}
+
 /// What one shard has to do.
 #[derive(Default)]
 struct Lane {
@@ -134,10 +158,31 @@ impl Replay {
         }
     }
 
-    /// Adds MULTI's commands, the first of which begins `at`: they are run as one.
-    pub fn add_as_one(&mut self, commands: &[Queued], at: u64) {
+    /// Keeps another command of a MULTI whose end has not come.
+    pub fn keep(&self, one: &mut AsOne, db: DbIndex, entry: &'static Entry, args: Args<'_>) {
+        let call = Call { entry, db, protocol: Protocol::Resp2, who: &self.who, args };
+        match &mut one.group {
+            Some(group) => group.push(&self.front, &call),
+            None => {
+                one.few.push(Queued::of(&call));
+                if one.few.len() > FEW_MAX {
+                    let mut group = Group::new(one.at);
+                    one.few.drain(..).for_each(|it| group.push(&self.front, &it.call(&self.who)));
+                    one.group = Some(group);
+                }
+            }
+        }
+    }
+
+    /// Adds a MULTI whose end has come: its commands are run as one.
+    pub fn add_as_one(&mut self, one: AsOne) {
+        let AsOne { at, few, group } = one;
+        if let Some(group) = group {
+            self.push_group(group);
+            return self.begin_group();
+        }
         let who = self.who.clone();
-        let calls: Vec<Call<'_>> = commands.iter().map(|it| it.call(&who)).collect();
+        let calls: Vec<Call<'_>> = few.iter().map(|it| it.call(&who)).collect();
         match calls.as_slice() {
             [] => {}
             [one] => self.add(one.db, one.entry, one.args, at),

@@ -20,7 +20,7 @@ use super::session::Session;
 use crate::replica::reason::Reason;
 use crate::standing::StreamPosition;
 use engine::command::{Args, OwnedArgs, Registry};
-use engine::exec::{BePatient, Node, Queued, Replay};
+use engine::exec::{AsOne, BePatient, Node, Replay};
 use engine::resp::{Limits, Parsed, Parser, ProtocolError, Span};
 use engine::rt::{self, Nap};
 use engine::types::DbIndex;
@@ -63,16 +63,15 @@ struct Stream {
 
 /// A transaction whose EXEC has not come.
 struct Multi {
-    /// Where it begins, and in which database.
-    begins: u64,
+    /// In which database it begins.
     db: DbIndex,
-    commands: Vec<Queued>,
+    commands: AsOne,
 }
 
 impl Stream {
     /// Up to where it is applied.
     fn applied(&self) -> u64 {
-        let end = self.multi.as_ref().map_or(self.offset, |multi| multi.begins);
+        let end = self.multi.as_ref().map_or(self.offset, |multi| multi.commands.at());
         self.replay.applied(end)
     }
 
@@ -97,25 +96,24 @@ impl Stream {
 
     /// Takes a command that others stand for, which are run as one.
     fn take_as_others(&mut self, commands: &[OwnedArgs]) -> Result<(), Reason> {
-        let mut queued = Vec::with_capacity(commands.len());
+        let mut one = AsOne::new(self.offset);
         for command in commands {
             let args = command.view();
-            match verb(self.registry, self.dbs, &args)? {
-                Verb::Run(entry) => queued.push(Queued::new(self.db, entry, args)),
-                verb => unreachable!("{verb:?} stands for no command"),
-            }
+            let Verb::Run(entry) = verb(self.registry, self.dbs, &args)? else {
+                unreachable!("{command:?} stands for no command")
+            };
+            let into = self.multi.as_mut().map_or(&mut one, |multi| &mut multi.commands);
+            self.replay.keep(into, self.db, entry, args);
         }
-        match &mut self.multi {
-            Some(multi) => multi.commands.extend(queued),
-            None => self.replay.add_as_one(&queued, self.offset),
-        }
+        // Nothing, within a MULTI.
+        self.replay.add_as_one(one);
         Ok(())
     }
 
     fn take_one(&mut self, args: Args<'_>) -> Result<(), Reason> {
         match verb(self.registry, self.dbs, &args)? {
             Verb::Run(entry) => match &mut self.multi {
-                Some(multi) => multi.commands.push(Queued::new(self.db, entry, args)),
+                Some(multi) => self.replay.keep(&mut multi.commands, self.db, entry, args),
                 None => self.replay.add(self.db, entry, args, self.offset),
             },
             Verb::Select(db) => self.db = db,
@@ -124,11 +122,11 @@ impl Stream {
                 return Err(Reason::BrokenPromise("a MULTI within a MULTI".to_owned()));
             }
             Verb::Multi => {
-                let (begins, db, commands) = (self.offset, self.db, Vec::new());
-                self.multi = Some(Multi { begins, db, commands });
+                let (db, commands) = (self.db, AsOne::new(self.offset));
+                self.multi = Some(Multi { db, commands });
             }
             Verb::Exec => match self.multi.take() {
-                Some(multi) => self.replay.add_as_one(&multi.commands, multi.begins),
+                Some(multi) => self.replay.add_as_one(multi.commands),
                 None => {
                     return Err(Reason::BrokenPromise("an EXEC without a MULTI".to_owned()));
                 }
