@@ -1084,3 +1084,36 @@ fn a_connection_at_rest_takes_two_kilobytes_and_twenty_after_a_pipeline() {
     let asked = each(used());
     assert!(asked < 20 * 1024, "{asked} bytes for each connection that has pipelined");
 }
+
+/// The story: a worker that polls a group which has read all of a stream of more than 256 entries was answered twice, where its
+/// connection was on the stream's shard: from then on each reply was taken for that of the request behind.
+#[test]
+fn what_goes_on_in_slices_is_answered_once_and_counts_its_keys_once() {
+    let node = Node::start("node", 1, &[]);
+    let mut client = node.client();
+    let numbers: Vec<String> = (1..=10_000).map(|number| number.to_string()).collect();
+    let id = |number: &String| request(&["XADD", "s", &format!("{number}-0"), "field", "value"]);
+    client.pipeline(&numbers[..300].iter().map(id).collect::<Vec<_>>());
+    client.must(&["XGROUP", "CREATE", "s", "g", "$"]);
+    let mut push = vec!["RPUSH", "l"];
+    push.extend(numbers.iter().map(String::as_str));
+    client.must(&push);
+    for poll in [
+        &["XREADGROUP", "GROUP", "g", "ann", "STREAMS", "s", ">"][..],
+        &["XREADGROUP", "GROUP", "g", "ann", "NOACK", "STREAMS", "s", ">"],
+        &["XREADGROUP", "GROUP", "g", "ann", "COUNT", "299", "STREAMS", "s", ">"],
+    ] {
+        let requests = [request(poll), request(&["SET", "a", "1"]), request(&["GET", "a"])];
+        let replies = client.pipeline(&requests);
+        let seen: Vec<String> = replies[1..].iter().map(text).collect();
+        assert_eq!(
+            (&replies[0], &*seen),
+            (&Reply::Nil, &["OK", "1"].map(String::from)[..]),
+            "{poll:?}"
+        );
+    }
+    client.must(&["CONFIG", "RESETSTAT"]);
+    client.must(&["LRANGE", "l", "0", "-1"]);
+    let stats = text(&client.must(&["INFO", "stats"]));
+    assert!(stats.lines().any(|line| line == "keyspace_hits:1"), "{stats}");
+}

@@ -8,7 +8,7 @@ use super::turn::Turn;
 use super::wanted::Mode;
 use crate::command::shape::{Did, Slices, Step};
 use crate::command::{Args, Call, Cx, Entry, Flags, Refusal, Run, Walk, Walked, Whole};
-use crate::db::{Made, Role};
+use crate::db::{KeyStats, Made, Role};
 use crate::limits::BATCH_REPLIES_MAX;
 use crate::resp::Output;
 use crate::rt::task::POLL_INTERVAL;
@@ -29,8 +29,13 @@ impl Shard {
         if !self.locks.is_quiet() && self.must_wait(call) {
             return false;
         }
-        // What takes long waits in a batch too.
-        self.run_whole(call, out).is_none()
+        let KeyStats { hits, misses, .. } = self.keys.stats;
+        let is_done = self.run_whole(call, out).is_none();
+        if !is_done {
+            // What takes long waits in a batch too, where it looks at its keys once more.
+            (self.keys.stats.hits, self.keys.stats.misses) = (hits, misses);
+        }
+        is_done
     }
 
     /// Runs the commands of a batch, or as many as can run before one has to wait.
@@ -162,6 +167,10 @@ impl Shard {
         };
         let outcome = self.within(call, out, whole);
         if let Ok(Some(slices)) = outcome {
+            // Whoever goes on has written nothing yet; if it has all the same, its reply would be there twice and all
+            // that follow would be taken for others'.
+            debug_assert_eq!(out.len(), start, "{} begins with a reply", call.entry.name());
+            out.truncate(start);
             return Some(slices);
         }
         let stats = &mut self.stats[id];

@@ -285,9 +285,6 @@ pub(super) fn all(
     let is_short = deliveries.iter().all(Delivery::is_short) && deliveries.len() <= 8;
     let mut keys = HashSet::new();
     let repeats = deliveries.len() > 1 && deliveries.iter().any(|one| !keys.insert(&one.told.key));
-    if served == 0 {
-        decision.reply.nil_array();
-    }
     if is_short || repeats {
         let mut body = Vec::new();
         let mut reply = ReplyWriter::new(&mut body, decision.reply.protocol);
@@ -302,18 +299,15 @@ pub(super) fn all(
             served += usize::from(delivery.is_served());
             delivery.whole(&mut reply);
         }
-        if served > 0 {
-            begin_streams(&mut decision.reply, served);
-            decision.reply.raw(&body);
-        }
+        begin_streams(&mut decision.reply, served);
+        decision.reply.raw(&body);
         return Ok(deliveries.into_iter().flat_map(|one| one.effects).collect::<Vec<_>>().into());
     }
     let (mut deliveries, mut effects, mut is_begun) = (deliveries.into_iter(), Vec::new(), false);
     Ok(Decided::Later(Box::new(move |decision| {
-        if !is_begun && served > 0 {
+        if !std::mem::replace(&mut is_begun, true) {
             begin_streams(&mut decision.reply, served);
         }
-        is_begun = true;
         if let Some(delivery) = deliveries.as_mut_slice().first_mut()
             && delivery.more(&mut decision.reply)
         {

@@ -147,9 +147,10 @@ pub(super) fn write_id(reply: &mut ReplyWriter<'_>, id: Id) {
     reply.bulk(&bytes[..length]);
 }
 
-/// Keys and what they have: pairs in RESP2.
+/// Keys and what they have: pairs in RESP2. Of none that is all.
 pub(super) fn begin_streams(reply: &mut ReplyWriter<'_>, count: usize) {
     match reply.protocol {
+        _ if count == 0 => reply.nil_array(),
         Protocol::Resp2 => reply.array(count),
         Protocol::Resp3 => reply.map(count),
     }
