@@ -1075,14 +1075,13 @@ fn a_connection_at_rest_takes_two_kilobytes_and_twenty_after_a_pipeline() {
         text(&client.must(&["CLIENT", "LIST"])).lines().count() > CONNECTIONS
     });
     let each = |used: u64| used.saturating_sub(before) / CONNECTIONS as u64;
-    let fresh = each(used());
-    assert!(fresh < 2048, "{fresh} bytes for each connection that has said nothing");
+    // What came with them (their welcome, the lists above) goes when the node gets round to it: on a busy machine not at once.
+    wait::until("two kilobytes for each connection that has said nothing", || each(used()) < 2048);
     let requests = vec![request(&["SET", "k", &"v".repeat(32)]); 100];
     for client in &mut idle {
         client.pipeline(&requests);
     }
-    let asked = each(used());
-    assert!(asked < 20 * 1024, "{asked} bytes for each connection that has pipelined");
+    wait::until("twenty for each that has pipelined", || each(used()) < 20 * 1024);
 }
 
 /// The story: a worker that polls a group which has read all of a stream of more than 256 entries was answered twice, where its
